@@ -1,0 +1,2 @@
+//! The program Wireshark starts.
+fn main() {}

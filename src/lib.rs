@@ -1,0 +1,14 @@
+//! From a container to a pcapng stream.
+//!
+//! ```text
+//! engine      container        link              capture      pcapng          session
+//! who runs -> name, networks -> namespace,    -> packets,  -> interfaces,  -> one stream, in order
+//! containers  addresses         host veths       both ways    packets, drops  of time, into a sink
+//! ```
+//!
+//! Nothing in here knows Wireshark's command line: that is `extcap/`.
+
+pub mod container;
+pub mod engine;
+pub mod text;
+pub mod trouble;
