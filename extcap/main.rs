@@ -1,2 +1,21 @@
-//! The program Wireshark starts.
-fn main() {}
+//! The program Wireshark starts, and people.
+
+mod dialogue;
+mod job;
+mod journal;
+mod people;
+
+use std::process::ExitCode;
+
+use containerdump::privilege::Privilege;
+
+fn main() -> ExitCode {
+    // First of all: see the order in `containerdump::privilege`.
+    let privilege = Privilege::confine();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if dialogue::is_spoken(&arguments) {
+        dialogue::answer(&arguments, privilege)
+    } else {
+        people::answer(privilege)
+    }
+}

@@ -130,10 +130,7 @@ const LONGEST_NAME: usize = 128;
 
 fn plain(name: &str) -> String {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    name.bytes()
-        .take(LONGEST_NAME)
-        .map(|byte| if allowed(byte) { char::from(byte) } else { '-' })
-        .collect()
+    name.bytes().take(LONGEST_NAME).map(|byte| if allowed(byte) { char::from(byte) } else { '-' }).collect()
 }
 
 /// A value as Wireshark's preferences fold it: lower case, everything outside `[a-z0-9_]` is `_`.
@@ -158,7 +155,8 @@ pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
         return Found::One(container);
     }
     // Wireshark matches `-i` without regard to case.
-    if let Some(container) = containers.iter().find(|container| container.value.eq_ignore_ascii_case(wanted)) {
+    if let Some(container) = containers.iter().find(|container| container.value.eq_ignore_ascii_case(wanted))
+    {
         return Found::One(container);
     }
     let by_id: Vec<&Container> = containers

@@ -8,7 +8,13 @@
 //!
 //! Nothing in here knows Wireshark's command line: that is `extcap/`.
 
+pub mod capture;
 pub mod container;
 pub mod engine;
+pub mod link;
+pub mod pcapng;
+pub mod privilege;
+pub mod session;
+pub mod tap;
 pub mod text;
 pub mod trouble;

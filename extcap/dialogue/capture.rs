@@ -1,0 +1,91 @@
+//! `--capture`: the packets, into Wireshark's FIFO.
+//!
+//! The FIFO and the section header come before anything that may take time or fail: the other
+//! interfaces of the same capture wait for them, and Wireshark 4.0 hangs on a capture whose FIFO
+//! nobody opens.
+
+use std::io::IoSlice;
+
+use containerdump::capture::{self, Settings};
+use containerdump::pcapng::Blocks;
+use containerdump::privilege::Privilege;
+use containerdump::session::{End, Limits, Output, Stop, Stopped};
+use containerdump::trouble::Trouble;
+
+use super::arguments::Arguments;
+use super::config::ALL_NETWORKS;
+use super::interfaces::TROUBLED;
+use crate::job::Job;
+use crate::journal;
+
+/// Captures until there is a reason to stop.
+///
+/// Fails with what Wireshark shall show.
+pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Result<(), Trouble> {
+    let stop = Stop::watch(true)?;
+    let Some(path) = arguments.path("--fifo") else {
+        return Err(Trouble::new(
+            "cannot capture: no FIFO was named",
+            "let Wireshark start the capture, or as a person: containerdump capture NAME -w FILE",
+        ));
+    };
+    let mut output = match Output::fifo(&path, &stop) {
+        Ok(output) => output?,
+        Err(Stopped) => return Ok(()),
+    };
+    match output.write(&mut [IoSlice::new(&Blocks::begin_section().take())], &stop) {
+        Ok(()) => {}
+        Err(End::ReaderGone | End::Stalled) => return Ok(()),
+        Err(End::Failed(trouble)) => return Err(trouble),
+    }
+    journal::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
+    let job = Job {
+        wanted: vec![interface(arguments)],
+        networks: networks(arguments.text("--network").as_deref()),
+        settings: settings(arguments)?,
+        limits: Limits::default(),
+        output,
+        begun: true,
+        files: None,
+    };
+    job.run(&stop, privilege?, &mut |_| {}).map(|_| ())
+}
+
+fn interface(arguments: &Arguments) -> String {
+    match arguments.text("--extcap-interface") {
+        // Started to be told what is wrong with the engine: the look-up tells.
+        Some(name) if name == TROUBLED => String::new(),
+        name => name.unwrap_or_default(),
+    }
+}
+
+/// The networks that a text names, separated by commas; none for all.
+fn networks(text: Option<&str>) -> Vec<String> {
+    let names = text.unwrap_or_default().split(',').map(str::trim);
+    names.filter(|name| !name.is_empty() && *name != ALL_NETWORKS).map(str::to_owned).collect()
+}
+
+fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
+    let own = arguments.text("--filter");
+    let of_wireshark = arguments.text("--extcap-capture-filter");
+    Ok(Settings {
+        filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),
+        snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
+            .unwrap_or(capture::LONGEST_SNAP_LENGTH),
+        ring_mib: number(arguments, "--ring-size", 2, 2046)?,
+        promiscuous: !arguments.has("--no-promiscuous"),
+    })
+}
+
+fn number(arguments: &Arguments, name: &str, least: u32, most: u32) -> Result<Option<u32>, Trouble> {
+    match arguments.text(name).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(Trouble::new(
+                format!("cannot use {name} {text}"),
+                format!("give a number from {least} to {most}"),
+            )),
+        },
+    }
+}

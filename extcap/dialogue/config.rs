@@ -1,0 +1,98 @@
+//! `--extcap-config`: the options of a container's interface, the same for all of them.
+//!
+//! Asked two or three times for every interface on Wireshark's way up, so nothing is looked up
+//! here. `save=false` everywhere: else Wireshark keeps preferences of containers long gone, and
+//! aborts at its start when it does not like a name. The defaults told here are the program's.
+
+use containerdump::capture::{DEFAULT_RING_MIB, LONGEST_SNAP_LENGTH};
+use containerdump::tap::Target;
+
+use super::sentence::Sentence;
+
+/// The value of `--network` that means every one.
+pub(super) const ALL_NETWORKS: &str = "all";
+/// Number of the argument whose values can be asked for anew.
+const NETWORK: usize = 0;
+
+pub(super) fn sentences() -> Vec<Sentence> {
+    let argument =
+        |number: usize, call: &'static str, display: &str, kind: &str, group: &str, tooltip: &str| {
+            Sentence::new("arg")
+                .with("number", number)
+                .with("call", call)
+                .with("display", display)
+                .with("type", kind)
+                .with("tooltip", tooltip)
+                .with("save", false)
+                .with("group", group)
+        };
+    let capture =
+        |number, call, display, kind, tooltip| argument(number, call, display, kind, "Capture", tooltip);
+    let debug =
+        |number, call, display, kind, tooltip| argument(number, call, display, kind, "Debug", tooltip);
+    let mut sentences = vec![
+        capture(
+            NETWORK,
+            "--network",
+            "Network",
+            "selector",
+            "Which of the container's networks; press the button to see them",
+        )
+        .with("reload", true)
+        .with("placeholder", "Load the networks"),
+        capture(
+            1,
+            "--filter",
+            "Capture filter",
+            "string",
+            "Holds in addition to the filter of the capture dialog",
+        )
+        .with("placeholder", "pcap-filter, such as: tcp port 80"),
+        capture(2, "--snap-length", "Snap length", "unsigned", "Bytes kept of each packet")
+            .with("default", LONGEST_SNAP_LENGTH)
+            .with("range", format_args!("1,{LONGEST_SNAP_LENGTH}")),
+        capture(
+            3,
+            "--ring-size",
+            "Ring size (MiB)",
+            "unsigned",
+            "Memory of the kernel for each network's packets until they are read",
+        )
+        .with("default", DEFAULT_RING_MIB)
+        .with("range", "2,2046"),
+        capture(
+            4,
+            "--no-promiscuous",
+            "No promiscuous mode",
+            "boolflag",
+            "Do not ask for packets meant for others",
+        ),
+        debug(5, "--log-level", "Log level", "selector", "How much to log"),
+        debug(6, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
+            .with("mustexist", false),
+    ];
+    sentences.push(network(ALL_NETWORKS, "all networks").with("default", true));
+    for (word, display) in [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]
+    {
+        let value = Sentence::new("value").with("arg", 5).with("value", word).with("display", display);
+        sentences.push(value.with("default", word == "message"));
+    }
+    sentences
+}
+
+/// The values of the network argument for one container, as it is now.
+pub(super) fn networks(target: &Target) -> Vec<Sentence> {
+    let mut sentences = vec![network(ALL_NETWORKS, "all networks").with("default", true)];
+    sentences.extend(target.attachments.iter().map(|attachment| {
+        let display = match attachment.network.as_str() {
+            "" => attachment.interface.to_string(),
+            name => format!("{} · {name}", attachment.interface),
+        };
+        network(attachment.interface.as_str(), &display)
+    }));
+    sentences
+}
+
+fn network(value: &str, display: &str) -> Sentence {
+    Sentence::new("value").with("arg", NETWORK).with("value", value).with("display", display)
+}

@@ -1,0 +1,93 @@
+//! The questions Wireshark asks, one file for each.
+//!
+//! Every query ends with status 0: any other makes Wireshark throw away what was printed. A
+//! capture says on stderr what the user must see and nothing else, since it becomes a dialog.
+
+mod arguments;
+mod capture;
+mod config;
+mod dlts;
+mod interfaces;
+mod sentence;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::ExitCode;
+
+use containerdump::container::{self, Found};
+use containerdump::privilege::Privilege;
+use containerdump::trouble::Trouble;
+use containerdump::{engine, tap};
+
+use arguments::Arguments;
+use sentence::Sentence;
+
+/// Whether it is Wireshark who asks: people's commands come first and have no dashes.
+pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
+    let dashes = |argument: &OsString| argument.as_bytes().starts_with(b"--");
+    let of_extcap =
+        |argument: &OsString| argument.as_bytes().starts_with(b"--extcap-") || argument == "--capture";
+    arguments.first().is_some_and(dashes) && arguments.iter().any(of_extcap)
+}
+
+/// Answers the question that the arguments hold; the first of this list where they hold several.
+pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Trouble>) -> ExitCode {
+    let arguments = Arguments::read(arguments);
+    if arguments.has("--extcap-interfaces") {
+        print(&interfaces::sentences(&engine::list()));
+    } else if arguments.has("--extcap-dlts") {
+        print(&dlts::sentences());
+    } else if arguments.has("--capture") {
+        return capture(&arguments, privilege);
+    } else if arguments.has("--extcap-config") {
+        match arguments.text("--extcap-reload-option") {
+            None => print(&config::sentences()),
+            Some(option) => print(&reloaded(&arguments, &option)),
+        }
+    } else if let Some(filter) = arguments.text("--extcap-capture-filter") {
+        let objection = containerdump::capture::objection(&filter);
+        print(&objection.into_iter().collect::<Vec<_>>());
+    }
+    // What is left has no answer: there is nothing to tidy up after a kill
+    // (`--extcap-cleanup-postkill`), and there are no tables.
+    ExitCode::SUCCESS
+}
+
+/// The values of a reloaded option. Nothing is printed where they cannot be had: Wireshark then
+/// leaves the ones it has.
+fn reloaded(arguments: &Arguments, option: &str) -> Vec<Sentence> {
+    let wanted = arguments.text("--extcap-interface").unwrap_or_default();
+    if option.trim_start_matches('-') != "network" {
+        return Vec::new();
+    }
+    let Ok(containers) = tap::running() else { return Vec::new() };
+    match container::find(&containers, &wanted) {
+        Found::One(container) => {
+            tap::look_up(container).map(|target| config::networks(&target)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn capture(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> ExitCode {
+    match capture::run(arguments, privilege) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            log::error!("{trouble}");
+            // Where it cannot be said there is nobody to say it to.
+            let _ = writeln!(io::stderr(), "{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints one line each. A reader who has left does not want the rest.
+fn print(lines: &[impl std::fmt::Display]) {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&line.to_string());
+        text.push('\n');
+    }
+    let _ = io::stdout().write_all(text.as_bytes());
+}

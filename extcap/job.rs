@@ -1,0 +1,56 @@
+//! A capture from names to its end, the same for Wireshark and for people.
+
+use containerdump::capture::{self, Settings};
+use containerdump::privilege::Privilege;
+use containerdump::session::{Files, Limits, Output, Session, Stop, Stopped, Totals};
+use containerdump::tap;
+use containerdump::trouble::Trouble;
+use log::info;
+
+/// What to capture, and where to.
+pub(crate) struct Job {
+    /// Containers, by interface value, name or id.
+    pub(crate) wanted: Vec<String>,
+    /// Networks or interfaces of theirs; all where there is none.
+    pub(crate) networks: Vec<String>,
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    pub(crate) output: Output,
+    /// Whether the section header was written.
+    pub(crate) begun: bool,
+    pub(crate) files: Option<Files>,
+}
+
+impl Job {
+    /// Looks up, opens, gives up every right, and captures until there is a reason to stop.
+    pub(crate) fn run(
+        self,
+        stop: &Stop,
+        privilege: Privilege,
+        report: &mut dyn FnMut(&Totals),
+    ) -> Result<Totals, Trouble> {
+        let (wanted, networks) = (self.wanted, self.networks);
+        let found = match stop.wait_for(move || tap::find(&wanted, &networks)) {
+            Ok(found) => found?,
+            Err(Stopped) => return Ok(Totals::default()),
+        };
+        let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
+        let block_timeout = capture::block_timeout(rings);
+        let interfaces = tap::open(&found.targets, &self.settings, block_timeout, &privilege)?;
+        let proof = privilege.give_up()?;
+        info!("capturing {} interfaces", interfaces.len());
+        let session = Session {
+            interfaces,
+            processes: found.targets.into_iter().map(|target| target.process).collect(),
+            names: found.names,
+            block_timeout,
+            limits: self.limits,
+            output: self.output,
+            begun: self.begun,
+            files: self.files,
+        };
+        let totals = session.run(stop, &proof, report)?;
+        info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
+        Ok(totals)
+    }
+}

@@ -1,0 +1,73 @@
+//! The log: what was looked up and found, never what is in a packet.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use containerdump::session::stamp;
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+use log::{LevelFilter, Log, Metadata, Record};
+
+/// Longest line, in characters.
+const LONGEST: usize = 500;
+
+/// The words of Wireshark's own capture tools, from little to much.
+pub(crate) const LEVELS: [(&str, LevelFilter); 4] = [
+    ("message", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("noisy", LevelFilter::Trace),
+];
+
+/// Begins the log in `file`; without a file nothing is logged: Wireshark makes a dialog of what
+/// appears on stderr.
+///
+/// Fails when the file cannot be opened.
+pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Trouble> {
+    let Some(path) = file else { return Ok(()) };
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
+        .open(path);
+    let file = opened.map_err(|error| {
+        Trouble::new(
+            format!("cannot open log file {}: {error}", path.display()),
+            "name one in a folder of your own, or none",
+        )
+    })?;
+    let wanted = LEVELS.iter().find(|(word, _)| Some(*word) == level);
+    log::set_max_level(wanted.map_or(LevelFilter::Warn, |(_, level)| *level));
+    // Only the first log of a process is kept, and there is only one.
+    let _ = log::set_boxed_logger(Box::new(Journal(Mutex::new(file))));
+    Ok(())
+}
+
+struct Journal(Mutex<File>);
+
+impl Log for Journal {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Libraries log whole answers of the engine, environment and labels included.
+        metadata.target().starts_with("containerdump")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let text = Label::with_limit(&record.args().to_string(), LONGEST);
+            let line = format!("{} {} {text}\n", stamp(SystemTime::now()), record.level());
+            if let Ok(mut file) = self.0.lock() {
+                // A full disk must not end a capture.
+                let _ = file.write_all(line.as_bytes());
+            }
+        }
+    }
+
+    fn flush(&self) {
+        let _ = io::stdout().flush();
+    }
+}

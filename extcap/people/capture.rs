@@ -1,0 +1,160 @@
+//! `containerdump capture`.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::Args;
+use containerdump::capture::{self, Settings};
+use containerdump::privilege::Privilege;
+use containerdump::session::{Files, Limit, Limits, Output, Stop, stamp};
+use containerdump::trouble::Trouble;
+
+use super::progress::Progress;
+use crate::job::Job;
+use crate::journal;
+
+/// Capture the packets of containers, both directions, in pcapng.
+#[derive(Args)]
+pub(super) struct Capture {
+    /// Containers: by name, interface (docker-web) or beginning of the id
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+
+    /// Only this network or interface of the containers (may be repeated) [default: all]
+    #[arg(short = 'i', long, value_name = "NETWORK")]
+    network: Vec<String>,
+
+    /// Capture filter, see pcap-filter(7); inbound and outbound are as the container sees them
+    #[arg(short, long)]
+    filter: Option<String>,
+
+    /// Bytes kept of each packet
+    #[arg(short, long, value_name = "LEN", default_value_t = capture::LONGEST_SNAP_LENGTH,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
+    snap_length: u32,
+
+    /// Stop after so many packets
+    #[arg(short, long, value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+
+    /// File to write, - for standard output [default: standard output if it is a pipe, else a
+    /// file named after the container and the time]
+    #[arg(short, long, value_name = "FILE")]
+    write: Option<PathBuf>,
+
+    /// Overwrite a file that is there
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Write a row of files: next one after duration:SECONDS, filesize:KB or packets:COUNT;
+    /// files:COUNT keeps that many (may be repeated)
+    #[arg(short = 'b', long, value_name = "CONDITION")]
+    ring_buffer: Vec<Limit>,
+
+    /// Stop after duration:SECONDS, filesize:KB, packets:COUNT or files:COUNT (may be repeated)
+    #[arg(short, long, value_name = "CONDITION")]
+    autostop: Vec<Limit>,
+
+    /// Memory of the kernel for each network's packets until they are read, in MiB
+    /// [default: 64, less where there are many]
+    #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
+    ring_size: Option<u32>,
+
+    /// Do not ask for packets meant for others
+    #[arg(short = 'p', long)]
+    no_promiscuous: bool,
+
+    /// No counter, no closing line
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// How much to log
+    #[arg(long, value_name = "LEVEL", default_value = "message",
+          value_parser = journal::LEVELS.map(|(word, _)| word))]
+    log_level: String,
+
+    /// File to log to
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+impl Capture {
+    pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
+        let stop = Stop::watch(false)?;
+        journal::open(Some(&self.log_level), self.log_file.as_deref())?;
+        let filter = capture::combined(self.filter.as_deref(), None);
+        if let Some(objection) = filter.as_deref().and_then(capture::objection) {
+            return Err(Trouble::new(
+                format!("cannot use capture filter \"{}\": {objection}", filter.unwrap_or_default()),
+                "see the syntax with: man pcap-filter",
+            ));
+        }
+        let (output, files) = self.output()?;
+        let progress = Progress::new(self.quiet);
+        if let Some(path) = output.path() {
+            progress.say(&format!("writing to {}, Ctrl-C to stop", path.display()));
+        }
+        let empty = output.path().map(Path::to_owned);
+        let limits = self.autostop.into_iter().chain(self.count.map(Limit::Packets)).collect();
+        let job = Job {
+            wanted: self.names,
+            networks: self.network,
+            settings: Settings {
+                filter,
+                snap_length: self.snap_length,
+                ring_mib: self.ring_size,
+                promiscuous: !self.no_promiscuous,
+            },
+            limits,
+            output,
+            begun: false,
+            files,
+        };
+        match job.run(&stop, privilege, &mut |totals| progress.show(totals)) {
+            Ok(totals) => {
+                progress.end(&totals);
+                Ok(())
+            }
+            Err(trouble) => {
+                // A capture that did not begin leaves no empty file.
+                if let Some(path) =
+                    empty.filter(|path| std::fs::metadata(path).is_ok_and(|about| about.len() == 0))
+                {
+                    let _ = std::fs::remove_file(path);
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    fn output(&self) -> Result<(Output, Option<Files>), Trouble> {
+        let each: Option<Limits> =
+            (!self.ring_buffer.is_empty()).then(|| self.ring_buffer.iter().copied().collect());
+        let to_pipe = match &self.write {
+            Some(path) => path == Path::new("-"),
+            None => !io::stdout().is_terminal(),
+        };
+        if to_pipe {
+            if each.is_some() {
+                return Err(Trouble::new("cannot cut standard output into files", "name one: -w FILE"));
+            }
+            if io::stdout().is_terminal() {
+                return Err(Trouble::new(
+                    "cannot write a capture to a terminal",
+                    "name a file (-w FILE), or pipe it on: -w - | wireshark -k -i -",
+                ));
+            }
+            return Ok((Output::stdout()?, None));
+        }
+        let path = self.write.clone().unwrap_or_else(|| self.default_path());
+        let mut files = Files::new(path, self.overwrite, each);
+        Ok((files.next()?, Some(files)))
+    }
+
+    fn default_path(&self) -> PathBuf {
+        let name: String =
+            self.names[0].chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
+        PathBuf::from(format!("{name}_{}.pcapng", stamp(SystemTime::now())))
+    }
+}

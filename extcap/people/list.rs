@@ -1,0 +1,123 @@
+//! `containerdump list`.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use clap::Args;
+use containerdump::container::{Container, NetworkMode};
+use containerdump::link::Attachment;
+use containerdump::tap;
+use containerdump::trouble::Trouble;
+use serde_json::{Value, json};
+
+/// Show running containers, their networks, addresses and host veths.
+#[derive(Args)]
+pub(super) struct List {
+    /// Print one JSON object per container and line (see docs/list-json.md)
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) fn run(self) -> Result<(), Trouble> {
+        let found: Vec<Found> = tap::running()?.into_iter().map(Found::new).collect();
+        let text = if self.json { lines(&found) } else { table(&found) };
+        // A reader who has left does not want the rest.
+        let _ = io::stdout().write_all(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// A container, and where its packets pass or why that is not known.
+struct Found {
+    container: Container,
+    attachments: Result<Vec<Attachment>, Trouble>,
+}
+
+impl Found {
+    fn new(container: Container) -> Self {
+        let attachments = tap::look_up(&container).map(|target| target.attachments);
+        Self { container, attachments }
+    }
+
+    fn row(&self) -> [String; 6] {
+        let joined = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(", ") };
+        let networks = &self.container.networks;
+        [
+            self.container.name.to_string(),
+            self.container.engine.word().to_owned(),
+            self.container.image.to_string(),
+            joined(networks.iter().map(|network| network.name.to_string()).collect()),
+            joined(networks.iter().flat_map(|network| &network.addresses).map(ToString::to_string).collect()),
+            joined(
+                self.attachments.iter().flatten().map(|attachment| attachment.host_veth.clone()).collect(),
+            ),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let container = &self.container;
+        let networks = container.networks.iter().map(|network| {
+            json!({
+                "name": network.name.as_str(),
+                "id": network.id,
+                "addresses": network.addresses,
+                "mac": network.mac.as_str(),
+            })
+        });
+        let attachments = self.attachments.iter().flatten().map(|attachment| {
+            json!({
+                "interface": attachment.interface.as_str(),
+                "network": attachment.network.as_str(),
+                "host_veth": attachment.host_veth,
+                "host_index": attachment.host_index.0,
+            })
+        });
+        let trouble =
+            self.attachments.as_ref().err().map(
+                |trouble| json!({ "what": trouble.what().as_str(), "remedy": trouble.remedy().as_str() }),
+            );
+        json!({
+            "interface": container.value,
+            "engine": container.engine.word(),
+            "id": container.id.as_str(),
+            "name": container.name.as_str(),
+            "image": container.image.as_str(),
+            "created": container.created,
+            "project": container.project.as_ref().map(containerdump::text::Label::as_str),
+            "network_mode": match container.mode {
+                NetworkMode::Own => "own",
+                NetworkMode::Host => "host",
+                NetworkMode::None => "none",
+                NetworkMode::Shared => "shared",
+            },
+            "networks": networks.collect::<Vec<_>>(),
+            "attachments": attachments.collect::<Vec<_>>(),
+            "trouble": trouble,
+        })
+    }
+}
+
+fn lines(found: &[Found]) -> String {
+    found.iter().map(|one| format!("{}\n", one.json())).collect()
+}
+
+fn table(found: &[Found]) -> String {
+    let head = ["NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "HOST VETHS"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(found.iter().map(Found::row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    for (container, trouble) in
+        found.iter().filter_map(|one| Some((&one.container, one.attachments.as_ref().err()?)))
+    {
+        let _ = writeln!(text, "\n{}: {trouble}", container.name);
+    }
+    text
+}

@@ -1,0 +1,59 @@
+//! The command line for people and scripts.
+
+mod capture;
+mod list;
+mod progress;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use containerdump::privilege::Privilege;
+use containerdump::trouble::Trouble;
+
+/// Every running container as a capture interface.
+///
+/// In Wireshark, containers stand in the list of interfaces: double-click one. On the command
+/// line, `list` shows them and `capture` writes their packets, both directions, to a file or a
+/// pipe.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  containerdump list
+  containerdump capture web
+  containerdump capture web db -f 'tcp port 5432' -w both.pcapng
+  containerdump capture web -w - | tshark -r - -Y http.request
+  containerdump capture web -b filesize:100000 -b files:5 -w ring.pcapng
+
+Wireshark finds this program after: sudo containerdump-install install"
+)]
+struct People {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    List(list::List),
+    Capture(capture::Capture),
+}
+
+/// Does what was asked for.
+pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
+    let people = People::parse();
+    let outcome = privilege.and_then(|privilege| match people.verb {
+        Verb::List(list) => list.run(),
+        Verb::Capture(capture) => capture.run(privilege),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            let _ = writeln!(io::stderr(), "containerdump: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The counter on a terminal, and the closing line.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use containerdump::session::Totals;
+
+/// Shows how a capture goes: on a terminal all the time, elsewhere only what was lost.
+pub(super) struct Progress {
+    live: bool,
+    quiet: bool,
+}
+
+impl Progress {
+    pub(super) fn new(quiet: bool) -> Self {
+        Self { live: !quiet && io::stderr().is_terminal(), quiet }
+    }
+
+    /// Says `line` before the counting begins.
+    pub(super) fn say(&self, line: &str) {
+        if self.live {
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+
+    pub(super) fn show(&self, totals: &Totals) {
+        if self.live {
+            // To the line's beginning, and what was there is cleared to its end.
+            let _ = write!(io::stderr(), "\r{}\x1b[K", line(totals));
+        }
+    }
+
+    pub(super) fn end(&self, totals: &Totals) {
+        if self.live {
+            let _ = writeln!(io::stderr(), "\r{}\x1b[K", line(totals));
+        } else if totals.drops > 0 && !self.quiet {
+            let _ = writeln!(io::stderr(), "{}", line(totals));
+        }
+    }
+}
+
+fn line(totals: &Totals) -> String {
+    let files = if totals.files > 1 { format!(", {} files", totals.files) } else { String::new() };
+    format!("{} packets, {}, {} dropped{files}", totals.packets, bytes(totals.bytes), totals.drops)
+}
+
+/// A number of bytes in the unit that makes it short, 1 kB being 1000 bytes.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} bytes");
+    }
+    let (mut tenths, mut unit) = (count / 100, 0);
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_are_told_in_the_unit_that_fits() {
+        assert_eq!(bytes(999), "999 bytes");
+        assert_eq!(bytes(1000), "1.0 kB");
+        assert_eq!(bytes(1_250_000), "1.2 MB");
+        assert_eq!(bytes(u64::MAX), "18446744.0 TB");
+    }
+}

@@ -1,0 +1,171 @@
+//! Capture filters: checked by libpcap, run by the kernel.
+//!
+//! A ring takes one direction only. The filter of the user is preceded by a look at the kernel's
+//! own mark of who sent the packet, `SKF_AD_PKTTYPE`; a source address can be forged, that mark
+//! cannot. libpcap's own way of installing a filter is not used: it runs every filter once more
+//! in user space over the first block of the ring, where that mark reads as "no packet".
+
+use pcap::{Active, BpfInstruction, Capture, Linktype};
+use socket2::SockFilter;
+
+use super::Direction;
+use crate::trouble::Trouble;
+
+/// `BPF_LD | BPF_H | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_RET | BPF_K` (linux/bpf_common.h).
+const LOAD_HALF: u16 = 0x28;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+/// `SKF_AD_OFF + SKF_AD_PKTTYPE` (linux/filter.h).
+const PACKET_TYPE: u32 = 0xffff_f004;
+/// `PACKET_OUTGOING` (linux/if_packet.h).
+const OUTGOING: u32 = 4;
+/// `BPF_MAXINSNS` (linux/bpf_common.h).
+const MOST_INSTRUCTIONS: usize = 4096;
+
+/// What libpcap says against `filter`; `None` when it is a valid filter for Ethernet.
+pub fn objection(filter: &str) -> Option<String> {
+    let dead = Capture::dead(Linktype::ETHERNET).ok()?;
+    dead.compile(filter, true).err().map(|error| error_text(&error))
+}
+
+/// Both filters as one: a packet must pass each. Empty ones are left out.
+pub fn combined(first: Option<&str>, second: Option<&str>) -> Option<String> {
+    let given =
+        |filter: Option<&str>| filter.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+    match (given(first), given(second)) {
+        (Some(first), Some(second)) => Some(format!("({first}) and ({second})")),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The filter as the host end of a veth must read it: what comes in at the container goes out at
+/// its host veth.
+pub(super) fn seen_from_host(filter: &str) -> String {
+    let is_word = |character: char| character.is_ascii_alphanumeric() || "_-.\\".contains(character);
+    let mut turned = String::with_capacity(filter.len() + 8);
+    let mut rest = filter;
+    while !rest.is_empty() {
+        let end = rest.find(|character| !is_word(character)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        turned.push_str(match word {
+            "inbound" => "outbound",
+            "outbound" => "inbound",
+            other => other,
+        });
+        let gap = after.find(is_word).unwrap_or(after.len());
+        turned.push_str(&after[..gap]);
+        rest = &after[gap..];
+    }
+    turned
+}
+
+/// The program for a ring of `handle` that takes packets of one direction, at most
+/// `snap_length` bytes of each.
+///
+/// Fails when libpcap refuses the filter or it is too long for the kernel.
+pub(super) fn program(
+    handle: &Capture<Active>,
+    filter: Option<&str>,
+    direction: Direction,
+    snap_length: u32,
+) -> Result<Vec<SockFilter>, Trouble> {
+    let mut program = Vec::from(guard(direction));
+    match filter {
+        None => program.push(SockFilter::new(RETURN, 0, 0, snap_length)),
+        Some(filter) => {
+            let compiled =
+                handle.compile(&seen_from_host(filter), true).map_err(|error| refused(filter, &error))?;
+            program
+                .extend(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)));
+        }
+    }
+    if program.len() > MOST_INSTRUCTIONS {
+        return Err(Trouble::new(
+            format!(
+                "capture filter is too long for the kernel: {} of {MOST_INSTRUCTIONS} instructions",
+                program.len()
+            ),
+            "use a shorter filter, and Wireshark's display filter for the rest",
+        ));
+    }
+    Ok(program)
+}
+
+/// Returns "no packet" for the other direction and goes on to what follows otherwise.
+fn guard(direction: Direction) -> [SockFilter; 3] {
+    let (if_outgoing, otherwise) = match direction {
+        // Outgoing at the host end is what the container receives.
+        Direction::Inbound => (1, 0),
+        Direction::Outbound => (0, 1),
+    };
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, PACKET_TYPE),
+        SockFilter::new(JUMP_IF_EQUAL, if_outgoing, otherwise, OUTGOING),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// One instruction of libpcap's program: the crate shows its four numbers as text only.
+fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<SockFilter> {
+    let text = instruction.to_string();
+    let mut numbers = text.split(' ').map(str::parse::<u32>);
+    let mut next = || numbers.next()?.ok();
+    let (code, if_true, if_false, value) = (next()?, next()?, next()?, next()?);
+    let code = u16::try_from(code).ok()?;
+    let accepts = code == RETURN && value != 0;
+    Some(SockFilter::new(
+        code,
+        u8::try_from(if_true).ok()?,
+        u8::try_from(if_false).ok()?,
+        if accepts { snap_length } else { value },
+    ))
+}
+
+fn refused(filter: &str, error: &pcap::Error) -> Trouble {
+    Trouble::new(
+        format!("cannot use capture filter \"{filter}\": {}", error_text(error)),
+        "see the syntax with: man pcap-filter",
+    )
+}
+
+fn error_text(error: &pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(text) => text.clone(),
+        pcap::Error::InvalidString => "a filter cannot hold a zero byte".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_are_turned_and_nothing_else() {
+        assert_eq!(
+            seen_from_host("inbound and (port 80 or not outbound)"),
+            "outbound and (port 80 or not inbound)"
+        );
+        assert_eq!(seen_from_host("host inbound.example"), "host inbound.example");
+        assert_eq!(seen_from_host("  tcp[13]&2!=0 "), "  tcp[13]&2!=0 ");
+        assert_eq!(seen_from_host("host \\inbound"), "host \\inbound");
+        assert_eq!(seen_from_host("host é and inbound"), "host é and outbound");
+    }
+
+    #[test]
+    fn two_filters_both_hold_and_an_empty_one_does_not_count() {
+        assert_eq!(
+            combined(Some("tcp"), Some("port 80 or port 81")).as_deref(),
+            Some("(tcp) and (port 80 or port 81)")
+        );
+        assert_eq!(combined(Some(" "), Some("udp")).as_deref(), Some("udp"));
+        assert_eq!(combined(None, Some("")), None);
+    }
+
+    #[test]
+    fn libpcap_itself_judges_a_filter() {
+        assert_eq!(objection("tcp port 80 and inbound"), None);
+        assert!(objection("tcp prt 80").is_some_and(|text| text.contains("syntax error")));
+        assert!(objection("tcp\0").is_some());
+    }
+}

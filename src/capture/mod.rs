@@ -1,0 +1,258 @@
+//! Packets of one attachment, both ways. The only place that names libpcap.
+//!
+//! Each attachment is read through two rings of the kernel, one for each direction, so that the
+//! direction of a packet is the kernel's word and not a guess from its addresses. A ring keeps
+//! its packets in order of time; `session` merges the rings.
+
+mod filter;
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pcap::{Active, Capture, Precision};
+use socket2::SockRef;
+
+pub use filter::{combined, objection};
+
+use crate::link::Attachment;
+use crate::trouble::Trouble;
+
+/// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
+pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
+/// Most memory for both rings of an attachment together, in MiB, where nothing is asked for.
+pub const DEFAULT_RING_MIB: u32 = 64;
+
+/// How packets are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// In the language of pcap-filter(7); `inbound` and `outbound` as the container sees them.
+    pub filter: Option<String>,
+    /// Bytes kept of each packet.
+    pub snap_length: u32,
+    /// Size of both rings of an attachment together, in MiB; by the number of attachments where
+    /// nothing is asked for.
+    pub ring_mib: Option<u32>,
+    /// Whether to ask for packets that are not meant for the interface.
+    pub promiscuous: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { filter: None, snap_length: LONGEST_SNAP_LENGTH, ring_mib: None, promiscuous: true }
+    }
+}
+
+/// Which way a packet went, from the container's point of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the container.
+    Inbound,
+    /// From the container.
+    Outbound,
+}
+
+/// One direction of one attachment.
+pub struct Ring {
+    handle: Capture<Active>,
+    direction: Direction,
+    /// Packets older than this came in before the filter did, nanoseconds since the epoch.
+    begin: u64,
+    delivered: u64,
+    kernel_drops: Counter,
+    interface_drops: Counter,
+}
+
+/// What became of the packets of a ring since the capture began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets read from the ring.
+    pub delivered: u64,
+    /// Packets the kernel had no room for in the ring.
+    pub kernel_drops: u64,
+    /// Packets the interface itself dropped.
+    pub interface_drops: u64,
+}
+
+/// Why a ring gives nothing more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended(pub String);
+
+/// How long the kernel may keep a packet in a block before it hands the block over, given how
+/// many rings there are. Short enough to look immediate and to keep merging cheap; with many
+/// rings their timers must not eat a core.
+pub fn block_timeout(rings: usize) -> Duration {
+    Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(10, 100))
+}
+
+/// Opens both rings of `attachment`, of `ring_mib` MiB together. Needs `CAP_NET_RAW`.
+///
+/// Fails when that is missing, the interface is gone, the memory is not there or the filter is
+/// refused.
+pub fn open(
+    attachment: &Attachment,
+    settings: &Settings,
+    ring_mib: u32,
+    block: Duration,
+) -> Result<[Ring; 2], Trouble> {
+    let bytes = ring_mib.clamp(2, 2046) / 2 * 1024 * 1024;
+    Ok([
+        open_ring(attachment, settings, bytes, block, Direction::Outbound)?,
+        open_ring(attachment, settings, bytes, block, Direction::Inbound)?,
+    ])
+}
+
+fn open_ring(
+    attachment: &Attachment,
+    settings: &Settings,
+    bytes: u32,
+    block: Duration,
+    direction: Direction,
+) -> Result<Ring, Trouble> {
+    let failed = |error: &pcap::Error| cannot_open(attachment, error);
+    let handle = Capture::from_device(attachment.host_veth.as_str())
+        .and_then(|inactive| {
+            inactive
+                .promisc(settings.promiscuous)
+                .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
+                .buffer_size(bytes.cast_signed())
+                .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
+                .precision(Precision::Nano)
+                .open()
+        })
+        .and_then(Capture::setnonblock)
+        .map_err(|error| failed(&error))?;
+    let program = filter::program(&handle, settings.filter.as_deref(), direction, settings.snap_length)?;
+    SockRef::from(&handle).attach_filter(&program).map_err(|error| {
+        Trouble::new(
+            format!("cannot give the capture filter to the kernel for {}: {error}", attachment.host_veth),
+            "use a shorter filter, or more memory for filters: sudo sysctl net.core.optmem_max=1048576",
+        )
+    })?;
+    let mut ring = Ring {
+        handle,
+        direction,
+        begin: now(),
+        delivered: 0,
+        kernel_drops: Counter::default(),
+        interface_drops: Counter::default(),
+    };
+    let before = ring.handle.stats().map_err(|error| failed(&error))?;
+    ring.kernel_drops.last = before.dropped;
+    ring.interface_drops.last = before.if_dropped;
+    Ok(ring)
+}
+
+impl Ring {
+    /// Which way its packets went.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Hands at most `most` packets to `take`: time in nanoseconds since the epoch, length on the
+    /// wire, captured bytes. Returns how many there were; 0 when there is none for now.
+    ///
+    /// Fails when the interface is gone.
+    pub fn read(&mut self, most: usize, mut take: impl FnMut(u64, u32, &[u8])) -> Result<usize, Ended> {
+        let (begin, mut delivered) = (self.begin, 0);
+        let outcome = self.handle.dispatch(Some(most), |packet| {
+            let time = nanoseconds(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
+            if time >= begin {
+                delivered += 1;
+                take(time, packet.header.len, packet.data);
+            }
+        });
+        self.delivered += delivered;
+        match outcome {
+            Ok(count) => Ok(count),
+            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
+            Err(error) => Err(Ended(error.to_string())),
+        }
+    }
+
+    /// What became of its packets so far. Keeps the last known figures once the interface is gone.
+    pub fn counts(&mut self) -> Counts {
+        if let Ok(stat) = self.handle.stats() {
+            self.kernel_drops.advance(stat.dropped);
+            self.interface_drops.advance(stat.if_dropped);
+        }
+        Counts {
+            delivered: self.delivered,
+            kernel_drops: self.kernel_drops.total,
+            interface_drops: self.interface_drops.total,
+        }
+    }
+}
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+/// A 64-bit count of something that is told in 32 bits and wraps.
+#[derive(Default)]
+struct Counter {
+    last: u32,
+    total: u64,
+}
+
+impl Counter {
+    fn advance(&mut self, told: u32) {
+        self.total += u64::from(told.wrapping_sub(self.last));
+        self.last = told;
+    }
+}
+
+/// Nanoseconds since the epoch, now, by the clock that stamps packets.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn nanoseconds(seconds: i64, fraction: i64) -> u64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(fraction).cast_unsigned()
+}
+
+fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Trouble {
+    let text = match error {
+        pcap::Error::PcapError(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.host_veth);
+    // libpcap's errors are text only.
+    if text.contains("ermission") || text.contains("not permitted") {
+        return Trouble::new(
+            what("no permission to capture"),
+            "install it with the right to (sudo containerdump-install install) and become a member of the group \
+             wireshark, or run as root",
+        );
+    }
+    if text.contains("No such device") {
+        return Trouble::new(
+            what("the interface is gone"),
+            "see that the container runs, then capture again",
+        );
+    }
+    if text.contains("memory") {
+        return Trouble::new(what(&text), "ask for smaller rings: --ring-size");
+    }
+    Trouble::new(what(&text), "see that the container runs and its network is up, then capture again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_wraps_goes_on_counting() {
+        let mut counter = Counter { last: u32::MAX - 1, total: 7 };
+        counter.advance(3);
+        assert_eq!(counter.total, 12);
+    }
+
+    #[test]
+    fn many_rings_wake_the_kernel_less_often() {
+        assert_eq!(block_timeout(2), Duration::from_millis(10));
+        assert_eq!(block_timeout(400), Duration::from_millis(100));
+    }
+}

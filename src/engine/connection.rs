@@ -1,0 +1,108 @@
+//! One request to an engine over a connection that cannot flood us.
+//!
+//! bollard reads an answer whole before it looks at it and has no bound of its own; here the
+//! bytes are counted on their way in.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bollard::BollardRequest;
+use bollard::errors::Error;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::endpoint::Endpoint;
+
+/// Most bytes taken from an engine on one connection. Ten thousand containers make about 12 MB.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Sends `request` to `endpoint` on a connection of its own and returns the answer's head.
+///
+/// Fails when nothing listens there, access is refused, or what answers is not HTTP.
+pub(super) async fn send(endpoint: Endpoint, request: BollardRequest) -> Result<Response<Incoming>, Error> {
+    match endpoint {
+        Endpoint::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+        Endpoint::Tcp(address) => exchange(TcpStream::connect(address).await?, request).await,
+    }
+}
+
+async fn exchange<S>(stream: S, mut request: BollardRequest) -> Result<Response<Incoming>, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let bounded = Bounded { stream, left: MOST_BYTES };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(bounded)).await?;
+    tokio::spawn(connection);
+    // An engine refuses an API version newer than its own; without one it answers in its own.
+    let path = request.uri().path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
+    *request.uri_mut() = without_version(path).parse().map_err(hyper::http::Error::from)?;
+    request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+    Ok(sender.send_request(request).await?)
+}
+
+/// `/v1.53/containers/json` without its version.
+fn without_version(path: &str) -> &str {
+    let Some((version, _)) = path.strip_prefix("/v").and_then(|rest| rest.split_once('/')) else {
+        return path;
+    };
+    let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if is_version { &path["/v".len() + version.len()..] } else { path }
+}
+
+/// A stream that ends in an error once more than `left` bytes were read from it.
+struct Bounded<S> {
+    stream: S,
+    left: usize,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let read = buffer.filled().len() - before;
+        match self.left.checked_sub(read) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Err(io::Error::other("the answer is larger than 16 MiB"))),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_version;
+
+    #[test]
+    fn only_a_version_is_taken_off_a_path() {
+        assert_eq!(without_version("/v1.53/containers/json"), "/containers/json");
+        assert_eq!(without_version("/containers/json?all=true"), "/containers/json?all=true");
+        assert_eq!(without_version("/volumes/v1"), "/volumes/v1");
+    }
+}

@@ -1,0 +1,135 @@
+//! An engine's description of a container, read field by field.
+//!
+//! Engines differ in what they leave out and in the words they use for states; whatever is not
+//! needed here is not looked at, so that it cannot make a container unreadable.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
+use crate::text::Label;
+
+/// Label in which compose keeps the name of a container's project.
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+
+/// Reads one element of `/containers/json`. `None` when it has no valid id.
+pub(super) fn container(value: &Value) -> Option<Container> {
+    let id = ContainerId::parse(value["Id"].as_str()?)?;
+    let name = name(&value["Names"]).unwrap_or_else(|| Label::new(id.short()));
+    let project = value["Labels"][PROJECT_LABEL].as_str().map(Label::new);
+    Some(Container {
+        engine: EngineKind::Docker,
+        name,
+        image: image(value),
+        created: value["Created"].as_i64().unwrap_or_default(),
+        project: project.filter(|project| !project.is_empty()),
+        mode: mode(value["HostConfig"]["NetworkMode"].as_str().unwrap_or_default()),
+        networks: networks(&value["NetworkSettings"]["Networks"]),
+        value: String::new(),
+        id,
+    })
+}
+
+/// Pid of the container's first process, from `/containers/ID/json`; `None` when it has none.
+pub(super) fn first_pid(value: &Value) -> Option<i32> {
+    let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
+    (pid > 0).then_some(pid)
+}
+
+/// The name that is the container's own: with the API's slash in front and no other, since
+/// `/other/alias` is what another container calls this one.
+fn name(names: &Value) -> Option<Label> {
+    let names: Vec<&str> = names
+        .as_array()?
+        .iter()
+        .filter_map(|name| name.as_str().map(|name| name.strip_prefix('/').unwrap_or(name)))
+        .collect();
+    let own = names.iter().find(|name| !name.contains('/')).or(names.first())?;
+    Some(Label::new(own)).filter(|name| !name.is_empty())
+}
+
+/// The image by name; by the first digits of its id where the name is gone.
+fn image(value: &Value) -> Label {
+    let image = value["Image"].as_str().unwrap_or_default();
+    match image.strip_prefix("sha256:") {
+        Some(digest) => Label::with_limit(digest, 12),
+        None => Label::new(image),
+    }
+}
+
+fn mode(word: &str) -> NetworkMode {
+    match word {
+        "host" => NetworkMode::Host,
+        "none" => NetworkMode::None,
+        _ if word.starts_with("container:") => NetworkMode::Shared,
+        _ => NetworkMode::Own,
+    }
+}
+
+fn networks(value: &Value) -> Vec<Network> {
+    let mut networks: Vec<Network> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, network)| Network {
+            name: Label::new(name),
+            id: network["NetworkID"].as_str().unwrap_or_default().to_owned(),
+            addresses: ["IPAddress", "GlobalIPv6Address"]
+                .iter()
+                .filter_map(|key| network[key].as_str()?.parse::<IpAddr>().ok())
+                .collect(),
+            mac: Label::new(network["MacAddress"].as_str().unwrap_or_default()),
+        })
+        .collect();
+    networks.sort_by(|a, b| a.name.cmp(&b.name));
+    networks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn described(extra: &Value) -> Value {
+        let mut value = json!({ "Id": "ab".repeat(32), "Names": ["/web"], "Image": "nginx:1.27" });
+        if let (Some(value), Some(extra)) = (value.as_object_mut(), extra.as_object()) {
+            value.extend(extra.clone());
+        }
+        value
+    }
+
+    #[test]
+    fn an_alias_given_by_another_container_is_not_the_name() {
+        let container =
+            container(&described(&json!({ "Names": ["/other/db", "/database"] }))).expect("a container");
+        assert_eq!(container.name.as_str(), "database");
+    }
+
+    #[test]
+    fn strange_types_and_states_do_not_make_a_container_unreadable() {
+        let strange =
+            json!({ "State": 7, "Labels": null, "NetworkSettings": [], "Created": "then", "Image": null });
+        let container = container(&described(&strange)).expect("a container");
+        assert_eq!((container.created, container.networks.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_id_that_is_not_64_digits_is_no_container() {
+        assert_eq!(container(&described(&json!({ "Id": "../images" }))), None);
+    }
+
+    #[test]
+    fn an_image_without_a_name_is_shown_by_the_first_digits_of_its_id() {
+        let container =
+            container(&described(&json!({ "Image": format!("sha256:{}", "0123456789ab".repeat(5)) })));
+        assert_eq!(container.expect("a container").image.as_str(), "0123456789a…");
+    }
+
+    #[test]
+    fn a_pid_of_zero_is_no_process() {
+        assert_eq!(first_pid(&json!({ "State": { "Pid": 0 } })), None);
+        assert_eq!(first_pid(&json!({ "State": { "Pid": 71 } })), Some(71));
+        assert_eq!(first_pid(&json!({ "State": { "Pid": i64::MAX } })), None);
+    }
+}

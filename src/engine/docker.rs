@@ -1,0 +1,140 @@
+//! Docker through bollard: the only place that names it, beside its connection.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use serde_json::Value;
+
+use super::endpoint::Endpoint;
+use super::{Outcome, connection, description};
+use crate::container::{self, Container, ContainerId};
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// Most containers taken from one answer; what is beyond is counted as left out.
+const MOST_CONTAINERS: usize = 10_000;
+
+/// Asks for the running containers, once, within `deadline`.
+pub(super) async fn list(endpoint: &Endpoint, deadline: Duration) -> Outcome {
+    match within(deadline, async { listed(client(endpoint)?.list_containers(None).await) }).await {
+        Ok(Value::Array(described)) => {
+            let mut containers: Vec<Container> =
+                described.iter().take(MOST_CONTAINERS).filter_map(description::container).collect();
+            let left_out = described.len() - containers.len();
+            containers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+            container::assign_values(&mut containers);
+            Outcome::Containers { containers, left_out }
+        }
+        Ok(_) => Outcome::Unusable(trouble(endpoint, "list containers", &Failure::NoSense)),
+        Err(failure) if failure.is_absence() => Outcome::Absent,
+        Err(failure) => Outcome::Unusable(trouble(endpoint, "list containers", &failure)),
+    }
+}
+
+/// Asks for the pid of a container's first process, within `deadline`.
+///
+/// Fails when the engine cannot be asked or the container does not run.
+pub(super) async fn first_pid(
+    endpoint: &Endpoint,
+    id: &ContainerId,
+    deadline: Duration,
+) -> Result<i32, Trouble> {
+    let answer =
+        within(deadline, async { listed(client(endpoint)?.inspect_container(id.as_str(), None).await) });
+    let described = match answer.await {
+        Ok(described) => described,
+        Err(failure) => {
+            return Err(trouble(endpoint, &format!("inspect container {}", id.short()), &failure));
+        }
+    };
+    description::first_pid(&described).ok_or_else(|| {
+        Trouble::new(format!("container {} does not run", id.short()), "start it, then capture again")
+    })
+}
+
+fn client(endpoint: &Endpoint) -> Result<Docker, Error> {
+    let endpoint = endpoint.clone();
+    let transport = move |request: BollardRequest| connection::send(endpoint.clone(), request);
+    // The time limit here is in whole seconds and covers the head of an answer only: ours, around
+    // everything, is shorter.
+    Docker::connect_with_custom_transport(transport, Some("http://localhost"), 120, API_DEFAULT_VERSION)
+}
+
+/// The answer as plain JSON, also where bollard's types refuse it: its enumerations are strict,
+/// and one container in a state they do not know would hide all the others.
+fn listed<T: serde::Serialize>(answer: Result<T, Error>) -> Result<Value, Error> {
+    match answer {
+        Ok(typed) => Ok(serde_json::to_value(typed)?),
+        Err(Error::JsonDataError { contents, .. }) => Ok(serde_json::from_str(&contents)?),
+        Err(error) => Err(error),
+    }
+}
+
+async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(outcome) => outcome.map_err(Failure::from),
+        Err(_) => Err(Failure::Silence(deadline)),
+    }
+}
+
+/// Why an engine could not be used.
+enum Failure {
+    Connection(io::ErrorKind, String),
+    Refused(u16, String),
+    Silence(Duration),
+    NoSense,
+    Other(String),
+}
+
+impl Failure {
+    /// No socket, or one that nobody listens on: there is no engine.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Connection(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, _))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::IOError { err } => Self::Connection(err.kind(), err.to_string()),
+            Error::DockerResponseServerError { status_code, message } => Self::Refused(status_code, message),
+            Error::JsonSerdeError { .. } | Error::JsonDataError { .. } => Self::NoSense,
+            Error::RequestTimeoutError => Self::Silence(Duration::from_secs(120)),
+            Error::HyperResponseError { err } => match err.source() {
+                // Our own bound on the size of an answer arrives wrapped in hyper's error.
+                Some(source) if source.is::<io::Error>() => Self::Other(source.to_string()),
+                _ if err.is_parse() || err.is_incomplete_message() => Self::NoSense,
+                _ => Self::Other(err.to_string()),
+            },
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+fn trouble(endpoint: &Endpoint, tried: &str, failure: &Failure) -> Trouble {
+    let (why, remedy) = match failure {
+        Failure::Connection(io::ErrorKind::PermissionDenied, _) => (
+            "permission denied".to_owned(),
+            "become a member of the group that owns the socket (sudo usermod -aG docker \"$USER\", then log in again), \
+             or run as root",
+        ),
+        Failure::Connection(_, why) => (why.clone(), "see that the engine runs: docker version"),
+        Failure::Refused(status, message) => (
+            format!("the engine answered {status}: {}", Label::with_limit(message, 150)),
+            "ask it yourself: docker ps",
+        ),
+        Failure::Silence(deadline) => (
+            format!("no answer within {:.1} s", deadline.as_secs_f32()),
+            "see whether the engine hangs: docker ps",
+        ),
+        Failure::NoSense => (
+            "what answers there does not speak Docker's API".to_owned(),
+            "see what DOCKER_HOST names and who listens there",
+        ),
+        Failure::Other(why) => (why.clone(), "ask it yourself: docker ps"),
+    };
+    Trouble::new(format!("cannot {tried} at {endpoint}: {why}"), remedy)
+}

@@ -1,0 +1,184 @@
+//! From a container's process to the interfaces of this host its packets pass through.
+//!
+//! ```text
+//! pid ── RTM_GETNSID ──> id of its network namespace, as this host's namespace counts
+//! links of this host with IFLA_LINK_NETNSID = that id ──> the host ends of its veth pairs
+//! ```
+//!
+//! No capability, no `setns`, nothing run inside the container.
+
+mod netlink;
+mod process;
+
+use std::net::IpAddr;
+
+pub use process::Process;
+
+use crate::container::{Container, Network, NetworkMode};
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// Index of a link in its network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkIndex(pub u32);
+
+/// Id by which this network namespace knows another, `IFLA_LINK_NETNSID`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceId(pub i32);
+
+/// One network interface of a container, and the end of it that this host has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The container's name.
+    pub container: Label,
+    /// Name of the interface inside the container, `eth0`; `if7` where only its index is known.
+    pub interface: Label,
+    /// The network it leads to, in the engine's words; empty where that is not known.
+    pub network: Label,
+    /// The end on this host, `veth01f0f9d`, in the kernel's spelling.
+    pub host_veth: String,
+    /// Index of that end: the name may be used again for another.
+    pub host_index: LinkIndex,
+}
+
+impl Attachment {
+    /// The name of its interface block, `web:eth0`.
+    pub fn name(&self) -> Label {
+        Label::new(&format!("{}:{}", self.container, self.interface))
+    }
+}
+
+/// Finds the host veths of `container`, whose first process is `process`, in the order of the
+/// container's own interfaces.
+///
+/// Fails when the container has none, went away meanwhile, or the kernel cannot be asked.
+pub fn attachments(container: &Container, process: &Process) -> Result<Vec<Attachment>, Trouble> {
+    let cannot = |error: std::io::Error| {
+        Trouble::new(
+            format!("cannot ask the kernel for the links of container {}: {error}", container.name),
+            "see that netlink sockets are allowed here: ip link",
+        )
+    };
+    // The dump comes first: it is what gives a namespace its id.
+    let links = netlink::links().map_err(cannot)?;
+    let namespace = netlink::namespace_of(process.pid());
+    let names = process.interface_names();
+    let networks = process.interface_networks();
+    if !process.is_alive() {
+        return Err(process::gone(container));
+    }
+    let namespace = namespace.map_err(cannot)?;
+    let mut ends: Vec<&netlink::Link> =
+        links.iter().filter(|link| namespace.is_some() && link.peer_namespace == namespace).collect();
+    ends.sort_by_key(|link| (link.peer, link.index));
+
+    let attachments: Vec<Attachment> = ends
+        .into_iter()
+        .map(|end| {
+            let inside = end.peer.and_then(|peer| names.get(&peer));
+            let bridge = end.controller.and_then(|index| links.iter().find(|link| link.index == index));
+            let network = network_on_bridge(&container.networks, bridge.map(|bridge| bridge.name.as_str()))
+                .or_else(|| network_of_interface(&container.networks, inside?, &networks));
+            Attachment {
+                container: container.name.clone(),
+                interface: match inside {
+                    Some(name) => Label::new(name),
+                    None => Label::new(&format!("if{}", end.peer.unwrap_or(end.index).0)),
+                },
+                network: network.map(|network| network.name.clone()).unwrap_or_default(),
+                host_veth: end.name.clone(),
+                host_index: end.index,
+            }
+        })
+        .collect();
+    if attachments.is_empty() { Err(no_veth(container, process)) } else { Ok(attachments) }
+}
+
+/// Whether the link `attachment` was found on is still the same one: name, index and namespace.
+///
+/// Fails when the kernel cannot be asked.
+pub fn is_still(attachment: &Attachment, process: &Process) -> std::io::Result<bool> {
+    let namespace = netlink::namespace_of(process.pid())?;
+    Ok(netlink::links()?.iter().any(|link| {
+        link.index == attachment.host_index
+            && link.name == attachment.host_veth
+            && link.peer_namespace == namespace
+    }))
+}
+
+/// Docker names a network's bridge after the network's id unless it was told otherwise.
+fn network_on_bridge<'a>(networks: &'a [Network], bridge: Option<&str>) -> Option<&'a Network> {
+    let bridge = bridge?;
+    match bridge.strip_prefix("br-") {
+        Some(id) if id.len() == 12 => networks.iter().find(|network| network.id.starts_with(id)),
+        _ if bridge == "docker0" => networks.iter().find(|network| network.name.as_str() == "bridge"),
+        _ => None,
+    }
+}
+
+/// The network that has an address in a network interface `inside` is connected to.
+fn network_of_interface<'a>(
+    networks: &'a [Network],
+    inside: &str,
+    connected: &[(String, IpAddr, u8)],
+) -> Option<&'a Network> {
+    networks.iter().find(|network| {
+        network.addresses.iter().any(|address| {
+            let mut of_interface = connected.iter().filter(|(name, ..)| name == inside);
+            of_interface.any(|(_, base, prefix)| same_network(*address, *base, *prefix))
+        })
+    })
+}
+
+/// Whether two addresses agree in their first `prefix` bits.
+fn same_network(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
+    let shift = |bits: u32| bits.saturating_sub(u32::from(prefix));
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(shift(u32::BITS)).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(shift(u128::BITS)).unwrap_or(0) == 0
+        }
+        _ => false,
+    }
+}
+
+fn no_veth(container: &Container, process: &Process) -> Trouble {
+    let name = &container.name;
+    match container.mode {
+        NetworkMode::Host => Trouble::new(
+            format!("container {name} uses the host's own network and has no interface of its own"),
+            "capture one of the host's interfaces, such as eth0",
+        ),
+        NetworkMode::None => Trouble::new(
+            format!("container {name} has no network but its loopback"),
+            format!("connect it to a network (docker network connect NETWORK {name}), then capture again"),
+        ),
+        NetworkMode::Own | NetworkMode::Shared => Trouble::new(
+            format!(
+                "container {name} has no veth on this host (its network may be macvlan, ipvlan or overlay)"
+            ),
+            format!(
+                "capture inside it as root: sudo nsenter -t {} -n tcpdump -i any -w web.pcap",
+                process.pid()
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_compared_by_their_prefix() {
+        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert!(same_network(parse("172.18.3.4"), parse("172.18.0.0"), 16));
+        assert!(!same_network(parse("172.19.3.4"), parse("172.18.0.0"), 16));
+        assert!(same_network(parse("fd00::5"), parse("fd00::1"), 64));
+        assert!(!same_network(parse("fd01::5"), parse("fd00::1"), 64));
+        assert!(same_network(parse("10.0.0.1"), parse("192.168.0.1"), 0));
+        assert!(!same_network(parse("10.0.0.1"), parse("fd00::1"), 0));
+    }
+}

@@ -1,0 +1,132 @@
+//! The kernel's tables of links and namespaces, over rtnetlink. The only place that speaks it.
+//!
+//! Nothing asked here needs a capability (net/core/rtnetlink.c, net/core/net_namespace.c).
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+use super::{LinkIndex, NamespaceId};
+
+/// The kernel never sends a larger piece of a dump (net/netlink/af_netlink.c, `netlink_dump`).
+const LARGEST_PIECE: usize = 32 * 1024;
+
+/// A link of this network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: LinkIndex,
+    pub(super) name: String,
+    /// The bridge or bond it belongs to, `IFLA_MASTER`.
+    pub(super) controller: Option<LinkIndex>,
+    /// Index of the other end, in the other end's namespace, `IFLA_LINK`.
+    pub(super) peer: Option<LinkIndex>,
+    /// Namespace of the other end, `IFLA_LINK_NETNSID`; `None` where it is this one.
+    pub(super) peer_namespace: Option<NamespaceId>,
+}
+
+/// All links of this network namespace. Afterwards every namespace at the other end of one of
+/// them has an id.
+pub(super) fn links() -> io::Result<Vec<Link>> {
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let mut links = Vec::new();
+    ask(request, NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewLink(message) = answer {
+            links.push(link(message));
+        }
+    })?;
+    Ok(links)
+}
+
+/// The id by which this network namespace knows the one that process `pid` is in; `None` where
+/// it has none, as with this namespace itself and with one no link leads to.
+pub(super) fn namespace_of(pid: i32) -> io::Result<Option<NamespaceId>> {
+    let mut message = NsidMessage::default();
+    message.attributes.push(NsidAttribute::Pid(pid.cast_unsigned()));
+    let mut namespace = None;
+    ask(RouteNetlinkMessage::GetNsId(message), 0, |answer| {
+        if let RouteNetlinkMessage::NewNsId(message) = answer {
+            namespace = message.attributes.iter().find_map(|attribute| match attribute {
+                // NETNSA_NSID_NOT_ASSIGNED is -1 (linux/net_namespace.h).
+                NsidAttribute::Id(id) if *id >= 0 => Some(NamespaceId(*id)),
+                _ => None,
+            });
+        }
+    })?;
+    Ok(namespace)
+}
+
+fn link(message: LinkMessage) -> Link {
+    let mut link = Link {
+        index: LinkIndex(message.header.index),
+        name: String::new(),
+        controller: None,
+        peer: None,
+        peer_namespace: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Controller(index) => link.controller = Some(LinkIndex(index)),
+            LinkAttribute::Link(index) => link.peer = Some(LinkIndex(index)),
+            LinkAttribute::LinkNetNsId(id) => link.peer_namespace = Some(NamespaceId(id)),
+            _ => {}
+        }
+    }
+    link
+}
+
+/// Sends one request and hands every message of the answer to `take`.
+fn ask(
+    request: RouteNetlinkMessage,
+    flags: u16,
+    mut take: impl FnMut(RouteNetlinkMessage),
+) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+
+    let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+    message.header.flags = NLM_F_REQUEST | flags;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+
+    let mut piece = vec![0; LARGEST_PIECE];
+    loop {
+        let length = socket.recv(&mut piece.as_mut_slice(), 0)?;
+        let mut rest = &piece[..length];
+        while let Some((bytes, after)) = split_message(rest) {
+            rest = after;
+            // A link with an attribute this library cannot read is no veth of a container.
+            let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
+            match message.payload {
+                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::InnerMessage(inner) => {
+                    take(inner);
+                    if flags & NLM_F_DUMP == 0 {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Splits off the first message by the length in its header, aligned to four bytes
+/// (`NLMSG_ALIGN`, linux/netlink.h). `None` when no whole message is left.
+fn split_message(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    if length < 16 || length > bytes.len() {
+        return None;
+    }
+    let next = length.next_multiple_of(4).min(bytes.len());
+    Some((&bytes[..length], &bytes[next..]))
+}

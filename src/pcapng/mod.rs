@@ -1,0 +1,141 @@
+//! The stream. The only place that names `pcap_file`.
+//!
+//! Little-endian always, as the machines this runs on; nanoseconds always, because the library
+//! writes packet times so whatever an interface block says. Limits are those of Wireshark's
+//! dumpcap: it crashes (4.0) on a section header over 2048 bytes and ends the capture at a block
+//! over 256 KiB.
+
+mod packet;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::blocks::interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption};
+use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::{DataLink, Endianness, PcapError};
+
+pub use packet::append as append_packet;
+
+use crate::capture::Counts;
+use crate::text::Label;
+
+/// Names in one name resolution block; with 80 characters each far below dumpcap's 256 KiB.
+const NAMES_IN_A_BLOCK: usize = 500;
+
+/// What an interface block says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// `web:eth0`.
+    pub name: Label,
+    /// Who, what and where, in one line.
+    pub description: Label,
+    /// The capture filter in force.
+    pub filter: Option<String>,
+    /// Bytes kept of each packet.
+    pub snap_length: u32,
+}
+
+/// Makes the blocks that are not packets; they wait in it until taken.
+pub struct Blocks(PcapNgWriter<Vec<u8>>);
+
+impl Blocks {
+    /// Begins a section: its header is the first block.
+    pub fn begin_section() -> Self {
+        let section = SectionHeaderBlock {
+            endianness: Endianness::Little,
+            options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(concat!(
+                "containerdump ",
+                env!("CARGO_PKG_VERSION")
+            )))],
+            ..SectionHeaderBlock::default()
+        };
+        Self(PcapNgWriter::with_section_header(Vec::new(), section).unwrap_or_else(never))
+    }
+
+    /// Adds an interface block and returns the interface's number.
+    pub fn interface(&mut self, interface: &Interface) -> u32 {
+        let number = u32::try_from(self.0.interfaces().len()).unwrap_or(u32::MAX);
+        let mut options = vec![
+            InterfaceDescriptionOption::IfName(Cow::Borrowed(interface.name.as_str())),
+            InterfaceDescriptionOption::IfDescription(Cow::Borrowed(interface.description.as_str())),
+            InterfaceDescriptionOption::IfTsResol(9),
+        ];
+        if let Some(filter) = &interface.filter {
+            // A first byte of zero says that the filter is text.
+            let text = [&[0], filter.as_bytes()].concat();
+            options.push(InterfaceDescriptionOption::IfFilter(Cow::Owned(text)));
+        }
+        let block = InterfaceDescriptionBlock {
+            linktype: DataLink::ETHERNET,
+            snaplen: interface.snap_length,
+            options,
+        };
+        self.0.write_pcapng_block(block).unwrap_or_else(never);
+        number
+    }
+
+    /// Adds names for addresses, for the packets that come after.
+    pub fn names(&mut self, names: &[(IpAddr, Label)]) {
+        for some in names.chunks(NAMES_IN_A_BLOCK) {
+            let records = some
+                .iter()
+                .map(|(address, name)| {
+                    let names = vec![Cow::Borrowed(name.as_str())];
+                    match address {
+                        IpAddr::V4(v4) => {
+                            Record::Ipv4(Ipv4Record { ip_addr: Cow::Owned(v4.octets().to_vec()), names })
+                        }
+                        IpAddr::V6(v6) => {
+                            Record::Ipv6(Ipv6Record { ip_addr: Cow::Owned(v6.octets().to_vec()), names })
+                        }
+                    }
+                })
+                .collect();
+            self.0
+                .write_pcapng_block(NameResolutionBlock { records, options: Vec::new() })
+                .unwrap_or_else(never);
+        }
+    }
+
+    /// Adds statistics of interface `number` from `begin` to `now`, nanoseconds since the epoch.
+    ///
+    /// Received counts what the filter let through, kept or not. As dumpcap does, and since
+    /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
+    /// kernel lost is `isb_osdrop`.
+    pub fn statistics(&mut self, number: u32, counts: Counts, begin: u64, now: u64) {
+        let block = InterfaceStatisticsBlock {
+            interface_id: number,
+            timestamp: time(now),
+            options: vec![
+                InterfaceStatisticsOption::IsbStartTime(time(begin)),
+                InterfaceStatisticsOption::IsbEndTime(time(now)),
+                InterfaceStatisticsOption::IsbIfRecv(counts.delivered + counts.kernel_drops),
+                InterfaceStatisticsOption::IsbIfDrop(counts.kernel_drops + counts.interface_drops),
+                InterfaceStatisticsOption::IsbOsDrop(counts.kernel_drops),
+                InterfaceStatisticsOption::IsbUsrDeliv(counts.delivered),
+            ],
+        };
+        self.0.write_pcapng_block(block).unwrap_or_else(never);
+    }
+
+    /// The bytes of the blocks added since the last call.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.0.get_mut())
+    }
+}
+
+/// A time as the library must be given it: it writes both halves in one number, where the format
+/// has the upper half first.
+fn time(nanoseconds: u64) -> u64 {
+    nanoseconds.rotate_left(32)
+}
+
+/// Blocks are written to memory, of interfaces that were added here.
+fn never<T>(error: PcapError) -> T {
+    unreachable!("a block could not be made in memory: {error}")
+}

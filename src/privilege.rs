@@ -1,0 +1,121 @@
+//! What the program may do, giving it up, and checking that it is gone.
+//!
+//! The order, which every caller keeps:
+//!
+//! 1. [`Privilege::confine`] is the first statement of `main`: nothing is in effect any more,
+//!    nothing but `CAP_NET_RAW` can come back, no program started from here gains anything.
+//! 2. Arguments, engine, kernel tables: all looked at without a capability.
+//! 3. [`Privilege::raised`] around the opening of rings, on one thread.
+//! 4. [`Privilege::give_up`] consumes it. What it returns is the proof that reading packets asks
+//!    for: every thread of the process was seen without any capability.
+
+use std::fs;
+use std::io;
+
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
+};
+
+use crate::trouble::Trouble;
+
+/// The right to open rings, kept but not in effect.
+#[derive(Debug)]
+pub struct Privilege {
+    held: bool,
+}
+
+/// Proof that no thread of the process has a capability or can gain one.
+#[derive(Debug)]
+pub struct Unprivileged(());
+
+impl Privilege {
+    /// Puts every capability out of effect and keeps `CAP_NET_RAW` alone, if it is there at all.
+    ///
+    /// Fails when the kernel does not allow that; nothing must be done then.
+    pub fn confine() -> Result<Self, Trouble> {
+        let confine = || -> io::Result<Self> {
+            let permitted = capabilities(None)?.permitted & CapabilitySet::NET_RAW;
+            clear_ambient_capability_set()?;
+            set(CapabilitySet::empty(), permitted)?;
+            set_no_new_privs(true)?;
+            Ok(Self { held: !permitted.is_empty() })
+        };
+        confine().map_err(|error| unsafe_to_go_on("put its rights out of effect", &error.to_string()))
+    }
+
+    /// Whether rings can be opened at all.
+    pub fn can_capture(&self) -> bool {
+        self.held
+    }
+
+    /// Does `work` with `CAP_NET_RAW` in effect, if it is held.
+    ///
+    /// Fails when the capability cannot be taken out of effect again.
+    pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
+        let permitted = if self.held { CapabilitySet::NET_RAW } else { CapabilitySet::empty() };
+        // Where it cannot be raised, opening says so in its own words.
+        let _ = set(permitted, permitted);
+        let outcome = work();
+        set(CapabilitySet::empty(), permitted)
+            .map_err(|error| unsafe_to_go_on("put its right to capture out of effect", &error.to_string()))?;
+        Ok(outcome)
+    }
+
+    /// Drops everything, for good, and looks that it is gone from every thread.
+    ///
+    /// Fails when something is left; no packet must be read then.
+    pub fn give_up(self) -> Result<Unprivileged, Trouble> {
+        let failed = |why: &str| unsafe_to_go_on("drop its rights", why);
+        drop_on_this_thread().map_err(|error| failed(&error.to_string()))?;
+        for task in fs::read_dir("/proc/self/task").map_err(|error| failed(&error.to_string()))?.flatten() {
+            let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
+            if let Some(left) = status.lines().find(|line| is_left(line)) {
+                return Err(failed(&format!("a thread still has {left}")));
+            }
+        }
+        Ok(Unprivileged(()))
+    }
+}
+
+/// Takes every capability from the calling thread. Threads have sets of their own.
+///
+/// Fails when the kernel does not allow that.
+pub fn drop_on_this_thread() -> io::Result<()> {
+    Ok(set(CapabilitySet::empty(), CapabilitySet::empty())?)
+}
+
+fn set(effective: CapabilitySet, permitted: CapabilitySet) -> rustix::io::Result<()> {
+    set_capabilities(None, CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() })
+}
+
+/// A line of `/proc/PID/status` that tells of a capability or of a way to gain one.
+fn is_left(line: &str) -> bool {
+    let Some((key, value)) = line.split_once(':') else { return false };
+    match key {
+        "CapInh" | "CapPrm" | "CapEff" | "CapAmb" => value.trim().bytes().any(|digit| digit != b'0'),
+        "NoNewPrivs" => value.trim() != "1",
+        _ => false,
+    }
+}
+
+fn unsafe_to_go_on(tried: &str, why: &str) -> Trouble {
+    Trouble::new(
+        format!("containerdump could not {tried}: {why}; it stopped before reading a packet"),
+        "see whether a sandbox around it forbids capset or prctl",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_left;
+
+    #[test]
+    fn a_capability_of_any_kind_is_seen() {
+        assert!(is_left("CapPrm:\t0000000000002000"));
+        assert!(is_left("NoNewPrivs:\t0"));
+        assert!(!is_left("CapEff:\t0000000000000000"));
+        assert!(!is_left("CapBnd:\t000001ffffffffff"));
+        assert!(!is_left("NoNewPrivs:\t1"));
+    }
+}

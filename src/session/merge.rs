@@ -1,0 +1,183 @@
+//! Packets of several rings, brought into one order of time.
+//!
+//! Each ring hands its packets over in order, but in blocks: what one ring has handed over may be
+//! younger than what another still keeps. A packet goes out once every other ring is known to
+//! have nothing older: because it has handed over something younger, or because it was found
+//! empty longer ago than it may keep a packet. Nothing is copied for that: what must wait, waits
+//! in the kernel's rings and in batches that are ready to be written.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::ops::Range;
+
+use crate::capture::{self, Ring};
+use crate::pcapng;
+
+/// Bytes of a batch: large enough to make a write cheap, small enough to stay in a cache.
+const BATCH: usize = 512 * 1024;
+/// Packets read between two looks at the size of a batch; of 64 KiB each, 4 MiB.
+const PACKETS_AT_ONCE: usize = 64;
+
+/// A ring, and what was read from it and has not been written yet.
+pub(super) struct Stage {
+    pub(super) ring: Ring,
+    /// Number of its interface block.
+    pub(super) interface: u32,
+    bytes: Vec<u8>,
+    packets: VecDeque<Packet>,
+    /// Where the next packet begins in `bytes`.
+    next: usize,
+    /// Time of the last packet read, nanoseconds since the epoch.
+    last: u64,
+    /// When it was last found empty, nanoseconds since the epoch.
+    empty_at: Option<u64>,
+    /// Why it gives nothing more.
+    pub(super) ended: Option<capture::Ended>,
+}
+
+/// A packet in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packet {
+    /// Nanoseconds since the epoch.
+    pub(super) time: u64,
+    /// Captured bytes.
+    pub(super) captured: u32,
+    /// Bytes of its block.
+    pub(super) block: usize,
+}
+
+/// Packets that follow each other both in the order of time and in the batch of one stage.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) stage: usize,
+    pub(super) bytes: Range<usize>,
+}
+
+impl Stage {
+    pub(super) fn new(ring: Ring, interface: u32) -> Self {
+        Self {
+            ring,
+            interface,
+            bytes: Vec::with_capacity(BATCH),
+            packets: VecDeque::new(),
+            next: 0,
+            last: 0,
+            empty_at: None,
+            ended: None,
+        }
+    }
+
+    /// Whether it waits to be written before more is read.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= BATCH
+    }
+
+    /// Reads until the batch is full or the ring is empty.
+    pub(super) fn fill(&mut self) {
+        self.empty_at = None;
+        while !self.is_full() && self.ended.is_none() {
+            let asked_at = capture::now();
+            let direction = self.ring.direction();
+            let outcome = self.ring.read(PACKETS_AT_ONCE, |time, length, data| {
+                let before = self.bytes.len();
+                pcapng::append_packet(&mut self.bytes, self.interface, direction, time, length, data);
+                // The clock may be set back; the order of a ring stays as it is.
+                self.last = self.last.max(time);
+                self.packets.push_back(Packet {
+                    time: self.last,
+                    captured: u32::try_from(data.len()).unwrap_or(u32::MAX),
+                    block: self.bytes.len() - before,
+                });
+            });
+            match outcome {
+                Ok(0) => {
+                    self.empty_at = Some(asked_at);
+                    return;
+                }
+                Ok(_) => {}
+                Err(ended) => self.ended = Some(ended),
+            }
+        }
+    }
+
+    /// The time up to which it has handed over everything; `keeps` is how long the kernel may
+    /// keep a packet back, in nanoseconds.
+    fn complete_until(&self, keeps: u64) -> u64 {
+        match (&self.ended, self.empty_at) {
+            (Some(_), _) => u64::MAX,
+            (None, Some(at)) => self.last.max(at.saturating_sub(keeps)),
+            (None, None) => self.last,
+        }
+    }
+
+    /// Whether anything waits to be written.
+    pub(super) fn holds_packets(&self) -> bool {
+        !self.packets.is_empty()
+    }
+
+    /// Bytes of the block of the next packet to be written.
+    pub(super) fn next_block(&self) -> Option<usize> {
+        self.packets.front().map(|packet| packet.block)
+    }
+
+    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+
+    /// Makes room where the packets taken out by [`runs`] stood.
+    pub(super) fn forget_taken(&mut self) {
+        if self.packets.is_empty() {
+            self.bytes.clear();
+        } else {
+            self.bytes.drain(..self.next);
+        }
+        self.next = 0;
+    }
+}
+
+/// The time up to which every stage has handed over everything.
+pub(super) fn horizon(stages: &[Stage], keeps: u64) -> u64 {
+    stages.iter().map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX)
+}
+
+/// Takes packets up to `horizon` out of the stages, in order of time, as long as `admit`, given
+/// the number of the interface, allows. False with them when it did not.
+pub(super) fn runs(
+    stages: &mut [Stage],
+    horizon: u64,
+    mut admit: impl FnMut(u32, Packet) -> bool,
+) -> (Vec<Run>, bool) {
+    let mut heads: BinaryHeap<Reverse<(u64, usize)>> = stages
+        .iter()
+        .enumerate()
+        .filter_map(|(index, stage)| Some(Reverse((stage.packets.front()?.time, index))))
+        .collect();
+    let mut runs: Vec<Run> = Vec::new();
+    while let Some(Reverse((time, index))) = heads.pop() {
+        if time > horizon {
+            break;
+        }
+        let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
+        let stage = &mut stages[index];
+        let begin = stage.next;
+        let mut refused = false;
+        while let Some(&packet) = stage.packets.front().filter(|packet| packet.time <= until) {
+            if !admit(stage.interface, packet) {
+                refused = true;
+                break;
+            }
+            stage.next += packet.block;
+            stage.packets.pop_front();
+        }
+        if stage.next > begin {
+            runs.push(Run { stage: index, bytes: begin..stage.next });
+        }
+        if refused {
+            return (runs, false);
+        }
+        if let Some(packet) = stage.packets.front() {
+            heads.push(Reverse((packet.time, index)));
+        }
+    }
+    (runs, true)
+}

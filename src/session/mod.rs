@@ -1,0 +1,84 @@
+//! One live capture: rings in, one stream out.
+//!
+//! ```text
+//! rings ──> merge, in order of time ──> output: FIFO, standard output or files
+//!             limits, statistics          signals, reader, parent, container: the ends
+//! ```
+
+mod files;
+mod limits;
+mod merge;
+mod output;
+mod run;
+mod stop;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+pub use files::{Files, stamp};
+pub use limits::{Limit, Limits};
+pub use output::{End, Output};
+pub use stop::{Stop, Stopped};
+
+use crate::capture::Ring;
+use crate::link::Process;
+use crate::pcapng::Interface;
+use crate::privilege::Unprivileged;
+use crate::text::Label;
+use crate::trouble::Trouble;
+use run::Running;
+
+/// Everything a capture needs, opened.
+pub struct Session {
+    /// Interfaces with their rings, in the order of their numbers.
+    pub interfaces: Vec<(Interface, Vec<Ring>)>,
+    /// Processes whose end is the end of the capture once all are gone.
+    pub processes: Vec<Process>,
+    /// Names for addresses.
+    pub names: Vec<(IpAddr, Label)>,
+    /// How long the kernel may keep a packet back.
+    pub block_timeout: Duration,
+    /// When to stop of its own.
+    pub limits: Limits,
+    /// Where the stream goes.
+    pub output: Output,
+    /// Whether the section header is in `output` already.
+    pub begun: bool,
+    /// The row of files `output` is the first of.
+    pub files: Option<Files>,
+}
+
+/// What a capture came to, as far as it got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Packets written.
+    pub packets: u64,
+    /// Captured bytes of these packets.
+    pub bytes: u64,
+    /// Packets lost in the kernel for want of room.
+    pub drops: u64,
+    /// Files opened.
+    pub files: usize,
+}
+
+impl Session {
+    /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
+    /// then, and at the end.
+    ///
+    /// Fails when the output does; a reader who leaves is a normal end.
+    pub fn run(
+        self,
+        stop: &Stop,
+        _proof: &Unprivileged,
+        report: &mut dyn FnMut(&Totals),
+    ) -> Result<Totals, Trouble> {
+        let mut running = Running::new(self);
+        let outcome = running.all(stop, report);
+        running.total();
+        report(&running.totals);
+        match outcome {
+            Ok(()) | Err(End::ReaderGone | End::Stalled) => Ok(running.totals),
+            Err(End::Failed(trouble)) => Err(trouble),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The loop of a capture.
+
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use log::{debug, info};
+use nix::poll::{PollFd, PollFlags};
+
+use super::files::Files;
+use super::limits::{Limits, Used};
+use super::merge::{self, Packet, Stage};
+use super::output::{End, Output};
+use super::stop::Stop;
+use super::{Session, Totals};
+use crate::capture::{self, Counts};
+use crate::link::Process;
+use crate::pcapng::{Blocks, Interface};
+use crate::text::Label;
+
+/// Time between two rounds of statistics in the stream.
+const STATISTICS_EVERY: Duration = Duration::from_secs(3);
+/// Time between two reports to whoever watches.
+const REPORT_EVERY: Duration = Duration::from_millis(250);
+/// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
+const MOST_PIECES: usize = 1024;
+
+/// An interface of the stream while it runs.
+struct Lane {
+    interface: Interface,
+    begin: u64,
+    written: u64,
+    counts: Counts,
+}
+
+/// A capture under way.
+pub(super) struct Running {
+    stages: Vec<Stage>,
+    lanes: Vec<Lane>,
+    processes: Vec<Process>,
+    names: Vec<(IpAddr, Label)>,
+    keeps: Duration,
+    blocks: Blocks,
+    output: Output,
+    files: Option<Files>,
+    of_capture: Used,
+    of_file: Used,
+    most_files: usize,
+    begun: bool,
+    pub(super) totals: Totals,
+}
+
+impl Running {
+    pub(super) fn new(session: Session) -> Self {
+        let mut stages = Vec::new();
+        let mut lanes = Vec::new();
+        for (number, (interface, rings)) in (0_u32..).zip(session.interfaces) {
+            stages.extend(rings.into_iter().map(|ring| Stage::new(ring, number)));
+            lanes.push(Lane { interface, begin: capture::now(), written: 0, counts: Counts::default() });
+        }
+        Self {
+            stages,
+            lanes,
+            processes: session.processes,
+            names: session.names,
+            // A block is handed over at the second tick of its timer after its first packet
+            // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer
+            // that comes late.
+            keeps: session.block_timeout * 2 + Duration::from_millis(5),
+            blocks: Blocks::begin_section(),
+            output: session.output,
+            of_file: session.files.as_ref().map_or_else(|| Used::new(Limits::default()), Files::use_of_one),
+            files: session.files,
+            of_capture: Used::new(session.limits),
+            most_files: session.limits.files.unwrap_or(usize::MAX),
+            begun: session.begun,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Runs to its end.
+    pub(super) fn all(&mut self, stop: &Stop, report: &mut dyn FnMut(&Totals)) -> Result<(), End> {
+        self.begin(stop)?;
+        let (mut statistics_at, mut report_at) = (Instant::now() + STATISTICS_EVERY, Instant::now());
+        let mut finish_at = None;
+        loop {
+            if self.wait(stop, finish_at) && finish_at.is_none() {
+                debug!("finishing");
+                finish_at = Some(Instant::now() + self.keeps);
+            }
+            self.stages.iter_mut().for_each(Stage::fill);
+            let now = Instant::now();
+            let last = finish_at.is_some_and(|at| now >= at)
+                || self.stages.iter().all(|stage| stage.ended.is_some());
+            if !self.write_packets(last, stop)?
+                || self.of_capture.is_full()
+                || (last && !self.holds_packets())
+            {
+                break;
+            }
+            if now >= statistics_at {
+                self.write_statistics(stop)?;
+                statistics_at = now + STATISTICS_EVERY;
+            }
+            if now >= report_at {
+                self.total();
+                report(&self.totals);
+                report_at = now + REPORT_EVERY;
+            }
+        }
+        self.write_statistics(stop)
+    }
+
+    /// Writes what stands before the first packet of a stream or file.
+    fn begin(&mut self, stop: &Stop) -> Result<(), End> {
+        if std::mem::take(&mut self.begun) {
+            // The header went out before anything was looked up.
+            self.blocks.take();
+        }
+        for lane in &self.lanes {
+            self.blocks.interface(&lane.interface);
+        }
+        self.blocks.names(&self.names);
+        self.write_blocks(stop)
+    }
+
+    /// Waits for packets, the end of something, or the time to look again. True when it is time
+    /// to finish.
+    fn wait(&self, stop: &Stop, finish_at: Option<Instant>) -> bool {
+        let mut watched: Vec<PollFd> = self
+            .stages
+            .iter()
+            .filter(|stage| !stage.is_full() && stage.ended.is_none())
+            .map(|stage| PollFd::new(stage.ring.as_fd(), PollFlags::POLLIN))
+            .collect();
+        let mut timeout = if self.holds_packets() { self.keeps / 2 } else { REPORT_EVERY };
+        for left in [self.of_capture.time_left(), self.of_file.time_left()].into_iter().flatten() {
+            timeout = timeout.min(left);
+        }
+        if let Some(at) = finish_at {
+            timeout = timeout.min(at.saturating_duration_since(Instant::now()));
+            std::thread::sleep(timeout);
+            return true;
+        }
+        watched.extend(self.output.watched());
+        let living = self.processes.iter().filter(|process| process.is_alive());
+        watched.extend(living.map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
+        let reader_left = || self.output.watched().is_some_and(|fd| has_hung_up(fd));
+        stop.wait(&mut watched, timeout)
+            || self.of_capture.is_over()
+            || reader_left()
+            || (!self.processes.is_empty() && self.processes.iter().all(|process| !process.is_alive()))
+    }
+
+    /// Writes the packets whose order is settled; with `last`, all there are. False when the
+    /// capture is complete.
+    fn write_packets(&mut self, last: bool, stop: &Stop) -> Result<bool, End> {
+        let keeps = u64::try_from(self.keeps.as_nanos()).unwrap_or(u64::MAX);
+        let horizon = if last { u64::MAX } else { merge::horizon(&self.stages, keeps) };
+        loop {
+            if self.of_file.is_over() && !self.next_file(stop)? {
+                return Ok(false);
+            }
+            let (runs, complete) = merge::runs(&mut self.stages, horizon, |interface, packet| {
+                let fits = self.of_capture.has_room(packet.block) && self.of_file.has_room(packet.block);
+                if fits {
+                    count(&mut self.totals, &mut self.lanes[interface as usize], packet);
+                    self.of_capture.add_packet(packet.block);
+                    self.of_file.add_packet(packet.block);
+                }
+                fits
+            });
+            let mut slices: Vec<IoSlice> =
+                runs.into_iter().map(|run| IoSlice::new(self.stages[run.stage].bytes(run.bytes))).collect();
+            for pieces in slices.chunks_mut(MOST_PIECES) {
+                self.output.write(pieces, stop)?;
+            }
+            self.stages.iter_mut().for_each(Stage::forget_taken);
+            if complete {
+                return Ok(true);
+            }
+            let next = self.stages.iter().filter_map(Stage::next_block).min().unwrap_or_default();
+            if !self.of_capture.has_room(next) || !self.next_file(stop)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Ends the file being written and begins the next. False when there shall be no next one.
+    fn next_file(&mut self, stop: &Stop) -> Result<bool, End> {
+        let Some(files) = &mut self.files else { return Ok(false) };
+        if files.opened() >= self.most_files {
+            return Ok(false);
+        }
+        let next = files.next().map_err(End::Failed)?;
+        let used = files.use_of_one();
+        self.write_statistics(stop)?;
+        info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());
+        self.output = next;
+        self.of_file = used;
+        self.blocks = Blocks::begin_section();
+        self.begin(stop)?;
+        Ok(true)
+    }
+
+    fn write_statistics(&mut self, stop: &Stop) -> Result<(), End> {
+        self.total();
+        let now = capture::now();
+        for (number, lane) in (0_u32..).zip(&self.lanes) {
+            let counts = Counts { delivered: lane.written, ..lane.counts };
+            self.blocks.statistics(number, counts, lane.begin, now);
+        }
+        self.write_blocks(stop)
+    }
+
+    fn write_blocks(&mut self, stop: &Stop) -> Result<(), End> {
+        let bytes = self.blocks.take();
+        self.of_capture.add_bytes(bytes.len());
+        self.of_file.add_bytes(bytes.len());
+        self.output.write(&mut [IoSlice::new(&bytes)], stop)
+    }
+
+    /// Brings the counts of the kernel up to date.
+    pub(super) fn total(&mut self) {
+        for lane in &mut self.lanes {
+            lane.counts = Counts::default();
+        }
+        for stage in &mut self.stages {
+            let counts = stage.ring.counts();
+            let lane = &mut self.lanes[stage.interface as usize].counts;
+            lane.delivered += counts.delivered;
+            lane.kernel_drops += counts.kernel_drops;
+            // Both rings tell the same of the one interface.
+            lane.interface_drops = lane.interface_drops.max(counts.interface_drops);
+        }
+        self.totals.drops = self.lanes.iter().map(|lane| lane.counts.kernel_drops).sum();
+        self.totals.files = self.files.as_ref().map_or(1, Files::opened);
+    }
+
+    fn holds_packets(&self) -> bool {
+        self.stages.iter().any(Stage::holds_packets)
+    }
+}
+
+fn count(totals: &mut Totals, lane: &mut Lane, packet: Packet) {
+    totals.packets += 1;
+    totals.bytes += u64::from(packet.captured);
+    lane.written += 1;
+}
+
+/// Whether the reader of a pipe is gone.
+fn has_hung_up(pipe: PollFd<'_>) -> bool {
+    let mut pipe = [pipe];
+    matches!(nix::poll::poll(&mut pipe, 0_u8), Ok(1..))
+}

@@ -1,0 +1,118 @@
+//! When to stop: a signal, or the end of the process we capture for.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::process::{PidfdFlags, getppid, pidfd_open};
+
+use crate::privilege;
+use crate::trouble::Trouble;
+
+/// Watches for the reasons to stop. From its making on, SIGINT, SIGTERM and SIGHUP end nothing by
+/// themselves, in this thread and those it starts.
+#[derive(Debug)]
+pub struct Stop {
+    signals: SignalFd,
+    parent: Option<OwnedFd>,
+}
+
+/// Somebody asked to stop before there was anything to stop.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Stop {
+    /// Watches for signals; with `parent`, also for the end of the parent process: a Wireshark
+    /// that was killed hard tells nobody.
+    ///
+    /// Fails when the process has no file descriptors left.
+    pub fn watch(parent: bool) -> Result<Self, Trouble> {
+        let cannot = |error: io::Error| {
+            Trouble::new(
+                format!("cannot watch for signals: {error}"),
+                "free some file descriptors: ulimit -n",
+            )
+        };
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            mask.add(signal);
+        }
+        mask.thread_block().map_err(|errno| cannot(errno.into()))?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&mask, flags).map_err(|errno| cannot(errno.into()))?;
+        // No parent to be seen: it is in another pid namespace, and its end is not ours.
+        let parent = getppid()
+            .filter(|_| parent)
+            .map(|pid| pidfd_open(pid, PidfdFlags::empty()))
+            .transpose()
+            .map_err(|errno| cannot(errno.into()))?;
+        Ok(Self { signals, parent })
+    }
+
+    /// Waits until one of `others` is ready, a reason to stop comes up or `timeout` has passed.
+    /// True when there is a reason to stop.
+    pub(super) fn wait(&self, others: &mut Vec<PollFd<'_>>, timeout: Duration) -> bool {
+        let count = others.len();
+        let own: Vec<BorrowedFd> = self.descriptors().collect();
+        let mut all: Vec<PollFd> = others.drain(..).collect();
+        all.extend(own.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
+        let milliseconds = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX);
+        // An interrupted wait is a short wait.
+        let _ = poll(&mut all, PollTimeout::from(milliseconds));
+        all[count..].iter().any(|fd| fd.any() == Some(true))
+    }
+
+    /// Does `work`, which may take its time, on a thread without any capability, and returns its
+    /// outcome.
+    ///
+    /// Fails with [`Stopped`] as soon as there is a reason to stop; the work is then left behind
+    /// for the end of the process to end.
+    pub fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<Result<T, Trouble>, Stopped> {
+        let cannot = |why: String| Trouble::new(format!("cannot start a thread: {why}"), "free some memory");
+        let (done, finished) = match io::pipe() {
+            Ok((reader, writer)) => (reader, writer),
+            Err(error) => return Ok(Err(cannot(error.to_string()))),
+        };
+        let worker = std::thread::Builder::new().name("look-up".to_owned()).spawn(move || {
+            let _finished = finished;
+            privilege::drop_on_this_thread().map_err(|error| cannot(error.to_string()))?;
+            work()
+        });
+        let worker = match worker {
+            Ok(worker) => worker,
+            Err(error) => return Ok(Err(cannot(error.to_string()))),
+        };
+        while !worker.is_finished() {
+            if self.wait(&mut vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)], Duration::from_secs(1)) {
+                return Err(Stopped);
+            }
+        }
+        Ok(worker.join().unwrap_or_else(|_| Err(cannot("it ended in a panic".to_owned()))))
+    }
+
+    /// Waits for `duration`, or until there is a reason to stop.
+    ///
+    /// Fails with [`Stopped`] in the second case.
+    pub fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
+        let end = Instant::now() + duration;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if self.wait(&mut Vec::new(), left) {
+                return Err(Stopped);
+            }
+            if left.is_zero() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [Some(self.signals.as_fd()), self.parent.as_ref().map(AsFd::as_fd)].into_iter().flatten()
+    }
+}

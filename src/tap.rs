@@ -1,0 +1,217 @@
+//! From a container's name to opened rings.
+//!
+//! [`find`] looks up without any right; [`open`] needs `CAP_NET_RAW` and nothing else.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use log::{debug, info};
+
+use crate::capture::{self, Ring, Settings};
+use crate::container::{self, Container, Found};
+use crate::engine::{self, Outcome};
+use crate::link::{self, Attachment, Process};
+use crate::pcapng::Interface;
+use crate::privilege::Privilege;
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// Memory of all rings of a capture together, in MiB, where nothing else is asked for.
+const ALL_RINGS_MIB: usize = 256;
+
+/// A container to be captured, held on to, and where its packets pass.
+#[derive(Debug)]
+pub struct Target {
+    /// The container.
+    pub container: Container,
+    /// Its first process.
+    pub process: Process,
+    /// Those of its attachments that are wanted.
+    pub attachments: Vec<Attachment>,
+}
+
+/// What was found for a capture.
+#[derive(Debug)]
+pub struct Targets {
+    /// The containers, in the order they were named.
+    pub targets: Vec<Target>,
+    /// Names of all containers' addresses.
+    pub names: Vec<(IpAddr, Label)>,
+}
+
+/// Finds the containers that `wanted` names (interface value, name or id), with those attachments
+/// whose network or interface is in `networks`; all where that is empty.
+///
+/// Fails when an engine cannot be asked, a name means no container or more than one, or a
+/// container has no such attachment on this host.
+pub fn find(wanted: &[String], networks: &[String]) -> Result<Targets, Trouble> {
+    let containers = running()?;
+    let mut targets: Vec<Target> = Vec::new();
+    let mut taken = HashSet::new();
+    for name in wanted {
+        let container = one(&containers, name)?;
+        let mut target = look_up(container)?;
+        target.attachments = chosen(target.attachments, networks, container)?;
+        // Containers may share a network namespace; its packets are taken once.
+        target.attachments.retain(|attachment| taken.insert(attachment.host_index));
+        targets.push(target);
+    }
+    Ok(Targets { targets, names: names(&containers) })
+}
+
+/// Holds on to a container and finds all its attachments on this host.
+///
+/// Fails when it has none, or cannot be looked up.
+pub fn look_up(container: &Container) -> Result<Target, Trouble> {
+    let pid = engine::first_pid(container)?;
+    let process = Process::of_container(container, pid)?;
+    let attachments = link::attachments(container, &process)?;
+    for attachment in &attachments {
+        info!(
+            "{} is {} on this host, network {}",
+            attachment.name(),
+            attachment.host_veth,
+            attachment.network
+        );
+    }
+    Ok(Target { container: container.clone(), process, attachments })
+}
+
+/// Opens the rings of everything in `targets`. Needs `CAP_NET_RAW`, which it raises and lowers.
+///
+/// Fails when that is missing, a link went away or was given to another, or the filter is refused.
+pub fn open(
+    targets: &[Target],
+    settings: &Settings,
+    block_timeout: Duration,
+    privilege: &Privilege,
+) -> Result<Vec<(Interface, Vec<Ring>)>, Trouble> {
+    let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>().max(1);
+    let each = u32::try_from(ALL_RINGS_MIB / count).unwrap_or(1).clamp(2, capture::DEFAULT_RING_MIB);
+    let ring_mib = settings.ring_mib.unwrap_or(each);
+    debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
+    let mut opened = Vec::new();
+    for target in targets {
+        for attachment in &target.attachments {
+            let rings =
+                privilege.raised(|| capture::open(attachment, settings, ring_mib, block_timeout))??;
+            // The name may have gone to another link between the look-up and the opening.
+            if !link::is_still(attachment, &target.process).unwrap_or(false) {
+                return Err(Trouble::new(
+                    format!("{} is no longer the interface of {}", attachment.host_veth, attachment.name()),
+                    "see that the container runs, then capture again",
+                ));
+            }
+            opened.push((describe(&target.container, attachment, settings), rings.into()));
+        }
+    }
+    Ok(opened)
+}
+
+/// All running containers of all engines.
+///
+/// Fails when there are none to be had and an engine says why, or there is no engine.
+pub fn running() -> Result<Vec<Container>, Trouble> {
+    let mut containers = Vec::new();
+    let mut trouble = None;
+    let mut answered = false;
+    for listing in engine::list() {
+        match listing.outcome {
+            Outcome::Containers { containers: listed, left_out } => {
+                debug!("{} lists {} containers, {left_out} unreadable", listing.endpoint, listed.len());
+                answered = true;
+                containers.extend(listed);
+            }
+            Outcome::Absent => debug!("no engine at {}", listing.endpoint),
+            Outcome::Unusable(why) => trouble = Some(why),
+        }
+    }
+    match trouble {
+        Some(trouble) if containers.is_empty() => Err(trouble),
+        None if !answered => Err(Trouble::new(
+            "no container engine runs here: nothing listens at DOCKER_HOST or /var/run/docker.sock",
+            "start Docker (sudo systemctl start docker), or set DOCKER_HOST",
+        )),
+        _ => Ok(containers),
+    }
+}
+
+fn one<'a>(containers: &'a [Container], wanted: &str) -> Result<&'a Container, Trouble> {
+    match container::find(containers, wanted) {
+        Found::One(container) => Ok(container),
+        Found::None => Err(Trouble::new(
+            format!("no running container is called \"{wanted}\""),
+            "see which there are: containerdump list",
+        )),
+        Found::Several(names) => {
+            let names: Vec<&str> = names.iter().map(Label::as_str).collect();
+            Err(Trouble::new(
+                format!("\"{wanted}\" begins the id of more than one container: {}", names.join(", ")),
+                "give more of the id, or the name",
+            ))
+        }
+    }
+}
+
+fn chosen(
+    attachments: Vec<Attachment>,
+    networks: &[String],
+    container: &Container,
+) -> Result<Vec<Attachment>, Trouble> {
+    if networks.is_empty() {
+        return Ok(attachments);
+    }
+    let there: Vec<String> = attachments
+        .iter()
+        .map(|attachment| format!("{} ({})", attachment.interface, attachment.network))
+        .collect();
+    let kept: Vec<Attachment> = attachments
+        .into_iter()
+        .filter(|attachment| {
+            networks.iter().any(|wanted| {
+                [attachment.network.as_str(), attachment.interface.as_str(), &attachment.host_veth]
+                    .contains(&wanted.as_str())
+            })
+        })
+        .collect();
+    if kept.is_empty() {
+        return Err(Trouble::new(
+            format!("container {} is not connected to {}", container.name, networks.join(", ")),
+            format!("choose from: {}", there.join(", ")),
+        ));
+    }
+    Ok(kept)
+}
+
+fn describe(container: &Container, attachment: &Attachment, settings: &Settings) -> Interface {
+    let network = match attachment.network.as_str() {
+        "" => String::new(),
+        network => format!(", network {network}"),
+    };
+    Interface {
+        name: attachment.name(),
+        description: Label::with_limit(
+            &format!(
+                "{} container {} ({}){network}, host veth {}",
+                container.engine.word(),
+                container.name,
+                container.image,
+                attachment.host_veth
+            ),
+            250,
+        ),
+        filter: settings.filter.clone(),
+        snap_length: settings.snap_length,
+    }
+}
+
+fn names(containers: &[Container]) -> Vec<(IpAddr, Label)> {
+    containers
+        .iter()
+        .flat_map(|container| container.networks.iter().map(move |network| (container, network)))
+        .flat_map(|(container, network)| {
+            network.addresses.iter().map(|address| (*address, container.name.clone()))
+        })
+        .collect()
+}
