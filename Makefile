@@ -1,0 +1,73 @@
+# `make` alone says what there is. Each goal does all of its own set-up: packages by name
+# (tests/lab/packages), engines of their own (tests/lab/with-engine); no image is ever pulled.
+
+SHELL = /bin/bash
+LAB = tests/lab
+DENY_VERSION = 0.20.2
+DENY = target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+SCRIPTS = $(wildcard $(LAB)/*) .ci/run
+RUST_FILES = $(shell find src extcap installer tests benches -name '*.rs' 2>/dev/null)
+LONGEST_FILE = 300
+
+.PHONY: help build demo test check bench install uninstall lab lab-down clean
+
+help:
+	@echo 'make demo       the main job, to watch: containers and their packets in tshark'
+	@echo 'make test       all tests, against a private engine and the real Wireshark'
+	@echo 'make check      format, lints, dependencies, documentation, scripts'
+	@echo 'make build      the program, in target/release'
+	@echo 'make install    puts it where Wireshark looks (make uninstall takes it away)'
+	@echo 'make bench      speed, beside tcpdump, dumpcap and sshdump'
+	@echo 'make lab        an engine with containers, for work by hand (make lab-down ends it)'
+	@echo 'make clean      removes target/'
+
+build:
+	@$(LAB)/packages build
+	cargo build --release
+
+demo:
+	@$(LAB)/packages demo
+	cargo build --release
+	@$(LAB)/demo
+
+# Compiled before the engine starts: beside it there is no network to fetch crates from.
+test:
+	@$(LAB)/packages test
+	cargo test --no-run
+	@$(LAB)/count $(LAB)/with-engine cargo test --offline --no-fail-fast
+
+bench:
+	@$(LAB)/packages test
+	cargo bench --no-run
+	@$(LAB)/with-engine cargo bench --offline
+
+check: $(DENY)
+	@$(LAB)/packages check
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	$(DENY) check --hide-inclusion-graph licenses bans sources
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
+	shellcheck --exclude=SC2317 $(SCRIPTS) # functions called by traps seem unreachable to it
+	@wc -l $(RUST_FILES) | awk '$$2 != "total" && $$1 > $(LONGEST_FILE) { \
+		print $$2 " has " $$1 " lines; split it: $(LONGEST_FILE) is the limit"; bad = 1 } \
+		END { exit bad }'
+
+# A debug build: it takes a minute, a release build five, and there is little to check.
+$(DENY):
+	@$(LAB)/packages build
+	cargo install cargo-deny --version $(DENY_VERSION) --locked --debug --quiet \
+		--root target/tools/cargo-deny-$(DENY_VERSION) --target-dir target/tools/build
+	rm -rf target/tools/build
+
+install uninstall: build
+	$(if $(filter 0,$(shell id -u)),,sudo )target/release/containerdump-install $@
+
+lab:
+	@$(LAB)/packages demo
+	@$(LAB)/lab up
+
+lab-down:
+	@$(LAB)/lab down
+
+clean:
+	cargo clean
