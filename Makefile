@@ -8,6 +8,8 @@ DENY = target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 SCRIPTS = $(wildcard $(LAB)/*) .ci/run
 RUST_FILES = $(shell find src extcap installer tests benches -name '*.rs' 2>/dev/null)
 LONGEST_FILE = 300
+# The scripts look for what was built in target/.
+unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 
 .PHONY: help build demo test check bench install uninstall lab lab-down clean
 
