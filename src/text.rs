@@ -23,15 +23,13 @@ impl Label {
     /// Makes `text` safe and cuts it to `longest` characters, for sentences rather than names.
     pub fn with_limit(text: &str, longest: usize) -> Self {
         let mut shown = String::with_capacity(text.len().min(longest));
-        let mut count = 0;
-        for character in text.trim().chars() {
+        for (count, character) in text.trim().chars().enumerate() {
             if count == longest {
                 shown.pop();
                 shown.push('…');
                 break;
             }
             shown.push(replacement(character));
-            count += 1;
         }
         Self(shown.trim().to_owned())
     }

@@ -149,7 +149,7 @@ impl Capture {
         }
         let path = self.write.clone().unwrap_or_else(|| self.default_path());
         let mut files = Files::new(path, self.overwrite, each);
-        Ok((files.next()?, Some(files)))
+        Ok((files.open_next()?, Some(files)))
     }
 
     fn default_path(&self) -> PathBuf {

@@ -99,7 +99,8 @@ impl Found {
 }
 
 fn lines(found: &[Found]) -> String {
-    found.iter().map(|one| format!("{}\n", one.json())).collect()
+    let objects: Vec<String> = found.iter().map(|one| one.json().to_string() + "\n").collect();
+    objects.concat()
 }
 
 fn table(found: &[Found]) -> String {

@@ -39,7 +39,7 @@ struct People {
 #[derive(Subcommand)]
 enum Verb {
     List(list::List),
-    Capture(capture::Capture),
+    Capture(Box<capture::Capture>),
 }
 
 /// Does what was asked for.

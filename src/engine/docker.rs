@@ -102,7 +102,6 @@ impl From<Error> for Failure {
             Error::IOError { err } => Self::Connection(err.kind(), err.to_string()),
             Error::DockerResponseServerError { status_code, message } => Self::Refused(status_code, message),
             Error::JsonSerdeError { .. } | Error::JsonDataError { .. } => Self::NoSense,
-            Error::RequestTimeoutError => Self::Silence(Duration::from_secs(120)),
             Error::HyperResponseError { err } => match err.source() {
                 // Our own bound on the size of an answer arrives wrapped in hyper's error.
                 Some(source) if source.is::<io::Error>() => Self::Other(source.to_string()),

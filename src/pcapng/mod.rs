@@ -17,7 +17,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption};
 use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record};
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
-use pcap_file::{DataLink, Endianness, PcapError};
+use pcap_file::{DataLink, Endianness};
 
 pub use packet::append as append_packet;
 
@@ -136,6 +136,6 @@ fn time(nanoseconds: u64) -> u64 {
 }
 
 /// Blocks are written to memory, of interfaces that were added here.
-fn never<T>(error: PcapError) -> T {
+fn never<T>(error: impl std::fmt::Display) -> T {
     unreachable!("a block could not be made in memory: {error}")
 }

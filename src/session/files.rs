@@ -30,7 +30,7 @@ impl Files {
     /// Opens the next file, and removes the oldest if there are too many.
     ///
     /// Fails when it cannot be made.
-    pub fn next(&mut self) -> Result<Output, Trouble> {
+    pub fn open_next(&mut self) -> Result<Output, Trouble> {
         self.number += 1;
         let path = match self.each {
             Some(_) => numbered(&self.path, self.number, SystemTime::now()),

@@ -146,10 +146,10 @@ impl Output {
 
     fn wait_for_reader(&mut self, stop: &Stop) -> Result<(), End> {
         let (Kind::Pipe(file) | Kind::File { file, .. }) = &self.kind;
-        let mut room = vec![PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+        let room = PollFd::new(file.as_fd(), PollFlags::POLLOUT);
         match self.give_up_at {
             None => {
-                if stop.wait(&mut room, Duration::from_secs(1)) {
+                if stop.wait(vec![room], Duration::from_secs(1)) {
                     self.give_up_at = Some(Instant::now() + PATIENCE);
                 }
             }
@@ -158,7 +158,7 @@ impl Output {
                 if left.is_zero() {
                     return Err(End::Stalled);
                 }
-                let _ = nix::poll::poll(&mut room, u16::try_from(left.as_millis()).unwrap_or(u16::MAX));
+                let _ = nix::poll::poll(&mut [room], u16::try_from(left.as_millis()).unwrap_or(u16::MAX));
             }
         }
         Ok(())

@@ -147,7 +147,7 @@ impl Running {
         let living = self.processes.iter().filter(|process| process.is_alive());
         watched.extend(living.map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
         let reader_left = || self.output.watched().is_some_and(|fd| has_hung_up(fd));
-        stop.wait(&mut watched, timeout)
+        stop.wait(watched, timeout)
             || self.of_capture.is_over()
             || reader_left()
             || (!self.processes.is_empty() && self.processes.iter().all(|process| !process.is_alive()))
@@ -193,7 +193,7 @@ impl Running {
         if files.opened() >= self.most_files {
             return Ok(false);
         }
-        let next = files.next().map_err(End::Failed)?;
+        let next = files.open_next().map_err(End::Failed)?;
         let used = files.use_of_one();
         self.write_statistics(stop)?;
         info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());

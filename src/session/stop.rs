@@ -54,10 +54,10 @@ impl Stop {
 
     /// Waits until one of `others` is ready, a reason to stop comes up or `timeout` has passed.
     /// True when there is a reason to stop.
-    pub(super) fn wait(&self, others: &mut Vec<PollFd<'_>>, timeout: Duration) -> bool {
+    pub(super) fn wait(&self, others: Vec<PollFd<'_>>, timeout: Duration) -> bool {
         let count = others.len();
         let own: Vec<BorrowedFd> = self.descriptors().collect();
-        let mut all: Vec<PollFd> = others.drain(..).collect();
+        let mut all: Vec<PollFd> = others;
         all.extend(own.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         let milliseconds = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX);
         // An interrupted wait is a short wait.
@@ -89,7 +89,7 @@ impl Stop {
             Err(error) => return Ok(Err(cannot(error.to_string()))),
         };
         while !worker.is_finished() {
-            if self.wait(&mut vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)], Duration::from_secs(1)) {
+            if self.wait(vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)], Duration::from_secs(1)) {
                 return Err(Stopped);
             }
         }
@@ -103,7 +103,7 @@ impl Stop {
         let end = Instant::now() + duration;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            if self.wait(&mut Vec::new(), left) {
+            if self.wait(Vec::new(), left) {
                 return Err(Stopped);
             }
             if left.is_zero() {
