@@ -1,0 +1,40 @@
+//! May this user run dumpcap? Wireshark reads every capture through it, ours too; it needs no
+//! capability for that.
+
+use nix::unistd::{AccessFlags, access};
+
+use containerdump::trouble::Trouble;
+
+use super::membership;
+use super::report::Report;
+use crate::command;
+use crate::layout::shown;
+use crate::places::Wireshark;
+
+const CHECK: &str = "dumpcap";
+
+/// Looks for dumpcap and at its rights.
+pub(super) fn check(report: &mut Report, wireshark: &Wireshark) {
+    let beside = wireshark
+        .program
+        .as_ref()
+        .map(|folder| folder.join("dumpcap"))
+        .filter(|path| path.exists());
+    let Some(dumpcap) = beside.or_else(|| command::find("dumpcap")) else {
+        let remedy = "install it: sudo apt install wireshark-common (Debian, Ubuntu), sudo dnf install wireshark-cli (Fedora)";
+        return report.failed(
+            CHECK,
+            &Trouble::new(
+                "dumpcap was not found; Wireshark captures nothing without it",
+                remedy,
+            ),
+        );
+    };
+    if access(&dumpcap, AccessFlags::X_OK).is_ok() {
+        return report.ok(
+            CHECK,
+            format!("{} can be run by this user", shown(&dumpcap)),
+        );
+    }
+    report.failed(CHECK, &membership::not_executable(&dumpcap));
+}

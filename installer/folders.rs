@@ -1,0 +1,109 @@
+//! Where Wireshark looks for capture sources, as it says itself and by version.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Version of a Wireshark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(pub(crate) u32, pub(crate) u32, pub(crate) u32);
+
+impl Version {
+    /// Finds the version in the first line of `tshark --version`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        text.lines()
+            .next()?
+            .split_whitespace()
+            .find_map(Self::of_word)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        let mut numbers = word.trim_end_matches(['.', ',']).split('.').map(|part| {
+            part.split(|character: char| !character.is_ascii_digit())
+                .next()
+                .unwrap_or("")
+        });
+        let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+        let micro = numbers
+            .next()
+            .and_then(|part| part.parse().ok())
+            .unwrap_or(0);
+        Some(Self(major, minor, micro))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// What `tshark -G folders` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Folders {
+    /// Folders for everybody.
+    pub(crate) global: Vec<PathBuf>,
+    /// The folder of the user who asked.
+    pub(crate) personal: Option<PathBuf>,
+    /// Where dumpcap is.
+    pub(crate) program: Option<PathBuf>,
+}
+
+impl Folders {
+    /// Reads lines of a label, a colon, blanks or tabs, and a path.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut folders = Self::default();
+        let mut configuration = None;
+        for (label, path) in text.lines().filter_map(|line| line.split_once(':')) {
+            let path = Path::new(path.trim());
+            if !path.is_absolute() {
+                continue;
+            }
+            match label.trim().to_ascii_lowercase().as_str() {
+                // Before 4.2 only the global folder was told, and by this name.
+                "extcap path" | "global extcap path" => folders.global.push(path.to_owned()),
+                "personal extcap path" => folders.personal = Some(path.to_owned()),
+                "personal configuration" => configuration = Some(path.to_owned()),
+                "program" => folders.program = Some(path.to_owned()),
+                _ => {}
+            }
+        }
+        if folders.personal.is_none() && !folders.global.is_empty() {
+            // Then it is a folder of the configuration, wherever that is.
+            folders.personal = configuration.map(|folder| folder.join("extcap"));
+        }
+        folders
+    }
+}
+
+/// The personal folder, where Wireshark does not say it.
+pub(crate) fn personal(version: Option<Version>, configuration: &Path, home: &Path) -> PathBuf {
+    match version {
+        Some(version) if version < Version(4, 2, 0) => configuration.join("wireshark/extcap"),
+        _ => home.join(".local/lib/wireshark/extcap"),
+    }
+}
+
+/// The global folders known of, where Wireshark does not say it; the likeliest first.
+pub(crate) fn global(version: Option<Version>) -> Vec<PathBuf> {
+    let triplet = match std::env::consts::ARCH {
+        "arm" => "arm-linux-gnueabihf".to_owned(),
+        "x86" => "i386-linux-gnu".to_owned(),
+        "powerpc64" => "powerpc64le-linux-gnu".to_owned(),
+        other => format!("{other}-linux-gnu"),
+    };
+    let mut libraries = vec![
+        format!("/usr/lib/{triplet}/wireshark/extcap"),
+        "/usr/lib64/wireshark/extcap".to_owned(),
+        "/usr/lib/wireshark/extcap".to_owned(),
+        "/usr/local/lib/wireshark/extcap".to_owned(),
+    ];
+    let mut executables = vec![
+        "/usr/libexec/wireshark/extcap".to_owned(),
+        "/usr/local/libexec/wireshark/extcap".to_owned(),
+    ];
+    if version.is_some_and(|version| version >= Version(4, 6, 0)) {
+        executables.append(&mut libraries);
+    }
+    libraries.append(&mut executables);
+    libraries.into_iter().map(PathBuf::from).collect()
+}

@@ -1,0 +1,80 @@
+//! `install --user`: a plain copy for one user's own Wireshark. It never carries a capability:
+//! whoever can write to a home folder could otherwise hand the right to capture to anybody.
+
+use std::path::Path;
+
+use nix::unistd::{getegid, geteuid};
+
+use containerdump::trouble::Trouble;
+
+use crate::arguments::Install;
+use crate::command::Environment;
+use crate::install::{read_program, source};
+use crate::layout;
+use crate::places::Wireshark;
+use crate::plan::{File, Plan};
+use crate::record::Record;
+use crate::say;
+use crate::tree::{Rights, Tree};
+
+/// Puts a copy into the personal folder.
+pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
+    if geteuid().is_root() {
+        return Err(Trouble::new(
+            "cannot install for root alone: a Wireshark that runs as root does not look into a personal folder",
+            "run it as the user who starts Wireshark, or install for everybody: containerdump-install install",
+        ));
+    }
+    let wireshark = Wireshark::ask(Environment::OfUser);
+    let (Some(folder), Some(record_folder)) = (wireshark.personal, layout::personal_record())
+    else {
+        return Err(no_home());
+    };
+    let tree = Tree::of_user();
+    let record = Record::load(&tree, &record_folder)?;
+    let program = read_program(&source(
+        wish.program.as_deref(),
+        Path::new(layout::PROGRAM),
+    )?)?;
+    let owner = Rights {
+        user: geteuid(),
+        group: getegid(),
+        mode: 0o755,
+    };
+    let plan = Plan {
+        tree,
+        record: record_folder,
+        owner,
+        files: vec![File {
+            path: folder.join(layout::NAME),
+            content: program,
+            rights: owner,
+            captures: false,
+            told: "your own, 0755, no right to capture".to_owned(),
+        }],
+        links: Vec::new(),
+    };
+    if wish.dry_run {
+        plan.show(&record)
+    } else {
+        plan.perform(record)
+    }?;
+    say(
+        "This copy lists containers in your own Wireshark. It has no right to capture on this host's interfaces",
+    );
+    say(
+        "(CAP_NET_RAW): a file in a home folder is never given one. For that: sudo containerdump-install install,",
+    );
+    say(
+        "after containerdump-install uninstall --user, because Wireshark prefers the copy in your folder.",
+    );
+    Ok(())
+}
+
+/// There is nowhere a user's own files could be.
+pub(crate) fn no_home() -> Trouble {
+    Trouble::new(
+        "cannot tell where your own folders are: HOME is not set to a path",
+        "set HOME, then run it again",
+    )
+}

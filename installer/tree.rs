@@ -1,0 +1,333 @@
+//! Files, links and folders, looked at and made without being led astray.
+//!
+//! As root every folder on the way is opened in turn, never through a symbolic link, and must
+//! belong to root and be writable for nobody else: then nobody else can change where a name
+//! leads between the look and the act.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, symlinkat, unlinkat};
+
+use containerdump::trouble::Trouble;
+
+use crate::layout::shown;
+
+/// A file system seen from one folder, which stands for `/`.
+pub(crate) struct Tree {
+    root: PathBuf,
+    strict: bool,
+}
+
+/// Owner and mode a file gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    /// Its owner.
+    pub(crate) user: Uid,
+    /// Its group.
+    pub(crate) group: Gid,
+    /// Its permission bits.
+    pub(crate) mode: u32,
+}
+
+/// What is at a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Nothing.
+    Nothing,
+    /// A regular file.
+    File(Rights),
+    /// A symbolic link, and where it leads.
+    Link(PathBuf),
+    /// Something else: a folder, a device.
+    Other,
+}
+
+/// An open folder.
+pub(crate) struct Folder {
+    descriptor: OwnedFd,
+    /// Where it is, for messages and for programs that want a path.
+    pub(crate) path: PathBuf,
+}
+
+impl Tree {
+    /// The tree root installs into: below `root`, or `/`.
+    pub(crate) fn of_root(root: Option<&Path>) -> Self {
+        Self {
+            root: root.map_or_else(|| PathBuf::from("/"), Path::to_owned),
+            strict: true,
+        }
+    }
+
+    /// The tree a user installs into: what is in it is their own affair.
+    pub(crate) fn of_user() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            strict: false,
+        }
+    }
+
+    /// Where `path` is on this machine.
+    pub(crate) fn real(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Opens a folder; `None` where it does not exist.
+    pub(crate) fn folder(&self, path: &Path) -> Result<Option<Folder>, Trouble> {
+        self.walk(path, &mut |_, _, _| Ok(false))
+    }
+
+    /// Opens a folder, making it and those above it where missing; tells `made` of each.
+    pub(crate) fn make_folder(
+        &self,
+        path: &Path,
+        made: &mut dyn FnMut(&Path),
+    ) -> Result<Folder, Trouble> {
+        let folder = self.walk(path, &mut |above, name, path| {
+            let failed = |error: Errno| failed("make folder", &above.path.join(name), error);
+            mkdirat(&above.descriptor, name, Mode::from_bits_truncate(0o755)).map_err(failed)?;
+            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let new = openat(&above.descriptor, name, flags, Mode::empty()).map_err(failed)?;
+            // Whatever the umask says: others must be able to reach what is in it.
+            fchmod(&new, Mode::from_bits_truncate(0o755)).map_err(failed)?;
+            made(path);
+            Ok(true)
+        })?;
+        folder.ok_or_else(|| failed("make folder", &self.real(path), Errno::ENOENT))
+    }
+
+    fn walk(
+        &self,
+        path: &Path,
+        missing: &mut dyn FnMut(&Folder, &OsStr, &Path) -> Result<bool, Trouble>,
+    ) -> Result<Option<Folder>, Trouble> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let descriptor = openat(AT_FDCWD, &self.root, flags, Mode::empty())
+            .map_err(|error| failed("open folder", &self.root, error))?;
+        let mut folder = Folder {
+            descriptor,
+            path: self.root.clone(),
+        };
+        let mut reached = PathBuf::from("/");
+        self.ensure_trusted(&folder)?;
+        for component in path.components() {
+            let name = match component {
+                Component::RootDir | Component::CurDir => continue,
+                Component::Normal(name) => name,
+                _ => return Err(failed("open folder", &self.real(path), Errno::EINVAL)),
+            };
+            reached.push(name);
+            let flags = if self.strict {
+                flags | OFlag::O_NOFOLLOW
+            } else {
+                flags
+            };
+            let mut opened = openat(&folder.descriptor, name, flags, Mode::empty());
+            if matches!(opened, Err(Errno::ENOENT)) {
+                if !missing(&folder, name, &reached)? {
+                    return Ok(None);
+                }
+                opened = openat(&folder.descriptor, name, flags, Mode::empty());
+            }
+            let path = folder.path.join(name);
+            let descriptor = match opened {
+                Ok(descriptor) => descriptor,
+                Err(_) if self.strict && matches!(folder.look(name)?, Entry::Link(_)) => {
+                    return Err(untrusted(&path, "is a symbolic link"));
+                }
+                Err(error) => return Err(failed("open folder", &path, error)),
+            };
+            folder = Folder { descriptor, path };
+            self.ensure_trusted(&folder)?;
+        }
+        Ok(Some(folder))
+    }
+
+    fn ensure_trusted(&self, folder: &Folder) -> Result<(), Trouble> {
+        if !self.strict {
+            return Ok(());
+        }
+        let status =
+            fstat(&folder.descriptor).map_err(|error| failed("look at", &folder.path, error))?;
+        let by_group = status.st_mode & 0o020 != 0 && status.st_gid != 0;
+        if status.st_uid != 0 {
+            Err(untrusted(&folder.path, "does not belong to root"))
+        } else if by_group || status.st_mode & 0o002 != 0 {
+            Err(untrusted(
+                &folder.path,
+                "can be written to by others than root",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Folder {
+    /// What is at `name`.
+    pub(crate) fn look(&self, name: &OsStr) -> Result<Entry, Trouble> {
+        let path = self.path.join(name);
+        let status = match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(status) => status,
+            Err(Errno::ENOENT) => return Ok(Entry::Nothing),
+            Err(error) => return Err(failed("look at", &path, error)),
+        };
+        Ok(
+            match SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) {
+                SFlag::S_IFREG => Entry::File(rights(&status)),
+                SFlag::S_IFLNK => {
+                    let target = readlinkat(&self.descriptor, name);
+                    Entry::Link(
+                        target
+                            .map_err(|error| failed("read link", &path, error))?
+                            .into(),
+                    )
+                }
+                _ => Entry::Other,
+            },
+        )
+    }
+
+    /// The content of the regular file `name`.
+    pub(crate) fn read(&self, name: &OsStr) -> Result<Vec<u8>, Trouble> {
+        let path = self.path.join(name);
+        // Never waits, should it turn into a pipe meanwhile.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = openat(&self.descriptor, name, flags, Mode::empty())
+            .map_err(|error| failed("read", &path, error))?;
+        let mut content = Vec::new();
+        File::from(file)
+            .read_to_end(&mut content)
+            .map_err(|error| {
+                Trouble::new(
+                    format!("cannot read {}: {error}", shown(&path)),
+                    "look at the file",
+                )
+            })?;
+        Ok(content)
+    }
+
+    /// Puts a file at `name` at one stroke: complete, with its rights, and only when `ready`,
+    /// which is told its temporary path, agrees.
+    pub(crate) fn place(
+        &self,
+        name: &OsStr,
+        content: &[u8],
+        rights: Rights,
+        ready: impl FnOnce(&Path) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut hidden = OsStr::new(".").to_owned();
+        hidden.push(name);
+        hidden.push(".new");
+        // Left behind by an installer that was killed.
+        let _ = unlinkat(
+            &self.descriptor,
+            hidden.as_os_str(),
+            UnlinkatFlags::NoRemoveDir,
+        );
+        let path = self.path.join(name);
+        let placed = self
+            .write(&hidden, content, rights)
+            .and_then(|()| ready(&self.path.join(&hidden)))
+            .and_then(|()| {
+                renameat(&self.descriptor, hidden.as_os_str(), &self.descriptor, name)
+                    .map_err(|error| failed("put in place", &path, error))
+            });
+        if placed.is_err() {
+            let _ = unlinkat(
+                &self.descriptor,
+                hidden.as_os_str(),
+                UnlinkatFlags::NoRemoveDir,
+            );
+        }
+        placed
+    }
+
+    fn write(&self, name: &OsStr, content: &[u8], rights: Rights) -> Result<(), Trouble> {
+        let path = self.path.join(name);
+        let failed = |error: Errno| failed("write", &path, error);
+        let flags =
+            OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let mut file = File::from(
+            openat(
+                &self.descriptor,
+                name,
+                flags,
+                Mode::from_bits_truncate(0o600),
+            )
+            .map_err(failed)?,
+        );
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(|error| {
+            failed(Errno::from_raw(
+                error.raw_os_error().unwrap_or(Errno::EIO as i32),
+            ))
+        })?;
+        fchown(file.as_fd(), Some(rights.user), Some(rights.group)).map_err(failed)?;
+        // After the owner: a change of owner takes rights away.
+        fchmod(file.as_fd(), Mode::from_bits_truncate(rights.mode)).map_err(failed)
+    }
+
+    /// Puts a symbolic link at `name`; fails where anything is.
+    pub(crate) fn place_link(&self, name: &OsStr, target: &Path) -> Result<(), Trouble> {
+        symlinkat(target, &self.descriptor, name)
+            .map_err(|error| failed("make link", &self.path.join(name), error))
+    }
+
+    /// Removes the file or link `name`.
+    pub(crate) fn remove(&self, name: &OsStr) -> Result<(), Trouble> {
+        unlinkat(&self.descriptor, name, UnlinkatFlags::NoRemoveDir)
+            .map_err(|error| failed("remove", &self.path.join(name), error))
+    }
+
+    /// Removes the folder `name` if it is empty; whether it was.
+    pub(crate) fn remove_folder(&self, name: &OsStr) -> Result<bool, Trouble> {
+        match unlinkat(&self.descriptor, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
+            Err(error) => Err(failed("remove folder", &self.path.join(name), error)),
+        }
+    }
+}
+
+fn rights(status: &FileStat) -> Rights {
+    Rights {
+        user: Uid::from_raw(status.st_uid),
+        group: Gid::from_raw(status.st_gid),
+        mode: status.st_mode & 0o7777,
+    }
+}
+
+fn untrusted(path: &Path, why: &str) -> Trouble {
+    Trouble::new(
+        format!(
+            "cannot install by way of {}: it {why}, so where it leads could be changed by others",
+            shown(path)
+        ),
+        format!(
+            "make {} a folder that belongs to root and only root can write to",
+            shown(path)
+        ),
+    )
+}
+
+fn failed(verb: &str, path: &Path, error: Errno) -> Trouble {
+    let remedy = match error {
+        Errno::EACCES | Errno::EPERM => "run it with sudo, or look at the folder's owner and mode",
+        Errno::EROFS => {
+            "this file system is read-only: make it writable, or use your distribution's package"
+        }
+        Errno::ENOSPC | Errno::EDQUOT => "make room on this file system",
+        _ => "look at what is there, then run it again",
+    };
+    Trouble::new(
+        format!("cannot {verb} {}: {}", shown(path), error.desc()),
+        remedy,
+    )
+}

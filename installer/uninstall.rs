@@ -1,0 +1,143 @@
+//! `uninstall`: takes away what the record names, where the file is still the one recorded and
+//! the link still leads where it was made to. Everything else is left and told of.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+use containerdump::trouble::Trouble;
+
+use crate::arguments::Uninstall;
+use crate::command::Environment;
+use crate::layout::{self, shown};
+use crate::personal::no_home;
+use crate::places::Wireshark;
+use crate::plan::split;
+use crate::record::Record;
+use crate::say;
+use crate::tree::{Entry, Folder, Tree};
+
+/// Takes away what install put there.
+pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
+    let (tree, record_folder) = if wish.user {
+        (
+            Tree::of_user(),
+            layout::personal_record().ok_or_else(no_home)?,
+        )
+    } else if geteuid().is_root() || wish.dry_run {
+        (
+            Tree::of_root(wish.root.as_deref()),
+            PathBuf::from(layout::FOLDER),
+        )
+    } else {
+        return Err(Trouble::new(
+            "cannot uninstall for this machine: what root installed only root can take away",
+            "sudo containerdump-install uninstall. For your own copy: containerdump-install uninstall --user",
+        ));
+    };
+    let mut record = Record::load(&tree, &record_folder)?;
+    let is_recorded = !record.is_empty();
+    if !wish.user {
+        add_links_of_today(&mut record);
+    }
+    let removal = Removal {
+        tree: &tree,
+        dry_run: wish.dry_run,
+    };
+    let mut removed = 0;
+    for link in &record.links {
+        removed += usize::from(removal.entry(&link.path, |_, _, entry| {
+            Ok(*entry == Entry::Link(link.target.clone()))
+        })?);
+    }
+    for file in &record.files {
+        removed += usize::from(removal.entry(&file.path, |folder, name, entry| {
+            Ok(matches!(entry, Entry::File(_)) && record.knows(&file.path, &folder.read(name)?))
+        })?);
+    }
+    if !is_recorded && !wish.user {
+        for path in [layout::PROGRAM, layout::INSTALLER] {
+            // Told of, and left: without a record nothing says whose they are.
+            removal.entry(Path::new(path), |_, _, _| Ok(false))?;
+        }
+    }
+    if !wish.dry_run {
+        Record::remove(&tree, &record_folder)?;
+        for folder in record.folders.iter().rev() {
+            removed += usize::from(removal.folder(folder)?);
+        }
+    }
+    if removed == 0 {
+        say("Nothing to take away: containerdump is not installed here.");
+    }
+    Ok(())
+}
+
+/// Links lead to one place only, so they are known as ours even where the record is lost.
+fn add_links_of_today(record: &mut Record) {
+    let wireshark = Wireshark::ask(Environment::Clean);
+    for folder in wireshark.global {
+        record.add_link(&folder.join(layout::NAME), Path::new(layout::PROGRAM));
+    }
+    record.add_link(Path::new(layout::COMMAND), Path::new(layout::PROGRAM));
+}
+
+struct Removal<'a> {
+    tree: &'a Tree,
+    dry_run: bool,
+}
+
+impl Removal<'_> {
+    /// Takes away what is at `path` if it is `ours`; whether it did.
+    fn entry(
+        &self,
+        path: &Path,
+        ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Trouble>,
+    ) -> Result<bool, Trouble> {
+        let (above, name) = split(path)?;
+        let Some(folder) = self.tree.folder(above)? else {
+            return Ok(false);
+        };
+        let entry = folder.look(name)?;
+        if entry == Entry::Nothing {
+            return Ok(false);
+        }
+        let real = shown(&folder.path.join(name));
+        if !ours(&folder, name, &entry)? {
+            say(format_args!(
+                "left        {real} (not what install put there)"
+            ));
+            return Ok(false);
+        }
+        if self.dry_run {
+            say(format_args!("would remove {real}"));
+            return Ok(true);
+        }
+        folder.remove(name)?;
+        say(format_args!("removed     {real}"));
+        Ok(true)
+    }
+
+    /// Takes away a folder that install made, if nothing is left in it.
+    fn folder(&self, path: &Path) -> Result<bool, Trouble> {
+        let (above, name) = split(path)?;
+        let Some(folder) = self.tree.folder(above)? else {
+            return Ok(false);
+        };
+        if folder.look(name)? != Entry::Other {
+            return Ok(false);
+        }
+        let real = shown(&folder.path.join(name));
+        let removed = folder.remove_folder(name)?;
+        say(format_args!(
+            "{} {real}",
+            if removed {
+                "removed    "
+            } else {
+                "left (in use)"
+            }
+        ));
+        Ok(removed)
+    }
+}
