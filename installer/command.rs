@@ -49,22 +49,14 @@ impl Environment {
             ("LC_ALL".into(), "C.UTF-8".into()),
         ];
         if self == Self::OfUser {
-            variables
-                .extend(std::env::vars_os().filter(|(name, _)| is_kept(&name.to_string_lossy())));
+            variables.extend(std::env::vars_os().filter(|(name, _)| is_kept(&name.to_string_lossy())));
         }
         variables
     }
 }
 
 fn is_kept(name: &str) -> bool {
-    [
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "CONTAINER_HOST",
-        "WIRESHARK_EXTCAP_DIR",
-    ]
-    .contains(&name)
+    ["HOME", "USER", "LOGNAME", "CONTAINER_HOST", "WIRESHARK_EXTCAP_DIR"].contains(&name)
         || name.starts_with("XDG_")
         || name.starts_with("DOCKER_")
 }
@@ -106,10 +98,7 @@ pub(crate) fn run<Argument: AsRef<OsStr>>(
     longest: Duration,
 ) -> Result<Answer, Trouble> {
     let failed = |why: &dyn std::fmt::Display| {
-        Trouble::new(
-            format!("cannot run {}: {why}", shown(program)),
-            "run it by hand and see what it says",
-        )
+        Trouble::new(format!("cannot run {}: {why}", shown(program)), "run it by hand and see what it says")
     };
     let mut child = Command::new(program)
         .args(arguments)
@@ -127,20 +116,12 @@ pub(crate) fn run<Argument: AsRef<OsStr>>(
     let stderr = child.stderr.take().map(collect);
     let Some(success) = wait(&mut child, longest).map_err(|error| failed(&error))? else {
         return Err(Trouble::new(
-            format!(
-                "{} did not end within {} seconds and was stopped",
-                shown(program),
-                longest.as_secs()
-            ),
+            format!("{} did not end within {} seconds and was stopped", shown(program), longest.as_secs()),
             "run it by hand; where it is Wireshark's, one of the programs in its extcap folders hangs",
         ));
     };
     let group = group_of(&child);
-    Ok(Answer {
-        success,
-        stdout: collected(stdout, group),
-        stderr: collected(stderr, group),
-    })
+    Ok(Answer { success, stdout: collected(stdout, group), stderr: collected(stderr, group) })
 }
 
 /// Whether the child succeeded; `None` where it had to be stopped.

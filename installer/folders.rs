@@ -10,23 +10,16 @@ pub(crate) struct Version(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 impl Version {
     /// Finds the version in the first line of `tshark --version`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        text.lines()
-            .next()?
-            .split_whitespace()
-            .find_map(Self::of_word)
+        text.lines().next()?.split_whitespace().find_map(Self::of_word)
     }
 
     fn of_word(word: &str) -> Option<Self> {
-        let mut numbers = word.trim_end_matches(['.', ',']).split('.').map(|part| {
-            part.split(|character: char| !character.is_ascii_digit())
-                .next()
-                .unwrap_or("")
-        });
+        let mut numbers = word
+            .trim_end_matches(['.', ','])
+            .split('.')
+            .map(|part| part.split(|character: char| !character.is_ascii_digit()).next().unwrap_or(""));
         let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
-        let micro = numbers
-            .next()
-            .and_then(|part| part.parse().ok())
-            .unwrap_or(0);
+        let micro = numbers.next().and_then(|part| part.parse().ok()).unwrap_or(0);
         Some(Self(major, minor, micro))
     }
 }
@@ -97,10 +90,8 @@ pub(crate) fn global(version: Option<Version>) -> Vec<PathBuf> {
         "/usr/lib/wireshark/extcap".to_owned(),
         "/usr/local/lib/wireshark/extcap".to_owned(),
     ];
-    let mut executables = vec![
-        "/usr/libexec/wireshark/extcap".to_owned(),
-        "/usr/local/libexec/wireshark/extcap".to_owned(),
-    ];
+    let mut executables =
+        vec!["/usr/libexec/wireshark/extcap".to_owned(), "/usr/local/libexec/wireshark/extcap".to_owned()];
     if version.is_some_and(|version| version >= Version(4, 6, 0)) {
         executables.append(&mut libraries);
     }

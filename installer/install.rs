@@ -28,43 +28,24 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     program::ensure_tools()?;
     program::ensure_usable_file_system(&tree.real(Path::new(layout::FOLDER)))?;
     let wireshark = Wireshark::ask(Environment::Clean);
-    let source = source(
-        wish.program.as_deref(),
-        &tree.real(Path::new(layout::PROGRAM)),
-    )?;
+    let source = source(wish.program.as_deref(), &tree.real(Path::new(layout::PROGRAM)))?;
     let plan = plan(tree, &read_program(&source)?, group.as_ref(), &wireshark)?;
     if wish.dry_run {
         plan.show(&record)?;
     } else {
-        plan.perform(Record {
-            group: group.as_ref().map(|group| group.name.clone()),
-            ..record
-        })?;
+        plan.perform(Record { group: group.as_ref().map(|group| group.name.clone()), ..record })?;
     }
     say_what_is_left(group.as_ref(), &wireshark);
     Ok(())
 }
 
-fn plan(
-    tree: Tree,
-    program: &[u8],
-    group: Option<&Group>,
-    wireshark: &Wireshark,
-) -> Result<Plan, Trouble> {
-    let owner = Rights {
-        user: Uid::from_raw(0),
-        group: Gid::from_raw(0),
-        mode: 0o755,
-    };
+fn plan(tree: Tree, program: &[u8], group: Option<&Group>, wireshark: &Wireshark) -> Result<Plan, Trouble> {
+    let owner = Rights { user: Uid::from_raw(0), group: Gid::from_raw(0), mode: 0o755 };
     let group_name = group.map_or("root", |group| group.name.as_str());
     let program = File {
         path: layout::PROGRAM.into(),
         content: program.to_vec(),
-        rights: Rights {
-            group: group.map_or(owner.group, |group| group.gid),
-            mode: 0o750,
-            ..owner
-        },
+        rights: Rights { group: group.map_or(owner.group, |group| group.gid), mode: 0o750, ..owner },
         captures: true,
         told: format!("root:{group_name} 0750 cap_net_raw=ep"),
     };
@@ -82,13 +63,7 @@ fn plan(
         .chain([PathBuf::from(layout::COMMAND)])
         .map(|path| (path, PathBuf::from(layout::PROGRAM)))
         .collect();
-    Ok(Plan {
-        tree,
-        record: layout::FOLDER.into(),
-        owner,
-        files: vec![program, installer],
-        links,
-    })
+    Ok(Plan { tree, record: layout::FOLDER.into(), owner, files: vec![program, installer], links })
 }
 
 /// The group asked for; else the one of the last time; else Wireshark's. `None`: root alone.
@@ -123,19 +98,14 @@ pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, 
     let beside = own_path()?.with_file_name(layout::NAME);
     let is_there = |path: &Path| path.is_file();
     // The link for command lines is no file of its own.
-    [beside.as_path(), installed]
-        .into_iter()
-        .find(|path| is_there(path))
-        .map(Path::to_owned)
-        .ok_or_else(|| {
+    [beside.as_path(), installed].into_iter().find(|path| is_there(path)).map(Path::to_owned).ok_or_else(
+        || {
             Trouble::new(
-                format!(
-                    "cannot find the program to install: there is no {}",
-                    shown(&beside)
-                ),
+                format!("cannot find the program to install: there is no {}", shown(&beside)),
                 "name it: containerdump-install install --program PATH",
             )
-        })
+        },
+    )
 }
 
 /// The content of the program. A script would not get the right its file carries.
@@ -145,10 +115,7 @@ pub(crate) fn read_program(path: &Path) -> Result<Vec<u8>, Trouble> {
         return Ok(content);
     }
     Err(Trouble::new(
-        format!(
-            "cannot install {}: it is not a program for this system",
-            shown(path)
-        ),
+        format!("cannot install {}: it is not a program for this system", shown(path)),
         "name the containerdump program with --program PATH",
     ))
 }
@@ -164,10 +131,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
 
 fn own_path() -> Result<PathBuf, Trouble> {
     std::env::current_exe().map_err(|error| {
-        Trouble::new(
-            format!("cannot tell where this installer is: {error}"),
-            "see that /proc is mounted",
-        )
+        Trouble::new(format!("cannot tell where this installer is: {error}"), "see that /proc is mounted")
     })
 }
 
@@ -202,7 +166,5 @@ fn say_what_is_left(group: Option<&Group>, wireshark: &Wireshark) {
             layout::GROUP
         )),
     }
-    say(
-        "Then start Wireshark again, or press F5 in it. To check everything: containerdump-install doctor",
-    );
+    say("Then start Wireshark again, or press F5 in it. To check everything: containerdump-install doctor");
 }

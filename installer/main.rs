@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a line; a reader that has gone away is no reason to stop half-way.
+/// Prints a line. A reader that has gone away is no reason to stop half-way.
 fn say(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -26,21 +26,13 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
         ));
     }
     let wireshark = Wireshark::ask(Environment::OfUser);
-    let (Some(folder), Some(record_folder)) = (wireshark.personal, layout::personal_record())
-    else {
+    let (Some(folder), Some(record_folder)) = (wireshark.personal, layout::personal_record()) else {
         return Err(no_home());
     };
     let tree = Tree::of_user();
     let record = Record::load(&tree, &record_folder)?;
-    let program = read_program(&source(
-        wish.program.as_deref(),
-        Path::new(layout::PROGRAM),
-    )?)?;
-    let owner = Rights {
-        user: geteuid(),
-        group: getegid(),
-        mode: 0o755,
-    };
+    let program = read_program(&source(wish.program.as_deref(), Path::new(layout::PROGRAM))?)?;
+    let owner = Rights { user: geteuid(), group: getegid(), mode: 0o755 };
     let plan = Plan {
         tree,
         record: record_folder,
@@ -54,20 +46,14 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
         }],
         links: Vec::new(),
     };
-    if wish.dry_run {
-        plan.show(&record)
-    } else {
-        plan.perform(record)
-    }?;
+    if wish.dry_run { plan.show(&record) } else { plan.perform(record) }?;
     say(
         "This copy lists containers in your own Wireshark. It has no right to capture on this host's interfaces",
     );
     say(
         "(CAP_NET_RAW): a file in a home folder is never given one. For that: sudo containerdump-install install,",
     );
-    say(
-        "after containerdump-install uninstall --user, because Wireshark prefers the copy in your folder.",
-    );
+    say("after containerdump-install uninstall --user, because Wireshark prefers the copy in your folder.");
     Ok(())
 }
 

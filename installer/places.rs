@@ -61,11 +61,7 @@ impl Wireshark {
         self.tshark.get_or_insert_with(|| tshark.to_owned());
         match command::run(tshark, &["-G", "folders"], environment, LONGEST) {
             Ok(answer) => {
-                let Folders {
-                    global,
-                    personal,
-                    program,
-                } = Folders::parse(&answer.stdout);
+                let Folders { global, personal, program } = Folders::parse(&answer.stdout);
                 self.global.extend(global);
                 self.global.dedup();
                 self.personal = self.personal.take().or(personal);
@@ -84,11 +80,7 @@ fn version(program: &Path, environment: Environment) -> Result<Option<Version>, 
 /// Those folders of the table that exist; else, where a Wireshark does, the likeliest one.
 fn known_global(version: Option<Version>) -> Vec<PathBuf> {
     let known = folders::global(version);
-    let existing: Vec<PathBuf> = known
-        .iter()
-        .filter(|folder| folder.is_dir())
-        .cloned()
-        .collect();
+    let existing: Vec<PathBuf> = known.iter().filter(|folder| folder.is_dir()).cloned().collect();
     if existing.is_empty() && version.is_some() {
         return known.into_iter().take(1).collect();
     }

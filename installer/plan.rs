@@ -45,18 +45,10 @@ impl Plan {
     pub(crate) fn show(&self, record: &Record) -> Result<(), Trouble> {
         self.check(record)?;
         for file in &self.files {
-            say(format_args!(
-                "would copy  {} ({})",
-                self.shown(&file.path),
-                file.told
-            ));
+            say(format_args!("would copy  {} ({})", self.shown(&file.path), file.told));
         }
         for (path, target) in &self.links {
-            say(format_args!(
-                "would link  {} -> {}",
-                self.shown(path),
-                shown(target)
-            ));
+            say(format_args!("would link  {} -> {}", self.shown(path), shown(target)));
         }
         Ok(())
     }
@@ -133,18 +125,11 @@ impl Plan {
             return Ok(());
         }
         folder.place(name, &file.content, file.rights, |temporary| {
-            if file.captures {
-                program::give_capability(temporary)
-            } else {
-                Ok(())
-            }
+            if file.captures { program::give_capability(temporary) } else { Ok(()) }
         })?;
         if file.captures && program::carried(&path)? != Carried::Capture {
             return Err(Trouble::new(
-                format!(
-                    "{} lost the right to capture when it was put in place",
-                    shown(&path)
-                ),
+                format!("{} lost the right to capture when it was put in place", shown(&path)),
                 "put /usr/local on a file system that keeps extended attributes, such as ext4, XFS or Btrfs",
             ));
         }
@@ -161,11 +146,7 @@ impl Plan {
             folder.place_link(name, target)?;
             "linked    "
         };
-        say(format_args!(
-            "{done}  {} -> {}",
-            self.shown(path),
-            shown(target)
-        ));
+        say(format_args!("{done}  {} -> {}", self.shown(path), shown(target)));
         Ok(())
     }
 
@@ -197,22 +178,13 @@ fn is_placed(file: &File, folder: &Folder, name: &OsStr) -> Result<bool, Trouble
 /// The folder and the name of a path.
 pub(crate) fn split(path: &Path) -> Result<(&Path, &OsStr), Trouble> {
     path.parent().zip(path.file_name()).ok_or_else(|| {
-        Trouble::new(
-            format!("cannot use {} as the path of a file", shown(path)),
-            "name a file in a folder",
-        )
+        Trouble::new(format!("cannot use {} as the path of a file", shown(path)), "name a file in a folder")
     })
 }
 
 fn in_the_way(path: &Path) -> Trouble {
     Trouble::new(
-        format!(
-            "cannot install: {} is in the way, and was not put there by this installer",
-            shown(path)
-        ),
-        format!(
-            "look at it (ls -l {0}), move it away if it is not needed, then install again",
-            shown(path)
-        ),
+        format!("cannot install: {} is in the way, and was not put there by this installer", shown(path)),
+        format!("look at it (ls -l {0}), move it away if it is not needed, then install again", shown(path)),
     )
 }

@@ -33,29 +33,19 @@ pub(crate) fn give_capability(path: &Path) -> Result<(), Trouble> {
     let arguments = [CAPABILITY.as_ref(), path.as_os_str()];
     let answer = command::run(&tool("setcap")?, &arguments, Environment::Clean, LONGEST)?;
     if !answer.success {
-        let why = answer
-            .stderr
-            .lines()
-            .next()
-            .unwrap_or("setcap does not say why");
+        let why = answer.stderr.lines().next().unwrap_or("setcap does not say why");
         let remedy = if why.contains("not supported") {
             "its file system cannot store capabilities (no extended attributes, as on NFS or FAT): put \
              /usr/local on one that can, such as ext4, XFS or Btrfs"
         } else {
             "install as root with all capabilities (not inside an unprivileged container)"
         };
-        return Err(Trouble::new(
-            format!("cannot give {} the right to capture: {why}", shown(path)),
-            remedy,
-        ));
+        return Err(Trouble::new(format!("cannot give {} the right to capture: {why}", shown(path)), remedy));
     }
     match carried(path)? {
         Carried::Capture => Ok(()),
         Carried::Nothing | Carried::Other(_) => Err(Trouble::new(
-            format!(
-                "gave {} the right to capture, but it does not carry it",
-                shown(path)
-            ),
+            format!("gave {} the right to capture, but it does not carry it", shown(path)),
             "put /usr/local on a file system that keeps extended attributes, such as ext4, XFS or Btrfs",
         )),
     }
@@ -63,17 +53,10 @@ pub(crate) fn give_capability(path: &Path) -> Result<(), Trouble> {
 
 /// What the file carries, as getcap shows it.
 pub(crate) fn carried(path: &Path) -> Result<Carried, Trouble> {
-    let answer = command::run(
-        &tool("getcap")?,
-        &[path.as_os_str()],
-        Environment::Clean,
-        LONGEST,
-    )?;
+    let answer = command::run(&tool("getcap")?, &[path.as_os_str()], Environment::Clean, LONGEST)?;
     let shown = answer.stdout.trim();
     // "PATH cap_net_raw=ep", before 2.41 "PATH = cap_net_raw+ep".
-    let shown = shown
-        .strip_prefix(&*path.to_string_lossy())
-        .unwrap_or(shown);
+    let shown = shown.strip_prefix(&*path.to_string_lossy()).unwrap_or(shown);
     let shown = shown.trim_start_matches([' ', '=']);
     Ok(match shown {
         "" => Carried::Nothing,
@@ -89,23 +72,12 @@ pub(crate) fn ensure_usable_file_system(folder: &Path) -> Result<(), Trouble> {
         return Ok(());
     };
     for (flag, word, what) in [
-        (
-            FsFlags::ST_NOSUID,
-            "nosuid",
-            "no program there can carry the right to capture",
-        ),
-        (
-            FsFlags::ST_NOEXEC,
-            "noexec",
-            "no program there can be started",
-        ),
+        (FsFlags::ST_NOSUID, "nosuid", "no program there can carry the right to capture"),
+        (FsFlags::ST_NOEXEC, "noexec", "no program there can be started"),
     ] {
         if flags.contains(flag) {
             return Err(Trouble::new(
-                format!(
-                    "cannot use {}: its file system is mounted {word}, so {what}",
-                    shown(&place)
-                ),
+                format!("cannot use {}: its file system is mounted {word}, so {what}", shown(&place)),
                 format!(
                     "mount it without {word} (see /etc/fstab): mount -o remount,{} MOUNTPOINT",
                     &word[2..]

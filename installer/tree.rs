@@ -59,18 +59,12 @@ pub(crate) struct Folder {
 impl Tree {
     /// The tree root installs into: below `root`, or `/`.
     pub(crate) fn of_root(root: Option<&Path>) -> Self {
-        Self {
-            root: root.map_or_else(|| PathBuf::from("/"), Path::to_owned),
-            strict: true,
-        }
+        Self { root: root.map_or_else(|| PathBuf::from("/"), Path::to_owned), strict: true }
     }
 
     /// The tree a user installs into: what is in it is their own affair.
     pub(crate) fn of_user() -> Self {
-        Self {
-            root: PathBuf::from("/"),
-            strict: false,
-        }
+        Self { root: PathBuf::from("/"), strict: false }
     }
 
     /// Where `path` is on this machine.
@@ -84,11 +78,7 @@ impl Tree {
     }
 
     /// Opens a folder, making it and those above it where missing; tells `made` of each.
-    pub(crate) fn make_folder(
-        &self,
-        path: &Path,
-        made: &mut dyn FnMut(&Path),
-    ) -> Result<Folder, Trouble> {
+    pub(crate) fn make_folder(&self, path: &Path, made: &mut dyn FnMut(&Path)) -> Result<Folder, Trouble> {
         let folder = self.walk(path, &mut |above, name, path| {
             let failed = |error: Errno| failed("make folder", &above.path.join(name), error);
             mkdirat(&above.descriptor, name, Mode::from_bits_truncate(0o755)).map_err(failed)?;
@@ -110,10 +100,7 @@ impl Tree {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let descriptor = openat(AT_FDCWD, &self.root, flags, Mode::empty())
             .map_err(|error| failed("open folder", &self.root, error))?;
-        let mut folder = Folder {
-            descriptor,
-            path: self.root.clone(),
-        };
+        let mut folder = Folder { descriptor, path: self.root.clone() };
         let mut reached = PathBuf::from("/");
         self.ensure_trusted(&folder)?;
         for component in path.components() {
@@ -123,11 +110,7 @@ impl Tree {
                 _ => return Err(failed("open folder", &self.real(path), Errno::EINVAL)),
             };
             reached.push(name);
-            let flags = if self.strict {
-                flags | OFlag::O_NOFOLLOW
-            } else {
-                flags
-            };
+            let flags = if self.strict { flags | OFlag::O_NOFOLLOW } else { flags };
             let mut opened = openat(&folder.descriptor, name, flags, Mode::empty());
             if matches!(opened, Err(Errno::ENOENT)) {
                 if !missing(&folder, name, &reached)? {
@@ -153,16 +136,12 @@ impl Tree {
         if !self.strict {
             return Ok(());
         }
-        let status =
-            fstat(&folder.descriptor).map_err(|error| failed("look at", &folder.path, error))?;
+        let status = fstat(&folder.descriptor).map_err(|error| failed("look at", &folder.path, error))?;
         let by_group = status.st_mode & 0o020 != 0 && status.st_gid != 0;
         if status.st_uid != 0 {
             Err(untrusted(&folder.path, "does not belong to root"))
         } else if by_group || status.st_mode & 0o002 != 0 {
-            Err(untrusted(
-                &folder.path,
-                "can be written to by others than root",
-            ))
+            Err(untrusted(&folder.path, "can be written to by others than root"))
         } else {
             Ok(())
         }
@@ -178,20 +157,14 @@ impl Folder {
             Err(Errno::ENOENT) => return Ok(Entry::Nothing),
             Err(error) => return Err(failed("look at", &path, error)),
         };
-        Ok(
-            match SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) {
-                SFlag::S_IFREG => Entry::File(rights(&status)),
-                SFlag::S_IFLNK => {
-                    let target = readlinkat(&self.descriptor, name);
-                    Entry::Link(
-                        target
-                            .map_err(|error| failed("read link", &path, error))?
-                            .into(),
-                    )
-                }
-                _ => Entry::Other,
-            },
-        )
+        Ok(match SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => Entry::File(rights(&status)),
+            SFlag::S_IFLNK => {
+                let target = readlinkat(&self.descriptor, name);
+                Entry::Link(target.map_err(|error| failed("read link", &path, error))?.into())
+            }
+            _ => Entry::Other,
+        })
     }
 
     /// The content of the regular file `name`.
@@ -202,14 +175,9 @@ impl Folder {
         let file = openat(&self.descriptor, name, flags, Mode::empty())
             .map_err(|error| failed("read", &path, error))?;
         let mut content = Vec::new();
-        File::from(file)
-            .read_to_end(&mut content)
-            .map_err(|error| {
-                Trouble::new(
-                    format!("cannot read {}: {error}", shown(&path)),
-                    "look at the file",
-                )
-            })?;
+        File::from(file).read_to_end(&mut content).map_err(|error| {
+            Trouble::new(format!("cannot read {}: {error}", shown(&path)), "look at the file")
+        })?;
         Ok(content)
     }
 
@@ -226,11 +194,7 @@ impl Folder {
         hidden.push(name);
         hidden.push(".new");
         // Left behind by an installer that was killed.
-        let _ = unlinkat(
-            &self.descriptor,
-            hidden.as_os_str(),
-            UnlinkatFlags::NoRemoveDir,
-        );
+        let _ = unlinkat(&self.descriptor, hidden.as_os_str(), UnlinkatFlags::NoRemoveDir);
         let path = self.path.join(name);
         let placed = self
             .write(&hidden, content, rights)
@@ -240,11 +204,7 @@ impl Folder {
                     .map_err(|error| failed("put in place", &path, error))
             });
         if placed.is_err() {
-            let _ = unlinkat(
-                &self.descriptor,
-                hidden.as_os_str(),
-                UnlinkatFlags::NoRemoveDir,
-            );
+            let _ = unlinkat(&self.descriptor, hidden.as_os_str(), UnlinkatFlags::NoRemoveDir);
         }
         placed
     }
@@ -252,23 +212,13 @@ impl Folder {
     fn write(&self, name: &OsStr, content: &[u8], rights: Rights) -> Result<(), Trouble> {
         let path = self.path.join(name);
         let failed = |error: Errno| failed("write", &path, error);
-        let flags =
-            OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
         let mut file = File::from(
-            openat(
-                &self.descriptor,
-                name,
-                flags,
-                Mode::from_bits_truncate(0o600),
-            )
-            .map_err(failed)?,
+            openat(&self.descriptor, name, flags, Mode::from_bits_truncate(0o600)).map_err(failed)?,
         );
         let written = file.write_all(content).and_then(|()| file.sync_all());
-        written.map_err(|error| {
-            failed(Errno::from_raw(
-                error.raw_os_error().unwrap_or(Errno::EIO as i32),
-            ))
-        })?;
+        written
+            .map_err(|error| failed(Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32))))?;
         fchown(file.as_fd(), Some(rights.user), Some(rights.group)).map_err(failed)?;
         // After the owner: a change of owner takes rights away.
         fchmod(file.as_fd(), Mode::from_bits_truncate(rights.mode)).map_err(failed)
@@ -310,24 +260,16 @@ fn untrusted(path: &Path, why: &str) -> Trouble {
             "cannot install by way of {}: it {why}, so where it leads could be changed by others",
             shown(path)
         ),
-        format!(
-            "make {} a folder that belongs to root and only root can write to",
-            shown(path)
-        ),
+        format!("make {} a folder that belongs to root and only root can write to", shown(path)),
     )
 }
 
 fn failed(verb: &str, path: &Path, error: Errno) -> Trouble {
     let remedy = match error {
         Errno::EACCES | Errno::EPERM => "run it with sudo, or look at the folder's owner and mode",
-        Errno::EROFS => {
-            "this file system is read-only: make it writable, or use your distribution's package"
-        }
+        Errno::EROFS => "this file system is read-only: make it writable, or use your distribution's package",
         Errno::ENOSPC | Errno::EDQUOT => "make room on this file system",
         _ => "look at what is there, then run it again",
     };
-    Trouble::new(
-        format!("cannot {verb} {}: {}", shown(path), error.desc()),
-        remedy,
-    )
+    Trouble::new(format!("cannot {verb} {}: {}", shown(path), error.desc()), remedy)
 }

@@ -21,15 +21,9 @@ use crate::tree::{Entry, Folder, Tree};
 /// Takes away what install put there.
 pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
     let (tree, record_folder) = if wish.user {
-        (
-            Tree::of_user(),
-            layout::personal_record().ok_or_else(no_home)?,
-        )
+        (Tree::of_user(), layout::personal_record().ok_or_else(no_home)?)
     } else if geteuid().is_root() || wish.dry_run {
-        (
-            Tree::of_root(wish.root.as_deref()),
-            PathBuf::from(layout::FOLDER),
-        )
+        (Tree::of_root(wish.root.as_deref()), PathBuf::from(layout::FOLDER))
     } else {
         return Err(Trouble::new(
             "cannot uninstall for this machine: what root installed only root can take away",
@@ -41,15 +35,12 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
     if !wish.user {
         add_links_of_today(&mut record);
     }
-    let removal = Removal {
-        tree: &tree,
-        dry_run: wish.dry_run,
-    };
+    let removal = Removal { tree: &tree, dry_run: wish.dry_run };
     let mut removed = 0;
     for link in &record.links {
-        removed += usize::from(removal.entry(&link.path, |_, _, entry| {
-            Ok(*entry == Entry::Link(link.target.clone()))
-        })?);
+        removed += usize::from(
+            removal.entry(&link.path, |_, _, entry| Ok(*entry == Entry::Link(link.target.clone())))?,
+        );
     }
     for file in &record.files {
         removed += usize::from(removal.entry(&file.path, |folder, name, entry| {
@@ -105,9 +96,7 @@ impl Removal<'_> {
         }
         let real = shown(&folder.path.join(name));
         if !ours(&folder, name, &entry)? {
-            say(format_args!(
-                "left        {real} (not what install put there)"
-            ));
+            say(format_args!("left        {real} (not what install put there)"));
             return Ok(false);
         }
         if self.dry_run {
@@ -130,14 +119,7 @@ impl Removal<'_> {
         }
         let real = shown(&folder.path.join(name));
         let removed = folder.remove_folder(name)?;
-        say(format_args!(
-            "{} {real}",
-            if removed {
-                "removed    "
-            } else {
-                "left (in use)"
-            }
-        ));
+        say(format_args!("{} {real}", if removed { "removed    " } else { "left (in use)" }));
         Ok(removed)
     }
 }

@@ -15,26 +15,16 @@ const CHECK: &str = "dumpcap";
 
 /// Looks for dumpcap and at its rights.
 pub(super) fn check(report: &mut Report, wireshark: &Wireshark) {
-    let beside = wireshark
-        .program
-        .as_ref()
-        .map(|folder| folder.join("dumpcap"))
-        .filter(|path| path.exists());
+    let beside = wireshark.program.as_ref().map(|folder| folder.join("dumpcap")).filter(|path| path.exists());
     let Some(dumpcap) = beside.or_else(|| command::find("dumpcap")) else {
         let remedy = "install it: sudo apt install wireshark-common (Debian, Ubuntu), sudo dnf install wireshark-cli (Fedora)";
         return report.failed(
             CHECK,
-            &Trouble::new(
-                "dumpcap was not found; Wireshark captures nothing without it",
-                remedy,
-            ),
+            &Trouble::new("dumpcap was not found; Wireshark captures nothing without it", remedy),
         );
     };
     if access(&dumpcap, AccessFlags::X_OK).is_ok() {
-        return report.ok(
-            CHECK,
-            format!("{} can be run by this user", shown(&dumpcap)),
-        );
+        return report.ok(CHECK, format!("{} can be run by this user", shown(&dumpcap)));
     }
     report.failed(CHECK, &membership::not_executable(&dumpcap));
 }

@@ -14,18 +14,9 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
     for listing in &listings {
         let name = listing.engine.word();
         match &listing.outcome {
-            Outcome::Containers {
-                containers,
-                left_out,
-            } => {
-                report.ok(
-                    CHECK,
-                    format!(
-                        "{name} at {} runs {}",
-                        listing.endpoint,
-                        counted(containers.len())
-                    ),
-                );
+            Outcome::Containers { containers, left_out } => {
+                report
+                    .ok(CHECK, format!("{name} at {} runs {}", listing.endpoint, counted(containers.len())));
                 if *left_out > 0 {
                     report.warning(CHECK, &not_understood(name, *left_out));
                 }
@@ -35,11 +26,8 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
         }
     }
     if absent.len() == listings.len() {
-        let looked = if absent.is_empty() {
-            String::new()
-        } else {
-            format!(" (looked for {})", absent.join(", "))
-        };
+        let looked =
+            if absent.is_empty() { String::new() } else { format!(" (looked for {})", absent.join(", ")) };
         report.failed(
             CHECK,
             &Trouble::new(
@@ -52,18 +40,12 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
 }
 
 fn counted(containers: usize) -> String {
-    format!(
-        "{containers} container{}",
-        if containers == 1 { "" } else { "s" }
-    )
+    format!("{containers} container{}", if containers == 1 { "" } else { "s" })
 }
 
 fn not_understood(engine: &str, left_out: usize) -> Trouble {
     Trouble::new(
-        format!(
-            "{} of {engine} could not be understood and cannot be captured",
-            counted(left_out)
-        ),
+        format!("{} of {engine} could not be understood and cannot be captured", counted(left_out)),
         "look at them with `docker ps` and `docker inspect`; report it if they look as they should",
     )
 }

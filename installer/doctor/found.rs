@@ -21,27 +21,20 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) -> Option<PathBu
     // In Wireshark's order: of two with one name the first wins.
     let folders: Vec<&PathBuf> = personal.chain(&wireshark.global).collect();
     check_for_installer(report, &folders);
-    let mut present = folders
-        .iter()
-        .map(|folder| folder.join(layout::NAME))
-        .filter(|path| path.symlink_metadata().is_ok());
+    let mut present =
+        folders.iter().map(|folder| folder.join(layout::NAME)).filter(|path| path.symlink_metadata().is_ok());
     let Some(started) = present.next() else {
         report.failed(CHECK, &absent(&folders));
         return None;
     };
     if let Some(hidden) = present.next()
-        && started
-            .parent()
-            .is_some_and(|folder| Some(folder) == wireshark.personal.as_deref())
+        && started.parent().is_some_and(|folder| Some(folder) == wireshark.personal.as_deref())
     {
         report.failed(CHECK, &hides(&started, &hidden));
     }
     if let Err(error) = started.metadata() {
         let what = format!("{} leads nowhere: {error}", shown(&started));
-        report.failed(
-            CHECK,
-            &Trouble::new(what, "install it again: sudo containerdump-install install"),
-        );
+        report.failed(CHECK, &Trouble::new(what, "install it again: sudo containerdump-install install"));
         return None;
     }
     report.ok(CHECK, format!("Wireshark starts {}", leads(&started)));
@@ -59,15 +52,8 @@ fn leads(path: &Path) -> String {
 }
 
 fn absent(folders: &[&PathBuf]) -> Trouble {
-    let looked: Vec<String> = folders
-        .iter()
-        .map(|folder| shown(folder).to_string())
-        .collect();
-    let looked = if looked.is_empty() {
-        "there is none".to_owned()
-    } else {
-        looked.join(", ")
-    };
+    let looked: Vec<String> = folders.iter().map(|folder| shown(folder).to_string()).collect();
+    let looked = if looked.is_empty() { "there is none".to_owned() } else { looked.join(", ") };
     Trouble::new(
         format!("containerdump is in no folder Wireshark looks in: {looked}"),
         "sudo containerdump-install install",
@@ -81,27 +67,18 @@ fn hides(personal: &Path, global: &Path) -> Trouble {
             shown(personal),
             shown(global)
         ),
-        format!(
-            "containerdump-install uninstall --user, or: rm {}",
-            shown(personal)
-        ),
+        format!("containerdump-install uninstall --user, or: rm {}", shown(personal)),
     )
 }
 
 /// Wireshark starts everything executable in its folders; the installer is not for that.
 fn check_for_installer(report: &mut Report, folders: &[&PathBuf]) {
-    for path in folders
-        .iter()
-        .map(|folder| folder.join("containerdump-install"))
-        .filter(|path| path.exists())
+    for path in folders.iter().map(|folder| folder.join("containerdump-install")).filter(|path| path.exists())
     {
         report.warning(
             CHECK,
             &Trouble::new(
-                format!(
-                    "{} is no capture source, but Wireshark starts it as one",
-                    shown(&path)
-                ),
+                format!("{} is no capture source, but Wireshark starts it as one", shown(&path)),
                 format!("sudo rm {}", shown(&path)),
             ),
         );
@@ -111,32 +88,20 @@ fn check_for_installer(report: &mut Report, folders: &[&PathBuf]) {
 fn check_version(report: &mut Report, program: &Path) {
     let ours = env!("CARGO_PKG_VERSION");
     let remedy = "install it again: sudo containerdump-install install";
-    match command::run(
-        program,
-        &["--version"],
-        Environment::OfUser,
-        Duration::from_secs(5),
-    ) {
+    match command::run(program, &["--version"], Environment::OfUser, Duration::from_secs(5)) {
         Ok(answer) => match answer.stdout.split_whitespace().last() {
-            Some(version) if version == ours => report.ok(
-                CHECK,
-                format!("its version is {version}, as this installer's"),
-            ),
+            Some(version) if version == ours => {
+                report.ok(CHECK, format!("its version is {version}, as this installer's"));
+            }
             Some(version) => {
                 report.warning(
                     CHECK,
-                    &Trouble::new(
-                        format!("its version is {version}, this installer's is {ours}"),
-                        remedy,
-                    ),
+                    &Trouble::new(format!("its version is {version}, this installer's is {ours}"), remedy),
                 );
             }
             None => report.warning(
                 CHECK,
-                &Trouble::new(
-                    format!("{} does not tell its version", shown(program)),
-                    remedy,
-                ),
+                &Trouble::new(format!("{} does not tell its version", shown(program)), remedy),
             ),
         },
         Err(trouble) => report.failed(CHECK, &trouble),

@@ -23,10 +23,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
             let what = "cannot ask Wireshark for its list of interfaces: there is no tshark";
             report.warning(
                 CHECK,
-                &Trouble::new(
-                    what,
-                    "install tshark, or look into Wireshark's list yourself",
-                ),
+                &Trouble::new(what, "install tshark, or look into Wireshark's list yourself"),
             );
         }
         return;
@@ -34,26 +31,13 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
     let answer = match command::run(tshark, &["-D"], Environment::OfUser, LONGEST) {
         Ok(answer) if answer.success => answer,
         Ok(answer) => {
-            let why = answer
-                .stderr
-                .lines()
-                .last()
-                .unwrap_or("it does not say why")
-                .to_owned();
+            let why = answer.stderr.lines().last().unwrap_or("it does not say why").to_owned();
             let what = format!("tshark -D lists no interfaces: {why}");
-            return report.failed(
-                CHECK,
-                &Trouble::new(what, "run tshark -D and see to what it says"),
-            );
+            return report.failed(CHECK, &Trouble::new(what, "run tshark -D and see to what it says"));
         }
         Err(trouble) => return report.failed(CHECK, &trouble),
     };
-    let listed: Vec<&str> = answer
-        .stdout
-        .lines()
-        .filter_map(value)
-        .filter(|value| is_ours(value))
-        .collect();
+    let listed: Vec<&str> = answer.stdout.lines().filter_map(value).filter(|value| is_ours(value)).collect();
     let running: Vec<&str> = listings
         .iter()
         .filter_map(|listing| match &listing.outcome {
@@ -63,37 +47,21 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
         .flatten()
         .map(|container| container.value.as_str())
         .collect();
-    let missing: Vec<&str> = running
-        .iter()
-        .copied()
-        .filter(|value| !listed.contains(value))
-        .collect();
+    let missing: Vec<&str> = running.iter().copied().filter(|value| !listed.contains(value)).collect();
     if listed.is_empty() && running.is_empty() {
-        let what =
-            "Wireshark lists nothing of containerdump, but no container runs that it could list";
-        report.warning(
-            CHECK,
-            &Trouble::new(what, "start a container, then run doctor again"),
-        );
+        let what = "Wireshark lists nothing of containerdump, but no container runs that it could list";
+        report.warning(CHECK, &Trouble::new(what, "start a container, then run doctor again"));
     } else if missing.is_empty() {
         report.ok(CHECK, format!("Wireshark lists {}", some(&listed)));
     } else if listed.is_empty() {
         let what = format!("Wireshark does not list {}", some(&missing));
-        let remedy = "mend what failed above; if nothing did: containerdump --extcap-interfaces must list them and end with status 0";
+        let remedy = "first what failed above; if nothing did, containerdump --extcap-interfaces should list them \
+                      and end with status 0";
         report.failed(CHECK, &Trouble::new(what, remedy));
     } else {
-        let what = format!(
-            "Wireshark lists {}, but not {}",
-            some(&listed),
-            some(&missing)
-        );
-        report.warning(
-            CHECK,
-            &Trouble::new(
-                what,
-                "they may have started or ended just now: run doctor again",
-            ),
-        );
+        let what = format!("Wireshark lists {}, but not {}", some(&listed), some(&missing));
+        report
+            .warning(CHECK, &Trouble::new(what, "they may have started or ended just now: run doctor again"));
     }
 }
 
@@ -110,11 +78,7 @@ fn is_ours(value: &str) -> bool {
 
 /// The first few, and how many more.
 fn some(values: &[&str]) -> String {
-    let shown: Vec<String> = values
-        .iter()
-        .take(5)
-        .map(|value| Label::new(value).to_string())
-        .collect();
+    let shown: Vec<String> = values.iter().take(5).map(|value| Label::new(value).to_string()).collect();
     match values.len().saturating_sub(shown.len()) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

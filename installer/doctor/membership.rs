@@ -24,19 +24,13 @@ pub(super) fn not_executable(program: &Path) -> Trouble {
     };
     let id = Gid::from_raw(status.gid());
     let group = Group::from_gid(id).ok().flatten();
-    let name = group.as_ref().map_or_else(
-        || Label::new(&id.to_string()),
-        |group| Label::new(&group.name),
-    );
+    let name = group.as_ref().map_or_else(|| Label::new(&id.to_string()), |group| Label::new(&group.name));
     let user = User::from_uid(getuid()).ok().flatten();
-    let user_name = user.as_ref().map_or_else(
-        || Label::new(&getuid().to_string()),
-        |user| Label::new(&user.name),
-    );
+    let user_name =
+        user.as_ref().map_or_else(|| Label::new(&getuid().to_string()), |user| Label::new(&user.name));
     let effective = getegid() == id || getgroups().is_ok_and(|groups| groups.contains(&id));
-    let registered = user
-        .zip(group)
-        .is_some_and(|(user, group)| user.gid == id || group.mem.contains(&user.name));
+    let registered =
+        user.zip(group).is_some_and(|(user, group)| user.gid == id || group.mem.contains(&user.name));
 
     if status.mode() & 0o010 == 0 || effective {
         return Trouble::new(
@@ -56,9 +50,7 @@ pub(super) fn not_executable(program: &Path) -> Trouble {
     }
     if registered {
         return Trouble::new(
-            format!(
-                "{what}user {user_name} was added to group {name}, but this login does not know it yet"
-            ),
+            format!("{what}user {user_name} was added to group {name}, but this login does not know it yet"),
             format!("log out and in again, or start Wireshark with: newgrp {name}"),
         );
     }

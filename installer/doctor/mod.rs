@@ -28,9 +28,5 @@ pub(crate) fn run(wish: &Doctor) -> ExitCode {
     } else {
         report.print_table();
     }
-    if report.has_failed() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    if report.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

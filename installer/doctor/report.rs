@@ -41,12 +41,7 @@ impl Report {
     /// Something is as it should be.
     pub(crate) fn ok(&mut self, check: &'static str, found: impl AsRef<str>) {
         let found = Label::with_limit(found.as_ref(), LONGEST).to_string();
-        self.findings.push(Finding {
-            state: State::Ok,
-            check,
-            found,
-            remedy: None,
-        });
+        self.findings.push(Finding { state: State::Ok, check, found, remedy: None });
     }
 
     /// Something works, but not well, or cannot be told.
@@ -60,16 +55,8 @@ impl Report {
     }
 
     fn add(&mut self, state: State, check: &'static str, trouble: &Trouble) {
-        let (found, remedy) = (
-            trouble.what().to_string(),
-            Some(trouble.remedy().to_string()),
-        );
-        self.findings.push(Finding {
-            state,
-            check,
-            found,
-            remedy,
-        });
+        let (found, remedy) = (trouble.what().to_string(), Some(trouble.remedy().to_string()));
+        self.findings.push(Finding { state, check, found, remedy });
     }
 
     /// Whether any check failed.
@@ -78,21 +65,13 @@ impl Report {
     }
 
     fn count(&self, state: State) -> usize {
-        self.findings
-            .iter()
-            .filter(|finding| finding.state == state)
-            .count()
+        self.findings.iter().filter(|finding| finding.state == state).count()
     }
 
     /// Prints a table: state, check, finding, and below it the remedy.
     pub(crate) fn print_table(&self) {
         let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let width = self
-            .findings
-            .iter()
-            .map(|finding| finding.check.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
         for finding in &self.findings {
             let (word, colour) = match finding.state {
                 State::Ok => ("ok", "32"),
@@ -100,20 +79,10 @@ impl Report {
                 State::Failed => ("failed", "31"),
             };
             let word = format!("{word:<7}");
-            let word = if coloured {
-                format!("\u{1b}[{colour}m{word}\u{1b}[0m")
-            } else {
-                word
-            };
-            say(format_args!(
-                "{word}  {:<width$}  {}",
-                finding.check, finding.found
-            ));
+            let word = if coloured { format!("\u{1b}[{colour}m{word}\u{1b}[0m") } else { word };
+            say(format_args!("{word}  {:<width$}  {}", finding.check, finding.found));
             if let Some(remedy) = &finding.remedy {
-                say(format_args!(
-                    "{:7}  {:width$}  to mend it: {remedy}",
-                    "", ""
-                ));
+                say(format_args!("{:7}  {:width$}  remedy: {remedy}", "", ""));
             }
         }
         let (failed, warnings) = (self.count(State::Failed), self.count(State::Warning));
@@ -121,11 +90,7 @@ impl Report {
             (0, 0) => "Everything is as it should be.".to_owned(),
             (0, _) => format!("Nothing failed; {}.", counted(warnings, "warning")),
             (_, 0) => format!("{} failed.", counted(failed, "check")),
-            _ => format!(
-                "{} failed; {}.",
-                counted(failed, "check"),
-                counted(warnings, "warning")
-            ),
+            _ => format!("{} failed; {}.", counted(failed, "check"), counted(warnings, "warning")),
         });
     }
 

@@ -28,7 +28,10 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>) {
         return report.failed(RIGHT, &membership::not_executable(program));
     }
     if geteuid().is_root() {
-        report.ok(RIGHT, "root may run it and capture; run doctor as the user who starts Wireshark to check theirs");
+        report.ok(
+            RIGHT,
+            "root may run it and capture; run doctor as the user who starts Wireshark to check theirs",
+        );
     } else {
         report.ok(RIGHT, "this user may run it");
     }
@@ -47,40 +50,26 @@ fn check_kernel(report: &mut Report) {
         return report.ok(KERNEL, "has packet sockets");
     }
     let what = "this kernel has no packet sockets, through which packets are captured";
-    report.failed(
-        KERNEL,
-        &Trouble::new(what, "load them: sudo modprobe af_packet"),
-    );
+    report.failed(KERNEL, &Trouble::new(what, "load them: sudo modprobe af_packet"));
 }
 
 /// No program started from here gets a right that is cut off for the process itself.
 fn check_process(report: &mut Report) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map(str::trim)
-    };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let bounding = field("CapBnd:").and_then(|set| u64::from_str_radix(set, 16).ok());
     if bounding.is_some_and(|set| set & NET_RAW == 0) {
         let what = "CAP_NET_RAW is cut off for everything started here (as inside a container), so nothing can capture";
         report.failed(
             RIGHT,
-            &Trouble::new(
-                what,
-                "run Wireshark outside, or start the container with --cap-add NET_RAW",
-            ),
+            &Trouble::new(what, "run Wireshark outside, or start the container with --cap-add NET_RAW"),
         );
     }
     if field("NoNewPrivs:") == Some("1") {
         let what = "no_new_privs is set here: a program gets none of the rights its file carries";
         report.failed(
             RIGHT,
-            &Trouble::new(
-                what,
-                "start Wireshark from an ordinary login, outside this sandbox",
-            ),
+            &Trouble::new(what, "start Wireshark from an ordinary login, outside this sandbox"),
         );
     }
 }
@@ -96,17 +85,12 @@ fn check_installed(report: &mut Report, program: &Path) {
             report.ok(RIGHT, format!("{} carries cap_net_raw=ep", shown(program)));
         }
         Ok(Carried::Nothing) => {
-            let what = format!(
-                "{} does not carry the right to capture: a copy loses it",
-                shown(program)
-            );
+            let what = format!("{} does not carry the right to capture: a copy loses it", shown(program));
             report.failed(RIGHT, &Trouble::new(what, AGAIN));
         }
         Ok(Carried::Other(other)) => {
-            let what = format!(
-                "{} carries {other}; it needs cap_net_raw=ep and nothing else",
-                shown(program)
-            );
+            let what =
+                format!("{} carries {other}; it needs cap_net_raw=ep and nothing else", shown(program));
             report.failed(RIGHT, &Trouble::new(what, AGAIN));
         }
         Err(trouble) => report.warning(RIGHT, &trouble),
@@ -125,28 +109,24 @@ fn check_installed(report: &mut Report, program: &Path) {
 }
 
 fn check_copy(report: &mut Report, program: &Path) {
-    if !matches!(program::carried(program), Ok(Carried::Nothing)) {
-        let what = format!(
-            "{} carries rights, though it is not in root's hands",
-            shown(program)
-        );
-        return report.failed(
-            RIGHT,
-            &Trouble::new(
-                what,
-                format!("sudo setcap -r {}, then {AGAIN}", shown(program)),
-            ),
-        );
+    match program::carried(program) {
+        Ok(Carried::Nothing) => {
+            let what = format!(
+                "{} lists containers but has no right to capture on this host's interfaces: only what root \
+                 installs has",
+                shown(program)
+            );
+            let remedy = format!("take it away (containerdump-install uninstall --user), then {AGAIN}");
+            report.warning(RIGHT, &Trouble::new(what, remedy));
+        }
+        Ok(_) => {
+            let what =
+                format!("{} carries rights, though it is not where only root can change it", shown(program));
+            report.failed(
+                RIGHT,
+                &Trouble::new(what, format!("sudo setcap -r {}, then {AGAIN}", shown(program))),
+            );
+        }
+        Err(trouble) => report.warning(RIGHT, &trouble),
     }
-    let what = format!(
-        "{} lists containers but has no right to capture on this host's interfaces",
-        shown(program)
-    );
-    report.warning(
-        RIGHT,
-        &Trouble::new(
-            what,
-            format!("{AGAIN}, after containerdump-install uninstall --user"),
-        ),
-    );
 }

@@ -38,19 +38,13 @@ pub(super) fn check(report: &mut Report) -> Wireshark {
 }
 
 fn check_version(report: &mut Report, version: Version, tshark: Option<&Path>) {
-    let place = tshark.map_or_else(
-        || "without tshark".to_owned(),
-        |tshark| format!("tshark is {}", shown(tshark)),
-    );
+    let place =
+        tshark.map_or_else(|| "without tshark".to_owned(), |tshark| format!("tshark is {}", shown(tshark)));
     let found = format!("Wireshark {version}, {place}");
     if version == Version(4, 4, 0) {
-        let what = format!(
-            "{found}: it ignores saved options of capture sources, and may look in another folder"
-        );
-        report.warning(
-            CHECK,
-            &Trouble::new(what, "update Wireshark to 4.4.1 or later"),
-        );
+        let what =
+            format!("{found}: it ignores saved options of capture sources, and may look in another folder");
+        report.warning(CHECK, &Trouble::new(what, "update Wireshark to 4.4.1 or later"));
     } else if version < Version(4, 0, 0) {
         let what = format!("{found}: containerdump is made for 4.0 and later");
         report.warning(CHECK, &Trouble::new(what, "update Wireshark"));
@@ -84,20 +78,9 @@ fn check_folders(report: &mut Report, wireshark: &Wireshark) {
             Err(error) => report.failed(FOLDERS, &missing(folder, &error)),
         }
     }
-    if let Some(folder) = wireshark
-        .personal
-        .as_deref()
-        .filter(|folder| folder.is_dir())
-    {
-        let ignored = if geteuid().is_root() {
-            " (ignored when Wireshark runs as root)"
-        } else {
-            ""
-        };
-        report.ok(
-            FOLDERS,
-            format!("personal extcap folder {}{ignored}", shown(folder)),
-        );
+    if let Some(folder) = wireshark.personal.as_deref().filter(|folder| folder.is_dir()) {
+        let ignored = if geteuid().is_root() { " (ignored when Wireshark runs as root)" } else { "" };
+        report.ok(FOLDERS, format!("personal extcap folder {}{ignored}", shown(folder)));
     }
 }
 

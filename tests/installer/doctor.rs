@@ -1,0 +1,211 @@
+//! `doctor` where things are wrong: each line that is not ok says what to do.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::setting::{GROUP, GROUP_ID, NOBODY, Need, PROGRAM, Run, Said, Scratch, built, set_mode, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let needs = &[Need::Root, Need::Tshark];
+    vec![
+        trial("doctor_names_the_remedy_where_no_engine_answers", needs, no_engine),
+        trial("doctor_names_the_remedy_where_the_engine_refuses", needs, refused),
+        trial("doctor_sees_a_missing_global_folder", needs, missing_folder),
+        trial("doctor_tells_who_is_not_in_the_group", needs, not_in_group),
+        trial("doctor_tells_who_must_log_in_again", needs, must_log_in_again),
+        trial("doctor_is_content_with_a_member_of_the_group", needs, member),
+        trial("doctor_sees_a_lost_capability_and_a_mode_too_wide", needs, wrong_rights),
+        trial("doctor_sees_a_personal_copy_that_hides_the_program", needs, hidden),
+        trial("doctor_prints_a_plain_table_when_piped", needs, table),
+    ]
+}
+
+/// A scratch root with the program in it, and a folder that this user's Wireshark takes for its
+/// global one, so that nobody else's is touched.
+struct Ward {
+    scratch: Scratch,
+    home: PathBuf,
+    extcap: PathBuf,
+}
+
+impl Ward {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let (home, extcap) = (scratch.make_folder("/home"), scratch.make_folder("/extcap"));
+        Self { scratch, home, extcap }
+    }
+
+    fn installed() -> Self {
+        let ward = Self::new();
+        ward.scratch.install().succeeded();
+        symlink(ward.scratch.path(PROGRAM), ward.extcap.join("containerdump")).expect("make a link");
+        ward
+    }
+
+    fn installer(&self, group: u32) -> Run {
+        Run::as_nobody(group, built("containerdump-install"))
+            .env("HOME", &self.home)
+            .env("WIRESHARK_EXTCAP_DIR", &self.extcap)
+    }
+
+    fn doctor(&self, group: u32) -> Checks {
+        Checks::of(&self.installer(group).run(&["doctor", "--json"]))
+    }
+}
+
+/// What doctor found.
+struct Checks(Vec<Value>);
+
+impl Checks {
+    /// Reads it, and makes sure of what holds for every answer.
+    fn of(said: &Said) -> Self {
+        let answer: Value =
+            serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:#?}"));
+        let checks = answer["checks"].as_array().expect("a list of checks").clone();
+        let mut failed = 0;
+        for check in &checks {
+            let remedy = check["remedy"].as_str().unwrap_or("");
+            match check["state"].as_str() {
+                Some("ok") => {}
+                Some("warning") => assert!(!remedy.is_empty(), "no remedy: {check}"),
+                Some("failed") => {
+                    failed += 1;
+                    assert!(!remedy.is_empty(), "no remedy: {check}");
+                }
+                _ => panic!("no state: {check}"),
+            }
+        }
+        assert_eq!(answer["failed"], failed);
+        assert_eq!(said.status, Some(i32::from(failed > 0)), "{said:#?}");
+        Self(checks)
+    }
+
+    #[track_caller]
+    fn has(&self, check: &str, state: &str, found: &str) {
+        let is = |entry: &Value| {
+            entry["check"] == check
+                && entry["state"] == state
+                && entry["found"].as_str().is_some_and(|it| it.contains(found))
+        };
+        assert!(self.0.iter().any(is), "no {check} {state} {found:?} in {:#?}", self.0);
+    }
+}
+
+fn no_engine() {
+    let checks = Ward::new().doctor(NOBODY);
+    checks.has("engine", "failed", "/nonexistent.sock");
+    checks.has("program", "failed", "in no folder Wireshark looks in");
+    checks.has("wireshark", "ok", "Wireshark ");
+}
+
+fn refused() {
+    let ward = Ward::new();
+    let socket = ward.scratch.path("/engine.sock");
+    let _listener = UnixListener::bind(&socket).expect("listen");
+    set_mode(&socket, 0o000);
+    let endpoint = format!("unix://{}", socket.display());
+    let checks = Checks::of(&ward.installer(NOBODY).env("DOCKER_HOST", endpoint).run(&["doctor", "--json"]));
+    checks.has("engine", "failed", "ermission");
+}
+
+fn missing_folder() {
+    let ward = Ward::new();
+    fs::remove_dir(&ward.extcap).expect("remove a folder");
+    ward.doctor(NOBODY).has("folders", "failed", "Wireshark starts no capture source at all");
+}
+
+fn not_in_group() {
+    let checks = Ward::installed().doctor(NOBODY);
+    checks.has("right", "failed", &format!("only members of group {GROUP} may"));
+}
+
+fn must_log_in_again() {
+    let ward = Ward::installed();
+    // An /etc/group of our own, seen by this one process.
+    let groups = fs::read_to_string("/etc/group").expect("read the groups");
+    let changed: String = groups
+        .lines()
+        .map(|line| match line.split_once(':') {
+            Some((GROUP, _)) => format!("{GROUP}:x:{GROUP_ID}:nobody\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let file = ward.scratch.path("/group");
+    fs::write(&file, changed).expect("write the groups");
+    let script = "mount --bind \"$GROUPS_FILE\" /etc/group && exec setpriv --reuid=65534 --regid=65534 \
+                  --clear-groups env \"$INSTALLER\" doctor --json";
+    let said = Run::new("unshare")
+        .env("GROUPS_FILE", &file)
+        .env("INSTALLER", built("containerdump-install"))
+        .env("HOME", &ward.home)
+        .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
+        .run(&["--mount", "sh", "-c", script]);
+    Checks::of(&said).has("right", "failed", "this login does not know it yet");
+}
+
+fn member() {
+    let checks = Ward::installed().doctor(GROUP_ID);
+    checks.has("right", "ok", "this user may run it");
+    checks.has("program", "ok", "its version is");
+    checks.has("kernel", "ok", "packet sockets");
+    checks.has("dumpcap", "ok", "can be run by this user");
+}
+
+fn wrong_rights() {
+    let ward = Ward::installed();
+    let program = ward.scratch.path(PROGRAM);
+    let said = in_place_of_the_installed(&ward, "true");
+    Checks::of(&said).has("right", "ok", "carries cap_net_raw=ep");
+    let said = in_place_of_the_installed(&ward, "setcap -r \"$FOLDER/containerdump\"");
+    Checks::of(&said).has("right", "failed", "does not carry the right to capture");
+    let said =
+        in_place_of_the_installed(&ward, "setcap cap_net_raw,cap_net_admin=ep \"$FOLDER/containerdump\"");
+    Checks::of(&said).has("right", "failed", "nothing else");
+    set_mode(&program, 0o755);
+    let said = in_place_of_the_installed(&ward, "setcap cap_net_raw=ep \"$FOLDER/containerdump\"");
+    Checks::of(&said).has("right", "failed", "0755");
+}
+
+/// Asks doctor where the scratch root's program is seen, by it alone, in the place of the real.
+fn in_place_of_the_installed(ward: &Ward, change: &str) -> Said {
+    let folder = Path::new(PROGRAM).parent().expect("a folder");
+    let link = ward.extcap.join("containerdump");
+    fs::remove_file(&link).expect("remove a link");
+    symlink(PROGRAM, &link).expect("make a link");
+    let script = format!(
+        "{change} && mount -t tmpfs -o mode=755 none /usr/local && mkdir -p {0} && mount --bind \"$FOLDER\" {0} && \
+         exec setpriv --reuid={NOBODY} --regid={GROUP_ID} --clear-groups env \"$INSTALLER\" doctor --json",
+        folder.display()
+    );
+    Run::new("unshare")
+        .env("FOLDER", ward.scratch.path(&folder.to_string_lossy()))
+        .env("INSTALLER", built("containerdump-install"))
+        .env("HOME", &ward.home)
+        .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
+        .run(&["--mount", "sh", "-c", &script])
+}
+
+fn hidden() {
+    let ward = Ward::installed();
+    std::os::unix::fs::chown(&ward.home, Some(NOBODY), None).expect("give the home to its user");
+    ward.installer(NOBODY).run(&["install", "--user"]).succeeded();
+    ward.doctor(GROUP_ID).has("program", "failed", "hides");
+}
+
+fn table() {
+    let said = Ward::new().installer(NOBODY).run(&["doctor"]);
+    assert_eq!(said.status, Some(1));
+    assert!(!said.stdout.contains('\u{1b}'), "{said:#?}");
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
+        if line.starts_with("failed ") || line.starts_with("warning ") {
+            assert!(next.trim_start().starts_with("remedy: "), "no remedy after {line:?}");
+        }
+    }
+    assert!(lines.last().is_some_and(|line| line.contains("failed")), "{said:#?}");
+}

@@ -1,0 +1,20 @@
+//! The installer on a real kernel, a real file system and a real Wireshark: into scratch roots,
+//! into scratch homes, and once into the folders of this machine.
+
+mod doctor;
+mod personal;
+mod real;
+mod scratch;
+mod setting;
+mod text;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let programs = setting::copy_programs();
+    let trials = [text::trials(), scratch::trials(), personal::trials(), doctor::trials(), real::trials()];
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
+    drop(programs);
+    conclusion.exit();
+}

@@ -1,0 +1,91 @@
+//! `install --user`, as an ordinary user with a home of their own.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::PathBuf;
+
+use libtest_mimic::Trial;
+use tempfile::TempDir;
+
+use crate::setting::{NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let needs = &[Need::Root, Need::Tshark];
+    vec![
+        trial("a_user_gets_a_plain_copy_in_their_own_folder", needs, plain_copy),
+        trial("a_user_loses_only_what_install_user_put_there", needs, uninstall),
+        trial("a_users_own_file_is_not_overwritten", needs, foreign_file),
+        trial("a_user_is_told_to_use_sudo", needs, told_to_use_sudo),
+        trial("root_is_told_that_a_personal_folder_is_no_use", needs, root_has_no_personal_folder),
+    ]
+}
+
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = open_folder();
+        chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("give the home to its user");
+        Self { folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let installer = built("containerdump-install");
+        Run::as_nobody(NOBODY, installer).env("HOME", self.folder.path()).run(arguments)
+    }
+
+    fn programs(&self) -> Vec<PathBuf> {
+        let all = everything_below(self.folder.path());
+        all.into_iter().filter(|path| path.is_file() && path.ends_with("extcap/containerdump")).collect()
+    }
+}
+
+fn plain_copy() {
+    let home = Home::new();
+    let said = home.run(&["install", "--user"]).succeeded();
+    assert!(said.stdout.contains("no right to capture"), "{said:#?}");
+    let [program] = home.programs().try_into().expect("one program");
+    let status = program.metadata().expect("look at the program");
+    assert_eq!((status.uid(), status.mode() & 0o7777), (NOBODY, 0o755));
+    assert_eq!(capability(&program), "");
+    assert!(home.run(&["install", "--user"]).succeeded().stdout.contains("unchanged"));
+}
+
+fn uninstall() {
+    let home = Home::new();
+    home.run(&["install", "--user"]).succeeded();
+    let [program] = home.programs().try_into().expect("one program");
+    let beside = program.with_file_name("another-tool");
+    fs::write(&beside, "theirs").expect("write a file");
+    home.run(&["uninstall", "--user"]).succeeded();
+    assert_eq!(home.programs(), Vec::<PathBuf>::new());
+    assert!(beside.exists());
+    fs::remove_file(beside).expect("remove a file");
+    assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("Nothing to take away"));
+}
+
+fn foreign_file() {
+    let home = Home::new();
+    home.run(&["install", "--user"]).succeeded();
+    let [program] = home.programs().try_into().expect("one program");
+    fs::write(&program, "their own build").expect("write a file");
+    home.run(&["install", "--user"]).failed_saying("is in the way");
+    assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("left "));
+    assert_eq!(fs::read(&program).expect("read it"), b"their own build");
+}
+
+fn told_to_use_sudo() {
+    let home = Home::new();
+    let said = home.run(&["install"]).failed_saying("only root can give a program the right to capture");
+    assert!(said.stderr.contains("sudo ") && said.stderr.contains("install --user"), "{said:#?}");
+    home.run(&["uninstall"]).failed_saying("only root can take away");
+    assert_eq!(everything_below(home.folder.path()), Vec::<PathBuf>::new());
+}
+
+fn root_has_no_personal_folder() {
+    Run::new(built("containerdump-install"))
+        .run(&["install", "--user"])
+        .failed_saying("does not look into a personal");
+}

@@ -1,0 +1,235 @@
+//! `install` and `uninstall` as root, into a scratch root.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Trial;
+
+use crate::setting::{
+    COMMAND, GROUP_ID, INSTALLER, NOBODY, Need, PROGRAM, Run, Scratch, built, capability, everything_below,
+    find, set_mode, trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let root = &[Need::Root];
+    vec![
+        trial("the_program_gets_owner_mode_and_one_capability", root, rights),
+        trial(
+            "links_lead_to_the_program_and_the_installer_is_no_capture_source",
+            &[Need::Root, Need::Tshark],
+            links,
+        ),
+        trial("only_members_of_the_group_can_start_the_program", root, group_only),
+        trial("installing_again_changes_nothing", root, again),
+        trial("installing_again_mends_a_lost_capability", root, mends),
+        trial("a_dry_run_does_nothing", root, dry_run),
+        trial("a_folder_that_is_a_link_is_refused", root, linked_folder),
+        trial("a_folder_others_can_write_to_is_refused", root, loose_folder),
+        trial("a_link_in_the_programs_place_is_refused", root, linked_program),
+        trial("a_link_in_the_temporary_files_place_is_not_followed", root, linked_temporary),
+        trial("a_foreign_file_is_refused_and_nothing_is_installed", root, foreign_file),
+        trial("a_foreign_link_is_refused", root, foreign_link),
+        trial("a_script_is_refused", root, script),
+        trial("an_unknown_group_is_refused", root, unknown_group),
+        trial("uninstall_takes_away_everything_install_made", root, uninstall),
+        trial("uninstall_leaves_what_is_not_ours", root, uninstall_leaves),
+        trial("a_nosuid_file_system_is_refused", root, nosuid),
+        trial("a_file_system_without_capabilities_is_refused", &[Need::Root, Need::Ramfs], no_attributes),
+    ]
+}
+
+fn rights() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    let status = scratch.path(PROGRAM).metadata().expect("look at the program");
+    assert_eq!((status.uid(), status.gid(), status.mode() & 0o7777), (0, GROUP_ID, 0o750));
+    assert_eq!(capability(&scratch.path(PROGRAM)), "cap_net_raw=ep");
+    let status = scratch.path(INSTALLER).metadata().expect("look at the installer");
+    assert_eq!((status.uid(), status.gid(), status.mode() & 0o7777), (0, 0, 0o755));
+    assert_eq!(capability(&scratch.path(INSTALLER)), "");
+}
+
+fn links() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new(PROGRAM));
+    let all = everything_below(scratch.folder.path());
+    let capture_sources: Vec<&PathBuf> =
+        all.iter().filter(|path| path.parent().is_some_and(|it| it.ends_with("extcap"))).collect();
+    assert!(!capture_sources.is_empty());
+    for path in capture_sources {
+        assert_eq!(path.file_name(), Some("containerdump".as_ref()));
+        assert_eq!(fs::read_link(path).expect("a link"), Path::new(PROGRAM));
+    }
+}
+
+fn group_only() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    let said = Run::as_nobody(NOBODY, scratch.path(PROGRAM)).run(&["--version"]);
+    assert!(said.status == Some(126) && said.stderr.contains("Permission denied"), "{said:#?}");
+    Run::as_nobody(GROUP_ID, scratch.path(PROGRAM)).run(&["--version"]).succeeded();
+}
+
+fn again() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    let before = scratch.path(PROGRAM).metadata().expect("look at the program").ino();
+    // Without naming the group: the one of the last time stays.
+    let said = scratch.run("install", &[]).succeeded();
+    assert!(!said.stdout.contains("copied") && !said.stdout.contains("linked"), "{said:#?}");
+    let status = scratch.path(PROGRAM).metadata().expect("look at the program");
+    assert_eq!((status.ino(), status.gid()), (before, GROUP_ID));
+    assert_eq!(capability(&scratch.path(PROGRAM)), "cap_net_raw=ep");
+}
+
+fn mends() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    // As a copy or an unpacked archive would.
+    Run::new(find("setcap").expect("setcap"))
+        .run(&["-r".as_ref(), scratch.path(PROGRAM).as_os_str()])
+        .succeeded();
+    assert_eq!(capability(&scratch.path(PROGRAM)), "");
+    // The installed installer, alone, is enough.
+    let installer = scratch.path(INSTALLER);
+    Run::new(installer)
+        .run(&["install".as_ref(), "--root".as_ref(), scratch.folder.path().as_os_str()])
+        .succeeded();
+    assert_eq!(capability(&scratch.path(PROGRAM)), "cap_net_raw=ep");
+}
+
+fn dry_run() {
+    let scratch = Scratch::new();
+    let said = scratch.run("install", &["--dry-run"]).succeeded();
+    assert!(said.stdout.contains("would copy") && said.stdout.contains("cap_net_raw=ep"), "{said:#?}");
+    assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
+    scratch.install().succeeded();
+    let before = everything_below(scratch.folder.path());
+    assert!(scratch.run("uninstall", &["--dry-run"]).succeeded().stdout.contains("would remove"));
+    assert_eq!(everything_below(scratch.folder.path()), before);
+}
+
+fn linked_folder() {
+    let scratch = Scratch::new();
+    let elsewhere = scratch.make_folder("/elsewhere");
+    scratch.make_folder("/usr/local");
+    symlink(&elsewhere, scratch.path("/usr/local/libexec")).expect("make a link");
+    scratch.install().failed_saying("it is a symbolic link");
+    assert_eq!(everything_below(&elsewhere), Vec::<PathBuf>::new());
+}
+
+fn loose_folder() {
+    let scratch = Scratch::new();
+    let folder = scratch.make_folder("/usr/local/libexec");
+    set_mode(&folder, 0o777);
+    scratch.install().failed_saying("can be written to by others than root");
+    set_mode(&folder, 0o755);
+    chown(&folder, Some(NOBODY), None).expect("change the owner");
+    scratch.install().failed_saying("does not belong to root");
+    assert_eq!(everything_below(&folder), Vec::<PathBuf>::new());
+}
+
+fn linked_program() {
+    let scratch = Scratch::new();
+    let target = scratch.make_folder("/elsewhere").join("target");
+    fs::write(&target, "theirs").expect("write a file");
+    scratch.make_folder("/usr/local/libexec/containerdump");
+    symlink(&target, scratch.path(PROGRAM)).expect("make a link");
+    scratch.install().failed_saying("is in the way");
+    assert_eq!(fs::read(&target).expect("read it"), b"theirs");
+}
+
+fn linked_temporary() {
+    let scratch = Scratch::new();
+    let target = scratch.make_folder("/elsewhere").join("target");
+    fs::write(&target, "theirs").expect("write a file");
+    let folder = scratch.make_folder("/usr/local/libexec/containerdump");
+    symlink(&target, folder.join(".containerdump.new")).expect("make a link");
+    scratch.install().succeeded();
+    assert_eq!(fs::read(&target).expect("read it"), b"theirs");
+    assert!(!scratch.path(PROGRAM).is_symlink());
+}
+
+fn foreign_file() {
+    for path in [PROGRAM, INSTALLER, COMMAND] {
+        let scratch = Scratch::new();
+        scratch.make_folder("/usr/local/libexec/containerdump");
+        scratch.make_folder("/usr/local/bin");
+        scratch.make_folder("/usr/local/sbin");
+        fs::write(scratch.path(path), "theirs").expect("write a file");
+        let before = everything_below(scratch.folder.path());
+        scratch.install().failed_saying("was not put there by this installer");
+        assert_eq!(everything_below(scratch.folder.path()), before);
+        assert_eq!(fs::read(scratch.path(path)).expect("read it"), b"theirs");
+    }
+}
+
+fn foreign_link() {
+    let scratch = Scratch::new();
+    scratch.make_folder("/usr/local/bin");
+    symlink("/opt/other/containerdump", scratch.path(COMMAND)).expect("make a link");
+    scratch.install().failed_saying("is in the way");
+    assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new("/opt/other/containerdump"));
+}
+
+fn script() {
+    let scratch = Scratch::new();
+    let script = scratch.path("/script");
+    fs::write(&script, "#!/bin/sh\n").expect("write a file");
+    let script = script.to_string_lossy().into_owned();
+    scratch.run("install", &["--program", &script]).failed_saying("not a program for this system");
+}
+
+fn unknown_group() {
+    let scratch = Scratch::new();
+    scratch.run("install", &["--group", "no-such-group"]).failed_saying("there is no such group");
+    assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
+}
+
+fn uninstall() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    scratch.run("uninstall", &[]).succeeded();
+    assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
+    assert!(scratch.run("uninstall", &[]).succeeded().stdout.contains("Nothing to take away"));
+}
+
+fn uninstall_leaves() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    let beside = scratch.path("/usr/local/libexec/containerdump/notes");
+    fs::write(&beside, "theirs").expect("write a file");
+    fs::write(scratch.path(INSTALLER), "replaced").expect("write a file");
+    fs::remove_file(scratch.path(COMMAND)).expect("remove a link");
+    symlink("/opt/other/containerdump", scratch.path(COMMAND)).expect("make a link");
+    let said = scratch.run("uninstall", &[]).succeeded();
+    assert_eq!(said.stdout.matches("not what install put there").count(), 2, "{said:#?}");
+    assert!(beside.exists() && scratch.path(COMMAND).is_symlink());
+    assert_eq!(fs::read(scratch.path(INSTALLER)).expect("read it"), b"replaced");
+    assert!(!scratch.path(PROGRAM).exists());
+}
+
+/// Installs into a file system mounted for nobody else to see.
+fn install_on(mount: &[&str]) -> crate::setting::Said {
+    let scratch = Scratch::new();
+    let script =
+        "mount \"$@\" none \"$ROOT\" && chmod 755 \"$ROOT\" && exec \"$INSTALLER\" install --root \"$ROOT\"";
+    let mut arguments = vec!["--mount", "sh", "-c", script, "sh"];
+    arguments.extend(mount);
+    Run::new("unshare")
+        .env("ROOT", scratch.folder.path())
+        .env("INSTALLER", built("containerdump-install"))
+        .run(&arguments)
+}
+
+fn nosuid() {
+    install_on(&["-t", "tmpfs", "-o", "nosuid"]).failed_saying("mounted nosuid");
+    install_on(&["-t", "tmpfs", "-o", "noexec"]).failed_saying("mounted noexec");
+}
+
+fn no_attributes() {
+    let said = install_on(&["-t", "ramfs"]).failed_saying("right to capture");
+    assert!(said.stderr.contains("cannot store capabilities"), "{said:#?}");
+}

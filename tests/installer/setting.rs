@@ -1,0 +1,232 @@
+//! Words the trials are written in.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use libtest_mimic::Trial;
+use tempfile::TempDir;
+
+/// A user without rights, as every system has.
+pub(crate) const NOBODY: u32 = 65534;
+/// A group every system has, and [`NOBODY`] is not in.
+pub(crate) const GROUP: &str = "daemon";
+/// Its number.
+pub(crate) const GROUP_ID: u32 = 1;
+/// Where the program is put.
+pub(crate) const PROGRAM: &str = "/usr/local/libexec/containerdump/containerdump";
+/// Where the installer is put.
+pub(crate) const INSTALLER: &str = "/usr/local/sbin/containerdump-install";
+/// Where the link for people is put.
+pub(crate) const COMMAND: &str = "/usr/local/bin/containerdump";
+
+/// What a trial needs of the machine.
+#[derive(Clone, Copy)]
+pub(crate) enum Need {
+    Root,
+    Tshark,
+    Ramfs,
+}
+
+impl Need {
+    fn missing(self) -> Option<&'static str> {
+        let (met, name) = match self {
+            Self::Root => (nix::unistd::geteuid().is_root() && find("setcap").is_some(), "root and setcap"),
+            Self::Tshark => (find("tshark").is_some(), "tshark"),
+            Self::Ramfs => (knows_ramfs(), "a kernel with ramfs"),
+        };
+        (!met).then_some(name)
+    }
+}
+
+fn knows_ramfs() -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    known.split_whitespace().any(|word| word == "ramfs")
+}
+
+/// A trial that is skipped, and says so, where the machine lacks what it needs; in CI it fails.
+pub(crate) fn trial(name: &'static str, needs: &[Need], body: fn()) -> Trial {
+    let missing: Vec<&str> = needs.iter().filter_map(|need| need.missing()).collect();
+    if missing.is_empty() {
+        return Trial::test(name, move || {
+            body();
+            Ok(())
+        });
+    }
+    let reason = format!("needs {}", missing.join(" and "));
+    if std::env::var_os("CI").is_some_and(|value| value == "true") {
+        return Trial::test(name, move || Err(reason.into()));
+    }
+    eprintln!("skipped: {name}: {reason}");
+    Trial::test(name, || Ok(())).with_ignored_flag(true)
+}
+
+static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Copies both programs to where every user can reach them, without what only debuggers read.
+pub(crate) fn copy_programs() -> TempDir {
+    let folder = open_folder();
+    for (built, name) in [
+        (env!("CARGO_BIN_EXE_containerdump"), "containerdump"),
+        (env!("CARGO_BIN_EXE_containerdump-install"), "containerdump-install"),
+    ] {
+        let copy = folder.path().join(name);
+        let stripped = Command::new("strip").arg("-o").arg(&copy).arg(built).status();
+        if !stripped.is_ok_and(|status| status.success()) {
+            fs::copy(built, &copy).expect("copy a program");
+        }
+        set_mode(&copy, 0o755);
+    }
+    PROGRAMS.get_or_init(|| folder.path().to_owned());
+    folder
+}
+
+/// One of the two programs.
+pub(crate) fn built(name: &str) -> PathBuf {
+    PROGRAMS.get().expect("copy_programs runs first").join(name)
+}
+
+/// A temporary folder everybody may enter.
+pub(crate) fn open_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("make a temporary folder");
+    set_mode(folder.path(), 0o755);
+    folder
+}
+
+/// Sets the mode of what is at `path`.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
+}
+
+/// Finds a program of this machine.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
+}
+
+/// What a program said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Who runs a program, and with which environment.
+pub(crate) struct Run {
+    command: Command,
+}
+
+impl Run {
+    /// As ourselves.
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
+        Self::with(Command::new(program))
+    }
+
+    /// As an ordinary user with no group but `group`. setpriv itself still has root's rights
+    /// when it starts a program; `env`, which it starts, has none any more.
+    pub(crate) fn as_nobody(group: u32, program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new("setpriv");
+        command.arg(format!("--reuid={NOBODY}")).arg(format!("--regid={group}"));
+        command.args(["--clear-groups", "env"]).arg(program);
+        Self::with(command)
+    }
+
+    fn with(mut command: Command) -> Self {
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("DOCKER_HOST", "unix:///nonexistent.sock");
+        Self { command }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn run<Argument: AsRef<OsStr>>(mut self, arguments: &[Argument]) -> Said {
+        let output = self.command.args(arguments).output().expect("run a program");
+        Said {
+            status: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Said {
+    /// The program ended well.
+    pub(crate) fn succeeded(self) -> Self {
+        assert_eq!(self.status, Some(0), "{self:#?}");
+        self
+    }
+
+    /// The program failed, and said why and what to do.
+    pub(crate) fn failed_saying(self, why: &str) -> Self {
+        assert_eq!(self.status, Some(1), "{self:#?}");
+        assert!(self.stderr.contains(why), "no word of {why:?} in {self:#?}");
+        assert!(self.stderr.contains("To mend it: "), "no remedy in {self:#?}");
+        self
+    }
+}
+
+/// The capability of a file as getcap tells it.
+pub(crate) fn capability(path: &Path) -> String {
+    let said = Run::new(find("getcap").expect("getcap")).run(&[path]).succeeded();
+    said.stdout.trim().trim_start_matches(&*path.to_string_lossy()).trim().to_owned()
+}
+
+/// Everything below a folder, sorted.
+pub(crate) fn everything_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("read a folder").flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            }
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A scratch root to install into.
+pub(crate) struct Scratch {
+    pub(crate) folder: TempDir,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { folder: open_folder() }
+    }
+
+    /// Where a path of the machine is in here.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    /// Makes a folder as root would have made it.
+    pub(crate) fn make_folder(&self, path: &str) -> PathBuf {
+        let path = self.path(path);
+        fs::create_dir_all(&path).expect("make a folder");
+        path
+    }
+
+    pub(crate) fn run(&self, task: &str, arguments: &[&str]) -> Said {
+        let mut all: Vec<OsString> = vec![task.into(), "--root".into(), self.folder.path().into()];
+        all.extend(arguments.iter().map(OsString::from));
+        Run::new(built("containerdump-install")).run(&all)
+    }
+
+    pub(crate) fn install(&self) -> Said {
+        self.run("install", &["--group", GROUP])
+    }
+}

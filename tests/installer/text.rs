@@ -1,0 +1,105 @@
+//! What Wireshark says of its folders and versions, word for word.
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Trial;
+
+use crate::setting::trial;
+
+#[path = "../../installer/folders.rs"]
+mod folders;
+
+use folders::{Folders, Version};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("folders_of_4_0_are_the_global_one_and_one_in_the_configuration", &[], folders_of_4_0),
+        trial("folders_of_4_2_and_later_are_told_by_name", &[], folders_of_4_2_to_4_6),
+        trial("noise_and_relative_paths_are_no_folders", &[], noise),
+        trial("versions_are_read_from_the_first_line", &[], versions),
+        trial("without_an_answer_the_folder_depends_on_the_version", &[], table),
+    ]
+}
+
+const FOLDERS_4_0: &str = "\
+Temp:                \t/tmp
+Personal configuration:\t/home/ada/.config/wireshark
+Global configuration:\t/usr/share/wireshark
+System:              \t/etc
+Program:             \t/usr/bin
+Personal Plugins:    \t/home/ada/.local/lib/wireshark/plugins/4.0
+Global Plugins:      \t/usr/lib/x86_64-linux-gnu/wireshark/plugins/4.0
+Personal Lua Plugins:\t/home/ada/.local/lib/wireshark/plugins
+Global Lua Plugins:  \t/usr/lib/x86_64-linux-gnu/wireshark/plugins
+Extcap path:         \t/usr/lib/x86_64-linux-gnu/wireshark/extcap
+MaxMind database path:\t/usr/share/GeoIP
+";
+
+fn folders_of_4_0() {
+    assert_eq!(
+        Folders::parse(FOLDERS_4_0),
+        Folders {
+            global: vec![PathBuf::from("/usr/lib/x86_64-linux-gnu/wireshark/extcap")],
+            personal: Some(PathBuf::from("/home/ada/.config/wireshark/extcap")),
+            program: Some(PathBuf::from("/usr/bin")),
+        }
+    );
+}
+
+fn folders_of_4_2_to_4_6() {
+    for (version, global) in [
+        ("4.2", "/usr/lib/x86_64-linux-gnu/wireshark/extcap"),
+        ("4.4", "/usr/lib64/wireshark/extcap"),
+        ("4.6", "/usr/libexec/wireshark/extcap"),
+    ] {
+        let text = format!(
+            "Temp:                \t/tmp\n\
+             Personal configuration:\t/home/ada/.config/wireshark\n\
+             Program:             \t/usr/bin\n\
+             Personal Plugins:    \t/home/ada/.local/lib/wireshark/plugins/{version}\n\
+             Personal Extcap path:\t/home/ada/.local/lib/wireshark/extcap\n\
+             Global Extcap path:  \t{global}\n\
+             MaxMind database path:\t/usr/share/GeoIP\n"
+        );
+        assert_eq!(
+            Folders::parse(&text),
+            Folders {
+                global: vec![PathBuf::from(global)],
+                personal: Some(PathBuf::from("/home/ada/.local/lib/wireshark/extcap")),
+                program: Some(PathBuf::from("/usr/bin")),
+            },
+            "of {version}"
+        );
+    }
+}
+
+fn noise() {
+    let text = "Running as user \"root\" and group \"root\". This could be dangerous.\r\n\
+                Extcap path:\textcap\nGlobal Extcap path:\t\nSomething: else\n\n";
+    assert_eq!(Folders::parse(text), Folders::default());
+}
+
+fn versions() {
+    for (text, version) in [
+        (
+            "TShark (Wireshark) 4.0.17 (Git v4.0.17 packaged as 4.0.17-0+deb12u3).\n\nCopyright",
+            Version(4, 0, 17),
+        ),
+        ("TShark (Wireshark) 4.4.0.\n", Version(4, 4, 0)),
+        ("Dumpcap (Wireshark) 4.6.9 (v4.6.9-0-gabcdef)\n", Version(4, 6, 9)),
+        ("TShark (Wireshark) 4.7.0rc1-12-g0123 (Git)\n", Version(4, 7, 0)),
+    ] {
+        assert_eq!(Version::parse(text), Some(version), "of {text:?}");
+    }
+    assert_eq!(Version::parse("no number here"), None);
+    assert_eq!(Version::parse(""), None);
+}
+
+fn table() {
+    let (configuration, home) = (Path::new("/home/ada/.config"), Path::new("/home/ada"));
+    let personal = |version| folders::personal(version, configuration, home);
+    assert_eq!(personal(Some(Version(4, 0, 17))), Path::new("/home/ada/.config/wireshark/extcap"));
+    assert_eq!(personal(Some(Version(4, 2, 0))), Path::new("/home/ada/.local/lib/wireshark/extcap"));
+    assert_eq!(folders::global(Some(Version(4, 6, 0)))[0], Path::new("/usr/libexec/wireshark/extcap"));
+    assert!(folders::global(Some(Version(4, 4, 0)))[0].starts_with("/usr/lib"));
+}
