@@ -44,6 +44,7 @@ impl Wireshark {
         if found.global.is_empty() {
             found.global = known_global(found.version);
         }
+        found.global = resolved(&found.global);
         if found.personal.is_none()
             && let Some(configuration) = layout::folder_of("XDG_CONFIG_HOME", ".config")
             && let Some(home) = layout::folder_of("HOME", "")
@@ -63,7 +64,6 @@ impl Wireshark {
             Ok(answer) => {
                 let Folders { global, personal, program } = Folders::parse(&answer.stdout);
                 self.global.extend(global);
-                self.global.dedup();
                 self.personal = self.personal.take().or(personal);
                 self.program = self.program.take().or(program);
             }
@@ -85,4 +85,16 @@ fn known_global(version: Option<Version>) -> Vec<PathBuf> {
         return known.into_iter().take(1).collect();
     }
     existing
+}
+
+/// Each folder once, by the path without links: `/usr/lib64` is often another name of `/usr/lib`.
+fn resolved(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut resolved: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        if !resolved.contains(&folder) {
+            resolved.push(folder);
+        }
+    }
+    resolved
 }

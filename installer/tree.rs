@@ -257,7 +257,7 @@ fn rights(status: &FileStat) -> Rights {
 fn untrusted(path: &Path, why: &str) -> Trouble {
     Trouble::new(
         format!(
-            "cannot install by way of {}: it {why}, so where it leads could be changed by others",
+            "cannot trust folder {}: it {why}, so where it leads could be changed by others",
             shown(path)
         ),
         format!("make {} a folder that belongs to root and only root can write to", shown(path)),

@@ -35,31 +35,32 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
     if !wish.user {
         add_links_of_today(&mut record);
     }
-    let removal = Removal { tree: &tree, dry_run: wish.dry_run };
-    let mut removed = 0;
+    let mut removal = Removal { tree: &tree, dry_run: wish.dry_run, removed: 0, trouble: None };
     for link in &record.links {
-        removed += usize::from(
-            removal.entry(&link.path, |_, _, entry| Ok(*entry == Entry::Link(link.target.clone())))?,
-        );
+        removal.entry(&link.path, |_, _, entry| Ok(*entry == Entry::Link(link.target.clone())));
     }
     for file in &record.files {
-        removed += usize::from(removal.entry(&file.path, |folder, name, entry| {
+        removal.entry(&file.path, |folder, name, entry| {
             Ok(matches!(entry, Entry::File(_)) && record.knows(&file.path, &folder.read(name)?))
-        })?);
+        });
     }
     if !is_recorded && !wish.user {
         for path in [layout::PROGRAM, layout::INSTALLER] {
             // Told of, and left: without a record nothing says whose they are.
-            removal.entry(Path::new(path), |_, _, _| Ok(false))?;
+            removal.entry(Path::new(path), |_, _, _| Ok(false));
         }
+    }
+    if let Some(trouble) = removal.trouble {
+        // The record stays, for another try.
+        return Err(trouble);
     }
     if !wish.dry_run {
         Record::remove(&tree, &record_folder)?;
         for folder in record.folders.iter().rev() {
-            removed += usize::from(removal.folder(folder)?);
+            removal.folder(folder)?;
         }
     }
-    if removed == 0 {
+    if removal.removed == 0 {
         say("Nothing to take away: containerdump is not installed here.");
     }
     Ok(())
@@ -77,19 +78,30 @@ fn add_links_of_today(record: &mut Record) {
 struct Removal<'a> {
     tree: &'a Tree,
     dry_run: bool,
+    removed: usize,
+    /// The first failure; the others are told of as they happen.
+    trouble: Option<Trouble>,
 }
 
 impl Removal<'_> {
-    /// Takes away what is at `path` if it is `ours`; whether it did.
-    fn entry(
+    /// Takes away what is at `path` if it is `ours`. A failure does not keep the rest in place.
+    fn entry(&mut self, path: &Path, ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Trouble>) {
+        match self.take_away(path, ours) {
+            Ok(removed) => self.removed += usize::from(removed),
+            Err(trouble) => {
+                say(format_args!("left        {} ({})", shown(&self.tree.real(path)), trouble.what()));
+                self.trouble.get_or_insert(trouble);
+            }
+        }
+    }
+
+    fn take_away(
         &self,
         path: &Path,
         ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Trouble>,
     ) -> Result<bool, Trouble> {
         let (above, name) = split(path)?;
-        let Some(folder) = self.tree.folder(above)? else {
-            return Ok(false);
-        };
+        let Some(folder) = self.tree.folder(above)? else { return Ok(false) };
         let entry = folder.look(name)?;
         if entry == Entry::Nothing {
             return Ok(false);
@@ -109,17 +121,19 @@ impl Removal<'_> {
     }
 
     /// Takes away a folder that install made, if nothing is left in it.
-    fn folder(&self, path: &Path) -> Result<bool, Trouble> {
+    fn folder(&mut self, path: &Path) -> Result<(), Trouble> {
         let (above, name) = split(path)?;
-        let Some(folder) = self.tree.folder(above)? else {
-            return Ok(false);
-        };
+        let Some(folder) = self.tree.folder(above)? else { return Ok(()) };
         if folder.look(name)? != Entry::Other {
-            return Ok(false);
+            return Ok(());
         }
         let real = shown(&folder.path.join(name));
-        let removed = folder.remove_folder(name)?;
-        say(format_args!("{} {real}", if removed { "removed    " } else { "left (in use)" }));
-        Ok(removed)
+        if folder.remove_folder(name)? {
+            self.removed += 1;
+            say(format_args!("removed     {real}"));
+        } else {
+            say(format_args!("left        {real} (something else is in it)"));
+        }
+        Ok(())
     }
 }

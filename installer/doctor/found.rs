@@ -37,7 +37,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) -> Option<PathBu
         report.failed(CHECK, &Trouble::new(what, "install it again: sudo containerdump-install install"));
         return None;
     }
-    report.ok(CHECK, format!("Wireshark starts {}", leads(&started)));
+    report.ok(CHECK, format!("Wireshark finds {}", leads(&started)));
     if access(&started, AccessFlags::X_OK).is_ok() {
         check_version(report, &started);
     }

@@ -34,6 +34,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an_unknown_group_is_refused", root, unknown_group),
         trial("uninstall_takes_away_everything_install_made", root, uninstall),
         trial("uninstall_leaves_what_is_not_ours", root, uninstall_leaves),
+        trial("uninstall_that_fails_in_one_place_can_be_run_again", root, uninstall_again),
         trial("a_nosuid_file_system_is_refused", root, nosuid),
         trial("a_file_system_without_capabilities_is_refused", &[Need::Root, Need::Ramfs], no_attributes),
     ]
@@ -209,6 +210,17 @@ fn uninstall_leaves() {
     assert!(beside.exists() && scratch.path(COMMAND).is_symlink());
     assert_eq!(fs::read(scratch.path(INSTALLER)).expect("read it"), b"replaced");
     assert!(!scratch.path(PROGRAM).exists());
+}
+
+fn uninstall_again() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    set_mode(&scratch.path("/usr/local/bin"), 0o777);
+    scratch.run("uninstall", &[]).failed_saying("can be written to by others than root");
+    assert!(!scratch.path(PROGRAM).exists() && scratch.path(COMMAND).is_symlink());
+    set_mode(&scratch.path("/usr/local/bin"), 0o755);
+    scratch.run("uninstall", &[]).succeeded();
+    assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
 }
 
 /// Installs into a file system mounted for nobody else to see.
