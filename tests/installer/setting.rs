@@ -23,12 +23,16 @@ pub(crate) const INSTALLER: &str = "/usr/local/sbin/containerdump-install";
 /// Where the link for people is put.
 pub(crate) const COMMAND: &str = "/usr/local/bin/containerdump";
 
+/// Names the test engine, where there is one.
+pub(crate) const LAB: &str = "CONTAINERDUMP_LAB";
+
 /// What a trial needs of the machine.
 #[derive(Clone, Copy)]
 pub(crate) enum Need {
     Root,
     Tshark,
     Ramfs,
+    Engine,
 }
 
 impl Need {
@@ -36,6 +40,7 @@ impl Need {
         let (met, name) = match self {
             Self::Root => (nix::unistd::geteuid().is_root() && find("setcap").is_some(), "root and setcap"),
             Self::Tshark => (find("tshark").is_some(), "tshark"),
+            Self::Engine => (std::env::var_os(LAB).is_some(), "a test engine (CONTAINERDUMP_LAB)"),
             Self::Ramfs => (knows_ramfs(), "a kernel with ramfs"),
         };
         (!met).then_some(name)
@@ -140,7 +145,7 @@ impl Run {
     fn with(mut command: Command) -> Self {
         command
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin")
             .env("DOCKER_HOST", "unix:///nonexistent.sock");
         Self { command }
     }
