@@ -9,6 +9,7 @@ mod filter;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Precision};
 use socket2::SockRef;
 
@@ -121,6 +122,9 @@ fn open_ring(
         })
         .and_then(Capture::setnonblock)
         .map_err(|error| failed(&error))?;
+    // libpcap leaves its socket open to programs started from here.
+    fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
+        .map_err(|errno| failed(&std::io::Error::from(errno).into()))?;
     let program = filter::program(&handle, settings.filter.as_deref(), direction, settings.snap_length)?;
     SockRef::from(&handle).attach_filter(&program).map_err(|error| {
         Trouble::new(

@@ -1,0 +1,190 @@
+//! The words these tests are written in: an engine, containers, programs and their witnesses.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The longest that anything here may take before it counts as hanging.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An engine to test with.
+#[derive(Clone)]
+pub(crate) struct Lab {
+    pub(crate) endpoint: String,
+    image: String,
+}
+
+impl Lab {
+    /// The engine that `make test` started.
+    pub(crate) fn find() -> Result<Self, String> {
+        if !nix::unistd::Uid::effective().is_root() {
+            return Err("they need root".to_owned());
+        }
+        let variable =
+            |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set: run make test"));
+        Ok(Self { endpoint: variable("CONTAINERDUMP_LAB")?, image: variable("CONTAINERDUMP_LAB_IMAGE")? })
+    }
+
+    /// Starts a container that serves HTTP on port 80, with further options of `docker run`.
+    pub(crate) fn container(&self, options: &[&str]) -> Container {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut run = vec!["run", "--detach", "--name", &name];
+        run.extend(options);
+        run.push(&self.image);
+        self.docker(&run);
+        let inspect = self.docker(&["inspect", "--format", "{{.State.Pid}} {{.Id}}", &name]);
+        let (pid, id) = inspect.split_once(' ').expect("a pid and an id");
+        Container { lab: self.clone(), pid: pid.to_owned(), id: id.to_owned(), name }
+    }
+
+    /// Makes a network of its own.
+    pub(crate) fn network(&self) -> Network {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("n{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        self.docker(&["network", "create", &name]);
+        Network { lab: self.clone(), name }
+    }
+
+    /// What a command of the engine's own client prints.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> String {
+        output(Command::new("docker").args(["--host", &self.endpoint]).args(arguments))
+    }
+
+    /// Our program, speaking to this engine.
+    pub(crate) fn program(&self) -> Command {
+        self.program_at(Path::new(env!("CARGO_BIN_EXE_containerdump")))
+    }
+
+    pub(crate) fn program_at(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
+        command.env("DOCKER_HOST", &self.endpoint);
+        command
+    }
+}
+
+/// A running container that goes away with this value.
+pub(crate) struct Container {
+    lab: Lab,
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) pid: String,
+}
+
+impl Container {
+    /// Its name in Wireshark's list.
+    pub(crate) fn interface(&self) -> String {
+        format!("docker-{}", self.name)
+    }
+
+    /// Runs a command of this machine in the container's network namespace.
+    pub(crate) fn enter(&self, command: &[&str]) -> Command {
+        let mut enter = Command::new("nsenter");
+        enter.args(["--net", "--target", &self.pid]).args(command);
+        enter
+    }
+
+    /// Address on its first interface, as the container itself sees it.
+    pub(crate) fn address(&self) -> String {
+        self.address_on("eth0")
+    }
+
+    pub(crate) fn address_on(&self, interface: &str) -> String {
+        let shown = output(&mut self.enter(&["ip", "-4", "-o", "address", "show", interface]));
+        let address = shown.split_whitespace().nth(3).expect("an address");
+        address.split('/').next().expect("a prefix length").to_owned()
+    }
+
+    /// The other end of an interface of its, found as people do by hand: `iflink`, `ip link`.
+    pub(crate) fn host_veth(&self, interface: &str) -> String {
+        let path = format!("/sys/class/net/{interface}/iflink");
+        let index = self.lab.docker(&["exec", &self.name, "cat", &path]);
+        let links = output(Command::new("ip").args(["-o", "link"]));
+        let line = links.lines().find(|line| line.starts_with(&format!("{index}: "))).expect("the other end");
+        let name = line.split([':', '@']).nth(1).expect("a name");
+        name.trim().to_owned()
+    }
+
+    /// Fetches a page from the container `times` times.
+    pub(crate) fn fetch(&self, times: usize) {
+        for _ in 0..times {
+            output(Command::new("curl").args([
+                "-s",
+                "-o",
+                "/dev/null",
+                &format!("http://{}/", self.address()),
+            ]));
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("docker").args(["--host", &self.lab.endpoint, "rm", "--force", &self.name]).output();
+    }
+}
+
+/// A network that goes away with this value.
+pub(crate) struct Network {
+    lab: Lab,
+    pub(crate) name: String,
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("docker").args(["--host", &self.lab.endpoint, "network", "rm", &self.name]).output();
+    }
+}
+
+/// What `command` prints, without the last line's end. It must succeed.
+pub(crate) fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Sends a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    output(Command::new("kill").args(["-s", name, &child.id().to_string()]));
+}
+
+/// Waits for the end of a child, which must come, and returns its status and what it said.
+pub(crate) fn end_of(mut child: Child) -> Output {
+    eventually("the program ends", || child.try_wait().expect("a child").is_some());
+    child.wait_with_output().expect("its output")
+}
+
+/// Waits until something holds.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "it never came to this: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A folder that ordinary users may look into, and what is in it.
+pub(crate) fn folder() -> TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::Builder::new().prefix("containerdump").tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("its mode");
+    folder
+}
+
+/// A FIFO such as Wireshark makes.
+pub(crate) fn fifo(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a FIFO");
+    path
+}
+
+/// Starts a command with everything it says kept.
+pub(crate) fn start(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}

@@ -1,0 +1,94 @@
+//! What is there to be captured.
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::lab::{Lab, output};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("every_running_container_is_an_interface", every_running_container_is_an_interface),
+    ("list_finds_the_veths_that_people_find_by_hand", list_finds_the_veths_that_people_find_by_hand),
+    (
+        "list_shows_a_container_without_a_veth_and_says_why",
+        list_shows_a_container_without_a_veth_and_says_why,
+    ),
+    ("veths_are_found_without_any_privilege", veths_are_found_without_any_privilege),
+];
+
+fn every_running_container_is_an_interface(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&["--network", "host"]));
+    let said = output(lab.program().arg("--extcap-interfaces"));
+    for container in [&one, &other] {
+        let image = lab.docker(&["inspect", "--format", "{{.Config.Image}}", &container.name]);
+        let wanted = format!("interface {{value=docker-{0}}}{{display={0} · {image}}}", container.name);
+        assert_eq!(said.lines().filter(|line| *line == wanted).count(), 1, "{wanted} in {said}");
+    }
+    lab.docker(&["stop", "--time", "0", &one.name]);
+    let said = output(lab.program().arg("--extcap-interfaces"));
+    assert!(!said.contains(&one.interface()), "{said}");
+}
+
+fn list_finds_the_veths_that_people_find_by_hand(lab: &Lab) {
+    let network = lab.network();
+    let container = lab.container(&["--label", "com.docker.compose.project=shop"]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let object = described(lab, &container.name);
+    for (number, interface, network) in [(0, "eth0", "bridge"), (1, "eth1", network.name.as_str())] {
+        let attachment = &object["attachments"][number];
+        assert_eq!(attachment["interface"], interface, "{object}");
+        assert_eq!(attachment["host_veth"], container.host_veth(interface), "{object}");
+        assert_eq!(attachment["network"], network, "{object}");
+    }
+    assert_eq!(object["id"], container.id);
+    assert_eq!(object["interface"], container.interface());
+    assert_eq!(object["project"], "shop");
+    assert_eq!(object["networks"][0]["addresses"][0], container.address());
+    assert_eq!(object["trouble"], Value::Null);
+    let table = output(lab.program().arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&container.name)).expect("its row");
+    assert!(
+        row.ends_with(&format!("{}, {}", container.host_veth("eth0"), container.host_veth("eth1"))),
+        "{row}"
+    );
+}
+
+fn list_shows_a_container_without_a_veth_and_says_why(lab: &Lab) {
+    let (host, none) = (lab.container(&["--network", "host"]), lab.container(&["--network", "none"]));
+    let object = described(lab, &host.name);
+    assert_eq!(object["network_mode"], "host");
+    assert!(
+        object["trouble"]["what"].as_str().expect("a reason").contains("the host's own network"),
+        "{object}"
+    );
+    let object = described(lab, &none.name);
+    assert_eq!(object["network_mode"], "none");
+    assert!(
+        object["trouble"]["remedy"].as_str().expect("a remedy").contains("docker network connect"),
+        "{object}"
+    );
+}
+
+fn veths_are_found_without_any_privilege(lab: &Lab) {
+    let container = lab.container(&[]);
+    // Root without a capability may speak to the engine, whose socket it owns, and nothing more.
+    let mut powerless = std::process::Command::new("setpriv");
+    powerless.args([
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        env!("CARGO_BIN_EXE_containerdump"),
+        "list",
+        "--json",
+    ]);
+    let said = output(powerless.env("DOCKER_HOST", &lab.endpoint));
+    assert_eq!(object_of(&said, &container.name)["attachments"][0]["host_veth"], container.host_veth("eth0"));
+}
+
+fn described(lab: &Lab, name: &str) -> Value {
+    object_of(&output(lab.program().args(["list", "--json"])), name)
+}
+
+/// The object of one container among lines of JSON.
+fn object_of(lines: &str, name: &str) -> Value {
+    let mut objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    objects.find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name} in {lines}"))
+}

@@ -1,0 +1,53 @@
+//! The real thing: a real engine, a real kernel, a real Wireshark. Every expectation has a witness
+//! of its own: `ip`, tcpdump, tshark, capinfos.
+//!
+//! `make test` provides the engine (`CONTAINERDUMP_LAB`). Without it, or without root, each of
+//! these tests counts as ignored; with `CI=true` they run, and fail.
+
+mod capturing;
+mod lab;
+mod limits;
+mod listing;
+mod privileges;
+mod recording;
+mod stopping;
+mod wireshark;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use lab::Lab;
+
+/// A test: its name, and what it does.
+type Test = (&'static str, fn(&Lab));
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let lab = Lab::find();
+    if let Err(why) = &lab {
+        eprintln!("skipped: the tests in tests/real: {why}");
+    }
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let tests: Vec<Test> = [
+        listing::TESTS,
+        capturing::TESTS,
+        stopping::TESTS,
+        limits::TESTS,
+        privileges::TESTS,
+        wireshark::TESTS,
+    ]
+    .concat();
+    let trials = tests
+        .into_iter()
+        .map(|(name, test)| {
+            let lab = lab.clone();
+            let ignored = lab.is_err() && !in_ci;
+            let run = move || {
+                let lab = lab.map_err(Failed::from)?;
+                test(&lab);
+                Ok(())
+            };
+            Trial::test(name, run).with_ignored_flag(ignored)
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
