@@ -208,7 +208,7 @@ fn received_and_dropped_make_what_was_sent(lab: &Lab) {
     // A reader that is there but does not read: the pipe fills, then the ring.
     let mut reader = File::open(&fifo).expect("the FIFO");
     eventually("rings are open", || {
-        output(&mut Command::new("ss").args(["-0", "-n", "-p"])).contains(&format!("pid={},", child.id()))
+        output(Command::new("ss").args(["-0", "-n", "-p"])).contains(&format!("pid={},", child.id()))
     });
     let frame = folder.path().join("frame");
     let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
@@ -253,7 +253,7 @@ fn containers_that_share_a_namespace_are_captured_once(lab: &Lab) {
 fn standard_output_is_a_stream_for_tshark(lab: &Lab) {
     let container = lab.container(&[]);
     let mut capture = lab.program();
-    let mut capture = start(capture.args(["capture", &container.name, "-f", "tcp", "-c", "8", "-w", "-"]));
+    let mut capture = start(capture.args(["capture", &container.name, "-f", "tcp", "-c", "30", "-w", "-"]));
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-r", "-", "-Y", "http.request", "-T", "fields", "-e", "frame.interface_name"]);
     let tshark = tshark.stdin(capture.stdout.take().expect("its output"));

@@ -82,7 +82,7 @@ fn files_are_private_and_never_overwritten_unasked(lab: &Lab) {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--overwrite"));
     assert_eq!(std::fs::read(&path).expect("the file"), b"precious");
     assert!(run(&["--overwrite"]).status.success());
-    assert_eq!(capinfos(&path, "Number of packets").parse::<u64>().is_ok(), true);
+    assert!(capinfos(&path, "Number of packets").parse::<u64>().is_ok());
     std::fs::remove_file(&path).expect("it is there");
     assert!(run(&[]).status.success());
     assert_eq!(path.metadata().expect("a file").permissions().mode() & 0o777, 0o600);

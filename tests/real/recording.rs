@@ -14,7 +14,7 @@ use crate::lab::{Container, Lab, end_of, eventually, folder, output, signal, sta
 pub(crate) struct Recording {
     pub(crate) child: Child,
     pub(crate) path: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Recording {
@@ -27,7 +27,7 @@ impl Recording {
         command.arg("capture").args(names).args(options).arg("--write").arg(&path);
         let child = start(&mut command);
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-        Self { child, path, _folder: folder }
+        Self { child, path, folder }
     }
 
     /// Stops as Ctrl-C does, and returns what was written.
@@ -43,7 +43,7 @@ impl Recording {
         Recorded {
             path: self.path,
             said: String::from_utf8_lossy(&ended.stderr).into_owned(),
-            _folder: self._folder,
+            folder: self.folder,
         }
     }
 }
@@ -52,7 +52,9 @@ impl Recording {
 pub(crate) struct Recorded {
     pub(crate) path: PathBuf,
     pub(crate) said: String,
-    _folder: TempDir,
+    /// Goes away with this value.
+    #[expect(dead_code)]
+    folder: TempDir,
 }
 
 impl Recorded {
@@ -71,9 +73,9 @@ impl Recorded {
 pub(crate) fn fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
-    fields.iter().for_each(|field| {
+    for field in fields {
         tshark.args(["-e", field]);
-    });
+    }
     output(&mut tshark).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
@@ -143,7 +145,7 @@ pub(crate) fn each_block(path: &Path, mut take: impl FnMut(&Block<'_>)) {
 pub(crate) struct Witness {
     child: Child,
     pub(crate) path: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Witness {
@@ -154,13 +156,13 @@ impl Witness {
         tcpdump.args(["--immediate-mode", "-U", "-B", "65536", "-Z", "root", "-i", interface, "-w"]);
         let child = start(tcpdump.arg(&path).arg(filter));
         eventually("tcpdump begins", || path.metadata().is_ok_and(|about| about.len() >= 24));
-        Self { child, path, _folder: folder }
+        Self { child, path, folder }
     }
 
     /// Stops, and leaves the file for as long as this value lives.
     pub(crate) fn stop(mut self) -> (PathBuf, TempDir) {
         signal(&self.child, "INT");
         eventually("tcpdump ends", || self.child.try_wait().expect("a child").is_some());
-        (self.path, self._folder)
+        (self.path, self.folder)
     }
 }
