@@ -1,12 +1,15 @@
 //! Docker through bollard: the only place that names it, beside its connection.
 
+use std::collections::HashSet;
 use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::endpoint::Endpoint;
 use super::{Outcome, connection, description};
@@ -19,16 +22,20 @@ const MOST_CONTAINERS: usize = 10_000;
 
 /// Asks for the running containers, once, within `deadline`.
 pub(super) async fn list(endpoint: &Endpoint, deadline: Duration) -> Outcome {
-    match within(deadline, async { listed(client(endpoint)?.list_containers(None).await) }).await {
-        Ok(Value::Array(described)) => {
-            let mut containers: Vec<Container> =
-                described.iter().take(MOST_CONTAINERS).filter_map(description::container).collect();
+    match within(deadline, async { elements(client(endpoint)?.list_containers(None).await) }).await {
+        Ok(described) => {
+            let mut told = HashSet::new();
+            let mut containers: Vec<Container> = described
+                .iter()
+                .take(MOST_CONTAINERS)
+                .filter_map(description::container)
+                .filter(|container| told.insert(container.id.clone()))
+                .collect();
             let left_out = described.len() - containers.len();
             containers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
             container::assign_values(&mut containers);
             Outcome::Containers { containers, left_out }
         }
-        Ok(_) => Outcome::Unusable(trouble(endpoint, "list containers", &Failure::NoSense)),
         Err(failure) if failure.is_absence() => Outcome::Absent,
         Err(failure) => Outcome::Unusable(trouble(endpoint, "list containers", &failure)),
     }
@@ -43,7 +50,7 @@ pub(super) async fn first_pid(
     deadline: Duration,
 ) -> Result<i32, Trouble> {
     let answer =
-        within(deadline, async { listed(client(endpoint)?.inspect_container(id.as_str(), None).await) });
+        within(deadline, async { described(client(endpoint)?.inspect_container(id.as_str(), None).await) });
     let described = match answer.await {
         Ok(described) => described,
         Err(failure) => {
@@ -63,12 +70,25 @@ fn client(endpoint: &Endpoint) -> Result<Docker, Error> {
     Docker::connect_with_custom_transport(transport, Some("http://localhost"), 120, API_DEFAULT_VERSION)
 }
 
-/// The answer as plain JSON, also where bollard's types refuse it: its enumerations are strict,
-/// and one container in a state they do not know would hide all the others.
-fn listed<T: serde::Serialize>(answer: Result<T, Error>) -> Result<Value, Error> {
+/// The answer as plain JSON, also where bollard's types refuse it: its enumerations are strict.
+fn described<T: Serialize>(answer: Result<T, Error>) -> Result<Value, Error> {
     match answer {
         Ok(typed) => Ok(serde_json::to_value(typed)?),
         Err(Error::JsonDataError { contents, .. }) => Ok(serde_json::from_str(&contents)?),
+        Err(error) => Err(error),
+    }
+}
+
+/// The elements of an answer that is a list, each read by itself: one that bollard's types refuse,
+/// or that is not even JSON to the parser (too deep, half a character), does not hide the others.
+fn elements<T: Serialize>(answer: Result<Vec<T>, Error>) -> Result<Vec<Value>, Error> {
+    match answer {
+        Ok(typed) => Ok(typed.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?),
+        Err(Error::JsonDataError { contents, .. }) => {
+            let elements: Vec<&RawValue> = serde_json::from_str(&contents)?;
+            let element = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_default();
+            Ok(elements.into_iter().map(element).collect())
+        }
         Err(error) => Err(error),
     }
 }
