@@ -111,16 +111,13 @@ pub fn assign_values(containers: &mut [Container]) {
     let mut taken = HashSet::new();
     for index in order {
         let container = &mut containers[index];
-        let mut value = format!("{}-{}", container.engine.word(), plain(container.name.as_str()));
-        if !taken.insert(folded(&value)) {
-            value = format!("{value}-{}", container.id.short());
-            if !taken.insert(folded(&value)) {
-                // Somebody named a container after the short id of another.
-                value = format!("{}-{}", container.engine.word(), container.id.as_str());
-                taken.insert(folded(&value));
-            }
-        }
-        container.value = value;
+        let named = format!("{}-{}", container.engine.word(), plain(container.name.as_str()));
+        let with_id = format!("{named}-{}", container.id.short());
+        // A number is needed where somebody named a container after the short id of another.
+        let numbered = (2..).map(|number| format!("{with_id}-{number}"));
+        let free =
+            [named, with_id.clone()].into_iter().chain(numbered).find(|value| taken.insert(folded(value)));
+        container.value = free.unwrap_or_default();
     }
 }
 
@@ -148,14 +145,16 @@ pub fn folded(value: &str) -> String {
 /// Finds what `wanted` names: an interface value, a container's name, its id, or the beginning
 /// of an id that only one container has.
 pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
-    let exact = containers.iter().find(|container| {
-        container.value == wanted || container.name.as_str() == wanted || container.id.as_str() == wanted
-    });
-    if let Some(container) = exact {
-        return Found::One(container);
-    }
-    // Wireshark matches `-i` without regard to case.
-    if let Some(container) = containers.iter().find(|container| container.value.eq_ignore_ascii_case(wanted))
+    // In this order: a container may be named like the interface of another, on purpose.
+    let ways: [&dyn Fn(&Container) -> bool; 4] = [
+        &|container| container.value == wanted,
+        // Wireshark matches `-i` without regard to case.
+        &|container| container.value.eq_ignore_ascii_case(wanted),
+        &|container| container.name.as_str() == wanted,
+        &|container| container.id.as_str() == wanted,
+    ];
+    if let Some(container) =
+        ways.iter().find_map(|is_meant| containers.iter().find(|container| is_meant(container)))
     {
         return Found::One(container);
     }
