@@ -74,11 +74,16 @@ fn replacement(character: char) -> char {
 /// direction, line and paragraph separators, tags (Unicode 16, general categories Cf, Zl, Zp).
 fn is_invisible(character: char) -> bool {
     matches!(character,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{FEFF}'
+        '\u{00AD}' | '\u{0600}'..='\u{0605}' | '\u{061C}' | '\u{06DD}' | '\u{070F}'
+        | '\u{0890}' | '\u{0891}' | '\u{08E2}' | '\u{180E}' | '\u{FEFF}'
         | '\u{200B}'..='\u{200F}'
         | '\u{2028}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}'
         | '\u{FFF9}'..='\u{FFFB}'
+        | '\u{110BD}' | '\u{110CD}'
+        | '\u{13430}'..='\u{1343F}'
+        | '\u{1BCA0}'..='\u{1BCA3}'
+        | '\u{1D173}'..='\u{1D17A}'
         | '\u{E0000}'..='\u{E007F}')
 }
 
