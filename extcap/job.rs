@@ -30,7 +30,7 @@ impl Job {
         report: &mut dyn FnMut(&Totals),
     ) -> Result<Totals, Trouble> {
         let (wanted, networks) = (self.wanted, self.networks);
-        let found = match stop.wait_for(move || tap::find(&wanted, &networks)) {
+        let found = match stop.wait_for(&self.output, move || tap::find(&wanted, &networks)) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
         };

@@ -121,6 +121,11 @@ impl Output {
         }
     }
 
+    /// Whether there is a pipe and its reader is gone.
+    pub(super) fn reader_left(&self) -> bool {
+        self.watched().is_some_and(|pipe| matches!(nix::poll::poll(&mut [pipe], 0_u8), Ok(1..)))
+    }
+
     /// Writes all of `slices`, waiting for the reader as long as there is no reason to stop.
     ///
     /// Fails when nothing more can be written.

@@ -146,10 +146,9 @@ impl Running {
         watched.extend(self.output.watched());
         let living = self.processes.iter().filter(|process| process.is_alive());
         watched.extend(living.map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
-        let reader_left = || self.output.watched().is_some_and(|fd| has_hung_up(fd));
         stop.wait(watched, timeout)
             || self.of_capture.is_over()
-            || reader_left()
+            || self.output.reader_left()
             || (!self.processes.is_empty() && self.processes.iter().all(|process| !process.is_alive()))
     }
 
@@ -247,10 +246,4 @@ fn count(totals: &mut Totals, lane: &mut Lane, packet: Packet) {
     totals.packets += 1;
     totals.bytes += u64::from(packet.captured);
     lane.written += 1;
-}
-
-/// Whether the reader of a pipe is gone.
-fn has_hung_up(pipe: PollFd<'_>) -> bool {
-    let mut pipe = [pipe];
-    matches!(nix::poll::poll(&mut pipe, 0_u8), Ok(1..))
 }

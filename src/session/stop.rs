@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
+use super::output::Output;
 use crate::privilege;
 use crate::trouble::Trouble;
 
@@ -68,10 +69,11 @@ impl Stop {
     /// Does `work`, which may take its time, on a thread without any capability, and returns its
     /// outcome.
     ///
-    /// Fails with [`Stopped`] as soon as there is a reason to stop; the work is then left behind
-    /// for the end of the process to end.
+    /// Fails with [`Stopped`] as soon as there is a reason to stop or nobody reads `output` any
+    /// more; the work is then left behind for the end of the process to end.
     pub fn wait_for<T: Send + 'static>(
         &self,
+        output: &Output,
         work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
     ) -> Result<Result<T, Trouble>, Stopped> {
         let cannot = |why: String| Trouble::new(format!("cannot start a thread: {why}"), "free some memory");
@@ -89,7 +91,9 @@ impl Stop {
             Err(error) => return Ok(Err(cannot(error.to_string()))),
         };
         while !worker.is_finished() {
-            if self.wait(vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)], Duration::from_secs(1)) {
+            let mut others = vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)];
+            others.extend(output.watched());
+            if self.wait(others, Duration::from_secs(1)) || output.reader_left() {
                 return Err(Stopped);
             }
         }
