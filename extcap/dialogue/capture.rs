@@ -10,6 +10,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::session::{End, Limits, Output, Stop, Stopped};
+use containerdump::tap;
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
@@ -39,8 +40,12 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         Err(End::Failed(trouble)) => return Err(trouble),
     }
     journal::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
+    let interface = arguments.text("--extcap-interface").unwrap_or_default();
+    if interface == TROUBLED {
+        return tell_trouble(&stop, &output);
+    }
     let job = Job {
-        wanted: vec![interface(arguments)],
+        wanted: vec![interface],
         networks: networks(arguments.text("--network").as_deref()),
         settings: settings(arguments)?,
         limits: Limits::default(),
@@ -51,12 +56,15 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     job.run(&stop, privilege?, &mut |_| {}).map(|_| ())
 }
 
-fn interface(arguments: &Arguments) -> String {
-    match arguments.text("--extcap-interface") {
-        // Started to be told what is wrong with the engine: the look-up tells.
-        Some(name) if name == TROUBLED => String::new(),
-        name => name.unwrap_or_default(),
-    }
+/// Tells the trouble with an engine as it is now, which the interface was started for.
+fn tell_trouble(stop: &Stop, output: &Output) -> Result<(), Trouble> {
+    let Ok(running) = stop.wait_for(output, tap::running) else { return Ok(()) };
+    running?;
+    Err(Trouble::new(
+        format!("cannot capture {TROUBLED}: it is no container, and the engine answers now"),
+        "load the list anew (F5) and choose a container; one that is not in the list can be captured by its name: \
+         containerdump capture NAME",
+    ))
 }
 
 /// The networks that a text names, separated by commas; none for all.

@@ -25,7 +25,7 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
                 sentences.extend(containers.iter().take(free).map(interface));
                 if containers.len() > free {
                     let more =
-                        format!("{} more containers: start them by name with -i", containers.len() - free);
+                        format!("{} more containers: containerdump capture NAME", containers.len() - free);
                     sentences.push(sentence(TROUBLED, &more));
                 }
                 free = free.saturating_sub(containers.len());
@@ -33,7 +33,7 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
             Outcome::Unusable(trouble) => {
                 let reason = trouble.what().as_str();
                 let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
-                let display = Label::with_limit(&format!("{}: {reason}", listing.engine.word()), 50);
+                let display = Label::with_limit(&format!("{}: {reason}", listing.engine.word()), 60);
                 sentences.push(sentence(TROUBLED, &format!("{display}, start it for help")));
             }
         }
