@@ -1,0 +1,100 @@
+//! What the fake engine can do when it is asked.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::Described;
+
+/// An engine that hangs does so for this long, far beyond every deadline of ours.
+const HANGING: Duration = Duration::from_secs(60);
+/// How much an endless answer holds.
+const ENDLESS: usize = 1024 * 1024 * 1024;
+
+#[derive(Clone)]
+pub(crate) enum Answer {
+    /// Status 200 with this body.
+    Body(Vec<u8>),
+    /// Another status, with a message as Docker gives it.
+    Status(u16, String),
+    /// These bytes instead of HTTP.
+    Bytes(Vec<u8>),
+    /// Nothing, and the connection stays open.
+    Silence,
+    /// Nothing, and the connection is closed.
+    Farewell,
+    /// A proper answer, one byte a second.
+    Dripping,
+    /// A body of a gigabyte.
+    EndlessBody,
+    /// A gigabyte of headers.
+    EndlessHead,
+    /// A short body that is said to be long, and the connection stays open.
+    ShortBody,
+}
+
+impl Answer {
+    pub(crate) fn json(value: &serde_json::Value) -> Self {
+        Self::Body(value.to_string().into_bytes())
+    }
+
+    pub(crate) fn containers(containers: impl IntoIterator<Item = Described>) -> Self {
+        let bodies: Vec<Vec<u8>> = containers.into_iter().map(Described::into_json).collect();
+        Self::Body([b"[".as_slice(), &bodies.join(b",".as_slice()), b"]"].concat())
+    }
+
+    /// Gives the answer. Fails when the other side has left.
+    pub(super) fn give(&self, mut stream: &UnixStream, sent: &AtomicUsize) -> io::Result<()> {
+        let mut send = |bytes: &[u8]| {
+            sent.fetch_add(stream.write(bytes)?, Ordering::Relaxed);
+            io::Result::Ok(())
+        };
+        match self {
+            Self::Body(body) => stream.write_all(&response(200, body)),
+            Self::Status(status, message) => {
+                let body = serde_json::json!({ "message": message }).to_string();
+                stream.write_all(&response(*status, body.as_bytes()))
+            }
+            Self::Bytes(bytes) => stream.write_all(bytes),
+            Self::Silence => wait_until_left(stream),
+            Self::Farewell => Ok(()),
+            Self::Dripping => {
+                let long = b" ".repeat(100);
+                response(200, &long).iter().try_for_each(|byte| {
+                    thread::sleep(Duration::from_secs(1));
+                    send(&[*byte])
+                })
+            }
+            Self::EndlessBody => {
+                send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")?;
+                let blanks = b" ".repeat(1024 * 1024);
+                (0..ENDLESS / blanks.len()).try_for_each(|_| send(&blanks))
+            }
+            Self::EndlessHead => {
+                send(b"HTTP/1.1 200 OK\r\n")?;
+                let headers = b"X-More: of the same\r\n".repeat(50_000);
+                (0..ENDLESS / headers.len()).try_for_each(|_| send(&headers))
+            }
+            Self::ShortBody => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551000\r\n\r\n[")?;
+                wait_until_left(stream)
+            }
+        }
+    }
+}
+
+fn response(status: u16, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status} So\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Says nothing for as long as the other side stays, but not forever.
+fn wait_until_left(mut stream: &UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(HANGING))?;
+    stream.read(&mut [0]).map(|_| ())
+}

@@ -1,0 +1,100 @@
+//! A container as an engine describes it: like a real one where nothing else is said.
+
+use serde_json::{Value, json};
+
+/// One element of the list of containers.
+#[derive(Clone)]
+pub(crate) enum Described {
+    Json(Value),
+    /// Bytes that need be neither JSON nor text.
+    Bytes(Vec<u8>),
+}
+
+/// A running container called `name`, on the network `bridge`.
+pub(crate) fn container(name: &str) -> Described {
+    Described::Json(json!({
+        "Id": id(name),
+        "Names": [format!("/{name}")],
+        "Image": "nginx:1.27",
+        "ImageID": format!("sha256:{}", id("image")),
+        "Command": "nginx -g 'daemon off;'",
+        "Created": 1_700_000_000,
+        "Ports": [{ "IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp" }],
+        "Labels": {},
+        "State": "running",
+        "Status": "Up 2 minutes",
+        "HostConfig": { "NetworkMode": "default" },
+        "NetworkSettings": { "Networks": { "bridge": {
+            "NetworkID": id("bridge"),
+            "Gateway": "172.17.0.1",
+            "IPAddress": "172.17.0.2",
+            "IPPrefixLen": 16,
+            "MacAddress": "02:42:ac:11:00:02",
+        } } },
+        "Mounts": [],
+    }))
+}
+
+/// 64 hexadecimal digits that are different for every text (FNV-1a, four times over).
+pub(crate) fn id(text: &str) -> String {
+    let hash = |seed: u64| {
+        text.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    (0..4).map(|seed| format!("{:016x}", hash(seed))).collect()
+}
+
+impl Described {
+    /// Sets a field of the description, whatever was there.
+    pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        if let Self::Json(described) = &mut self {
+            described[field] = value.into();
+        }
+        self
+    }
+
+    pub(crate) fn image(self, image: &str) -> Self {
+        self.with("Image", image)
+    }
+
+    /// Seconds since the epoch.
+    pub(crate) fn created(self, created: i64) -> Self {
+        self.with("Created", created)
+    }
+
+    pub(crate) fn label(mut self, label: &str, value: &str) -> Self {
+        if let Self::Json(described) = &mut self {
+            described["Labels"][label] = value.into();
+        }
+        self
+    }
+
+    pub(crate) fn network(mut self, name: &str) -> Self {
+        if let Self::Json(described) = &mut self {
+            described["NetworkSettings"]["Networks"][name] = json!({ "IPAddress": "172.18.0.2" });
+        }
+        self
+    }
+
+    /// The same with every `text` in it replaced by `bytes`, as no JSON can be written otherwise.
+    pub(crate) fn with_bytes_for(self, text: &str, bytes: &[u8]) -> Self {
+        let json = self.into_json();
+        let mut replaced = Vec::with_capacity(json.len());
+        let mut rest = json.as_slice();
+        while let Some(at) = rest.windows(text.len()).position(|window| window == text.as_bytes()) {
+            replaced.extend_from_slice(&rest[..at]);
+            replaced.extend_from_slice(bytes);
+            rest = &rest[at + text.len()..];
+        }
+        replaced.extend_from_slice(rest);
+        Self::Bytes(replaced)
+    }
+
+    pub(super) fn into_json(self) -> Vec<u8> {
+        match self {
+            Self::Json(value) => value.to_string().into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
