@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Described;
 
 /// An engine that hangs does so for this long, far beyond every deadline of ours.
-const HANGING: Duration = Duration::from_secs(60);
+const HANGING: Duration = Duration::from_mins(1);
 /// How much an endless answer holds.
 const ENDLESS: usize = 1024 * 1024 * 1024;
 
@@ -47,7 +47,7 @@ impl Answer {
 
     /// Gives the answer. Fails when the other side has left.
     pub(super) fn give(&self, mut stream: &UnixStream, sent: &AtomicUsize) -> io::Result<()> {
-        let mut send = |bytes: &[u8]| {
+        let mut put = |bytes: &[u8]| {
             sent.fetch_add(stream.write(bytes)?, Ordering::Relaxed);
             io::Result::Ok(())
         };
@@ -64,18 +64,18 @@ impl Answer {
                 let long = b" ".repeat(100);
                 response(200, &long).iter().try_for_each(|byte| {
                     thread::sleep(Duration::from_secs(1));
-                    send(&[*byte])
+                    put(&[*byte])
                 })
             }
             Self::EndlessBody => {
-                send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")?;
+                put(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")?;
                 let blanks = b" ".repeat(1024 * 1024);
-                (0..ENDLESS / blanks.len()).try_for_each(|_| send(&blanks))
+                (0..ENDLESS / blanks.len()).try_for_each(|_| put(&blanks))
             }
             Self::EndlessHead => {
-                send(b"HTTP/1.1 200 OK\r\n")?;
+                put(b"HTTP/1.1 200 OK\r\n")?;
                 let headers = b"X-More: of the same\r\n".repeat(50_000);
-                (0..ENDLESS / headers.len()).try_for_each(|_| send(&headers))
+                (0..ENDLESS / headers.len()).try_for_each(|_| put(&headers))
             }
             Self::ShortBody => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551000\r\n\r\n[")?;

@@ -1,5 +1,7 @@
 //! A container as an engine describes it: like a real one where nothing else is said.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde_json::{Value, json};
 
 /// One element of the list of containers.
@@ -35,14 +37,14 @@ pub(crate) fn container(name: &str) -> Described {
     }))
 }
 
-/// 64 hexadecimal digits that are different for every text (FNV-1a, four times over).
+/// 64 hexadecimal digits that are others for every text.
 pub(crate) fn id(text: &str) -> String {
-    let hash = |seed: u64| {
-        text.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    let digits = |part: u8| {
+        let mut hasher = DefaultHasher::new();
+        (part, text).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     };
-    (0..4).map(|seed| format!("{:016x}", hash(seed))).collect()
+    (0..4).map(digits).collect::<Vec<_>>().concat()
 }
 
 impl Described {

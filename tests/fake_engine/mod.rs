@@ -5,6 +5,7 @@
 
 mod answer;
 mod described;
+mod hostile;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 pub(crate) use answer::Answer;
 pub(crate) use described::{Described, container, id};
+pub(crate) use hostile::{Case, alike, hostile};
 
 /// Listens until it is dropped.
 pub(crate) struct FakeEngine {

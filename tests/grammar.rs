@@ -1,0 +1,233 @@
+//! Whatever containers are called, Wireshark reads one interface for each and nothing else.
+
+mod fake_engine;
+mod program;
+mod wireshark_grammar;
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use containerdump::container::{Container, ContainerId, EngineKind, NetworkMode, assign_values, folded};
+use containerdump::text::Label;
+use fake_engine::{Answer, Case, Described, FakeEngine, alike, container, hostile, id};
+use program::ask;
+use proptest::prelude::*;
+use proptest::sample::select;
+use regex::Regex;
+use wireshark_grammar::{interfaces, objections, preference_name, sentences};
+
+static GOOD_VALUE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("^docker-[a-zA-Z0-9_.-]{1,190}$").expect("a pattern"));
+/// What ends a value, is not seen, or changes how the rest is: by Unicode's own categories.
+static MORE_THAN_READ: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}{}]").expect("a pattern"));
+
+/// Text that anyone could think of, and pieces of what an attacker would.
+fn foreign_text() -> impl Strategy<Value = String> {
+    let pieces = select(vec![
+        "}{",
+        "} ",
+        "}",
+        "{",
+        "{value=",
+        "{display=x}",
+        "=",
+        "\ninterface ",
+        "\r\n",
+        "\nextcap {help=x}",
+        "\t",
+        "\u{1b}[31m",
+        "\u{9b}",
+        "\u{85}",
+        "\u{a0}",
+        "\u{2028}",
+        "\u{202e}",
+        "\u{2066}",
+        "\0",
+        "/",
+        "-",
+        "_",
+        ".",
+        "extcap",
+        "web",
+        "WEB",
+        "1",
+        "é",
+        "·",
+        "…",
+    ]);
+    let piece = prop_oneof![pieces.prop_map(str::to_owned), any::<char>().prop_map(String::from)];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// Names that fall together easily.
+fn similar_name() -> impl Strategy<Value = String> {
+    prop_oneof![foreign_text(), "[wW][-._]?[0-9a]?", select(vec!["w".to_owned(), "x".repeat(300)])]
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() }
+}
+
+/// A container of that name; none is without one, see `hostile`.
+fn named(name: &str, id: &str, created: i64) -> Container {
+    let name = Some(Label::new(name)).filter(|name| !name.is_empty());
+    Container {
+        engine: EngineKind::Docker,
+        id: ContainerId::parse(id).expect("64 digits"),
+        name: name.unwrap_or_else(|| Label::new("nameless")),
+        image: Label::default(),
+        created,
+        project: None,
+        mode: NetworkMode::Own,
+        networks: Vec::new(),
+        value: String::new(),
+    }
+}
+
+/// Asserts what the contract asks of values: one each, also as preferences, of an alphabet that is
+/// safe everywhere, short enough for the name of a FIFO, and no name of Wireshark's own.
+fn are_good_values(values: &[String]) {
+    let preferences: HashSet<String> = values.iter().map(|value| preference_name(value)).collect();
+    assert_eq!(preferences.len(), values.len(), "{values:?}");
+    assert!(values.iter().all(|value| GOOD_VALUE.is_match(value)), "{values:?}");
+}
+
+/// The values of the interfaces that are read from the list of `engine`, after asserting that
+/// each sentence has the two keys it was given and `expected` of them are there.
+fn values_read(engine: &FakeEngine, expected: usize) -> Vec<String> {
+    let answer = ask(&engine.address(), ["--extcap-interfaces"]).answer();
+    let read = sentences(answer.as_bytes());
+    assert_eq!((read.len(), answer.lines().count()), (expected + 1, expected + 1));
+    assert_eq!((read[0].keyword.as_str(), read[0].keys()), ("extcap", vec!["version", "display"]));
+    for sentence in &read[1..] {
+        assert_eq!((sentence.keyword.as_str(), sentence.keys()), ("interface", vec!["value", "display"]));
+    }
+    interfaces(answer.as_bytes()).into_iter().map(|(value, _)| value).collect()
+}
+
+fn described((name, image, network, project): &(String, String, String, String), number: usize) -> Described {
+    let described = container(name).with("Id", id(&number.to_string())).image(image).network(network);
+    described.label("com.docker.compose.project", project).with("State", project.as_str())
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn a_label_is_one_value_of_a_sentence(text in foreign_text(), longest in 0_usize..100) {
+        let label = Label::with_limit(&text, longest);
+        let line = format!("interface {{value=x}}{{display={label}}}");
+        prop_assert_eq!(interfaces(line.as_bytes()), [("x".to_owned(), label.to_string())]);
+        let followed = format!("{line}{{tooltip={label}}} {{group={label}}}");
+        let read = sentences(followed.as_bytes());
+        prop_assert_eq!(read[0].keys(), ["value", "display", "tooltip", "group"]);
+    }
+
+    #[test]
+    fn a_label_can_be_read_and_do_nothing_else(text in foreign_text(), longest in 1_usize..100) {
+        let label = Label::with_limit(&text, longest);
+        prop_assert!(!MORE_THAN_READ.is_match(label.as_str()), "{:?}", label);
+        prop_assert!(label.as_str().chars().count() <= longest);
+        prop_assert_eq!(label.as_str().trim(), label.as_str());
+    }
+
+    #[test]
+    fn no_two_containers_have_one_value(
+        named_and_made in proptest::collection::vec((similar_name(), 0_i64..3), 0..40)
+    ) {
+        let made = |(number, (name, created)): (usize, &(String, i64))| named(name, &id(&number.to_string()), *created);
+        let mut containers: Vec<Container> = named_and_made.iter().enumerate().map(made).collect();
+        assign_values(&mut containers);
+        are_good_values(&containers.into_iter().map(|container| container.value).collect::<Vec<_>>());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(12))]
+
+    #[test]
+    fn two_hundred_containers_are_two_hundred_interfaces(
+        texts in proptest::collection::vec(
+            (similar_name(), foreign_text(), foreign_text(), foreign_text()), 200)
+    ) {
+        let containers = texts.iter().enumerate().map(|(number, texts)| described(texts, number));
+        are_good_values(&values_read(&FakeEngine::running(containers), 200));
+    }
+}
+
+#[test]
+fn the_port_of_the_grammar_reads_what_wireshark_was_seen_to_read() {
+    let read = |line: &str| interfaces(line.as_bytes());
+    let one = |value: &str, display: &str| vec![(value.to_owned(), display.to_owned())];
+    assert_eq!(read("interface {value=a}{display=we}b}"), one("a", "we}b"));
+    assert_eq!(read("interface {value=a}{display=f} {value=stolen}{display=FAKE}"), one("stolen", "FAKE"));
+    assert_eq!(read("INTERFACE\t{Value=a} {DISPLAY={=}\r"), one("a", "{="));
+    assert_eq!(read("interface {value=a}{display=x\ninterface {value=b}{display=y}"), one("b", "y"));
+    for nothing in [" interface {value=a}{display=b}", "interface {value=a}", "interface{value=a}{display=b}"]
+    {
+        assert_eq!(read(nothing), []);
+    }
+    assert_eq!(interfaces(b"interface {value=a}{display=\xff}"), []);
+}
+
+#[test]
+fn the_port_of_the_grammar_knows_what_keeps_wireshark_from_starting() {
+    let objected = |interface: &str, keys: &str| {
+        let line = format!("arg {{number=0}}{{call=--a-b}}{{display=A}}{{type=string}}{keys}\n");
+        !objections(interface, line.as_bytes()).is_empty()
+    };
+    assert!(!objected("docker-web", ""));
+    for keys in ["{call=--Up}", "{call=--a=b}", "{display=a\tb}", "{save=not}{required=maybe}", "{range=1}"] {
+        assert!(objected("docker-web", keys), "{keys}");
+    }
+    assert!(objected("extcap", "") && objected("extcap.web", "") && !objected("extcap", "{save=false}"));
+}
+
+#[test]
+fn folding_is_as_wireshark_folds() {
+    for value in ["Web-1.App@x", "docker-café", "WEB_1"] {
+        assert_eq!(folded(value), preference_name(value));
+    }
+    assert_eq!(preference_name("Web-1.App@x"), "web_1_app_x");
+}
+
+#[test]
+fn a_container_named_after_the_value_of_another_takes_it_from_nobody() {
+    let later = id("later");
+    let taken = ["web", &format!("web-{}", &later[..12]), &later, &format!("web-{}-2", &later[..12])];
+    let mut containers: Vec<Container> = taken.iter().map(|name| named(name, &id(name), 1)).collect();
+    containers.push(named("web", &later, 2));
+    assign_values(&mut containers);
+    assert_eq!(containers[0].value, "docker-web");
+    are_good_values(&containers.into_iter().map(|container| container.value).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_known_way_to_break_out_of_the_list_ends_in_it() {
+    let cases: Vec<Case> = hostile().into_iter().chain(alike()).collect();
+    let engine = FakeEngine::running(cases.iter().map(|(described, ..)| described.clone()));
+    let mut read = interfaces(ask(&engine.address(), ["--extcap-interfaces"]).answer().as_bytes());
+    let mut expected: Vec<_> = cases.into_iter().map(|(_, value, display)| (value, display)).collect();
+    read.sort();
+    expected.sort();
+    assert_eq!(read, expected);
+    are_good_values(&values_read(&engine, expected.len()));
+}
+
+#[test]
+fn the_options_of_every_interface_make_the_dialog_that_was_meant() {
+    for (_, interface, _) in hostile() {
+        let printed = ask("unix:///none", ["--extcap-config", "--extcap-interface", &interface]).answer();
+        assert_eq!(objections(&interface, printed.as_bytes()), [""; 0]);
+    }
+}
+
+#[test]
+fn people_are_shown_nothing_that_does_more_than_be_read() {
+    let engine =
+        FakeEngine::answering(Answer::containers(hostile().into_iter().map(|(described, ..)| described)));
+    for table in [&["list"][..], &["list", "--json"]] {
+        assert!(!ask(&engine.address(), table).stdout.is_empty());
+    }
+}
