@@ -112,7 +112,7 @@ fn described((name, image, network, project): &(String, String, String, String),
 }
 
 proptest! {
-    #![proptest_config(cases(2000))]
+    #![proptest_config(cases(1000))]
 
     #[test]
     fn a_label_is_one_value_of_a_sentence(text in foreign_text(), longest in 0_usize..100) {
@@ -144,7 +144,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(12))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn two_hundred_containers_are_two_hundred_interfaces(

@@ -142,7 +142,7 @@ fn hostile_containers_are_listed() {
 fn engine_in_trouble_is_listed() {
     let installed = Installed::new();
     let listed = |reason: &str| [format!("containerdump-docker (docker: {reason}, start it for help)")];
-    let engine = FakeEngine::answering(Answer::Silence).with_mode(0o600);
+    let engine = FakeEngine::answering(Answer::Silence).with_mode(0o000);
     assert_eq!(installed.added(&engine.address()), listed("permission denied"));
     let engine = engine.with_mode(0o666);
     engine
