@@ -15,10 +15,26 @@ pub(crate) struct Job {
     pub(crate) networks: Vec<String>,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
-    pub(crate) output: Output,
-    /// Whether the section header was written.
-    pub(crate) begun: bool,
-    pub(crate) files: Option<Files>,
+    pub(crate) target: Target,
+}
+
+/// Where a capture goes to.
+pub(crate) enum Target {
+    /// A FIFO that is open already and has the section header.
+    Begun(Output),
+    StandardOutput,
+    Files(Files),
+}
+
+impl Target {
+    /// The output, whether its header was written, and the row of files it is the first of.
+    fn open(self) -> Result<(Output, bool, Option<Files>), Trouble> {
+        match self {
+            Self::Begun(output) => Ok((output, true, None)),
+            Self::StandardOutput => Ok((Output::stdout()?, false, None)),
+            Self::Files(mut files) => Ok((files.open_next()?, false, Some(files))),
+        }
+    }
 }
 
 impl Job {
@@ -26,8 +42,8 @@ impl Job {
     pub(crate) fn run(
         self,
         stop: &Stop,
-        privilege: Privilege,
-        report: &mut dyn FnMut(&Totals),
+        mut privilege: Privilege,
+        report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
         let (wanted, networks) = (self.wanted, self.networks);
         let found = match stop.wait_for(&self.output, move || tap::find(&wanted, &networks)) {
@@ -37,6 +53,8 @@ impl Job {
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
         let interfaces = tap::open(&found.targets, &self.settings, block_timeout, &privilege)?;
+        privilege.become_caller()?;
+        let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
         info!("capturing {} interfaces", interfaces.len());
         let session = Session {
@@ -45,9 +63,9 @@ impl Job {
             names: found.names,
             block_timeout,
             limits: self.limits,
-            output: self.output,
-            begun: self.begun,
-            files: self.files,
+            output,
+            begun,
+            files,
         };
         let totals = session.run(stop, &proof, report)?;
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);

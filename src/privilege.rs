@@ -6,12 +6,15 @@
 //!    nothing but `CAP_NET_RAW` can come back, no program started from here gains anything.
 //! 2. Arguments, engine, kernel tables: all looked at without a capability.
 //! 3. [`Privilege::raised`] around the opening of rings, on one thread.
-//! 4. [`Privilege::give_up`] consumes it. What it returns is the proof that reading packets asks
+//! 4. [`Privilege::become_caller`] before a file is written: under sudo it shall belong to the
+//!    person who called, and not need root's right to every folder, which is gone.
+//! 5. [`Privilege::give_up`] consumes it. What it returns is the proof that reading packets asks
 //!    for: every thread of the process was seen without any capability.
 
 use std::fs;
 use std::io;
 
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
@@ -22,7 +25,7 @@ use crate::trouble::Trouble;
 /// The right to open rings, kept but not in effect.
 #[derive(Debug)]
 pub struct Privilege {
-    held: bool,
+    permitted: CapabilitySet,
 }
 
 /// Proof that no thread of the process has a capability or can gain one.
@@ -35,30 +38,50 @@ impl Privilege {
     /// Fails when the kernel does not allow that; nothing must be done then.
     pub fn confine() -> Result<Self, Trouble> {
         let confine = || -> io::Result<Self> {
-            let permitted = capabilities(None)?.permitted & CapabilitySet::NET_RAW;
+            let mut kept = CapabilitySet::NET_RAW;
+            if caller_of_sudo().is_some() {
+                kept |= CapabilitySet::SETUID | CapabilitySet::SETGID;
+            }
+            let permitted = capabilities(None)?.permitted & kept;
             clear_ambient_capability_set()?;
             set(CapabilitySet::empty(), permitted)?;
             set_no_new_privs(true)?;
-            Ok(Self { held: !permitted.is_empty() })
+            Ok(Self { permitted })
         };
         confine().map_err(|error| unsafe_to_go_on("put its rights out of effect", &error.to_string()))
-    }
-
-    /// Whether rings can be opened at all.
-    pub fn can_capture(&self) -> bool {
-        self.held
     }
 
     /// Does `work` with `CAP_NET_RAW` in effect, if it is held.
     ///
     /// Fails when the capability cannot be taken out of effect again.
     pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
-        let permitted = if self.held { CapabilitySet::NET_RAW } else { CapabilitySet::empty() };
-        // Where it cannot be raised, opening says so in its own words.
-        let _ = set(permitted, permitted);
+        self.with(CapabilitySet::NET_RAW, work)
+    }
+
+    /// Under sudo, becomes the user who called it, for good; else does nothing.
+    ///
+    /// Fails when the kernel does not allow that.
+    pub fn become_caller(&mut self) -> Result<(), Trouble> {
+        let Some((user, group)) = caller_of_sudo() else { return Ok(()) };
+        let become_caller = || {
+            setgroups(&[group])?;
+            setgid(group)?;
+            setuid(user)
+        };
+        self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, become_caller)?
+            .map_err(|errno| unsafe_to_go_on("become the user who called sudo", errno.desc()))?;
+        // The kernel took what was permitted to root.
+        self.permitted = CapabilitySet::empty();
+        Ok(())
+    }
+
+    fn with<T>(&self, wanted: CapabilitySet, work: impl FnOnce() -> T) -> Result<T, Trouble> {
+        // Where it cannot be raised, the work says so in its own words.
+        let _ = set(wanted & self.permitted, self.permitted);
         let outcome = work();
+        let permitted = capabilities(None).map_or(self.permitted, |left| left.permitted);
         set(CapabilitySet::empty(), permitted)
-            .map_err(|error| unsafe_to_go_on("put its right to capture out of effect", &error.to_string()))?;
+            .map_err(|error| unsafe_to_go_on("put its rights out of effect", &error.to_string()))?;
         Ok(outcome)
     }
 
@@ -76,6 +99,15 @@ impl Privilege {
         }
         Ok(Unprivileged(()))
     }
+}
+
+/// User and group of the person who called sudo; `None` where it was not called, by root, or
+/// where the program is not root's.
+fn caller_of_sudo() -> Option<(Uid, Gid)> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let (user, group) = (number("SUDO_UID")?, number("SUDO_GID")?);
+    let root = Uid::current().is_root() && Uid::effective().is_root();
+    (root && user != 0).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
 }
 
 /// Takes every capability from the calling thread. Threads have sets of their own.

@@ -47,6 +47,12 @@ pub struct Targets {
 /// container has no such attachment on this host.
 pub fn find(wanted: &[String], networks: &[String]) -> Result<Targets, Trouble> {
     let containers = running()?;
+    if wanted.iter().any(String::is_empty) {
+        return Err(Trouble::new(
+            "no container was named",
+            "choose one; if Wireshark's list shows none, refresh it with F5: the engine answers now",
+        ));
+    }
     let mut targets: Vec<Target> = Vec::new();
     let mut taken = HashSet::new();
     for name in wanted {
@@ -94,8 +100,9 @@ pub fn open(
     let mut opened = Vec::new();
     for target in targets {
         for attachment in &target.attachments {
-            let rings =
-                privilege.raised(|| capture::open(attachment, settings, ring_mib, block_timeout))??;
+            let rings = privilege
+                .raised(|| capture::open(attachment, settings, ring_mib, block_timeout))??
+                .filtered(attachment, settings)?;
             // The name may have gone to another link between the look-up and the opening.
             if !link::is_still(attachment, &target.process).unwrap_or(false) {
                 return Err(Trouble::new(
@@ -103,9 +110,11 @@ pub fn open(
                     "see that the container runs, then capture again",
                 ));
             }
-            opened.push((describe(&target.container, attachment, settings), rings.into()));
+            opened.push((describe(&target.container, attachment, settings), Vec::from(rings)));
         }
     }
+    let begin = capture::now();
+    opened.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
     Ok(opened)
 }
 

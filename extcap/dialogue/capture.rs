@@ -16,7 +16,7 @@ use containerdump::trouble::Trouble;
 use super::arguments::Arguments;
 use super::config::ALL_NETWORKS;
 use super::interfaces::TROUBLED;
-use crate::job::Job;
+use crate::job::{Job, Target};
 use crate::journal;
 
 /// Captures until there is a reason to stop.
@@ -49,11 +49,9 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         networks: networks(arguments.text("--network").as_deref()),
         settings: settings(arguments)?,
         limits: Limits::default(),
-        output,
-        begun: true,
-        files: None,
+        target: Target::Begun(output),
     };
-    job.run(&stop, privilege?, &mut |_| {}).map(|_| ())
+    job.run(&stop, privilege?, None).map(|_| ())
 }
 
 /// Tells the trouble with an engine as it is now, which the interface was started for.

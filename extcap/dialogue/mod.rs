@@ -7,6 +7,7 @@ mod arguments;
 mod capture;
 mod config;
 mod dlts;
+mod filter;
 mod interfaces;
 mod sentence;
 
@@ -17,15 +18,11 @@ use std::process::ExitCode;
 
 use containerdump::container::{self, Found};
 use containerdump::privilege::Privilege;
-use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use containerdump::{engine, tap};
 
 use arguments::Arguments;
 use sentence::Sentence;
-
-/// Longest text against a filter, in characters; libpcap's own are shorter (`PCAP_ERRBUF_SIZE`).
-const LONGEST_OBJECTION: usize = 256;
 
 /// Whether it is Wireshark who asks: people's commands come first and have no dashes.
 pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
@@ -50,10 +47,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
             Some(option) => print(&reloaded(&arguments, &option)),
         }
     } else if let Some(filter) = arguments.text("--extcap-capture-filter") {
-        let objection = containerdump::capture::objection(&filter);
-        // libpcap repeats words of the filter, whatever they are made of.
-        let objection = objection.map(|text| Label::with_limit(&text, LONGEST_OBJECTION));
-        print(&objection.into_iter().collect::<Vec<_>>());
+        return filter::answer(filter);
     }
     // What is left has no answer: there is nothing to tidy up after a kill
     // (`--extcap-cleanup-postkill`), and there are no tables.

@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use clap::Args;
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
-use containerdump::session::{Files, Limit, Limits, Output, Stop, stamp};
+use containerdump::session::{Files, Limit, Limits, Stop, stamp};
 use containerdump::trouble::Trouble;
 
 use super::progress::Progress;
-use crate::job::Job;
+use crate::job::{Job, Target};
 use crate::journal;
 
 /// Capture the packets of containers, both directions, in pcapng.
@@ -90,12 +90,11 @@ impl Capture {
                 "see the syntax with: man pcap-filter",
             ));
         }
-        let (output, files) = self.output()?;
+        let target = self.target()?;
         let progress = Progress::new(self.quiet);
-        if let Some(path) = output.path() {
-            progress.say(&format!("writing to {}, Ctrl-C to stop", path.display()));
+        if let Target::Files(files) = &target {
+            progress.say(&format!("writing to {}, Ctrl-C to stop", files.path().display()));
         }
-        let empty = output.path().map(Path::to_owned);
         let limits = self.autostop.into_iter().chain(self.count.map(Limit::Packets)).collect();
         let job = Job {
             wanted: self.names,
@@ -107,49 +106,40 @@ impl Capture {
                 promiscuous: !self.no_promiscuous,
             },
             limits,
-            output,
-            begun: false,
-            files,
+            target,
         };
-        match job.run(&stop, privilege, &mut |totals| progress.show(totals)) {
-            Ok(totals) => {
-                progress.end(&totals);
-                Ok(())
-            }
-            Err(trouble) => {
-                // A capture that did not begin leaves no empty file.
-                if let Some(path) =
-                    empty.filter(|path| std::fs::metadata(path).is_ok_and(|about| about.len() == 0))
-                {
-                    let _ = std::fs::remove_file(path);
-                }
-                Err(trouble)
-            }
-        }
+        let totals = job.run(&stop, privilege, Some(&mut |totals| progress.show(totals)))?;
+        progress.end(&totals);
+        Ok(())
     }
 
-    fn output(&self) -> Result<(Output, Option<Files>), Trouble> {
+    fn target(&self) -> Result<Target, Trouble> {
         let each: Option<Limits> =
             (!self.ring_buffer.is_empty()).then(|| self.ring_buffer.iter().copied().collect());
+        if each.is_some_and(|each| Limits { files: None, ..each } == Limits::default()) {
+            return Err(Trouble::new(
+                "cannot write a row of files: nothing says when the next one begins",
+                "add one of -b duration:SECONDS, -b filesize:KB, -b packets:COUNT",
+            ));
+        }
         let to_pipe = match &self.write {
             Some(path) => path == Path::new("-"),
             None => !io::stdout().is_terminal(),
         };
-        if to_pipe {
-            if each.is_some() {
-                return Err(Trouble::new("cannot cut standard output into files", "name one: -w FILE"));
-            }
-            if io::stdout().is_terminal() {
-                return Err(Trouble::new(
-                    "cannot write a capture to a terminal",
-                    "name a file (-w FILE), or pipe it on: -w - | wireshark -k -i -",
-                ));
-            }
-            return Ok((Output::stdout()?, None));
+        if !to_pipe {
+            let path = self.write.clone().unwrap_or_else(|| self.default_path());
+            return Ok(Target::Files(Files::new(path, self.overwrite, each)));
         }
-        let path = self.write.clone().unwrap_or_else(|| self.default_path());
-        let mut files = Files::new(path, self.overwrite, each);
-        Ok((files.open_next()?, Some(files)))
+        if each.is_some() {
+            return Err(Trouble::new("cannot cut standard output into files", "name one: -w FILE"));
+        }
+        if io::stdout().is_terminal() {
+            return Err(Trouble::new(
+                "cannot write a capture to a terminal",
+                "name a file (-w FILE), or pipe it on: -w - | wireshark -k -i -",
+            ));
+        }
+        Ok(Target::StandardOutput)
     }
 
     fn default_path(&self) -> PathBuf {

@@ -56,9 +56,16 @@ pub enum Direction {
 pub struct Ring {
     handle: Capture<Active>,
     direction: Direction,
-    /// Packets older than this came in before the filter did, nanoseconds since the epoch.
-    begin: u64,
+    /// Packets older than this do not belong to the capture, nanoseconds since the epoch; `None`
+    /// once a younger one was seen: the clock may be set back.
+    begin: Option<u64>,
+    counted: Counted,
+}
+
+#[derive(Default)]
+struct Counted {
     delivered: u64,
+    received: Counter,
     kernel_drops: Counter,
     interface_drops: Counter,
 }
@@ -66,6 +73,8 @@ pub struct Ring {
 /// What became of the packets of a ring since the capture began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Packets that came to the ring, kept there or not.
+    pub received: u64,
     /// Packets read from the ring.
     pub delivered: u64,
     /// Packets the kernel had no room for in the ring.
@@ -85,65 +94,56 @@ pub fn block_timeout(rings: usize) -> Duration {
     Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(10, 100))
 }
 
+/// Both rings of an attachment, opened but not yet filtered.
+pub struct Opened([Capture<Active>; 2]);
+
 /// Opens both rings of `attachment`, of `ring_mib` MiB together. Needs `CAP_NET_RAW`.
 ///
-/// Fails when that is missing, the interface is gone, the memory is not there or the filter is
-/// refused.
+/// Fails when that is missing, the interface is gone or the memory is not there.
 pub fn open(
     attachment: &Attachment,
     settings: &Settings,
     ring_mib: u32,
     block: Duration,
-) -> Result<[Ring; 2], Trouble> {
+) -> Result<Opened, Trouble> {
     let bytes = ring_mib.clamp(2, 2046) / 2 * 1024 * 1024;
-    Ok([
-        open_ring(attachment, settings, bytes, block, Direction::Outbound)?,
-        open_ring(attachment, settings, bytes, block, Direction::Inbound)?,
-    ])
+    let ring = || -> Result<Capture<Active>, pcap::Error> {
+        let handle = Capture::from_device(attachment.host_veth.as_str())?
+            .promisc(settings.promiscuous)
+            .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
+            .buffer_size(bytes.cast_signed())
+            .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
+            .precision(Precision::Nano)
+            .open()?
+            .setnonblock()?;
+        // libpcap leaves its socket open to programs started from here.
+        fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
+        Ok(handle)
+    };
+    let both = ring().and_then(|outbound| Ok([outbound, ring()?]));
+    both.map(Opened).map_err(|error| cannot_open(attachment, &error))
 }
 
-fn open_ring(
-    attachment: &Attachment,
-    settings: &Settings,
-    bytes: u32,
-    block: Duration,
-    direction: Direction,
-) -> Result<Ring, Trouble> {
-    let failed = |error: &pcap::Error| cannot_open(attachment, error);
-    let handle = Capture::from_device(attachment.host_veth.as_str())
-        .and_then(|inactive| {
-            inactive
-                .promisc(settings.promiscuous)
-                .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
-                .buffer_size(bytes.cast_signed())
-                .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
-                .precision(Precision::Nano)
-                .open()
-        })
-        .and_then(Capture::setnonblock)
-        .map_err(|error| failed(&error))?;
-    // libpcap leaves its socket open to programs started from here.
-    fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
-        .map_err(|errno| failed(&std::io::Error::from(errno).into()))?;
-    let program = filter::program(&handle, settings.filter.as_deref(), direction, settings.snap_length)?;
-    SockRef::from(&handle).attach_filter(&program).map_err(|error| {
-        Trouble::new(
-            format!("cannot give the capture filter to the kernel for {}: {error}", attachment.host_veth),
-            "use a shorter filter, or more memory for filters: sudo sysctl net.core.optmem_max=1048576",
-        )
-    })?;
-    let mut ring = Ring {
-        handle,
-        direction,
-        begin: now(),
-        delivered: 0,
-        kernel_drops: Counter::default(),
-        interface_drops: Counter::default(),
-    };
-    let before = ring.handle.stats().map_err(|error| failed(&error))?;
-    ring.kernel_drops.last = before.dropped;
-    ring.interface_drops.last = before.if_dropped;
-    Ok(ring)
+impl Opened {
+    /// Gives each ring its direction and the filter of `settings`; needs no right, and may ask
+    /// for the address of a name in the filter.
+    ///
+    /// Fails when the filter is refused.
+    pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<[Ring; 2], Trouble> {
+        let [outbound, inbound] = self.0;
+        let ring = |handle: Capture<Active>, direction| {
+            let program =
+                filter::program(&handle, settings.filter.as_deref(), direction, settings.snap_length)?;
+            SockRef::from(&handle).attach_filter(&program).map_err(|error| {
+                Trouble::new(
+                    format!("cannot give the capture filter to the kernel for {}: {error}", attachment.host_veth),
+                    "use a shorter filter, or give filters more memory: sudo sysctl net.core.optmem_max=1048576",
+                )
+            })?;
+            Ok(Ring { handle, direction, begin: None, counted: Counted::default() })
+        };
+        Ok([ring(outbound, Direction::Outbound)?, ring(inbound, Direction::Inbound)?])
+    }
 }
 
 impl Ring {
@@ -152,20 +152,31 @@ impl Ring {
         self.direction
     }
 
+    /// Begins to count: what came before `time`, nanoseconds since the epoch and not in the
+    /// future, does not belong to the capture.
+    pub fn begin(&mut self, time: u64) {
+        self.begin = Some(time);
+        if let Ok(stat) = self.handle.stats() {
+            self.counted.received.last = stat.received;
+            self.counted.kernel_drops.last = stat.dropped;
+            self.counted.interface_drops.last = stat.if_dropped;
+        }
+    }
+
     /// Hands at most `most` packets to `take`: time in nanoseconds since the epoch, length on the
-    /// wire, captured bytes. Returns how many there were; 0 when there is none for now.
+    /// wire, captured bytes. Returns how many were looked at; 0 when there is none for now.
     ///
     /// Fails when the interface is gone.
     pub fn read(&mut self, most: usize, mut take: impl FnMut(u64, u32, &[u8])) -> Result<usize, Ended> {
-        let (begin, mut delivered) = (self.begin, 0);
-        let outcome = self.handle.dispatch(Some(most), |packet| {
+        let Self { handle, begin, counted, .. } = self;
+        let outcome = handle.dispatch(Some(most), |packet| {
             let time = nanoseconds(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
-            if time >= begin {
-                delivered += 1;
+            if begin.is_none_or(|begin| time >= begin) {
+                *begin = None;
+                counted.delivered += 1;
                 take(time, packet.header.len, packet.data);
             }
         });
-        self.delivered += delivered;
         match outcome {
             Ok(count) => Ok(count),
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
@@ -175,14 +186,17 @@ impl Ring {
 
     /// What became of its packets so far. Keeps the last known figures once the interface is gone.
     pub fn counts(&mut self) -> Counts {
+        let counted = &mut self.counted;
         if let Ok(stat) = self.handle.stats() {
-            self.kernel_drops.advance(stat.dropped);
-            self.interface_drops.advance(stat.if_dropped);
+            counted.received.advance(stat.received);
+            counted.kernel_drops.advance(stat.dropped);
+            counted.interface_drops.advance(stat.if_dropped);
         }
         Counts {
-            delivered: self.delivered,
-            kernel_drops: self.kernel_drops.total,
-            interface_drops: self.interface_drops.total,
+            received: counted.received.total,
+            delivered: counted.delivered,
+            kernel_drops: counted.kernel_drops.total,
+            interface_drops: counted.interface_drops.total,
         }
     }
 }

@@ -21,7 +21,6 @@ use pcap_file::{DataLink, Endianness};
 
 pub use packet::append as append_packet;
 
-use crate::capture::Counts;
 use crate::text::Label;
 
 /// Names in one name resolution block; with 80 characters each far below dumpcap's 256 KiB.
@@ -38,6 +37,26 @@ pub struct Interface {
     pub filter: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
+}
+
+/// What an interface statistics block says of an interface since its capture began, in packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// In the stream.
+    pub written: u64,
+    /// Lost in the kernel for want of room in a ring.
+    pub kernel_drops: u64,
+    /// Dropped by the interface itself.
+    pub interface_drops: u64,
+    /// Left unread at the end because the reader of the stream was too slow.
+    pub abandoned: u64,
+}
+
+impl Statistics {
+    /// Everything that passed the filter and is not in the stream.
+    pub fn lost(&self) -> u64 {
+        self.kernel_drops + self.abandoned
+    }
 }
 
 /// Makes the blocks that are not packets; they wait in it until taken.
@@ -107,17 +126,17 @@ impl Blocks {
     /// Received counts what the filter let through, kept or not. As dumpcap does, and since
     /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
     /// kernel lost is `isb_osdrop`.
-    pub fn statistics(&mut self, number: u32, counts: Counts, begin: u64, now: u64) {
+    pub fn statistics(&mut self, number: u32, statistics: Statistics, begin: u64, now: u64) {
         let block = InterfaceStatisticsBlock {
             interface_id: number,
             timestamp: time(now),
             options: vec![
                 InterfaceStatisticsOption::IsbStartTime(time(begin)),
                 InterfaceStatisticsOption::IsbEndTime(time(now)),
-                InterfaceStatisticsOption::IsbIfRecv(counts.delivered + counts.kernel_drops),
-                InterfaceStatisticsOption::IsbIfDrop(counts.kernel_drops + counts.interface_drops),
-                InterfaceStatisticsOption::IsbOsDrop(counts.kernel_drops),
-                InterfaceStatisticsOption::IsbUsrDeliv(counts.delivered),
+                InterfaceStatisticsOption::IsbIfRecv(statistics.written + statistics.lost()),
+                InterfaceStatisticsOption::IsbIfDrop(statistics.lost() + statistics.interface_drops),
+                InterfaceStatisticsOption::IsbOsDrop(statistics.kernel_drops),
+                InterfaceStatisticsOption::IsbUsrDeliv(statistics.written),
             ],
         };
         self.0.write_pcapng_block(block).unwrap_or_else(never);

@@ -27,6 +27,11 @@ impl Files {
         Self { path, replace, each, written: VecDeque::new(), number: 0 }
     }
 
+    /// What the files are named after.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the next file, and removes the oldest if there are too many.
     ///
     /// Fails when it cannot be made.

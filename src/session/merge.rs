@@ -110,9 +110,14 @@ impl Stage {
         }
     }
 
-    /// Whether anything waits to be written.
-    pub(super) fn holds_packets(&self) -> bool {
-        !self.packets.is_empty()
+    /// Whether everything older than `time` has been handed over, as far as can be known now.
+    pub(super) fn is_past(&self, time: u64) -> bool {
+        self.ended.is_some() || self.empty_at.is_some() || self.last > time
+    }
+
+    /// How many packets wait to be written.
+    pub(super) fn held(&self) -> usize {
+        self.packets.len()
     }
 
     /// Bytes of the block of the next packet to be written.

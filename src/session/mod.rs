@@ -6,6 +6,7 @@
 //! ```
 
 mod files;
+mod finish;
 mod limits;
 mod merge;
 mod output;
@@ -63,19 +64,18 @@ pub struct Totals {
 
 impl Session {
     /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
-    /// then, and at the end.
+    /// then.
     ///
     /// Fails when the output does; a reader who leaves is a normal end.
     pub fn run(
         self,
         stop: &Stop,
         _proof: &Unprivileged,
-        report: &mut dyn FnMut(&Totals),
+        report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);
         running.total();
-        report(&running.totals);
         match outcome {
             Ok(()) | Err(End::ReaderGone | End::Stalled) => Ok(running.totals),
             Err(End::Failed(trouble)) => Err(trouble),

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use super::stop::{Stop, Stopped};
 use crate::trouble::Trouble;
 
 /// How long a stalled reader is waited for after the capture was asked to stop.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 /// How often a FIFO that nobody reads yet is tried again.
 const READER_WAIT: Duration = Duration::from_millis(5);
 /// Bytes a pipe may hold; the most an ordinary user may ask for (`fs.pipe-max-size`).
@@ -56,7 +56,7 @@ impl Output {
                 .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
                 .open(path);
             match opened {
-                Ok(file) => return Ok(own_fifo(&file, path).map(|()| Self::pipe(file))),
+                Ok(file) => return Ok(own_fifo(&file, path).map(|()| Self::to_pipe(file))),
                 Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => stop.sleep(READER_WAIT)?,
                 Err(error) => return Ok(Err(cannot_open(path, &error))),
             }
@@ -79,7 +79,7 @@ impl Output {
             Ok(file) if file.metadata().is_ok_and(|about| about.file_type().is_fifo()) => file,
             _ => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?),
         };
-        Ok(Self::pipe(file))
+        Ok(Self::to_pipe(file))
     }
 
     /// Makes the file `path`, readable to its owner only. With `replace` a file that is there is
@@ -98,7 +98,7 @@ impl Output {
         Ok(Self { kind: Kind::File { file, path: path.to_owned() }, give_up_at: None })
     }
 
-    fn pipe(file: File) -> Self {
+    fn to_pipe(file: File) -> Self {
         // A smaller pipe only means more waits.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_SIZE);
         Self { kind: Kind::Pipe(file), give_up_at: None }
@@ -112,18 +112,12 @@ impl Output {
         }
     }
 
-    /// The pipe, to be watched for its reader leaving.
-    pub(super) fn watched(&self) -> Option<PollFd<'_>> {
+    /// The pipe, if it is one, to be watched for its reader leaving.
+    pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {
-            // Without an event asked for, only the loss of the reader is told.
-            Kind::Pipe(file) => Some(PollFd::new(file.as_fd(), PollFlags::empty())),
+            Kind::Pipe(file) => Some(file.as_fd()),
             Kind::File { .. } => None,
         }
-    }
-
-    /// Whether there is a pipe and its reader is gone.
-    pub(super) fn reader_left(&self) -> bool {
-        self.watched().is_some_and(|pipe| matches!(nix::poll::poll(&mut [pipe], 0_u8), Ok(1..)))
     }
 
     /// Writes all of `slices`, waiting for the reader as long as there is no reason to stop.

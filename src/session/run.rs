@@ -9,14 +9,15 @@ use log::{debug, info};
 use nix::poll::{PollFd, PollFlags};
 
 use super::files::Files;
+use super::finish::{self, Finish, Progress};
 use super::limits::{Limits, Used};
 use super::merge::{self, Packet, Stage};
 use super::output::{End, Output};
-use super::stop::Stop;
+use super::stop::{Stop, has_lost_its_reader};
 use super::{Session, Totals};
-use crate::capture::{self, Counts};
+use crate::capture;
 use crate::link::Process;
-use crate::pcapng::{Blocks, Interface};
+use crate::pcapng::{Blocks, Interface, Statistics};
 use crate::text::Label;
 
 /// Time between two rounds of statistics in the stream.
@@ -30,8 +31,7 @@ const MOST_PIECES: usize = 1024;
 struct Lane {
     interface: Interface,
     begin: u64,
-    written: u64,
-    counts: Counts,
+    statistics: Statistics,
 }
 
 /// A capture under way.
@@ -48,6 +48,8 @@ pub(super) struct Running {
     of_file: Used,
     most_files: usize,
     begun: bool,
+    /// Since when packets have been held while none could be written.
+    waits_since: Option<Instant>,
     pub(super) totals: Totals,
 }
 
@@ -57,7 +59,7 @@ impl Running {
         let mut lanes = Vec::new();
         for (number, (interface, rings)) in (0_u32..).zip(session.interfaces) {
             stages.extend(rings.into_iter().map(|ring| Stage::new(ring, number)));
-            lanes.push(Lane { interface, begin: capture::now(), written: 0, counts: Counts::default() });
+            lanes.push(Lane { interface, begin: capture::now(), statistics: Statistics::default() });
         }
         Self {
             stages,
@@ -75,41 +77,65 @@ impl Running {
             of_capture: Used::new(session.limits),
             most_files: session.limits.files.unwrap_or(usize::MAX),
             begun: session.begun,
+            waits_since: None,
             totals: Totals::default(),
         }
     }
 
     /// Runs to its end.
-    pub(super) fn all(&mut self, stop: &Stop, report: &mut dyn FnMut(&Totals)) -> Result<(), End> {
+    pub(super) fn all(
+        &mut self,
+        stop: &Stop,
+        mut report: Option<&mut dyn FnMut(&Totals)>,
+    ) -> Result<(), End> {
         self.begin(stop)?;
-        let (mut statistics_at, mut report_at) = (Instant::now() + STATISTICS_EVERY, Instant::now());
-        let mut finish_at = None;
+        let mut statistics_at = Instant::now() + STATISTICS_EVERY;
+        let mut report_at = Instant::now();
+        let mut finish: Option<Finish> = None;
         loop {
-            if self.wait(stop, finish_at) && finish_at.is_none() {
+            if self.wait(stop, finish.as_ref()) && finish.is_none() {
                 debug!("finishing");
-                finish_at = Some(Instant::now() + self.keeps);
+                finish = Some(Finish::now(self.keeps));
             }
             self.stages.iter_mut().for_each(Stage::fill);
-            let now = Instant::now();
-            let last = finish_at.is_some_and(|at| now >= at)
-                || self.stages.iter().all(|stage| stage.ended.is_some());
-            if !self.write_packets(last, stop)?
-                || self.of_capture.is_full()
-                || (last && !self.holds_packets())
-            {
+            let progress = finish::progress(finish.as_ref(), &self.stages);
+            let horizon = self.horizon(finish.as_ref(), progress);
+            let complete = self.write_packets(horizon, stop)?;
+            if progress == Progress::TooSlow {
+                self.abandon();
+            }
+            if complete || progress != Progress::Underway {
                 break;
             }
+            let now = Instant::now();
             if now >= statistics_at {
                 self.write_statistics(stop)?;
                 statistics_at = now + STATISTICS_EVERY;
             }
-            if now >= report_at {
+            if let Some(report) = report.as_mut().filter(|_| now >= report_at) {
                 self.total();
                 report(&self.totals);
                 report_at = now + REPORT_EVERY;
             }
         }
         self.write_statistics(stop)
+    }
+
+    /// The time up to which packets can be written.
+    fn horizon(&mut self, finish: Option<&Finish>, progress: Progress) -> u64 {
+        let until = finish.map_or(u64::MAX, |finish| finish.time);
+        if progress == Progress::Done {
+            return until;
+        }
+        // Where the clock was set back, packets would wait for it to come round again.
+        let waits = self.stages.iter().any(|stage| stage.held() > 0);
+        let since = waits.then(|| self.waits_since.unwrap_or_else(Instant::now));
+        self.waits_since = since;
+        if since.is_some_and(|since| since.elapsed() > self.keeps * 4) {
+            return until;
+        }
+        let keeps = u64::try_from(self.keeps.as_nanos()).unwrap_or(u64::MAX);
+        merge::horizon(&self.stages, keeps).min(until)
     }
 
     /// Writes what stands before the first packet of a stream or file.
@@ -127,41 +153,41 @@ impl Running {
 
     /// Waits for packets, the end of something, or the time to look again. True when it is time
     /// to finish.
-    fn wait(&self, stop: &Stop, finish_at: Option<Instant>) -> bool {
+    fn wait(&self, stop: &Stop, finish: Option<&Finish>) -> bool {
+        let holds_packets = self.stages.iter().any(|stage| stage.held() > 0);
+        let mut timeout = if holds_packets { self.keeps / 2 } else { REPORT_EVERY };
+        if let Some(finish) = finish {
+            let backlog = self.stages.iter().any(Stage::is_full);
+            let left = finish.settled_at.saturating_duration_since(Instant::now());
+            std::thread::sleep(if backlog { Duration::ZERO } else { timeout.min(left) });
+            return true;
+        }
+        for left in [self.of_capture.time_left(), self.of_file.time_left()].into_iter().flatten() {
+            timeout = timeout.min(left);
+        }
         let mut watched: Vec<PollFd> = self
             .stages
             .iter()
             .filter(|stage| !stage.is_full() && stage.ended.is_none())
             .map(|stage| PollFd::new(stage.ring.as_fd(), PollFlags::POLLIN))
             .collect();
-        let mut timeout = if self.holds_packets() { self.keeps / 2 } else { REPORT_EVERY };
-        for left in [self.of_capture.time_left(), self.of_file.time_left()].into_iter().flatten() {
-            timeout = timeout.min(left);
-        }
-        if let Some(at) = finish_at {
-            timeout = timeout.min(at.saturating_duration_since(Instant::now()));
-            std::thread::sleep(timeout);
-            return true;
-        }
-        watched.extend(self.output.watched());
+        // Without an event asked for, only the loss of the reader is told.
+        watched.extend(self.output.pipe().map(|pipe| PollFd::new(pipe, PollFlags::empty())));
         let living = self.processes.iter().filter(|process| process.is_alive());
         watched.extend(living.map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
         stop.wait(watched, timeout)
             || self.of_capture.is_over()
-            || self.output.reader_left()
-            || (!self.processes.is_empty() && self.processes.iter().all(|process| !process.is_alive()))
+            || self.output.pipe().is_some_and(has_lost_its_reader)
+            || self.processes.iter().all(|process| !process.is_alive())
     }
 
-    /// Writes the packets whose order is settled; with `last`, all there are. False when the
-    /// capture is complete.
-    fn write_packets(&mut self, last: bool, stop: &Stop) -> Result<bool, End> {
-        let keeps = u64::try_from(self.keeps.as_nanos()).unwrap_or(u64::MAX);
-        let horizon = if last { u64::MAX } else { merge::horizon(&self.stages, keeps) };
+    /// Writes the packets up to `horizon`. True when the capture is complete.
+    fn write_packets(&mut self, horizon: u64, stop: &Stop) -> Result<bool, End> {
         loop {
             if self.of_file.is_over() && !self.next_file(stop)? {
-                return Ok(false);
+                return Ok(true);
             }
-            let (runs, complete) = merge::runs(&mut self.stages, horizon, |interface, packet| {
+            let (runs, all) = merge::runs(&mut self.stages, horizon, |interface, packet| {
                 let fits = self.of_capture.has_room(packet.block) && self.of_file.has_room(packet.block);
                 if fits {
                     count(&mut self.totals, &mut self.lanes[interface as usize], packet);
@@ -170,18 +196,21 @@ impl Running {
                 }
                 fits
             });
+            if !runs.is_empty() {
+                self.waits_since = None;
+            }
             let mut slices: Vec<IoSlice> =
                 runs.into_iter().map(|run| IoSlice::new(self.stages[run.stage].bytes(run.bytes))).collect();
             for pieces in slices.chunks_mut(MOST_PIECES) {
                 self.output.write(pieces, stop)?;
             }
             self.stages.iter_mut().for_each(Stage::forget_taken);
-            if complete {
-                return Ok(true);
+            if all {
+                return Ok(self.of_capture.is_full());
             }
             let next = self.stages.iter().filter_map(Stage::next_block).min().unwrap_or_default();
             if !self.of_capture.has_room(next) || !self.next_file(stop)? {
-                return Ok(false);
+                return Ok(true);
             }
         }
     }
@@ -207,8 +236,7 @@ impl Running {
         self.total();
         let now = capture::now();
         for (number, lane) in (0_u32..).zip(&self.lanes) {
-            let counts = Counts { delivered: lane.written, ..lane.counts };
-            self.blocks.statistics(number, counts, lane.begin, now);
+            self.blocks.statistics(number, lane.statistics, lane.begin, now);
         }
         self.write_blocks(stop)
     }
@@ -223,27 +251,32 @@ impl Running {
     /// Brings the counts of the kernel up to date.
     pub(super) fn total(&mut self) {
         for lane in &mut self.lanes {
-            lane.counts = Counts::default();
+            lane.statistics.kernel_drops = 0;
         }
         for stage in &mut self.stages {
             let counts = stage.ring.counts();
-            let lane = &mut self.lanes[stage.interface as usize].counts;
-            lane.delivered += counts.delivered;
-            lane.kernel_drops += counts.kernel_drops;
+            let statistics = &mut self.lanes[stage.interface as usize].statistics;
+            statistics.kernel_drops += counts.kernel_drops;
             // Both rings tell the same of the one interface.
-            lane.interface_drops = lane.interface_drops.max(counts.interface_drops);
+            statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
         }
-        self.totals.drops = self.lanes.iter().map(|lane| lane.counts.kernel_drops).sum();
+        self.totals.drops = self.lanes.iter().map(|lane| lane.statistics.lost()).sum();
         self.totals.files = self.files.as_ref().map_or(1, Files::opened);
     }
 
-    fn holds_packets(&self) -> bool {
-        self.stages.iter().any(Stage::holds_packets)
+    /// Counts what the reader left no time for: packets in batches and rings.
+    fn abandon(&mut self) {
+        for stage in &mut self.stages {
+            let counts = stage.ring.counts();
+            let in_ring = counts.received.saturating_sub(counts.kernel_drops + counts.delivered);
+            let statistics = &mut self.lanes[stage.interface as usize].statistics;
+            statistics.abandoned += in_ring + stage.held() as u64;
+        }
     }
 }
 
 fn count(totals: &mut Totals, lane: &mut Lane, packet: Packet) {
     totals.packets += 1;
     totals.bytes += u64::from(packet.captured);
-    lane.written += 1;
+    lane.statistics.written += 1;
 }

@@ -9,7 +9,6 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
-use super::output::Output;
 use crate::privilege;
 use crate::trouble::Trouble;
 
@@ -69,11 +68,11 @@ impl Stop {
     /// Does `work`, which may take its time, on a thread without any capability, and returns its
     /// outcome.
     ///
-    /// Fails with [`Stopped`] as soon as there is a reason to stop or nobody reads `output` any
-    /// more; the work is then left behind for the end of the process to end.
+    /// Fails with [`Stopped`] as soon as there is a reason to stop or nobody reads from the pipe
+    /// `output` any more; the work is then left behind for the end of the process to end.
     pub fn wait_for<T: Send + 'static>(
         &self,
-        output: &Output,
+        output: Option<BorrowedFd<'_>>,
         work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
     ) -> Result<Result<T, Trouble>, Stopped> {
         let cannot = |why: String| Trouble::new(format!("cannot start a thread: {why}"), "free some memory");
@@ -92,8 +91,9 @@ impl Stop {
         };
         while !worker.is_finished() {
             let mut others = vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)];
-            others.extend(output.watched());
-            if self.wait(others, Duration::from_secs(1)) || output.reader_left() {
+            // Without an event asked for, only the loss of the reader is told.
+            others.extend(output.map(|pipe| PollFd::new(pipe, PollFlags::empty())));
+            if self.wait(others, Duration::from_secs(1)) || output.is_some_and(has_lost_its_reader) {
                 return Err(Stopped);
             }
         }
@@ -119,4 +119,9 @@ impl Stop {
     fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         [Some(self.signals.as_fd()), self.parent.as_ref().map(AsFd::as_fd)].into_iter().flatten()
     }
+}
+
+/// Whether nobody reads from a pipe any more.
+pub(super) fn has_lost_its_reader(pipe: BorrowedFd<'_>) -> bool {
+    matches!(poll(&mut [PollFd::new(pipe, PollFlags::empty())], PollTimeout::ZERO), Ok(1..))
 }

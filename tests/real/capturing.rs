@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::Test;
 use crate::lab::{Lab, end_of, eventually, fifo, folder, output, signal, start};
-use crate::recording::{Recording, Witness, capinfos, fields_of, statistics_of};
+use crate::recording::{Recording, Statistics, Witness, capinfos, fields_of, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("packets_are_cut_at_the_snap_length", packets_are_cut_at_the_snap_length),
     ("names_stand_in_the_stream", names_stand_in_the_stream),
     ("received_and_dropped_make_what_was_sent", received_and_dropped_make_what_was_sent),
+    ("what_waits_in_the_rings_at_the_end_is_written", what_waits_in_the_rings_at_the_end_is_written),
     (
         "containers_that_share_a_namespace_are_captured_once",
         containers_that_share_a_namespace_are_captured_once,
@@ -198,45 +199,48 @@ fn names_stand_in_the_stream(lab: &Lab) {
 
 fn received_and_dropped_make_what_was_sent(lab: &Lab) {
     const SENT: u64 = 60_000;
-    let container = lab.container(&[]);
-    let folder = folder();
-    let fifo = fifo(&folder);
-    let mut command = lab.program();
-    command.args(["--capture", "--extcap-interface", &container.interface(), "--ring-size", "2"]);
-    command.args(["--extcap-capture-filter", "udp port 9", "--fifo"]).arg(&fifo);
-    let child = start(&mut command);
-    // A reader that is there but does not read: the pipe fills, then the ring.
-    let mut reader = File::open(&fifo).expect("the FIFO");
-    eventually("rings are open", || {
-        output(Command::new("ss").args(["-0", "-n", "-p"])).contains(&format!("pid={},", child.id()))
-    });
-    let frame = folder.path().join("frame");
-    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
-    let text = format!(
-        "{{ eth(da={bridge}), ipv4(saddr={0}, daddr={0}), udp(sp=9, dp=9), fill(0x61, 1000) }}\n",
-        container.address()
-    );
-    std::fs::write(&frame, text).expect("a frame");
-    let count = SENT.to_string();
-    let frame = frame.to_str().expect("a path");
-    output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
-    let out = folder.path().join("out.pcapng");
-    let copy = out.clone();
-    let drain =
-        std::thread::spawn(move || std::io::copy(&mut reader, &mut File::create(copy).expect("a file")));
-    eventually("the reader has caught up", || {
-        let before = out.metadata().map_or(0, |about| about.len());
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        before > 0 && out.metadata().is_ok_and(|about| about.len() == before)
-    });
-    signal(&child, "TERM");
-    assert!(end_of(child).status.success());
-    drain.join().expect("no panic").expect("all of it");
-    let statistics = statistics_of(&out)[&0];
+    let statistics = flooded(lab, SENT, &["--ring-size", "2"]);
     assert!(statistics.lost_in_kernel > 0, "nothing was dropped: {statistics:?}");
     assert_eq!(statistics.packets + statistics.lost_in_kernel, SENT, "{statistics:?}");
     assert_eq!(statistics.received, SENT, "{statistics:?}");
     assert_eq!(statistics.written, statistics.packets, "{statistics:?}");
+}
+
+fn what_waits_in_the_rings_at_the_end_is_written(lab: &Lab) {
+    const SENT: u64 = 10_000;
+    let statistics = flooded(lab, SENT, &[]);
+    assert_eq!(statistics.packets, SENT, "{statistics:?}");
+    assert_eq!((statistics.received, statistics.lost), (SENT, 0), "{statistics:?}");
+}
+
+/// A capture of so many packets of 1000 bytes, whose reader begins to read when it is stopped.
+fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
+    let container = lab.container(&[]);
+    let folder = folder();
+    let fifo = fifo(&folder);
+    let mut command = lab.program();
+    command.args(["--capture", "--extcap-interface", &container.interface()]).args(options);
+    command.args(["--extcap-capture-filter", "udp port 9", "--fifo"]).arg(&fifo);
+    let child = start(&mut command);
+    let mut reader = File::open(&fifo).expect("the FIFO");
+    eventually("rings are open", || {
+        output(Command::new("ss").args(["-0", "-n", "-p"])).matches(&format!("pid={},", child.id())).count()
+            == 2
+    });
+    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
+    let text = format!(
+        "{{ eth(da={bridge}), ipv4(saddr={0}, daddr={0}), udp(sp=9, dp=9), fill(0x61, 958) }}\n",
+        container.address()
+    );
+    let frame = folder.path().join("frame");
+    std::fs::write(&frame, text).expect("a frame");
+    let (frame, count) = (frame.to_str().expect("a path"), sent.to_string());
+    output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
+    signal(&child, "TERM");
+    let out = folder.path().join("out.pcapng");
+    std::io::copy(&mut reader, &mut File::create(&out).expect("a file")).expect("all of the stream");
+    assert!(end_of(child).status.success());
+    statistics_of(&out)[&0]
 }
 
 fn containers_that_share_a_namespace_are_captured_once(lab: &Lab) {

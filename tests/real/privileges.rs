@@ -1,7 +1,7 @@
 //! What the program may do while it runs, and whom it may not serve.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_thread_has_a_capability_while_packets_are_read", no_thread_has_a_capability_while_packets_are_read),
     ("a_capable_file_serves_an_ordinary_user", a_capable_file_serves_an_ordinary_user),
     ("a_capable_file_heeds_no_hostile_environment", a_capable_file_heeds_no_hostile_environment),
+    ("under_sudo_files_are_the_callers", under_sudo_files_are_the_callers),
     ("without_the_right_to_capture_the_remedy_is_told", without_the_right_to_capture_the_remedy_is_told),
     (
         "a_drop_that_fails_ends_the_program_before_a_packet",
@@ -124,6 +125,28 @@ fn a_capable_file_heeds_no_hostile_environment(lab: &Lab) {
     let ended = end_of(start(&mut starved));
     assert!(ended.status.code().is_some(), "a signal: {:?}", ended.status);
     assert!(!folder.path().join("sprung").exists(), "a program of the environment's was run");
+}
+
+fn under_sudo_files_are_the_callers(lab: &Lab) {
+    let container = lab.container(&[]);
+    let folder = folder();
+    nix::unistd::chown(folder.path(), Some(65534.into()), Some(65534.into())).expect("its owner");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("its mode");
+    let path = folder.path().join("out.pcapng");
+    let mut command = lab.program();
+    command.env("SUDO_UID", "65534").env("SUDO_GID", "65534");
+    let child = start(command.args(["capture", &container.name, "-c", "6", "-w"]).arg(&path));
+    eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
+    assert_powerless(child.id());
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
+    assert!(
+        status.contains("Uid:\t65534\t65534\t65534\t65534") && status.contains("Groups:\t65534 \n"),
+        "{status}"
+    );
+    container.fetch(1);
+    assert!(end_of(child).status.success());
+    let about = path.metadata().expect("a file");
+    assert_eq!((about.uid(), about.gid()), (65534, 65534));
 }
 
 fn without_the_right_to_capture_the_remedy_is_told(lab: &Lab) {

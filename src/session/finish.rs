@@ -1,0 +1,54 @@
+//! The end of a capture: what came before it is written, within reason.
+
+use std::time::{Duration, Instant};
+
+use super::merge::Stage;
+use super::output::PATIENCE;
+use crate::capture;
+
+/// The end of a capture, once it has been asked for.
+pub(super) struct Finish {
+    /// Packets up to this time belong to the capture, nanoseconds since the epoch.
+    pub(super) time: u64,
+    /// When the kernel has handed over all of them.
+    pub(super) settled_at: Instant,
+    /// When to end although the reader has not taken all of them.
+    latest: Instant,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The capture goes on, or there may be more packets that belong to it.
+    Underway,
+    /// Every packet of the capture was handed over.
+    Done,
+    /// Time is up, and there are more.
+    TooSlow,
+}
+
+impl Finish {
+    /// An end that was asked for now; `keeps` is how long the kernel may keep a packet back.
+    pub(super) fn now(keeps: Duration) -> Self {
+        let settled_at = Instant::now() + keeps;
+        Self { time: capture::now(), settled_at, latest: settled_at + PATIENCE }
+    }
+}
+
+/// How far the end has come, given what the stages have handed over.
+pub(super) fn progress(finish: Option<&Finish>, stages: &[Stage]) -> Progress {
+    if stages.iter().all(|stage| stage.ended.is_some()) {
+        return Progress::Done;
+    }
+    let Some(finish) = finish else { return Progress::Underway };
+    let now = Instant::now();
+    if now < finish.settled_at {
+        Progress::Underway
+    } else if stages.iter().all(|stage| stage.is_past(finish.time)) {
+        Progress::Done
+    } else if now < finish.latest {
+        Progress::Underway
+    } else {
+        Progress::TooSlow
+    }
+}
