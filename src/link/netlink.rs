@@ -4,7 +4,9 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
@@ -29,16 +31,25 @@ pub(super) struct Link {
     pub(super) peer_namespace: Option<NamespaceId>,
 }
 
+/// How often a dump is taken anew because links came or went meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// All links of this network namespace. Afterwards every namespace at the other end of one of
 /// them has an id.
 pub(super) fn links() -> io::Result<Vec<Link>> {
-    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let mut links = Vec::new();
-    ask(request, NLM_F_DUMP, |answer| {
-        if let RouteNetlinkMessage::NewLink(message) = answer {
-            links.push(link(message));
+    for _ in 0..ATTEMPTS {
+        links.clear();
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let whole = ask(request, NLM_F_DUMP, |answer| {
+            if let RouteNetlinkMessage::NewLink(message) = answer {
+                links.push(link(message));
+            }
+        })?;
+        if whole {
+            break;
         }
-    })?;
+    }
     Ok(links)
 }
 
@@ -80,12 +91,13 @@ fn link(message: LinkMessage) -> Link {
     link
 }
 
-/// Sends one request and hands every message of the answer to `take`.
+/// Sends one request and hands every message of the answer to `take`. False when what was asked
+/// for changed while it was told.
 fn ask(
     request: RouteNetlinkMessage,
     flags: u16,
     mut take: impl FnMut(RouteNetlinkMessage),
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -98,6 +110,7 @@ fn ask(
     socket.send(&bytes, 0)?;
 
     let mut piece = vec![0; LARGEST_PIECE];
+    let mut whole = true;
     loop {
         let length = socket.recv(&mut piece.as_mut_slice(), 0)?;
         let mut rest = &piece[..length];
@@ -105,13 +118,14 @@ fn ask(
             rest = after;
             // A link with an attribute this library cannot read is no veth of a container.
             let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
+            whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
             match message.payload {
-                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Done(_) => return Ok(whole),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 NetlinkPayload::InnerMessage(inner) => {
                     take(inner);
                     if flags & NLM_F_DUMP == 0 {
-                        return Ok(());
+                        return Ok(whole);
                     }
                 }
                 _ => {}
