@@ -1,5 +1,7 @@
 //! A capture from names to its end, the same for Wireshark and for people.
 
+use std::os::fd::BorrowedFd;
+
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
 use containerdump::session::{Files, Limits, Output, Session, Stop, Stopped, Totals};
@@ -27,6 +29,13 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Begun(output) => output.pipe(),
+            Self::StandardOutput | Self::Files(_) => None,
+        }
+    }
+
     /// The output, whether its header was written, and the row of files it is the first of.
     fn open(self) -> Result<(Output, bool, Option<Files>), Trouble> {
         match self {
@@ -46,7 +55,7 @@ impl Job {
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
         let (wanted, networks) = (self.wanted, self.networks);
-        let found = match stop.wait_for(&self.output, move || tap::find(&wanted, &networks)) {
+        let found = match stop.wait_for(self.target.pipe(), move || tap::find(&wanted, &networks)) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
         };

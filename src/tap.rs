@@ -47,12 +47,6 @@ pub struct Targets {
 /// container has no such attachment on this host.
 pub fn find(wanted: &[String], networks: &[String]) -> Result<Targets, Trouble> {
     let containers = running()?;
-    if wanted.iter().any(String::is_empty) {
-        return Err(Trouble::new(
-            "no container was named",
-            "choose one; if Wireshark's list shows none, refresh it with F5: the engine answers now",
-        ));
-    }
     let mut targets: Vec<Target> = Vec::new();
     let mut taken = HashSet::new();
     for name in wanted {

@@ -38,7 +38,7 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}.\nTo mend it: {}.", self.what, self.remedy)
+        write!(formatter, "{}.\nRemedy: {}.", self.what, self.remedy)
     }
 }
 

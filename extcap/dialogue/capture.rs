@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
 
 /// Tells the trouble with an engine as it is now, which the interface was started for.
 fn tell_trouble(stop: &Stop, output: &Output) -> Result<(), Trouble> {
-    let Ok(running) = stop.wait_for(output, tap::running) else { return Ok(()) };
+    let Ok(running) = stop.wait_for(output.pipe(), tap::running) else { return Ok(()) };
     running?;
     Err(Trouble::new(
         format!("cannot capture {TROUBLED}: it is no container, and the engine answers now"),

@@ -176,7 +176,7 @@ impl Said {
     pub(crate) fn failed_saying(self, why: &str) -> Self {
         assert_eq!(self.status, Some(1), "{self:#?}");
         assert!(self.stderr.contains(why), "no word of {why:?} in {self:#?}");
-        assert!(self.stderr.contains("To mend it: "), "no remedy in {self:#?}");
+        assert!(self.stderr.contains("Remedy: "), "no remedy in {self:#?}");
         self
     }
 }

@@ -113,7 +113,7 @@ impl Ended {
     /// What the user is told by a capture that failed. Wireshark keeps about 1 KiB of it.
     pub(crate) fn complaint(self) -> String {
         assert_eq!(self.status.code(), Some(1), "{}", self.stderr);
-        let (reason, remedy) = self.stderr.split_once("\nTo mend it: ").expect("a remedy");
+        let (reason, remedy) = self.stderr.split_once("\nRemedy: ").expect("a remedy");
         assert!(!reason.is_empty() && !remedy.is_empty() && self.stderr.len() <= 1024, "{}", self.stderr);
         assert_eq!(self.stdout, "");
         self.stderr
