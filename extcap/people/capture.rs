@@ -14,67 +14,79 @@ use super::progress::Progress;
 use crate::job::{Job, Target};
 use crate::journal;
 
-/// Capture the packets of containers, both directions, in pcapng.
+/// Capture the packets of containers, both directions, in pcapng
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  containerdump capture web                       to a file, until Ctrl-C
+  containerdump capture web -i front -s 128       one network, 128 bytes of each packet
+  containerdump capture web -f 'tcp port 80' -c 100 -w web.pcapng
+  containerdump capture web db -a duration:60 -w both.pcapng
+  containerdump capture web -b filesize:100000 -b files:5 -w web.pcapng
+  containerdump capture web -w - | wireshark -k -i -
+
+Ends by itself when every container has ended or the reader of the pipe has left.
+The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
 pub(super) struct Capture {
-    /// Containers: by name, interface (docker-web) or beginning of the id
+    /// Containers, by name, by interface (docker-web), or by the first 4 or more digits of the id
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 
-    /// Only this network or interface of the containers (may be repeated) [default: all]
+    /// Only the attachments to this network, or with this name (eth0); may be repeated [default: all]
     #[arg(short = 'i', long, value_name = "NETWORK")]
     network: Vec<String>,
 
-    /// Capture filter, see pcap-filter(7); inbound and outbound are as the container sees them
+    /// Capture filter, as in tcpdump (man pcap-filter); inbound and outbound are as the container
+    /// sees them
     #[arg(short, long)]
     filter: Option<String>,
 
-    /// Bytes kept of each packet
+    /// Snap length: bytes kept of each packet
     #[arg(short, long, value_name = "LEN", default_value_t = capture::LONGEST_SNAP_LENGTH,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
     snap_length: u32,
 
-    /// Stop after so many packets
+    /// Stop after this many packets
     #[arg(short, long, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// File to write, - for standard output [default: standard output if it is a pipe, else a
-    /// file named after the container and the time]
+    /// File to write, - for standard output [default: standard output unless it is a terminal,
+    /// then a file named after the first container and the time]
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// Overwrite a file that is there
+    /// Overwrite the file if it exists
     #[arg(long)]
     overwrite: bool,
 
-    /// Write a row of files: next one after duration:SECONDS, filesize:KB or packets:COUNT;
-    /// files:COUNT keeps that many (may be repeated)
+    /// Write a row of files: the next begins after duration:SECONDS, filesize:KB or
+    /// packets:COUNT; files:COUNT keeps the newest ones only; may be repeated
     #[arg(short = 'b', long, value_name = "CONDITION")]
     ring_buffer: Vec<Limit>,
 
-    /// Stop after duration:SECONDS, filesize:KB, packets:COUNT or files:COUNT (may be repeated)
+    /// Stop after duration:SECONDS, filesize:KB, packets:COUNT or files:COUNT; may be repeated
     #[arg(short, long, value_name = "CONDITION")]
     autostop: Vec<Limit>,
 
-    /// Memory of the kernel for each network's packets until they are read, in MiB
-    /// [default: 64, less where there are many]
+    /// Kernel memory for the packets of each attachment until they are read, in MiB
+    /// [default: 64, less with more than 4 attachments]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
     ring_size: Option<u32>,
 
-    /// Do not ask for packets meant for others
+    /// Do not put the host veths into promiscuous mode
     #[arg(short = 'p', long)]
     no_promiscuous: bool,
 
-    /// No counter, no closing line
+    /// No counter on the terminal, no line about dropped packets
     #[arg(short, long)]
     quiet: bool,
 
-    /// How much to log
+    /// How much to log; message is least, noisy is most
     #[arg(long, value_name = "LEVEL", default_value = "message",
           value_parser = journal::LEVELS.map(|(word, _)| word))]
     log_level: String,
 
-    /// File to log to
+    /// File to log to; without it nothing is logged
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 }

@@ -10,8 +10,14 @@ use containerdump::tap;
 use containerdump::trouble::Trouble;
 use serde_json::{Value, json};
 
-/// Show running containers, their networks, addresses and host veths.
+/// Show running containers, their networks, addresses and host veths
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  containerdump list
+  containerdump list --json | jq -r '.name + \" \" + .attachments[].host_veth'
+
+Needs no right but to speak to the engine. Why a container has no host veth is said below the table.")]
 pub(super) struct List {
     /// Print one JSON object per container and line (see docs/list-json.md)
     #[arg(long)]

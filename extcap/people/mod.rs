@@ -14,8 +14,8 @@ use containerdump::trouble::Trouble;
 /// Every running container as a capture interface.
 ///
 /// In Wireshark, containers stand in the list of interfaces: double-click one. On the command
-/// line, `list` shows them and `capture` writes their packets, both directions, to a file or a
-/// pipe.
+/// line, list shows them and capture writes their packets, both directions, to a file or a pipe.
+/// The engine is Docker, where DOCKER_HOST says, else at /var/run/docker.sock.
 #[derive(Parser)]
 #[command(
     version,
@@ -29,7 +29,8 @@ Examples:
   containerdump capture web -w - | tshark -r - -Y http.request
   containerdump capture web -b filesize:100000 -b files:5 -w ring.pcapng
 
-Wireshark finds this program after: sudo containerdump-install install"
+To put it into Wireshark: sudo containerdump-install install
+When something does not work: containerdump-install doctor"
 )]
 struct People {
     #[command(subcommand)]
