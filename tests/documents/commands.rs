@@ -1,0 +1,112 @@
+//! What documents tell people to type.
+
+use std::process::Command;
+
+use super::{Page, root, sources};
+
+type Test = (&'static str, fn(&[Page]) -> Vec<String>);
+
+pub(crate) const TESTS: &[Test] = &[
+    ("every_command_line_is_understood_by_its_program", commands_are_understood),
+    ("every_goal_of_make_that_is_named_exists", goals_exist),
+    ("a_command_line_that_is_wrong_is_noticed", wrong_ones_are_noticed),
+];
+
+fn commands_are_understood(pages: &[Page]) -> Vec<String> {
+    commands(pages)
+        .iter()
+        .filter_map(|(page, words)| Some(format!("{page}: {}: {}", words.join(" "), objection(words)?)))
+        .collect()
+}
+
+fn goals_exist(pages: &[Page]) -> Vec<String> {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).expect("the Makefile");
+    let is_rule = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
+    let rules = makefile.lines().filter(is_rule).filter_map(|line| line.split_once(':'));
+    let goals: Vec<&str> = rules.flat_map(|(goals, _)| goals.split(' ')).collect();
+    commands(pages)
+        .iter()
+        .filter(|(_, words)| words[0] == "make")
+        .flat_map(|(page, words)| words[1..].iter().map(move |goal| (page, goal)))
+        .filter(|(_, goal)| !goals.contains(&goal.as_str()))
+        .map(|(page, goal)| format!("{page}: there is no make {goal}"))
+        .collect()
+}
+
+fn wrong_ones_are_noticed(_: &[Page]) -> Vec<String> {
+    [
+        "containerdump lst",
+        "containerdump list --jsn",
+        "containerdump capture web -a size:3",
+        "containerdump capture web -s 0",
+        "containerdump --extcap-interfaces --extcap-nonsense",
+        "sudo containerdump-install instal",
+    ]
+    .iter()
+    .filter(|line| simple_commands(line).iter().all(|words| objection(words).is_none()))
+    .map(|line| format!("this passes: {line}"))
+    .collect()
+}
+
+/// All commands in blocks and between backticks, with the page they stand on.
+fn commands(pages: &[Page]) -> Vec<(String, Vec<String>)> {
+    let mut commands = Vec::new();
+    for page in pages {
+        // With a gap in it, it is no command but a message.
+        let mut lines: Vec<&str> = page.spans().into_iter().filter(|span| !span.contains('…')).collect();
+        for block in &page.blocks {
+            match block.kind.as_str() {
+                "console" => lines.extend(block.lines.iter().filter_map(|line| line.strip_prefix("$ "))),
+                "sh" | "" => lines.extend(block.lines.iter().map(String::as_str)),
+                _ => {}
+            }
+        }
+        let simple = lines.into_iter().flat_map(simple_commands);
+        commands.extend(simple.map(|words| (page.path.clone(), words)));
+    }
+    assert!(commands.len() > 20, "hardly any command was found");
+    commands
+}
+
+/// The commands of a line of shell, without `sudo`, variables and redirections before or behind.
+fn simple_commands(line: &str) -> Vec<Vec<String>> {
+    let mut commands = vec![vec![String::new()]];
+    let mut quote = None;
+    for one in line.chars() {
+        let words = commands.last_mut().expect("a command");
+        let word = words.last_mut().expect("a word");
+        match (one, quote) {
+            (_, Some(open)) if one == open => quote = None,
+            ('\'' | '"', None) => quote = Some(one),
+            ('#', None) if word.is_empty() => break,
+            (' ', None) => words.push(String::new()),
+            ('|' | ';' | '&' | '>', None) => commands.push(vec![String::new()]),
+            _ => word.push(one),
+        }
+    }
+    let before = |word: &String| word == "sudo" || word.contains('=') && !word.starts_with('-');
+    let trimmed = commands.into_iter().map(|words| {
+        let words = words.into_iter().filter(|word| !word.is_empty());
+        words.skip_while(before).collect::<Vec<String>>()
+    });
+    trimmed.filter(|words| !words.is_empty()).collect()
+}
+
+/// What the program has against its arguments.
+fn objection(words: &[String]) -> Option<String> {
+    let program = match words[0].as_str() {
+        "containerdump" => env!("CARGO_BIN_EXE_containerdump"),
+        "containerdump-install" => env!("CARGO_BIN_EXE_containerdump-install"),
+        _ => return None,
+    };
+    if words.iter().any(|word| word.starts_with("--extcap-")) {
+        // Wireshark is listened to with patience: nothing it says is refused.
+        let known = sources("extcap/dialogue", ".rs");
+        let unknown =
+            words.iter().find(|word| word.starts_with("--") && !known.contains(&format!("\"{word}\"")));
+        return unknown.map(|word| format!("{word} is not known"));
+    }
+    // Help is printed once everything before it was understood.
+    let output = Command::new(program).args(&words[1..]).arg("--help").output().expect("the program");
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}

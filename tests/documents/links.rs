@@ -1,0 +1,65 @@
+//! What documents point to.
+
+use std::path::Path;
+
+use regex::Regex;
+
+use super::{Page, root, sources};
+
+type Test = (&'static str, fn(&[Page]) -> Vec<String>);
+
+pub(crate) const TESTS: &[Test] = &[
+    ("every_link_and_image_leads_to_a_file", links_lead_to_files),
+    ("every_test_and_path_that_is_named_is_there", names_are_there),
+    ("every_document_can_be_reached_from_the_readme", all_can_be_reached),
+];
+
+fn links_lead_to_files(pages: &[Page]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for page in pages {
+        let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
+        for link in page.links().iter().filter(|link| !link.starts_with("https://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { Path::new(&page.path).to_owned() } else { folder.join(file) };
+            if !root().join(&path).is_file() {
+                complaints.push(format!("{}: there is no {link}", page.path));
+            } else if !anchor.is_empty() {
+                let anchors = Page::find(pages, &path.to_string_lossy()).anchors();
+                if !anchors.iter().any(|there| there == anchor) {
+                    complaints.push(format!("{}: there is no heading for {link}", page.path));
+                }
+            }
+        }
+    }
+    complaints
+}
+
+fn names_are_there(pages: &[Page]) -> Vec<String> {
+    let code = ["tests", "src", "extcap", "installer"].map(|folder| sources(folder, ".rs")).concat();
+    let test = Regex::new("^[a-z0-9]+(_[a-z0-9]+){3,}$").expect("an expression");
+    let path = Regex::new("^(src|extcap|installer|tests|docs|benches|[.]ci)/[^ ]*$").expect("an expression");
+    let mut complaints = Vec::new();
+    for page in pages {
+        for span in page.spans() {
+            let missing = if test.is_match(span) {
+                !code.contains(&format!("\"{span}\"")) && !code.contains(&format!("fn {span}("))
+            } else {
+                // The README names files of other projects, too.
+                page.path != "README.md" && path.is_match(span) && !root().join(span).exists()
+            };
+            if missing {
+                complaints.push(format!("{}: there is no {span}", page.path));
+            }
+        }
+    }
+    complaints
+}
+
+fn all_can_be_reached(pages: &[Page]) -> Vec<String> {
+    let links = Page::find(pages, "README.md").links();
+    pages
+        .iter()
+        .filter(|page| page.path != "README.md" && !links.contains(&page.path))
+        .map(|page| format!("README.md has no link to {}", page.path))
+        .collect()
+}

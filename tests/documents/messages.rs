@@ -1,0 +1,70 @@
+//! What the program says when something does not work, and where documents explain it.
+
+use regex::Regex;
+
+use super::{Page, sources};
+
+type Test = (&'static str, fn(&[Page]) -> Vec<String>);
+
+pub(crate) const TESTS: &[Test] = &[
+    ("every_message_that_is_explained_is_one_the_program_gives", explained_ones_are_given),
+    ("every_message_the_program_gives_is_explained", given_ones_are_explained),
+];
+
+const PAGE: &str = "docs/troubleshooting.md";
+/// Pieces of text this short say nothing.
+const SHORTEST: usize = 8;
+
+fn explained_ones_are_given(pages: &[Page]) -> Vec<String> {
+    let code = code();
+    let explained = explained(pages);
+    assert!(explained.len() > 50, "hardly any message was found");
+    explained
+        .iter()
+        .flat_map(|message| pieces(message).into_iter().map(move |piece| (message, piece)))
+        .filter(|(_, piece)| !code.contains(piece))
+        .map(|(message, piece)| format!("{PAGE}: nothing says \"{piece}\" of \"{message}\""))
+        .collect()
+}
+
+fn given_ones_are_explained(pages: &[Page]) -> Vec<String> {
+    let code = code();
+    let explained = explained(pages).join("\n");
+    // The first text in a trouble is what went wrong.
+    let trouble =
+        Regex::new(r#"Trouble::new\(\s*(?:format!\(\s*)?"((?:[^"\\]|\\.)*)""#).expect("an expression");
+    let argument = Regex::new(r"\{[^}]*\}").expect("an expression");
+    let mut complaints = Vec::new();
+    let mut seen = 0;
+    for found in trouble.captures_iter(&code) {
+        seen += 1;
+        let message = argument.replace_all(&found[1], "…").into_owned();
+        if pieces(&message).iter().any(|piece| !explained.contains(piece)) {
+            complaints.push(format!("{PAGE} does not explain \"{message}\""));
+        }
+    }
+    assert!(seen > 50, "hardly any trouble was found");
+    complaints
+}
+
+/// The messages in the first column of the tables; `…` is what differs.
+fn explained(pages: &[Page]) -> Vec<String> {
+    let rows = Page::find(pages, PAGE).rows();
+    let cells = rows.into_iter().map(|row| row[0]);
+    cells.filter_map(|cell| Some(cell.strip_prefix('`')?.strip_suffix('`')?.to_owned())).collect()
+}
+
+/// The parts of a message that are always the same.
+fn pieces(message: &str) -> Vec<String> {
+    let plain = message.replace('\\', "");
+    let pieces = plain.split('…').map(|piece| piece.trim_matches([' ', '"', ':', ',', '.', ';']));
+    pieces.filter(|piece| piece.len() >= SHORTEST).map(str::to_owned).collect()
+}
+
+/// The program's source without its tests, texts that go over several lines made one.
+fn code() -> String {
+    let sources = ["src", "extcap", "installer"].map(|folder| sources(folder, ".rs")).concat();
+    let tests = Regex::new(r"(?ms)^#\[cfg\(test\)\]\nmod tests \{.*?^\}").expect("an expression");
+    let wrapped = Regex::new(r"\\\n\s*").expect("an expression");
+    wrapped.replace_all(&tests.replace_all(&sources, ""), "").into_owned()
+}
