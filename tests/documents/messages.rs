@@ -1,5 +1,6 @@
 //! What the program says when something does not work, and where documents explain it.
 
+use containerdump::trouble::Trouble;
 use regex::Regex;
 
 use super::{Page, sources};
@@ -9,6 +10,7 @@ type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 pub(crate) const TESTS: &[Test] = &[
     ("every_message_that_is_explained_is_one_the_program_gives", explained_ones_are_given),
     ("every_message_the_program_gives_is_explained", given_ones_are_explained),
+    ("the_word_before_a_remedy_is_the_one_that_is_told", word_is_told),
 ];
 
 const PAGE: &str = "docs/troubleshooting.md";
@@ -45,6 +47,13 @@ fn given_ones_are_explained(pages: &[Page]) -> Vec<String> {
     }
     assert!(seen > 50, "hardly any trouble was found");
     complaints
+}
+
+fn word_is_told(pages: &[Page]) -> Vec<String> {
+    let trouble = Trouble::new("what", "remedy").to_string();
+    let word = trouble.lines().last().and_then(|line| line.strip_suffix(" remedy.")).expect("a remedy");
+    let told = Page::find(pages, PAGE).spans().contains(&word);
+    (!told).then(|| format!("{PAGE} does not tell of \"{word}\"")).into_iter().collect()
 }
 
 /// The messages in the first column of the tables; `…` is what differs.
