@@ -18,8 +18,8 @@ use crate::journal;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  containerdump capture web                       to a file, until Ctrl-C
-  containerdump capture web -i front -s 128       one network, 128 bytes of each packet
+  containerdump capture web                    # to a file, until Ctrl-C
+  containerdump capture web -i front -s 128    # one network, 128 bytes of each packet
   containerdump capture web -f 'tcp port 80' -c 100 -w web.pcapng
   containerdump capture web db -a duration:60 -w both.pcapng
   containerdump capture web -b filesize:100000 -b files:5 -w web.pcapng

@@ -2,12 +2,14 @@
 
 use std::process::Command;
 
+use super::lab::output;
 use super::{Page, root, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 
 pub(crate) const TESTS: &[Test] = &[
     ("every_command_line_is_understood_by_its_program", commands_are_understood),
+    ("every_example_in_the_help_is_understood", examples_are_understood),
     ("every_goal_of_make_that_is_named_exists", goals_exist),
     ("a_command_line_that_is_wrong_is_noticed", wrong_ones_are_noticed),
 ];
@@ -17,6 +19,18 @@ fn commands_are_understood(pages: &[Page]) -> Vec<String> {
         .iter()
         .filter_map(|(page, words)| Some(format!("{page}: {}: {}", words.join(" "), objection(words)?)))
         .collect()
+}
+
+fn examples_are_understood(_: &[Page]) -> Vec<String> {
+    let mut examples = Vec::new();
+    for arguments in [&["--help"][..], &["list", "--help"], &["capture", "--help"]] {
+        let help = output(Command::new(env!("CARGO_BIN_EXE_containerdump")).args(arguments));
+        let (_, after) = help.split_once("Examples:\n").expect("examples");
+        let lines = after.lines().map_while(|line| line.strip_prefix("  "));
+        examples.extend(lines.flat_map(simple_commands));
+    }
+    assert!(examples.len() > 10, "hardly any example was found");
+    examples.iter().filter_map(|words| Some(format!("{}: {}", words.join(" "), objection(words)?))).collect()
 }
 
 fn goals_exist(pages: &[Page]) -> Vec<String> {
