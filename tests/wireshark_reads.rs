@@ -74,9 +74,11 @@ impl Installed {
         for name in ["extcap", "empty", "home"] {
             fs::create_dir(folder.path().join(name)).expect("a folder");
         }
-        let program = folder.path().join("extcap/containerdump");
-        fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy of the program");
-        open(program, 0o755);
+        // By a process of its own: a file that we write, and with us everything that we start
+        // meanwhile, cannot be executed ("text file busy").
+        let mut install = Command::new("install");
+        install.args(["-m", "0755", env!("CARGO_BIN_EXE_containerdump")]).arg(folder.path().join("extcap"));
+        assert!(install.status().expect("install is everywhere").success());
         open(folder.path().join("home"), 0o777);
         open(folder.path().to_owned(), 0o755);
         Self(folder)
