@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_thread_has_a_capability_while_packets_are_read", no_thread_has_a_capability_while_packets_are_read),
     ("a_capable_file_serves_an_ordinary_user", a_capable_file_serves_an_ordinary_user),
     ("a_capable_file_heeds_no_hostile_environment", a_capable_file_heeds_no_hostile_environment),
+    ("the_log_is_private_and_holds_no_secrets", the_log_is_private_and_holds_no_secrets),
     ("under_sudo_files_are_the_callers", under_sudo_files_are_the_callers),
     ("without_the_right_to_capture_the_remedy_is_told", without_the_right_to_capture_the_remedy_is_told),
     (
@@ -125,6 +126,24 @@ fn a_capable_file_heeds_no_hostile_environment(lab: &Lab) {
     let ended = end_of(start(&mut starved));
     assert!(ended.status.code().is_some(), "a signal: {:?}", ended.status);
     assert!(!folder.path().join("sprung").exists(), "a program of the environment's was run");
+}
+
+fn the_log_is_private_and_holds_no_secrets(lab: &Lab) {
+    const MARK: &str = "marked-b2f1";
+    let container =
+        lab.container(&["--env", &format!("PASSWORD={MARK}"), "--label", &format!("token={MARK}")]);
+    let folder = folder();
+    let log = folder.path().join("log");
+    let log_name = log.to_str().expect("a path");
+    let recording = Recording::begin(lab, &[&container], &["--log-level", "noisy", "--log-file", log_name]);
+    output(Command::new("curl").args(["-s", &format!("http://{}/{MARK}", container.address())]));
+    let recorded = recording.stop();
+    let mark = format!("http.request.uri contains \"{MARK}\"");
+    assert_eq!(recorded.fields(&mark, &["frame.number"]).len(), 1, "it passed");
+    let text = fs::read_to_string(&log).expect("the log");
+    assert!(text.contains(&container.host_veth("eth0")), "{text}");
+    assert!(!text.contains(MARK), "{text}");
+    assert_eq!(log.metadata().expect("a file").mode() & 0o777, 0o600);
 }
 
 fn under_sudo_files_are_the_callers(lab: &Lab) {
