@@ -1,0 +1,46 @@
+//! How the benchmarks measure: pairs within one run, medians of their ratios, tables.
+//!
+//! Both sides of a comparison take turns, A B A B, so that whatever else the machine does meets
+//! both of them. A figure by itself holds for one machine at one moment; a ratio holds longer.
+
+pub(crate) mod cost;
+pub(crate) mod spread;
+pub(crate) mod table;
+
+use std::process::{Command, ExitCode};
+
+use crate::lab::Lab;
+
+/// Runs a benchmark beside the engine of `make bench`; says what it needs where there is none.
+pub(crate) fn beside_engine(benchmark: impl FnOnce(&Lab)) -> ExitCode {
+    let Ok(lab) = Lab::find() else {
+        eprintln!("needs root and a private engine, which `make bench` run as root provides");
+        return ExitCode::FAILURE;
+    };
+    benchmark(&lab);
+    ExitCode::SUCCESS
+}
+
+/// A command as a person would type it.
+pub(crate) fn typed(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let program = words[0].rsplit('/').next().unwrap_or_default().to_owned();
+    [&[program], &words[1..]].concat().join(" ")
+}
+
+/// Kernel, processors and the versions of `programs`, each asked with `--version`.
+pub(crate) fn print_setting(programs: &[&str]) {
+    let first_line = |program: &str, option: &str| {
+        let output = Command::new(program).arg(option).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().find(|line| line.contains(char::is_numeric))?.trim().to_owned();
+        Some(line.trim_end_matches('.').replace(" (Wireshark)", "").split(" (").next()?.to_owned())
+    };
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = first_line("uname", "-r").unwrap_or_default();
+    let own = concat!("containerdump ", env!("CARGO_PKG_VERSION")).to_owned();
+    let mut parts = vec![format!("Linux {kernel}, {processors} processors"), own];
+    parts.extend(programs.iter().filter_map(|program| first_line(program, "--version")));
+    println!("\n{}", parts.join("; "));
+}

@@ -1,0 +1,114 @@
+//! What reading a packet costs, and whether any is lost: beside tcpdump, on the same veth, into a
+//! FIFO that is drained.
+//!
+//! Both capture the same load, one after the other, several times in turn. What is compared is
+//! time of processors, in user code and in the kernel, per captured packet.
+
+#[path = "../tests/real/lab.rs"]
+#[allow(dead_code, reason = "the tests use all of these words")]
+mod lab;
+#[allow(dead_code, reason = "each benchmark uses some of it")]
+mod measure;
+mod reading {
+    pub(crate) mod capture;
+    pub(crate) mod drain;
+    pub(crate) mod load;
+}
+
+use std::process::ExitCode;
+
+use lab::{Container, Lab};
+use measure::spread::Spread;
+use measure::table::{Table, judged};
+use measure::{beside_engine, print_setting};
+use reading::capture::{Captured, Program, captured};
+use reading::load::Load;
+
+/// Runs of each program under each load.
+const PAIRS: usize = 5;
+const GOAL: f64 = 1.0;
+
+fn main() -> ExitCode {
+    beside_engine(|lab| {
+        let container = lab.container(&[]);
+        let mut report = Report::new();
+        let same_ring = Program::Tcpdump { ring_kib: Some(65_536) };
+        for size in [64, 1500] {
+            report.compare(lab, &container, &Load::Frames { size }, &same_ring, Some(GOAL));
+        }
+        report.compare(lab, &container, &Load::FullRate, &same_ring, Some(GOAL));
+        report.compare(lab, &container, &Load::FullRate, &Program::Tcpdump { ring_kib: None }, None);
+        report.print();
+    })
+}
+
+struct Report {
+    table: Table,
+    notes: Vec<String>,
+    lost_at_full_rate: u64,
+}
+
+impl Report {
+    fn new() -> Self {
+        let head =
+            ["load", "peer", "ours", "peer's", "ratio", "goal", "met", "lost, ours", "lost, peer", "sender"];
+        Self { table: Table::new(&head), notes: Vec::new(), lost_at_full_rate: 0 }
+    }
+
+    fn compare(&mut self, lab: &Lab, container: &Container, load: &Load, peer: &Program, goal: Option<f64>) {
+        let pairs: Vec<[Captured; 2]> = (0..PAIRS)
+            .map(|number| {
+                eprintln!("{load}, beside {peer}: pair {} of {PAIRS} …", number + 1);
+                [captured(lab, container, load, &Program::Ours), captured(lab, container, load, peer)]
+            })
+            .collect();
+        let median = |of: &dyn Fn(&[Captured; 2]) -> f64| Spread::of(pairs.iter().map(of));
+        let ratio = median(&|[ours, peer]| ours.per_packet() / peer.per_packet());
+        // What the capture costs whoever sends: the kernel fills the ring in the sender's time.
+        let sender = median(&|[ours, peer]| ours.sender_per_packet() / peer.sender_per_packet());
+        let lost = |side: usize| {
+            let (lost, seen) = pairs.iter().fold((0, 0), |(lost, seen), pair| {
+                (lost + pair[side].lost, seen + pair[side].lost + pair[side].packets)
+            });
+            (lost, format!("{lost} of {seen}"))
+        };
+        if matches!(load, Load::FullRate) {
+            self.lost_at_full_rate += lost(0).0;
+        }
+        let [goal, met] = judged(&ratio, goal);
+        self.table.row([
+            load.to_string(),
+            peer.to_string(),
+            format!("{:.0} ns", median(&|[ours, _]| ours.per_packet()).median * 1e9),
+            format!("{:.0} ns", median(&|[_, peer]| peer.per_packet()).median * 1e9),
+            ratio.to_string(),
+            goal,
+            met,
+            lost(0).1,
+            lost(1).1,
+            sender.to_string(),
+        ]);
+        for (number, pair) in pairs.iter().enumerate() {
+            self.notes.push(format!("{load} {}: {}; {peer}: {}", number + 1, pair[0], pair[1]));
+        }
+    }
+
+    fn print(&self) {
+        self.table.print();
+        println!(
+            "\n{PAIRS} pairs: median (least–most). Time of processors per captured packet; sender: what"
+        );
+        println!("sending a packet costs while ours captures, against while the peer does.");
+        let met = if self.lost_at_full_rate == 0 { "met" } else { "NOT met" };
+        println!("Goal, no packet lost at full rate with default settings: {met}.");
+        println!("Each run (packets on the veth are counted by the veth itself):");
+        for note in &self.notes {
+            println!("    {note}");
+        }
+        println!("Command lines:");
+        for line in reading::capture::COMMANDS.iter().chain(reading::load::COMMANDS) {
+            println!("    {line}");
+        }
+        print_setting(&["tcpdump", "trafgen", "iperf3", "dockerd"]);
+    }
+}

@@ -1,0 +1,169 @@
+//! What a start costs: Wireshark starts this program two or three times for each container.
+//!
+//! Whole processes, from start to end, beside Wireshark's own sshdump and beside curl fetching
+//! the same list. A pair is a few starts of both in turn and compares their medians; goals are
+//! judged by elapsed time, since that is what the person in front of Wireshark waits for.
+
+#[path = "../tests/real/lab.rs"]
+#[allow(dead_code, reason = "the tests use all of these words")]
+mod lab;
+#[allow(dead_code, reason = "each benchmark uses some of it")]
+mod measure;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use lab::{Container, Lab, output};
+use measure::cost::{self, Cost};
+use measure::spread::Spread;
+use measure::table::{Table, judged};
+use measure::{beside_engine, print_setting, typed};
+
+/// Pairs of each comparison; the table has the median of their ratios.
+const PAIRS: usize = 15;
+/// Starts of each side in a pair.
+const STARTS: usize = 9;
+/// Containers of the large list.
+const MANY: usize = 100;
+/// Containers started at a time.
+const AT_ONCE: usize = 4;
+
+/// Asked as Wireshark asks.
+const CONFIG: &[&str] = &["--extcap-config", "--extcap-interface"];
+const DLTS: &[&str] = &["--extcap-dlts", "--extcap-interface"];
+const INTERFACES: &[&str] = &["--extcap-interfaces", "--extcap-version=4.4"];
+
+fn main() -> ExitCode {
+    beside_engine(|lab| {
+        let mut report = Report::new();
+        let sshdump = sshdump();
+        let ours = |arguments: &[&str]| {
+            let mut command = lab.program();
+            command.args(arguments);
+            command
+        };
+        let question = |program: &mut Command, arguments: &[&str], interface: &str| {
+            program.args(arguments).arg(interface);
+        };
+        report.compare("/bin/true, the floor", ours(&[DLTS[0]]), Command::new("/bin/true"), None);
+        for (what, arguments) in [("config", CONFIG), ("dlts", DLTS)] {
+            let (mut own, mut peer) = (lab.program(), Command::new(&sshdump));
+            question(&mut own, arguments, "docker-web");
+            question(&mut peer, arguments, "sshdump");
+            report.compare(what, own, peer, Some(0.5));
+        }
+        let mut containers = vec![lab.container(&[])];
+        report.compare("interfaces, 1 container", ours(INTERFACES), curl(lab), Some(1.2));
+        containers.extend(more(lab, MANY - 1));
+        let what = format!("interfaces, {MANY} containers");
+        report.compare(&what, ours(INTERFACES), curl(lab), Some(1.2));
+        report.compare(&format!("list, {MANY} containers"), ours(&["list"]), curl(lab), None);
+        report.print();
+        std::thread::scope(|scope| {
+            let each = containers.len().div_ceil(AT_ONCE);
+            while !containers.is_empty() {
+                let some = containers.split_off(containers.len().saturating_sub(each));
+                scope.spawn(move || drop(some));
+            }
+        });
+    })
+}
+
+struct Report {
+    table: Table,
+    commands: Vec<String>,
+}
+
+impl Report {
+    fn new() -> Self {
+        let head =
+            ["what", "ours", "peer", "ratio, elapsed", "ours, CPU", "peer, CPU", "ratio, CPU", "goal", "met"];
+        Self { table: Table::new(&head), commands: Vec::new() }
+    }
+
+    fn compare(&mut self, what: &str, mut ours: Command, mut peer: Command, goal: Option<f64>) {
+        eprintln!("{what} …");
+        self.commands.push(format!("{what}: {}; {}", typed(&ours), typed(&peer)));
+        // The first start of each reads it from the disk.
+        cost::of_run(&mut ours);
+        cost::of_run(&mut peer);
+        let pairs: Vec<[Start; 2]> = (0..PAIRS).map(|_| pair(&mut ours, &mut peer)).collect();
+        let milliseconds = |side: usize, of: fn(&Start) -> f64| {
+            format!("{:.2} ms", Spread::of(pairs.iter().map(|pair| of(&pair[side]))).median * 1e3)
+        };
+        let ratio = |of: fn(&Start) -> f64| Spread::of(pairs.iter().map(|pair| of(&pair[0]) / of(&pair[1])));
+        let (elapsed, processor) = (ratio(|start| start.elapsed), ratio(|start| start.processor));
+        let [goal, met] = judged(&elapsed, goal);
+        self.table.row([
+            what.to_owned(),
+            milliseconds(0, |start| start.elapsed),
+            milliseconds(1, |start| start.elapsed),
+            elapsed.to_string(),
+            milliseconds(0, |start| start.processor),
+            milliseconds(1, |start| start.processor),
+            processor.to_string(),
+            goal,
+            met,
+        ]);
+    }
+
+    fn print(&self) {
+        self.table.print();
+        println!(
+            "\n{PAIRS} pairs of {STARTS} starts each: median (least–most) of the pairs. Goals: elapsed."
+        );
+        println!("Command lines, ours; peer's:");
+        for command in &self.commands {
+            println!("    {command}");
+        }
+        print_setting(&["tshark", "curl", "dockerd"]);
+    }
+}
+
+/// A start of one side in a pair, in seconds.
+struct Start {
+    elapsed: f64,
+    processor: f64,
+}
+
+fn pair(ours: &mut Command, peer: &mut Command) -> [Start; 2] {
+    let mut costs: [Vec<Cost>; 2] = [Vec::new(), Vec::new()];
+    for _ in 0..STARTS {
+        costs[0].push(cost::of_run(ours));
+        costs[1].push(cost::of_run(peer));
+    }
+    costs.map(|costs| {
+        let median =
+            |of: fn(&Cost) -> Duration| Spread::of(costs.iter().map(|cost| of(cost).as_secs_f64())).median;
+        Start { elapsed: median(|cost| cost.elapsed), processor: median(|cost| cost.processor) }
+    })
+}
+
+fn curl(lab: &Lab) -> Command {
+    let socket = lab.endpoint.strip_prefix("unix://").expect("an engine on a socket");
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "--unix-socket", socket, "http://d/containers/json"]);
+    curl
+}
+
+/// Wireshark's own extcap program, where Wireshark looks for it.
+fn sshdump() -> PathBuf {
+    let folders = output(Command::new("tshark").args(["-G", "folders"]));
+    // Its own folder and the person's; the words for them differ between versions.
+    let of_extcap = folders.lines().filter_map(|line| line.split_once("xtcap path:"));
+    let mut programs = of_extcap.map(|(_, folder)| PathBuf::from(folder.trim()).join("sshdump"));
+    programs.find(|path| path.exists()).expect("sshdump, of the package wireshark-common")
+}
+
+fn more(lab: &Lab, count: usize) -> Vec<Container> {
+    eprintln!("starting {count} containers …");
+    let each = |worker: usize| (worker..count).step_by(AT_ONCE).map(|_| lab.container(&[])).collect();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|worker| scope.spawn(move || each(worker))).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| -> Vec<Container> { worker.join().expect("containers") })
+            .collect()
+    })
+}
