@@ -19,7 +19,7 @@ help:
 	@echo 'make check      format, lints, dependencies, documentation, scripts'
 	@echo 'make build      the program, in target/release'
 	@echo 'make install    puts it where Wireshark looks (make uninstall takes it away)'
-	@echo 'make bench      speed, beside tcpdump, dumpcap and sshdump'
+	@echo 'make bench      speed, beside tcpdump, sshdump and curl'
 	@echo 'make lab        an engine with containers, for work by hand (make lab-down ends it)'
 	@echo 'make clean      removes target/'
 
