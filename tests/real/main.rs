@@ -11,6 +11,7 @@ mod listing;
 mod privileges;
 mod recording;
 mod stopping;
+mod window;
 mod wireshark;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -34,6 +35,7 @@ fn main() {
         limits::TESTS,
         privileges::TESTS,
         wireshark::TESTS,
+        window::TESTS,
     ]
     .concat();
     let trials = tests

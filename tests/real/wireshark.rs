@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -20,13 +21,15 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A user with Wireshark, our program among its capture sources, and the engine's socket.
-struct User {
-    home: TempDir,
+pub(crate) struct User {
+    pub(crate) home: TempDir,
+    /// Where our program is.
+    pub(crate) program: PathBuf,
     endpoint: String,
 }
 
 impl User {
-    fn new(lab: &Lab) -> Self {
+    pub(crate) fn new(lab: &Lab) -> Self {
         let home = folder();
         let extcap = home.path().join("extcap");
         fs::create_dir(&extcap).expect("a folder");
@@ -36,12 +39,17 @@ impl User {
         output(Command::new("setcap").arg("cap_net_raw=ep").arg(&program));
         let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
         fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("its mode");
-        Self { home, endpoint: lab.endpoint.clone() }
+        Self { home, program, endpoint: lab.endpoint.clone() }
     }
 
     fn tshark(&self) -> Command {
+        self.runs("tshark")
+    }
+
+    /// A program of this machine, run by this user.
+    pub(crate) fn runs(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "tshark"]);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
         command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path().join("config"));
         command
             .env("WIRESHARK_EXTCAP_DIR", self.home.path().join("extcap"))
@@ -49,9 +57,9 @@ impl User {
         command
     }
 
-    /// Whether a program of this user's extcap folder runs.
-    fn captures(&self) -> bool {
-        let path = self.home.path().join("extcap/containerdump");
+    /// Whether this user's program captures.
+    pub(crate) fn captures(&self) -> bool {
+        let path = &self.program;
         let processes = output(Command::new("ps").args(["-e", "-o", "args="]));
         processes
             .lines()
