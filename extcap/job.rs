@@ -52,6 +52,7 @@ impl Job {
         self,
         stop: &Stop,
         mut privilege: Privilege,
+        notice: &dyn Fn(&str),
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
         let (wanted, networks) = (self.wanted, self.networks);
@@ -59,6 +60,12 @@ impl Job {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
         };
+        for target in &found.targets {
+            for network in &target.out_of_reach {
+                let name = &target.container.name;
+                notice(&format!("not captured: network {network} of {name}, which has no veth on this host"));
+            }
+        }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
         let interfaces = tap::open(&found.targets, &self.settings, block_timeout, &privilege)?;

@@ -3,7 +3,8 @@
 //! The order, which every caller keeps:
 //!
 //! 1. [`Privilege::confine`] is the first statement of `main`: nothing is in effect any more,
-//!    nothing but `CAP_NET_RAW` can come back, no program started from here gains anything.
+//!    nothing but `CAP_NET_RAW` can come back (under sudo also what step 4 needs), no program
+//!    started from here gains anything.
 //! 2. Arguments, engine, kernel tables: all looked at without a capability.
 //! 3. [`Privilege::raised`] around the opening of rings, on one thread.
 //! 4. [`Privilege::become_caller`] before a file is written: under sudo it shall belong to the
@@ -14,7 +15,7 @@
 use std::fs;
 use std::io;
 
-use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
@@ -56,6 +57,20 @@ impl Privilege {
     /// Fails when the capability cannot be taken out of effect again.
     pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
         self.with(CapabilitySet::NET_RAW, work)
+    }
+
+    /// Does `work`, which opens a file, as the user who called sudo, if there is one.
+    ///
+    /// Fails when the kernel does not allow that.
+    pub fn as_caller<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
+        let Some((user, group)) = caller_of_sudo() else { return Ok(work()) };
+        self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, || {
+            let (own_group, own_user) = (setfsgid(group), setfsuid(user));
+            let outcome = work();
+            setfsuid(own_user);
+            setfsgid(own_group);
+            outcome
+        })
     }
 
     /// Under sudo, becomes the user who called it, for good; else does nothing.

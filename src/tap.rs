@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use log::{debug, info};
+use log::{debug, info, warn};
 
 use crate::capture::{self, Ring, Settings};
-use crate::container::{self, Container, Found};
+use crate::container::{self, Container, Found, Network};
 use crate::engine::{self, Outcome};
 use crate::link::{self, Attachment, Process};
 use crate::pcapng::Interface;
@@ -29,6 +29,8 @@ pub struct Target {
     pub process: Process,
     /// Those of its attachments that are wanted.
     pub attachments: Vec<Attachment>,
+    /// Networks of it that no host veth leads to.
+    pub out_of_reach: Vec<Label>,
 }
 
 /// What was found for a capture.
@@ -75,7 +77,14 @@ pub fn look_up(container: &Container) -> Result<Target, Trouble> {
             attachment.network
         );
     }
-    Ok(Target { container: container.clone(), process, attachments })
+    let is_missed =
+        |network: &&Network| attachments.iter().all(|attachment| attachment.network != network.name);
+    let out_of_reach: Vec<Label> =
+        container.networks.iter().filter(is_missed).map(|network| network.name.clone()).collect();
+    for network in &out_of_reach {
+        warn!("container {} is on network {network} without a veth on this host", container.name);
+    }
+    Ok(Target { container: container.clone(), process, attachments, out_of_reach })
 }
 
 /// Opens the rings of everything in `targets`. Needs `CAP_NET_RAW`, which it raises and lowers.
@@ -104,7 +113,7 @@ pub fn open(
                     "see that the container runs, then capture again",
                 ));
             }
-            opened.push((describe(&target.container, attachment, settings), Vec::from(rings)));
+            opened.push((describe(target, attachment, settings), Vec::from(rings)));
         }
     }
     let begin = capture::now();
@@ -119,6 +128,7 @@ pub fn running() -> Result<Vec<Container>, Trouble> {
     let mut containers = Vec::new();
     let mut trouble = None;
     let mut answered = false;
+    let mut tried = Vec::new();
     for listing in engine::list() {
         match listing.outcome {
             Outcome::Containers { containers: listed, left_out } => {
@@ -126,15 +136,15 @@ pub fn running() -> Result<Vec<Container>, Trouble> {
                 answered = true;
                 containers.extend(listed);
             }
-            Outcome::Absent => debug!("no engine at {}", listing.endpoint),
+            Outcome::Absent => tried.push(listing.endpoint.to_string()),
             Outcome::Unusable(why) => trouble = Some(why),
         }
     }
     match trouble {
         Some(trouble) if containers.is_empty() => Err(trouble),
         None if !answered => Err(Trouble::new(
-            "no container engine runs here: nothing listens at DOCKER_HOST or /var/run/docker.sock",
-            "start Docker (sudo systemctl start docker), or set DOCKER_HOST",
+            format!("no container engine runs here: nothing listens at {}", tried.join(", ")),
+            "start Docker (sudo systemctl start docker), or say with DOCKER_HOST where it listens",
         )),
         _ => Ok(containers),
     }
@@ -187,16 +197,23 @@ fn chosen(
     Ok(kept)
 }
 
-fn describe(container: &Container, attachment: &Attachment, settings: &Settings) -> Interface {
+fn describe(target: &Target, attachment: &Attachment, settings: &Settings) -> Interface {
+    let container = &target.container;
     let network = match attachment.network.as_str() {
         "" => String::new(),
         network => format!(", network {network}"),
+    };
+    let missed = match target.out_of_reach.as_slice() {
+        [] => String::new(),
+        networks => {
+            format!("; not captured: {}", networks.iter().map(Label::as_str).collect::<Vec<_>>().join(", "))
+        }
     };
     Interface {
         name: attachment.name(),
         description: Label::with_limit(
             &format!(
-                "{} container {} ({}){network}, host veth {}",
+                "{} container {} ({}){network}, host veth {}{missed}",
                 container.engine.word(),
                 container.name,
                 container.image,

@@ -20,7 +20,7 @@ impl Trouble {
     /// `remedy`: "run as root, or: sudo containerdump-install install".
     pub fn new(what: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
         Self {
-            what: Label::with_limit(what.as_ref(), LONGEST),
+            what: Label::with_limit(&without_numbers(what.as_ref()), LONGEST),
             remedy: Label::with_limit(remedy.as_ref(), LONGEST),
         }
     }
@@ -36,6 +36,19 @@ impl Trouble {
     }
 }
 
+/// The text without what Rust adds to the system's words: ` (os error 13)`.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => kept.push_str(rest),
+            _ => kept.extend([" (os error ", part]),
+        }
+    }
+    kept
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}.\nRemedy: {}.", self.what, self.remedy)
@@ -43,3 +56,15 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_system_are_left_out() {
+        let denied = std::io::Error::from_raw_os_error(13);
+        let trouble = Trouble::new(format!("cannot open x: {denied}; y (os error z)"), "-");
+        assert_eq!(trouble.what().as_str(), "cannot open x: Permission denied; y (os error z)");
+    }
+}

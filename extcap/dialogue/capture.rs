@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         limits: Limits::default(),
         target: Target::Begun(output),
     };
-    job.run(&stop, privilege?, None).map(|_| ())
+    job.run(&stop, privilege?, &|_| {}, None).map(|_| ())
 }
 
 /// Tells the trouble with an engine as it is now, which the interface was started for.

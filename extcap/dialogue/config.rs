@@ -56,7 +56,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--ring-size",
             "Ring size (MiB)",
             "unsigned",
-            "Memory of the kernel for each network's packets until they are read",
+            "Memory of the kernel for the packets of each attachment until they are read",
         )
         .with("default", DEFAULT_RING_MIB)
         .with("range", "2,2046"),

@@ -94,12 +94,12 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
         let stop = Stop::watch(false)?;
-        journal::open(Some(&self.log_level), self.log_file.as_deref())?;
+        privilege.as_caller(|| journal::open(Some(&self.log_level), self.log_file.as_deref()))??;
         let filter = capture::combined(self.filter.as_deref(), None);
         if let Some(objection) = filter.as_deref().and_then(capture::objection) {
             return Err(Trouble::new(
                 format!("cannot use capture filter \"{}\": {objection}", filter.unwrap_or_default()),
-                "see the syntax with: man pcap-filter",
+                "see the syntax with: man pcap-filter; containers have addresses there, not names",
             ));
         }
         let target = self.target()?;
@@ -120,7 +120,8 @@ impl Capture {
             limits,
             target,
         };
-        let totals = job.run(&stop, privilege, Some(&mut |totals| progress.show(totals)))?;
+        let totals =
+            job.run(&stop, privilege, &|line| progress.say(line), Some(&mut |totals| progress.show(totals)))?;
         progress.end(&totals);
         Ok(())
     }

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::{Container, NetworkMode};
 use containerdump::link::Attachment;
 use containerdump::tap;
+use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use serde_json::{Value, json};
 
@@ -24,9 +26,14 @@ pub(super) struct List {
     json: bool,
 }
 
+/// The longest that looking up all containers may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
 impl List {
     pub(super) fn run(self) -> Result<(), Trouble> {
-        let found: Vec<Found> = tap::running()?.into_iter().map(Found::new).collect();
+        let latest = Instant::now() + LONGEST;
+        let found: Vec<Found> =
+            tap::running()?.into_iter().map(|container| Found::new(container, latest)).collect();
         let text = if self.json { lines(&found) } else { table(&found) };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -37,13 +44,31 @@ impl List {
 /// A container, and where its packets pass or why that is not known.
 struct Found {
     container: Container,
-    attachments: Result<Vec<Attachment>, Trouble>,
+    attachments: Vec<Attachment>,
+    out_of_reach: Vec<Label>,
+    trouble: Option<Trouble>,
 }
 
 impl Found {
-    fn new(container: Container) -> Self {
-        let attachments = tap::look_up(&container).map(|target| target.attachments);
-        Self { container, attachments }
+    /// Looks a container up, unless it is later than `latest` already.
+    fn new(container: Container, latest: Instant) -> Self {
+        let looked_up = if Instant::now() < latest {
+            tap::look_up(&container)
+        } else {
+            Err(Trouble::new(
+                format!("container {} was not looked up: the engine answers too slowly", container.name),
+                "see whether the engine hangs: docker ps",
+            ))
+        };
+        match looked_up {
+            Ok(target) => {
+                let (attachments, out_of_reach) = (target.attachments, target.out_of_reach);
+                Self { container, attachments, out_of_reach, trouble: None }
+            }
+            Err(trouble) => {
+                Self { container, attachments: Vec::new(), out_of_reach: Vec::new(), trouble: Some(trouble) }
+            }
+        }
     }
 
     fn row(&self) -> [String; 6] {
@@ -55,9 +80,7 @@ impl Found {
             self.container.image.to_string(),
             joined(networks.iter().map(|network| network.name.to_string()).collect()),
             joined(networks.iter().flat_map(|network| &network.addresses).map(ToString::to_string).collect()),
-            joined(
-                self.attachments.iter().flatten().map(|attachment| attachment.host_veth.clone()).collect(),
-            ),
+            joined(self.attachments.iter().map(|attachment| attachment.host_veth.clone()).collect()),
         ]
     }
 
@@ -71,7 +94,7 @@ impl Found {
                 "mac": network.mac.as_str(),
             })
         });
-        let attachments = self.attachments.iter().flatten().map(|attachment| {
+        let attachments = self.attachments.iter().map(|attachment| {
             json!({
                 "interface": attachment.interface.as_str(),
                 "network": attachment.network.as_str(),
@@ -79,10 +102,10 @@ impl Found {
                 "host_index": attachment.host_index.0,
             })
         });
-        let trouble =
-            self.attachments.as_ref().err().map(
-                |trouble| json!({ "what": trouble.what().as_str(), "remedy": trouble.remedy().as_str() }),
-            );
+        let trouble = self
+            .trouble
+            .as_ref()
+            .map(|trouble| json!({ "what": trouble.what().as_str(), "remedy": trouble.remedy().as_str() }));
         json!({
             "interface": container.value,
             "engine": container.engine.word(),
@@ -90,7 +113,7 @@ impl Found {
             "name": container.name.as_str(),
             "image": container.image.as_str(),
             "created": container.created,
-            "project": container.project.as_ref().map(containerdump::text::Label::as_str),
+            "project": container.project.as_ref().map(Label::as_str),
             "network_mode": match container.mode {
                 NetworkMode::Own => "own",
                 NetworkMode::Host => "host",
@@ -99,6 +122,7 @@ impl Found {
             },
             "networks": networks.collect::<Vec<_>>(),
             "attachments": attachments.collect::<Vec<_>>(),
+            "out_of_reach": self.out_of_reach.iter().map(Label::as_str).collect::<Vec<_>>(),
             "trouble": trouble,
         })
     }
@@ -121,10 +145,17 @@ fn table(found: &[Found]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
-    for (container, trouble) in
-        found.iter().filter_map(|one| Some((&one.container, one.attachments.as_ref().err()?)))
-    {
-        let _ = writeln!(text, "\n{}: {trouble}", container.name);
+    for one in found {
+        let name = &one.container.name;
+        for network in &one.out_of_reach {
+            let _ = writeln!(
+                text,
+                "\n{name}: network {network} cannot be captured: it has no veth on this host."
+            );
+        }
+        if let Some(trouble) = &one.trouble {
+            let _ = writeln!(text, "\n{name}: {trouble}");
+        }
     }
     text
 }

@@ -124,7 +124,7 @@ fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<SockFil
 fn refused(filter: &str, error: &pcap::Error) -> Trouble {
     Trouble::new(
         format!("cannot use capture filter \"{filter}\": {}", error_text(error)),
-        "see the syntax with: man pcap-filter",
+        "see the syntax with: man pcap-filter; containers have addresses there, not names",
     )
 }
 

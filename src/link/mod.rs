@@ -33,7 +33,8 @@ pub struct Attachment {
     pub container: Label,
     /// Name of the interface inside the container, `eth0`; `if7` where only its index is known.
     pub interface: Label,
-    /// The network it leads to, in the engine's words; empty where that is not known.
+    /// The network it leads to, in the engine's words; the bridge where the engine tells none,
+    /// and empty where there is no bridge either.
     pub network: Label,
     /// The end on this host, `veth01f0f9d`, in the kernel's spelling.
     pub host_veth: String,
@@ -85,7 +86,11 @@ pub fn attachments(container: &Container, process: &Process) -> Result<Vec<Attac
                     Some(name) => Label::new(name),
                     None => Label::new(&format!("if{}", end.peer.unwrap_or(end.index).0)),
                 },
-                network: network.map(|network| network.name.clone()).unwrap_or_default(),
+                network: match (network, bridge) {
+                    (Some(network), _) => network.name.clone(),
+                    (None, Some(bridge)) => Label::new(&bridge.name),
+                    (None, None) => Label::default(),
+                },
                 host_veth: end.name.clone(),
                 host_index: end.index,
             }

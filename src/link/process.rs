@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::LinkIndex;
@@ -32,7 +33,13 @@ impl Process {
     pub fn of_container(container: &Container, pid: i32) -> Result<Self, Trouble> {
         let gone = || gone(container);
         let raw = Pid::from_raw(pid).ok_or_else(gone)?;
-        let handle = pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(|_| gone())?;
+        let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|errno| match errno {
+            Errno::SRCH => gone(),
+            other => Trouble::new(
+                format!("cannot hold on to process {pid} of container {}: {other}", container.name),
+                "see that there are file descriptors left (ulimit -n) and the kernel is Linux 5.4 or later",
+            ),
+        })?;
         let process = Self { pid, handle };
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
         if !process.is_alive() {

@@ -48,6 +48,17 @@ impl Lab {
         Shop { _things: things, _guard: guard }
     }
 
+    /// A network whose containers have no veth.
+    pub(crate) fn macvlan(&self, name: &'static str) -> Thing {
+        let options = ["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"];
+        self.docker(&[&["network", "create"], &options[..], &[name]].concat());
+        Thing { lab: self.clone(), remove: vec!["network", "rm", name] }
+    }
+
+    pub(crate) fn connect(&self, network: &str, container: &str) {
+        self.docker(&["network", "connect", network, container]);
+    }
+
     /// A container that serves HTTP, with options of `docker run`.
     pub(crate) fn container(&self, name: &'static str, options: &[&str]) -> Thing {
         let run = [&["run", "--detach", "--name", name], options, &[&self.image]].concat();

@@ -28,6 +28,9 @@ fn example_has_the_fields(pages: &[Page]) -> Vec<String> {
 
 fn program_prints_the_fields(pages: &[Page], lab: &Lab) -> Vec<String> {
     let _shop = lab.shop();
+    let _lan = lab.macvlan("office_lan");
+    let _scanner = lab.container("scanner", &[]);
+    lab.connect("office_lan", "scanner");
     let _host = lab.container("exporter", &["--network", "host"]);
     let mut program = Command::new(env!("CARGO_BIN_EXE_containerdump"));
     let printed = output(program.args(["list", "--json"]).env("DOCKER_HOST", &lab.endpoint));

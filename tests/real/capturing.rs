@@ -42,6 +42,7 @@ fn a_capture_holds_what_tcpdump_sees_on_the_same_veth(lab: &Lab) {
     let url = format!("http://{}/large", container.address());
     output(Command::new("curl").args(["-s", "-o", "/dev/null", &url]));
     container.fetch(20);
+    witness.settle();
     let recorded = recording.stop();
     let (witness, _folder) = witness.stop();
     for figure in ["Number of packets", "Data size"] {

@@ -43,9 +43,17 @@ impl Lab {
 
     /// Makes a network of its own.
     pub(crate) fn network(&self) -> Network {
+        self.network_with(&[])
+    }
+
+    /// Makes a network, with further options of `docker network create`.
+    pub(crate) fn network_with(&self, options: &[&str]) -> Network {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("n{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        self.docker(&["network", "create", &name]);
+        let mut create = vec!["network", "create"];
+        create.extend(options);
+        create.push(&name);
+        self.docker(&create);
         Network { lab: self.clone(), name }
     }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Test;
 use crate::lab::{Lab, output};
+use crate::recording::Recording;
 
 pub(crate) const TESTS: &[Test] = &[
     ("every_running_container_is_an_interface", every_running_container_is_an_interface),
@@ -12,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
         "list_shows_a_container_without_a_veth_and_says_why",
         list_shows_a_container_without_a_veth_and_says_why,
     ),
+    ("a_network_out_of_reach_is_told", a_network_out_of_reach_is_told),
     ("veths_are_found_without_any_privilege", veths_are_found_without_any_privilege),
 ];
 
@@ -66,6 +68,20 @@ fn list_shows_a_container_without_a_veth_and_says_why(lab: &Lab) {
         object["trouble"]["remedy"].as_str().expect("a remedy").contains("docker network connect"),
         "{object}"
     );
+}
+
+fn a_network_out_of_reach_is_told(lab: &Lab) {
+    let network =
+        lab.network_with(&["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"]);
+    let container = lab.container(&[]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let object = described(lab, &container.name);
+    assert_eq!(object["out_of_reach"], serde_json::json!([network.name]), "{object}");
+    assert_eq!(object["attachments"].as_array().map(Vec::len), Some(1), "{object}");
+    let recording = Recording::begin(lab, &[&container], &["-f", "tcp", "-c", "1"]);
+    container.fetch(1);
+    let description = recording.end().fields("tcp", &["frame.interface_description"]);
+    assert!(description[0][0].ends_with(&format!("; not captured: {}", network.name)), "{description:?}");
 }
 
 fn veths_are_found_without_any_privilege(lab: &Lab) {

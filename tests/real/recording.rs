@@ -159,6 +159,15 @@ impl Witness {
         Self { child, path, folder }
     }
 
+    /// Waits until nothing more comes: the last packets of a connection come after its programs.
+    pub(crate) fn settle(&self) {
+        eventually("the traffic ends", || {
+            let before = self.path.metadata().expect("the file").len();
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            self.path.metadata().expect("the file").len() == before
+        });
+    }
+
     /// Stops, and leaves the file for as long as this value lives.
     pub(crate) fn stop(mut self) -> (PathBuf, TempDir) {
         signal(&self.child, "INT");

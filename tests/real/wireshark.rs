@@ -143,8 +143,9 @@ fn tshark_stopped_leaves_no_process_behind(lab: &Lab) {
     let container = lab.container(&[]);
     let user = User::new(lab);
     for name in ["INT", "TERM", "KILL"] {
-        let child = start(user.tshark().args(["-q", "-i", &container.interface(), "-w", "/dev/null"]));
-        eventually("the capture begins", || user.captures());
+        let file = user.home.path().join(name);
+        let child = start(user.tshark().args(["-q", "-i", &container.interface(), "-w"]).arg(&file));
+        eventually("the capture begins", || file.metadata().is_ok_and(|about| about.len() > 300));
         signal(&child, name);
         end_of(child);
         eventually("the capture is gone", || !user.captures());
