@@ -11,7 +11,7 @@ use log::{debug, info, warn};
 use crate::capture::{self, Ring, Settings};
 use crate::container::{self, Container, Found, Network};
 use crate::engine::{self, Outcome};
-use crate::link::{self, Attachment, Process};
+use crate::link::{self, Attachment, Links, Process};
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::text::Label;
@@ -53,7 +53,7 @@ pub fn find(wanted: &[String], networks: &[String]) -> Result<Targets, Trouble> 
     let mut taken = HashSet::new();
     for name in wanted {
         let container = one(&containers, name)?;
-        let mut target = look_up(container)?;
+        let mut target = look_up(container, &Links::now()?)?;
         target.attachments = chosen(target.attachments, networks, container)?;
         // Containers may share a network namespace; its packets are taken once.
         target.attachments.retain(|attachment| taken.insert(attachment.host_index));
@@ -62,13 +62,13 @@ pub fn find(wanted: &[String], networks: &[String]) -> Result<Targets, Trouble> 
     Ok(Targets { targets, names: names(&containers) })
 }
 
-/// Holds on to a container and finds all its attachments on this host.
+/// Holds on to a container and finds all its attachments among `links`.
 ///
 /// Fails when it has none, or cannot be looked up.
-pub fn look_up(container: &Container) -> Result<Target, Trouble> {
+pub fn look_up(container: &Container, links: &Links) -> Result<Target, Trouble> {
     let pid = engine::first_pid(container)?;
     let process = Process::of_container(container, pid)?;
-    let attachments = link::attachments(container, &process)?;
+    let attachments = link::attachments(container, &process, links)?;
     for attachment in &attachments {
         info!(
             "{} is {} on this host, network {}",

@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
 use containerdump::container::{self, Found};
+use containerdump::link::Links;
 use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
 use containerdump::{engine, tap};
@@ -64,7 +65,8 @@ fn reloaded(arguments: &Arguments, option: &str) -> Vec<Sentence> {
     let Ok(containers) = tap::running() else { return Vec::new() };
     match container::find(&containers, &wanted) {
         Found::One(container) => {
-            tap::look_up(container).map(|target| config::networks(&target)).unwrap_or_default()
+            let target = Links::now().and_then(|links| tap::look_up(container, &links));
+            target.map(|target| config::networks(&target)).unwrap_or_default()
         }
         _ => Vec::new(),
     }

@@ -69,7 +69,7 @@ pub(super) struct Capture {
     autostop: Vec<Limit>,
 
     /// Kernel memory for the packets of each attachment until they are read, in MiB
-    /// [default: 64, less with more than 4 attachments]
+    /// [default: 128, less with more than 2 attachments]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
     ring_size: Option<u32>,
 

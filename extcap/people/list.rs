@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::{Container, NetworkMode};
-use containerdump::link::Attachment;
+use containerdump::link::{Attachment, Links};
 use containerdump::tap;
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
@@ -32,8 +32,10 @@ const LONGEST: Duration = Duration::from_secs(10);
 impl List {
     pub(super) fn run(self) -> Result<(), Trouble> {
         let latest = Instant::now() + LONGEST;
+        let running = tap::running()?;
+        let links = Links::now()?;
         let found: Vec<Found> =
-            tap::running()?.into_iter().map(|container| Found::new(container, latest)).collect();
+            running.into_iter().map(|container| Found::new(container, &links, latest)).collect();
         let text = if self.json { lines(&found) } else { table(&found) };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -51,9 +53,9 @@ struct Found {
 
 impl Found {
     /// Looks a container up, unless it is later than `latest` already.
-    fn new(container: Container, latest: Instant) -> Self {
+    fn new(container: Container, links: &Links, latest: Instant) -> Self {
         let looked_up = if Instant::now() < latest {
-            tap::look_up(&container)
+            tap::look_up(&container, links)
         } else {
             Err(Trouble::new(
                 format!("container {} was not looked up: the engine answers too slowly", container.name),

@@ -21,7 +21,7 @@ use crate::trouble::Trouble;
 /// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
 pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
 /// Most memory for both rings of an attachment together, in MiB, where nothing is asked for.
-pub const DEFAULT_RING_MIB: u32 = 64;
+pub const DEFAULT_RING_MIB: u32 = 128;
 
 /// How packets are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct Ended(pub String);
 /// many rings there are. Short enough to look immediate and to keep merging cheap; with many
 /// rings their timers must not eat a core.
 pub fn block_timeout(rings: usize) -> Duration {
-    Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(10, 100))
+    Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(4, 100))
 }
 
 /// Both rings of an attachment, opened but not yet filtered.
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn many_rings_wake_the_kernel_less_often() {
-        assert_eq!(block_timeout(2), Duration::from_millis(10));
+        assert_eq!(block_timeout(2), Duration::from_millis(4));
         assert_eq!(block_timeout(400), Duration::from_millis(100));
     }
 }

@@ -49,26 +49,42 @@ impl Attachment {
     }
 }
 
-/// Finds the host veths of `container`, whose first process is `process`, in the order of the
-/// container's own interfaces.
+/// All links of this host, as they were at one moment.
+pub struct Links(Vec<netlink::Link>);
+
+impl Links {
+    /// The links there are now.
+    ///
+    /// Fails when the kernel cannot be asked.
+    pub fn now() -> Result<Self, Trouble> {
+        netlink::links().map(Self).map_err(|error| cannot_ask(&error))
+    }
+}
+
+fn cannot_ask(error: &std::io::Error) -> Trouble {
+    Trouble::new(
+        format!("cannot ask the kernel for this host's links: {error}"),
+        "see that netlink sockets are allowed here: ip link",
+    )
+}
+
+/// Finds the host veths of `container`, whose first process is `process`, among `links`, in the
+/// order of the container's own interfaces.
 ///
 /// Fails when the container has none, went away meanwhile, or the kernel cannot be asked.
-pub fn attachments(container: &Container, process: &Process) -> Result<Vec<Attachment>, Trouble> {
-    let cannot = |error: std::io::Error| {
-        Trouble::new(
-            format!("cannot ask the kernel for the links of container {}: {error}", container.name),
-            "see that netlink sockets are allowed here: ip link",
-        )
-    };
-    // The dump comes first: it is what gives a namespace its id.
-    let links = netlink::links().map_err(cannot)?;
+pub fn attachments(
+    container: &Container,
+    process: &Process,
+    Links(links): &Links,
+) -> Result<Vec<Attachment>, Trouble> {
+    // The dump came first: it is what gives a namespace its id.
     let namespace = netlink::namespace_of(process.pid());
     let names = process.interface_names();
     let networks = process.interface_networks();
     if !process.is_alive() {
         return Err(process::gone(container));
     }
-    let namespace = namespace.map_err(cannot)?;
+    let namespace = namespace.map_err(|error| cannot_ask(&error))?;
     let mut ends: Vec<&netlink::Link> =
         links.iter().filter(|link| namespace.is_some() && link.peer_namespace == namespace).collect();
     ends.sort_by_key(|link| (link.peer, link.index));

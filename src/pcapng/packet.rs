@@ -35,17 +35,17 @@ pub fn append(
     head[20..24].copy_from_slice(&captured.to_le_bytes());
     head[24..28].copy_from_slice(&length.to_le_bytes());
 
-    let mut tail = [0; FLAGS.len() + 4];
-    tail[..FLAGS.len()].copy_from_slice(&FLAGS);
-    tail[FLAGS_VALUE] = match direction {
+    // Up to three bytes of padding, the flags, the length again.
+    let mut tail = [0; 3 + FLAGS.len() + 4];
+    tail[3..3 + FLAGS.len()].copy_from_slice(&FLAGS);
+    tail[3 + FLAGS_VALUE] = match direction {
         Direction::Inbound => 1,
         Direction::Outbound => 2,
     };
-    tail[FLAGS.len()..].copy_from_slice(&total.to_le_bytes());
+    tail[3 + FLAGS.len()..].copy_from_slice(&total.to_le_bytes());
 
     batch.reserve(total as usize);
     batch.extend_from_slice(&head);
     batch.extend_from_slice(data);
-    batch.extend_from_slice(&[0; 3][..padding]);
-    batch.extend_from_slice(&tail);
+    batch.extend_from_slice(&tail[3 - padding..]);
 }

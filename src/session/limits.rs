@@ -81,8 +81,8 @@ impl Used {
     }
 
     /// Whether a packet whose block has `bytes` bytes fits in.
-    pub(super) fn has_room(&self, bytes: usize) -> bool {
-        let bytes = self.bytes + bytes as u64;
+    pub(super) fn has_room(&self, bytes: u32) -> bool {
+        let bytes = self.bytes + u64::from(bytes);
         // One packet always fits: a file of none would be followed by another of none.
         self.packets == 0
             || (self.limits.packets.is_none_or(|most| self.packets < most)
@@ -104,9 +104,9 @@ impl Used {
         self.time_left() == Some(Duration::ZERO)
     }
 
-    pub(super) fn add_packet(&mut self, bytes: usize) {
+    pub(super) fn add_packet(&mut self, bytes: u32) {
         self.packets += 1;
-        self.bytes += bytes as u64;
+        self.bytes += u64::from(bytes);
     }
 
     pub(super) fn add_bytes(&mut self, bytes: usize) {

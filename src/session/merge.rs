@@ -7,7 +7,7 @@
 //! in the kernel's rings and in batches that are ready to be written.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use crate::capture::{self, Ring};
@@ -24,9 +24,10 @@ pub(super) struct Stage {
     /// Number of its interface block.
     pub(super) interface: u32,
     bytes: Vec<u8>,
-    packets: VecDeque<Packet>,
-    /// Where the next packet begins in `bytes`.
+    packets: Vec<Packet>,
+    /// The next packet to be written, and where it begins in `bytes`.
     next: usize,
+    next_byte: usize,
     /// Time of the last packet read, nanoseconds since the epoch.
     last: u64,
     /// When it was last found empty, nanoseconds since the epoch.
@@ -41,9 +42,9 @@ pub(super) struct Packet {
     /// Nanoseconds since the epoch.
     pub(super) time: u64,
     /// Captured bytes.
-    pub(super) captured: u32,
+    captured: u32,
     /// Bytes of its block.
-    pub(super) block: usize,
+    pub(super) block: u32,
 }
 
 /// Packets that follow each other both in the order of time and in the batch of one stage.
@@ -51,6 +52,9 @@ pub(super) struct Packet {
 pub(super) struct Run {
     pub(super) stage: usize,
     pub(super) bytes: Range<usize>,
+    pub(super) packets: u64,
+    /// Captured bytes of these packets.
+    pub(super) captured: u64,
 }
 
 impl Stage {
@@ -59,8 +63,9 @@ impl Stage {
             ring,
             interface,
             bytes: Vec::with_capacity(BATCH),
-            packets: VecDeque::new(),
+            packets: Vec::new(),
             next: 0,
+            next_byte: 0,
             last: 0,
             empty_at: None,
             ended: None,
@@ -72,8 +77,9 @@ impl Stage {
         self.bytes.len() >= BATCH
     }
 
-    /// Reads until the batch is full or the ring is empty.
-    pub(super) fn fill(&mut self) {
+    /// Reads until the batch is full or the ring is empty. True when anything was read.
+    pub(super) fn fill(&mut self) -> bool {
+        let before = self.packets.len();
         self.empty_at = None;
         while !self.is_full() && self.ended.is_none() {
             let asked_at = capture::now();
@@ -83,21 +89,22 @@ impl Stage {
                 pcapng::append_packet(&mut self.bytes, self.interface, direction, time, length, data);
                 // The clock may be set back; the order of a ring stays as it is.
                 self.last = self.last.max(time);
-                self.packets.push_back(Packet {
+                self.packets.push(Packet {
                     time: self.last,
                     captured: u32::try_from(data.len()).unwrap_or(u32::MAX),
-                    block: self.bytes.len() - before,
+                    block: u32::try_from(self.bytes.len() - before).unwrap_or(u32::MAX),
                 });
             });
             match outcome {
                 Ok(0) => {
                     self.empty_at = Some(asked_at);
-                    return;
+                    break;
                 }
                 Ok(_) => {}
                 Err(ended) => self.ended = Some(ended),
             }
         }
+        self.packets.len() > before
     }
 
     /// The time up to which it has handed over everything; `keeps` is how long the kernel may
@@ -117,12 +124,12 @@ impl Stage {
 
     /// How many packets wait to be written.
     pub(super) fn held(&self) -> usize {
-        self.packets.len()
+        self.packets.len() - self.next
     }
 
-    /// Bytes of the block of the next packet to be written.
-    pub(super) fn next_block(&self) -> Option<usize> {
-        self.packets.front().map(|packet| packet.block)
+    /// The next packet to be written.
+    pub(super) fn head(&self) -> Option<&Packet> {
+        self.packets.get(self.next)
     }
 
     pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
@@ -131,12 +138,30 @@ impl Stage {
 
     /// Makes room where the packets taken out by [`runs`] stood.
     pub(super) fn forget_taken(&mut self) {
-        if self.packets.is_empty() {
-            self.bytes.clear();
-        } else {
-            self.bytes.drain(..self.next);
+        self.packets.drain(..self.next);
+        self.bytes.drain(..self.next_byte);
+        (self.next, self.next_byte) = (0, 0);
+    }
+
+    /// Takes out the packets up to `until`, as long as `admit` allows.
+    fn take(&mut self, until: u64, admit: &mut impl FnMut(Packet) -> bool) -> (Run, bool) {
+        let begin = self.next_byte;
+        let (mut packets, mut captured) = (0, 0);
+        let mut admitted = true;
+        for packet in &self.packets[self.next..] {
+            if packet.time > until {
+                break;
+            }
+            admitted = admit(*packet);
+            if !admitted {
+                break;
+            }
+            packets += 1;
+            captured += u64::from(packet.captured);
+            self.next_byte += packet.block as usize;
         }
-        self.next = 0;
+        self.next += packets;
+        (Run { stage: 0, bytes: begin..self.next_byte, packets: packets as u64, captured }, admitted)
     }
 }
 
@@ -145,17 +170,17 @@ pub(super) fn horizon(stages: &[Stage], keeps: u64) -> u64 {
     stages.iter().map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX)
 }
 
-/// Takes packets up to `horizon` out of the stages, in order of time, as long as `admit`, given
-/// the number of the interface, allows. False with them when it did not.
+/// Takes packets up to `horizon` out of the stages, in order of time, as long as `admit` allows.
+/// False with them when it did not.
 pub(super) fn runs(
     stages: &mut [Stage],
     horizon: u64,
-    mut admit: impl FnMut(u32, Packet) -> bool,
+    mut admit: impl FnMut(Packet) -> bool,
 ) -> (Vec<Run>, bool) {
     let mut heads: BinaryHeap<Reverse<(u64, usize)>> = stages
         .iter()
         .enumerate()
-        .filter_map(|(index, stage)| Some(Reverse((stage.packets.front()?.time, index))))
+        .filter_map(|(index, stage)| Some(Reverse((stage.head()?.time, index))))
         .collect();
     let mut runs: Vec<Run> = Vec::new();
     while let Some(Reverse((time, index))) = heads.pop() {
@@ -163,24 +188,14 @@ pub(super) fn runs(
             break;
         }
         let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
-        let stage = &mut stages[index];
-        let begin = stage.next;
-        let mut refused = false;
-        while let Some(&packet) = stage.packets.front().filter(|packet| packet.time <= until) {
-            if !admit(stage.interface, packet) {
-                refused = true;
-                break;
-            }
-            stage.next += packet.block;
-            stage.packets.pop_front();
+        let (run, admitted) = stages[index].take(until, &mut admit);
+        if run.packets > 0 {
+            runs.push(Run { stage: index, ..run });
         }
-        if stage.next > begin {
-            runs.push(Run { stage: index, bytes: begin..stage.next });
-        }
-        if refused {
+        if !admitted {
             return (runs, false);
         }
-        if let Some(packet) = stage.packets.front() {
+        if let Some(packet) = stages[index].head() {
             heads.push(Reverse((packet.time, index)));
         }
     }

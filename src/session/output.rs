@@ -148,7 +148,7 @@ impl Output {
         let room = PollFd::new(file.as_fd(), PollFlags::POLLOUT);
         match self.give_up_at {
             None => {
-                if stop.wait(vec![room], Duration::from_secs(1)) {
+                if stop.wait(vec![room], Duration::from_secs(1)).stop {
                     self.give_up_at = Some(Instant::now() + PATIENCE);
                 }
             }

@@ -20,6 +20,14 @@ pub struct Stop {
     parent: Option<OwnedFd>,
 }
 
+/// What ended a wait.
+pub(super) struct Woken {
+    /// There is a reason to stop.
+    pub(super) stop: bool,
+    /// What is ready, in the order it was given.
+    pub(super) ready: Vec<bool>,
+}
+
 /// Somebody asked to stop before there was anything to stop.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stopped;
@@ -52,9 +60,9 @@ impl Stop {
         Ok(Self { signals, parent })
     }
 
-    /// Waits until one of `others` is ready, a reason to stop comes up or `timeout` has passed.
-    /// True when there is a reason to stop.
-    pub(super) fn wait(&self, others: Vec<PollFd<'_>>, timeout: Duration) -> bool {
+    /// Waits until one of `others` is ready, a reason to stop comes up or `timeout` has passed;
+    /// tells of each of `others` whether it is ready.
+    pub(super) fn wait(&self, others: Vec<PollFd<'_>>, timeout: Duration) -> Woken {
         let count = others.len();
         let own: Vec<BorrowedFd> = self.descriptors().collect();
         let mut all: Vec<PollFd> = others;
@@ -62,7 +70,9 @@ impl Stop {
         let milliseconds = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX);
         // An interrupted wait is a short wait.
         let _ = poll(&mut all, PollTimeout::from(milliseconds));
-        all[count..].iter().any(|fd| fd.any() == Some(true))
+        let mut ready: Vec<bool> = all.iter().map(|fd| fd.any() == Some(true)).collect();
+        let stop = ready.split_off(count).contains(&true);
+        Woken { stop, ready }
     }
 
     /// Does `work`, which may take its time, on a thread without any capability, and returns its
@@ -91,9 +101,9 @@ impl Stop {
         };
         while !worker.is_finished() {
             let mut others = vec![PollFd::new(done.as_fd(), PollFlags::POLLIN)];
-            // Without an event asked for, only the loss of the reader is told.
-            others.extend(output.map(|pipe| PollFd::new(pipe, PollFlags::empty())));
-            if self.wait(others, Duration::from_secs(1)) || output.is_some_and(has_lost_its_reader) {
+            others.extend(output.map(watched_for_its_reader));
+            let woken = self.wait(others, Duration::from_secs(1));
+            if woken.stop || woken.ready.get(1) == Some(&true) {
                 return Err(Stopped);
             }
         }
@@ -107,7 +117,7 @@ impl Stop {
         let end = Instant::now() + duration;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            if self.wait(Vec::new(), left) {
+            if self.wait(Vec::new(), left).stop {
                 return Err(Stopped);
             }
             if left.is_zero() {
@@ -121,7 +131,7 @@ impl Stop {
     }
 }
 
-/// Whether nobody reads from a pipe any more.
-pub(super) fn has_lost_its_reader(pipe: BorrowedFd<'_>) -> bool {
-    matches!(poll(&mut [PollFd::new(pipe, PollFlags::empty())], PollTimeout::ZERO), Ok(1..))
+/// A pipe that is ready when nobody reads from it any more: that is told unasked.
+pub(super) fn watched_for_its_reader(pipe: BorrowedFd<'_>) -> PollFd<'_> {
+    PollFd::new(pipe, PollFlags::empty())
 }
