@@ -44,6 +44,11 @@ impl Captured {
         each(self.processor, self.packets)
     }
 
+    /// Headers of the stream included, which are the smaller the larger the packets.
+    pub(crate) fn per_byte(&self) -> f64 {
+        self.processor.as_secs_f64() / Duration::from_nanos(self.bytes.max(1)).as_secs_f64() / 1e9
+    }
+
     pub(crate) fn sender_per_packet(&self) -> f64 {
         each(self.sender, self.passed)
     }

@@ -137,8 +137,7 @@ fn trouble(endpoint: &Endpoint, tried: &str, failure: &Failure) -> Trouble {
     let (why, remedy) = match failure {
         Failure::Connection(io::ErrorKind::PermissionDenied, _) => (
             "permission denied".to_owned(),
-            "become a member of the group that owns the socket (sudo usermod -aG docker \"$USER\", then log in again), \
-             or run as root",
+            "become a member of the group that owns the socket (sudo usermod -aG docker \"$USER\", then log in again)",
         ),
         Failure::Connection(_, why) => (why.clone(), "see that the engine runs: docker version"),
         Failure::Refused(status, message) => (

@@ -7,33 +7,47 @@
 //! in the kernel's rings and in batches that are ready to be written.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 
 use crate::capture::{self, Ring};
 use crate::pcapng;
 
 /// Bytes of a batch: large enough to make a write cheap, small enough to stay in a cache.
-const BATCH: usize = 512 * 1024;
+const BATCH: usize = 128 * 1024;
+/// Bytes in batches at which a ring is read no further.
+const MOST_HELD: usize = 512 * 1024;
 /// Packets read between two looks at the size of a batch; of 64 KiB each, 4 MiB.
 const PACKETS_AT_ONCE: usize = 64;
+/// Written batches kept to be filled again.
+const MOST_SPARE: usize = 8;
 
 /// A ring, and what was read from it and has not been written yet.
 pub(super) struct Stage {
     pub(super) ring: Ring,
     /// Number of its interface block.
     pub(super) interface: u32,
-    bytes: Vec<u8>,
-    packets: Vec<Packet>,
-    /// The next packet to be written, and where it begins in `bytes`.
-    next: usize,
-    next_byte: usize,
+    /// Batches in order of time; the last one is being filled.
+    batches: VecDeque<Batch>,
+    spare: Vec<Batch>,
+    /// Bytes in all batches.
+    held_bytes: usize,
     /// Time of the last packet read, nanoseconds since the epoch.
     last: u64,
     /// When it was last found empty, nanoseconds since the epoch.
     empty_at: Option<u64>,
     /// Why it gives nothing more.
     pub(super) ended: Option<capture::Ended>,
+}
+
+/// Packets as they will stand in the stream.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    packets: Vec<Packet>,
+    /// The next packet to be written, and where it begins in `bytes`.
+    next: usize,
+    next_byte: usize,
 }
 
 /// A packet in a batch.
@@ -47,11 +61,12 @@ pub(super) struct Packet {
     pub(super) block: u32,
 }
 
-/// Packets that follow each other both in the order of time and in the batch of one stage.
+/// Packets that follow each other both in the order of time and in a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) stage: usize,
-    pub(super) bytes: Range<usize>,
+    batch: usize,
+    bytes: Range<usize>,
     pub(super) packets: u64,
     /// Captured bytes of these packets.
     pub(super) captured: u64,
@@ -62,39 +77,43 @@ impl Stage {
         Self {
             ring,
             interface,
-            bytes: Vec::with_capacity(BATCH),
-            packets: Vec::new(),
-            next: 0,
-            next_byte: 0,
+            batches: VecDeque::new(),
+            spare: Vec::new(),
+            held_bytes: 0,
             last: 0,
             empty_at: None,
             ended: None,
         }
     }
 
-    /// Whether it waits to be written before more is read.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= BATCH
+    /// Whether its ring may hold more than was read.
+    pub(super) fn may_have_more(&self) -> bool {
+        self.ended.is_none() && self.empty_at.is_none()
     }
 
-    /// Reads until the batch is full or the ring is empty. True when anything was read.
-    pub(super) fn fill(&mut self) -> bool {
-        let before = self.packets.len();
+    /// Reads until enough is held or the ring is empty. Returns the bytes added to batches.
+    pub(super) fn fill(&mut self) -> usize {
+        let before = self.held_bytes;
         self.empty_at = None;
-        while !self.is_full() && self.ended.is_none() {
-            let asked_at = capture::now();
-            let direction = self.ring.direction();
+        while self.held_bytes < MOST_HELD && self.ended.is_none() {
+            if self.batches.back().is_none_or(|batch| batch.bytes.len() >= BATCH) {
+                self.batches.push_back(self.spare.pop().unwrap_or_default());
+            }
+            let Some(batch) = self.batches.back_mut() else { break };
+            let (asked_at, direction) = (capture::now(), self.ring.direction());
+            let begin = batch.bytes.len();
             let outcome = self.ring.read(PACKETS_AT_ONCE, |time, length, data| {
-                let before = self.bytes.len();
-                pcapng::append_packet(&mut self.bytes, self.interface, direction, time, length, data);
+                let before = batch.bytes.len();
+                pcapng::append_packet(&mut batch.bytes, self.interface, direction, time, length, data);
                 // The clock may be set back; the order of a ring stays as it is.
                 self.last = self.last.max(time);
-                self.packets.push(Packet {
+                batch.packets.push(Packet {
                     time: self.last,
                     captured: u32::try_from(data.len()).unwrap_or(u32::MAX),
-                    block: u32::try_from(self.bytes.len() - before).unwrap_or(u32::MAX),
+                    block: u32::try_from(batch.bytes.len() - before).unwrap_or(u32::MAX),
                 });
             });
+            self.held_bytes += batch.bytes.len() - begin;
             match outcome {
                 Ok(0) => {
                     self.empty_at = Some(asked_at);
@@ -104,7 +123,7 @@ impl Stage {
                 Err(ended) => self.ended = Some(ended),
             }
         }
-        self.packets.len() > before
+        self.held_bytes - before
     }
 
     /// The time up to which it has handed over everything; `keeps` is how long the kernel may
@@ -124,44 +143,59 @@ impl Stage {
 
     /// How many packets wait to be written.
     pub(super) fn held(&self) -> usize {
-        self.packets.len() - self.next
+        self.batches.iter().map(|batch| batch.packets.len() - batch.next).sum()
     }
 
     /// The next packet to be written.
     pub(super) fn head(&self) -> Option<&Packet> {
-        self.packets.get(self.next)
+        self.batches.iter().find_map(|batch| batch.packets.get(batch.next))
     }
 
-    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.bytes[range]
+    /// The bytes of a run of this stage.
+    pub(super) fn bytes(&self, run: &Run) -> &[u8] {
+        &self.batches[run.batch].bytes[run.bytes.clone()]
     }
 
     /// Makes room where the packets taken out by [`runs`] stood.
     pub(super) fn forget_taken(&mut self) {
-        self.packets.drain(..self.next);
-        self.bytes.drain(..self.next_byte);
-        (self.next, self.next_byte) = (0, 0);
+        while self.batches.front().is_some_and(|batch| batch.next == batch.packets.len()) {
+            let Some(mut batch) = self.batches.pop_front() else { break };
+            self.held_bytes -= batch.bytes.len();
+            batch.clear();
+            if self.spare.len() < MOST_SPARE {
+                self.spare.push(batch);
+            }
+        }
     }
 
-    /// Takes out the packets up to `until`, as long as `admit` allows.
-    fn take(&mut self, until: u64, admit: &mut impl FnMut(Packet) -> bool) -> (Run, bool) {
-        let begin = self.next_byte;
-        let (mut packets, mut captured) = (0, 0);
+    /// Takes the packets up to `until` out of the first batch that has any, as long as `admit`
+    /// allows. False with them when it did not.
+    fn take(&mut self, until: u64, admit: &mut impl FnMut(Packet) -> bool) -> Option<(Run, bool)> {
+        let number = self.batches.iter().position(|batch| batch.next < batch.packets.len())?;
+        let batch = &mut self.batches[number];
+        let begin = batch.next_byte;
+        let mut run = Run { stage: 0, batch: number, bytes: begin..begin, packets: 0, captured: 0 };
         let mut admitted = true;
-        for packet in &self.packets[self.next..] {
-            if packet.time > until {
-                break;
-            }
+        for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.time <= until) {
             admitted = admit(*packet);
             if !admitted {
                 break;
             }
-            packets += 1;
-            captured += u64::from(packet.captured);
-            self.next_byte += packet.block as usize;
+            run.packets += 1;
+            run.captured += u64::from(packet.captured);
+            run.bytes.end += packet.block as usize;
+            batch.next += 1;
         }
-        self.next += packets;
-        (Run { stage: 0, bytes: begin..self.next_byte, packets: packets as u64, captured }, admitted)
+        batch.next_byte = run.bytes.end;
+        Some((run, admitted))
+    }
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.packets.clear();
+        (self.next, self.next_byte) = (0, 0);
     }
 }
 
@@ -188,7 +222,7 @@ pub(super) fn runs(
             break;
         }
         let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
-        let (run, admitted) = stages[index].take(until, &mut admit);
+        let Some((run, admitted)) = stages[index].take(until, &mut admit) else { continue };
         if run.packets > 0 {
             runs.push(Run { stage: index, ..run });
         }

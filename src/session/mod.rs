@@ -10,6 +10,7 @@ mod finish;
 mod limits;
 mod merge;
 mod output;
+mod pace;
 mod run;
 mod stop;
 

@@ -13,6 +13,7 @@ use super::finish::{self, Finish, Progress};
 use super::limits::{Limits, Used};
 use super::merge::{self, Stage};
 use super::output::{End, Output};
+use super::pace::{Load, REPORT_EVERY};
 use super::stop::{Stop, watched_for_its_reader};
 use super::{Session, Totals};
 use crate::capture;
@@ -22,11 +23,6 @@ use crate::text::Label;
 
 /// Time between two rounds of statistics in the stream.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
-/// Time between two reports to whoever watches.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// Time between two looks while packets come. At 10 Gbit/s 25 MB arrive meanwhile, and a ring
-/// holds 64 MiB.
-const PACE: Duration = Duration::from_millis(20);
 /// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
 const MOST_PIECES: usize = 1024;
 
@@ -95,14 +91,15 @@ impl Running {
         let mut statistics_at = Instant::now() + STATISTICS_EVERY;
         let mut report_at = Instant::now();
         let mut finish: Option<Finish> = None;
-        let mut busy = false;
+        let (mut load, mut looked_at) = (Load::Idle, Instant::now());
         loop {
-            if self.wait(stop, finish.as_ref(), busy) && finish.is_none() {
+            if self.wait(stop, finish.as_ref(), load) && finish.is_none() {
                 debug!("finishing");
                 finish = Some(Finish::now(self.keeps));
             }
-            // Every ring is asked, also after one has answered.
-            busy = self.stages.iter_mut().map(Stage::fill).fold(false, |any, read| any | read);
+            let read = self.stages.iter_mut().map(Stage::fill).sum();
+            let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
+            let before = self.totals.packets;
             let progress = finish::progress(finish.as_ref(), &self.stages);
             let horizon = self.horizon(finish.as_ref(), progress);
             let complete = self.write_packets(horizon, stop)?;
@@ -112,7 +109,7 @@ impl Running {
             if complete || progress != Progress::Underway {
                 break;
             }
-            busy |= self.stages.iter().any(|stage| stage.held() > 0);
+            load = Load::of(&self.stages, read, time, self.totals.packets > before);
             let now = Instant::now();
             if now >= statistics_at {
                 self.write_statistics(stop)?;
@@ -159,16 +156,8 @@ impl Running {
 
     /// Waits for packets, the end of something, or the time to look again. True when it is time
     /// to finish.
-    ///
-    /// While packets come it looks at a steady pace, not at each block: waking is what costs most
-    /// where packets are small, and the rings hold much more than comes meanwhile.
-    fn wait(&mut self, stop: &Stop, finish: Option<&Finish>, busy: bool) -> bool {
-        let backlog = self.stages.iter().any(Stage::is_full);
-        let mut timeout = match (backlog, busy) {
-            (true, _) => Duration::ZERO,
-            (false, true) => PACE,
-            (false, false) => REPORT_EVERY,
-        };
+    fn wait(&mut self, stop: &Stop, finish: Option<&Finish>, load: Load) -> bool {
+        let mut timeout = load.pause(self.keeps);
         if let Some(finish) = finish {
             let left = finish.settled_at.saturating_duration_since(Instant::now());
             std::thread::sleep(timeout.min(left));
@@ -182,7 +171,7 @@ impl Running {
             self.processes.iter().map(|process| readable(process.as_fd())).collect();
         watched.extend(self.output.pipe().map(watched_for_its_reader));
         let ends = watched.len();
-        if !busy {
+        if load.heeds_rings() {
             let rings = self.stages.iter().filter(|stage| stage.ended.is_none());
             watched.extend(rings.map(|stage| readable(stage.ring.as_fd())));
         }
@@ -216,7 +205,7 @@ impl Running {
                 self.waits_since = None;
             }
             let mut slices: Vec<IoSlice> =
-                runs.into_iter().map(|run| IoSlice::new(self.stages[run.stage].bytes(run.bytes))).collect();
+                runs.iter().map(|run| IoSlice::new(self.stages[run.stage].bytes(run))).collect();
             for pieces in slices.chunks_mut(MOST_PIECES) {
                 self.output.write(pieces, stop)?;
             }
