@@ -3,8 +3,10 @@
 //! ```text
 //! engine      container        link              capture      pcapng          session
 //! who runs -> name, networks -> namespace,    -> packets,  -> interfaces,  -> one stream, in order
-//! containers  addresses         host veths       both ways    packets, drops  of time, into a sink
+//! containers  addresses         host veths       both ways    packets, drops  of time, to an output
 //! ```
+//!
+//! `tap` leads from a name to opened rings; `privilege` says what may be done when.
 //!
 //! Nothing in here knows Wireshark's command line: that is `extcap/`.
 
