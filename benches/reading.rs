@@ -33,13 +33,23 @@ fn main() -> ExitCode {
         let container = lab.container(&[]);
         let mut report = Report::new();
         let same_ring = Program::Tcpdump { ring_kib: Some(65_536) };
-        for size in [64, 1500] {
-            report.compare(lab, &container, &Load::Frames { size }, &same_ring, Some(GOAL));
+        let comparisons = [
+            (Load::Frames { size: 64 }, &same_ring, Some(GOAL)),
+            (Load::Frames { size: 1500 }, &same_ring, Some(GOAL)),
+            (Load::FullRate, &same_ring, Some(GOAL)),
+            (Load::FullRate, &Program::Tcpdump { ring_kib: None }, None),
+        ];
+        for (load, peer, goal) in comparisons.iter().filter(|(load, ..)| wanted(load)) {
+            report.compare(lab, &container, load, peer, *goal);
         }
-        report.compare(lab, &container, &Load::FullRate, &same_ring, Some(GOAL));
-        report.compare(lab, &container, &Load::FullRate, &Program::Tcpdump { ring_kib: None }, None);
         report.print();
     })
+}
+
+/// Whether a load is named on the command line, as in `cargo bench --bench reading -- 64`, or none is.
+fn wanted(load: &Load) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| load.to_string().starts_with(&word))
 }
 
 struct Report {

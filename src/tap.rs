@@ -17,9 +17,6 @@ use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
 
-/// Memory of all rings of a capture together, in MiB, where nothing else is asked for.
-const ALL_RINGS_MIB: usize = 256;
-
 /// A container to be captured, held on to, and where its packets pass.
 #[derive(Debug)]
 pub struct Target {
@@ -97,7 +94,7 @@ pub fn open(
     privilege: &Privilege,
 ) -> Result<Vec<(Interface, Vec<Ring>)>, Trouble> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>().max(1);
-    let each = u32::try_from(ALL_RINGS_MIB / count).unwrap_or(1).clamp(2, capture::DEFAULT_RING_MIB);
+    let each = (capture::ALL_RINGS_MIB / u32::try_from(count).unwrap_or(u32::MAX)).max(2);
     let ring_mib = settings.ring_mib.unwrap_or(each);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
     let mut opened = Vec::new();

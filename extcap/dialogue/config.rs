@@ -4,7 +4,7 @@
 //! here. `save=false` everywhere: else Wireshark keeps preferences of containers long gone, and
 //! aborts at its start when it does not like a name. The defaults told here are the program's.
 
-use containerdump::capture::{DEFAULT_RING_MIB, LONGEST_SNAP_LENGTH};
+use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
 use containerdump::tap::Target;
 
 use super::sentence::Sentence;
@@ -58,7 +58,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "unsigned",
             "Memory of the kernel for the packets of each attachment until they are read",
         )
-        .with("default", DEFAULT_RING_MIB)
+        .with("default", ALL_RINGS_MIB)
         .with("range", "2,2046"),
         capture(
             4,

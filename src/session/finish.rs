@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::merge::Stage;
 use super::output::PATIENCE;
+use super::stage::Stage;
 use crate::capture;
 
 /// The end of a capture, once it has been asked for.
@@ -12,6 +12,8 @@ pub(super) struct Finish {
     pub(super) time: u64,
     /// When the kernel has handed over all of them.
     pub(super) settled_at: Instant,
+    /// How long the kernel may keep a packet back, in nanoseconds.
+    keeps: u64,
     /// When to end although the reader has not taken all of them.
     latest: Instant,
 }
@@ -31,7 +33,8 @@ impl Finish {
     /// An end that was asked for now; `keeps` is how long the kernel may keep a packet back.
     pub(super) fn now(keeps: Duration) -> Self {
         let settled_at = Instant::now() + keeps;
-        Self { time: capture::now(), settled_at, latest: settled_at + PATIENCE }
+        let keeps_nanos = u64::try_from(keeps.as_nanos()).unwrap_or(u64::MAX);
+        Self { time: capture::now(), settled_at, keeps: keeps_nanos, latest: settled_at + PATIENCE }
     }
 }
 
@@ -44,7 +47,7 @@ pub(super) fn progress(finish: Option<&Finish>, stages: &[Stage]) -> Progress {
     let now = Instant::now();
     if now < finish.settled_at {
         Progress::Underway
-    } else if stages.iter().all(|stage| stage.is_past(finish.time)) {
+    } else if stages.iter().all(|stage| stage.complete_until(finish.keeps) >= finish.time) {
         Progress::Done
     } else if now < finish.latest {
         Progress::Underway

@@ -3,235 +3,150 @@
 //! Each ring hands its packets over in order, but in blocks: what one ring has handed over may be
 //! younger than what another still keeps. A packet goes out once every other ring is known to
 //! have nothing older: because it has handed over something younger, or because it was found
-//! empty longer ago than it may keep a packet. Nothing is copied for that: what must wait, waits
-//! in the kernel's rings and in batches that are ready to be written.
+//! empty longer ago than it may keep a packet. No ring is read further than that: what must wait,
+//! waits in the kernel's ring, and what is read goes out while it is still in a cache.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::ops::Range;
+use std::collections::BinaryHeap;
+use std::time::Duration;
 
-use crate::capture::{self, Ring};
-use crate::pcapng;
+use super::queue::{Packet, Queue, Run, Spare};
+use super::stage::Stage;
+use crate::capture::{Counts, Ring};
 
-/// Bytes of a batch: large enough to make a write cheap, small enough to stay in a cache.
-const BATCH: usize = 128 * 1024;
-/// Bytes in batches at which a ring is read no further.
-const MOST_HELD: usize = 512 * 1024;
-/// Packets read between two looks at the size of a batch; of 64 KiB each, 4 MiB.
-const PACKETS_AT_ONCE: usize = 64;
-/// Written batches kept to be filled again.
-const MOST_SPARE: usize = 8;
-
-/// A ring, and what was read from it and has not been written yet.
-pub(super) struct Stage {
-    pub(super) ring: Ring,
-    /// Number of its interface block.
-    pub(super) interface: u32,
-    /// Batches in order of time; the last one is being filled.
-    batches: VecDeque<Batch>,
-    spare: Vec<Batch>,
-    /// Bytes in all batches.
-    held_bytes: usize,
-    /// Time of the last packet read, nanoseconds since the epoch.
-    last: u64,
-    /// When it was last found empty, nanoseconds since the epoch.
-    empty_at: Option<u64>,
-    /// Why it gives nothing more.
-    pub(super) ended: Option<capture::Ended>,
+/// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
+const MOST_READ: usize = 512 * 1024;
+/// The rings of a capture, to be read in one order of time.
+pub(super) struct Merge {
+    pub(super) stages: Vec<Stage>,
+    pub(super) queues: Queues,
+    /// How long the kernel may keep a packet back, in nanoseconds.
+    keeps: u64,
 }
 
-/// Packets as they will stand in the stream.
+/// What was read from each ring and waits to be written.
 #[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    packets: Vec<Packet>,
-    /// The next packet to be written, and where it begins in `bytes`.
-    next: usize,
-    next_byte: usize,
+pub(super) struct Queues {
+    queues: Vec<Queue>,
+    spare: Spare,
 }
 
-/// A packet in a batch.
+/// What came of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packet {
-    /// Nanoseconds since the epoch.
-    pub(super) time: u64,
-    /// Captured bytes.
-    captured: u32,
-    /// Bytes of its block.
-    pub(super) block: u32,
+pub(super) struct Read {
+    /// Bytes of packets.
+    pub(super) bytes: usize,
+    /// Whether there is more that could be written right away.
+    pub(super) more: bool,
 }
 
-/// Packets that follow each other both in the order of time and in a batch.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) stage: usize,
-    batch: usize,
-    bytes: Range<usize>,
-    pub(super) packets: u64,
-    /// Captured bytes of these packets.
-    pub(super) captured: u64,
+impl Merge {
+    /// Merges rings, each with the number of its interface block.
+    pub(super) fn new(rings: impl IntoIterator<Item = (u32, Ring)>, keeps: Duration) -> Self {
+        let mut merge = Self {
+            stages: Vec::new(),
+            queues: Queues::default(),
+            keeps: u64::try_from(keeps.as_nanos()).unwrap_or(u64::MAX),
+        };
+        for (interface, ring) in rings {
+            merge.queues.queues.push(Queue::new(interface));
+            merge.stages.push(Stage::new(ring));
+        }
+        merge
+    }
+
+    /// Reads the rings, the one that is behind first, as far as packets can be written.
+    pub(super) fn read(&mut self) -> Read {
+        self.stages.iter_mut().for_each(Stage::look_again);
+        let running = self.stages.iter().enumerate().filter(|(_, stage)| stage.ended.is_none());
+        let mut behind: BinaryHeap<Reverse<(u64, usize)>> =
+            running.map(|(index, stage)| Reverse((stage.last(), index))).collect();
+        let (mut bytes, mut horizon) = (0, u64::MAX);
+        while let Some(Reverse((last, index))) = behind.pop() {
+            if bytes >= MOST_READ {
+                return Read { bytes, more: true };
+            }
+            let (stage, queue) = (&mut self.stages[index], &mut self.queues.queues[index]);
+            if last > horizon && queue.head().is_some() {
+                continue;
+            }
+            bytes += stage.read(queue, &mut self.queues.spare);
+            if stage.is_empty() {
+                horizon = horizon.min(stage.complete_until(self.keeps));
+            } else {
+                behind.push(Reverse((stage.last(), index)));
+            }
+        }
+        Read { bytes, more: false }
+    }
+
+    /// The time up to which every ring has handed over everything.
+    pub(super) fn horizon(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.complete_until(self.keeps)).min().unwrap_or(u64::MAX)
+    }
+
+    /// For each ring: the number of its interface block, what became of its packets, and how many
+    /// that were read wait to be written.
+    pub(super) fn counts(&mut self) -> impl Iterator<Item = (u32, Counts, usize)> {
+        let queues = &self.queues.queues;
+        self.stages
+            .iter_mut()
+            .zip(queues)
+            .map(|(stage, queue)| (queue.interface, stage.ring.counts(), queue.len()))
+    }
 }
 
-impl Stage {
-    pub(super) fn new(ring: Ring, interface: u32) -> Self {
-        Self {
-            ring,
-            interface,
-            batches: VecDeque::new(),
-            spare: Vec::new(),
-            held_bytes: 0,
-            last: 0,
-            empty_at: None,
-            ended: None,
-        }
+impl Queues {
+    /// Whether packets wait to be written.
+    pub(super) fn hold(&self) -> bool {
+        self.queues.iter().any(|queue| queue.head().is_some())
     }
 
-    /// Whether its ring may hold more than was read.
-    pub(super) fn may_have_more(&self) -> bool {
-        self.ended.is_none() && self.empty_at.is_none()
+    /// The next packet of each queue.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Packet> {
+        self.queues.iter().filter_map(Queue::head)
     }
 
-    /// Reads until enough is held or the ring is empty. Returns the bytes added to batches.
-    pub(super) fn fill(&mut self) -> usize {
-        let before = self.held_bytes;
-        self.empty_at = None;
-        while self.held_bytes < MOST_HELD && self.ended.is_none() {
-            if self.batches.back().is_none_or(|batch| batch.bytes.len() >= BATCH) {
-                self.batches.push_back(self.spare.pop().unwrap_or_default());
-            }
-            let Some(batch) = self.batches.back_mut() else { break };
-            let (asked_at, direction) = (capture::now(), self.ring.direction());
-            let begin = batch.bytes.len();
-            let outcome = self.ring.read(PACKETS_AT_ONCE, |time, length, data| {
-                let before = batch.bytes.len();
-                pcapng::append_packet(&mut batch.bytes, self.interface, direction, time, length, data);
-                // The clock may be set back; the order of a ring stays as it is.
-                self.last = self.last.max(time);
-                batch.packets.push(Packet {
-                    time: self.last,
-                    captured: u32::try_from(data.len()).unwrap_or(u32::MAX),
-                    block: u32::try_from(batch.bytes.len() - before).unwrap_or(u32::MAX),
-                });
-            });
-            self.held_bytes += batch.bytes.len() - begin;
-            match outcome {
-                Ok(0) => {
-                    self.empty_at = Some(asked_at);
-                    break;
-                }
-                Ok(_) => {}
-                Err(ended) => self.ended = Some(ended),
-            }
-        }
-        self.held_bytes - before
-    }
-
-    /// The time up to which it has handed over everything; `keeps` is how long the kernel may
-    /// keep a packet back, in nanoseconds.
-    fn complete_until(&self, keeps: u64) -> u64 {
-        match (&self.ended, self.empty_at) {
-            (Some(_), _) => u64::MAX,
-            (None, Some(at)) => self.last.max(at.saturating_sub(keeps)),
-            (None, None) => self.last,
-        }
-    }
-
-    /// Whether everything older than `time` has been handed over, as far as can be known now.
-    pub(super) fn is_past(&self, time: u64) -> bool {
-        self.ended.is_some() || self.empty_at.is_some() || self.last > time
-    }
-
-    /// How many packets wait to be written.
-    pub(super) fn held(&self) -> usize {
-        self.batches.iter().map(|batch| batch.packets.len() - batch.next).sum()
-    }
-
-    /// The next packet to be written.
-    pub(super) fn head(&self) -> Option<&Packet> {
-        self.batches.iter().find_map(|batch| batch.packets.get(batch.next))
-    }
-
-    /// The bytes of a run of this stage.
-    pub(super) fn bytes(&self, run: &Run) -> &[u8] {
-        &self.batches[run.batch].bytes[run.bytes.clone()]
-    }
-
-    /// Makes room where the packets taken out by [`runs`] stood.
-    pub(super) fn forget_taken(&mut self) {
-        while self.batches.front().is_some_and(|batch| batch.next == batch.packets.len()) {
-            let Some(mut batch) = self.batches.pop_front() else { break };
-            self.held_bytes -= batch.bytes.len();
-            batch.clear();
-            if self.spare.len() < MOST_SPARE {
-                self.spare.push(batch);
-            }
-        }
-    }
-
-    /// Takes the packets up to `until` out of the first batch that has any, as long as `admit`
+    /// Takes packets up to `horizon` out of the queues, in order of time, as long as `admit`
     /// allows. False with them when it did not.
-    fn take(&mut self, until: u64, admit: &mut impl FnMut(Packet) -> bool) -> Option<(Run, bool)> {
-        let number = self.batches.iter().position(|batch| batch.next < batch.packets.len())?;
-        let batch = &mut self.batches[number];
-        let begin = batch.next_byte;
-        let mut run = Run { stage: 0, batch: number, bytes: begin..begin, packets: 0, captured: 0 };
-        let mut admitted = true;
-        for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.time <= until) {
-            admitted = admit(*packet);
-            if !admitted {
+    pub(super) fn runs(&mut self, horizon: u64, mut admit: impl FnMut(Packet) -> bool) -> (Vec<Run>, bool) {
+        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = self
+            .queues
+            .iter()
+            .enumerate()
+            .filter_map(|(index, queue)| Some(Reverse((queue.head()?.place, index))))
+            .collect();
+        let mut runs: Vec<Run> = Vec::new();
+        while let Some(Reverse((time, index))) = heads.pop() {
+            if time > horizon {
                 break;
             }
-            run.packets += 1;
-            run.captured += u64::from(packet.captured);
-            run.bytes.end += packet.block as usize;
-            batch.next += 1;
+            let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
+            let Some((mut run, admitted)) = self.queues[index].take(until, &mut admit) else { continue };
+            if run.packets > 0 {
+                run.queue = index;
+                runs.push(run);
+            }
+            if !admitted {
+                return (runs, false);
+            }
+            if let Some(packet) = self.queues[index].head() {
+                heads.push(Reverse((packet.place, index)));
+            }
         }
-        batch.next_byte = run.bytes.end;
-        Some((run, admitted))
+        (runs, true)
     }
-}
 
-impl Batch {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.packets.clear();
-        (self.next, self.next_byte) = (0, 0);
+    /// The interface and the bytes of a run.
+    pub(super) fn bytes(&self, run: &Run) -> (u32, &[u8]) {
+        let queue = &self.queues[run.queue];
+        (queue.interface, queue.bytes(run))
     }
-}
 
-/// The time up to which every stage has handed over everything.
-pub(super) fn horizon(stages: &[Stage], keeps: u64) -> u64 {
-    stages.iter().map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX)
-}
-
-/// Takes packets up to `horizon` out of the stages, in order of time, as long as `admit` allows.
-/// False with them when it did not.
-pub(super) fn runs(
-    stages: &mut [Stage],
-    horizon: u64,
-    mut admit: impl FnMut(Packet) -> bool,
-) -> (Vec<Run>, bool) {
-    let mut heads: BinaryHeap<Reverse<(u64, usize)>> = stages
-        .iter()
-        .enumerate()
-        .filter_map(|(index, stage)| Some(Reverse((stage.head()?.time, index))))
-        .collect();
-    let mut runs: Vec<Run> = Vec::new();
-    while let Some(Reverse((time, index))) = heads.pop() {
-        if time > horizon {
-            break;
-        }
-        let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
-        let Some((run, admitted)) = stages[index].take(until, &mut admit) else { continue };
-        if run.packets > 0 {
-            runs.push(Run { stage: index, ..run });
-        }
-        if !admitted {
-            return (runs, false);
-        }
-        if let Some(packet) = stages[index].head() {
-            heads.push(Reverse((packet.time, index)));
+    /// Makes room where the packets taken out by [`Queues::runs`] stood.
+    pub(super) fn forget_taken(&mut self) {
+        for queue in &mut self.queues {
+            queue.forget_taken(&mut self.spare);
         }
     }
-    (runs, true)
 }

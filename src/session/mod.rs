@@ -11,8 +11,11 @@ mod limits;
 mod merge;
 mod output;
 mod pace;
+mod queue;
 mod run;
+mod stage;
 mod stop;
+mod stream;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -76,9 +79,8 @@ impl Session {
     ) -> Result<Totals, Trouble> {
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);
-        running.total();
         match outcome {
-            Ok(()) | Err(End::ReaderGone | End::Stalled) => Ok(running.totals),
+            Ok(()) | Err(End::ReaderGone | End::Stalled) => Ok(running.total()),
             Err(End::Failed(trouble)) => Err(trouble),
         }
     }

@@ -1,65 +1,81 @@
 //! How often to look.
 //!
-//! Waking is what costs most where little comes at a time: then rings are looked at in a steady
-//! pace, and not at each block. Where much comes, each block is taken as the kernel hands it
-//! over, while it is still in a cache and before a pipe is full.
+//! Waking is what costs most where little comes at a time: rings are not looked at for each block
+//! the kernel hands over, but when about as much has come as a pipe takes at once, and no later
+//! than in a steady pace.
 
 use std::time::Duration;
 
-use super::merge::Stage;
+use super::merge::Read;
+use super::stage::Stage;
 
 /// Time between two reports to whoever watches, and the longest wait where there is nothing to do.
 pub(super) const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// Time between two looks while little comes.
-const PACE: Duration = Duration::from_millis(20);
-/// Bytes that may come between two such looks: they fit a pipe at once.
-const MUCH: usize = 640 * 1024;
+/// Shortest and longest time between two looks while packets come.
+const PACE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+/// Bytes that shall come between two looks: they fit a pipe at once.
+const PORTION: usize = 512 * 1024;
 
 /// How much there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Load {
-    /// Rings hold more than was read.
+    /// There is more to be written right away.
     Backlog,
-    /// Rings hold more, but nothing can be written until another ring is known to have nothing
-    /// older.
-    Blocked,
-    /// Much comes, and rings were found empty.
-    Much,
-    /// Little comes, and rings were found empty.
-    Little,
+    /// Packets come; what to wait for a portion of them.
+    Steady(Duration),
     /// No packets.
     Idle,
 }
 
 impl Load {
-    /// What there is to do after so many bytes were `read` that came in `time`, and something
-    /// `wrote` or not.
-    pub(super) fn of(stages: &[Stage], read: usize, time: Duration, wrote: bool) -> Self {
-        if stages.iter().any(Stage::may_have_more) {
-            if wrote { Self::Backlog } else { Self::Blocked }
-        } else if read as u128 * PACE.as_micros() > MUCH as u128 * time.as_micros() {
-            Self::Much
-        } else if read > 0 || stages.iter().any(|stage| stage.held() > 0) {
-            Self::Little
+    /// What there is to do after what was `read` came in `time`; `holds` tells whether packets
+    /// wait to be written.
+    pub(super) fn of(read: Read, time: Duration, holds: bool) -> Self {
+        if read.more {
+            Self::Backlog
+        } else if read.bytes > 0 || holds {
+            let portions = u32::try_from(PORTION / read.bytes.max(1)).unwrap_or(u32::MAX);
+            Self::Steady(time.saturating_mul(portions).clamp(PACE.0, PACE.1))
         } else {
             Self::Idle
         }
     }
 
-    /// Whether to look as soon as a ring has something.
-    pub(super) fn heeds_rings(self) -> bool {
-        matches!(self, Self::Much | Self::Idle)
+    /// Whether to look as soon as the ring of `stage` has something.
+    pub(super) fn heeds(self, stage: &Stage) -> bool {
+        self == Self::Idle && stage.ended.is_none()
     }
 
-    /// How long to wait before the next look; `keeps` is how long the kernel may keep a packet
-    /// back.
-    pub(super) fn pause(self, keeps: Duration) -> Duration {
+    /// How long to wait before the next look.
+    pub(super) fn pause(self) -> Duration {
         match self {
             Self::Backlog => Duration::ZERO,
-            Self::Blocked => keeps / 4,
-            Self::Much => keeps / 2,
-            Self::Little => PACE,
+            Self::Steady(portion) => portion,
             Self::Idle => REPORT_EVERY,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_millis(2);
+
+    fn after(bytes: usize) -> Load {
+        Load::of(Read { bytes, more: false }, TIME, false)
+    }
+
+    #[test]
+    fn the_more_comes_the_sooner_rings_are_looked_at() {
+        assert_eq!(after(PORTION / 4), Load::Steady(TIME * 4));
+        assert_eq!(after(100 * PORTION), Load::Steady(PACE.0));
+        assert_eq!(after(1), Load::Steady(PACE.1));
+        assert_eq!(after(0), Load::Idle);
+    }
+
+    #[test]
+    fn what_waits_for_another_ring_is_looked_after() {
+        assert_eq!(Load::of(Read { bytes: 0, more: false }, TIME, true), Load::Steady(PACE.1));
     }
 }

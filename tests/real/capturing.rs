@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::Read as _;
 use std::process::Command;
 
 use crate::Test;
-use crate::lab::{Lab, end_of, eventually, fifo, folder, output, signal, start};
+use crate::lab::{Lab, end_of, fifo, folder, output, signal, start};
 use crate::recording::{Recording, Statistics, Witness, capinfos, fields_of, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -220,7 +221,7 @@ fn what_waits_in_the_rings_at_the_end_is_written(lab: &Lab) {
     assert_eq!((statistics.received, statistics.lost), (SENT, 0), "{statistics:?}");
 }
 
-/// A capture of so many packets of 1000 bytes, whose reader begins to read when it is stopped.
+/// A capture of so many packets of 1000 bytes, whose reader reads none of them before it is stopped.
 fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     let container = lab.container(&[]);
     let folder = folder();
@@ -230,10 +231,13 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     command.args(["--extcap-capture-filter", "udp port 9", "--fifo"]).arg(&fifo);
     let child = start(&mut command);
     let mut reader = File::open(&fifo).expect("the FIFO");
-    eventually("rings are open", || {
-        output(Command::new("ss").args(["-0", "-n", "-p"])).matches(&format!("pid={},", child.id())).count()
-            == 2
-    });
+    let (mut stream, interface) = (Vec::new(), format!("{}:eth0", container.name));
+    while !stream.windows(interface.len()).any(|window| window == interface.as_bytes()) {
+        let mut some = [0; 4096];
+        let count = reader.read(&mut some).expect("the begin of the stream");
+        assert_ne!(count, 0, "it captures");
+        stream.extend_from_slice(&some[..count]);
+    }
     let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
     let text = format!(
         "{{ eth(da={bridge}), ipv4(saddr={0}, daddr={0}), udp(sp=9, dp=9), fill(0x61, 958) }}\n",
@@ -245,7 +249,8 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
     signal(&child, "TERM");
     let out = folder.path().join("out.pcapng");
-    std::io::copy(&mut reader, &mut File::create(&out).expect("a file")).expect("all of the stream");
+    reader.read_to_end(&mut stream).expect("all of the stream");
+    std::fs::write(&out, stream).expect("a file");
     assert!(end_of(child).status.success());
     statistics_of(&out)[&0]
 }

@@ -1,0 +1,136 @@
+//! Packets that were read from a ring and wait to be written, as they will stand in the stream.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Bytes of a batch: large enough to make a write cheap, small enough to stay in a cache.
+const BATCH: usize = 128 * 1024;
+/// Written batches kept to be filled again, for all rings together.
+const MOST_SPARE: usize = 16;
+
+/// Packets of one ring, in order of time.
+pub(super) struct Queue {
+    /// Number of the interface block.
+    pub(super) interface: u32,
+    /// The last one is being filled.
+    batches: VecDeque<Batch>,
+}
+
+/// Written batches, to be filled again.
+#[derive(Default)]
+pub(super) struct Spare(Vec<Batch>);
+
+/// Blocks of packets, one after the other.
+#[derive(Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    packets: Vec<Packet>,
+    /// The next packet to be written, and where it begins in `bytes`.
+    next: usize,
+    next_byte: usize,
+}
+
+/// A packet in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Packet {
+    /// In the order of time: its time, unless the clock was set back a little. Nanoseconds since
+    /// the epoch.
+    pub(super) place: u64,
+    /// Captured bytes.
+    captured: u32,
+    /// Bytes of its block.
+    pub(super) block: u32,
+}
+
+/// Packets that follow each other both in the order of time and in a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) queue: usize,
+    batch: usize,
+    bytes: Range<usize>,
+    pub(super) packets: u64,
+    /// Captured bytes of these packets.
+    pub(super) captured: u64,
+}
+
+impl Queue {
+    pub(super) fn new(interface: u32) -> Self {
+        Self { interface, batches: VecDeque::new() }
+    }
+
+    /// The batch that packets read now are added to.
+    pub(super) fn batch(&mut self, spare: &mut Spare) -> &mut Batch {
+        if self.batches.back().is_none_or(|batch| batch.bytes.len() >= BATCH) {
+            self.batches.push_back(spare.0.pop().unwrap_or_default());
+        }
+        let last = self.batches.len() - 1;
+        &mut self.batches[last]
+    }
+
+    /// How many packets wait.
+    pub(super) fn len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.packets.len() - batch.next).sum()
+    }
+
+    /// The next packet to be written.
+    pub(super) fn head(&self) -> Option<&Packet> {
+        self.batches.iter().find_map(|batch| batch.packets.get(batch.next))
+    }
+
+    /// The bytes of a run of this queue.
+    pub(super) fn bytes(&self, run: &Run) -> &[u8] {
+        &self.batches[run.batch].bytes[run.bytes.clone()]
+    }
+
+    /// Makes room where the packets taken out stood.
+    pub(super) fn forget_taken(&mut self, spare: &mut Spare) {
+        while self.batches.front().is_some_and(|batch| batch.next == batch.packets.len()) {
+            let Some(mut batch) = self.batches.pop_front() else { break };
+            batch.bytes.clear();
+            batch.packets.clear();
+            (batch.next, batch.next_byte) = (0, 0);
+            // One that has grown for a few large packets is not worth its memory.
+            if spare.0.len() < MOST_SPARE && batch.bytes.capacity() <= 4 * BATCH {
+                spare.0.push(batch);
+            }
+        }
+    }
+
+    /// Takes the packets up to `until` out of the first batch that has any, as long as `admit`
+    /// allows. False with them when it did not.
+    pub(super) fn take(&mut self, until: u64, admit: &mut impl FnMut(Packet) -> bool) -> Option<(Run, bool)> {
+        let number = self.batches.iter().position(|batch| batch.next < batch.packets.len())?;
+        let batch = &mut self.batches[number];
+        let begin = batch.next_byte;
+        let mut run = Run { queue: 0, batch: number, bytes: begin..begin, packets: 0, captured: 0 };
+        let mut admitted = true;
+        for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.place <= until) {
+            admitted = admit(*packet);
+            if !admitted {
+                break;
+            }
+            run.packets += 1;
+            run.captured += u64::from(packet.captured);
+            run.bytes.end += packet.block as usize;
+            batch.next += 1;
+        }
+        batch.next_byte = run.bytes.end;
+        Some((run, admitted))
+    }
+}
+
+impl Batch {
+    /// Adds the packet whose block is made by `append`: its place in the order of time, and how
+    /// many bytes of it were captured. Returns the bytes of the block.
+    pub(super) fn push(&mut self, place: u64, captured: usize, append: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let before = self.bytes.len();
+        append(&mut self.bytes);
+        let block = self.bytes.len() - before;
+        self.packets.push(Packet {
+            place,
+            captured: u32::try_from(captured).unwrap_or(u32::MAX),
+            block: u32::try_from(block).unwrap_or(u32::MAX),
+        });
+        block
+    }
+}

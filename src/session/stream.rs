@@ -1,0 +1,185 @@
+//! What stands in the stream besides packets, where it goes, and when it has enough.
+
+use std::io::IoSlice;
+use std::net::IpAddr;
+
+use log::info;
+
+use super::Totals;
+use super::files::Files;
+use super::limits::{Limits, Used};
+use super::merge::{Merge, Queues};
+use super::output::{End, Output};
+use super::stop::Stop;
+use crate::capture;
+use crate::pcapng::{Blocks, Interface, Statistics};
+use crate::text::Label;
+
+/// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
+const MOST_PIECES: usize = 1024;
+
+/// An interface of the stream while it runs.
+struct Lane {
+    interface: Interface,
+    begin: u64,
+    statistics: Statistics,
+}
+
+/// A stream being written.
+pub(super) struct Stream {
+    lanes: Vec<Lane>,
+    names: Vec<(IpAddr, Label)>,
+    blocks: Blocks,
+    pub(super) output: Output,
+    files: Option<Files>,
+    pub(super) of_capture: Used,
+    pub(super) of_file: Used,
+    most_files: usize,
+    begun: bool,
+    pub(super) totals: Totals,
+}
+
+impl Stream {
+    /// A stream of `interfaces` into `output`, the first of `files` if there is a row; with
+    /// `begun`, the section header is there already.
+    pub(super) fn new(
+        interfaces: Vec<Interface>,
+        names: Vec<(IpAddr, Label)>,
+        output: Output,
+        files: Option<Files>,
+        limits: Limits,
+        begun: bool,
+    ) -> Self {
+        let lane = |interface| Lane { interface, begin: capture::now(), statistics: Statistics::default() };
+        Self {
+            lanes: interfaces.into_iter().map(lane).collect(),
+            names,
+            blocks: Blocks::begin_section(),
+            output,
+            of_file: files.as_ref().map_or_else(|| Used::new(Limits::default()), Files::use_of_one),
+            files,
+            of_capture: Used::new(limits),
+            most_files: limits.files.unwrap_or(usize::MAX),
+            begun,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Writes what stands before the first packet of a stream or file.
+    pub(super) fn begin(&mut self, stop: &Stop) -> Result<(), End> {
+        if std::mem::take(&mut self.begun) {
+            // The header went out before anything was looked up.
+            self.blocks.take();
+        }
+        for lane in &self.lanes {
+            self.blocks.interface(&lane.interface);
+        }
+        self.blocks.names(&self.names);
+        self.write_blocks(stop)
+    }
+
+    /// Writes the packets up to `horizon` that wait in the queues of `merge`. True when the capture
+    /// is complete.
+    pub(super) fn write_packets(
+        &mut self,
+        merge: &mut Merge,
+        horizon: u64,
+        stop: &Stop,
+    ) -> Result<bool, End> {
+        loop {
+            if self.of_file.is_over() && !self.next_file(merge, stop)? {
+                return Ok(true);
+            }
+            if self.write_runs(&mut merge.queues, horizon, stop)? {
+                return Ok(self.of_capture.is_full());
+            }
+            let next = merge.queues.heads().map(|packet| packet.block).min();
+            if !self.of_capture.has_room(next.unwrap_or_default()) || !self.next_file(merge, stop)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Writes the packets up to `horizon`, as long as there is room for them. False when there was
+    /// not for all.
+    fn write_runs(&mut self, queues: &mut Queues, horizon: u64, stop: &Stop) -> Result<bool, End> {
+        let (runs, all) = queues.runs(horizon, |packet| {
+            let fits = self.of_capture.has_room(packet.block) && self.of_file.has_room(packet.block);
+            if fits {
+                self.of_capture.add_packet(packet.block);
+                self.of_file.add_packet(packet.block);
+            }
+            fits
+        });
+        let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
+        for run in &runs {
+            let (interface, bytes) = queues.bytes(run);
+            self.lanes[interface as usize].statistics.written += run.packets;
+            self.totals.packets += run.packets;
+            self.totals.bytes += run.captured;
+            slices.push(IoSlice::new(bytes));
+        }
+        for pieces in slices.chunks_mut(MOST_PIECES) {
+            self.output.write(pieces, stop)?;
+        }
+        queues.forget_taken();
+        Ok(all)
+    }
+
+    /// Ends the file being written and begins the next. False when there shall be no next one.
+    fn next_file(&mut self, merge: &mut Merge, stop: &Stop) -> Result<bool, End> {
+        let Some(files) = &mut self.files else { return Ok(false) };
+        if files.opened() >= self.most_files {
+            return Ok(false);
+        }
+        let next = files.open_next().map_err(End::Failed)?;
+        let used = files.use_of_one();
+        self.total(merge);
+        self.write_statistics(stop)?;
+        info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());
+        self.output = next;
+        self.of_file = used;
+        self.blocks = Blocks::begin_section();
+        self.begin(stop)?;
+        Ok(true)
+    }
+
+    /// Adds statistics of all interfaces.
+    pub(super) fn write_statistics(&mut self, stop: &Stop) -> Result<(), End> {
+        let now = capture::now();
+        for (number, lane) in (0_u32..).zip(&self.lanes) {
+            self.blocks.statistics(number, lane.statistics, lane.begin, now);
+        }
+        self.write_blocks(stop)
+    }
+
+    fn write_blocks(&mut self, stop: &Stop) -> Result<(), End> {
+        let bytes = self.blocks.take();
+        self.of_capture.add_bytes(bytes.len());
+        self.of_file.add_bytes(bytes.len());
+        self.output.write(&mut [IoSlice::new(&bytes)], stop)
+    }
+
+    /// Brings the counts of the kernel up to date.
+    pub(super) fn total(&mut self, merge: &mut Merge) {
+        for lane in &mut self.lanes {
+            lane.statistics.kernel_drops = 0;
+        }
+        for (interface, counts, _) in merge.counts() {
+            let statistics = &mut self.lanes[interface as usize].statistics;
+            statistics.kernel_drops += counts.kernel_drops;
+            // Both rings tell the same of the one interface.
+            statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
+        }
+        self.totals.drops = self.lanes.iter().map(|lane| lane.statistics.lost()).sum();
+        self.totals.files = self.files.as_ref().map_or(1, Files::opened);
+    }
+
+    /// Counts what the reader left no time for: packets in queues and rings.
+    pub(super) fn abandon(&mut self, merge: &mut Merge) {
+        for (interface, counts, waiting) in merge.counts() {
+            let in_ring = counts.received.saturating_sub(counts.kernel_drops + counts.delivered);
+            self.lanes[interface as usize].statistics.abandoned += in_ring + waiting as u64;
+        }
+    }
+}
