@@ -56,14 +56,18 @@ impl Job {
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
         let (wanted, networks) = (self.wanted, self.networks);
-        let found = match stop.wait_for(self.target.pipe(), move || tap::find(&wanted, &networks)) {
+        let may_enter = privilege.may_enter();
+        let found = match stop.wait_for(self.target.pipe(), move || tap::find(&wanted, &networks, may_enter))
+        {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
         };
         for target in &found.targets {
-            for network in &target.out_of_reach {
+            for network in &target.left_out {
                 let name = &target.container.name;
-                notice(&format!("not captured: network {network} of {name}, which has no veth on this host"));
+                notice(&format!(
+                    "not captured: {network} of {name}, which has no veth on this host and needs root"
+                ));
             }
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();

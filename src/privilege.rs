@@ -3,8 +3,9 @@
 //! The order, which every caller keeps:
 //!
 //! 1. [`Privilege::confine`] is the first statement of `main`: nothing is in effect any more,
-//!    nothing but `CAP_NET_RAW` can come back (under sudo also what step 4 needs), no program
-//!    started from here gains anything.
+//!    nothing but `CAP_NET_RAW` can come back (for root also what entering a container's network
+//!    namespace needs, under sudo also what step 4 needs), no program started from here gains
+//!    anything.
 //! 2. Arguments, engine, kernel tables: all looked at without a capability.
 //! 3. [`Privilege::raised`] around the opening of rings, on one thread.
 //! 4. [`Privilege::become_caller`] before a file is written: under sudo it shall belong to the
@@ -23,6 +24,9 @@ use rustix::thread::{
 
 use crate::trouble::Trouble;
 
+/// To hold a process's network namespace, and to enter it.
+const ENTER: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
+
 /// The right to open rings, kept but not in effect.
 #[derive(Debug)]
 pub struct Privilege {
@@ -34,12 +38,13 @@ pub struct Privilege {
 pub struct Unprivileged(());
 
 impl Privilege {
-    /// Puts every capability out of effect and keeps `CAP_NET_RAW` alone, if it is there at all.
+    /// Puts every capability out of effect and keeps `CAP_NET_RAW` and those to enter a network
+    /// namespace, as far as they are there at all: a file installed for a group has the first only.
     ///
     /// Fails when the kernel does not allow that; nothing must be done then.
     pub fn confine() -> Result<Self, Trouble> {
         let confine = || -> io::Result<Self> {
-            let mut kept = CapabilitySet::NET_RAW;
+            let mut kept = CapabilitySet::NET_RAW | ENTER;
             if caller_of_sudo().is_some() {
                 kept |= CapabilitySet::SETUID | CapabilitySet::SETGID;
             }
@@ -57,6 +62,31 @@ impl Privilege {
     /// Fails when the capability cannot be taken out of effect again.
     pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
         self.with(CapabilitySet::NET_RAW, work)
+    }
+
+    /// Whether the network namespace of another process can be entered.
+    pub fn may_enter(&self) -> bool {
+        self.permitted.contains(ENTER)
+    }
+
+    /// Does `work` on a thread of its own, with what entering a network namespace and opening
+    /// rings there needs in effect. The thread has ended, and has given up everything before,
+    /// when this returns.
+    ///
+    /// Fails when the thread cannot be started, or keeps a capability.
+    pub fn apart<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Trouble> {
+        let apart = || {
+            let outcome = self.with(ENTER | CapabilitySet::NET_RAW, work)?;
+            drop_on_this_thread().map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;
+            Ok(outcome)
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, apart);
+            let thread = thread.map_err(|error| {
+                Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+            })?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// Does `work`, which opens a file, as the user who called sudo, if there is one.

@@ -120,8 +120,12 @@ impl Capture {
             limits,
             target,
         };
-        let totals =
-            job.run(&stop, privilege, &|line| progress.say(line), Some(&mut |totals| progress.show(totals)))?;
+        let totals = job.run(
+            &stop,
+            privilege,
+            &|line| progress.warn(line),
+            Some(&mut |totals| progress.show(totals)),
+        )?;
         progress.end(&totals);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::{Container, NetworkMode};
-use containerdump::link::{Attachment, Links};
+use containerdump::link::{Attachment, Links, Tap};
 use containerdump::tap;
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 #[command(after_help = "\
 Examples:
   containerdump list
-  containerdump list --json | jq -r '.name + \" \" + .attachments[].host_veth'
+  containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
 
 Needs no right but to speak to the engine. Why a container has no host veth is said below the table.")]
 pub(super) struct List {
@@ -47,7 +47,6 @@ impl List {
 struct Found {
     container: Container,
     attachments: Vec<Attachment>,
-    out_of_reach: Vec<Label>,
     trouble: Option<Trouble>,
 }
 
@@ -63,14 +62,14 @@ impl Found {
             ))
         };
         match looked_up {
-            Ok(target) => {
-                let (attachments, out_of_reach) = (target.attachments, target.out_of_reach);
-                Self { container, attachments, out_of_reach, trouble: None }
-            }
-            Err(trouble) => {
-                Self { container, attachments: Vec::new(), out_of_reach: Vec::new(), trouble: Some(trouble) }
-            }
+            Ok(target) => Self { container, attachments: target.attachments, trouble: None },
+            Err(trouble) => Self { container, attachments: Vec::new(), trouble: Some(trouble) },
         }
+    }
+
+    /// What a capture takes where nothing else is asked for.
+    fn captured(&self) -> impl Iterator<Item = &Attachment> {
+        self.attachments.iter().filter(|attachment| tap::is_default(attachment, &self.attachments))
     }
 
     fn row(&self) -> [String; 6] {
@@ -82,7 +81,7 @@ impl Found {
             self.container.image.to_string(),
             joined(networks.iter().map(|network| network.name.to_string()).collect()),
             joined(networks.iter().flat_map(|network| &network.addresses).map(ToString::to_string).collect()),
-            joined(self.attachments.iter().map(|attachment| attachment.host_veth.clone()).collect()),
+            joined(self.captured().map(in_words).collect()),
         ]
     }
 
@@ -100,8 +99,19 @@ impl Found {
             json!({
                 "interface": attachment.interface.as_str(),
                 "network": attachment.network.as_str(),
-                "host_veth": attachment.host_veth,
-                "host_index": attachment.host_index.0,
+                "tap": match attachment.tap {
+                    Tap::HostVeth { .. } => "host veth",
+                    Tap::Inside { .. } => "inside",
+                },
+                "host_veth": match &attachment.tap {
+                    Tap::HostVeth { name, .. } => Some(name),
+                    Tap::Inside { .. } => None,
+                },
+                "host_index": match &attachment.tap {
+                    Tap::HostVeth { index, .. } => Some(index.0),
+                    Tap::Inside { .. } => None,
+                },
+                "default": tap::is_default(attachment, &self.attachments),
             })
         });
         let trouble = self
@@ -124,9 +134,16 @@ impl Found {
             },
             "networks": networks.collect::<Vec<_>>(),
             "attachments": attachments.collect::<Vec<_>>(),
-            "out_of_reach": self.out_of_reach.iter().map(Label::as_str).collect::<Vec<_>>(),
             "trouble": trouble,
         })
+    }
+}
+
+/// `veth01f0f9d`, or `eth0 (inside)`.
+fn in_words(attachment: &Attachment) -> String {
+    match &attachment.tap {
+        Tap::HostVeth { name, .. } => name.clone(),
+        Tap::Inside { .. } => format!("{} (inside)", attachment.interface),
     }
 }
 
@@ -136,7 +153,7 @@ fn lines(found: &[Found]) -> String {
 }
 
 fn table(found: &[Found]) -> String {
-    let head = ["NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "HOST VETHS"].map(str::to_owned);
+    let head = ["NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"].map(str::to_owned);
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(found.iter().map(Found::row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..6).map(width).collect();
@@ -147,14 +164,13 @@ fn table(found: &[Found]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
+    if found.iter().flat_map(Found::captured).any(|attachment| attachment.tap.is_inside()) {
+        text.push_str(
+            "\n(inside): has no veth on this host; root can capture it: sudo containerdump capture NAME\n",
+        );
+    }
     for one in found {
         let name = &one.container.name;
-        for network in &one.out_of_reach {
-            let _ = writeln!(
-                text,
-                "\n{name}: network {network} cannot be captured: it has no veth on this host."
-            );
-        }
         if let Some(trouble) = &one.trouble {
             let _ = writeln!(text, "\n{name}: {trouble}");
         }

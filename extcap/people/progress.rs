@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use containerdump::session::Totals;
 
-/// Shows how a capture goes: on a terminal all the time, elsewhere only what was lost.
+/// Shows how a capture goes: on a terminal all the time, elsewhere only what is missing or lost.
 pub(super) struct Progress {
     live: bool,
     quiet: bool,
@@ -18,6 +18,13 @@ impl Progress {
     /// Says `line` before the counting begins.
     pub(super) fn say(&self, line: &str) {
         if self.live {
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+
+    /// Says that something is missing.
+    pub(super) fn warn(&self, line: &str) {
+        if !self.quiet {
             let _ = writeln!(io::stderr(), "{line}");
         }
     }

@@ -38,6 +38,15 @@ pub fn combined(first: Option<&str>, second: Option<&str>) -> Option<String> {
     }
 }
 
+/// Which end of an attachment a ring is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The end on this host: what goes out there comes in at the container.
+    Host,
+    /// The container's own end.
+    Container,
+}
+
 /// The filter as the host end of a veth must read it: what comes in at the container goes out at
 /// its host veth.
 pub(super) fn seen_from_host(filter: &str) -> String {
@@ -67,14 +76,15 @@ pub(super) fn program(
     handle: &Capture<Active>,
     filter: Option<&str>,
     direction: Direction,
+    side: Side,
     snap_length: u32,
 ) -> Result<Vec<SockFilter>, Trouble> {
-    let mut program = Vec::from(guard(direction));
+    let mut program = Vec::from(guard(direction, side));
     match filter {
         None => program.push(SockFilter::new(RETURN, 0, 0, snap_length)),
         Some(filter) => {
-            let compiled =
-                handle.compile(&seen_from_host(filter), true).map_err(|error| refused(filter, &error))?;
+            let seen = if side == Side::Host { seen_from_host(filter) } else { filter.to_owned() };
+            let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error))?;
             program
                 .extend(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)));
         }
@@ -92,11 +102,12 @@ pub(super) fn program(
 }
 
 /// Returns "no packet" for the other direction and goes on to what follows otherwise.
-fn guard(direction: Direction) -> [SockFilter; 3] {
-    let (if_outgoing, otherwise) = match direction {
+fn guard(direction: Direction, side: Side) -> [SockFilter; 3] {
+    let (if_outgoing, otherwise) = match (direction, side) {
         // Outgoing at the host end is what the container receives.
-        Direction::Inbound => (1, 0),
-        Direction::Outbound => (0, 1),
+        (Direction::Inbound, Side::Host) | (Direction::Outbound, Side::Container) => (1, 0),
+        // On a loopback interface each packet goes out and comes in.
+        (Direction::Outbound | Direction::Within, _) | (Direction::Inbound, Side::Container) => (0, 1),
     };
     [
         SockFilter::new(LOAD_HALF, 0, 0, PACKET_TYPE),

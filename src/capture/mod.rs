@@ -4,13 +4,14 @@
 //! direction of a packet is the kernel's word and not a guess from its addresses. A ring keeps
 //! its packets in order of time; `session` merges the rings.
 
+mod device;
 mod filter;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use pcap::{Active, Capture, Precision};
+use pcap::{Active, Capture, Linktype, Precision};
 use socket2::SockRef;
 
 pub use filter::{combined, objection};
@@ -51,6 +52,8 @@ pub enum Direction {
     Inbound,
     /// From the container.
     Outbound,
+    /// From the container to itself.
+    Within,
 }
 
 /// One direction of one attachment.
@@ -95,10 +98,11 @@ pub fn block_timeout(rings: usize) -> Duration {
     Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(4, 100))
 }
 
-/// Both rings of an attachment, opened but not yet filtered.
-pub struct Opened([Capture<Active>; 2]);
+/// The rings of an attachment, opened but not yet filtered.
+pub struct Opened(Vec<(Direction, Capture<Active>)>);
 
-/// Opens both rings of `attachment`, of `ring_mib` MiB together. Needs `CAP_NET_RAW`.
+/// Opens the rings of `attachment`, of `ring_mib` MiB together, in the network namespace of the
+/// calling thread. Needs `CAP_NET_RAW`.
 ///
 /// Fails when that is missing, the interface is gone or the memory is not there.
 pub fn open(
@@ -108,9 +112,15 @@ pub fn open(
     block: Duration,
 ) -> Result<Opened, Trouble> {
     let bytes = ring_mib.clamp(2, 2046) / 2 * 1024 * 1024;
-    let ring = || -> Result<Capture<Active>, pcap::Error> {
-        let handle = Capture::from_device(attachment.host_veth.as_str())?
-            .promisc(settings.promiscuous)
+    if device::is_ambiguous(attachment.tap.device()) {
+        return Err(device::no_interface(attachment));
+    }
+    let loopback = attachment.tap.is_loopback();
+    // Inside a container nothing is changed.
+    let promiscuous = settings.promiscuous && !attachment.tap.is_inside();
+    let ring = |direction| -> Result<_, pcap::Error> {
+        let handle = Capture::from_device(attachment.tap.device())?
+            .promisc(promiscuous)
             .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
             .buffer_size(bytes.cast_signed())
             .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
@@ -119,31 +129,44 @@ pub fn open(
             .setnonblock()?;
         // libpcap leaves its socket open to programs started from here.
         fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
-        Ok(handle)
+        Ok((direction, handle))
     };
-    let both = ring().and_then(|outbound| Ok([outbound, ring()?]));
-    both.map(Opened).map_err(|error| cannot_open(attachment, &error))
+    let directions: &[Direction] =
+        if loopback { &[Direction::Within] } else { &[Direction::Outbound, Direction::Inbound] };
+    let rings: Result<_, _> = directions.iter().map(|direction| ring(*direction)).collect();
+    let rings: Vec<(Direction, _)> = rings.map_err(|error| device::cannot_open(attachment, &error))?;
+    if rings.iter().all(|(_, handle)| device::is_interface(handle)) {
+        Ok(Opened(rings))
+    } else {
+        Err(device::no_interface(attachment))
+    }
 }
 
 impl Opened {
+    /// What packets begin with, a number of <https://www.tcpdump.org/linktypes.html>.
+    pub fn link_type(&self) -> u32 {
+        let first = self.0.first().map_or(Linktype::ETHERNET, |(_, handle)| handle.get_datalink());
+        first.0.cast_unsigned()
+    }
+
     /// Gives each ring its direction and the filter of `settings`; needs no right, and may ask
     /// for the address of a name in the filter.
     ///
     /// Fails when the filter is refused.
-    pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<[Ring; 2], Trouble> {
-        let [outbound, inbound] = self.0;
-        let ring = |handle: Capture<Active>, direction| {
-            let program =
-                filter::program(&handle, settings.filter.as_deref(), direction, settings.snap_length)?;
+    pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<Vec<Ring>, Trouble> {
+        let ring = |(direction, handle): (Direction, Capture<Active>)| {
+            let side = if attachment.tap.is_inside() { filter::Side::Container } else { filter::Side::Host };
+            let user = settings.filter.as_deref();
+            let program = filter::program(&handle, user, direction, side, settings.snap_length)?;
             SockRef::from(&handle).attach_filter(&program).map_err(|error| {
                 Trouble::new(
-                    format!("cannot give the capture filter to the kernel for {}: {error}", attachment.host_veth),
+                    format!("cannot give the capture filter to the kernel for {}: {error}", attachment.name()),
                     "use a shorter filter, or give filters more memory: sudo sysctl net.core.optmem_max=1048576",
                 )
             })?;
             Ok(Ring { handle, direction, begin: None, counted: Counted::default() })
         };
-        Ok([ring(outbound, Direction::Outbound)?, ring(inbound, Direction::Inbound)?])
+        self.0.into_iter().map(ring).collect()
     }
 }
 
@@ -230,32 +253,6 @@ pub fn now() -> u64 {
 
 fn nanoseconds(seconds: i64, fraction: i64) -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(fraction).cast_unsigned()
-}
-
-fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Trouble {
-    let text = match error {
-        pcap::Error::PcapError(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.host_veth);
-    // libpcap's errors are text only.
-    if text.contains("ermission") || text.contains("not permitted") {
-        return Trouble::new(
-            what("no permission to capture"),
-            "install it with the right to (sudo containerdump-install install) and become a member of the group \
-             wireshark, or run as root",
-        );
-    }
-    if text.contains("No such device") {
-        return Trouble::new(
-            what("the interface is gone"),
-            "see that the container runs, then capture again",
-        );
-    }
-    if text.contains("memory") {
-        return Trouble::new(what(&text), "ask for smaller rings: --ring-size");
-    }
-    Trouble::new(what(&text), "see that the container runs and its network is up, then capture again")
 }
 
 #[cfg(test)]

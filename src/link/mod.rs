@@ -1,20 +1,21 @@
-//! From a container's process to the interfaces of this host its packets pass through.
+//! From a container's process to where its packets can be taken: the interfaces of this host they
+//! pass through, else its own.
 //!
 //! ```text
 //! pid ── RTM_GETNSID ──> id of its network namespace, as this host's namespace counts
 //! links of this host with IFLA_LINK_NETNSID = that id ──> the host ends of its veth pairs
 //! ```
 //!
-//! No capability, no `setns`, nothing run inside the container.
+//! Neither a capability nor `setns` is needed for that, and nothing is run inside the container.
 
 mod netlink;
 mod process;
 
 use std::net::IpAddr;
 
-pub use process::Process;
+pub use process::{Namespace, Process};
 
-use crate::container::{Container, Network, NetworkMode};
+use crate::container::{Container, Network};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -26,7 +27,7 @@ pub struct LinkIndex(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceId(pub i32);
 
-/// One network interface of a container, and the end of it that this host has.
+/// One network interface of a container, and where its packets are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The container's name.
@@ -36,13 +37,58 @@ pub struct Attachment {
     /// The network it leads to, in the engine's words; the bridge where the engine tells none,
     /// and empty where there is no bridge either.
     pub network: Label,
-    /// The end on this host, `veth01f0f9d`, in the kernel's spelling.
-    pub host_veth: String,
-    /// Index of that end: the name may be used again for another.
-    pub host_index: LinkIndex,
+    /// Where its packets are taken.
+    pub tap: Tap,
 }
 
+/// Where packets of an attachment are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tap {
+    /// At the end on this host.
+    HostVeth {
+        /// `veth01f0f9d`, in the kernel's spelling.
+        name: String,
+        /// Its index: the name may be used again for another.
+        index: LinkIndex,
+    },
+    /// At the interface itself, within the container's network namespace.
+    Inside {
+        /// `eth0`, in the kernel's spelling.
+        name: String,
+    },
+}
+
+impl Tap {
+    /// The interface that is opened, as the kernel spells it.
+    pub fn device(&self) -> &str {
+        match self {
+            Self::HostVeth { name, .. } | Self::Inside { name } => name,
+        }
+    }
+
+    /// Whether the container's network namespace has to be entered.
+    pub fn is_inside(&self) -> bool {
+        matches!(self, Self::Inside { .. })
+    }
+
+    /// Whether it is a loopback interface, which has each packet once and no direction.
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Inside { name } if name == LOOPBACK)
+    }
+}
+
+/// Every network namespace has one of that name (drivers/net/loopback.c).
+const LOOPBACK: &str = "lo";
+
 impl Attachment {
+    /// Where its packets are taken, in words: `host veth veth01f0f9d`.
+    pub fn place(&self) -> String {
+        match &self.tap {
+            Tap::HostVeth { name, .. } => format!("host veth {}", Label::new(name)),
+            Tap::Inside { name } => format!("{} inside the container", Label::new(name)),
+        }
+    }
+
     /// The name of its interface block, `web:eth0`.
     pub fn name(&self) -> Label {
         Label::new(&format!("{}:{}", self.container, self.interface))
@@ -68,10 +114,12 @@ fn cannot_ask(error: &std::io::Error) -> Trouble {
     )
 }
 
-/// Finds the host veths of `container`, whose first process is `process`, among `links`, in the
-/// order of the container's own interfaces.
+/// Finds the interfaces of `container`, whose first process is `process`: those with a host veth
+/// among `links`, in the order of the container's own, then those that have none, and its
+/// loopback.
 ///
-/// Fails when the container has none, went away meanwhile, or the kernel cannot be asked.
+/// Fails when it is in this host's own network namespace, went away meanwhile, or the kernel
+/// cannot be asked.
 pub fn attachments(
     container: &Container,
     process: &Process,
@@ -81,50 +129,58 @@ pub fn attachments(
     let namespace = netlink::namespace_of(process.pid());
     let names = process.interface_names();
     let networks = process.interface_networks();
+    let shared_with_us = process.shares_our_network();
     if !process.is_alive() {
         return Err(process::gone(container));
+    }
+    if shared_with_us {
+        return Err(hosts_own(container));
     }
     let namespace = namespace.map_err(|error| cannot_ask(&error))?;
     let mut ends: Vec<&netlink::Link> =
         links.iter().filter(|link| namespace.is_some() && link.peer_namespace == namespace).collect();
     ends.sort_by_key(|link| (link.peer, link.index));
 
-    let attachments: Vec<Attachment> = ends
-        .into_iter()
-        .map(|end| {
-            let inside = end.peer.and_then(|peer| names.get(&peer));
-            let bridge = end.controller.and_then(|index| links.iter().find(|link| link.index == index));
-            let network = network_on_bridge(&container.networks, bridge.map(|bridge| bridge.name.as_str()))
-                .or_else(|| network_of_interface(&container.networks, inside?, &networks));
-            Attachment {
-                container: container.name.clone(),
-                interface: match inside {
-                    Some(name) => Label::new(name),
-                    None => Label::new(&format!("if{}", end.peer.unwrap_or(end.index).0)),
-                },
-                network: match (network, bridge) {
-                    (Some(network), _) => network.name.clone(),
-                    (None, Some(bridge)) => Label::new(&bridge.name),
-                    (None, None) => Label::default(),
-                },
-                host_veth: end.name.clone(),
-                host_index: end.index,
-            }
-        })
-        .collect();
-    if attachments.is_empty() { Err(no_veth(container, process)) } else { Ok(attachments) }
+    let by_name = |inside: &str| network_of_interface(&container.networks, inside, &networks);
+    let on_host = ends.iter().map(|end| {
+        let inside = end.peer.and_then(|peer| names.get(&peer));
+        let bridge = end.controller.and_then(|index| links.iter().find(|link| link.index == index));
+        let network = network_on_bridge(&container.networks, bridge.map(|bridge| bridge.name.as_str()))
+            .or_else(|| by_name(inside?));
+        Attachment {
+            container: container.name.clone(),
+            interface: match inside {
+                Some(name) => Label::new(name),
+                None => Label::new(&format!("if{}", end.peer.unwrap_or(end.index).0)),
+            },
+            network: match (network, bridge) {
+                (Some(network), _) => network.name.clone(),
+                (None, Some(bridge)) => Label::new(&bridge.name),
+                (None, None) => Label::default(),
+            },
+            tap: Tap::HostVeth { name: end.name.clone(), index: end.index },
+        }
+    });
+    let has_end = |index: &LinkIndex| ends.iter().any(|end| end.peer == Some(*index));
+    let others = names.iter().filter(|(index, name)| !has_end(index) && *name != LOOPBACK);
+    let inside = others.map(|(_, name)| name.as_str()).chain([LOOPBACK]).map(|name| Attachment {
+        container: container.name.clone(),
+        interface: Label::new(name),
+        network: by_name(name).map(|network| network.name.clone()).unwrap_or_default(),
+        tap: Tap::Inside { name: name.to_owned() },
+    });
+    Ok(on_host.chain(inside).collect())
 }
 
-/// Whether the link `attachment` was found on is still the same one: name, index and namespace.
+/// Whether the link that `tap` means is still the same one: name, index and namespace.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn is_still(attachment: &Attachment, process: &Process) -> std::io::Result<bool> {
+pub fn is_still(tap: &Tap, process: &Process) -> std::io::Result<bool> {
+    let Tap::HostVeth { name, index } = tap else { return Ok(true) };
     let namespace = netlink::namespace_of(process.pid())?;
-    Ok(netlink::links()?.iter().any(|link| {
-        link.index == attachment.host_index
-            && link.name == attachment.host_veth
-            && link.peer_namespace == namespace
-    }))
+    Ok(netlink::links()?
+        .iter()
+        .any(|link| link.index == *index && link.name == *name && link.peer_namespace == namespace))
 }
 
 /// Docker names a network's bridge after the network's id unless it was told otherwise.
@@ -165,27 +221,11 @@ fn same_network(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
     }
 }
 
-fn no_veth(container: &Container, process: &Process) -> Trouble {
-    let name = &container.name;
-    match container.mode {
-        NetworkMode::Host => Trouble::new(
-            format!("container {name} uses the host's own network and has no interface of its own"),
-            "capture one of the host's interfaces, such as eth0",
-        ),
-        NetworkMode::None => Trouble::new(
-            format!("container {name} has no network but its loopback"),
-            format!("connect it to a network (docker network connect NETWORK {name}), then capture again"),
-        ),
-        NetworkMode::Own | NetworkMode::Shared => Trouble::new(
-            format!(
-                "container {name} has no veth on this host (its network may be macvlan, ipvlan or overlay)"
-            ),
-            format!(
-                "capture inside it as root: sudo nsenter -t {} -n tcpdump -i any -w web.pcap",
-                process.pid()
-            ),
-        ),
-    }
+fn hosts_own(container: &Container) -> Trouble {
+    Trouble::new(
+        format!("container {} uses the host's own network and has no interface of its own", container.name),
+        "capture one of the host's interfaces, such as eth0",
+    )
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@
 //! `get_proc_task_net`), unlike `/proc/PID/ns/net`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::LinkIndex;
 use crate::container::Container;
@@ -61,6 +64,27 @@ impl Process {
         matches!(poll(&mut handle, PollTimeout::ZERO), Ok(0))
     }
 
+    /// Its network namespace. Needs `CAP_SYS_PTRACE` where the process has rights we do not have.
+    ///
+    /// Fails when that is missing, or the process is gone.
+    pub fn namespace(&self) -> io::Result<Namespace> {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.pid))?;
+        // Its pid may have gone to another before that.
+        if self.is_alive() { Ok(Namespace(namespace)) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// What tells its network namespace from any other, for as long as it lives: each has a
+    /// `/proc/PID/net` of its own (fs/proc/proc_net.c), whose inodes everyone may see, unlike that
+    /// of `/proc/PID/ns/net`. `None` once the process is gone.
+    pub fn network_identity(&self) -> Option<u64> {
+        identity(&self.pid.to_string())
+    }
+
+    /// Whether its network namespace is the one this program runs in.
+    pub(super) fn shares_our_network(&self) -> bool {
+        self.network_identity().is_some_and(|its| identity("self") == Some(its))
+    }
+
     /// Its pid.
     pub(super) fn pid(&self) -> i32 {
         self.pid
@@ -87,10 +111,28 @@ impl Process {
     }
 }
 
+/// A network namespace, held on to: it can be entered as long as this is there.
+#[derive(Debug)]
+pub struct Namespace(File);
+
+impl Namespace {
+    /// Takes the calling thread into the namespace, for good; other threads stay where they are.
+    /// Needs `CAP_SYS_ADMIN`.
+    ///
+    /// Fails when that is missing.
+    pub fn enter(&self) -> io::Result<()> {
+        Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+}
+
 impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
+}
+
+fn identity(process: &str) -> Option<u64> {
+    Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 
 /// The container ended between two looks at it.

@@ -37,6 +37,8 @@ pub struct Interface {
     pub filter: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
+    /// What packets begin with, a number of <https://www.tcpdump.org/linktypes.html>.
+    pub link_type: u32,
 }
 
 /// What an interface statistics block says of an interface since its capture began, in packets.
@@ -90,7 +92,7 @@ impl Blocks {
             options.push(InterfaceDescriptionOption::IfFilter(Cow::Owned(text)));
         }
         let block = InterfaceDescriptionBlock {
-            linktype: DataLink::ETHERNET,
+            linktype: DataLink::from(interface.link_type),
             snaplen: interface.snap_length,
             options,
         };

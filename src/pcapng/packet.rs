@@ -41,6 +41,7 @@ pub fn append(
     tail[3 + FLAGS_VALUE] = match direction {
         Direction::Inbound => 1,
         Direction::Outbound => 2,
+        Direction::Within => 0,
     };
     tail[3 + FLAGS.len()..].copy_from_slice(&total.to_le_bytes());
 

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::Test;
 use crate::lab::{Lab, output};
-use crate::recording::Recording;
 
 pub(crate) const TESTS: &[Test] = &[
     ("every_running_container_is_an_interface", every_running_container_is_an_interface),
@@ -13,7 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
         "list_shows_a_container_without_a_veth_and_says_why",
         list_shows_a_container_without_a_veth_and_says_why,
     ),
-    ("a_network_out_of_reach_is_told", a_network_out_of_reach_is_told),
+    ("what_is_taken_inside_is_told", what_is_taken_inside_is_told),
     ("veths_are_found_without_any_privilege", veths_are_found_without_any_privilege),
 ];
 
@@ -64,24 +63,37 @@ fn list_shows_a_container_without_a_veth_and_says_why(lab: &Lab) {
     );
     let object = described(lab, &none.name);
     assert_eq!(object["network_mode"], "none");
-    assert!(
-        object["trouble"]["remedy"].as_str().expect("a remedy").contains("docker network connect"),
-        "{object}"
-    );
+    let loopback = &object["attachments"][0];
+    assert_eq!([&loopback["interface"], &loopback["tap"]], ["lo", "inside"], "{object}");
+    assert_eq!(loopback["default"], true, "{object}");
 }
 
-fn a_network_out_of_reach_is_told(lab: &Lab) {
+fn what_is_taken_inside_is_told(lab: &Lab) {
     let network =
         lab.network_with(&["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"]);
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
+    let bridge =
+        "ip link add inner0 type bridge; ip address add 192.0.2.9/24 dev inner0; ip link set inner0 up";
+    output(&mut container.enter(&["sh", "-c", bridge]));
     let object = described(lab, &container.name);
-    assert_eq!(object["out_of_reach"], serde_json::json!([network.name]), "{object}");
-    assert_eq!(object["attachments"].as_array().map(Vec::len), Some(1), "{object}");
-    let recording = Recording::begin(lab, &[&container], &["-f", "tcp", "-c", "1"]);
-    container.fetch(1);
-    let description = recording.end().fields("tcp", &["frame.interface_description"]);
-    assert!(description[0][0].ends_with(&format!("; not captured: {}", network.name)), "{description:?}");
+    let attachments = object["attachments"].as_array().expect("attachments");
+    let mut told: Vec<_> = attachments
+        .iter()
+        .map(|one| ["interface", "network", "tap", "default"].map(|field| one[field].to_string()).join(" "))
+        .collect();
+    told.sort();
+    let second = format!(r#""eth1" "{}" "inside" true"#, network.name);
+    let expected = [
+        r#""eth0" "bridge" "host veth" true"#,
+        &second,
+        r#""inner0" "" "inside" false"#,
+        r#""lo" "" "inside" false"#,
+    ];
+    assert_eq!(told, expected, "{object}");
+    let table = output(lab.program().arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&container.name)).expect("its row");
+    assert!(row.ends_with(&format!("{}, eth1 (inside)", container.host_veth("eth0"))), "{row}");
 }
 
 fn veths_are_found_without_any_privilege(lab: &Lab) {

@@ -5,6 +5,7 @@
 //! these tests counts as ignored; with `CI=true` they run, and fail.
 
 mod capturing;
+mod inside;
 mod lab;
 mod limits;
 mod listing;
@@ -31,6 +32,7 @@ fn main() {
     let tests: Vec<Test> = [
         listing::TESTS,
         capturing::TESTS,
+        inside::TESTS,
         stopping::TESTS,
         limits::TESTS,
         privileges::TESTS,

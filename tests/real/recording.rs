@@ -149,10 +149,19 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
+    /// On an interface of this host.
     pub(crate) fn begin(interface: &str, filter: &str) -> Self {
+        Self::of(Command::new("tcpdump"), interface, filter)
+    }
+
+    /// On an interface of a container, in its network namespace.
+    pub(crate) fn inside(container: &Container, interface: &str, filter: &str) -> Self {
+        Self::of(container.enter(&["tcpdump"]), interface, filter)
+    }
+
+    fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
         let folder = folder();
         let path = folder.path().join("witness.pcap");
-        let mut tcpdump = Command::new("tcpdump");
         tcpdump.args(["--immediate-mode", "-U", "-B", "65536", "-Z", "root", "-i", interface, "-w"]);
         let child = start(tcpdump.arg(&path).arg(filter));
         eventually("tcpdump begins", || path.metadata().is_ok_and(|about| about.len() >= 24));

@@ -1,0 +1,76 @@
+//! What libpcap opens, and why it may not: it must be a network interface.
+//!
+//! libpcap looks at a name's begin before it looks for an interface of that name, and a container
+//! may name an interface of its own as it likes: `usbmon1` must not become a look at the host's
+//! USB.
+
+use pcap::{Active, Capture};
+use socket2::{Domain, SockRef};
+
+use crate::link::Attachment;
+use crate::trouble::Trouble;
+
+/// How names begin by which libpcap means something else than an interface (libpcap 1.10,
+/// pcap.c, `capture_source_types`).
+const OTHER_SOURCES: [&str; 8] =
+    ["bluetooth", "dbus-", "dag", "netmap:", "nflog", "nfqueue", "snf", "usbmon"];
+
+/// Whether libpcap may take `name` for something else than the interface of that name.
+pub(super) fn is_ambiguous(name: &str) -> bool {
+    name == "any" || name.contains(':') || OTHER_SOURCES.iter().any(|begin| name.starts_with(begin))
+}
+
+/// Whether `handle` reads from a network interface: by a packet socket, and nothing else.
+pub(super) fn is_interface(handle: &Capture<Active>) -> bool {
+    SockRef::from(handle).domain().is_ok_and(|domain| domain == Domain::PACKET)
+}
+
+/// The name of an attachment's interface means something else to libpcap.
+pub(super) fn no_interface(attachment: &Attachment) -> Trouble {
+    Trouble::new(
+        format!("cannot capture {}: libpcap takes that name for something else", attachment.name()),
+        "choose other interfaces of the container: -i",
+    )
+}
+
+/// Why an attachment cannot be opened, in words that help.
+pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Trouble {
+    let text = match error {
+        pcap::Error::PcapError(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.place());
+    // libpcap's errors are text only.
+    if text.contains("ermission") || text.contains("not permitted") {
+        return Trouble::new(
+            what("no permission to capture"),
+            "install it with the right to (sudo containerdump-install install) and become a member of the group \
+             wireshark, or run as root",
+        );
+    }
+    if text.contains("No such device") {
+        return Trouble::new(
+            what("the interface is gone"),
+            "see that the container runs, then capture again",
+        );
+    }
+    if text.contains("memory") {
+        return Trouble::new(what(&text), "ask for smaller rings: --ring-size");
+    }
+    Trouble::new(what(&text), "see that the container runs and its network is up, then capture again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_mean_something_else_are_known() {
+        for name in ["any", "usbmon1", "nflog", "nflog:5", "bluetooth0", "dbus-system", "rpcap:x"] {
+            assert!(is_ambiguous(name), "{name}");
+        }
+        for name in ["eth0", "lo", "tap0", "br-5", "any0", "wg0"] {
+            assert!(!is_ambiguous(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Opening rings where the packets of an attachment are taken.
+
+use std::io;
+use std::time::Duration;
+
+use log::debug;
+
+use super::Target;
+use crate::capture::{self, Opened, Ring, Settings};
+use crate::link::{self, Attachment};
+use crate::pcapng::Interface;
+use crate::privilege::Privilege;
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// Opens the rings of everything in `targets`. Needs `CAP_NET_RAW`, and inside a container what
+/// entering it takes; both are raised and lowered.
+///
+/// Fails when one is missing, a link went away or was given to another, or the filter is refused.
+pub fn open(
+    targets: &[Target],
+    settings: &Settings,
+    block_timeout: Duration,
+    privilege: &Privilege,
+) -> Result<Vec<(Interface, Vec<Ring>)>, Trouble> {
+    let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>().max(1);
+    let each = (capture::ALL_RINGS_MIB / u32::try_from(count).unwrap_or(u32::MAX)).max(2);
+    let ring_mib = settings.ring_mib.unwrap_or(each);
+    debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
+    let mut opened = Vec::new();
+    for target in targets {
+        for attachment in &target.attachments {
+            let open = || capture::open(attachment, settings, ring_mib, block_timeout);
+            let rings = if attachment.tap.is_inside() {
+                privilege.apart(|| inside(target, attachment).and_then(|()| open()))??
+            } else {
+                privilege.raised(open)??
+            };
+            let interface = describe(target, attachment, settings, &rings);
+            let rings = rings.filtered(attachment, settings)?;
+            // The name may have gone to another link between the look-up and the opening.
+            if !link::is_still(&attachment.tap, &target.process).unwrap_or(false) {
+                return Err(Trouble::new(
+                    format!(
+                        "{} is no longer the interface of {}",
+                        attachment.tap.device(),
+                        attachment.name()
+                    ),
+                    "see that the container runs, then capture again",
+                ));
+            }
+            opened.push((interface, rings));
+        }
+    }
+    let begin = capture::now();
+    opened.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
+    Ok(opened)
+}
+
+/// Takes the calling thread into the network namespace of `target`.
+fn inside(target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
+    let entered = || -> io::Result<()> { target.process.namespace()?.enter() };
+    entered().map_err(|error| {
+        Trouble::new(
+            format!("cannot enter the network of {}: {error}", attachment.name()),
+            "see that the container runs, and capture as root of this host",
+        )
+    })
+}
+
+fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings: &Opened) -> Interface {
+    let container = &target.container;
+    let network = match attachment.network.as_str() {
+        "" => String::new(),
+        network => format!(", network {network}"),
+    };
+    let missed = match target.left_out.as_slice() {
+        [] => String::new(),
+        networks => {
+            format!("; not captured: {}", networks.iter().map(Label::as_str).collect::<Vec<_>>().join(", "))
+        }
+    };
+    Interface {
+        name: attachment.name(),
+        description: Label::with_limit(
+            &format!(
+                "{} container {} ({}){network}, {}{missed}",
+                container.engine.word(),
+                container.name,
+                container.image,
+                attachment.place()
+            ),
+            250,
+        ),
+        filter: settings.filter.clone(),
+        snap_length: settings.snap_length,
+        link_type: rings.link_type(),
+    }
+}
