@@ -5,19 +5,20 @@ SHELL = /bin/bash
 LAB = tests/lab
 DENY_VERSION = 0.20.2
 DENY = target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
-SCRIPTS = $(wildcard $(LAB)/*) .ci/run
+SCRIPTS = $(wildcard $(LAB)/* installer/static/*) .ci/run
 RUST_FILES = $(shell find src extcap installer tests benches -name '*.rs' 2>/dev/null)
 LONGEST_FILE = 300
 # The scripts look for what was built in target/.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 
-.PHONY: help build demo test check bench install uninstall lab lab-down clean
+.PHONY: help build static demo test check bench install uninstall lab lab-down clean
 
 help:
 	@echo 'make demo       the main job, to watch: containers and their packets in tshark'
 	@echo 'make test       all tests, against a private engine and the real Wireshark'
 	@echo 'make check      format, lints, dependencies, documentation, scripts'
 	@echo 'make build      the program, in target/release'
+	@echo 'make static     the program without shared libraries, in target/static'
 	@echo 'make install    puts it where Wireshark looks (make uninstall takes it away)'
 	@echo 'make bench      speed, beside tcpdump, sshdump and curl'
 	@echo 'make lab        an engine with containers, for work by hand (make lab-down ends it)'
@@ -27,6 +28,11 @@ build:
 	@$(LAB)/packages build
 	cargo build --release
 
+static:
+	@$(LAB)/packages static
+	@installer/static/program
+	@echo 'target/static/containerdump is static; pass it on with the licence beside it'
+
 demo:
 	@$(LAB)/packages demo
 	cargo build --release
@@ -35,8 +41,10 @@ demo:
 # Compiled before the engine starts: beside it there is no network to fetch crates from.
 test:
 	@$(LAB)/packages test
+	@installer/static/program dev || echo 'test: without a static program, its tests are skipped'
 	cargo test --no-run
-	@$(LAB)/count $(LAB)/with-engine cargo test --offline --no-fail-fast
+	@CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
+		$(LAB)/count $(LAB)/with-engine cargo test --offline --no-fail-fast
 
 bench:
 	@$(LAB)/packages test
