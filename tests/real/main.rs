@@ -2,7 +2,8 @@
 //! of its own: `ip`, tcpdump, tshark, capinfos.
 //!
 //! `make test` provides the engine (`CONTAINERDUMP_LAB`). Without it, or without root, each of
-//! these tests counts as ignored; with `CI=true` they run, and fail.
+//! these tests counts as ignored; with `CI=true` they run, and fail. The same holds for the static
+//! program (`CONTAINERDUMP_STATIC`).
 
 mod capturing;
 mod inside;
@@ -11,6 +12,7 @@ mod limits;
 mod listing;
 mod privileges;
 mod recording;
+mod static_program;
 mod stopping;
 mod window;
 mod wireshark;
@@ -40,7 +42,7 @@ fn main() {
         window::TESTS,
     ]
     .concat();
-    let trials = tests
+    let mut trials: Vec<Trial> = tests
         .into_iter()
         .map(|(name, test)| {
             let lab = lab.clone();
@@ -53,5 +55,6 @@ fn main() {
             Trial::test(name, run).with_ignored_flag(ignored)
         })
         .collect();
+    trials.extend(static_program::trials(&lab, in_ci));
     libtest_mimic::run(&arguments, trials).exit();
 }

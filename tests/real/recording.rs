@@ -20,10 +20,14 @@ pub(crate) struct Recording {
 impl Recording {
     /// Begins and waits until rings are open: the interface blocks are written then.
     pub(crate) fn begin(lab: &Lab, containers: &[&Container], options: &[&str]) -> Self {
+        Self::begin_by(lab.program(), containers, options)
+    }
+
+    /// The same by a program that need not be the one cargo made for tests.
+    pub(crate) fn begin_by(mut command: Command, containers: &[&Container], options: &[&str]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
         let names = containers.iter().map(|container| container.name.as_str());
-        let mut command = lab.program();
         command.arg("capture").args(names).args(options).arg("--write").arg(&path);
         let child = start(&mut command);
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
