@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use crate::engine::Endpoint;
 use crate::text::Label;
 
 /// Which engine runs a container. The word is part of every interface value.
@@ -10,6 +11,8 @@ use crate::text::Label;
 pub enum EngineKind {
     /// Docker, or anything that answers as Docker where Docker is looked for.
     Docker,
+    /// Podman, by its Docker-compatible API.
+    Podman,
 }
 
 impl EngineKind {
@@ -17,6 +20,7 @@ impl EngineKind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Docker => "docker",
+            Self::Podman => "podman",
         }
     }
 }
@@ -44,7 +48,7 @@ impl ContainerId {
 }
 
 /// How a container is connected, as far as it decides where its packets can be taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkMode {
     /// Networks of its own.
     Own,
@@ -74,6 +78,8 @@ pub struct Network {
 pub struct Container {
     /// Who runs it.
     pub engine: EngineKind,
+    /// Where its engine is asked.
+    pub endpoint: Endpoint,
     /// Its id.
     pub id: ContainerId,
     /// Its name, without the leading slash of Docker's API.
@@ -93,24 +99,46 @@ pub struct Container {
 }
 
 impl Container {
-    /// What people read in a list: `web · nginx:1.27`.
+    /// What people read in a list: `web · nginx:1.27`, and the engine where that is not Docker.
     pub fn display(&self) -> Label {
-        Label::new(&format!("{} · {}", self.name, self.image))
+        match self.engine {
+            EngineKind::Docker => Label::new(&format!("{} · {}", self.name, self.image)),
+            EngineKind::Podman => {
+                // The engine's name must not be what is cut off.
+                let shown = Label::with_limit(&format!("{} · {}", self.name, self.image), 70);
+                Label::new(&format!("{shown} (podman)"))
+            }
+        }
+    }
+
+    /// What lists are sorted by: engine, then name.
+    pub fn order(&self) -> impl Ord {
+        (self.engine, &self.name, &self.id)
+    }
+
+    /// Whether both are in one network namespace, as members of a pod are: their engine tells the
+    /// same address or MAC of both on one network, which it gives to no two others.
+    pub fn shares_network_with(&self, other: &Self) -> bool {
+        let is_same = |one: &Network, other: &Network| {
+            one.name == other.name
+                && one.mac == other.mac
+                && one.addresses == other.addresses
+                && !(one.mac.is_empty() && one.addresses.is_empty())
+        };
+        self.id != other.id
+            && self.endpoint == other.endpoint
+            && self.networks.iter().any(|one| other.networks.iter().any(|other| is_same(one, other)))
     }
 }
 
 /// Gives every container its interface value: engine, hyphen, name, with every byte outside
 /// `[a-zA-Z0-9_.-]` replaced by `-`. Where two would be one to Wireshark, the one made later
 /// gets its short id appended.
-pub fn assign_values(containers: &mut [Container]) {
-    let mut order: Vec<usize> = (0..containers.len()).collect();
-    order.sort_by(|&a, &b| {
-        let key = |index: usize| (containers[index].created, &containers[index].id);
-        key(a).cmp(&key(b))
-    });
+pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>) {
+    let mut containers: Vec<&mut Container> = containers.into_iter().collect();
+    containers.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     let mut taken = HashSet::new();
-    for index in order {
-        let container = &mut containers[index];
+    for container in containers {
         let named = format!("{}-{}", container.engine.word(), plain(container.name.as_str()));
         let with_id = format!("{named}-{}", container.id.short());
         // A number is needed where somebody named a container after the short id of another.
@@ -146,27 +174,26 @@ pub fn folded(value: &str) -> String {
 /// of an id that only one container has.
 pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
     // In this order: a container may be named like the interface of another, on purpose.
-    let ways: [&dyn Fn(&Container) -> bool; 4] = [
+    let ways: [&dyn Fn(&Container) -> bool; 5] = [
         &|container| container.value == wanted,
         // Wireshark matches `-i` without regard to case.
         &|container| container.value.eq_ignore_ascii_case(wanted),
+        // Two engines may each have a container of that name.
         &|container| container.name.as_str() == wanted,
         &|container| container.id.as_str() == wanted,
+        &|container| wanted.len() >= 4 && container.id.as_str().starts_with(wanted),
     ];
-    if let Some(container) =
-        ways.iter().find_map(|is_meant| containers.iter().find(|container| is_meant(container)))
-    {
-        return Found::One(container);
+    for is_meant in ways {
+        let meant: Vec<&Container> = containers.iter().filter(|container| is_meant(container)).collect();
+        match meant.as_slice() {
+            [] => {}
+            [container] => return Found::One(container),
+            several => {
+                return Found::Several(several.iter().map(|container| container.value.clone()).collect());
+            }
+        }
     }
-    let by_id: Vec<&Container> = containers
-        .iter()
-        .filter(|container| wanted.len() >= 4 && container.id.as_str().starts_with(wanted))
-        .collect();
-    match by_id.as_slice() {
-        [] => Found::None,
-        [container] => Found::One(container),
-        several => Found::Several(several.iter().map(|container| container.name.clone()).collect()),
-    }
+    Found::None
 }
 
 /// Outcome of [`find`].
@@ -174,8 +201,8 @@ pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
 pub enum Found<'a> {
     /// Exactly one.
     One(&'a Container),
-    /// The beginning of more than one id; their names.
-    Several(Vec<Label>),
+    /// More than one; their interface values.
+    Several(Vec<String>),
     /// Nothing of that name.
     None,
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use containerdump::container::{Container, ContainerId, EngineKind, NetworkMode, assign_values, folded};
+use containerdump::engine::Endpoint;
 use containerdump::text::Label;
 use fake_engine::{Answer, Case, Described, FakeEngine, alike, container, hostile, id};
 use program::ask;
@@ -74,6 +75,7 @@ fn named(name: &str, id: &str, created: i64) -> Container {
     let name = Some(Label::new(name)).filter(|name| !name.is_empty());
     Container {
         engine: EngineKind::Docker,
+        endpoint: Endpoint::Unix("/run/docker.sock".into()),
         id: ContainerId::parse(id).expect("64 digits"),
         name: name.unwrap_or_else(|| Label::new("nameless")),
         image: Label::default(),

@@ -7,15 +7,16 @@
 use std::io::IoSlice;
 
 use containerdump::capture::{self, Settings};
+use containerdump::container::EngineKind;
+use containerdump::engine::{self, Outcome};
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::session::{End, Limits, Output, Stop, Stopped};
-use containerdump::tap;
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
 use super::config::ALL_NETWORKS;
-use super::interfaces::TROUBLED;
+use super::interfaces::troubled;
 use crate::job::{Job, Target};
 use crate::journal;
 
@@ -41,8 +42,10 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     }
     journal::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
     let interface = arguments.text("--extcap-interface").unwrap_or_default();
-    if interface == TROUBLED {
-        return tell_trouble(&stop, &output);
+    for engine in [EngineKind::Docker, EngineKind::Podman] {
+        if interface == troubled(engine) {
+            return tell_trouble(engine, &stop, &output);
+        }
     }
     let job = Job {
         wanted: vec![interface],
@@ -54,12 +57,20 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     job.run(&stop, privilege?, &|_| {}, None).map(|_| ())
 }
 
-/// Tells the trouble with an engine as it is now, which the interface was started for.
-fn tell_trouble(stop: &Stop, output: &Output) -> Result<(), Trouble> {
-    let Ok(running) = stop.wait_for(output.pipe(), tap::running) else { return Ok(()) };
-    running?;
+/// Tells the trouble with an engine as it is now, which its interface was started for.
+fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Trouble> {
+    let Ok(listings) = stop.wait_for(output.pipe(), || Ok(engine::list())) else { return Ok(()) };
+    let mut is_absent = true;
+    for listing in listings?.into_iter().filter(|listing| listing.engine == engine) {
+        match listing.outcome {
+            Outcome::Unusable(trouble) => return Err(trouble),
+            Outcome::Containers { .. } => is_absent = false,
+            Outcome::Absent => {}
+        }
+    }
+    let now = if is_absent { "no such engine runs" } else { "the engine answers" };
     Err(Trouble::new(
-        format!("cannot capture {TROUBLED}: it is no container, and the engine answers now"),
+        format!("cannot capture {}: it is no container, and {now} now", troubled(engine)),
         "load the list anew (F5) and choose a container; one that is not in the list can be captured by its name: \
          containerdump capture NAME",
     ))

@@ -1,6 +1,8 @@
 //! `--extcap-interfaces`: every running container is an interface.
 
-use containerdump::container::{self, Container};
+use std::collections::BTreeMap;
+
+use containerdump::container::{self, Container, EngineKind};
 use containerdump::engine::{Listing, Outcome};
 use containerdump::text::Label;
 
@@ -11,34 +13,41 @@ use super::sentence::Sentence;
 const MOST_INTERFACES: usize = 1000;
 
 /// The interface that stands for an engine that is there but cannot be used.
-pub(super) const TROUBLED: &str = "containerdump-docker";
+pub(super) const fn troubled(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Docker => "containerdump-docker",
+        EngineKind::Podman => "containerdump-podman",
+    }
+}
 
 pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
-    let mut sentences = vec![
-        Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump"),
-    ];
-    let mut free = MOST_INTERFACES;
+    let mut containers: Vec<&Container> = Vec::new();
+    // One for each engine, though it may be at several places.
+    let mut notes: BTreeMap<&str, String> = BTreeMap::new();
     for listing in listings {
         match &listing.outcome {
             Outcome::Absent => {}
-            Outcome::Containers { containers, .. } => {
-                sentences.extend(containers.iter().take(free).map(interface));
-                if containers.len() > free {
-                    let more =
-                        format!("{} more containers: containerdump capture NAME", containers.len() - free);
-                    sentences.push(sentence(TROUBLED, &more));
-                }
-                free = free.saturating_sub(containers.len());
-            }
+            Outcome::Containers { containers: listed, .. } => containers.extend(listed),
             Outcome::Unusable(trouble) => {
                 let reason = trouble.what().as_str();
                 let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
                 let display = Label::with_limit(&format!("{}: {reason}", listing.engine.word()), 60);
-                sentences.push(sentence(TROUBLED, &format!("{display}, start it for help")));
+                let note = format!("{display}, start it for help");
+                notes.entry(troubled(listing.engine)).or_insert(note);
             }
         }
     }
-    sentences
+    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    if let Some(first_left_out) = containers.get(MOST_INTERFACES) {
+        let more = containers.len() - MOST_INTERFACES;
+        let note = format!("{more} more containers: containerdump capture NAME");
+        notes.entry(troubled(first_left_out.engine)).or_insert(note);
+    }
+    let program =
+        Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
+    let interfaces = containers.into_iter().take(MOST_INTERFACES).map(interface);
+    let notes = notes.iter().map(|(value, note)| sentence(value, note));
+    std::iter::once(program).chain(interfaces).chain(notes).collect()
 }
 
 fn interface(container: &Container) -> Sentence {

@@ -62,10 +62,10 @@ fn reloaded(arguments: &Arguments, option: &str) -> Vec<Sentence> {
     if option.trim_start_matches('-') != "network" {
         return Vec::new();
     }
-    let Ok(containers) = tap::running() else { return Vec::new() };
-    match container::find(&containers, &wanted) {
+    let Ok(running) = tap::running() else { return Vec::new() };
+    match container::find(&running.containers, &wanted) {
         Found::One(container) => {
-            let target = Links::now().and_then(|links| tap::look_up(container, &links));
+            let target = Links::now().and_then(|links| tap::look_up(&mut container.clone(), &links));
             target.map(|target| config::networks(&target)).unwrap_or_default()
         }
         _ => Vec::new(),

@@ -35,10 +35,14 @@ impl List {
         let running = tap::running()?;
         let links = Links::now()?;
         let found: Vec<Found> =
-            running.into_iter().map(|container| Found::new(container, &links, latest)).collect();
+            running.containers.into_iter().map(|container| Found::new(container, &links, latest)).collect();
         let text = if self.json { lines(&found) } else { table(&found) };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
+        for trouble in running.troubles {
+            // Beside the list, which scripts read.
+            let _ = writeln!(io::stderr(), "{trouble}");
+        }
         Ok(())
     }
 }
@@ -52,13 +56,13 @@ struct Found {
 
 impl Found {
     /// Looks a container up, unless it is later than `latest` already.
-    fn new(container: Container, links: &Links, latest: Instant) -> Self {
+    fn new(mut container: Container, links: &Links, latest: Instant) -> Self {
         let looked_up = if Instant::now() < latest {
-            tap::look_up(&container, links)
+            tap::look_up(&mut container, links)
         } else {
             Err(Trouble::new(
                 format!("container {} was not looked up: the engine answers too slowly", container.name),
-                "see whether the engine hangs: docker ps",
+                format!("see whether the engine hangs: {} ps", container.engine.word()),
             ))
         };
         match looked_up {

@@ -15,7 +15,8 @@ use containerdump::trouble::Trouble;
 ///
 /// In Wireshark, containers stand in the list of interfaces: double-click one. On the command
 /// line, list shows them and capture writes their packets, both directions, to a file or a pipe.
-/// The engine is Docker, where DOCKER_HOST says, else at /var/run/docker.sock.
+/// Engines are Docker, where DOCKER_HOST or Docker's context says, else at /var/run/docker.sock, and
+/// Podman, where CONTAINER_HOST says, else at /run/podman/podman.sock and in XDG_RUNTIME_DIR.
 #[derive(Parser)]
 #[command(
     version,

@@ -32,7 +32,8 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
             CHECK,
             &Trouble::new(
                 format!("no container engine answers{looked}"),
-                "start one (sudo systemctl start docker), or set DOCKER_HOST to where it listens",
+                "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
+                 or set DOCKER_HOST or CONTAINER_HOST to where it listens",
             ),
         );
     }

@@ -7,34 +7,46 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::endpoint::Endpoint;
 use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
 use crate::text::Label;
 
 /// Label in which compose keeps the name of a container's project.
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 
-/// Reads one element of `/containers/json`. `None` when it has no valid id.
-pub(super) fn container(value: &Value) -> Option<Container> {
+/// Reads one element of `/containers/json`, answered by `engine` at `endpoint`. `None` when it has no
+/// valid id.
+pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
     let id = ContainerId::parse(value["Id"].as_str()?)?;
     let name = name(&value["Names"]).unwrap_or_else(|| Label::new(id.short()));
     let project = value["Labels"][PROJECT_LABEL].as_str().map(Label::new);
     Some(Container {
-        engine: EngineKind::Docker,
+        engine,
+        endpoint: endpoint.clone(),
         name,
         image: image(value),
         created: value["Created"].as_i64().unwrap_or_default(),
         project: project.filter(|project| !project.is_empty()),
-        mode: mode(value["HostConfig"]["NetworkMode"].as_str().unwrap_or_default()),
+        mode: mode(value).unwrap_or(NetworkMode::Own),
         networks: networks(&value["NetworkSettings"]["Networks"]),
         value: String::new(),
         id,
     })
 }
 
-/// Pid of the container's first process, from `/containers/ID/json`; `None` when it has none.
-pub(super) fn first_pid(value: &Value) -> Option<i32> {
+/// What an engine tells of a container only when it is asked about that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// Pid of its first process, as the engine counts.
+    pub pid: i32,
+    /// How it is connected, which Podman leaves out of its list; `None` where it is not told.
+    pub mode: Option<NetworkMode>,
+}
+
+/// Reads `/containers/ID/json`; `None` when the container has no process.
+pub(super) fn inspected(value: &Value) -> Option<Inspected> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
-    (pid > 0).then_some(pid)
+    (pid > 0).then(|| Inspected { pid, mode: mode(value) })
 }
 
 /// The name that is the container's own: with the API's slash in front and no other, since
@@ -58,12 +70,12 @@ fn image(value: &Value) -> Label {
     }
 }
 
-fn mode(word: &str) -> NetworkMode {
-    match word {
-        "host" => NetworkMode::Host,
-        "none" => NetworkMode::None,
-        _ if word.starts_with("container:") => NetworkMode::Shared,
-        _ => NetworkMode::Own,
+fn mode(value: &Value) -> Option<NetworkMode> {
+    match value["HostConfig"]["NetworkMode"].as_str()? {
+        "host" => Some(NetworkMode::Host),
+        "none" => Some(NetworkMode::None),
+        word if word.starts_with("container:") => Some(NetworkMode::Shared),
+        _ => Some(NetworkMode::Own),
     }
 }
 
@@ -90,6 +102,10 @@ fn networks(value: &Value) -> Vec<Network> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn container(value: &Value) -> Option<Container> {
+        super::container(value, EngineKind::Docker, &Endpoint::Unix("/run/docker.sock".into()))
+    }
 
     fn described(extra: &Value) -> Value {
         let mut value = json!({ "Id": "ab".repeat(32), "Names": ["/web"], "Image": "nginx:1.27" });
@@ -128,8 +144,17 @@ mod tests {
 
     #[test]
     fn a_pid_of_zero_is_no_process() {
-        assert_eq!(first_pid(&json!({ "State": { "Pid": 0 } })), None);
-        assert_eq!(first_pid(&json!({ "State": { "Pid": 71 } })), Some(71));
-        assert_eq!(first_pid(&json!({ "State": { "Pid": i64::MAX } })), None);
+        let pid_of = |pid: &Value| inspected(&json!({ "State": { "Pid": pid } })).map(|told| told.pid);
+        assert_eq!(pid_of(&json!(0)), None);
+        assert_eq!(pid_of(&json!(71)), Some(71));
+        assert_eq!(pid_of(&json!(i64::MAX)), None);
+    }
+
+    #[test]
+    fn how_podman_connects_a_container_is_read_where_it_tells() {
+        let listed = json!({ "NetworkSettings": { "Networks": null }, "HostConfig": null });
+        assert_eq!(container(&described(&listed)).expect("a container").mode, NetworkMode::Own);
+        let asked = json!({ "State": { "Pid": 71 }, "HostConfig": { "NetworkMode": "none" } });
+        assert_eq!(inspected(&asked).expect("a process").mode, Some(NetworkMode::None));
     }
 }

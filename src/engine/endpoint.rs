@@ -1,16 +1,15 @@
 //! Where an engine listens.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use crate::text::Label;
 use crate::trouble::Trouble;
 
-/// Docker's own socket where nothing else is said.
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
-
 /// An address an engine can be reached at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub enum Endpoint {
     /// A socket in the file system.
     Unix(PathBuf),
     /// `host:port`, without TLS.
@@ -18,26 +17,46 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    /// What `DOCKER_HOST` names, else Docker's own socket.
+    /// What the environment variable `variable` says: `unix:///path` or `tcp://host:port`.
     ///
-    /// Fails when `DOCKER_HOST` names a way that is not known here.
-    pub(super) fn docker() -> Result<Self, Trouble> {
-        match std::env::var_os("DOCKER_HOST") {
-            Some(host) if !host.is_empty() => Self::parse(&host.to_string_lossy()),
-            _ => Ok(Self::Unix(DOCKER_SOCKET.into())),
+    /// Fails when it names a way that is not known here.
+    pub(super) fn parse(variable: &str, host: &str) -> Result<Self, Trouble> {
+        match host.split_once("://") {
+            Some(("tcp" | "http", address)) => Ok(Self::Tcp(with_port(address.trim_end_matches('/')))),
+            _ => Self::socket(host).ok_or_else(|| {
+                Trouble::new(
+                    format!("cannot use {variable}={host}: neither unix:///path nor tcp://host:port"),
+                    format!("set {variable} to one of these, or unset it to use the sockets of this host"),
+                )
+            }),
         }
     }
 
-    fn parse(host: &str) -> Result<Self, Trouble> {
-        match host.split_once("://") {
-            Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(("tcp" | "http", address)) => Ok(Self::Tcp(with_port(address.trim_end_matches('/')))),
-            _ => Err(Trouble::new(
-                format!("cannot use DOCKER_HOST={host}: neither unix:///path nor tcp://host:port"),
-                "set DOCKER_HOST to one of these, or unset it to use unix:///var/run/docker.sock",
-            )),
+    /// The socket that `unix:///path` names; `None` for every other address.
+    pub(super) fn socket(host: &str) -> Option<Self> {
+        let path = host.strip_prefix("unix://")?;
+        path.starts_with('/').then(|| Self::Unix(path.into()))
+    }
+
+    /// Whether an ordinary user serves this socket: the engine is rootless then.
+    pub fn is_of_ordinary_user(&self) -> bool {
+        let Self::Unix(path) = self else { return false };
+        fs::metadata(path).is_ok_and(|about| about.uid() != 0)
+    }
+
+    /// Whether both are one: a socket may have several names, through links.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(other)) => real(one) == real(other),
+            _ => self == other,
         }
     }
+}
+
+/// The path behind all links, as far as we may look.
+fn real(path: &Path) -> PathBuf {
+    // Where the link leads into a folder that is closed to us, it can still be read itself.
+    fs::canonicalize(path).or_else(|_| fs::read_link(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 impl std::fmt::Display for Endpoint {
@@ -62,17 +81,32 @@ fn with_port(address: &str) -> String {
 mod tests {
     use super::*;
 
+    fn parse(host: &str) -> Result<Endpoint, Trouble> {
+        Endpoint::parse("DOCKER_HOST", host)
+    }
+
     #[test]
     fn addresses_of_both_kinds_are_understood() {
-        assert_eq!(Endpoint::parse("unix:///run/d.sock"), Ok(Endpoint::Unix("/run/d.sock".into())));
-        assert_eq!(Endpoint::parse("tcp://10.0.0.1:99"), Ok(Endpoint::Tcp("10.0.0.1:99".into())));
-        assert_eq!(Endpoint::parse("tcp://host"), Ok(Endpoint::Tcp("host:2375".into())));
-        assert_eq!(Endpoint::parse("tcp://[::1]"), Ok(Endpoint::Tcp("[::1]:2375".into())));
+        assert_eq!(parse("unix:///run/d.sock"), Ok(Endpoint::Unix("/run/d.sock".into())));
+        assert_eq!(parse("tcp://10.0.0.1:99"), Ok(Endpoint::Tcp("10.0.0.1:99".into())));
+        assert_eq!(parse("tcp://host"), Ok(Endpoint::Tcp("host:2375".into())));
+        assert_eq!(parse("tcp://[::1]"), Ok(Endpoint::Tcp("[::1]:2375".into())));
     }
 
     #[test]
     fn other_ways_are_refused_with_the_ways_there_are() {
-        let trouble = Endpoint::parse("ssh://you@host").expect_err("ssh is not known here");
+        let trouble = parse("ssh://you@host").expect_err("ssh is not known here");
         assert!(trouble.what().as_str().contains("tcp://host:port"));
+    }
+
+    #[test]
+    fn a_link_and_what_it_leads_to_are_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (link, socket) = (folder.path().join("docker.sock"), folder.path().join("podman.sock"));
+        std::os::unix::fs::symlink(&socket, &link).expect("a link");
+        // Also while nothing is there, and while it may not be looked at.
+        assert!(Endpoint::Unix(link.clone()).is_same(&Endpoint::Unix(socket.clone())));
+        fs::write(&socket, "").expect("a file");
+        assert!(Endpoint::Unix(link).is_same(&Endpoint::Unix(socket)));
     }
 }

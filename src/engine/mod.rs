@@ -1,21 +1,28 @@
 //! Who runs containers, and which run now.
 //!
-//! The only part of the program that waits on more than one thing at a time: each question runs
-//! on a single-threaded runtime that is gone when the answer is there.
+//! All engines are asked at the same time, each with a deadline of its own: one that hangs does not
+//! hold up the list of another. The only part of the program that waits on more than one thing at a
+//! time: each question runs on a single-threaded runtime that is gone when the answer is there.
 
+mod api;
 mod connection;
+mod context;
 mod description;
-mod docker;
 mod endpoint;
+mod failure;
+mod places;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::container::{Container, EngineKind};
+use crate::container::{self, Container, EngineKind};
 use crate::text::Label;
 use crate::trouble::Trouble;
-use endpoint::Endpoint;
+pub use description::Inspected;
+pub use endpoint::Endpoint;
+use places::Place;
 
-/// For everything a list takes: Wireshark waits for it before its window opens.
+/// For what one engine's list takes: Wireshark waits for it before its window opens.
 const LIST_DEADLINE: Duration = Duration::from_millis(1500);
 /// For finding one container's process, which only that capture waits for.
 const INSPECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -23,7 +30,7 @@ const INSPECT_DEADLINE: Duration = Duration::from_secs(5);
 /// What one engine answered.
 #[derive(Debug)]
 pub struct Listing {
-    /// Which engine was asked.
+    /// Which engine answered; where none did, which was looked for.
     pub engine: EngineKind,
     /// Where: `unix:///var/run/docker.sock`, safe to show.
     pub endpoint: Label,
@@ -47,31 +54,58 @@ pub enum Outcome {
     Unusable(Trouble),
 }
 
-/// Asks every engine for its running containers; takes at most 1.5 seconds for all of them.
-pub fn list() -> Vec<Listing> {
-    let (endpoint, outcome) = match Endpoint::docker() {
-        Ok(endpoint) => {
-            let outcome = match block_on(docker::list(&endpoint, LIST_DEADLINE)) {
-                Ok(outcome) => outcome,
-                Err(trouble) => Outcome::Unusable(trouble),
-            };
-            (Label::with_limit(&endpoint.to_string(), 200), outcome)
-        }
-        Err(trouble) => (Label::new("DOCKER_HOST"), Outcome::Unusable(trouble)),
-    };
-    vec![Listing { engine: EngineKind::Docker, endpoint, outcome }]
-}
-
-/// Pid of a container's first process, on this host.
-///
-/// Fails when the engine cannot be asked within 5 seconds or the container does not run.
-pub fn first_pid(container: &Container) -> Result<i32, Trouble> {
-    match container.engine {
-        EngineKind::Docker => {
-            let endpoint = Endpoint::docker()?;
-            block_on(docker::first_pid(&endpoint, &container.id, INSPECT_DEADLINE))?
+impl Outcome {
+    fn containers_mut(&mut self) -> Option<&mut Vec<Container>> {
+        match self {
+            Self::Containers { containers, .. } => Some(containers),
+            Self::Absent | Self::Unusable(_) => None,
         }
     }
+}
+
+/// Asks every engine for its running containers, Docker first; takes at most 1.5 seconds for all of
+/// them. Each container is there once, and no two have the same interface value.
+pub fn list() -> Vec<Listing> {
+    let mut listings = block_on(listings(places::all())).unwrap_or_else(|trouble| {
+        let engine = EngineKind::Docker;
+        vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
+    });
+    listings.sort_by_key(|listing| listing.engine);
+    // One engine may be reached through two sockets, one of which is no link to the other.
+    let mut told = HashSet::new();
+    for containers in listings.iter_mut().filter_map(|listing| listing.outcome.containers_mut()) {
+        containers.retain(|container| told.insert(container.id.clone()));
+    }
+    container::assign_values(
+        listings.iter_mut().filter_map(|listing| listing.outcome.containers_mut()).flatten(),
+    );
+    listings
+}
+
+async fn listings(places: Vec<Place>) -> Vec<Listing> {
+    let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place))).collect();
+    let mut listings = Vec::new();
+    for one in asked {
+        listings.extend(one.await);
+    }
+    listings
+}
+
+async fn listing(place: Place) -> Listing {
+    let (engine, shown) = (place.engine, place.shown());
+    let (engine, outcome) = match &place.endpoint {
+        _ if place.is_bare() => (engine, Outcome::Absent),
+        Ok(endpoint) => api::list(engine, endpoint, LIST_DEADLINE).await,
+        Err(trouble) => (engine, Outcome::Unusable(trouble.clone())),
+    };
+    Listing { engine, endpoint: shown, outcome }
+}
+
+/// What the engine of a container tells when it is asked about that one alone.
+///
+/// Fails when the engine cannot be asked within 5 seconds or the container does not run.
+pub fn inspect(container: &Container) -> Result<Inspected, Trouble> {
+    block_on(api::inspect(container, INSPECT_DEADLINE))?
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Trouble> {

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::LinkIndex;
-use crate::container::Container;
+use crate::container::{Container, EngineKind};
 use crate::trouble::Trouble;
 
 /// A process that is the one we mean, for as long as it lives: its pid cannot be given to
@@ -29,7 +29,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Holds process `pid`, which must belong to `container` by its control group.
+    /// Holds process `pid`, which must belong to `container` by its control group; for Podman, which
+    /// may run without control groups, by the monitor that started it is enough.
     ///
     /// Fails when it is gone, or is another process: an engine that runs elsewhere (in a virtual
     /// machine, on another host) counts pids of its own.
@@ -45,10 +46,12 @@ impl Process {
         })?;
         let process = Self { pid, handle };
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
+        let is_of_container = groups.contains(container.id.as_str())
+            || (container.engine == EngineKind::Podman && is_monitored(pid, container));
         if !process.is_alive() {
             return Err(gone());
         }
-        if !groups.contains(container.id.as_str()) {
+        if !is_of_container {
             return Err(Trouble::new(
                 format!("process {pid} on this host is not container {}", container.name),
                 "the engine runs elsewhere (in a virtual machine or on another host): capture there",
@@ -86,7 +89,7 @@ impl Process {
     }
 
     /// Its pid.
-    pub(super) fn pid(&self) -> i32 {
+    pub fn pid(&self) -> i32 {
         self.pid
     }
 
@@ -133,6 +136,17 @@ impl AsFd for Process {
 
 fn identity(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
+}
+
+/// Whether the parent of process `pid` is `conmon … -c ID …`, with which Podman watches over the first
+/// process of each container.
+fn is_monitored(pid: i32, container: &Container) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap_or_default().trim();
+    let command = fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
+    let words: Vec<&[u8]> = command.split(|&byte| byte == 0).collect();
+    words.first().is_some_and(|program| program.ends_with(b"conmon"))
+        && words.windows(2).any(|pair| pair == [b"-c".as_slice(), container.id.as_str().as_bytes()])
 }
 
 /// The container ended between two looks at it.

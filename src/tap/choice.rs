@@ -35,7 +35,14 @@ pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -
         let taken: Vec<String> = left.iter().map(in_words).collect();
         return Err(Trouble::new(
             format!("container {name} has no veth on this host for {}", taken.join(", ")),
-            format!("root can capture inside it: sudo containerdump capture {name}"),
+            if target.container.endpoint.is_of_ordinary_user() {
+                let pid = target.process.pid();
+                format!(
+                    "its engine is rootless; as root: sudo nsenter -t {pid} -n tcpdump -i any -w web.pcap"
+                )
+            } else {
+                format!("root can capture inside it: sudo containerdump capture {name}")
+            },
         ));
     }
     for attachment in left {

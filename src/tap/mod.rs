@@ -6,7 +6,8 @@
 mod choice;
 mod open;
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use log::{debug, info};
@@ -31,6 +32,8 @@ pub struct Target {
     pub attachments: Vec<Attachment>,
     /// Networks or interfaces of it that are wanted, and taken inside, which is not allowed.
     pub left_out: Vec<Label>,
+    /// Other containers in the same network namespace, whose packets these are, too.
+    pub shared_with: BTreeSet<Label>,
 }
 
 /// What was found for a capture.
@@ -49,40 +52,66 @@ pub struct Targets {
 /// Fails when an engine cannot be asked, a name means no container or more than one, or a
 /// container has no such attachment.
 pub fn find(wanted: &[String], networks: &[String], may_enter: bool) -> Result<Targets, Trouble> {
-    let containers = running()?;
+    let running = running()?;
+    let containers = &running.containers;
     let mut targets: Vec<Target> = Vec::new();
-    let mut taken = HashSet::new();
+    let mut taken = HashMap::new();
     for name in wanted {
-        let container = one(&containers, name)?;
-        let target = look_up(container, &Links::now()?)?;
+        let mut container = one(&running, name)?.clone();
+        let target = look_up(&mut container, &Links::now()?)?;
         let mut target = choice::chosen(target, networks, may_enter)?;
+        let members = containers.iter().filter(|other| other.shares_network_with(&container));
+        target.shared_with = members.map(|other| other.name.clone()).collect();
         // Containers may share a network namespace; its packets are taken once.
         let namespace = target.process.network_identity();
-        target.attachments.retain(|attachment| taken.insert((namespace, attachment.tap.clone())));
+        let number = targets.len();
+        target.attachments.retain(|attachment| {
+            let first = *taken.entry((namespace, attachment.tap.clone())).or_insert(number);
+            if let Some(first) = targets.get_mut(first) {
+                first.shared_with.insert(container.name.clone());
+            }
+            first == number
+        });
         targets.push(target);
     }
-    Ok(Targets { targets, names: names(&containers) })
+    for target in &mut targets {
+        target.shared_with.remove(&target.container.name);
+    }
+    let names = names(containers, &targets);
+    Ok(Targets { targets, names })
 }
 
-/// Holds on to a container and finds all its attachments among `links`, loopback included.
+/// Holds on to a container and finds all its attachments among `links`, loopback included. How it is
+/// connected is noted in `container` where only now its engine tells.
 ///
 /// Fails when it has none of its own, or cannot be looked up.
-pub fn look_up(container: &Container, links: &Links) -> Result<Target, Trouble> {
-    let pid = engine::first_pid(container)?;
-    let process = Process::of_container(container, pid)?;
+pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Trouble> {
+    let inspected = engine::inspect(container)?;
+    container.mode = inspected.mode.unwrap_or(container.mode);
+    let process = Process::of_container(container, inspected.pid)?;
     let attachments = link::attachments(container, &process, links)?;
     for attachment in &attachments {
         info!("{} is taken at {}, network {}", attachment.name(), attachment.place(), attachment.network);
     }
-    Ok(Target { container: container.clone(), process, attachments, left_out: Vec::new() })
+    let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
+    Ok(Target { container: container.clone(), process, attachments, left_out, shared_with })
+}
+
+/// What runs, as far as engines tell.
+#[derive(Debug)]
+pub struct Running {
+    /// All running containers, sorted by engine and name.
+    pub containers: Vec<Container>,
+    /// Why further engines could not be used.
+    pub troubles: Vec<Trouble>,
 }
 
 /// All running containers of all engines.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running() -> Result<Vec<Container>, Trouble> {
+pub fn running() -> Result<Running, Trouble> {
     let mut containers = Vec::new();
-    let mut trouble = None;
+    let mut troubles = Vec::new();
     let mut answered = false;
     let mut tried = Vec::new();
     for listing in engine::list() {
@@ -93,39 +122,48 @@ pub fn running() -> Result<Vec<Container>, Trouble> {
                 containers.extend(listed);
             }
             Outcome::Absent => tried.push(listing.endpoint.to_string()),
-            Outcome::Unusable(why) => trouble = Some(why),
+            Outcome::Unusable(why) => troubles.push(why),
         }
     }
-    match trouble {
-        Some(trouble) if containers.is_empty() => Err(trouble),
-        None if !answered => Err(Trouble::new(
-            format!("no container engine runs here: nothing listens at {}", tried.join(", ")),
-            "start Docker (sudo systemctl start docker), or say with DOCKER_HOST where it listens",
-        )),
-        _ => Ok(containers),
+    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    if containers.is_empty() && !troubles.is_empty() {
+        return Err(troubles.remove(0));
     }
+    if !answered {
+        return Err(Trouble::new(
+            format!("no container engine runs here: nothing listens at {}", tried.join(", ")),
+            "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
+             or say with DOCKER_HOST or CONTAINER_HOST where it listens",
+        ));
+    }
+    Ok(Running { containers, troubles })
 }
 
-fn one<'a>(containers: &'a [Container], wanted: &str) -> Result<&'a Container, Trouble> {
-    match container::find(containers, wanted) {
+fn one<'a>(running: &'a Running, wanted: &str) -> Result<&'a Container, Trouble> {
+    match container::find(&running.containers, wanted) {
         Found::One(container) => Ok(container),
+        // It may be with an engine that could not be asked.
+        Found::None if !running.troubles.is_empty() => Err(running.troubles[0].clone()),
         Found::None => Err(Trouble::new(
             format!("no running container is called \"{wanted}\""),
             "see which there are: containerdump list",
         )),
-        Found::Several(names) => {
-            let names: Vec<&str> = names.iter().map(Label::as_str).collect();
-            Err(Trouble::new(
-                format!("\"{wanted}\" begins the id of more than one container: {}", names.join(", ")),
-                "give more of the id, or the name",
-            ))
-        }
+        Found::Several(values) => Err(Trouble::new(
+            format!("\"{wanted}\" means more than one container: {}", values.join(", ")),
+            "give one of these names, or more of the id",
+        )),
     }
 }
 
-fn names(containers: &[Container]) -> Vec<(IpAddr, Label)> {
+fn names(containers: &[Container], targets: &[Target]) -> Vec<(IpAddr, Label)> {
+    // Members of a pod have one address, and Wireshark keeps the last of its names: of the captured.
+    let mut containers: Vec<&Container> = containers.iter().collect();
+    containers.sort_by_key(|container| {
+        let captured = targets.iter().position(|target| target.container.id == container.id);
+        captured.map(Reverse)
+    });
     containers
-        .iter()
+        .into_iter()
         .flat_map(|container| container.networks.iter().map(move |network| (container, network)))
         .flat_map(|(container, network)| {
             network.addresses.iter().map(|address| (*address, container.name.clone()))

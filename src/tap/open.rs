@@ -74,6 +74,10 @@ fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings
         "" => String::new(),
         network => format!(", network {network}"),
     };
+    let shared = match target.shared_with.iter().map(Label::as_str).collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        names => format!("; shared with {}", names.join(", ")),
+    };
     let missed = match target.left_out.as_slice() {
         [] => String::new(),
         networks => {
@@ -84,7 +88,7 @@ fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings
         name: attachment.name(),
         description: Label::with_limit(
             &format!(
-                "{} container {} ({}){network}, {}{missed}",
+                "{} container {} ({}){network}, {}{missed}{shared}",
                 container.engine.word(),
                 container.name,
                 container.image,

@@ -45,6 +45,16 @@ impl Answer {
         Self::Body([b"[".as_slice(), &bodies.join(b",".as_slice()), b"]"].concat())
     }
 
+    /// As Podman gives it, which says in the head who it is.
+    pub(crate) fn of_podman(containers: impl IntoIterator<Item = Described>) -> Self {
+        let Self::Body(body) = Self::containers(containers) else { unreachable!("a list has a body") };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nLibpod-Api-Version: 4.3.1\r\nServer: Libpod/4.3.1 (linux)\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        Self::Bytes([head.as_bytes(), &body].concat())
+    }
+
     /// Gives the answer. Fails when the other side has left.
     pub(super) fn give(&self, mut stream: &UnixStream, sent: &AtomicUsize) -> io::Result<()> {
         let mut put = |bytes: &[u8]| {

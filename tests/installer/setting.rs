@@ -146,7 +146,8 @@ impl Run {
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin")
-            .env("DOCKER_HOST", "unix:///nonexistent.sock");
+            .env("DOCKER_HOST", "unix:///nonexistent.sock")
+            .env("CONTAINER_HOST", "unix:///nonexistent.sock");
         Self { command }
     }
 

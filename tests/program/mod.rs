@@ -19,6 +19,9 @@ pub(crate) use pipe::{Pipe, is_section_header};
 /// No deadline of ours is that long, and no engine that hangs would be done by then.
 const LONGEST: Duration = Duration::from_secs(20);
 
+/// Where no engine is.
+pub(crate) const NOWHERE: &str = "unix:///nonexistent.sock";
+
 /// A program that runs.
 pub(crate) struct Running {
     child: Child,
@@ -33,10 +36,12 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// The program, to be told what it is asked. Nothing of the tester's own settings reaches it.
+/// The program beside one engine, to be told what it is asked. Nothing of the tester's own settings
+/// reaches it.
 pub(crate) fn program(docker_host: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
-    command.env("DOCKER_HOST", docker_host).env_remove("COLUMNS").stdin(Stdio::null());
+    command.env("DOCKER_HOST", docker_host).env("CONTAINER_HOST", NOWHERE);
+    command.env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 

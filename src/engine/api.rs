@@ -1,0 +1,132 @@
+//! Docker's API, which Podman serves too, through bollard: the only place that names it, beside its
+//! connection and its failures.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use hyper::HeaderMap;
+use hyper::header::SERVER;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::{Inspected, Outcome, connection, description};
+use crate::container::{Container, EngineKind};
+use crate::trouble::Trouble;
+
+/// Most containers taken from one answer; what is beyond is counted as left out.
+const MOST_CONTAINERS: usize = 10_000;
+
+/// Asks for the running containers, once, within `deadline`. Returns also which engine it was that
+/// answered; `expected` where it does not say.
+pub(super) async fn list(
+    expected: EngineKind,
+    endpoint: &Endpoint,
+    deadline: Duration,
+) -> (EngineKind, Outcome) {
+    let told = Told::default();
+    let asked = async { elements(client(endpoint, &told)?.list_containers(None).await) };
+    let answer = within(deadline, asked).await;
+    let engine = told.get().copied().unwrap_or(expected);
+    let outcome = match answer {
+        Ok(described) => containers(engine, endpoint, &described),
+        Err(failure) if failure.is_absence() => Outcome::Absent,
+        Err(failure) => Outcome::Unusable(failure.trouble(engine, endpoint, "list containers")),
+    };
+    (engine, outcome)
+}
+
+/// The containers among the elements of a list.
+fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> Outcome {
+    let mut told = HashSet::new();
+    let mut containers: Vec<Container> = described
+        .iter()
+        .take(MOST_CONTAINERS)
+        .filter_map(|value| description::container(value, engine, endpoint))
+        .filter(|container| told.insert(container.id.clone()))
+        .collect();
+    let left_out = described.len() - containers.len();
+    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    Outcome::Containers { containers, left_out }
+}
+
+/// Asks about one container, within `deadline`.
+///
+/// Fails when the engine cannot be asked or the container does not run.
+pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<Inspected, Trouble> {
+    let (id, endpoint) = (&container.id, &container.endpoint);
+    let asked =
+        async { described(client(endpoint, &Told::default())?.inspect_container(id.as_str(), None).await) };
+    let described = within(deadline, asked).await.map_err(|failure| {
+        failure.trouble(container.engine, endpoint, &format!("inspect container {}", id.short()))
+    })?;
+    description::inspected(&described).ok_or_else(|| {
+        Trouble::new(format!("container {} does not run", id.short()), "start it, then capture again")
+    })
+}
+
+/// Which engine an answer came from, once there is one.
+type Told = Arc<OnceLock<EngineKind>>;
+
+fn client(endpoint: &Endpoint, told: &Told) -> Result<Docker, Error> {
+    let (endpoint, told) = (endpoint.clone(), Arc::clone(told));
+    let transport = move |request: BollardRequest| {
+        let (endpoint, told) = (endpoint.clone(), Arc::clone(&told));
+        async move {
+            let answer = connection::send(endpoint, request).await?;
+            if let Some(engine) = engine(answer.headers()) {
+                told.get_or_init(|| engine);
+            }
+            Ok(answer)
+        }
+    };
+    // The time limit here is in whole seconds and covers the head of an answer only: ours, around
+    // everything, is shorter.
+    Docker::connect_with_custom_transport(transport, Some("http://localhost"), 120, API_DEFAULT_VERSION)
+}
+
+/// Which engine sends such a head: either may be where the other is looked for, and says who it is
+/// in every answer, so that nothing more need be asked.
+fn engine(head: &HeaderMap) -> Option<EngineKind> {
+    let server = head.get(SERVER).and_then(|server| server.to_str().ok()).unwrap_or_default();
+    if head.contains_key("libpod-api-version") || server.starts_with("Libpod/") {
+        Some(EngineKind::Podman)
+    } else {
+        server.starts_with("Docker/").then_some(EngineKind::Docker)
+    }
+}
+
+/// The answer as plain JSON, also where bollard's types refuse it: its enumerations are strict.
+fn described<T: Serialize>(answer: Result<T, Error>) -> Result<Value, Error> {
+    match answer {
+        Ok(typed) => Ok(serde_json::to_value(typed)?),
+        Err(Error::JsonDataError { contents, .. }) => Ok(serde_json::from_str(&contents)?),
+        Err(error) => Err(error),
+    }
+}
+
+/// The elements of an answer that is a list, each read by itself: one that bollard's types refuse,
+/// or that is not even JSON to the parser (too deep, half a character), does not hide the others.
+fn elements<T: Serialize>(answer: Result<Vec<T>, Error>) -> Result<Vec<Value>, Error> {
+    match answer {
+        Ok(typed) => Ok(typed.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?),
+        Err(Error::JsonDataError { contents, .. }) => {
+            let elements: Vec<&RawValue> = serde_json::from_str(&contents)?;
+            let element = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_default();
+            Ok(elements.into_iter().map(element).collect())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(outcome) => outcome.map_err(Failure::from),
+        Err(_) => Err(Failure::Silence(deadline)),
+    }
+}

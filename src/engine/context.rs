@@ -1,0 +1,131 @@
+//! Docker's contexts: addresses under a name, one of which the `docker` command takes where
+//! `DOCKER_HOST` says nothing.
+//!
+//! ```text
+//! ~/.docker/config.json                                 "currentContext": "desk"
+//! ~/.docker/contexts/meta/SHA-256 OF desk/meta.json     "Endpoints": { "docker": { "Host": … } }
+//! ```
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::endpoint::Endpoint;
+use crate::trouble::Trouble;
+
+/// Most bytes read of a file of Docker's.
+const MOST_BYTES: u64 = 1024 * 1024;
+/// The context that is no context: the usual socket.
+const DEFAULT: &str = "default";
+
+/// The address of the context that is in use: the one that is `named`, else the one in Docker's
+/// settings. `None` where that is the usual socket.
+///
+/// Fails when the settings make no sense, or the context is not there or leads to another host.
+pub(super) fn current(named: Option<String>) -> Result<Option<Endpoint>, Trouble> {
+    let Some(folder) = folder() else { return Ok(None) };
+    let name = match named {
+        Some(name) => Some(name),
+        None => in_settings(&folder.join("config.json"))?,
+    };
+    match name.filter(|name| name != DEFAULT) {
+        Some(name) => address(&folder, &name).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Where Docker's client keeps its settings.
+fn folder() -> Option<PathBuf> {
+    let said = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    said("DOCKER_CONFIG").or_else(|| Some(said("HOME")?.join(".docker")))
+}
+
+/// The context that Docker's settings name. Settings that are not there, or not ours to read, name
+/// none.
+fn in_settings(path: &Path) -> Result<Option<String>, Trouble> {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    let settings = match read(path) {
+        Ok(settings) => settings,
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => return Ok(None),
+        Err(error) => {
+            return Err(Trouble::new(
+                format!("cannot read Docker's settings in {}: {error}", path.display()),
+                "mend or remove the file, or set DOCKER_HOST=unix:///var/run/docker.sock",
+            ));
+        }
+    };
+    let name = settings["currentContext"].as_str().unwrap_or_default();
+    Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
+}
+
+/// The address of the context called `name`.
+fn address(folder: &Path, name: &str) -> Result<Endpoint, Trouble> {
+    let path = folder.join("contexts/meta").join(digest(name)).join("meta.json");
+    let remedy = "see which there are (docker context ls) and choose one (docker context use default, or DOCKER_CONTEXT)";
+    let described = read(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Trouble::new(format!("cannot use Docker context {name}: there is no such context"), remedy)
+        }
+        _ => {
+            Trouble::new(format!("cannot read Docker context {name} in {}: {error}", path.display()), remedy)
+        }
+    })?;
+    let host = described["Endpoints"]["docker"]["Host"].as_str().unwrap_or_default();
+    if host.is_empty() {
+        return Err(Trouble::new(
+            format!("cannot use Docker context {name}: it does not say where Docker listens"),
+            remedy,
+        ));
+    }
+    Endpoint::socket(host).ok_or_else(|| {
+        Trouble::new(
+            format!("cannot use Docker context {name} ({host}): contexts lead to sockets of this host only, so far"),
+            "run containerdump on that host, or choose a context of this one (docker context use default, or \
+             DOCKER_CONTEXT=default)",
+        )
+    })
+}
+
+/// Reads a file of JSON that is somebody else's: no device, no pipe that never ends.
+fn read(path: &Path) -> io::Result<Value> {
+    let not_blocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+    let file = OpenOptions::new().read(true).custom_flags(not_blocking).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| io::Error::other(format!("it is no JSON ({error})")))
+}
+
+/// The name of a context's folder: SHA-256 of its name, in hexadecimal.
+fn digest(name: &str) -> String {
+    Sha256::digest(name).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digest;
+
+    #[test]
+    fn folders_are_named_as_docker_names_them() {
+        // printf desktop-linux | sha256sum
+        assert_eq!(
+            digest("desktop-linux"),
+            "fe9c6bd7a66301f49ca9b6a70b217107cd1284598bfc254700c989b916da791e"
+        );
+    }
+}
