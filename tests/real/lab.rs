@@ -14,7 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct Lab {
     pub(crate) endpoint: String,
-    image: String,
+    pub(crate) image: String,
 }
 
 impl Lab {
@@ -69,7 +69,7 @@ impl Lab {
 
     pub(crate) fn program_at(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
-        command.env("DOCKER_HOST", &self.endpoint);
+        command.env("DOCKER_HOST", &self.endpoint).env("CONTAINER_HOST", "unix:///nonexistent.sock");
         command
     }
 }

@@ -10,6 +10,7 @@ mod inside;
 mod lab;
 mod limits;
 mod listing;
+mod podman;
 mod privileges;
 mod recording;
 mod static_program;
@@ -33,6 +34,7 @@ fn main() {
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     let tests: Vec<Test> = [
         listing::TESTS,
+        podman::TESTS,
         capturing::TESTS,
         inside::TESTS,
         stopping::TESTS,

@@ -24,10 +24,15 @@ impl Recording {
     }
 
     /// The same by a program that need not be the one cargo made for tests.
-    pub(crate) fn begin_by(mut command: Command, containers: &[&Container], options: &[&str]) -> Self {
+    pub(crate) fn begin_by(command: Command, containers: &[&Container], options: &[&str]) -> Self {
+        let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+        Self::begin_with(command, &names, options)
+    }
+
+    /// The same of containers of whichever engine.
+    pub(crate) fn begin_with(mut command: Command, names: &[&str], options: &[&str]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
-        let names = containers.iter().map(|container| container.name.as_str());
         command.arg("capture").args(names).args(options).arg("--write").arg(&path);
         let child = start(&mut command);
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));

@@ -1,0 +1,250 @@
+//! Podman: root's, through the socket it serves, and an ordinary user's.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::lab::{Lab, eventually, folder, output, start};
+use crate::recording::{Recorded, Recording, Witness, capinfos, fields_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("podmans_containers_are_listed_beside_dockers", listed_beside_dockers),
+    ("a_capture_of_podmans_container_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
+    ("a_pod_is_captured_once_with_all_its_members_named", a_pod_is_captured_once),
+    ("how_podman_connects_a_container_is_told", how_it_is_connected_is_told),
+    ("a_rootless_container_is_listed_and_its_capture_says_why_not", a_rootless_container),
+];
+
+/// A Podman of `make test`, spoken to as its own client does.
+struct Podman {
+    url: String,
+    image: String,
+}
+
+impl Podman {
+    fn rootful(lab: &Lab) -> Self {
+        Self::at("CONTAINERDUMP_LAB_PODMAN", lab)
+    }
+
+    fn rootless(lab: &Lab) -> Self {
+        Self::at("CONTAINERDUMP_LAB_ROOTLESS", lab)
+    }
+
+    fn at(variable: &str, lab: &Lab) -> Self {
+        let url = std::env::var(variable).expect("Podman, which tests/lab/packages test installs");
+        Self { url, image: lab.image.clone() }
+    }
+
+    fn podman(&self, arguments: &[&str]) -> String {
+        output(Command::new("podman").args(["--remote", "--url", &self.url]).args(arguments))
+    }
+
+    /// Something of the engine's that `remove` and its name take away again.
+    fn thing(&self, remove: &[&str]) -> Thing<'_> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("p{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Thing { podman: self, remove: remove.iter().map(ToString::to_string).collect(), name }
+    }
+
+    /// Starts a container that serves HTTP on port 80, with further options of `podman run`.
+    fn container(&self, options: &[&str]) -> Thing<'_> {
+        let thing = self.thing(&["rm", "--force", "--time", "0"]);
+        let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image]].concat();
+        self.podman(&run);
+        thing
+    }
+
+    fn network(&self) -> Thing<'_> {
+        let thing = self.thing(&["network", "rm", "--force"]);
+        self.podman(&["network", "create", &thing.name]);
+        thing
+    }
+
+    /// Makes a pod; its own container is made of our image, since none is pulled.
+    fn pod(&self) -> Thing<'_> {
+        let thing = self.thing(&["pod", "rm", "--force", "--time", "0"]);
+        let infra = ["--infra-image", &self.image, "--infra-command", "sleep 9999"];
+        self.podman(&[&["pod", "create"], &infra[..], &["--name", &thing.name]].concat());
+        thing
+    }
+}
+
+struct Thing<'a> {
+    podman: &'a Podman,
+    remove: Vec<String>,
+    name: String,
+}
+
+impl Thing<'_> {
+    /// Runs a command of this machine in the container's network namespace.
+    fn enter(&self, command: &[&str]) -> String {
+        let pid = self.podman.podman(&["inspect", "--format", "{{.State.Pid}}", &self.name]);
+        output(Command::new("nsenter").args(["--net", "--target", &pid]).args(command))
+    }
+
+    fn address(&self) -> String {
+        let shown = self.enter(&["ip", "-4", "-o", "address", "show", "eth0"]);
+        let address = shown.split_whitespace().nth(3).expect("an address");
+        address.split('/').next().expect("a prefix length").to_owned()
+    }
+
+    /// The other end of `eth0`, found as people do by hand.
+    fn host_veth(&self) -> String {
+        let shown = self.enter(&["ip", "-o", "link", "show", "eth0"]);
+        let index = shown.split("eth0@if").nth(1).and_then(|rest| rest.split(':').next()).expect("an index");
+        let links = output(Command::new("ip").args(["-o", "link"]));
+        let line = links.lines().find(|line| line.starts_with(&format!("{index}: "))).expect("its end");
+        line.split([':', '@']).nth(1).expect("a name").trim().to_owned()
+    }
+
+    fn fetch(&self) {
+        output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{}/", self.address())]));
+    }
+}
+
+impl Drop for Thing<'_> {
+    fn drop(&mut self) {
+        let mut podman = Command::new("podman");
+        let _ =
+            podman.args(["--remote", "--url", &self.podman.url]).args(&self.remove).arg(&self.name).output();
+    }
+}
+
+/// Our program, where engines are looked for without a word of where Podman is.
+fn program(lab: &Lab) -> Command {
+    let mut program = lab.program();
+    program.env_remove("CONTAINER_HOST");
+    program
+}
+
+fn described(mut program: Command, name: &str) -> Value {
+    let said = output(program.args(["list", "--json"]));
+    let mut objects = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    objects.find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name} in {said}"))
+}
+
+/// Captures containers into a file while `work` is done.
+fn recorded(lab: &Lab, names: &[&str], work: impl FnOnce()) -> Recorded {
+    let recording = Recording::begin_with(program(lab), names, &["--filter", "tcp"]);
+    work();
+    recording.stop()
+}
+
+fn listed_beside_dockers(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let network = podman.network();
+    let (docker, one) = (lab.container(&[]), podman.container(&["--network", &network.name]));
+    let said = output(program(lab).arg("--extcap-interfaces"));
+    let image = podman.podman(&["inspect", "--format", "{{.ImageName}}", &one.name]);
+    let wanted = format!("interface {{value=podman-{0}}}{{display={0} · {image} (podman)}}", one.name);
+    assert_eq!(said.lines().filter(|line| **line == wanted).count(), 1, "{wanted} in {said}");
+    let at = |value: &str| said.find(&format!("{{value={value}}}")).expect("its line");
+    assert!(at(&docker.interface()) < at(&format!("podman-{}", one.name)), "{said}");
+
+    let object = described(program(lab), &one.name);
+    assert_eq!(object["engine"], "podman");
+    assert_eq!(object["network_mode"], "own");
+    assert_eq!(object["networks"][0]["addresses"][0], one.address());
+    let attachment = &object["attachments"][0];
+    assert_eq!(attachment["interface"], "eth0", "{object}");
+    assert_eq!(attachment["host_veth"], one.host_veth(), "{object}");
+    assert_eq!(attachment["network"], network.name, "{object}");
+    let table = output(program(lab).arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&one.name)).expect("its row");
+    assert!(row.contains("  podman  ") && row.ends_with(&one.host_veth()), "{row}");
+}
+
+fn holds_what_tcpdump_sees(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let network = podman.network();
+    let (one, other) =
+        (podman.container(&["--network", &network.name]), podman.container(&["--network", &network.name]));
+    let witness = Witness::begin(&one.host_veth(), "tcp");
+    let recorded = recorded(lab, &[&format!("podman-{}", one.name)], || {
+        one.fetch();
+        let page = format!("http://{}/", other.address());
+        podman.podman(&["exec", &one.name, "wget", "-q", "-O", "/dev/null", &page]);
+        witness.settle();
+    });
+    let (witness, _folder) = witness.stop();
+    let frames_in = |path| {
+        let mut frames = fields_of(path, "tcp", &["frame.len", "tcp.seq_raw", "tcp.ack_raw", "tcp.checksum"]);
+        frames.sort();
+        frames
+    };
+    let frames = frames_in(&recorded.path);
+    assert!(frames.len() > 10 && frames == frames_in(&witness), "the frames differ: {frames:?}");
+    let directions = recorded.fields("http.request", &["ip.dst", "frame.packet_flags_direction"]);
+    let expected = [[one.address(), "0x00000001".to_owned()], [other.address(), "0x00000002".to_owned()]];
+    assert_eq!(directions, expected);
+    let names = recorded.fields("http.request", &["frame.interface_name", "frame.interface_description"]);
+    assert_eq!(names[0][0], format!("{}:eth0", one.name));
+    assert!(names[0][1].starts_with(&format!("podman container {}", one.name)), "{names:?}");
+    assert!(names[0][1].contains(&format!("network {}", network.name)), "{names:?}");
+}
+
+fn a_pod_is_captured_once(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let pod = podman.pod();
+    let web = podman.container(&["--pod", &pod.name]);
+    let aside = podman.container(&["--pod", &pod.name, "--entrypoint", "/bin/yes"]);
+    let infra = podman.podman(&["pod", "inspect", "--format", "{{.InfraContainerID}}", &pod.name]);
+    let infra = podman.podman(&["inspect", "--format", "{{.Name}}", &infra]);
+    for captured in [&[web.name.as_str()][..], &[&web.name, &aside.name, &infra]] {
+        let recorded = recorded(lab, captured, || web.fetch());
+        let rows = recorded.fields("http.request", &["frame.interface_name", "frame.interface_description"]);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        // One address of several: it is called as the one that is captured.
+        let mut tshark = Command::new("tshark");
+        tshark.args(["-N", "n", "-T", "fields", "-e", "ip.dst_host", "-Y", "http.request", "-r"]);
+        assert_eq!(output(tshark.arg(&recorded.path)), captured[0]);
+        assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
+        for name in [&web.name, &aside.name, &infra] {
+            assert!(rows[0][1].contains(name.as_str()), "{name} in {rows:?}");
+        }
+    }
+    assert_eq!(described(program(lab), &aside.name)["network_mode"], "shared");
+}
+
+fn how_it_is_connected_is_told(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let none = podman.container(&["--network", "none"]);
+    let host = podman.container(&["--network", "host", "--entrypoint", "/bin/yes"]);
+    assert_eq!(described(program(lab), &none.name)["network_mode"], "none");
+    let object = described(program(lab), &host.name);
+    assert_eq!(object["network_mode"], "host", "{object}");
+    let why = object["trouble"]["what"].as_str().expect("a reason");
+    assert!(why.contains("the host's own network"), "{object}");
+}
+
+fn a_rootless_container(lab: &Lab) {
+    let podman = Podman::rootless(lab);
+    let container = podman.container(&[]);
+    // As its owner: nobody else may speak to that Podman, not even root without a capability.
+    let folder = folder();
+    let copy = folder.path().join("containerdump");
+    std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &copy).expect("a copy");
+    let owners = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(&copy);
+        command.env("XDG_RUNTIME_DIR", "/run/user/4242").env("DOCKER_HOST", "unix:///nonexistent.sock");
+        command.env_remove("CONTAINER_HOST");
+        command
+    };
+    let said = output(owners().arg("--extcap-interfaces"));
+    assert!(said.contains(&format!("interface {{value=podman-{}}}", container.name)), "{said}");
+    // Root's Podman runs here as well, in a folder that is closed to others.
+    assert!(!said.contains("containerdump-podman"), "{said}");
+    let object = described(owners(), &container.name);
+    assert_eq!(object["engine"], "podman");
+    let taps = object["attachments"].as_array().expect("attachments");
+    assert!(taps.iter().all(|attachment| attachment["tap"] == "inside"), "{object}");
+    let mut capture = start(owners().args(["capture", &container.name, "-w", "-"]));
+    eventually("the capture ends", || capture.try_wait().expect("a child").is_some());
+    let ended = capture.wait_with_output().expect("its output");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("has no veth on this host"), "{said}");
+    assert!(said.contains("Remedy: its engine is rootless; as root: sudo nsenter"), "{said}");
+}
