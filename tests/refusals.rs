@@ -123,6 +123,13 @@ fn a_process_of_this_host_is_not_a_container_of_another() {
 }
 
 #[test]
+fn a_process_that_podman_does_not_watch_over_is_none_of_its_containers() {
+    let stranger = Stranger::new();
+    let engine = FakeEngine::answering(Answer::of_podman([container("web")])).with_pid(stranger.0.id());
+    assert!(refusal(&engine, "podman-web").contains("is not container web"));
+}
+
+#[test]
 fn the_first_process_of_this_host_is_not_a_container() {
     assert!(refusal_of_pid(1).contains("is not container web"));
 }
