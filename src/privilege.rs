@@ -89,6 +89,13 @@ impl Privilege {
         })
     }
 
+    /// Drops every capability of the calling thread that came with entering a user namespace.
+    ///
+    /// Fails when the kernel does not allow that.
+    pub fn drop_what_was_gained(&self) -> Result<(), Trouble> {
+        drop_on_this_thread().map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))
+    }
+
     /// Does `work`, which opens a file, as the user who called sudo, if there is one.
     ///
     /// Fails when the kernel does not allow that.

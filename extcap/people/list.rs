@@ -168,7 +168,8 @@ fn table(found: &[Found]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
-    if found.iter().flat_map(Found::captured).any(|attachment| attachment.tap.is_inside()) {
+    let roots = found.iter().filter(|one| !one.container.endpoint.is_of_ordinary_user());
+    if roots.flat_map(Found::captured).any(|attachment| attachment.tap.is_inside()) {
         text.push_str(
             "\n(inside): has no veth on this host; root can capture it: sudo containerdump capture NAME\n",
         );

@@ -8,12 +8,14 @@
 //!
 //! Neither a capability nor `setns` is needed for that, and nothing is run inside the container.
 
+mod namespace;
 mod netlink;
 mod process;
 
 use std::net::IpAddr;
 
-pub use process::{Namespace, Process};
+pub use namespace::{Namespace, Rootless};
+pub use process::Process;
 
 use crate::container::{Container, Network};
 use crate::text::Label;

@@ -5,8 +5,7 @@
 //! `get_proc_task_net`), unlike `/proc/PID/ns/net`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,7 +13,6 @@ use std::os::unix::fs::MetadataExt as _;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::LinkIndex;
 use crate::container::{Container, EngineKind};
@@ -67,15 +65,6 @@ impl Process {
         matches!(poll(&mut handle, PollTimeout::ZERO), Ok(0))
     }
 
-    /// Its network namespace. Needs `CAP_SYS_PTRACE` where the process has rights we do not have.
-    ///
-    /// Fails when that is missing, or the process is gone.
-    pub fn namespace(&self) -> io::Result<Namespace> {
-        let namespace = File::open(format!("/proc/{}/ns/net", self.pid))?;
-        // Its pid may have gone to another before that.
-        if self.is_alive() { Ok(Namespace(namespace)) } else { Err(io::ErrorKind::NotFound.into()) }
-    }
-
     /// What tells its network namespace from any other, for as long as it lives: each has a
     /// `/proc/PID/net` of its own (fs/proc/proc_net.c), whose inodes everyone may see, unlike that
     /// of `/proc/PID/ns/net`. `None` once the process is gone.
@@ -89,7 +78,7 @@ impl Process {
     }
 
     /// Its pid.
-    pub fn pid(&self) -> i32 {
+    pub(super) fn pid(&self) -> i32 {
         self.pid
     }
 
@@ -111,20 +100,6 @@ impl Process {
 
     fn read(&self, table: &str) -> String {
         fs::read_to_string(format!("/proc/{}/net/{table}", self.pid)).unwrap_or_default()
-    }
-}
-
-/// A network namespace, held on to: it can be entered as long as this is there.
-#[derive(Debug)]
-pub struct Namespace(File);
-
-impl Namespace {
-    /// Takes the calling thread into the namespace, for good; other threads stay where they are.
-    /// Needs `CAP_SYS_ADMIN`.
-    ///
-    /// Fails when that is missing.
-    pub fn enter(&self) -> io::Result<()> {
-        Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::trouble::Trouble;
 
 /// `target` with those attachments whose network, interface or host veth is in `networks`; where
 /// that is empty, with those that are captured unless asked otherwise. What is taken inside stays
-/// with `may_enter` only.
+/// with `may_enter` only, or where the container is the caller's own rootless one.
 ///
 /// Fails when there is no such attachment, or none without entering the container.
 pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -> Result<Target, Trouble> {
@@ -29,6 +29,7 @@ pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -
             format!("choose from: {}", there.join(", ")),
         ));
     }
+    let may_enter = may_enter || target.rootless.is_some();
     let (kept, left): (Vec<Attachment>, Vec<Attachment>) =
         chosen.into_iter().partition(|attachment| may_enter || !attachment.tap.is_inside());
     if kept.is_empty() {
@@ -36,10 +37,7 @@ pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -
         return Err(Trouble::new(
             format!("container {name} has no veth on this host for {}", taken.join(", ")),
             if target.container.endpoint.is_of_ordinary_user() {
-                let pid = target.process.pid();
-                format!(
-                    "its engine is rootless; as root: sudo nsenter -t {pid} -n tcpdump -i any -w web.pcap"
-                )
+                "its engine is rootless: capture as the user it belongs to".to_owned()
             } else {
                 format!("root can capture inside it: sudo containerdump capture {name}")
             },

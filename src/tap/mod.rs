@@ -1,7 +1,7 @@
 //! From a container's name to opened rings.
 //!
 //! [`find`] looks up without any right. [`open()`] needs `CAP_NET_RAW` at a host veth and, inside a
-//! container, root.
+//! container, root, or that the container is the caller's own rootless one.
 
 mod choice;
 mod open;
@@ -17,7 +17,7 @@ pub use open::open;
 
 use crate::container::{self, Container, Found};
 use crate::engine::{self, Outcome};
-use crate::link::{self, Attachment, Links, Process};
+use crate::link::{self, Attachment, Links, Process, Rootless};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -32,6 +32,8 @@ pub struct Target {
     pub attachments: Vec<Attachment>,
     /// Networks or interfaces of it that are wanted, and taken inside, which is not allowed.
     pub left_out: Vec<Label>,
+    /// Its namespaces, where they are the caller's own.
+    pub rootless: Option<Rootless>,
     /// Other containers in the same network namespace, whose packets these are, too.
     pub shared_with: BTreeSet<Label>,
 }
@@ -47,7 +49,8 @@ pub struct Targets {
 
 /// Finds the containers that `wanted` names (interface value, name or id), with those attachments
 /// whose network or interface is in `networks`; where that is empty, with all but loopbacks. With
-/// `may_enter`, also those that are taken inside.
+/// `may_enter`, also those that are taken inside; without, only in containers of the caller's own
+/// rootless engine.
 ///
 /// Fails when an engine cannot be asked, a name means no container or more than one, or a
 /// container has no such attachment.
@@ -93,8 +96,9 @@ pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Troub
     for attachment in &attachments {
         info!("{} is taken at {}, network {}", attachment.name(), attachment.place(), attachment.network);
     }
+    let rootless = Rootless::of(&process);
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
-    Ok(Target { container: container.clone(), process, attachments, left_out, shared_with })
+    Ok(Target { container: container.clone(), process, attachments, left_out, rootless, shared_with })
 }
 
 /// What runs, as far as engines tell.

@@ -7,7 +7,7 @@ use log::debug;
 
 use super::Target;
 use crate::capture::{self, Opened, Ring, Settings};
-use crate::link::{self, Attachment};
+use crate::link::{self, Attachment, Namespace};
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::text::Label;
@@ -27,31 +27,42 @@ pub fn open(
     let each = (capture::ALL_RINGS_MIB / u32::try_from(count).unwrap_or(u32::MAX)).max(2);
     let ring_mib = settings.ring_mib.unwrap_or(each);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
-    let mut opened = Vec::new();
-    for target in targets {
-        for attachment in &target.attachments {
-            let open = || capture::open(attachment, settings, ring_mib, block_timeout);
-            let rings = if attachment.tap.is_inside() {
-                privilege.apart(|| inside(target, attachment).and_then(|()| open()))??
-            } else {
-                privilege.raised(open)??
-            };
-            let interface = describe(target, attachment, settings, &rings);
-            let rings = rings.filtered(attachment, settings)?;
-            // The name may have gone to another link between the look-up and the opening.
-            if !link::is_still(&attachment.tap, &target.process).unwrap_or(false) {
-                return Err(Trouble::new(
-                    format!(
-                        "{} is no longer the interface of {}",
-                        attachment.tap.device(),
-                        attachment.name()
-                    ),
-                    "see that the container runs, then capture again",
-                ));
+    let open_one = |target: &Target, attachment: &Attachment| {
+        let open = || capture::open(attachment, settings, ring_mib, block_timeout);
+        let rings = match (attachment.tap.is_inside(), &target.rootless) {
+            (false, _) => privilege.raised(open)??,
+            (true, Some(namespaces)) if !privilege.may_enter() => {
+                namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
+                open()?
             }
-            opened.push((interface, rings));
+            (true, _) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
+        };
+        let interface = describe(target, attachment, settings, &rings);
+        let rings = rings.filtered(attachment, settings)?;
+        // The name may have gone to another link between the look-up and the opening.
+        if !link::is_still(&attachment.tap, &target.process).unwrap_or(false) {
+            return Err(Trouble::new(
+                format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
+                "see that the container runs, then capture again",
+            ));
         }
+        Ok((interface, rings))
+    };
+    let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
+    let mut in_order: Vec<_> = all.enumerate().collect();
+    // There is no way back from a rootless container, so these come last.
+    in_order.sort_by_key(|(_, (target, attachment))| attachment.tap.is_inside() && target.rootless.is_some());
+    let (mut opened, mut entered) = (Vec::new(), false);
+    for (number, (target, attachment)) in in_order {
+        entered |= attachment.tap.is_inside() && target.rootless.is_some() && !privilege.may_enter();
+        opened.push((number, open_one(target, attachment)?));
     }
+    if entered {
+        // Whoever enters a user namespace has every right in it.
+        privilege.drop_what_was_gained()?;
+    }
+    opened.sort_by_key(|(number, _)| *number);
+    let mut opened: Vec<_> = opened.into_iter().map(|(_, one)| one).collect();
     let begin = capture::now();
     opened.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
     Ok(opened)
@@ -59,13 +70,15 @@ pub fn open(
 
 /// Takes the calling thread into the network namespace of `target`.
 fn inside(target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
-    let entered = || -> io::Result<()> { target.process.namespace()?.enter() };
-    entered().map_err(|error| {
-        Trouble::new(
-            format!("cannot enter the network of {}: {error}", attachment.name()),
-            "see that the container runs, and capture as root of this host",
-        )
-    })
+    let entered = Namespace::of(&target.process).and_then(|namespace| namespace.enter());
+    entered.map_err(|error| cannot_enter(attachment, &error))
+}
+
+fn cannot_enter(attachment: &Attachment, error: &io::Error) -> Trouble {
+    Trouble::new(
+        format!("cannot enter the network of {}: {error}", attachment.name()),
+        "see that the container runs, and capture as root of this host; a rootless one as the user it belongs to",
+    )
 }
 
 fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings: &Opened) -> Interface {

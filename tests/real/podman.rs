@@ -1,12 +1,13 @@
 //! Podman: root's, through the socket it serves, and an ordinary user's.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
 use crate::Test;
-use crate::lab::{Lab, eventually, folder, output, start};
+use crate::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::recording::{Recorded, Recording, Witness, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -14,7 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_capture_of_podmans_container_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
     ("a_pod_is_captured_once_with_all_its_members_named", a_pod_is_captured_once),
     ("how_podman_connects_a_container_is_told", how_it_is_connected_is_told),
-    ("a_rootless_container_is_listed_and_its_capture_says_why_not", a_rootless_container),
+    ("a_rootless_container_is_captured_by_its_owner_without_any_right", a_rootless_container),
 ];
 
 /// A Podman of `make test`, spoken to as its own client does.
@@ -220,6 +221,8 @@ fn how_it_is_connected_is_told(lab: &Lab) {
 }
 
 fn a_rootless_container(lab: &Lab) {
+    // The host's end of slirp4netns answers pings.
+    const FILTER: &str = "icmp and host 10.0.2.2";
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
     // As its owner: nobody else may speak to that Podman, not even root without a capability.
@@ -241,10 +244,37 @@ fn a_rootless_container(lab: &Lab) {
     assert_eq!(object["engine"], "podman");
     let taps = object["attachments"].as_array().expect("attachments");
     assert!(taps.iter().all(|attachment| attachment["tap"] == "inside"), "{object}");
-    let mut capture = start(owners().args(["capture", &container.name, "-w", "-"]));
-    eventually("the capture ends", || capture.try_wait().expect("a child").is_some());
-    let ended = capture.wait_with_output().expect("its output");
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(!ended.status.success() && said.contains("has no veth on this host"), "{said}");
-    assert!(said.contains("Remedy: its engine is rootless; as root: sudo nsenter"), "{said}");
+    // What the witness, who is root, sees inside.
+    let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &container.name]);
+    let inside = || {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args(["--net", "--target", &pid]);
+        nsenter
+    };
+    let mut tcpdump = inside();
+    tcpdump.arg("tcpdump");
+    let witness = Witness::of(tcpdump, "tap0", FILTER);
+    std::os::unix::fs::chown(folder.path(), Some(4242), Some(4242)).expect("its owner");
+    let path = folder.path().join("out.pcapng");
+    let mut capture = owners();
+    capture.args(["capture", &container.name, "--filter", FILTER, "--write"]).arg(&path);
+    let capture = start(&mut capture);
+    eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", capture.id())).expect("its status");
+    for set in ["CapPrm:\t", "CapEff:\t"] {
+        assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
+    }
+    output(inside().args(["busybox", "ping", "-c", "3", "10.0.2.2"]));
+    witness.settle();
+    signal(&capture, "INT");
+    let ended = end_of(capture);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let (witness, _folder) = witness.stop();
+    for figure in ["Number of packets", "Data size"] {
+        assert_eq!(capinfos(&path, figure), capinfos(&witness, figure), "{figure}");
+    }
+    let requests =
+        fields_of(&path, "icmp.type == 8", &["frame.interface_name", "frame.packet_flags_direction"]);
+    assert_eq!(requests, vec![[format!("{}:tap0", container.name), "0x00000002".to_owned()]; 3]);
+    assert_eq!(std::fs::metadata(&path).map(|about| about.uid()).ok(), Some(4242));
 }

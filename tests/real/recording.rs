@@ -168,7 +168,8 @@ impl Witness {
         Self::of(container.enter(&["tcpdump"]), interface, filter)
     }
 
-    fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
+    /// On an interface where `tcpdump` runs.
+    pub(crate) fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
         let folder = folder();
         let path = folder.path().join("witness.pcap");
         tcpdump.args(["--immediate-mode", "-U", "-B", "65536", "-Z", "root", "-i", interface, "-w"]);
