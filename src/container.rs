@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use crate::engine::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::text::Label;
 
 /// Which engine runs a container. The word is part of every interface value.

@@ -12,6 +12,7 @@
 
 pub mod capture;
 pub mod container;
+pub mod endpoint;
 pub mod engine;
 pub mod link;
 pub mod pcapng;

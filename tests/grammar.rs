@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use containerdump::container::{Container, ContainerId, EngineKind, NetworkMode, assign_values, folded};
-use containerdump::engine::Endpoint;
+use containerdump::endpoint::Endpoint;
 use containerdump::text::Label;
 use fake_engine::{Answer, Case, Described, FakeEngine, alike, container, hostile, id};
 use program::ask;

@@ -69,7 +69,7 @@ pub(super) struct Capture {
     autostop: Vec<Limit>,
 
     /// Kernel memory for the packets of each attachment until they are read, in MiB
-    /// [default: 128, less with more than 2 attachments]
+    /// [default: 224 for all attachments together]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
     ring_size: Option<u32>,
 

@@ -19,7 +19,7 @@ Examples:
   containerdump list
   containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
 
-Needs no right but to speak to the engine. Why a container has no host veth is said below the table.")]
+TAPS tells where packets are taken. Needs no right but to speak to the engines.")]
 pub(super) struct List {
     /// Print one JSON object per container and line (see docs/list-json.md)
     #[arg(long)]

@@ -39,7 +39,7 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Troub
         pcap::Error::PcapError(text) => text.clone(),
         other => other.to_string(),
     };
-    let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.place());
+    let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.tap);
     // libpcap's errors are text only.
     if text.contains("ermission") || text.contains("not permitted") {
         return Trouble::new(

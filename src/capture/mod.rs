@@ -111,18 +111,23 @@ pub fn open(
     ring_mib: u32,
     block: Duration,
 ) -> Result<Opened, Trouble> {
-    let bytes = ring_mib.clamp(2, 2046) / 2 * 1024 * 1024;
     if device::is_ambiguous(attachment.tap.device()) {
         return Err(device::no_interface(attachment));
     }
-    let loopback = attachment.tap.is_loopback();
+    let directions: &[Direction] = if attachment.tap.is_loopback() {
+        &[Direction::Within]
+    } else {
+        &[Direction::Outbound, Direction::Inbound]
+    };
+    let mib = ring_mib.clamp(2, 2046) as usize / directions.len();
+    let bytes = i32::try_from(mib * 1024 * 1024).unwrap_or(i32::MAX);
     // Inside a container nothing is changed.
     let promiscuous = settings.promiscuous && !attachment.tap.is_inside();
     let ring = |direction| -> Result<_, pcap::Error> {
         let handle = Capture::from_device(attachment.tap.device())?
             .promisc(promiscuous)
             .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
-            .buffer_size(bytes.cast_signed())
+            .buffer_size(bytes)
             .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
             .precision(Precision::Nano)
             .open()?
@@ -131,8 +136,6 @@ pub fn open(
         fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
         Ok((direction, handle))
     };
-    let directions: &[Direction] =
-        if loopback { &[Direction::Within] } else { &[Direction::Outbound, Direction::Inbound] };
     let rings: Result<_, _> = directions.iter().map(|direction| ring(*direction)).collect();
     let rings: Vec<(Direction, _)> = rings.map_err(|error| device::cannot_open(attachment, &error))?;
     if rings.iter().all(|(_, handle)| device::is_interface(handle)) {

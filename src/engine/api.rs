@@ -13,10 +13,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::{Inspected, Outcome, connection, description};
 use crate::container::{Container, EngineKind};
+use crate::endpoint::Endpoint;
 use crate::trouble::Trouble;
 
 /// Most containers taken from one answer; what is beyond is counted as left out.

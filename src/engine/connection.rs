@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// Most bytes taken from an engine on one connection. Ten thousand containers make about 12 MB.
 const MOST_BYTES: usize = 16 * 1024 * 1024;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::trouble::Trouble;
 
 /// Most bytes read of a file of Docker's.

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::endpoint::Endpoint;
 use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
+use crate::endpoint::Endpoint;
 use crate::text::Label;
 
 /// Label in which compose keeps the name of a container's project.

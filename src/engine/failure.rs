@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 
-use super::endpoint::Endpoint;
 use crate::container::EngineKind;
+use crate::endpoint::Endpoint;
 use crate::text::Label;
 use crate::trouble::Trouble;
 

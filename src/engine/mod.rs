@@ -8,7 +8,6 @@ mod api;
 mod connection;
 mod context;
 mod description;
-mod endpoint;
 mod failure;
 mod places;
 
@@ -19,7 +18,6 @@ use crate::container::{self, Container, EngineKind};
 use crate::text::Label;
 use crate::trouble::Trouble;
 pub use description::Inspected;
-pub use endpoint::Endpoint;
 use places::Place;
 
 /// For what one engine's list takes: Wireshark waits for it before its window opens.

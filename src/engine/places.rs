@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::context;
-use super::endpoint::Endpoint;
 use crate::container::EngineKind;
+use crate::endpoint::Endpoint;
 use crate::text::Label;
 use crate::trouble::Trouble;
 

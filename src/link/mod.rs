@@ -12,6 +12,7 @@ mod namespace;
 mod netlink;
 mod process;
 
+use std::fmt;
 use std::net::IpAddr;
 
 pub use namespace::{Namespace, Rootless};
@@ -79,18 +80,20 @@ impl Tap {
     }
 }
 
+/// `host veth veth01f0f9d`, `eth0 inside the container`.
+impl fmt::Display for Tap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostVeth { name, .. } => write!(formatter, "host veth {}", Label::new(name)),
+            Self::Inside { name } => write!(formatter, "{} inside the container", Label::new(name)),
+        }
+    }
+}
+
 /// Every network namespace has one of that name (drivers/net/loopback.c).
 const LOOPBACK: &str = "lo";
 
 impl Attachment {
-    /// Where its packets are taken, in words: `host veth veth01f0f9d`.
-    pub fn place(&self) -> String {
-        match &self.tap {
-            Tap::HostVeth { name, .. } => format!("host veth {}", Label::new(name)),
-            Tap::Inside { name } => format!("{} inside the container", Label::new(name)),
-        }
-    }
-
     /// The name of its interface block, `web:eth0`.
     pub fn name(&self) -> Label {
         Label::new(&format!("{}:{}", self.container, self.interface))

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::output::PATIENCE;
-use super::stage::Stage;
 use crate::capture;
 
 /// The end of a capture, once it has been asked for.
@@ -12,8 +11,6 @@ pub(super) struct Finish {
     pub(super) time: u64,
     /// When the kernel has handed over all of them.
     pub(super) settled_at: Instant,
-    /// How long the kernel may keep a packet back, in nanoseconds.
-    keeps: u64,
     /// When to end although the reader has not taken all of them.
     latest: Instant,
 }
@@ -33,21 +30,21 @@ impl Finish {
     /// An end that was asked for now; `keeps` is how long the kernel may keep a packet back.
     pub(super) fn now(keeps: Duration) -> Self {
         let settled_at = Instant::now() + keeps;
-        let keeps_nanos = u64::try_from(keeps.as_nanos()).unwrap_or(u64::MAX);
-        Self { time: capture::now(), settled_at, keeps: keeps_nanos, latest: settled_at + PATIENCE }
+        Self { time: capture::now(), settled_at, latest: settled_at + PATIENCE }
     }
 }
 
-/// How far the end has come, given what the stages have handed over.
-pub(super) fn progress(finish: Option<&Finish>, stages: &[Stage]) -> Progress {
-    if stages.iter().all(|stage| stage.ended.is_some()) {
+/// How far the end has come, where every ring has handed over all up to `horizon`.
+pub(super) fn progress(finish: Option<&Finish>, horizon: u64) -> Progress {
+    if horizon == u64::MAX {
+        // No ring gives anything more.
         return Progress::Done;
     }
     let Some(finish) = finish else { return Progress::Underway };
     let now = Instant::now();
     if now < finish.settled_at {
         Progress::Underway
-    } else if stages.iter().all(|stage| stage.complete_until(finish.keeps) >= finish.time) {
+    } else if horizon >= finish.time {
         Progress::Done
     } else if now < finish.latest {
         Progress::Underway

@@ -114,7 +114,7 @@ impl Queues {
             .queues
             .iter()
             .enumerate()
-            .filter_map(|(index, queue)| Some(Reverse((queue.head()?.place, index))))
+            .filter_map(|(index, queue)| Some(Reverse((queue.head()?.time, index))))
             .collect();
         let mut runs: Vec<Run> = Vec::new();
         while let Some(Reverse((time, index))) = heads.pop() {
@@ -131,7 +131,7 @@ impl Queues {
                 return (runs, false);
             }
             if let Some(packet) = self.queues[index].head() {
-                heads.push(Reverse((packet.place, index)));
+                heads.push(Reverse((packet.time, index)));
             }
         }
         (runs, true)

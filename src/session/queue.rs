@@ -33,9 +33,9 @@ pub(super) struct Batch {
 /// A packet in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packet {
-    /// In the order of time: its time, unless the clock was set back a little. Nanoseconds since
-    /// the epoch.
-    pub(super) place: u64,
+    /// Where it stands in the order of time: its own time, or a little later where the clock of
+    /// another processor is behind. Nanoseconds since the epoch.
+    pub(super) time: u64,
     /// Captured bytes.
     captured: u32,
     /// Bytes of its block.
@@ -104,7 +104,7 @@ impl Queue {
         let begin = batch.next_byte;
         let mut run = Run { queue: 0, batch: number, bytes: begin..begin, packets: 0, captured: 0 };
         let mut admitted = true;
-        for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.place <= until) {
+        for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.time <= until) {
             admitted = admit(*packet);
             if !admitted {
                 break;
@@ -120,14 +120,14 @@ impl Queue {
 }
 
 impl Batch {
-    /// Adds the packet whose block is made by `append`: its place in the order of time, and how
-    /// many bytes of it were captured. Returns the bytes of the block.
-    pub(super) fn push(&mut self, place: u64, captured: usize, append: impl FnOnce(&mut Vec<u8>)) -> usize {
+    /// Adds the packet whose block is made by `append`: where it stands in the order of time, and
+    /// how many bytes of it were captured. Returns the bytes of the block.
+    pub(super) fn push(&mut self, time: u64, captured: usize, append: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.bytes.len();
         append(&mut self.bytes);
         let block = self.bytes.len() - before;
         self.packets.push(Packet {
-            place,
+            time,
             captured: u32::try_from(captured).unwrap_or(u32::MAX),
             block: u32::try_from(block).unwrap_or(u32::MAX),
         });

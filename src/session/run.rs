@@ -67,7 +67,7 @@ impl Running {
             }
             let read = self.merge.read();
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
-            let progress = finish::progress(finish.as_ref(), &self.merge.stages);
+            let progress = finish::progress(finish.as_ref(), self.merge.horizon());
             let until = finish.as_ref().map_or(u64::MAX, |finish| finish.time);
             let horizon = if progress == Progress::Done { until } else { self.horizon().min(until) };
             let complete = self.stream.write_packets(&mut self.merge, horizon, stop)?;

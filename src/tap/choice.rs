@@ -44,7 +44,7 @@ pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -
         ));
     }
     for attachment in left {
-        warn!("{} is not captured: {} needs root", attachment.name(), attachment.place());
+        warn!("{} is not captured: {} needs root", attachment.name(), attachment.tap);
         let network = if attachment.network.is_empty() { attachment.interface } else { attachment.network };
         target.left_out.push(network);
     }

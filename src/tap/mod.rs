@@ -32,7 +32,7 @@ pub struct Target {
     pub attachments: Vec<Attachment>,
     /// Networks or interfaces of it that are wanted, and taken inside, which is not allowed.
     pub left_out: Vec<Label>,
-    /// Its namespaces, where they are the caller's own.
+    /// Its namespaces, where they are the caller's own and the program goes there itself.
     pub rootless: Option<Rootless>,
     /// Other containers in the same network namespace, whose packets these are, too.
     pub shared_with: BTreeSet<Label>,
@@ -61,7 +61,9 @@ pub fn find(wanted: &[String], networks: &[String], may_enter: bool) -> Result<T
     let mut taken = HashMap::new();
     for name in wanted {
         let mut container = one(&running, name)?.clone();
-        let target = look_up(&mut container, &Links::now()?)?;
+        let mut target = look_up(&mut container, &Links::now()?)?;
+        // Root enters on a thread of its own, and need not give up its place.
+        target.rootless = target.rootless.filter(|_| !may_enter);
         let mut target = choice::chosen(target, networks, may_enter)?;
         let members = containers.iter().filter(|other| other.shares_network_with(&container));
         target.shared_with = members.map(|other| other.name.clone()).collect();
@@ -94,7 +96,7 @@ pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Troub
     let process = Process::of_container(container, inspected.pid)?;
     let attachments = link::attachments(container, &process, links)?;
     for attachment in &attachments {
-        info!("{} is taken at {}, network {}", attachment.name(), attachment.place(), attachment.network);
+        info!("{} is taken at {}, network {}", attachment.name(), attachment.tap, attachment.network);
     }
     let rootless = Rootless::of(&process);
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());

@@ -31,11 +31,11 @@ pub fn open(
         let open = || capture::open(attachment, settings, ring_mib, block_timeout);
         let rings = match (attachment.tap.is_inside(), &target.rootless) {
             (false, _) => privilege.raised(open)??,
-            (true, Some(namespaces)) if !privilege.may_enter() => {
+            (true, Some(namespaces)) => {
                 namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
                 open()?
             }
-            (true, _) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
+            (true, None) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
         };
         let interface = describe(target, attachment, settings, &rings);
         let rings = rings.filtered(attachment, settings)?;
@@ -51,13 +51,13 @@ pub fn open(
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
     let mut in_order: Vec<_> = all.enumerate().collect();
     // There is no way back from a rootless container, so these come last.
-    in_order.sort_by_key(|(_, (target, attachment))| attachment.tap.is_inside() && target.rootless.is_some());
-    let (mut opened, mut entered) = (Vec::new(), false);
-    for (number, (target, attachment)) in in_order {
-        entered |= attachment.tap.is_inside() && target.rootless.is_some() && !privilege.may_enter();
-        opened.push((number, open_one(target, attachment)?));
+    let goes_there = |target: &Target, one: &Attachment| one.tap.is_inside() && target.rootless.is_some();
+    in_order.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
+    let mut opened = Vec::new();
+    for (number, (target, attachment)) in &in_order {
+        opened.push((*number, open_one(target, attachment)?));
     }
-    if entered {
+    if in_order.iter().any(|(_, (target, attachment))| goes_there(target, attachment)) {
         // Whoever enters a user namespace has every right in it.
         privilege.drop_what_was_gained()?;
     }
@@ -105,7 +105,7 @@ fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings
                 container.engine.word(),
                 container.name,
                 container.image,
-                attachment.place()
+                attachment.tap
             ),
             250,
         ),

@@ -20,7 +20,7 @@ impl Endpoint {
     /// What the environment variable `variable` says: `unix:///path` or `tcp://host:port`.
     ///
     /// Fails when it names a way that is not known here.
-    pub(super) fn parse(variable: &str, host: &str) -> Result<Self, Trouble> {
+    pub(crate) fn parse(variable: &str, host: &str) -> Result<Self, Trouble> {
         match host.split_once("://") {
             Some(("tcp" | "http", address)) => Ok(Self::Tcp(with_port(address.trim_end_matches('/')))),
             _ => Self::socket(host).ok_or_else(|| {
@@ -33,7 +33,7 @@ impl Endpoint {
     }
 
     /// The socket that `unix:///path` names; `None` for every other address.
-    pub(super) fn socket(host: &str) -> Option<Self> {
+    pub(crate) fn socket(host: &str) -> Option<Self> {
         let path = host.strip_prefix("unix://")?;
         path.starts_with('/').then(|| Self::Unix(path.into()))
     }
@@ -45,7 +45,7 @@ impl Endpoint {
     }
 
     /// Whether both are one: a socket may have several names, through links.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix(one), Self::Unix(other)) => real(one) == real(other),
             _ => self == other,
