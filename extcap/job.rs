@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
 use containerdump::session::{Files, Limits, Output, Session, Stop, Stopped, Totals};
-use containerdump::tap;
+use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
 use log::info;
 
@@ -15,6 +15,8 @@ pub(crate) struct Job {
     pub(crate) wanted: Vec<String>,
     /// Networks or interfaces of theirs; all where there is none.
     pub(crate) networks: Vec<String>,
+    /// The kind of tap that was asked for; the best where none was.
+    pub(crate) tap: Option<tap::Kind>,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
@@ -55,19 +57,16 @@ impl Job {
         notice: &dyn Fn(&str),
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
-        let (wanted, networks) = (self.wanted, self.networks);
-        let may_enter = privilege.may_enter();
-        let found = match stop.wait_for(self.target.pipe(), move || tap::find(&wanted, &networks, may_enter))
-        {
+        let (wanted, networks, forced) = (self.wanted, self.networks, self.tap);
+        let means = Means::of(&privilege);
+        let find = move || tap::find(&wanted, &networks, &means, forced);
+        let found = match stop.wait_for(self.target.pipe(), find) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
         };
         for target in &found.targets {
-            for network in &target.left_out {
-                let name = &target.container.name;
-                notice(&format!(
-                    "not captured: {network} of {name}, which has no veth on this host and needs root"
-                ));
+            for LeftOut { network, why } in &target.left_out {
+                notice(&format!("not captured: {network} of {} ({why})", target.container.name));
             }
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
@@ -79,7 +78,7 @@ impl Job {
         info!("capturing {} interfaces", interfaces.len());
         let session = Session {
             interfaces,
-            processes: found.targets.into_iter().map(|target| target.process).collect(),
+            processes: found.targets.into_iter().filter_map(|target| target.process.ok()).collect(),
             names: found.names,
             block_timeout,
             limits: self.limits,

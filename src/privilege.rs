@@ -64,6 +64,11 @@ impl Privilege {
         self.with(CapabilitySet::NET_RAW, work)
     }
 
+    /// Whether rings can be opened in this network namespace.
+    pub fn may_capture(&self) -> bool {
+        self.permitted.contains(CapabilitySet::NET_RAW)
+    }
+
     /// Whether the network namespace of another process can be entered.
     pub fn may_enter(&self) -> bool {
         self.permitted.contains(ENTER)

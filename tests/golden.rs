@@ -111,10 +111,20 @@ fn an_option_that_cannot_be_loaded_anew_stays_as_it_is() {
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option";
     is_nothing(&format!("{line} log-level --no-promiscuous true --snap-length 96"));
     is_nothing(&format!("{line}=nothing-we-know"));
-    // No engine, no container, no process to look at.
+    // No engine to ask.
     is_nothing(&format!("{line} network"));
+}
+
+#[test]
+fn networks_of_an_engine_elsewhere_are_those_it_tells() {
+    // The process is there, and none of the container's.
     let engine = three_containers().with_pid(std::process::id());
-    assert_eq!(ask(&engine.address(), format!("{line}=--network").split(' ')).answer(), "");
+    let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option=--network";
+    assert_eq!(
+        ask(&engine.address(), line.split(' ')).answer(),
+        "value {arg=0}{value=all}{display=all networks}{default=true}\n\
+         value {arg=0}{value=bridge}{display=bridge}\n"
+    );
 }
 
 #[test]

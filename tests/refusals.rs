@@ -139,7 +139,8 @@ fn a_process_that_ended_is_told_as_gone() {
     let stranger = Stranger::new();
     let pid = stranger.0.id();
     drop(stranger);
-    assert!(refusal_of_pid(pid).starts_with("container web went away"));
+    // It may run elsewhere, where the engine is; which is of no use without a static program.
+    assert!(refusal_of_pid(pid).contains("container web went away"));
 }
 
 #[test]

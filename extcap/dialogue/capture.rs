@@ -12,10 +12,11 @@ use containerdump::engine::{self, Outcome};
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::session::{End, Limits, Output, Stop, Stopped};
+use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
-use super::config::ALL_NETWORKS;
+use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::interfaces::troubled;
 use crate::job::{Job, Target};
 use crate::journal;
@@ -50,6 +51,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     let job = Job {
         wanted: vec![interface],
         networks: networks(arguments.text("--network").as_deref()),
+        tap: tap(arguments.text("--tap").as_deref())?,
         settings: settings(arguments)?,
         limits: Limits::default(),
         target: Target::Begun(output),
@@ -80,6 +82,20 @@ fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), 
 fn networks(text: Option<&str>) -> Vec<String> {
     let names = text.unwrap_or_default().split(',').map(str::trim);
     names.filter(|name| !name.is_empty() && *name != ALL_NETWORKS).map(str::to_owned).collect()
+}
+
+/// The kind of tap that a text asks for; `None` where the program may choose.
+fn tap(text: Option<&str>) -> Result<Option<Kind>, Trouble> {
+    match text.map(str::trim).filter(|word| !word.is_empty() && *word != ANY_TAP) {
+        None => Ok(None),
+        Some(word) => Kind::parse(word).map(Some).ok_or_else(|| {
+            let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+            Trouble::new(
+                format!("cannot use --tap {word}"),
+                format!("give one of {ANY_TAP}, {}", words.join(", ")),
+            )
+        }),
+    }
 }
 
 fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {

@@ -5,12 +5,14 @@
 //! aborts at its start when it does not like a name. The defaults told here are the program's.
 
 use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
-use containerdump::tap::Target;
+use containerdump::tap::{Kind, Target};
 
 use super::sentence::Sentence;
 
 /// The value of `--network` that means every one.
 pub(super) const ALL_NETWORKS: &str = "all";
+/// The value of `--tap` that leaves the choice to the program.
+pub(super) const ANY_TAP: &str = "auto";
 /// Number of the argument whose values can be asked for anew.
 const NETWORK: usize = 0;
 
@@ -67,14 +69,24 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "boolflag",
             "Do not ask for packets meant for others",
         ),
-        debug(5, "--log-level", "Log level", "selector", "How much to log"),
-        debug(6, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
+        capture(5, "--tap", "Tap", "selector", "Where packets are taken; containerdump list -v tells more"),
+        debug(6, "--log-level", "Log level", "selector", "How much to log"),
+        debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
             .with("mustexist", false),
     ];
     sentences.push(network(ALL_NETWORKS, "all networks").with("default", true));
+    for (word, display) in [
+        (ANY_TAP, "the best there is"),
+        (Kind::Host.word(), "host veth"),
+        (Kind::Inside.word(), "inside the container"),
+        (Kind::Engine.word(), "through the engine"),
+    ] {
+        let value = Sentence::new("value").with("arg", 5).with("value", word).with("display", display);
+        sentences.push(value.with("default", word == ANY_TAP));
+    }
     for (word, display) in [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]
     {
-        let value = Sentence::new("value").with("arg", 5).with("value", word).with("display", display);
+        let value = Sentence::new("value").with("arg", 6).with("value", word).with("display", display);
         sentences.push(value.with("default", word == "message"));
     }
     sentences
@@ -83,12 +95,12 @@ pub(super) fn sentences() -> Vec<Sentence> {
 /// The values of the network argument for one container, as it is now.
 pub(super) fn networks(target: &Target) -> Vec<Sentence> {
     let mut sentences = vec![network(ALL_NETWORKS, "all networks").with("default", true)];
-    sentences.extend(target.attachments.iter().map(|attachment| {
-        let display = match attachment.network.as_str() {
-            "" => attachment.interface.to_string(),
-            name => format!("{} · {name}", attachment.interface),
-        };
-        network(attachment.interface.as_str(), &display)
+    sentences.extend(target.attachments.iter().filter_map(|attachment| {
+        match (attachment.interface.as_str(), attachment.network.as_str()) {
+            ("", "") => None,
+            (one, "") | ("", one) => Some(network(one, one)),
+            (interface, name) => Some(network(interface, &format!("{interface} · {name}"))),
+        }
     }));
     sentences
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
 use containerdump::session::{Files, Limit, Limits, Stop, stamp};
+use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
 use super::progress::Progress;
@@ -73,6 +74,12 @@ pub(super) struct Capture {
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
     ring_size: Option<u32>,
 
+    /// Where packets are taken: at the host veth, inside the container, or by a tap container that
+    /// the engine joins to it; auto takes the first that can be used (see list -v)
+    #[arg(long, value_name = "TAP", default_value = "auto",
+          value_parser = ["auto", Kind::Host.word(), Kind::Inside.word(), Kind::Engine.word()])]
+    tap: String,
+
     /// Do not put the host veths into promiscuous mode
     #[arg(short = 'p', long)]
     no_promiscuous: bool,
@@ -111,6 +118,7 @@ impl Capture {
         let job = Job {
             wanted: self.names,
             networks: self.network,
+            tap: Kind::parse(&self.tap),
             settings: Settings {
                 filter,
                 snap_length: self.snap_length,

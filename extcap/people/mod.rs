@@ -48,7 +48,7 @@ enum Verb {
 pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
     let people = People::parse();
     let outcome = privilege.and_then(|privilege| match people.verb {
-        Verb::List(list) => list.run(),
+        Verb::List(list) => list.run(&privilege),
         Verb::Capture(capture) => capture.run(privilege),
     });
     match outcome {

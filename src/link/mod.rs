@@ -35,11 +35,14 @@ pub struct NamespaceId(pub i32);
 pub struct Attachment {
     /// The container's name.
     pub container: Label,
-    /// Name of the interface inside the container, `eth0`; `if7` where only its index is known.
+    /// Name of the interface inside the container, `eth0`; `if7` where only its index is known, and
+    /// empty where the container's engine runs elsewhere.
     pub interface: Label,
     /// The network it leads to, in the engine's words; the bridge where the engine tells none,
     /// and empty where there is no bridge either.
     pub network: Label,
+    /// Its name inside the container, in the kernel's spelling; `None` where that is not known.
+    pub inside: Option<String>,
     /// Where its packets are taken.
     pub tap: Tap,
 }
@@ -59,6 +62,13 @@ pub enum Tap {
         /// `eth0`, in the kernel's spelling.
         name: String,
     },
+    /// Within the container's network namespace, by a tap container that the engine joins to it.
+    ThroughEngine {
+        /// `eth0`, in the kernel's spelling; `None` where only its network is known.
+        name: Option<String>,
+        /// Why no better tap serves; empty where it was asked for.
+        why: Label,
+    },
 }
 
 impl Tap {
@@ -66,6 +76,7 @@ impl Tap {
     pub fn device(&self) -> &str {
         match self {
             Self::HostVeth { name, .. } | Self::Inside { name } => name,
+            Self::ThroughEngine { name, .. } => name.as_deref().unwrap_or_default(),
         }
     }
 
@@ -80,12 +91,19 @@ impl Tap {
     }
 }
 
-/// `host veth veth01f0f9d`, `eth0 inside the container`.
+/// `host veth veth01f0f9d`, `eth0 inside the container`, `eth0 through the engine`.
 impl fmt::Display for Tap {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HostVeth { name, .. } => write!(formatter, "host veth {}", Label::new(name)),
             Self::Inside { name } => write!(formatter, "{} inside the container", Label::new(name)),
+            Self::ThroughEngine { name, why } => {
+                if let Some(name) = name {
+                    write!(formatter, "{} ", Label::new(name))?;
+                }
+                write!(formatter, "through the engine")?;
+                if why.is_empty() { Ok(()) } else { write!(formatter, " ({why})") }
+            }
         }
     }
 }
@@ -94,9 +112,10 @@ impl fmt::Display for Tap {
 const LOOPBACK: &str = "lo";
 
 impl Attachment {
-    /// The name of its interface block, `web:eth0`.
+    /// The name of its interface block, `web:eth0`; by its network where the interface is not known.
     pub fn name(&self) -> Label {
-        Label::new(&format!("{}:{}", self.container, self.interface))
+        let interface = if self.interface.is_empty() { &self.network } else { &self.interface };
+        Label::new(&format!("{}:{interface}", self.container))
     }
 }
 
@@ -163,6 +182,7 @@ pub fn attachments(
                 (None, Some(bridge)) => Label::new(&bridge.name),
                 (None, None) => Label::default(),
             },
+            inside: inside.cloned(),
             tap: Tap::HostVeth { name: end.name.clone(), index: end.index },
         }
     });
@@ -172,6 +192,7 @@ pub fn attachments(
         container: container.name.clone(),
         interface: Label::new(name),
         network: by_name(name).map(|network| network.name.clone()).unwrap_or_default(),
+        inside: Some(name.to_owned()),
         tap: Tap::Inside { name: name.to_owned() },
     });
     Ok(on_host.chain(inside).collect())

@@ -1,17 +1,24 @@
-//! Which attachments of a container are captured.
+//! Which attachments of a container are captured, and where.
 
-use log::warn;
+use log::{info, warn};
 
-use super::Target;
+use super::offer::{self, Kind, Means, Offer};
+use super::{LeftOut, Target};
 use crate::link::{Attachment, Tap};
+use crate::text::Label;
 use crate::trouble::Trouble;
 
 /// `target` with those attachments whose network, interface or host veth is in `networks`; where
-/// that is empty, with those that are captured unless asked otherwise. What is taken inside stays
-/// with `may_enter` only, or where the container is the caller's own rootless one.
+/// that is empty, with those that are captured unless asked otherwise. Each with the best tap that
+/// `means` allow, or the one of kind `forced`.
 ///
-/// Fails when there is no such attachment, or none without entering the container.
-pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -> Result<Target, Trouble> {
+/// Fails when there is no such attachment, or no tap for any of them.
+pub(super) fn chosen(
+    mut target: Target,
+    networks: &[String],
+    means: &Means,
+    forced: Option<Kind>,
+) -> Result<Target, Trouble> {
     let all = std::mem::take(&mut target.attachments);
     let there: Vec<String> = all.iter().map(in_words).collect();
     let wanted = |attachment: &&Attachment| {
@@ -21,35 +28,34 @@ pub(super) fn chosen(mut target: Target, networks: &[String], may_enter: bool) -
             networks.iter().any(|name| is_called(attachment, name))
         }
     };
-    let chosen: Vec<Attachment> = all.iter().filter(wanted).cloned().collect();
+    let wanted: Vec<&Attachment> = all.iter().filter(wanted).collect();
     let name = &target.container.name;
-    if chosen.is_empty() {
+    if wanted.is_empty() {
         return Err(Trouble::new(
             format!("container {name} is not connected to {}", networks.join(", ")),
             format!("choose from: {}", there.join(", ")),
         ));
     }
-    let may_enter = may_enter || target.rootless.is_some();
-    let (kept, left): (Vec<Attachment>, Vec<Attachment>) =
-        chosen.into_iter().partition(|attachment| may_enter || !attachment.tap.is_inside());
-    if kept.is_empty() {
-        let taken: Vec<String> = left.iter().map(in_words).collect();
-        return Err(Trouble::new(
-            format!("container {name} has no veth on this host for {}", taken.join(", ")),
-            if target.container.endpoint.is_of_ordinary_user() {
-                "its engine is rootless: capture as the user it belongs to".to_owned()
-            } else {
-                format!("root can capture inside it: sudo containerdump capture {name}")
-            },
-        ));
+    let mut troubles = Vec::new();
+    for attachment in wanted {
+        let offers = offer::offers(&target, attachment, means);
+        let fits = |offer: &&Offer| forced.is_none_or(|kind| Kind::of(&offer.tap) == kind);
+        let fitting: Vec<&Offer> = offers.iter().filter(fits).collect();
+        if let Some(offer) = fitting.iter().find(|offer| offer.lack.is_none()) {
+            info!("{} is taken at {}", attachment.name(), offer.tap);
+            target.attachments.push(Attachment { tap: offer.tap.clone(), ..attachment.clone() });
+            continue;
+        }
+        let trouble = none_possible(&target, attachment, &fitting, forced);
+        warn!("{trouble}");
+        let network = if attachment.network.is_empty() { &attachment.interface } else { &attachment.network };
+        target.left_out.push(LeftOut { network: network.clone(), why: reasons(&fitting) });
+        troubles.push(trouble);
     }
-    for attachment in left {
-        warn!("{} is not captured: {} needs root", attachment.name(), attachment.tap);
-        let network = if attachment.network.is_empty() { attachment.interface } else { attachment.network };
-        target.left_out.push(network);
+    match troubles.into_iter().next() {
+        Some(trouble) if target.attachments.is_empty() => Err(trouble),
+        _ => Ok(target),
     }
-    target.attachments = kept;
-    Ok(target)
 }
 
 /// Whether an attachment is captured where none is named, given `all` of its container. What passes
@@ -65,17 +71,54 @@ pub fn is_default(attachment: &Attachment, all: &[Attachment]) -> bool {
         || all.iter().all(|other| other.tap.is_inside())
 }
 
+fn none_possible(
+    target: &Target,
+    attachment: &Attachment,
+    fitting: &[&Offer],
+    forced: Option<Kind>,
+) -> Trouble {
+    let name = attachment.name();
+    let lacks = || fitting.iter().filter_map(|offer| offer.lack.as_ref());
+    let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
+    // Why neither of the taps of this host is among them.
+    let elsewhere = target.process.as_ref().err();
+    let told = elsewhere.map(|trouble| format!("{}; ", trouble.what())).unwrap_or_default();
+    remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
+    match forced {
+        Some(kind) if fitting.is_empty() => Trouble::new(
+            format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.word()),
+            "leave --tap out, or see which taps there are: containerdump list -v",
+        ),
+        Some(kind) => Trouble::new(
+            format!("cannot capture {name} with --tap {}: {told}{}", kind.word(), reasons(fitting)),
+            format!("{}; or leave --tap out", remedies.join("; or ")),
+        ),
+        None => Trouble::new(
+            format!("cannot capture {name}: {told}{}", reasons(fitting)),
+            format!("one of these is enough: {}", remedies.join("; or ")),
+        ),
+    }
+}
+
+/// `host: no permission to capture; inside: only root may enter it`
+fn reasons(offers: &[&Offer]) -> Label {
+    let reason =
+        |offer: &&Offer| Some(format!("{}: {}", Kind::of(&offer.tap).word(), offer.lack.as_ref()?.why));
+    Label::with_limit(&offers.iter().filter_map(reason).collect::<Vec<_>>().join("; "), 300)
+}
+
 fn is_called(attachment: &Attachment, name: &str) -> bool {
     let veth = match &attachment.tap {
         Tap::HostVeth { name, .. } => name,
-        Tap::Inside { .. } => "",
+        Tap::Inside { .. } | Tap::ThroughEngine { .. } => "",
     };
     [attachment.network.as_str(), attachment.interface.as_str(), veth].contains(&name)
 }
 
 fn in_words(attachment: &Attachment) -> String {
-    match attachment.network.as_str() {
-        "" => attachment.interface.to_string(),
-        network => format!("{} ({network})", attachment.interface),
+    match (attachment.interface.as_str(), attachment.network.as_str()) {
+        (interface, "") => interface.to_owned(),
+        ("", network) => network.to_owned(),
+        (interface, network) => format!("{interface} ({network})"),
     }
 }

@@ -1,18 +1,22 @@
 //! From a container's name to opened rings.
 //!
-//! [`find`] looks up without any right. [`open()`] needs `CAP_NET_RAW` at a host veth and, inside a
-//! container, root, or that the container is the caller's own rootless one.
+//! [`find`] looks up without any right. [`open()`] needs `CAP_NET_RAW` at a host veth; inside a
+//! container root, or that the container is the caller's own rootless one; and through the engine
+//! no more than speaking to it.
 
 mod choice;
+mod elsewhere;
+mod offer;
 mod open;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use log::{debug, info};
+use log::debug;
 
 pub use choice::is_default;
+pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::open;
 
 use crate::container::{self, Container, Found};
@@ -26,16 +30,25 @@ use crate::trouble::Trouble;
 pub struct Target {
     /// The container.
     pub container: Container,
-    /// Its first process.
-    pub process: Process,
+    /// Its first process, or why there is none of it here: its engine may run elsewhere.
+    pub process: Result<Process, Trouble>,
     /// Those of its attachments that are wanted.
     pub attachments: Vec<Attachment>,
-    /// Networks or interfaces of it that are wanted, and taken inside, which is not allowed.
-    pub left_out: Vec<Label>,
+    /// What is wanted of it, too, and no tap serves.
+    pub left_out: Vec<LeftOut>,
     /// Its namespaces, where they are the caller's own and the program goes there itself.
     pub rootless: Option<Rootless>,
     /// Other containers in the same network namespace, whose packets these are, too.
     pub shared_with: BTreeSet<Label>,
+}
+
+/// A part of a container's traffic that cannot be captured while the rest can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The network, or the interface where it leads to none.
+    pub network: Label,
+    /// What each tap would need.
+    pub why: Label,
 }
 
 /// What was found for a capture.
@@ -48,13 +61,17 @@ pub struct Targets {
 }
 
 /// Finds the containers that `wanted` names (interface value, name or id), with those attachments
-/// whose network or interface is in `networks`; where that is empty, with all but loopbacks. With
-/// `may_enter`, also those that are taken inside; without, only in containers of the caller's own
-/// rootless engine.
+/// whose network or interface is in `networks`; where that is empty, with all but loopbacks. Each is
+/// taken at the best tap that `means` allow, or at the kind of tap that is `forced`.
 ///
 /// Fails when an engine cannot be asked, a name means no container or more than one, or a
-/// container has no such attachment.
-pub fn find(wanted: &[String], networks: &[String], may_enter: bool) -> Result<Targets, Trouble> {
+/// container has no such attachment or no tap for it.
+pub fn find(
+    wanted: &[String],
+    networks: &[String],
+    means: &Means,
+    forced: Option<Kind>,
+) -> Result<Targets, Trouble> {
     let running = running()?;
     let containers = &running.containers;
     let mut targets: Vec<Target> = Vec::new();
@@ -63,15 +80,18 @@ pub fn find(wanted: &[String], networks: &[String], may_enter: bool) -> Result<T
         let mut container = one(&running, name)?.clone();
         let mut target = look_up(&mut container, &Links::now()?)?;
         // Root enters on a thread of its own, and need not give up its place.
-        target.rootless = target.rootless.filter(|_| !may_enter);
-        let mut target = choice::chosen(target, networks, may_enter)?;
+        target.rootless = target.rootless.filter(|_| !means.enter);
+        let mut target = choice::chosen(target, networks, means, forced)?;
         let members = containers.iter().filter(|other| other.shares_network_with(&container));
         target.shared_with = members.map(|other| other.name.clone()).collect();
         // Containers may share a network namespace; its packets are taken once.
-        let namespace = target.process.network_identity();
+        let namespace = match &target.process {
+            Ok(process) => process.network_identity().ok_or_else(|| container.id.clone()),
+            Err(_) => Err(container.id.clone()),
+        };
         let number = targets.len();
         target.attachments.retain(|attachment| {
-            let first = *taken.entry((namespace, attachment.tap.clone())).or_insert(number);
+            let first = *taken.entry((namespace.clone(), attachment.tap.clone())).or_insert(number);
             if let Some(first) = targets.get_mut(first) {
                 first.shared_with.insert(container.name.clone());
             }
@@ -93,12 +113,20 @@ pub fn find(wanted: &[String], networks: &[String], may_enter: bool) -> Result<T
 pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Trouble> {
     let inspected = engine::inspect(container)?;
     container.mode = inspected.mode.unwrap_or(container.mode);
-    let process = Process::of_container(container, inspected.pid)?;
-    let attachments = link::attachments(container, &process, links)?;
+    let process = Process::of_container(container, inspected.pid);
+    let attachments = match &process {
+        Ok(process) => link::attachments(container, process, links)?,
+        Err(trouble) => {
+            // It may have ended meanwhile, which its engine says better.
+            engine::inspect(container)?;
+            debug!("{trouble}");
+            elsewhere::attachments(container)
+        }
+    };
     for attachment in &attachments {
-        info!("{} is taken at {}, network {}", attachment.name(), attachment.tap, attachment.network);
+        debug!("{} passes {}, network {}", attachment.name(), attachment.tap, attachment.network);
     }
-    let rootless = Rootless::of(&process);
+    let rootless = process.as_ref().ok().and_then(Rootless::of);
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
     Ok(Target { container: container.clone(), process, attachments, left_out, rootless, shared_with })
 }

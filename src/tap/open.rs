@@ -7,7 +7,7 @@ use log::debug;
 
 use super::Target;
 use crate::capture::{self, Opened, Ring, Settings};
-use crate::link::{self, Attachment, Namespace};
+use crate::link::{self, Attachment, Namespace, Tap};
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::text::Label;
@@ -29,18 +29,19 @@ pub fn open(
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
     let open_one = |target: &Target, attachment: &Attachment| {
         let open = || capture::open(attachment, settings, ring_mib, block_timeout);
-        let rings = match (attachment.tap.is_inside(), &target.rootless) {
-            (false, _) => privilege.raised(open)??,
-            (true, Some(namespaces)) => {
+        let rings = match (&attachment.tap, &target.rootless) {
+            (Tap::HostVeth { .. }, _) => privilege.raised(open)??,
+            (_, Some(namespaces)) => {
                 namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
                 open()?
             }
-            (true, None) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
+            (_, None) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
         };
         let interface = describe(target, attachment, settings, &rings);
         let rings = rings.filtered(attachment, settings)?;
         // The name may have gone to another link between the look-up and the opening.
-        if !link::is_still(&attachment.tap, &target.process).unwrap_or(false) {
+        let process = target.process.as_ref().map_err(Clone::clone)?;
+        if !link::is_still(&attachment.tap, process).unwrap_or(false) {
             return Err(Trouble::new(
                 format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
                 "see that the container runs, then capture again",
@@ -70,7 +71,8 @@ pub fn open(
 
 /// Takes the calling thread into the network namespace of `target`.
 fn inside(target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
-    let entered = Namespace::of(&target.process).and_then(|namespace| namespace.enter());
+    let process = target.process.as_ref().map_err(Clone::clone)?;
+    let entered = Namespace::of(process).and_then(|namespace| namespace.enter());
     entered.map_err(|error| cannot_enter(attachment, &error))
 }
 
@@ -93,8 +95,9 @@ fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings
     };
     let missed = match target.left_out.as_slice() {
         [] => String::new(),
-        networks => {
-            format!("; not captured: {}", networks.iter().map(Label::as_str).collect::<Vec<_>>().join(", "))
+        left_out => {
+            let networks: Vec<&str> = left_out.iter().map(|left_out| left_out.network.as_str()).collect();
+            format!("; not captured: {}", networks.join(", "))
         }
     };
     Interface {

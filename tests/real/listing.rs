@@ -85,7 +85,7 @@ fn what_is_taken_inside_is_told(lab: &Lab) {
     told.sort();
     let second = format!(r#""eth1" "{}" "inside" true"#, network.name);
     let expected = [
-        r#""eth0" "bridge" "host veth" true"#,
+        r#""eth0" "bridge" "host" true"#,
         &second,
         r#""inner0" "" "inside" false"#,
         r#""lo" "" "inside" false"#,

@@ -15,6 +15,7 @@ mod privileges;
 mod recording;
 mod static_program;
 mod stopping;
+mod taps;
 mod window;
 mod wireshark;
 
@@ -37,6 +38,7 @@ fn main() {
         podman::TESTS,
         capturing::TESTS,
         inside::TESTS,
+        taps::TESTS,
         stopping::TESTS,
         limits::TESTS,
         privileges::TESTS,

@@ -1,0 +1,141 @@
+//! The taps there are for an attachment, best first, and what each would need.
+
+use std::fmt;
+
+use super::Target;
+use crate::container::Container;
+use crate::link::{Attachment, Tap};
+use crate::privilege::Privilege;
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// A kind of tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// At an interface of this host: the host veth.
+    Host,
+    /// Inside the container's network namespace.
+    Inside,
+    /// By a tap container, which the engine joins to the container's network namespace.
+    Engine,
+}
+
+impl Kind {
+    /// All, the best first: the one that needs least.
+    pub const ALL: [Self; 3] = [Self::Host, Self::Inside, Self::Engine];
+
+    /// The word that asks for it: `host`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Inside => "inside",
+            Self::Engine => "engine",
+        }
+    }
+
+    /// The kind that `word` asks for; `None` where it asks for none of them.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// Of which kind `tap` is.
+    pub const fn of(tap: &Tap) -> Self {
+        match tap {
+            Tap::HostVeth { .. } => Self::Host,
+            Tap::Inside { .. } => Self::Inside,
+            Tap::ThroughEngine { .. } => Self::Engine,
+        }
+    }
+}
+
+/// What the program may do, as far as taps need it.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Open rings in this network namespace: `CAP_NET_RAW`.
+    pub capture: bool,
+    /// Enter another network namespace and open rings there.
+    pub enter: bool,
+    /// Why no tap container can be made here; `None` where it can.
+    pub no_program: Option<Trouble>,
+}
+
+impl Means {
+    /// What `privilege` allows, on this machine as it is installed.
+    pub fn of(privilege: &Privilege) -> Self {
+        let no_program = Some(Trouble::new("no static program for a tap container", "make static"));
+        Self { capture: privilege.may_capture(), enter: privilege.may_enter(), no_program }
+    }
+}
+
+/// A tap that could serve an attachment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Where the packets would be taken.
+    pub tap: Tap,
+    /// What is missing for that; `None` where it can be used.
+    pub lack: Option<Lack>,
+}
+
+/// Why a tap cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// `no permission to capture`
+    pub why: Label,
+    /// `sudo make install`
+    pub remedy: Label,
+}
+
+impl Lack {
+    fn new(why: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
+        Self { why: Label::with_limit(why.as_ref(), 200), remedy: Label::with_limit(remedy.as_ref(), 200) }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (remedy: {})", self.why, self.remedy)
+    }
+}
+
+/// The taps that packets of `attachment` pass, best first.
+pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    let container = &target.container;
+    if let Tap::HostVeth { .. } = attachment.tap {
+        let lack = (!means.capture).then(|| {
+            Lack::new(
+                "no permission to capture",
+                "sudo containerdump-install install, become a member of the group wireshark (sudo usermod -aG wireshark USER, then log in again)",
+            )
+        });
+        offers.push(Offer { tap: attachment.tap.clone(), lack });
+    }
+    if let Some(name) = attachment.inside.clone().filter(|_| target.process.is_ok()) {
+        let may_enter = means.enter || target.rootless.is_some();
+        offers.push(Offer {
+            tap: Tap::Inside { name },
+            lack: (!may_enter).then(|| not_ours_to_enter(container)),
+        });
+    }
+    let better = offers.iter().filter_map(|offer| {
+        offer.lack.as_ref().map(|lack| format!("{}: {}", Kind::of(&offer.tap).word(), lack.why))
+    });
+    let why = match &target.process {
+        Ok(_) => Label::with_limit(&better.collect::<Vec<_>>().join(", "), 100),
+        Err(_) => Label::new("its engine runs elsewhere"),
+    };
+    let lack = means
+        .no_program
+        .as_ref()
+        .map(|trouble| Lack::new(trouble.what().as_str(), trouble.remedy().as_str()));
+    offers.push(Offer { tap: Tap::ThroughEngine { name: attachment.inside.clone(), why }, lack });
+    offers
+}
+
+fn not_ours_to_enter(container: &Container) -> Lack {
+    if container.endpoint.is_of_ordinary_user() {
+        Lack::new("it belongs to another user", "capture as the user who runs its engine")
+    } else {
+        Lack::new("only root may enter it", format!("sudo containerdump capture {}", container.name))
+    }
+}
