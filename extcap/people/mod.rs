@@ -15,8 +15,8 @@ use containerdump::trouble::Trouble;
 ///
 /// In Wireshark, containers stand in the list of interfaces: double-click one. On the command
 /// line, list shows them and capture writes their packets, both directions, to a file or a pipe.
-/// Engines are Docker, where DOCKER_HOST or Docker's context says, else at /var/run/docker.sock, and
-/// Podman, where CONTAINER_HOST says, else at /run/podman/podman.sock and in XDG_RUNTIME_DIR.
+/// Engines are Docker, where DOCKER_HOST or Docker's context says, else at /var/run/docker.sock and in
+/// XDG_RUNTIME_DIR, and Podman, where CONTAINER_HOST says, else at /run/podman/podman.sock and there.
 #[derive(Parser)]
 #[command(
     version,

@@ -27,6 +27,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// A place where `engine` usually is.
+    fn usual(engine: EngineKind, path: PathBuf) -> Self {
+        Self { engine, endpoint: Ok(Endpoint::Unix(path)), is_named: false }
+    }
+
     /// Where it is, safe to show.
     pub(super) fn shown(&self) -> Label {
         match &self.endpoint {
@@ -59,24 +64,30 @@ pub(super) fn all() -> Vec<Place> {
             places.push(place);
         }
     }
-    let docker = docker();
-    match places.iter_mut().find(|place| place.is_same(&docker)) {
-        Some(place) => place.is_named |= docker.is_named,
-        None => places.insert(0, docker),
+    for docker in docker().into_iter().rev() {
+        match places.iter_mut().find(|place| place.is_same(&docker)) {
+            Some(place) => place.is_named |= docker.is_named,
+            None => places.insert(0, docker),
+        }
     }
     places
 }
 
 /// Docker where its own client would look: `DOCKER_HOST`, then the context that `DOCKER_CONTEXT` or
-/// its settings name, then the usual socket.
-fn docker() -> Place {
+/// its settings name, then the usual sockets: root's, and our own where Docker is rootless.
+fn docker() -> Vec<Place> {
     let named = match variable("DOCKER_HOST") {
         Some(host) => Some(Endpoint::parse("DOCKER_HOST", &host)),
         None => context::current(variable("DOCKER_CONTEXT")).transpose(),
     };
-    let is_named = named.is_some();
-    let endpoint = named.unwrap_or_else(|| Ok(Endpoint::Unix(DOCKER_SOCKET.into())));
-    Place { engine: EngineKind::Docker, endpoint, is_named }
+    let engine = EngineKind::Docker;
+    match named {
+        Some(endpoint) => vec![Place { engine, endpoint, is_named: true }],
+        None => vec![
+            Place::usual(engine, DOCKER_SOCKET.into()),
+            Place::usual(engine, runtime_folder().join("docker.sock")),
+        ],
+    }
 }
 
 /// Podman where `CONTAINER_HOST` says, else our own and root's.
@@ -86,11 +97,16 @@ fn podman() -> Vec<Place> {
         let endpoint = Endpoint::parse("CONTAINER_HOST", &host);
         return vec![Place { engine, endpoint, is_named: true }];
     }
-    let runtime_folder = variable("XDG_RUNTIME_DIR")
-        .filter(|folder| folder.starts_with('/'))
-        .map_or_else(|| PathBuf::from(format!("/run/user/{}", nix::unistd::Uid::effective())), PathBuf::from);
-    let usual = |path| Place { engine, endpoint: Ok(Endpoint::Unix(path)), is_named: false };
-    vec![usual(ROOTFUL_SOCKET.into()), usual(runtime_folder.join("podman/podman.sock"))]
+    vec![
+        Place::usual(engine, ROOTFUL_SOCKET.into()),
+        Place::usual(engine, runtime_folder().join("podman/podman.sock")),
+    ]
+}
+
+/// Where our own engines have their sockets.
+fn runtime_folder() -> PathBuf {
+    let said = variable("XDG_RUNTIME_DIR").filter(|folder| folder.starts_with('/'));
+    said.map_or_else(|| PathBuf::from(format!("/run/user/{}", nix::unistd::Uid::effective())), PathBuf::from)
 }
 
 /// An environment variable that says something.

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::LinkIndex;
-use crate::container::{Container, EngineKind};
+use crate::container::Container;
 use crate::trouble::Trouble;
 
 /// A process that is the one we mean, for as long as it lives: its pid cannot be given to
@@ -27,8 +27,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Holds process `pid`, which must belong to `container` by its control group; for Podman, which
-    /// may run without control groups, by the monitor that started it is enough.
+    /// Holds process `pid`, which must belong to `container` by its control group or, since rootless
+    /// engines may run without control groups, by the monitor that started it.
     ///
     /// Fails when it is gone, or is another process: an engine that runs elsewhere (in a virtual
     /// machine, on another host) counts pids of its own.
@@ -44,8 +44,7 @@ impl Process {
         })?;
         let process = Self { pid, handle };
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
-        let is_of_container = groups.contains(container.id.as_str())
-            || (container.engine == EngineKind::Podman && is_monitored(pid, container));
+        let is_of_container = groups.contains(container.id.as_str()) || is_monitored(pid, container);
         if !process.is_alive() {
             return Err(gone());
         }
@@ -113,15 +112,20 @@ fn identity(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 
-/// Whether the parent of process `pid` is `conmon … -c ID …`, with which Podman watches over the first
-/// process of each container.
+/// Programs that watch over the first process of each container, and the flag that says which it is:
+/// Podman's and containerd's.
+const MONITORS: [(&[u8], &[u8]); 2] = [(b"conmon", b"-c"), (b"containerd-shim-runc-v2", b"-id")];
+
+/// Whether the parent of process `pid` is `conmon … -c ID …` or `containerd-shim-runc-v2 … -id ID …`.
 fn is_monitored(pid: i32, container: &Container) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap_or_default().trim();
     let command = fs::read(format!("/proc/{parent}/cmdline")).unwrap_or_default();
     let words: Vec<&[u8]> = command.split(|&byte| byte == 0).collect();
-    words.first().is_some_and(|program| program.ends_with(b"conmon"))
-        && words.windows(2).any(|pair| pair == [b"-c".as_slice(), container.id.as_str().as_bytes()])
+    MONITORS.iter().any(|(program, flag)| {
+        words.first().is_some_and(|first| first.ends_with(program))
+            && words.windows(2).any(|pair| pair == [*flag, container.id.as_str().as_bytes()])
+    })
 }
 
 /// The container ended between two looks at it.

@@ -1,5 +1,7 @@
 //! What is there to be captured.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::Test;
@@ -112,7 +114,12 @@ fn veths_are_found_without_any_privilege(lab: &Lab) {
 }
 
 fn described(lab: &Lab, name: &str) -> Value {
-    object_of(&output(lab.program().args(["list", "--json"])), name)
+    described_by(lab.program(), name)
+}
+
+/// What a run of our program lists of a container.
+pub(crate) fn described_by(mut program: Command, name: &str) -> Value {
+    object_of(&output(program.args(["list", "--json"])), name)
 }
 
 /// The object of one container among lines of JSON.

@@ -13,6 +13,7 @@ mod listing;
 mod podman;
 mod privileges;
 mod recording;
+mod rootless;
 mod static_program;
 mod stopping;
 mod taps;
@@ -36,6 +37,7 @@ fn main() {
     let tests: Vec<Test> = [
         listing::TESTS,
         podman::TESTS,
+        rootless::TESTS,
         capturing::TESTS,
         inside::TESTS,
         taps::TESTS,

@@ -1,13 +1,11 @@
 //! Podman: root's, through the socket it serves, and an ordinary user's.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::Value;
-
 use crate::Test;
-use crate::lab::{Lab, end_of, eventually, folder, output, signal, start};
+use crate::lab::{Lab, output};
+use crate::listing::described_by;
 use crate::recording::{Recorded, Recording, Witness, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -15,21 +13,20 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_capture_of_podmans_container_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
     ("a_pod_is_captured_once_with_all_its_members_named", a_pod_is_captured_once),
     ("how_podman_connects_a_container_is_told", how_it_is_connected_is_told),
-    ("a_rootless_container_is_captured_by_its_owner_without_any_right", a_rootless_container),
 ];
 
 /// A Podman of `make test`, spoken to as its own client does.
-struct Podman {
-    url: String,
+pub(crate) struct Podman {
+    pub(crate) url: String,
     image: String,
 }
 
 impl Podman {
-    fn rootful(lab: &Lab) -> Self {
+    pub(crate) fn rootful(lab: &Lab) -> Self {
         Self::at("CONTAINERDUMP_LAB_PODMAN", lab)
     }
 
-    fn rootless(lab: &Lab) -> Self {
+    pub(crate) fn rootless(lab: &Lab) -> Self {
         Self::at("CONTAINERDUMP_LAB_ROOTLESS", lab)
     }
 
@@ -38,7 +35,7 @@ impl Podman {
         Self { url, image: lab.image.clone() }
     }
 
-    fn podman(&self, arguments: &[&str]) -> String {
+    pub(crate) fn podman(&self, arguments: &[&str]) -> String {
         output(Command::new("podman").args(["--remote", "--url", &self.url]).args(arguments))
     }
 
@@ -50,14 +47,14 @@ impl Podman {
     }
 
     /// Starts a container that serves HTTP on port 80, with further options of `podman run`.
-    fn container(&self, options: &[&str]) -> Thing<'_> {
+    pub(crate) fn container(&self, options: &[&str]) -> Thing<'_> {
         let thing = self.thing(&["rm", "--force", "--time", "0"]);
         let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image]].concat();
         self.podman(&run);
         thing
     }
 
-    fn network(&self) -> Thing<'_> {
+    pub(crate) fn network(&self) -> Thing<'_> {
         let thing = self.thing(&["network", "rm", "--force"]);
         self.podman(&["network", "create", &thing.name]);
         thing
@@ -72,17 +69,21 @@ impl Podman {
     }
 }
 
-struct Thing<'a> {
+pub(crate) struct Thing<'a> {
     podman: &'a Podman,
     remove: Vec<String>,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Thing<'_> {
+    /// Its first process.
+    pub(crate) fn pid(&self) -> String {
+        self.podman.podman(&["inspect", "--format", "{{.State.Pid}}", &self.name])
+    }
+
     /// Runs a command of this machine in the container's network namespace.
     fn enter(&self, command: &[&str]) -> String {
-        let pid = self.podman.podman(&["inspect", "--format", "{{.State.Pid}}", &self.name]);
-        output(Command::new("nsenter").args(["--net", "--target", &pid]).args(command))
+        output(Command::new("nsenter").args(["--net", "--target", &self.pid()]).args(command))
     }
 
     fn address(&self) -> String {
@@ -100,7 +101,7 @@ impl Thing<'_> {
         line.split([':', '@']).nth(1).expect("a name").trim().to_owned()
     }
 
-    fn fetch(&self) {
+    pub(crate) fn fetch(&self) {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{}/", self.address())]));
     }
 }
@@ -118,12 +119,6 @@ fn program(lab: &Lab) -> Command {
     let mut program = lab.program();
     program.env_remove("CONTAINER_HOST");
     program
-}
-
-fn described(mut program: Command, name: &str) -> Value {
-    let said = output(program.args(["list", "--json"]));
-    let mut objects = said.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    objects.find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name} in {said}"))
 }
 
 /// Captures containers into a file while `work` is done.
@@ -144,7 +139,7 @@ fn listed_beside_dockers(lab: &Lab) {
     let at = |value: &str| said.find(&format!("{{value={value}}}")).expect("its line");
     assert!(at(&docker.interface()) < at(&format!("podman-{}", one.name)), "{said}");
 
-    let object = described(program(lab), &one.name);
+    let object = described_by(program(lab), &one.name);
     assert_eq!(object["engine"], "podman");
     assert_eq!(object["network_mode"], "own");
     assert_eq!(object["networks"][0]["addresses"][0], one.address());
@@ -206,75 +201,16 @@ fn a_pod_is_captured_once(lab: &Lab) {
             assert!(rows[0][1].contains(name.as_str()), "{name} in {rows:?}");
         }
     }
-    assert_eq!(described(program(lab), &aside.name)["network_mode"], "shared");
+    assert_eq!(described_by(program(lab), &aside.name)["network_mode"], "shared");
 }
 
 fn how_it_is_connected_is_told(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let none = podman.container(&["--network", "none"]);
     let host = podman.container(&["--network", "host", "--entrypoint", "/bin/yes"]);
-    assert_eq!(described(program(lab), &none.name)["network_mode"], "none");
-    let object = described(program(lab), &host.name);
+    assert_eq!(described_by(program(lab), &none.name)["network_mode"], "none");
+    let object = described_by(program(lab), &host.name);
     assert_eq!(object["network_mode"], "host", "{object}");
     let why = object["trouble"]["what"].as_str().expect("a reason");
     assert!(why.contains("the host's own network"), "{object}");
-}
-
-fn a_rootless_container(lab: &Lab) {
-    // The host's end of slirp4netns answers pings.
-    const FILTER: &str = "icmp and host 10.0.2.2";
-    let podman = Podman::rootless(lab);
-    let container = podman.container(&[]);
-    // As its owner: nobody else may speak to that Podman, not even root without a capability.
-    let folder = folder();
-    let copy = folder.path().join("containerdump");
-    std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &copy).expect("a copy");
-    let owners = || {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(&copy);
-        command.env("XDG_RUNTIME_DIR", "/run/user/4242").env("DOCKER_HOST", "unix:///nonexistent.sock");
-        command.env_remove("CONTAINER_HOST");
-        command
-    };
-    let said = output(owners().arg("--extcap-interfaces"));
-    assert!(said.contains(&format!("interface {{value=podman-{}}}", container.name)), "{said}");
-    // Root's Podman runs here as well, in a folder that is closed to others.
-    assert!(!said.contains("containerdump-podman"), "{said}");
-    let object = described(owners(), &container.name);
-    assert_eq!(object["engine"], "podman");
-    let taps = object["attachments"].as_array().expect("attachments");
-    assert!(taps.iter().all(|attachment| attachment["tap"] == "inside"), "{object}");
-    // What the witness, who is root, sees inside.
-    let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &container.name]);
-    let inside = || {
-        let mut nsenter = Command::new("nsenter");
-        nsenter.args(["--net", "--target", &pid]);
-        nsenter
-    };
-    let mut tcpdump = inside();
-    tcpdump.arg("tcpdump");
-    let witness = Witness::of(tcpdump, "tap0", FILTER);
-    std::os::unix::fs::chown(folder.path(), Some(4242), Some(4242)).expect("its owner");
-    let path = folder.path().join("out.pcapng");
-    let mut capture = owners();
-    capture.args(["capture", &container.name, "--filter", FILTER, "--write"]).arg(&path);
-    let capture = start(&mut capture);
-    eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", capture.id())).expect("its status");
-    for set in ["CapPrm:\t", "CapEff:\t"] {
-        assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
-    }
-    output(inside().args(["busybox", "ping", "-c", "3", "10.0.2.2"]));
-    witness.settle();
-    signal(&capture, "INT");
-    let ended = end_of(capture);
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    let (witness, _folder) = witness.stop();
-    for figure in ["Number of packets", "Data size"] {
-        assert_eq!(capinfos(&path, figure), capinfos(&witness, figure), "{figure}");
-    }
-    let requests =
-        fields_of(&path, "icmp.type == 8", &["frame.interface_name", "frame.packet_flags_direction"]);
-    assert_eq!(requests, vec![[format!("{}:tap0", container.name), "0x00000002".to_owned()]; 3]);
-    assert_eq!(std::fs::metadata(&path).map(|about| about.uid()).ok(), Some(4242));
 }
