@@ -18,6 +18,7 @@ pub mod link;
 pub mod pcapng;
 pub mod privilege;
 pub mod session;
+pub mod static_program;
 pub mod tap;
 pub mod text;
 pub mod trouble;

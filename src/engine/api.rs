@@ -78,7 +78,7 @@ fn client(endpoint: &Endpoint, told: &Told) -> Result<Docker, Error> {
     let transport = move |request: BollardRequest| {
         let (endpoint, told) = (endpoint.clone(), Arc::clone(&told));
         async move {
-            let answer = connection::send(endpoint, request).await?;
+            let answer = connection::send(&endpoint, request).await?;
             if let Some(engine) = engine(answer.headers()) {
                 told.get_or_init(|| engine);
             }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bollard::BollardRequest;
 use bollard::errors::Error;
 use hyper::Response;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,28 +21,49 @@ use crate::endpoint::Endpoint;
 /// Most bytes taken from an engine on one connection. Ten thousand containers make about 12 MB.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Sends `request` to `endpoint` on a connection of its own and returns the answer's head.
-///
-/// Fails when nothing listens there, access is refused, or what answers is not HTTP.
-pub(super) async fn send(endpoint: Endpoint, request: BollardRequest) -> Result<Response<Incoming>, Error> {
-    match endpoint {
-        Endpoint::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
-        Endpoint::Tcp(address) => exchange(TcpStream::connect(address).await?, request).await,
+/// A connection to an engine.
+pub(super) enum Wire {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Wire {
+    async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        Ok(match endpoint {
+            Endpoint::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
+            Endpoint::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Self::Tcp(stream)
+            }
+        })
     }
 }
 
-async fn exchange<S>(stream: S, mut request: BollardRequest) -> Result<Response<Incoming>, Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let bounded = Bounded { stream, left: MOST_BYTES };
+/// Sends `request` to `endpoint` on a connection of its own and returns the answer's head.
+///
+/// Fails when nothing listens there, access is refused, or what answers is not HTTP.
+pub(super) async fn send(endpoint: &Endpoint, mut request: BollardRequest) -> Result<Response<Incoming>, Error> {
+    let bounded = Bounded { stream: Wire::connect(endpoint).await?, left: MOST_BYTES };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(bounded)).await?;
-    tokio::spawn(connection);
+    tokio::spawn(connection.with_upgrades());
     // An engine refuses an API version newer than its own; without one it answers in its own.
     let path = request.uri().path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
     *request.uri_mut() = without_version(path).parse().map_err(hyper::http::Error::from)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
     Ok(sender.send_request(request).await?)
+}
+
+/// The connection that `answer` came on, now that it carries something else than HTTP; and what of
+/// that was read already. No bound holds any more.
+///
+/// Fails when the engine keeps speaking HTTP.
+pub(super) async fn taken_over(answer: Response<Incoming>) -> Result<(Wire, Bytes), Error> {
+    let upgraded = hyper::upgrade::on(answer).await?;
+    let parts = upgraded
+        .downcast::<TokioIo<Bounded<Wire>>>()
+        .map_err(|_| io::Error::other("the connection is not one of ours"))?;
+    Ok((parts.io.into_inner().stream, parts.read_buf))
 }
 
 /// `/v1.53/containers/json` without its version.
@@ -58,6 +79,44 @@ fn without_version(path: &str) -> &str {
 struct Bounded<S> {
     stream: S,
     left: usize,
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is kept back.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
