@@ -3,7 +3,6 @@
 //! It is the running program itself where that is static, else its companion: a file
 //! `containerdump-x86_64` beside it, which `make static` builds and the installer puts there.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -12,6 +11,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::text::hexadecimal;
 use crate::trouble::Trouble;
 
 /// The running program's file, also where that was replaced since.
@@ -99,7 +99,10 @@ impl StaticProgram {
             if Some(architecture) == Architecture::own() {
                 "build and install it: make static && sudo make install".to_owned()
             } else {
-                format!("build it there (make static) and put it beside this program as {}", name(architecture))
+                format!(
+                    "build it there (make static) and put it beside this program as {}",
+                    name(architecture)
+                )
             },
         ))
     }
@@ -118,11 +121,7 @@ impl StaticProgram {
                 ", as this program is"
             )));
         }
-        let digest = Sha256::digest(&content).iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let digest = hexadecimal(&Sha256::digest(&content));
         Ok(Self { architecture, content: content.into(), digest })
     }
 
@@ -195,9 +194,9 @@ fn is_trusted(owner: u32, mode: u32) -> bool {
 fn needs_a_loader(head: &[u8], architecture: Architecture) -> Option<bool> {
     const PT_INTERP: u32 = 3;
     const LITTLE_ENDIAN_64_BIT: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
-    let half = |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?));
-    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
-    let long = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
+    let half = |at: usize| Some(u16::from_le_bytes(head.get(at..at.checked_add(2)?)?.try_into().ok()?));
+    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at.checked_add(4)?)?.try_into().ok()?));
+    let long = |at: usize| Some(u64::from_le_bytes(head.get(at..at.checked_add(8)?)?.try_into().ok()?));
     if !head.starts_with(&LITTLE_ENDIAN_64_BIT) || half(18)? != architecture.machine() {
         return None;
     }

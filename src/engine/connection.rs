@@ -43,7 +43,10 @@ impl Wire {
 /// Sends `request` to `endpoint` on a connection of its own and returns the answer's head.
 ///
 /// Fails when nothing listens there, access is refused, or what answers is not HTTP.
-pub(super) async fn send(endpoint: &Endpoint, mut request: BollardRequest) -> Result<Response<Incoming>, Error> {
+pub(super) async fn send(
+    endpoint: &Endpoint,
+    mut request: BollardRequest,
+) -> Result<Response<Incoming>, Error> {
     let bounded = Bounded { stream: Wire::connect(endpoint).await?, left: MOST_BYTES };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(bounded)).await?;
     tokio::spawn(connection.with_upgrades());
@@ -95,11 +98,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),

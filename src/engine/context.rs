@@ -7,7 +7,6 @@
 //! ```
 
 use std::env;
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,6 +16,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::endpoint::Endpoint;
+use crate::text::hexadecimal;
 use crate::trouble::Trouble;
 
 /// Most bytes read of a file of Docker's.
@@ -109,11 +109,7 @@ fn read(path: &Path) -> io::Result<Value> {
 
 /// The name of a context's folder: SHA-256 of its name, in hexadecimal.
 fn digest(name: &str) -> String {
-    Sha256::digest(name).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hexadecimal(&Sha256::digest(name))
 }
 
 #[cfg(test)]

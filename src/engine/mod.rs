@@ -5,11 +5,17 @@
 //! time: each question runs on a single-threaded runtime that is gone when the answer is there.
 
 mod api;
+mod ask;
 mod connection;
 mod context;
 mod description;
 mod failure;
+mod leftovers;
 mod places;
+mod tap_container;
+mod tap_image;
+mod tap_stream;
+mod tap_trouble;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,7 +24,9 @@ use crate::container::{self, Container, EngineKind};
 use crate::text::Label;
 use crate::trouble::Trouble;
 pub use description::Inspected;
+pub use leftovers::{Leftover, leftovers, remove_leftover};
 use places::Place;
+pub use tap_container::{TapContainer, TapEnd, architecture};
 
 /// For what one engine's list takes: Wireshark waits for it before its window opens.
 const LIST_DEADLINE: Duration = Duration::from_millis(1500);
