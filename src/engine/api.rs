@@ -15,12 +15,14 @@ use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use super::{Inspected, Outcome, connection, description};
-use crate::container::{Container, EngineKind};
+use crate::container::{Container, ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::trouble::Trouble;
 
 /// Most containers taken from one answer; what is beyond is counted as left out.
 const MOST_CONTAINERS: usize = 10_000;
+/// Most tap containers that are looked for in one list; each may be a question of its own.
+const MOST_TAPS: usize = 100;
 
 /// Asks for the running containers, once, within `deadline`. Returns also which engine it was that
 /// answered; `expected` where it does not say.
@@ -30,7 +32,12 @@ pub(super) async fn list(
     deadline: Duration,
 ) -> (EngineKind, Outcome) {
     let told = Told::default();
-    let asked = async { elements(client(endpoint, &told)?.list_containers(None).await) };
+    let asked = async {
+        let client = client(endpoint, &told)?;
+        let mut described = elements(client.list_containers(None).await)?;
+        without_taps(&mut described, &client).await;
+        Ok(described)
+    };
     let answer = within(deadline, asked).await;
     let engine = told.get().copied().unwrap_or(expected);
     let outcome = match answer {
@@ -39,6 +46,34 @@ pub(super) async fn list(
         Err(failure) => Outcome::Unusable(failure.trouble(engine, endpoint, "list containers")),
     };
     (engine, outcome)
+}
+
+/// Takes our own tap containers out of a list: they are no containers of anybody's, and come and go
+/// with captures.
+///
+/// A label alone hides nothing, or anybody could keep a container from being seen: it has to be joined to
+/// the network of another one in the list, where its packets are captured all the same.
+async fn without_taps(described: &mut Vec<Value>, client: &Docker) {
+    let ids: HashSet<ContainerId> = described.iter().filter_map(description::id).collect();
+    let mut taps = HashSet::new();
+    for value in described.iter() {
+        let (Some(id), Some(target)) = (description::id(value), description::tapped(value)) else { continue };
+        if taps.len() >= MOST_TAPS || target == id || !ids.contains(&target) {
+            continue;
+        }
+        let joined = match description::joined(value) {
+            // Podman tells it only of one container at a time.
+            None => {
+                let alone = described_one(client, &id).await.unwrap_or_default();
+                description::joined(&alone).map(str::to_owned)
+            }
+            told => told.map(str::to_owned),
+        };
+        if joined.is_some_and(|joined| joined == format!("container:{}", target.as_str())) {
+            taps.insert(id);
+        }
+    }
+    described.retain(|value| description::id(value).is_none_or(|id| !taps.contains(&id)));
 }
 
 /// The containers among the elements of a list.
@@ -60,14 +95,17 @@ fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> O
 /// Fails when the engine cannot be asked or the container does not run.
 pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<Inspected, Trouble> {
     let (id, endpoint) = (&container.id, &container.endpoint);
-    let asked =
-        async { described(client(endpoint, &Told::default())?.inspect_container(id.as_str(), None).await) };
+    let asked = async { described_one(&client(endpoint, &Told::default())?, id).await };
     let described = within(deadline, asked).await.map_err(|failure| {
         failure.trouble(container.engine, endpoint, &format!("inspect container {}", id.short()))
     })?;
     description::inspected(&described).ok_or_else(|| {
         Trouble::new(format!("container {} does not run", id.short()), "start it, then capture again")
     })
+}
+
+async fn described_one(client: &Docker, id: &ContainerId) -> Result<Value, Error> {
+    described(client.inspect_container(id.as_str(), None).await)
 }
 
 /// Which engine an answer came from, once there is one.

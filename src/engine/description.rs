@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::tap_container;
 use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::text::Label;
@@ -17,7 +18,7 @@ const PROJECT_LABEL: &str = "com.docker.compose.project";
 /// Reads one element of `/containers/json`, answered by `engine` at `endpoint`. `None` when it has no
 /// valid id.
 pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
-    let id = ContainerId::parse(value["Id"].as_str()?)?;
+    let id = id(value)?;
     let name = name(&value["Names"]).unwrap_or_else(|| Label::new(id.short()));
     let project = value["Labels"][PROJECT_LABEL].as_str().map(Label::new);
     Some(Container {
@@ -32,6 +33,22 @@ pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) 
         value: String::new(),
         id,
     })
+}
+
+/// The id of the container that is described.
+pub(super) fn id(value: &Value) -> Option<ContainerId> {
+    ContainerId::parse(value["Id"].as_str()?)
+}
+
+/// The container whose packets this one takes, if it says that it is a tap container.
+pub(super) fn tapped(value: &Value) -> Option<ContainerId> {
+    value["Labels"].get(tap_container::LABEL)?;
+    ContainerId::parse(value["Labels"][tap_container::TARGET].as_str()?)
+}
+
+/// How a container is connected, in the engine's words, where they are told.
+pub(super) fn joined(value: &Value) -> Option<&str> {
+    value["HostConfig"]["NetworkMode"].as_str()
 }
 
 /// What an engine tells of a container only when it is asked about that one.
@@ -71,7 +88,7 @@ fn image(value: &Value) -> Label {
 }
 
 fn mode(value: &Value) -> Option<NetworkMode> {
-    match value["HostConfig"]["NetworkMode"].as_str()? {
+    match joined(value)? {
         "host" => Some(NetworkMode::Host),
         "none" => Some(NetworkMode::None),
         word if word.starts_with("container:") => Some(NetworkMode::Shared),

@@ -15,6 +15,7 @@ mod places;
 mod tap_container;
 mod tap_image;
 mod tap_stream;
+mod tap_thread;
 mod tap_trouble;
 
 use std::collections::HashSet;

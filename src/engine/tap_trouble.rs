@@ -1,5 +1,7 @@
 //! Why packets cannot be taken through an engine, and what to do about it.
 
+use std::io;
+
 use super::failure::Failure;
 use crate::container::Container;
 use crate::text::Label;
@@ -32,6 +34,14 @@ pub(super) fn of(failure: &Failure, container: &Container, tried: &str) -> Troub
         _ => "capture as root of the engine's host: sudo containerdump capture",
     };
     Trouble::new(trouble.what().as_str(), format!("{remedy}; the engine's own log may tell more"))
+}
+
+/// What is missing is missing here.
+pub(super) fn at_home(error: &io::Error, container: &Container) -> Trouble {
+    Trouble::new(
+        format!("cannot start a tap container for container {}: {error}", container.name),
+        "free some file descriptors or processes: ulimit -n, ulimit -u",
+    )
 }
 
 /// The engine cannot remove a container by itself.
