@@ -82,6 +82,7 @@ impl Job {
             names: found.names,
             block_timeout,
             limits: self.limits,
+            feeds_session: false,
             output,
             begun,
             files,

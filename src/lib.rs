@@ -17,6 +17,7 @@ pub mod engine;
 pub mod link;
 pub mod pcapng;
 pub mod privilege;
+pub mod remote;
 pub mod session;
 pub mod static_program;
 pub mod tap;

@@ -194,6 +194,7 @@ fn the_help_for_people_has_nothing_of_what_wireshark_says() {
         (&["--help"][..], "help.txt"),
         (&["list", "--help"], "list-help.txt"),
         (&["capture", "--help"], "capture-help.txt"),
+        (&["tap", "--help"], "tap-help.txt"),
     ] {
         let help = ask("unix:///none", line).answer();
         assert!(!help.contains("--extcap") && !help.contains("--fifo"), "{help}");

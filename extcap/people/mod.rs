@@ -3,6 +3,7 @@
 mod capture;
 mod list;
 mod progress;
+mod tap;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -42,19 +43,25 @@ struct People {
 enum Verb {
     List(list::List),
     Capture(Box<capture::Capture>),
+    #[command(hide = true)]
+    Tap(tap::Tap),
 }
 
 /// Does what was asked for.
 pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
     let people = People::parse();
+    // A program reads what a tap says, line by line.
+    let gap = if matches!(people.verb, Verb::Tap(_)) { ' ' } else { '\n' };
     let outcome = privilege.and_then(|privilege| match people.verb {
         Verb::List(list) => list.run(&privilege),
         Verb::Capture(capture) => capture.run(privilege),
+        Verb::Tap(tap) => tap.run(privilege),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            let _ = writeln!(io::stderr(), "containerdump: {trouble}");
+            let said = trouble.to_string().replacen('\n', &gap.to_string(), 1);
+            let _ = writeln!(io::stderr(), "containerdump: {said}");
             ExitCode::FAILURE
         }
     }

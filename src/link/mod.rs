@@ -8,6 +8,7 @@
 //!
 //! Neither a capability nor `setns` is needed for that, and nothing is run inside the container.
 
+mod device;
 mod namespace;
 mod netlink;
 mod process;
@@ -15,6 +16,7 @@ mod process;
 use std::fmt;
 use std::net::IpAddr;
 
+pub use device::{Device, HardwareAddress, devices};
 pub use namespace::{Namespace, Rootless};
 pub use process::Process;
 
@@ -33,7 +35,7 @@ pub struct NamespaceId(pub i32);
 /// One network interface of a container, and where its packets are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// The container's name.
+    /// The container's name; empty where it is not known.
     pub container: Label,
     /// Name of the interface inside the container, `eth0`; `if7` where only its index is known, and
     /// empty where the container's engine runs elsewhere.
@@ -112,9 +114,13 @@ impl fmt::Display for Tap {
 const LOOPBACK: &str = "lo";
 
 impl Attachment {
-    /// The name of its interface block, `web:eth0`; by its network where the interface is not known.
+    /// The name of its interface block, `web:eth0`; by its network where the interface is not known,
+    /// and without the container where that is not.
     pub fn name(&self) -> Label {
         let interface = if self.interface.is_empty() { &self.network } else { &self.interface };
+        if self.container.is_empty() {
+            return interface.clone();
+        }
         Label::new(&format!("{}:{interface}", self.container))
     }
 }

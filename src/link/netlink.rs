@@ -8,7 +8,7 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -23,6 +23,11 @@ const LARGEST_PIECE: usize = 32 * 1024;
 pub(super) struct Link {
     pub(super) index: LinkIndex,
     pub(super) name: String,
+    /// `IFLA_ADDRESS`; empty where it has none.
+    pub(super) address: Vec<u8>,
+    /// Whether packets begin with an Ethernet header, `ARPHRD_ETHER`.
+    pub(super) is_ethernet: bool,
+    pub(super) is_up: bool,
     /// The bridge or bond it belongs to, `IFLA_MASTER`.
     pub(super) controller: Option<LinkIndex>,
     /// Index of the other end, in the other end's namespace, `IFLA_LINK`.
@@ -75,6 +80,9 @@ fn link(message: LinkMessage) -> Link {
     let mut link = Link {
         index: LinkIndex(message.header.index),
         name: String::new(),
+        address: Vec::new(),
+        is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+        is_up: message.header.flags.contains(LinkFlags::Up),
         controller: None,
         peer: None,
         peer_namespace: None,
@@ -82,6 +90,7 @@ fn link(message: LinkMessage) -> Link {
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Address(address) => link.address = address,
             LinkAttribute::Controller(index) => link.controller = Some(LinkIndex(index)),
             LinkAttribute::Link(index) => link.peer = Some(LinkIndex(index)),
             LinkAttribute::LinkNetNsId(id) => link.peer_namespace = Some(NamespaceId(id)),

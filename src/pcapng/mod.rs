@@ -21,6 +21,7 @@ use pcap_file::{DataLink, Endianness};
 
 pub use packet::append as append_packet;
 
+use crate::link::HardwareAddress;
 use crate::text::Label;
 
 /// Names in one name resolution block; with 80 characters each far below dumpcap's 256 KiB.
@@ -33,6 +34,8 @@ pub struct Interface {
     pub name: Label,
     /// Who, what and where, in one line.
     pub description: Label,
+    /// Of the interface itself, where it is known.
+    pub hardware_address: Option<HardwareAddress>,
     /// The capture filter in force.
     pub filter: Option<String>,
     /// Bytes kept of each packet.
@@ -86,6 +89,9 @@ impl Blocks {
             InterfaceDescriptionOption::IfDescription(Cow::Borrowed(interface.description.as_str())),
             InterfaceDescriptionOption::IfTsResol(9),
         ];
+        if let Some(HardwareAddress(bytes)) = interface.hardware_address {
+            options.push(InterfaceDescriptionOption::IfMacAddr(Cow::Owned(bytes.to_vec())));
+        }
         if let Some(filter) = &interface.filter {
             // A first byte of zero says that the filter is text.
             let text = [&[0], filter.as_bytes()].concat();

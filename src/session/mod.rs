@@ -7,6 +7,7 @@
 
 mod files;
 mod finish;
+mod lifeline;
 mod limits;
 mod merge;
 mod output;
@@ -37,7 +38,8 @@ use run::Running;
 pub struct Session {
     /// Interfaces with their rings, in the order of their numbers.
     pub interfaces: Vec<(Interface, Vec<Ring>)>,
-    /// Processes whose end is the end of the capture once all are gone.
+    /// Processes whose end is the end of the capture once all are gone; where there is none, it ends
+    /// with its sources.
     pub processes: Vec<Process>,
     /// Names for addresses.
     pub names: Vec<(IpAddr, Label)>,
@@ -45,6 +47,9 @@ pub struct Session {
     pub block_timeout: Duration,
     /// When to stop of its own.
     pub limits: Limits,
+    /// Whether another session reads the stream: statistics then also stand before the first packet,
+    /// which says that all interfaces are told, and come more often.
+    pub feeds_session: bool,
     /// Where the stream goes.
     pub output: Output,
     /// Whether the section header is in `output` already.

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::libc::{MSG_DONTWAIT, MSG_NOSIGNAL};
 use nix::poll::{PollFd, PollFlags};
+use socket2::SockRef;
 
 use super::stop::{Stop, Stopped};
 use crate::trouble::Trouble;
@@ -29,7 +31,12 @@ pub struct Output {
 
 enum Kind {
     Pipe(File),
-    File { file: File, path: PathBuf },
+    /// What sshd gives a program for its standard output.
+    Socket(File),
+    File {
+        file: File,
+        path: PathBuf,
+    },
 }
 
 /// Why nothing more can be written.
@@ -79,6 +86,9 @@ impl Output {
             Ok(file) if file.metadata().is_ok_and(|about| about.file_type().is_fifo()) => file,
             _ => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?),
         };
+        if file.metadata().is_ok_and(|about| about.file_type().is_socket()) {
+            return Ok(Self { kind: Kind::Socket(file), give_up_at: None });
+        }
         Ok(Self::to_pipe(file))
     }
 
@@ -108,14 +118,14 @@ impl Output {
     pub fn path(&self) -> Option<&Path> {
         match &self.kind {
             Kind::File { path, .. } => Some(path),
-            Kind::Pipe(_) => None,
+            Kind::Pipe(_) | Kind::Socket(_) => None,
         }
     }
 
-    /// The pipe, if it is one, to be watched for its reader leaving.
+    /// The pipe or socket, if it is one, to be watched for its reader leaving.
     pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {
-            Kind::Pipe(file) => Some(file.as_fd()),
+            Kind::Pipe(file) | Kind::Socket(file) => Some(file.as_fd()),
             Kind::File { .. } => None,
         }
     }
@@ -126,15 +136,21 @@ impl Output {
     pub fn write(&mut self, mut slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), End> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            let file = match &mut self.kind {
-                Kind::Pipe(file) | Kind::File { file, .. } => file,
+            let written = match &mut self.kind {
+                Kind::Pipe(file) | Kind::File { file, .. } => file.write_vectored(slices),
+                // Never waits, and others who hold the socket find it as it was.
+                Kind::Socket(socket) => {
+                    SockRef::from(&*socket).send_vectored_with_flags(slices, MSG_DONTWAIT | MSG_NOSIGNAL)
+                }
             };
-            match file.write_vectored(slices) {
+            match written {
                 Ok(0) => return Err(self.failed(&io::ErrorKind::WriteZero.into())),
                 Ok(count) => IoSlice::advance_slices(&mut slices, count),
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::BrokenPipe => return Err(End::ReaderGone),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                        return Err(End::ReaderGone);
+                    }
                     io::ErrorKind::WouldBlock => self.wait_for_reader(stop)?,
                     _ => return Err(self.failed(&error)),
                 },
@@ -144,7 +160,7 @@ impl Output {
     }
 
     fn wait_for_reader(&mut self, stop: &Stop) -> Result<(), End> {
-        let (Kind::Pipe(file) | Kind::File { file, .. }) = &self.kind;
+        let (Kind::Pipe(file) | Kind::Socket(file) | Kind::File { file, .. }) = &self.kind;
         let room = PollFd::new(file.as_fd(), PollFlags::POLLOUT);
         match self.give_up_at {
             None => {

@@ -15,14 +15,18 @@ use super::stream::Stream;
 use super::{Session, Totals};
 use crate::link::Process;
 
-/// Time between two rounds of statistics in the stream.
+/// Time between two rounds of statistics in the stream, and in one that another session reads.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
+const STATISTICS_FOR_SESSION_EVERY: Duration = Duration::from_secs(1);
 
 /// A capture under way.
 pub(super) struct Running {
     merge: Merge,
     stream: Stream,
     processes: Vec<Process>,
+    /// Whether the capture ends with its processes.
+    ends_with_processes: bool,
+    feeds_session: bool,
     keeps: Duration,
     /// Since when packets have been held while none could be written.
     waits_since: Option<(Instant, u64)>,
@@ -43,7 +47,9 @@ impl Running {
         Self {
             merge: Merge::new(rings, keeps),
             stream: Stream::new(interfaces, names, output, files, limits, begun),
+            ends_with_processes: !session.processes.is_empty(),
             processes: session.processes,
+            feeds_session: session.feeds_session,
             keeps,
             waits_since: None,
         }
@@ -56,7 +62,13 @@ impl Running {
         mut report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<(), End> {
         self.stream.begin(stop)?;
-        let mut statistics_at = Instant::now() + STATISTICS_EVERY;
+        let statistics_every = if self.feeds_session {
+            self.stream.write_statistics(stop)?;
+            STATISTICS_FOR_SESSION_EVERY
+        } else {
+            STATISTICS_EVERY
+        };
+        let mut statistics_at = Instant::now() + statistics_every;
         let mut report_at = Instant::now();
         let mut finish: Option<Finish> = None;
         let (mut load, mut looked_at) = (Load::Backlog, Instant::now());
@@ -82,7 +94,7 @@ impl Running {
             if now >= statistics_at {
                 self.total();
                 self.stream.write_statistics(stop)?;
-                statistics_at = now + STATISTICS_EVERY;
+                statistics_at = now + statistics_every;
             }
             if let Some(report) = report.as_mut().filter(|_| now >= report_at) {
                 report(&self.total());
@@ -128,7 +140,8 @@ impl Running {
         let woken = stop.wait(watched, timeout);
         let mut ready = woken.ready[..ends].iter();
         self.processes.retain(|_| ready.next() != Some(&true));
-        woken.stop || ready.next() == Some(&true) || self.processes.is_empty() || of_capture.is_over()
+        let alone = self.ends_with_processes && self.processes.is_empty();
+        woken.stop || ready.next() == Some(&true) || alone || of_capture.is_over()
     }
 
     /// What the capture came to so far.

@@ -1,4 +1,4 @@
-//! When to stop: a signal, or the end of the process we capture for.
+//! When to stop: a signal, or the end of whoever we capture for.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
+use super::lifeline::Lifeline;
 use crate::privilege;
 use crate::trouble::Trouble;
 
@@ -18,6 +19,7 @@ use crate::trouble::Trouble;
 pub struct Stop {
     signals: SignalFd,
     parent: Option<OwnedFd>,
+    lifeline: Option<Lifeline>,
 }
 
 /// What ended a wait.
@@ -57,7 +59,21 @@ impl Stop {
             .map(|pid| pidfd_open(pid, PidfdFlags::empty()))
             .transpose()
             .map_err(|errno| cannot(errno.into()))?;
-        Ok(Self { signals, parent })
+        Ok(Self { signals, parent, lifeline: None })
+    }
+
+    /// Also stops when whoever holds the other end of standard input says so, leaves or falls
+    /// silent.
+    ///
+    /// Fails when the process has no file descriptors left.
+    pub fn with_lifeline(self) -> Result<Self, Trouble> {
+        let lifeline = Lifeline::hold(io::stdin().as_fd()).map_err(|error| {
+            Trouble::new(
+                format!("cannot watch standard input: {error}"),
+                "free some file descriptors: ulimit -n",
+            )
+        })?;
+        Ok(Self { lifeline: Some(lifeline), ..self })
     }
 
     /// Waits until one of `others` is ready, a reason to stop comes up or `timeout` has passed;
@@ -71,8 +87,12 @@ impl Stop {
         // An interrupted wait is a short wait.
         let _ = poll(&mut all, PollTimeout::from(milliseconds));
         let mut ready: Vec<bool> = all.iter().map(|fd| fd.any() == Some(true)).collect();
-        let stop = ready.split_off(count).contains(&true);
-        Woken { stop, ready }
+        let mut reasons = ready.split_off(count);
+        if let Some(lifeline) = &self.lifeline {
+            let speaks = reasons.pop() == Some(true);
+            reasons.push(lifeline.is_cut(speaks));
+        }
+        Woken { stop: reasons.contains(&true), ready }
     }
 
     /// Does `work`, which may take its time, on a thread without any capability, and returns its
@@ -127,7 +147,9 @@ impl Stop {
     }
 
     fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [Some(self.signals.as_fd()), self.parent.as_ref().map(AsFd::as_fd)].into_iter().flatten()
+        // The life line comes last.
+        let others = [self.parent.as_ref().map(AsFd::as_fd), self.lifeline.as_ref().map(AsFd::as_fd)];
+        std::iter::once(self.signals.as_fd()).chain(others.into_iter().flatten())
     }
 }
 

@@ -112,6 +112,7 @@ fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings
             ),
             250,
         ),
+        hardware_address: None,
         filter: settings.filter.clone(),
         snap_length: settings.snap_length,
         link_type: rings.link_type(),

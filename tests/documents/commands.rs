@@ -23,7 +23,7 @@ fn commands_are_understood(pages: &[Page]) -> Vec<String> {
 
 fn examples_are_understood(_: &[Page]) -> Vec<String> {
     let mut examples = Vec::new();
-    for arguments in [&["--help"][..], &["list", "--help"], &["capture", "--help"]] {
+    for arguments in [&["--help"][..], &["list", "--help"], &["capture", "--help"], &["tap", "--help"]] {
         let help = output(Command::new(env!("CARGO_BIN_EXE_containerdump")).args(arguments));
         let (_, after) = help.split_once("Examples:\n").expect("examples");
         let lines = after.lines().map_while(|line| line.strip_prefix("  "));

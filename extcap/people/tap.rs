@@ -1,0 +1,155 @@
+//! `containerdump tap`: what another containerdump starts where a container's interfaces are.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::Args;
+use containerdump::capture::{self, Settings};
+use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
+use containerdump::pcapng::Interface;
+use containerdump::privilege::Privilege;
+use containerdump::session::{Limits, Output, Session, Stop};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+
+/// Capture the interfaces of the network namespace this runs in, for another containerdump
+///
+/// Asks no engine. Writes pcapng to standard output: interfaces, statistics of each, packets, and
+/// statistics every second. Somebody has to be at the other end of standard input.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  (while sleep 2; do echo; done) | containerdump tap --interface eth0 | tshark -r -
+
+Ends, with status 0, when standard input ends or was silent for 10 seconds (a byte every
+2 seconds keeps it up; the byte 4, Ctrl-D, ends it), when nobody reads its standard output
+any more, on SIGTERM and SIGINT. When something fails, one line on standard error says what,
+and the status is 1. Needs CAP_NET_RAW, which it gives up before the first packet is read,
+and /proc, to see that it is gone.")]
+pub(super) struct Tap {
+    /// Interface to capture; may be repeated [default: all Ethernet interfaces that are up, lo where
+    /// there is none]
+    #[arg(short, long, value_name = "NAME")]
+    interface: Vec<String>,
+
+    /// Hardware address of an interface to capture; may be repeated
+    #[arg(short, long, value_name = "ADDRESS")]
+    mac: Vec<HardwareAddress>,
+
+    /// Capture filter, as in tcpdump (man pcap-filter); inbound and outbound are as the interface
+    /// sees them
+    #[arg(short, long)]
+    filter: Option<String>,
+
+    /// Snap length: bytes kept of each packet
+    #[arg(short, long, value_name = "LEN", default_value_t = capture::LONGEST_SNAP_LENGTH,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
+    snap_length: u32,
+
+    /// Kernel memory for the packets of each interface until they are read, in MiB
+    /// [default: 224 for all interfaces together]
+    #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
+    ring_size: Option<u32>,
+}
+
+impl Tap {
+    pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Trouble> {
+        let stop = Stop::watch(false)?.with_lifeline()?;
+        if io::stdout().is_terminal() {
+            return Err(Trouble::new("cannot write a capture to a terminal", "pipe it on: | tshark -r -"));
+        }
+        let devices = chosen(link::devices(&Links::now()?), &self.interface, &self.mac)?;
+        let settings = Settings {
+            filter: capture::combined(self.filter.as_deref(), None),
+            snap_length: self.snap_length,
+            ring_mib: self.ring_size,
+            promiscuous: false,
+        };
+        let block_timeout = capture::block_timeout(devices.len() * 2);
+        let count = u32::try_from(devices.len()).unwrap_or(u32::MAX).max(1);
+        let ring_mib = settings.ring_mib.unwrap_or((capture::ALL_RINGS_MIB / count).max(2));
+        let mut interfaces = Vec::new();
+        for device in devices {
+            let attachment = attachment(&device);
+            let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
+            let opened = privilege.raised(open)??;
+            let interface = Interface {
+                name: attachment.name(),
+                description: attachment.name(),
+                hardware_address: device.address,
+                filter: settings.filter.clone(),
+                snap_length: settings.snap_length,
+                link_type: opened.link_type(),
+            };
+            interfaces.push((interface, opened.filtered(&attachment, &settings)?));
+        }
+        let begin = capture::now();
+        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
+        privilege.become_caller()?;
+        let output = Output::stdout()?;
+        let proof = privilege.give_up()?;
+        let session = Session {
+            interfaces,
+            processes: Vec::new(),
+            names: Vec::new(),
+            block_timeout,
+            limits: Limits::default(),
+            feeds_session: true,
+            output,
+            begun: false,
+            files: None,
+        };
+        session.run(&stop, &proof, None).map(|_| ())
+    }
+}
+
+/// An interface of the container this runs in.
+fn attachment(device: &Device) -> Attachment {
+    Attachment {
+        container: Label::default(),
+        interface: Label::new(&device.name),
+        network: Label::default(),
+        inside: Some(device.name.clone()),
+        tap: link::Tap::Inside { name: device.name.clone() },
+    }
+}
+
+/// Those of `devices` that are named, or have one of the addresses `macs`, each once; where nothing
+/// is asked for, what has packets of others.
+///
+/// Fails when one that is asked for is not there.
+fn chosen(devices: Vec<Device>, names: &[String], macs: &[HardwareAddress]) -> Result<Vec<Device>, Trouble> {
+    let mut wanted = Vec::new();
+    let here = || {
+        let shown = devices.iter().map(|device| match device.address {
+            Some(address) => format!("{} ({address})", device.name),
+            None => device.name.clone(),
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    for name in names {
+        let found = devices.iter().position(|device| device.name == *name);
+        wanted.push(found.ok_or_else(|| missing(&format!("called {name}"), &here()))?);
+    }
+    for mac in macs {
+        // A VLAN or bridge made upon an interface has its address, too, and a later index.
+        let found = devices.iter().position(|device| device.address == Some(*mac));
+        wanted.push(found.ok_or_else(|| missing(&format!("with the address {mac}"), &here()))?);
+    }
+    if wanted.is_empty() {
+        let is_used = |device: &Device| device.is_ethernet && device.is_up && !device.is_loopback();
+        wanted = (0..devices.len()).filter(|at| is_used(&devices[*at])).collect();
+    }
+    if wanted.is_empty() {
+        let loopback = devices.iter().position(Device::is_loopback);
+        wanted.push(loopback.ok_or_else(|| missing("to capture", &here()))?);
+    }
+    let is_wanted = |(at, device)| wanted.contains(&at).then_some(device);
+    Ok(devices.into_iter().enumerate().filter_map(is_wanted).collect())
+}
+
+fn missing(which: &str, here: &str) -> Trouble {
+    Trouble::new(
+        format!("no network interface {which} is here"),
+        if here.is_empty() { "see ip link".to_owned() } else { format!("choose from: {here}") },
+    )
+}
