@@ -83,6 +83,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Packets the kernel had no room for in the ring.
     pub kernel_drops: u64,
+    /// Packets left unread at the other end of a stream from elsewhere.
+    pub abandoned: u64,
     /// Packets the interface itself dropped.
     pub interface_drops: u64,
 }
@@ -223,6 +225,7 @@ impl Ring {
             received: counted.received.total,
             delivered: counted.delivered,
             kernel_drops: counted.kernel_drops.total,
+            abandoned: 0,
             interface_drops: counted.interface_drops.total,
         }
     }

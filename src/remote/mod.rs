@@ -1,6 +1,244 @@
-//! The same program elsewhere: what it writes is one more source of a session.
+//! The same program elsewhere: the stream it writes is one more source of a session.
+//!
+//! ```text
+//! containerdump tap, there ── its standard output: pcapng ──> [`Remote`] ──> session, written anew
+//!                          <── its standard input: a byte every 2 seconds ── [`Heartbeat`]
+//! ```
+//!
+//! How it was started is not known here: one end of a socket is all there is. Whoever is at the
+//! other end may lie: every length, number and text is looked at before it is used, memory does
+//! not grow with what comes, and the first thing that is wrong ends the stream.
 
-/// What keeps the other end going: one of these every 2 seconds.
-pub const HEARTBEAT: u8 = b'.';
-/// What asks the other end to write what it has and to end (End of Transmission).
-pub const FINISH: u8 = 4;
+mod block;
+mod heartbeat;
+mod interface;
+mod window;
+
+use std::io::{self, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use block::Packet;
+pub use heartbeat::{FINISH, HEARTBEAT, Heartbeat};
+
+use crate::capture::Counts;
+use crate::pcapng::Interface;
+use crate::text::Label;
+use crate::trouble::Trouble;
+use block::Kind;
+use window::{Filled, Window};
+
+/// How long the other end may say nothing: it writes statistics every second.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+/// Bytes that may come before the first packet.
+const MOST_BEFORE_PACKETS: usize = 1024 * 1024;
+/// Interfaces of one stream.
+const MOST_INTERFACES: usize = 256;
+
+/// A stream of packets from elsewhere. Dropping it ends the program there.
+#[derive(Debug)]
+pub struct Remote {
+    from: Label,
+    stream: UnixStream,
+    window: Window,
+    /// For each interface: bytes kept of a packet, and what became of all of them.
+    interfaces: Vec<(u32, Counts)>,
+    heard: Instant,
+    /// Whether statistics were the last thing told, as they are before a proper end.
+    counted_up: bool,
+    asked_to_finish: bool,
+}
+
+/// Why a stream gives nothing more.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The program at the other end has ended as it should.
+    Finished,
+    /// The link broke, or what came was no stream of ours.
+    Broken(Trouble),
+}
+
+/// What came of looking for packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Blocks of the stream; 0 when there is none for now.
+    pub blocks: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+/// What is wrong with a stream, to come after its name.
+#[derive(Debug, PartialEq, Eq)]
+struct Defect(String);
+
+/// Opens the stream of `from`, which comes out of `stream`: waits until all its interfaces are
+/// told, at most for `patience`.
+///
+/// Fails when they are not by then, or what comes is no stream of ours.
+pub fn open(
+    stream: UnixStream,
+    from: &Label,
+    patience: Duration,
+) -> Result<(Vec<Interface>, Remote), Trouble> {
+    let mut remote = Remote {
+        from: from.clone(),
+        stream,
+        window: Window::new(),
+        interfaces: Vec::new(),
+        heard: Instant::now(),
+        counted_up: false,
+        asked_to_finish: false,
+    };
+    let interfaces = remote.begin(patience).map_err(|defect| remote.trouble(&defect))?;
+    Ok((interfaces, remote))
+}
+
+impl Remote {
+    fn begin(&mut self, patience: Duration) -> Result<Vec<Interface>, Defect> {
+        self.stream.set_nonblocking(true).map_err(|error| Defect::link(&error))?;
+        let until = Instant::now() + patience;
+        let (mut interfaces, mut bytes, mut begun) = (Vec::new(), 0, false);
+        loop {
+            if let Some(block) = self.window.block()? {
+                bytes += block.len();
+                match block::kind(block)? {
+                    Kind::Section if !begun => begun = block::section(block).map(|()| true)?,
+                    _ if !begun => return Err(Defect::new("it is no pcapng stream")),
+                    Kind::Interface => interfaces.push(interface::read(block)?),
+                    // The first of these says that all interfaces are told.
+                    Kind::Statistics | Kind::Packet => break,
+                    kind => kind.in_its_place()?,
+                }
+                if interfaces.len() > MOST_INTERFACES || bytes > MOST_BEFORE_PACKETS {
+                    return Err(Defect::new("it goes on and on before its first packet"));
+                }
+                let length = block.len();
+                self.window.forget(length);
+            } else {
+                match self.window.fill(&self.stream)? {
+                    Filled::Some => {}
+                    Filled::End => return Err(Defect::new("it ended before it told its interfaces")),
+                    Filled::None => self.wait(until, patience)?,
+                }
+            }
+        }
+        if interfaces.is_empty() {
+            return Err(Defect::new("it has no interface"));
+        }
+        let known = interfaces.iter().map(|interface| (interface.snap_length, Counts::default()));
+        self.interfaces = known.collect();
+        self.heard = Instant::now();
+        Ok(interfaces)
+    }
+
+    /// Waits for more, and keeps the other end going meanwhile.
+    fn wait(&self, until: Instant, patience: Duration) -> Result<(), Defect> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let seconds = patience.as_secs_f32();
+            return Err(Defect(format!("it did not tell its interfaces within {seconds:.0} seconds")));
+        }
+        heartbeat::beat(&self.stream);
+        let left = left.min(heartbeat::EVERY).as_millis().max(1);
+        let mut readable = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        // An interrupted wait is a short wait.
+        let _ = poll(&mut readable, PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX)));
+        Ok(())
+    }
+
+    /// Hands packets to `take`, of at most `most` blocks.
+    ///
+    /// Fails when there will be no more, for whatever reason.
+    pub fn read(&mut self, most: usize, take: impl FnMut(Packet<'_>)) -> Result<Looked, Ended> {
+        self.look(most, take).map_err(|ended| {
+            // A program that is not listened to must not go on.
+            let _ = self.stream.shutdown(Shutdown::Both);
+            ended.map_or(Ended::Finished, |defect| Ended::Broken(self.trouble(&defect)))
+        })
+    }
+
+    /// The same; fails with a defect, or with none at a proper end.
+    fn look(&mut self, most: usize, mut take: impl FnMut(Packet<'_>)) -> Result<Looked, Option<Defect>> {
+        let mut looked = Looked::default();
+        loop {
+            while looked.blocks < most {
+                let Some(block) = self.window.block()? else { break };
+                match block::kind(block)? {
+                    Kind::Packet => {
+                        let packet = block::packet(block, &self.interfaces)?;
+                        self.interfaces[packet.interface].1.delivered += 1;
+                        self.counted_up = false;
+                        take(packet);
+                    }
+                    Kind::Statistics => {
+                        let (interface, counts) = block::statistics(block, &self.interfaces)?;
+                        let before = &mut self.interfaces[interface].1;
+                        *before = Counts { delivered: before.delivered, ..counts };
+                        self.counted_up = true;
+                    }
+                    kind => kind.in_its_place()?,
+                }
+                let length = block.len();
+                looked = Looked { blocks: looked.blocks + 1, bytes: looked.bytes + length };
+                self.window.forget(length);
+            }
+            if looked.blocks > 0 {
+                return Ok(looked);
+            }
+            match self.window.fill(&self.stream)? {
+                Filled::Some => self.heard = Instant::now(),
+                Filled::None if self.heard.elapsed() > LONGEST_SILENCE => {
+                    return Err(Some(Defect::new("nothing came from it for 10 seconds")));
+                }
+                Filled::None => return Ok(looked),
+                Filled::End => return Err(self.how_it_ended()),
+            }
+        }
+    }
+
+    /// What is wrong about an end right here, if anything.
+    fn how_it_ended(&self) -> Option<Defect> {
+        let whole = self.window.is_empty() && self.counted_up;
+        (!whole && !self.asked_to_finish).then(|| Defect::new("it broke off"))
+    }
+
+    /// Asks the other end to write what it has, and to end.
+    pub fn finish(&mut self) {
+        self.asked_to_finish = true;
+        if self.stream.write_all(&[FINISH]).is_err() {
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    /// What became of the packets of an interface, as far as the other end told: 0 is the first.
+    pub fn counts(&self, interface: usize) -> Counts {
+        self.interfaces.get(interface).map(|(_, counts)| *counts).unwrap_or_default()
+    }
+
+    fn trouble(&self, Defect(why): &Defect) -> Trouble {
+        Trouble::new(
+            format!("cannot read packets of {}: {why}", self.from),
+            "see that it still runs and can be reached, and that containerdump is of the same version at both ends",
+        )
+    }
+}
+
+impl AsFd for Remote {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Defect {
+    fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+
+    fn link(error: &io::Error) -> Self {
+        Self(format!("the link to it failed: {error}"))
+    }
+}

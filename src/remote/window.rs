@@ -1,0 +1,74 @@
+//! The part of a stream that is in memory: read in large pieces, looked at where it lies.
+
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
+
+use super::Defect;
+use super::block::{self, LONGEST_BLOCK};
+
+/// More than a socket holds (`net.core.wmem_default` is 208 KiB), and than the longest block.
+const SIZE: usize = 512 * 1024;
+const _: () = assert!(SIZE >= LONGEST_BLOCK);
+
+/// A piece of a stream; never grows.
+#[derive(Debug)]
+pub(super) struct Window {
+    bytes: Box<[u8]>,
+    begin: usize,
+    end: usize,
+}
+
+/// What came of reading more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    Some,
+    /// There is nothing for now.
+    None,
+    /// There will be nothing more.
+    End,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; SIZE].into_boxed_slice(), begin: 0, end: 0 }
+    }
+
+    /// The next block, once all of it is here.
+    pub(super) fn block(&self) -> Result<Option<&[u8]>, Defect> {
+        let here = &self.bytes[self.begin..self.end];
+        match block::length(here)? {
+            Some(length) => here.get(..length).map(block::whole).transpose(),
+            None => Ok(None),
+        }
+    }
+
+    /// Moves on by `length` bytes, those of the block that was looked at.
+    pub(super) fn forget(&mut self, length: usize) {
+        self.begin = (self.begin + length).min(self.end);
+    }
+
+    /// Reads more, where no whole block is here.
+    pub(super) fn fill(&mut self, mut stream: &UnixStream) -> Result<Filled, Defect> {
+        if self.begin > 0 {
+            self.bytes.copy_within(self.begin..self.end, 0);
+            (self.begin, self.end) = (0, self.end - self.begin);
+        }
+        match stream.read(&mut self.bytes[self.end..]) {
+            Ok(0) => Ok(Filled::End),
+            Ok(count) => {
+                self.end += count;
+                Ok(Filled::Some)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Filled::None),
+                io::ErrorKind::ConnectionReset => Ok(Filled::End),
+                _ => Err(Defect::link(&error)),
+            },
+        }
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.begin == self.end
+    }
+}

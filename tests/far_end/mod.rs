@@ -1,0 +1,157 @@
+//! The other end of a stream: what it writes, well or ill, and what is read of it.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use containerdump::capture::{Counts, Direction};
+use containerdump::pcapng::{self, Blocks, Interface, Statistics};
+use containerdump::remote::{self, Ended, Remote};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+use pcap_parser::traits::PcapReaderIterator as _;
+use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
+
+/// Long enough for whatever comes at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A packet, as it was sent or read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) interface: u32,
+    pub(crate) direction: Direction,
+    pub(crate) time: u64,
+    pub(crate) length: u32,
+    pub(crate) data: Vec<u8>,
+}
+
+/// An interface of Ethernet packets.
+pub(crate) fn interface(name: &str) -> Interface {
+    Interface {
+        name: Label::new(name),
+        description: Label::new(name),
+        hardware_address: None,
+        filter: None,
+        snap_length: 262_144,
+        link_type: 1,
+    }
+}
+
+/// A packet of 60 bytes on the first interface.
+pub(crate) fn packet() -> Packet {
+    let time = 1_795_435_357_000_000_000;
+    Packet { interface: 0, direction: Direction::Inbound, time, length: 60, data: vec![7; 60] }
+}
+
+/// What stands before the first packet.
+pub(crate) fn beginning(interfaces: &[Interface]) -> Vec<u8> {
+    let mut blocks = Blocks::begin_section();
+    for interface in interfaces {
+        blocks.interface(interface);
+    }
+    for number in (0..).take(interfaces.len()) {
+        blocks.statistics(number, Statistics::default(), 1, 1);
+    }
+    blocks.take()
+}
+
+/// Statistics of an interface, without what stands before them in a stream.
+pub(crate) fn statistics(interfaces: &[Interface], number: u32, statistics: Statistics) -> Vec<u8> {
+    let mut blocks = Blocks::begin_section();
+    for interface in interfaces {
+        blocks.interface(interface);
+    }
+    blocks.take();
+    blocks.statistics(number, statistics, 1, 2);
+    blocks.take()
+}
+
+/// A packet's block, as our own writer makes it.
+pub(crate) fn block(packet: &Packet) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Packet { interface, direction, time, length, data } = packet;
+    pcapng::append_packet(&mut bytes, *interface, *direction, *time, *length, data);
+    bytes
+}
+
+/// What was read of a stream until it ended.
+pub(crate) struct Read {
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) packets: Vec<Packet>,
+    pub(crate) counts: Vec<Counts>,
+    pub(crate) ended: Ended,
+}
+
+/// Sends `bytes` and reads them.
+pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) -> Result<Read, Trouble> {
+    let (ours, theirs) = UnixStream::pair().expect("two sockets");
+    let sender = send(theirs, bytes);
+    let outcome = open(ours).map(|(interfaces, remote)| to_the_end(interfaces, remote));
+    sender.join().expect("it was sent");
+    outcome
+}
+
+/// Opens a stream with patience.
+pub(crate) fn open(stream: UnixStream) -> Result<(Vec<Interface>, Remote), Trouble> {
+    remote::open(stream, &Label::new("container web"), PATIENCE)
+}
+
+/// Writes beside the test, until nobody reads.
+pub(crate) fn send(
+    mut stream: UnixStream,
+    bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for bytes in bytes {
+            if stream.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+        // What the reader says must have somebody to take it.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    })
+}
+
+fn to_the_end(interfaces: Vec<Interface>, mut remote: Remote) -> Read {
+    let mut packets = Vec::new();
+    let ended = loop {
+        let outcome = remote.read(64, |packet| {
+            packets.push(Packet {
+                interface: u32::try_from(packet.interface).expect("a few interfaces"),
+                direction: packet.direction,
+                time: packet.time,
+                length: packet.length,
+                data: packet.data.to_vec(),
+            });
+        });
+        match outcome {
+            Ok(looked) if looked.blocks == 0 => thread::sleep(Duration::from_micros(100)),
+            Ok(_) => {}
+            Err(ended) => break ended,
+        }
+    };
+    let counts = (0..interfaces.len()).map(|number| remote.counts(number)).collect();
+    Read { interfaces, packets, counts, ended }
+}
+
+/// The packets of a stream as a reader that is not ours finds them. Panics where it is not whole.
+pub(crate) fn by_another_reader(bytes: &[u8]) -> Vec<(u32, u32, Vec<u8>)> {
+    let mut reader = PcapNGReader::new(1 << 20, bytes).expect("a pcapng stream");
+    let mut packets = Vec::new();
+    loop {
+        match reader.next() {
+            Ok((offset, block)) => {
+                if let PcapBlockOwned::NG(Block::EnhancedPacket(packet)) = &block {
+                    let captured = &packet.data[..packet.caplen as usize];
+                    packets.push((packet.if_id, packet.origlen, captured.to_vec()));
+                }
+                reader.consume(offset);
+            }
+            Err(PcapError::Eof) => return packets,
+            Err(PcapError::Incomplete(_)) => reader.refill().expect("more of it"),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
