@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
-use containerdump::session::{Files, Limits, Output, Session, Stop, Stopped, Totals};
+use containerdump::session::{Files, Limits, Output, Session, Source, Stop, Stopped, Totals};
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
 use log::info;
@@ -76,8 +76,9 @@ impl Job {
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
         info!("capturing {} interfaces", interfaces.len());
+        let rings = |(interface, rings)| Source::Rings(interface, rings);
         let session = Session {
-            interfaces,
+            sources: interfaces.into_iter().map(rings).collect(),
             processes: found.targets.into_iter().filter_map(|target| target.process.ok()).collect(),
             names: found.names,
             block_timeout,

@@ -1,5 +1,6 @@
 //! The counter on a terminal, and the closing line.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use containerdump::session::Totals;
@@ -8,11 +9,13 @@ use containerdump::session::Totals;
 pub(super) struct Progress {
     live: bool,
     quiet: bool,
+    /// Sources that were said to have broken.
+    broken: Cell<usize>,
 }
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
-        Self { live: !quiet && io::stderr().is_terminal(), quiet }
+        Self { live: !quiet && io::stderr().is_terminal(), quiet, broken: Cell::new(0) }
     }
 
     /// Says `line` before the counting begins.
@@ -30,6 +33,11 @@ impl Progress {
     }
 
     pub(super) fn show(&self, totals: &Totals) {
+        for trouble in &totals.broken[self.broken.replace(totals.broken.len())..] {
+            // The rest of the capture goes on.
+            let clear = if self.live { "\r\x1b[K" } else { "" };
+            self.warn(&format!("{clear}{trouble}"));
+        }
         if self.live {
             // To the line's beginning, and what was there is cleared to its end.
             let _ = write!(io::stderr(), "\r{}\x1b[K", line(totals));
@@ -37,6 +45,7 @@ impl Progress {
     }
 
     pub(super) fn end(&self, totals: &Totals) {
+        self.show(totals);
         if self.live {
             let _ = writeln!(io::stderr(), "\r{}\x1b[K", line(totals));
         } else if totals.drops > 0 && !self.quiet {

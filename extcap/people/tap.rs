@@ -7,7 +7,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Limits, Output, Session, Stop};
+use containerdump::session::{Limits, Output, Session, Source, Stop};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
@@ -87,8 +87,9 @@ impl Tap {
         privilege.become_caller()?;
         let output = Output::stdout()?;
         let proof = privilege.give_up()?;
+        let rings = |(interface, rings)| Source::Rings(interface, rings);
         let session = Session {
-            interfaces,
+            sources: interfaces.into_iter().map(rings).collect(),
             processes: Vec::new(),
             names: Vec::new(),
             block_timeout,

@@ -19,7 +19,7 @@ use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameRes
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness};
 
-pub use packet::append as append_packet;
+pub use packet::{append as append_packet, block_length as packet_block_length};
 
 use crate::link::HardwareAddress;
 use crate::text::Label;

@@ -12,6 +12,11 @@ const FLAGS: [u8; 12] = [2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// Where the value stands in [`FLAGS`].
 const FLAGS_VALUE: usize = 4;
 
+/// The bytes of the block of a packet of which so many were captured.
+pub const fn block_length(captured: usize) -> usize {
+    OVERHEAD + captured.next_multiple_of(4)
+}
+
 /// Appends one packet to `batch`: interface number, time in nanoseconds since the epoch, length
 /// on the wire, captured bytes.
 pub fn append(
@@ -24,7 +29,7 @@ pub fn append(
 ) {
     let captured = u32::try_from(data.len()).unwrap_or(u32::MAX);
     let padding = data.len().next_multiple_of(4) - data.len();
-    let total = u32::try_from(OVERHEAD + data.len() + padding).unwrap_or(u32::MAX);
+    let total = u32::try_from(block_length(data.len())).unwrap_or(u32::MAX);
 
     let mut head = [0; 28];
     head[0..4].copy_from_slice(&6_u32.to_le_bytes());

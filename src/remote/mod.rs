@@ -214,9 +214,9 @@ impl Remote {
         }
     }
 
-    /// What became of the packets of an interface, as far as the other end told: 0 is the first.
-    pub fn counts(&self, interface: usize) -> Counts {
-        self.interfaces.get(interface).map(|(_, counts)| *counts).unwrap_or_default()
+    /// What became of the packets of each interface, as far as the other end told.
+    pub fn counts(&self) -> impl Iterator<Item = Counts> {
+        self.interfaces.iter().map(|(_, counts)| *counts)
     }
 
     fn trouble(&self, Defect(why): &Defect) -> Trouble {

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 use super::output::PATIENCE;
 use crate::capture;
 
+/// How long the other end of a link is waited for, which has to be asked.
+const PATIENCE_ELSEWHERE: Duration = Duration::from_millis(750);
+
 /// The end of a capture, once it has been asked for.
 pub(super) struct Finish {
     /// Packets up to this time belong to the capture, nanoseconds since the epoch.
     pub(super) time: u64,
-    /// When the kernel has handed over all of them.
+    /// When the kernel has handed over all of them that it has.
     pub(super) settled_at: Instant,
     /// When to end although the reader has not taken all of them.
     latest: Instant,
@@ -27,17 +30,19 @@ pub(super) enum Progress {
 }
 
 impl Finish {
-    /// An end that was asked for now; `keeps` is how long the kernel may keep a packet back.
-    pub(super) fn now(keeps: Duration) -> Self {
+    /// An end that was asked for now; `keeps` is how long the kernel may keep a packet back, `elsewhere`
+    /// tells whether there are sources elsewhere.
+    pub(super) fn now(keeps: Duration, elsewhere: bool) -> Self {
         let settled_at = Instant::now() + keeps;
-        Self { time: capture::now(), settled_at, latest: settled_at + PATIENCE }
+        let patience = if elsewhere { PATIENCE_ELSEWHERE } else { PATIENCE };
+        Self { time: capture::now(), settled_at, latest: settled_at + patience }
     }
 }
 
-/// How far the end has come, where every ring has handed over all up to `horizon`.
+/// How far the end has come, where every source has handed over all up to `horizon`.
 pub(super) fn progress(finish: Option<&Finish>, horizon: u64) -> Progress {
     if horizon == u64::MAX {
-        // No ring gives anything more.
+        // No source gives anything more.
         return Progress::Done;
     }
     let Some(finish) = finish else { return Progress::Underway };

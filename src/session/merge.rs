@@ -1,22 +1,24 @@
-//! Packets of several rings, brought into one order of time.
+//! Packets of several sources, brought into one order of time.
 //!
-//! Each ring hands its packets over in order, but in blocks: what one ring has handed over may be
-//! younger than what another still keeps. A packet goes out once every other ring is known to
+//! Each source hands its packets over in order, but in blocks: what one has handed over may be
+//! younger than what another still keeps. A packet goes out once every other source is known to
 //! have nothing older: because it has handed over something younger, or because it was found
-//! empty longer ago than it may keep a packet. No ring is read further than that: what must wait,
-//! waits in the kernel's ring, and what is read goes out while it is still in a cache.
+//! empty longer ago than it may keep a packet. None is read further than that: what must wait,
+//! waits in the kernel, and what is read goes out while it is still in a cache.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::queue::{Packet, Queue, Run, Spare};
-use super::stage::Stage;
-use crate::capture::{Counts, Ring};
+use super::stage::{Reader, Stage};
+use crate::capture::Counts;
+use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
 const MOST_READ: usize = 512 * 1024;
-/// The rings of a capture, to be read in one order of time.
+
+/// The sources of a capture, to be read in one order of time.
 pub(super) struct Merge {
     pub(super) stages: Vec<Stage>,
     pub(super) queues: Queues,
@@ -24,7 +26,7 @@ pub(super) struct Merge {
     keeps: u64,
 }
 
-/// What was read from each ring and waits to be written.
+/// What was read from each source and waits to be written.
 #[derive(Default)]
 pub(super) struct Queues {
     queues: Vec<Queue>,
@@ -41,21 +43,18 @@ pub(super) struct Read {
 }
 
 impl Merge {
-    /// Merges rings, each with the number of its interface block.
-    pub(super) fn new(rings: impl IntoIterator<Item = (u32, Ring)>, keeps: Duration) -> Self {
-        let mut merge = Self {
-            stages: Vec::new(),
-            queues: Queues::default(),
+    /// Merges what is read; `keeps` is how long the kernel may keep a packet back.
+    pub(super) fn new(readers: Vec<Reader>, keeps: Duration) -> Self {
+        let mut queues = Queues::default();
+        queues.queues.resize_with(readers.len(), Queue::default);
+        Self {
+            stages: readers.into_iter().map(Stage::new).collect(),
+            queues,
             keeps: u64::try_from(keeps.as_nanos()).unwrap_or(u64::MAX),
-        };
-        for (interface, ring) in rings {
-            merge.queues.queues.push(Queue::new(interface));
-            merge.stages.push(Stage::new(ring));
         }
-        merge
     }
 
-    /// Reads the rings, the one that is behind first, as far as packets can be written.
+    /// Reads the sources, the one that is behind first, as far as packets can be written.
     pub(super) fn read(&mut self) -> Read {
         self.stages.iter_mut().for_each(Stage::look_again);
         let running = self.stages.iter().enumerate().filter(|(_, stage)| stage.ended.is_none());
@@ -80,19 +79,37 @@ impl Merge {
         Read { bytes, more: false }
     }
 
-    /// The time up to which every ring has handed over everything.
+    /// The time up to which every source has handed over everything.
     pub(super) fn horizon(&self) -> u64 {
         self.stages.iter().map(|stage| stage.complete_until(self.keeps)).min().unwrap_or(u64::MAX)
     }
 
-    /// For each ring: the number of its interface block, what became of its packets, and how many
-    /// that were read wait to be written.
-    pub(super) fn counts(&mut self) -> impl Iterator<Item = (u32, Counts, usize)> {
-        let queues = &self.queues.queues;
-        self.stages
-            .iter_mut()
-            .zip(queues)
-            .map(|(stage, queue)| (queue.interface, stage.ring.counts(), queue.len()))
+    /// Hands to `take` the number of each interface block, and what became of the packets of each ring
+    /// or stream of that interface.
+    pub(super) fn counts(&mut self, mut take: impl FnMut(u32, Counts)) {
+        self.stages.iter_mut().for_each(|stage| stage.counts(&mut take));
+    }
+
+    /// Asks sources elsewhere for what is left of a capture that ends at `end`.
+    pub(super) fn finish(&mut self, end: u64) {
+        self.stages.iter_mut().for_each(|stage| stage.finish(end));
+    }
+
+    /// Whether there are sources elsewhere that have not ended.
+    pub(super) fn runs_elsewhere(&self) -> bool {
+        self.stages.iter().any(|stage| stage.far().is_some())
+    }
+
+    /// Whether there are some among them that no process tells the end of.
+    pub(super) fn runs_unwatched(&self) -> bool {
+        self.stages.iter().any(|stage| stage.far().is_some_and(|far| far.unwatched))
+    }
+
+    /// Why sources ended that ought not to have, and whether that was the end of all.
+    pub(super) fn broken(&self) -> (Vec<Trouble>, bool) {
+        let broken: Vec<Trouble> = self.stages.iter().filter_map(|stage| stage.broken().cloned()).collect();
+        let all = !broken.is_empty() && broken.len() == self.stages.len();
+        (broken, all)
     }
 }
 
@@ -100,6 +117,11 @@ impl Queues {
     /// Whether packets wait to be written.
     pub(super) fn hold(&self) -> bool {
         self.queues.iter().any(|queue| queue.head().is_some())
+    }
+
+    /// The packets that wait to be written.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Packet> {
+        self.queues.iter().flat_map(Queue::waiting)
     }
 
     /// The next packet of each queue.
@@ -137,10 +159,9 @@ impl Queues {
         (runs, true)
     }
 
-    /// The interface and the bytes of a run.
-    pub(super) fn bytes(&self, run: &Run) -> (u32, &[u8]) {
-        let queue = &self.queues[run.queue];
-        (queue.interface, queue.bytes(run))
+    /// The bytes of a run.
+    pub(super) fn bytes(&self, run: &Run) -> &[u8] {
+        self.queues[run.queue].bytes(run)
     }
 
     /// Makes room where the packets taken out by [`Queues::runs`] stood.

@@ -1,10 +1,11 @@
-//! One live capture: rings in, one stream out.
+//! One live capture: sources in, one stream out.
 //!
 //! ```text
-//! rings ──> merge, in order of time ──> output: FIFO, standard output or files
-//!             limits, statistics          signals, reader, parent, container: the ends
+//! rings, streams from elsewhere ──> merge, in order of time ──> output: FIFO, standard output or files
+//!                                     limits, statistics          signals, reader, parent, container: the ends
 //! ```
 
+mod far;
 mod files;
 mod finish;
 mod lifeline;
@@ -14,6 +15,7 @@ mod output;
 mod pace;
 mod queue;
 mod run;
+mod source;
 mod stage;
 mod stop;
 mod stream;
@@ -24,22 +26,22 @@ use std::time::Duration;
 pub use files::{Files, stamp};
 pub use limits::{Limit, Limits};
 pub use output::{End, Output};
+pub use source::Source;
 pub use stop::{Stop, Stopped};
 
-use crate::capture::Ring;
 use crate::link::Process;
-use crate::pcapng::Interface;
 use crate::privilege::Unprivileged;
+use crate::remote::Heartbeat;
 use crate::text::Label;
 use crate::trouble::Trouble;
 use run::Running;
 
 /// Everything a capture needs, opened.
 pub struct Session {
-    /// Interfaces with their rings, in the order of their numbers.
-    pub interfaces: Vec<(Interface, Vec<Ring>)>,
-    /// Processes whose end is the end of the capture once all are gone; where there is none, it ends
-    /// with its sources.
+    /// Where packets come from, in the order of the numbers of their interfaces.
+    pub sources: Vec<Source>,
+    /// Processes whose end is the end of the capture once all are gone, but for sources elsewhere that
+    /// none of them tells of. The capture also ends with the last of its sources.
     pub processes: Vec<Process>,
     /// Names for addresses.
     pub names: Vec<(IpAddr, Label)>,
@@ -69,19 +71,26 @@ pub struct Totals {
     pub drops: u64,
     /// Files opened.
     pub files: usize,
+    /// Why sources ended that ought not to have.
+    pub broken: Vec<Trouble>,
 }
 
 impl Session {
     /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
     /// then.
     ///
-    /// Fails when the output does; a reader who leaves is a normal end.
+    /// Fails when the output does, or every source has ended that ought not to have; a reader who leaves
+    /// is a normal end.
     pub fn run(
         self,
         stop: &Stop,
         _proof: &Unprivileged,
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
+        let heartbeat = Heartbeat::start(self.sources.iter().filter_map(Source::remote));
+        let _heartbeat = heartbeat.map_err(|error| {
+            Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+        })?;
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);
         match outcome {

@@ -41,7 +41,7 @@ impl Load {
         }
     }
 
-    /// Whether to look as soon as the ring of `stage` has something.
+    /// Whether to look as soon as the source of `stage` has something.
     pub(super) fn heeds(self, stage: &Stage) -> bool {
         self == Self::Idle && stage.ended.is_none()
     }

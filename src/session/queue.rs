@@ -1,17 +1,18 @@
-//! Packets that were read from a ring and wait to be written, as they will stand in the stream.
+//! Packets that were read from a source and wait to be written, as they will stand in the stream.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use crate::pcapng;
+
 /// Bytes of a batch: large enough to make a write cheap, small enough to stay in a cache.
 const BATCH: usize = 128 * 1024;
-/// Written batches kept to be filled again, for all rings together.
+/// Written batches kept to be filled again, for all sources together.
 const MOST_SPARE: usize = 16;
 
-/// Packets of one ring, in order of time.
+/// Packets of one source, in order of time.
+#[derive(Default)]
 pub(super) struct Queue {
-    /// Number of the interface block.
-    pub(super) interface: u32,
     /// The last one is being filled.
     batches: VecDeque<Batch>,
 }
@@ -38,8 +39,8 @@ pub(super) struct Packet {
     pub(super) time: u64,
     /// Captured bytes.
     captured: u32,
-    /// Bytes of its block.
-    pub(super) block: u32,
+    /// Number of its interface block.
+    pub(super) interface: u32,
 }
 
 /// Packets that follow each other both in the order of time and in a batch.
@@ -54,10 +55,6 @@ pub(super) struct Run {
 }
 
 impl Queue {
-    pub(super) fn new(interface: u32) -> Self {
-        Self { interface, batches: VecDeque::new() }
-    }
-
     /// The batch that packets read now are added to.
     pub(super) fn batch(&mut self, spare: &mut Spare) -> &mut Batch {
         if self.batches.back().is_none_or(|batch| batch.bytes.len() >= BATCH) {
@@ -67,9 +64,9 @@ impl Queue {
         &mut self.batches[last]
     }
 
-    /// How many packets wait.
-    pub(super) fn len(&self) -> usize {
-        self.batches.iter().map(|batch| batch.packets.len() - batch.next).sum()
+    /// The packets that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Packet> {
+        self.batches.iter().flat_map(|batch| &batch.packets[batch.next..])
     }
 
     /// The next packet to be written.
@@ -111,7 +108,7 @@ impl Queue {
             }
             run.packets += 1;
             run.captured += u64::from(packet.captured);
-            run.bytes.end += packet.block as usize;
+            run.bytes.end += packet.block() as usize;
             batch.next += 1;
         }
         batch.next_byte = run.bytes.end;
@@ -119,18 +116,28 @@ impl Queue {
     }
 }
 
+impl Packet {
+    /// Bytes of its block.
+    pub(super) fn block(self) -> u32 {
+        u32::try_from(pcapng::packet_block_length(self.captured as usize)).unwrap_or(u32::MAX)
+    }
+}
+
 impl Batch {
-    /// Adds the packet whose block is made by `append`: where it stands in the order of time, and
-    /// how many bytes of it were captured. Returns the bytes of the block.
-    pub(super) fn push(&mut self, time: u64, captured: usize, append: impl FnOnce(&mut Vec<u8>)) -> usize {
+    /// Adds the packet whose block is made by `append`: where it stands in the order of time, the
+    /// number of its interface, and how many bytes of it were captured. Returns the bytes of the block.
+    pub(super) fn push(
+        &mut self,
+        time: u64,
+        interface: u32,
+        captured: usize,
+        append: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
         let before = self.bytes.len();
         append(&mut self.bytes);
         let block = self.bytes.len() - before;
-        self.packets.push(Packet {
-            time,
-            captured: u32::try_from(captured).unwrap_or(u32::MAX),
-            block: u32::try_from(block).unwrap_or(u32::MAX),
-        });
+        debug_assert_eq!(block, pcapng::packet_block_length(captured));
+        self.packets.push(Packet { time, captured: u32::try_from(captured).unwrap_or(u32::MAX), interface });
         block
     }
 }

@@ -6,18 +6,22 @@ use std::time::{Duration, Instant};
 use log::debug;
 use nix::poll::{PollFd, PollFlags};
 
+use super::far::{Far, LAG};
 use super::finish::{self, Finish, Progress};
 use super::merge::Merge;
 use super::output::End;
 use super::pace::{Load, REPORT_EVERY};
+use super::stage::Reader;
 use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
-use super::{Session, Totals};
+use super::{Session, Source, Totals};
 use crate::link::Process;
 
 /// Time between two rounds of statistics in the stream, and in one that another session reads.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
 const STATISTICS_FOR_SESSION_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks for the end of a stream that was asked for.
+const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(5);
 
 /// A capture under way.
 pub(super) struct Running {
@@ -27,25 +31,41 @@ pub(super) struct Running {
     /// Whether the capture ends with its processes.
     ends_with_processes: bool,
     feeds_session: bool,
+    /// How long the kernel may keep a packet back.
     keeps: Duration,
+    /// The longest that packets wait for another source.
+    waits: Duration,
     /// Since when packets have been held while none could be written.
     waits_since: Option<(Instant, u64)>,
 }
 
 impl Running {
     pub(super) fn new(session: Session) -> Self {
-        let (mut rings, mut interfaces) = (Vec::new(), Vec::new());
-        for (number, (interface, pair)) in (0_u32..).zip(session.interfaces) {
-            rings.extend(pair.into_iter().map(|ring| (number, ring)));
-            interfaces.push(interface);
+        let (mut readers, mut interfaces) = (Vec::new(), Vec::new());
+        for source in session.sources {
+            // Far fewer than a u32 counts were opened.
+            let number = u32::try_from(interfaces.len()).unwrap_or(u32::MAX);
+            match source {
+                Source::Rings(interface, rings) => {
+                    readers.extend(rings.into_iter().map(|ring| Reader::Ring(ring, number)));
+                    interfaces.push(interface);
+                }
+                Source::Remote { interfaces: theirs, remote, unwatched } => {
+                    readers.push(Reader::Far(Far::new(remote, number, unwatched)));
+                    interfaces.extend(theirs);
+                }
+            }
         }
         // A block is handed over at the second tick of its timer after its first packet
         // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer that
         // comes late.
         let keeps = session.block_timeout * 2 + Duration::from_millis(5);
         let Session { names, output, files, limits, begun, .. } = session;
+        let merge = Merge::new(readers, keeps);
+        let for_others = if merge.runs_elsewhere() { Duration::from_nanos(LAG) } else { Duration::ZERO };
         Self {
-            merge: Merge::new(rings, keeps),
+            merge,
+            waits: keeps.max(for_others) * 4,
             stream: Stream::new(interfaces, names, output, files, limits, begun),
             ends_with_processes: !session.processes.is_empty(),
             processes: session.processes,
@@ -75,7 +95,9 @@ impl Running {
         loop {
             if self.wait(stop, finish.as_ref(), load) && finish.is_none() {
                 debug!("finishing");
-                finish = Some(Finish::now(self.keeps));
+                let now = Finish::now(self.keeps, self.merge.runs_elsewhere());
+                self.merge.finish(now.time);
+                finish = Some(now);
             }
             let read = self.merge.read();
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
@@ -102,7 +124,11 @@ impl Running {
             }
         }
         self.total();
-        self.stream.write_statistics(stop)
+        self.stream.write_statistics(stop)?;
+        match self.merge.broken() {
+            (mut broken, true) => Err(End::Failed(broken.remove(0))),
+            (_, false) => Ok(()),
+        }
     }
 
     /// The time up to which packets can be written.
@@ -114,7 +140,7 @@ impl Running {
             _ => Instant::now(),
         };
         self.waits_since = self.merge.queues.hold().then_some((since, written));
-        if since.elapsed() > self.keeps * 4 { u64::MAX } else { self.merge.horizon() }
+        if since.elapsed() > self.waits { u64::MAX } else { self.merge.horizon() }
     }
 
     /// Waits for packets, the end of something, or the time to look again. True when it is time
@@ -123,7 +149,8 @@ impl Running {
         let mut timeout = load.pause();
         if let Some(finish) = finish {
             let left = finish.settled_at.saturating_duration_since(Instant::now());
-            std::thread::sleep(timeout.min(left));
+            let last = if self.merge.runs_elsewhere() { LOOK_FOR_END_EVERY } else { Duration::ZERO };
+            std::thread::sleep(timeout.min(left.max(last)));
             return true;
         }
         let (of_capture, of_file) = (&self.stream.of_capture, &self.stream.of_file);
@@ -135,12 +162,13 @@ impl Running {
             self.processes.iter().map(|process| readable(process.as_fd())).collect();
         watched.extend(self.stream.output.pipe().map(watched_for_its_reader));
         let ends = watched.len();
-        let rings = self.merge.stages.iter().filter(|stage| load.heeds(stage));
-        watched.extend(rings.map(|stage| readable(stage.ring.as_fd())));
+        let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage));
+        watched.extend(heeded.map(|stage| readable(stage.as_fd())));
         let woken = stop.wait(watched, timeout);
         let mut ready = woken.ready[..ends].iter();
         self.processes.retain(|_| ready.next() != Some(&true));
-        let alone = self.ends_with_processes && self.processes.is_empty();
+        let gone = self.ends_with_processes && self.processes.is_empty();
+        let alone = gone && !self.merge.runs_unwatched();
         woken.stop || ready.next() == Some(&true) || alone || of_capture.is_over()
     }
 

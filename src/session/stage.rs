@@ -1,22 +1,37 @@
-//! A ring while it is read, and how far that has come.
+//! A source while it is read, and how far that has come.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
+use log::{info, warn};
+
+use super::far::Far;
 use super::queue::{Queue, Spare};
-use crate::capture::{self, Ended, Ring};
+use crate::capture::{self, Counts, Ring};
 use crate::pcapng;
+use crate::remote;
+use crate::trouble::Trouble;
 
 /// A clock that goes back further than this was set back, in nanoseconds; less is two processors
 /// that differ.
-const SET_BACK: u64 = 1_000_000_000;
+pub(super) const SET_BACK: u64 = 1_000_000_000;
 
-/// Bytes read before the other rings are looked at again, by what the last packets had.
+/// Bytes read before the other sources are looked at again, by what the last packets had.
 const AT_ONCE: usize = 128 * 1024;
-/// Packets read before the other rings are looked at again.
+/// Packets read before the other sources are looked at again.
 const PACKETS_AT_ONCE: usize = 64;
 
-/// A ring, and how far it was read.
+/// What a stage reads.
+pub(super) enum Reader {
+    /// A ring, and the number of its interface block.
+    Ring(Ring, u32),
+    /// A stream from elsewhere.
+    Far(Far),
+}
+
+/// A source, and how far it was read.
 pub(super) struct Stage {
-    pub(super) ring: Ring,
-    /// Time of the last packet read, nanoseconds since the epoch.
+    reader: Reader,
+    /// Where the last packet read stands in the order of time, nanoseconds since the epoch.
     last: u64,
     /// Packets to be read next.
     at_once: usize,
@@ -26,37 +41,55 @@ pub(super) struct Stage {
     pub(super) ended: Option<Ended>,
 }
 
+/// Why a source gives nothing more.
+pub(super) enum Ended {
+    /// What it came from is gone.
+    Gone,
+    /// It ought to give more.
+    Broken(Trouble),
+}
+
 impl Stage {
-    pub(super) fn new(ring: Ring) -> Self {
-        Self { ring, last: 0, at_once: PACKETS_AT_ONCE, empty_at: None, ended: None }
+    pub(super) fn new(reader: Reader) -> Self {
+        Self { reader, last: 0, at_once: PACKETS_AT_ONCE, empty_at: None, ended: None }
     }
 
-    /// Forgets that the ring was found empty: that was then.
+    /// Forgets that the source was found empty: that was then.
     pub(super) fn look_again(&mut self) {
         self.empty_at = None;
     }
 
-    /// Whether the ring was found empty, or gives nothing more.
+    /// Whether the source was found empty, or gives nothing more.
     pub(super) fn is_empty(&self) -> bool {
         self.ended.is_some() || self.empty_at.is_some()
     }
 
-    /// Time of the last packet read, nanoseconds since the epoch.
+    /// Where the last packet read stands in the order of time, nanoseconds since the epoch.
     pub(super) fn last(&self) -> u64 {
         self.last
     }
 
-    /// Reads some packets into `queue`, or finds the ring empty. Returns their bytes in the stream.
+    /// Reads some packets into `queue`, or finds the source empty. Returns their bytes in the stream.
     pub(super) fn read(&mut self, queue: &mut Queue, spare: &mut Spare) -> usize {
-        let (asked_at, direction) = (capture::now(), self.ring.direction());
-        let (last, interface, mut bytes) = (&mut self.last, queue.interface, 0);
+        let asked_at = capture::now();
         let batch = queue.batch(spare);
-        let outcome = self.ring.read(self.at_once, |time, length, data| {
-            *last = if last.saturating_sub(time) > SET_BACK { time } else { time.max(*last) };
-            bytes += batch.push(*last, data.len(), |bytes| {
-                pcapng::append_packet(bytes, interface, direction, time, length, data);
-            });
-        });
+        let (outcome, bytes) = match &mut self.reader {
+            Reader::Ring(ring, interface) => {
+                let (direction, interface, last) = (ring.direction(), *interface, &mut self.last);
+                let mut bytes = 0;
+                let outcome = ring.read(self.at_once, |time, length, data| {
+                    *last = if last.saturating_sub(time) > SET_BACK { time } else { time.max(*last) };
+                    bytes += batch.push(*last, interface, data.len(), |bytes| {
+                        pcapng::append_packet(bytes, interface, direction, time, length, data);
+                    });
+                });
+                (outcome.map_err(Ended::from), bytes)
+            }
+            Reader::Far(far) => match far.read(self.at_once, asked_at, &mut self.last, batch) {
+                Ok((blocks, bytes)) => (Ok(blocks), bytes),
+                Err(ended) => (Err(Ended::from(ended)), 0),
+            },
+        };
         match outcome {
             Ok(0) => self.empty_at = Some(asked_at),
             Ok(count) => self.at_once = (AT_ONCE * count / bytes.max(1)).clamp(1, PACKETS_AT_ONCE),
@@ -68,10 +101,70 @@ impl Stage {
     /// The time up to which it has handed over everything; `keeps` is how long the kernel may
     /// keep a packet back, in nanoseconds.
     pub(super) fn complete_until(&self, keeps: u64) -> u64 {
-        match (&self.ended, self.empty_at) {
-            (Some(_), _) => u64::MAX,
-            (None, Some(at)) => self.last.max(at.saturating_sub(keeps)),
-            (None, None) => self.last,
+        match (&self.ended, &self.reader, self.empty_at) {
+            (Some(_), ..) => u64::MAX,
+            (None, Reader::Far(far), _) => far.complete_until(self.last),
+            (None, Reader::Ring(..), Some(at)) => self.last.max(at.saturating_sub(keeps)),
+            (None, Reader::Ring(..), None) => self.last,
+        }
+    }
+
+    /// Hands to `take` the number of each interface block, and what became of its packets.
+    pub(super) fn counts(&mut self, take: &mut impl FnMut(u32, Counts)) {
+        match &mut self.reader {
+            Reader::Ring(ring, interface) => take(*interface, ring.counts()),
+            Reader::Far(far) => far.counts().for_each(|(interface, counts)| take(interface, counts)),
+        }
+    }
+
+    /// The stream it reads, if it is one from elsewhere that has not ended.
+    pub(super) fn far(&self) -> Option<&Far> {
+        match &self.reader {
+            Reader::Far(far) if self.ended.is_none() => Some(far),
+            Reader::Far(_) | Reader::Ring(..) => None,
+        }
+    }
+
+    /// Asks a source elsewhere for what is left of a capture that ends at `end`.
+    pub(super) fn finish(&mut self, end: u64) {
+        if let Reader::Far(far) = &mut self.reader {
+            far.finish(end);
+        }
+    }
+
+    /// Why it ended, if it ought not to have.
+    pub(super) fn broken(&self) -> Option<&Trouble> {
+        match &self.ended {
+            Some(Ended::Broken(trouble)) => Some(trouble),
+            Some(Ended::Gone) | None => None,
+        }
+    }
+}
+
+impl AsFd for Stage {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.reader {
+            Reader::Ring(ring, _) => ring.as_fd(),
+            Reader::Far(far) => far.as_fd(),
+        }
+    }
+}
+
+impl From<capture::Ended> for Ended {
+    fn from(capture::Ended(why): capture::Ended) -> Self {
+        info!("an interface gives nothing more: {why}");
+        Self::Gone
+    }
+}
+
+impl From<remote::Ended> for Ended {
+    fn from(ended: remote::Ended) -> Self {
+        match ended {
+            remote::Ended::Finished => Self::Gone,
+            remote::Ended::Broken(trouble) => {
+                warn!("{trouble}");
+                Self::Broken(trouble)
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ struct Lane {
     interface: Interface,
     begin: u64,
     statistics: Statistics,
+    /// Packets that the reader of this stream left no time for.
+    left: u64,
 }
 
 /// A stream being written.
@@ -50,7 +52,8 @@ impl Stream {
         limits: Limits,
         begun: bool,
     ) -> Self {
-        let lane = |interface| Lane { interface, begin: capture::now(), statistics: Statistics::default() };
+        let now = capture::now();
+        let lane = |interface| Lane { interface, begin: now, statistics: Statistics::default(), left: 0 };
         Self {
             lanes: interfaces.into_iter().map(lane).collect(),
             names,
@@ -93,7 +96,7 @@ impl Stream {
             if self.write_runs(&mut merge.queues, horizon, stop)? {
                 return Ok(self.of_capture.is_full());
             }
-            let next = merge.queues.heads().map(|packet| packet.block).min();
+            let next = merge.queues.heads().map(|packet| packet.block()).min();
             if !self.of_capture.has_room(next.unwrap_or_default()) || !self.next_file(merge, stop)? {
                 return Ok(true);
             }
@@ -104,20 +107,20 @@ impl Stream {
     /// not for all.
     fn write_runs(&mut self, queues: &mut Queues, horizon: u64, stop: &Stop) -> Result<bool, End> {
         let (runs, all) = queues.runs(horizon, |packet| {
-            let fits = self.of_capture.has_room(packet.block) && self.of_file.has_room(packet.block);
+            let block = packet.block();
+            let fits = self.of_capture.has_room(block) && self.of_file.has_room(block);
             if fits {
-                self.of_capture.add_packet(packet.block);
-                self.of_file.add_packet(packet.block);
+                self.of_capture.add_packet(block);
+                self.of_file.add_packet(block);
+                self.lanes[packet.interface as usize].statistics.written += 1;
             }
             fits
         });
         let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
         for run in &runs {
-            let (interface, bytes) = queues.bytes(run);
-            self.lanes[interface as usize].statistics.written += run.packets;
             self.totals.packets += run.packets;
             self.totals.bytes += run.captured;
-            slices.push(IoSlice::new(bytes));
+            slices.push(IoSlice::new(queues.bytes(run)));
         }
         for pieces in slices.chunks_mut(MOST_PIECES) {
             self.output.write(pieces, stop)?;
@@ -160,26 +163,32 @@ impl Stream {
         self.output.write(&mut [IoSlice::new(&bytes)], stop)
     }
 
-    /// Brings the counts of the kernel up to date.
+    /// Brings the counts of the sources up to date.
     pub(super) fn total(&mut self, merge: &mut Merge) {
         for lane in &mut self.lanes {
             lane.statistics.kernel_drops = 0;
+            lane.statistics.abandoned = lane.left;
         }
-        for (interface, counts, _) in merge.counts() {
+        merge.counts(|interface, counts| {
             let statistics = &mut self.lanes[interface as usize].statistics;
             statistics.kernel_drops += counts.kernel_drops;
+            statistics.abandoned += counts.abandoned;
             // Both rings tell the same of the one interface.
             statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
-        }
+        });
         self.totals.drops = self.lanes.iter().map(|lane| lane.statistics.lost()).sum();
         self.totals.files = self.files.as_ref().map_or(1, Files::opened);
+        self.totals.broken = merge.broken().0;
     }
 
-    /// Counts what the reader left no time for: packets in queues and rings.
+    /// Counts what the reader left no time for: packets in queues, rings and streams.
     pub(super) fn abandon(&mut self, merge: &mut Merge) {
-        for (interface, counts, waiting) in merge.counts() {
-            let in_ring = counts.received.saturating_sub(counts.kernel_drops + counts.delivered);
-            self.lanes[interface as usize].statistics.abandoned += in_ring + waiting as u64;
+        merge.counts(|interface, counts| {
+            let gone = counts.kernel_drops + counts.abandoned + counts.delivered;
+            self.lanes[interface as usize].left += counts.received.saturating_sub(gone);
+        });
+        for packet in merge.queues.waiting() {
+            self.lanes[packet.interface as usize].left += 1;
         }
     }
 }

@@ -132,7 +132,7 @@ fn to_the_end(interfaces: Vec<Interface>, mut remote: Remote) -> Read {
             Err(ended) => break ended,
         }
     };
-    let counts = (0..interfaces.len()).map(|number| remote.counts(number)).collect();
+    let counts = remote.counts().collect();
     Read { interfaces, packets, counts, ended }
 }
 
