@@ -3,11 +3,12 @@
 use std::os::fd::BorrowedFd;
 
 use containerdump::capture::{self, Settings};
+use containerdump::engine::TapContainer;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Files, Limits, Output, Session, Source, Stop, Stopped, Totals};
+use containerdump::session::{Files, Limits, Output, Session, Stop, Stopped, Totals};
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
-use log::info;
+use log::{debug, info};
 
 /// What to capture, and where to.
 pub(crate) struct Job {
@@ -54,7 +55,7 @@ impl Job {
         self,
         stop: &Stop,
         mut privilege: Privilege,
-        notice: &dyn Fn(&str),
+        notice: &(dyn Fn(&str) + Sync),
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
         let (wanted, networks, forced) = (self.wanted, self.networks, self.tap);
@@ -71,14 +72,13 @@ impl Job {
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
-        let interfaces = tap::open(&found.targets, &self.settings, block_timeout, &privilege)?;
+        let opened = tap::open(&found.targets, &self.settings, block_timeout, &privilege, notice)?;
         privilege.become_caller()?;
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
-        info!("capturing {} interfaces", interfaces.len());
-        let rings = |(interface, rings)| Source::Rings(interface, rings);
+        info!("capturing from {} sources", opened.sources.len());
         let session = Session {
-            sources: interfaces.into_iter().map(rings).collect(),
+            sources: opened.sources,
             processes: found.targets.into_iter().filter_map(|target| target.process.ok()).collect(),
             names: found.names,
             block_timeout,
@@ -88,7 +88,10 @@ impl Job {
             begun,
             files,
         };
-        let totals = session.run(stop, &proof, report)?;
+        let outcome = session.run(stop, &proof, report);
+        // What was made for the capture is gone before the program is.
+        opened.tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
+        let totals = outcome?;
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
         Ok(totals)
     }

@@ -1,7 +1,7 @@
 //! The counter on a terminal, and the closing line.
 
-use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use containerdump::session::Totals;
 
@@ -10,12 +10,12 @@ pub(super) struct Progress {
     live: bool,
     quiet: bool,
     /// Sources that were said to have broken.
-    broken: Cell<usize>,
+    broken: AtomicUsize,
 }
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
-        Self { live: !quiet && io::stderr().is_terminal(), quiet, broken: Cell::new(0) }
+        Self { live: !quiet && io::stderr().is_terminal(), quiet, broken: AtomicUsize::new(0) }
     }
 
     /// Says `line` before the counting begins.
@@ -33,7 +33,7 @@ impl Progress {
     }
 
     pub(super) fn show(&self, totals: &Totals) {
-        for trouble in &totals.broken[self.broken.replace(totals.broken.len())..] {
+        for trouble in &totals.broken[self.broken.swap(totals.broken.len(), Ordering::Relaxed)..] {
             // The rest of the capture goes on.
             let clear = if self.live { "\r\x1b[K" } else { "" };
             self.warn(&format!("{clear}{trouble}"));

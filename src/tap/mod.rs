@@ -5,9 +5,11 @@
 //! no more than speaking to it.
 
 mod choice;
+mod description;
 mod elsewhere;
 mod offer;
 mod open;
+mod through_engine;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +19,7 @@ use log::debug;
 
 pub use choice::is_default;
 pub use offer::{Kind, Lack, Means, Offer, offers};
-pub use open::open;
+pub use open::{Opened, open};
 
 use crate::container::{self, Container, Found};
 use crate::engine::{self, Outcome};

@@ -6,6 +6,7 @@ use super::Target;
 use crate::container::Container;
 use crate::link::{Attachment, Tap};
 use crate::privilege::Privilege;
+use crate::static_program::{Architecture, StaticProgram};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -62,7 +63,13 @@ pub struct Means {
 impl Means {
     /// What `privilege` allows, on this machine as it is installed.
     pub fn of(privilege: &Privilege) -> Self {
-        let no_program = Some(Trouble::new("no static program for a tap container", "make static"));
+        let is_there = Architecture::own().is_some_and(StaticProgram::is_there);
+        let no_program = (!is_there).then(|| {
+            Trouble::new(
+                "no containerdump without shared libraries is installed",
+                "make static && sudo make install",
+            )
+        });
         Self { capture: privilege.may_capture(), enter: privilege.may_enter(), no_program }
     }
 }

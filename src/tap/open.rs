@@ -1,72 +1,102 @@
-//! Opening rings where the packets of an attachment are taken.
+//! Opening what the taps need: rings, and tap containers.
 
 use std::io;
 use std::time::Duration;
 
 use log::debug;
 
-use super::Target;
-use crate::capture::{self, Opened, Ring, Settings};
+use super::{Target, description, through_engine};
+use crate::capture::{self, Ring, Settings};
+use crate::engine::TapContainer;
 use crate::link::{self, Attachment, Namespace, Tap};
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
-use crate::text::Label;
+use crate::session::Source;
 use crate::trouble::Trouble;
 
-/// Opens the rings of everything in `targets`. Needs `CAP_NET_RAW`, and inside a container what
-/// entering it takes; both are raised and lowered.
+/// Everything that a session reads, opened.
+pub struct Opened {
+    /// Where packets come from, in the order of the attachments.
+    pub sources: Vec<Source>,
+    /// What has to run meanwhile.
+    pub tap_containers: Vec<TapContainer>,
+}
+
+/// Opens what the taps of `targets` need: rings, with `CAP_NET_RAW` and inside a container what
+/// entering it takes, both raised and lowered; and tap containers. `notice` is told of what takes long.
 ///
-/// Fails when one is missing, a link went away or was given to another, or the filter is refused.
+/// Fails when a right is missing, a link went away or was given to another, the filter is refused,
+/// or an engine refuses a tap container.
 pub fn open(
     targets: &[Target],
     settings: &Settings,
     block_timeout: Duration,
     privilege: &Privilege,
-) -> Result<Vec<(Interface, Vec<Ring>)>, Trouble> {
+    notice: &(dyn Fn(&str) + Sync),
+) -> Result<Opened, Trouble> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>().max(1);
     let each = (capture::ALL_RINGS_MIB / u32::try_from(count).unwrap_or(u32::MAX)).max(2);
     let ring_mib = settings.ring_mib.unwrap_or(each);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
-    let open_one = |target: &Target, attachment: &Attachment| {
-        let open = || capture::open(attachment, settings, ring_mib, block_timeout);
-        let rings = match (&attachment.tap, &target.rootless) {
-            (Tap::HostVeth { .. }, _) => privilege.raised(open)??,
-            (_, Some(namespaces)) => {
-                namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
-                open()?
-            }
-            (_, None) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
-        };
-        let interface = describe(target, attachment, settings, &rings);
-        let rings = rings.filtered(attachment, settings)?;
-        // The name may have gone to another link between the look-up and the opening.
-        let process = target.process.as_ref().map_err(Clone::clone)?;
-        if !link::is_still(&attachment.tap, process).unwrap_or(false) {
-            return Err(Trouble::new(
-                format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
-                "see that the container runs, then capture again",
-            ));
-        }
-        Ok((interface, rings))
-    };
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
-    let mut in_order: Vec<_> = all.enumerate().collect();
+    let (by_engine, mut by_us): (Vec<_>, Vec<_>) =
+        all.enumerate().partition(|(_, (_, one))| matches!(one.tap, Tap::ThroughEngine { .. }));
     // There is no way back from a rootless container, so these come last.
     let goes_there = |target: &Target, one: &Attachment| one.tap.is_inside() && target.rootless.is_some();
-    in_order.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
+    by_us.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
     let mut opened = Vec::new();
-    for (number, (target, attachment)) in &in_order {
-        opened.push((*number, open_one(target, attachment)?));
+    for (number, (target, attachment)) in &by_us {
+        let rings = open_rings(target, attachment, settings, ring_mib, block_timeout, privilege)?;
+        opened.push((*number, rings));
     }
-    if in_order.iter().any(|(_, (target, attachment))| goes_there(target, attachment)) {
+    if by_us.iter().any(|(_, (target, attachment))| goes_there(target, attachment)) {
         // Whoever enters a user namespace has every right in it.
         privilege.drop_what_was_gained()?;
     }
-    opened.sort_by_key(|(number, _)| *number);
-    let mut opened: Vec<_> = opened.into_iter().map(|(_, one)| one).collect();
+    // Their threads would be in the way of entering a user namespace.
+    let through = through_engine::start(&by_engine, settings, ring_mib, notice)?;
     let begin = capture::now();
-    opened.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
-    Ok(opened)
+    opened.iter_mut().flat_map(|(_, (_, rings))| rings).for_each(|ring| ring.begin(begin));
+    let rings = |(number, (interface, rings))| (number, Source::Rings(interface, rings));
+    let mut sources: Vec<(usize, Source)> = opened.into_iter().map(rings).collect();
+    let mut tap_containers = Vec::new();
+    for (number, source, tap_container) in through {
+        sources.push((number, source));
+        tap_containers.push(tap_container);
+    }
+    sources.sort_by_key(|(number, _)| *number);
+    Ok(Opened { sources: sources.into_iter().map(|(_, source)| source).collect(), tap_containers })
+}
+
+fn open_rings(
+    target: &Target,
+    attachment: &Attachment,
+    settings: &Settings,
+    ring_mib: u32,
+    block_timeout: Duration,
+    privilege: &Privilege,
+) -> Result<(Interface, Vec<Ring>), Trouble> {
+    let open = || capture::open(attachment, settings, ring_mib, block_timeout);
+    let rings = match (&attachment.tap, &target.rootless) {
+        (Tap::HostVeth { .. }, _) => privilege.raised(open)??,
+        (_, Some(namespaces)) => {
+            namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
+            open()?
+        }
+        (_, None) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
+    };
+    let interface = description::of(target, attachment, settings, rings.link_type());
+    let rings = rings.filtered(attachment, settings)?;
+    // The name may have gone to another link between the look-up and the opening.
+    let process = target.process.as_ref().map_err(Clone::clone)?;
+    if link::is_still(&attachment.tap, process).unwrap_or(false) {
+        Ok((interface, rings))
+    } else {
+        Err(Trouble::new(
+            format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
+            "see that the container runs, then capture again",
+        ))
+    }
 }
 
 /// Takes the calling thread into the network namespace of `target`.
@@ -81,40 +111,4 @@ fn cannot_enter(attachment: &Attachment, error: &io::Error) -> Trouble {
         format!("cannot enter the network of {}: {error}", attachment.name()),
         "see that the container runs, and capture as root of this host; a rootless one as the user it belongs to",
     )
-}
-
-fn describe(target: &Target, attachment: &Attachment, settings: &Settings, rings: &Opened) -> Interface {
-    let container = &target.container;
-    let network = match attachment.network.as_str() {
-        "" => String::new(),
-        network => format!(", network {network}"),
-    };
-    let shared = match target.shared_with.iter().map(Label::as_str).collect::<Vec<_>>().as_slice() {
-        [] => String::new(),
-        names => format!("; shared with {}", names.join(", ")),
-    };
-    let missed = match target.left_out.as_slice() {
-        [] => String::new(),
-        left_out => {
-            let networks: Vec<&str> = left_out.iter().map(|left_out| left_out.network.as_str()).collect();
-            format!("; not captured: {}", networks.join(", "))
-        }
-    };
-    Interface {
-        name: attachment.name(),
-        description: Label::with_limit(
-            &format!(
-                "{} container {} ({}){network}, {}{missed}{shared}",
-                container.engine.word(),
-                container.name,
-                container.image,
-                attachment.tap
-            ),
-            250,
-        ),
-        hardware_address: None,
-        filter: settings.filter.clone(),
-        snap_length: settings.snap_length,
-        link_type: rings.link_type(),
-    }
 }

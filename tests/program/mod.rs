@@ -7,7 +7,9 @@ mod pipe;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -39,10 +41,23 @@ pub(crate) struct Ended {
 /// The program beside one engine, to be told what it is asked. Nothing of the tester's own settings
 /// reaches it.
 pub(crate) fn program(docker_host: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
+    let mut command = Command::new(alone());
     command.env("DOCKER_HOST", docker_host).env("CONTAINER_HOST", NOWHERE);
     command.env_remove("COLUMNS").stdin(Stdio::null());
     command
+}
+
+/// The program without its companion, by which it would go on through an engine that is none.
+fn alone() -> &'static Path {
+    static ALONE: OnceLock<PathBuf> = OnceLock::new();
+    ALONE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone");
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("containerdump");
+        let _ = fs::remove_file(&path);
+        fs::hard_link(env!("CARGO_BIN_EXE_containerdump"), &path).expect("a second name");
+        path
+    })
 }
 
 /// Asks the program `arguments` and waits for its answer.

@@ -17,6 +17,7 @@ mod rootless;
 mod static_program;
 mod stopping;
 mod taps;
+mod users;
 mod window;
 mod wireshark;
 
@@ -41,6 +42,7 @@ fn main() {
         capturing::TESTS,
         inside::TESTS,
         taps::TESTS,
+        users::TESTS,
         stopping::TESTS,
         limits::TESTS,
         privileges::TESTS,

@@ -86,7 +86,7 @@ impl Thing<'_> {
         output(Command::new("nsenter").args(["--net", "--target", &self.pid()]).args(command))
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let shown = self.enter(&["ip", "-4", "-o", "address", "show", "eth0"]);
         let address = shown.split_whitespace().nth(3).expect("an address");
         address.split('/').next().expect("a prefix length").to_owned()

@@ -1,0 +1,44 @@
+//! What the stream says of an interface.
+
+use super::Target;
+use crate::capture::Settings;
+use crate::link::Attachment;
+use crate::pcapng::Interface;
+use crate::text::Label;
+
+/// The description of the interface block of `attachment`, whose packets begin as `link_type` says.
+pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, link_type: u32) -> Interface {
+    let container = &target.container;
+    let network = match attachment.network.as_str() {
+        "" => String::new(),
+        network => format!(", network {network}"),
+    };
+    let shared = match target.shared_with.iter().map(Label::as_str).collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        names => format!("; shared with {}", names.join(", ")),
+    };
+    let missed = match target.left_out.as_slice() {
+        [] => String::new(),
+        left_out => {
+            let networks: Vec<&str> = left_out.iter().map(|left_out| left_out.network.as_str()).collect();
+            format!("; not captured: {}", networks.join(", "))
+        }
+    };
+    Interface {
+        name: attachment.name(),
+        description: Label::with_limit(
+            &format!(
+                "{} container {} ({}){network}, {}{missed}{shared}",
+                container.engine.word(),
+                container.name,
+                container.image,
+                attachment.tap
+            ),
+            250,
+        ),
+        hardware_address: None,
+        filter: settings.filter.clone(),
+        snap_length: settings.snap_length,
+        link_type,
+    }
+}

@@ -1,0 +1,139 @@
+//! The tap through the engine: a tap container, and the stream that comes out of it.
+
+use std::time::Duration;
+
+use log::info;
+
+use super::{Target, description};
+use crate::capture::Settings;
+use crate::container::Container;
+use crate::engine::{self, TapContainer};
+use crate::link::{Attachment, Tap};
+use crate::pcapng::Interface;
+use crate::remote;
+use crate::session::Source;
+use crate::static_program::StaticProgram;
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// How long a tap container may take to tell its interfaces once it was started: its rings are made
+/// in a fraction of a second, on a machine that may be busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An attachment of a target, and its place among all that are captured.
+type Numbered<'a> = (usize, (&'a Target, &'a Attachment));
+
+/// Runs a tap container for each target in `attachments`. Returns their streams, each with the number
+/// of its first attachment. `notice` is told of what takes long.
+///
+/// Fails when there is no program for an engine's processor, the engine refuses, or the program
+/// there does not begin.
+pub(super) fn start(
+    attachments: &[Numbered],
+    settings: &Settings,
+    ring_mib: u32,
+    notice: &(dyn Fn(&str) + Sync),
+) -> Result<Vec<(usize, Source, TapContainer)>, Trouble> {
+    let of_targets: Vec<&[Numbered]> =
+        attachments.chunk_by(|(_, (one, _)), (_, (other, _))| std::ptr::eq(*one, *other)).collect();
+    let Some((first, others)) = of_targets.split_first() else { return Ok(Vec::new()) };
+    // The image is there for all others, then.
+    let mut started = vec![start_one(first, settings, ring_mib, notice)?];
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for target in others {
+            threads.push(scope.spawn(move || start_one(target, settings, ring_mib, notice)));
+        }
+        for thread in threads {
+            started.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(started)
+    })
+}
+
+/// Runs one for `attachments`, all of one target.
+fn start_one(
+    attachments: &[Numbered],
+    settings: &Settings,
+    ring_mib: u32,
+    notice: &(dyn Fn(&str) + Sync),
+) -> Result<(usize, Source, TapContainer), Trouble> {
+    let (number, (target, _)) = attachments[0];
+    let container = &target.container;
+    let program = StaticProgram::find(engine::architecture(container)?)?;
+    let arguments = arguments(container, attachments, settings, ring_mib);
+    let tap_container = TapContainer::start(container, &program, &arguments, |image| {
+        notice(&format!("importing {image} into {}, this once", container.engine.word()));
+    })?;
+    info!("a tap container takes the packets of {}", container.name);
+    let from = Label::new(&format!("the tap container of {}", container.name));
+    let opened = tap_container.stream().map_err(|error| {
+        Trouble::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
+    });
+    match opened.and_then(|stream| remote::open(stream, &from, PATIENCE)) {
+        Ok((told, remote)) => {
+            let interfaces = interfaces(attachments, told, settings);
+            let source = Source::Remote { interfaces, remote, unwatched: target.process.is_err() };
+            Ok((number, source, tap_container))
+        }
+        Err(trouble) => Err(explained(&trouble, tap_container)),
+    }
+}
+
+/// The interfaces as the program there `told` them, in the words of here.
+fn interfaces(attachments: &[Numbered], told: Vec<Interface>, settings: &Settings) -> Vec<Interface> {
+    let words = |interface: Interface| {
+        let address = interface.hardware_address.map(|address| address.to_string());
+        let is_this = |(_, (target, attachment)): &&Numbered| {
+            attachment.interface == interface.name
+                || address.is_some() && mac(&target.container, attachment) == address.as_deref()
+        };
+        let (_, (target, asked_for)) = *attachments.iter().find(is_this).unwrap_or(&attachments[0]);
+        let attachment = Attachment { interface: interface.name.clone(), ..asked_for.clone() };
+        description::of(target, &attachment, settings, interface.link_type)
+    };
+    told.into_iter().map(words).collect()
+}
+
+/// What the program there was asked for.
+fn arguments(
+    container: &Container,
+    attachments: &[Numbered],
+    settings: &Settings,
+    ring_mib: u32,
+) -> Vec<String> {
+    let mut arguments = vec!["tap".to_owned()];
+    let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    for (_, (_, attachment)) in attachments {
+        let Tap::ThroughEngine { name, .. } = &attachment.tap else { continue };
+        match (name, mac(container, attachment)) {
+            (Some(name), _) => add("--interface", name.clone()),
+            (None, Some(mac)) => add("--mac", mac.to_owned()),
+            // All that are there.
+            (None, None) => {}
+        }
+    }
+    if let Some(filter) = &settings.filter {
+        add("--filter", filter.clone());
+    }
+    add("--snap-length", settings.snap_length.to_string());
+    add("--ring-size", ring_mib.to_string());
+    arguments
+}
+
+/// The hardware address of an attachment, where its engine tells it.
+fn mac<'a>(container: &'a Container, attachment: &Attachment) -> Option<&'a str> {
+    let network = container.networks.iter().find(|network| network.name == attachment.network)?;
+    Some(network.mac.as_str()).filter(|mac| !mac.is_empty())
+}
+
+/// The reason that the program there gave, where it gave one.
+fn explained(trouble: &Trouble, tap_container: TapContainer) -> Trouble {
+    let said = tap_container.end().said;
+    let words = said.as_str().trim_start_matches("containerdump: ");
+    match words.split_once("Remedy: ") {
+        Some((what, remedy)) => Trouble::new(what.trim_end_matches(['.', ' ']), remedy.trim_end_matches('.')),
+        None if words.is_empty() => trouble.clone(),
+        None => Trouble::new(format!("{}: {words}", trouble.what()), trouble.remedy().as_str()),
+    }
+}
