@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::text::hexadecimal;
 use crate::trouble::Trouble;
 
 /// The running program's file, also where that was replaced since.
@@ -121,7 +120,7 @@ impl StaticProgram {
                 ", as this program is"
             )));
         }
-        let digest = hexadecimal(&Sha256::digest(&content));
+        let digest = format!("{:x}", Sha256::digest(&content));
         Ok(Self { architecture, content: content.into(), digest })
     }
 

@@ -3,7 +3,7 @@
 //! Names, labels and messages of engines, containers and other hosts reach a sentence for
 //! Wireshark, a terminal, a dialog or a file's description through [`Label`] and no other way.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Longest label, in characters. Wireshark refuses to start when the display text of a saved
 /// option is longer than 80; a list of interfaces is unreadable well before that.
@@ -55,15 +55,6 @@ impl From<&str> for Label {
     fn from(text: &str) -> Self {
         Self::new(text)
     }
-}
-
-/// Bytes as hexadecimal digits, lower-case.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// What stands for `character`: itself unless it could do more than be read.

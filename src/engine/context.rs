@@ -16,7 +16,6 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::endpoint::Endpoint;
-use crate::text::hexadecimal;
 use crate::trouble::Trouble;
 
 /// Most bytes read of a file of Docker's.
@@ -109,7 +108,7 @@ fn read(path: &Path) -> io::Result<Value> {
 
 /// The name of a context's folder: SHA-256 of its name, in hexadecimal.
 fn digest(name: &str) -> String {
-    hexadecimal(&Sha256::digest(name))
+    format!("{:x}", Sha256::digest(name))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::ask::{Sent, ask, encoded, text};
 use super::failure::Failure;
 use crate::endpoint::Endpoint;
 use crate::static_program::StaticProgram;
-use crate::text::{Label, hexadecimal};
+use crate::text::Label;
 
 /// Name of all versions of the image. `localhost` keeps every engine from looking in a registry.
 pub(super) const NAME: &str = "localhost/containerdump-tap";
@@ -51,7 +51,7 @@ impl TapImage {
     ) -> Result<Self, Failure> {
         let name = name(program);
         let archive = archive(program.content());
-        let layer = format!("sha256:{}", hexadecimal(&Sha256::digest(&archive)));
+        let layer = format!("sha256:{:x}", Sha256::digest(&archive));
         if let Some(image) = find(endpoint, &name, &layer, program).await? {
             return Ok(image);
         }

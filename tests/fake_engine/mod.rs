@@ -32,7 +32,11 @@ pub(crate) struct FakeEngine {
 struct Script {
     list: Mutex<Answer>,
     inspect: Mutex<Answer>,
+    /// Answers to whatever else begins so: `POST /images/create`.
+    others: Mutex<Vec<(String, Answer)>>,
     asked: Mutex<Vec<String>>,
+    /// What came with the last question that had anything with it.
+    received: Mutex<Vec<u8>>,
     /// Bytes of answers taken off our hands.
     sent: AtomicUsize,
 }
@@ -46,7 +50,9 @@ impl FakeEngine {
         let script = Arc::new(Script {
             list: Mutex::new(list),
             inspect: Mutex::new(Answer::Status(404, "No such container".to_owned())),
+            others: Mutex::default(),
             asked: Mutex::default(),
+            received: Mutex::default(),
             sent: AtomicUsize::new(0),
         });
         let of_thread = Arc::clone(&script);
@@ -69,6 +75,17 @@ impl FakeEngine {
     pub(crate) fn inspecting(self, inspect: Answer) -> Self {
         *self.script.inspect.lock().expect("no test panics in here") = inspect;
         self
+    }
+
+    /// Answers whatever begins with `question` so: `POST /images/create`.
+    pub(crate) fn also(self, question: &str, answer: Answer) -> Self {
+        self.script.others.lock().expect("no test panics in here").push((question.to_owned(), answer));
+        self
+    }
+
+    /// What came with the last question that had anything with it.
+    pub(crate) fn received(&self) -> Vec<u8> {
+        self.script.received.lock().expect("no test panics in here").clone()
     }
 
     /// Answers that the first process of every container is `pid`.
@@ -129,10 +146,17 @@ pub(crate) fn address(socket: &Path) -> String {
 impl Script {
     /// Reads one request and answers it. A program that leaves early is no trouble of ours.
     fn serve(&self, stream: &UnixStream) {
-        let Some(line) = request_line(stream) else { return };
+        let Some((line, body)) = request(stream) else { return };
         self.asked.lock().expect("no test panics in here").push(line.clone());
+        if !body.is_empty() {
+            *self.received.lock().expect("no test panics in here") = body;
+        }
+        let other = self.others.lock().expect("no test panics in here");
+        let other =
+            other.iter().find(|(question, _)| line.starts_with(question)).map(|(_, answer)| answer.clone());
         let path = line.split_once(' ').map_or("", |(_, path)| path);
         let answer = match path.split('/').collect::<Vec<_>>().as_slice() {
+            _ if other.is_some() => other.unwrap_or(Answer::Farewell),
             ["", version, ..] if version.starts_with("v1.") => Answer::Status(
                 400,
                 format!("client version {version} is too new. Maximum supported API version is 1.41"),
@@ -145,10 +169,22 @@ impl Script {
     }
 }
 
-/// The request line without its `HTTP/1.1`; the headers after it are read and left.
-fn request_line(stream: &UnixStream) -> Option<String> {
-    let mut lines = BufReader::new(stream.take(64 * 1024)).lines();
+/// The request line without its `HTTP/1.1`, and what came with it; the headers are read and left.
+fn request(stream: &UnixStream) -> Option<(String, Vec<u8>)> {
+    let mut reader = BufReader::new(stream.take(64 * 1024));
+    let mut lines = (&mut reader).lines();
     let line = lines.next()?.ok()?;
-    while !lines.next()?.ok()?.is_empty() {}
-    Some(line.trim_end_matches(" HTTP/1.1").to_owned())
+    let mut length = 0;
+    loop {
+        let header = lines.next()?.ok()?.to_ascii_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(said) = header.strip_prefix("content-length:") {
+            length = said.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((line.trim_end_matches(" HTTP/1.1").to_owned(), body))
 }

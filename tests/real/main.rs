@@ -16,6 +16,8 @@ mod recording;
 mod rootless;
 mod static_program;
 mod stopping;
+mod tap_container;
+mod tap_packets;
 mod taps;
 mod users;
 mod window;
@@ -31,6 +33,7 @@ type Test = (&'static str, fn(&Lab));
 fn main() {
     let arguments = Arguments::from_args();
     let lab = Lab::find();
+    tap_container::serve_as_child(&lab);
     if let Err(why) = &lab {
         eprintln!("skipped: the tests in tests/real: {why}");
     }
@@ -64,5 +67,6 @@ fn main() {
         })
         .collect();
     trials.extend(static_program::trials(&lab, in_ci));
+    trials.extend(tap_container::trials(&lab, in_ci));
     libtest_mimic::run(&arguments, trials).exit();
 }
