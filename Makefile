@@ -8,6 +8,7 @@ DENY = target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 SCRIPTS = $(wildcard $(LAB)/* installer/static/*) .ci/run
 RUST_FILES = $(shell find src extcap installer tests benches -name '*.rs' 2>/dev/null)
 LONGEST_FILE = 300
+AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo )
 # The scripts look for what was built in target/.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 
@@ -69,8 +70,15 @@ $(DENY):
 		--root target/tools/cargo-deny-$(DENY_VERSION) --target-dir target/tools/build
 	rm -rf target/tools/build
 
-install uninstall: build
-	$(if $(filter 0,$(shell id -u)),,sudo )target/release/containerdump-install $@
+# The static program is for the tap through the engine; without it everything else is installed.
+install: build
+	@{ $(LAB)/packages static && installer/static/program; } || { \
+		rm -f target/release/containerdump-$(shell uname -m); \
+		echo 'install: goes on without the static program; the reason is above'; }
+	$(AS_ROOT)target/release/containerdump-install install
+
+uninstall: build
+	$(AS_ROOT)target/release/containerdump-install uninstall
 
 lab:
 	@$(LAB)/packages demo

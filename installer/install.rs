@@ -9,6 +9,7 @@ use containerdump::trouble::Trouble;
 
 use crate::arguments::Install;
 use crate::command::Environment;
+use crate::companion;
 use crate::layout::{self, shown};
 use crate::places::Wireshark;
 use crate::plan::{File, Plan};
@@ -29,7 +30,10 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     program::ensure_usable_file_system(&tree.real(Path::new(layout::FOLDER)))?;
     let wireshark = Wireshark::ask(Environment::Clean);
     let source = source(wish.program.as_deref(), &tree.real(Path::new(layout::PROGRAM)))?;
-    let plan = plan(tree, &read_program(&source)?, group.as_ref(), &wireshark)?;
+    let mut plan = plan(tree, &read_program(&source)?, group.as_ref(), &wireshark)?;
+    let companions =
+        companion::files(&source, Path::new(layout::PROGRAM), plan.owner, "root:root 0755, no right");
+    plan.files.extend(companions);
     if wish.dry_run {
         plan.show(&record)?;
     } else {

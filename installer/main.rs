@@ -9,6 +9,7 @@
 
 mod arguments;
 mod command;
+mod companion;
 mod doctor;
 mod folders;
 mod install;

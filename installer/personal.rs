@@ -9,6 +9,7 @@ use containerdump::trouble::Trouble;
 
 use crate::arguments::Install;
 use crate::command::Environment;
+use crate::companion;
 use crate::install::{read_program, source};
 use crate::layout;
 use crate::places::Wireshark;
@@ -31,21 +32,22 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     };
     let tree = Tree::of_user();
     let record = Record::load(&tree, &record_folder)?;
-    let program = read_program(&source(wish.program.as_deref(), Path::new(layout::PROGRAM))?)?;
+    let source = source(wish.program.as_deref(), Path::new(layout::PROGRAM))?;
+    let program = read_program(&source)?;
     let owner = Rights { user: geteuid(), group: getegid(), mode: 0o755 };
-    let plan = Plan {
-        tree,
-        record: record_folder,
-        owner,
-        files: vec![File {
-            path: folder.join(layout::NAME),
-            content: program,
-            rights: owner,
-            captures: false,
-            told: "your own, 0755, no right to capture".to_owned(),
-        }],
-        links: Vec::new(),
+    let path = folder.join(layout::NAME);
+    // Wireshark starts whatever can be started in that folder.
+    let companion = Rights { mode: 0o644, ..owner };
+    let companions = companion::files(&source, &path, companion, "your own, 0644, not to be started");
+    let program = File {
+        path,
+        content: program,
+        rights: owner,
+        captures: false,
+        told: "your own, 0755, no right to capture".to_owned(),
     };
+    let files = [program].into_iter().chain(companions).collect();
+    let plan = Plan { tree, record: record_folder, owner, files, links: Vec::new() };
     if wish.dry_run { plan.show(&record) } else { plan.perform(record) }?;
     say(
         "This copy lists containers in your own Wireshark. It has no right to capture on this host's interfaces",

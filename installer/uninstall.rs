@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use containerdump::engine;
 use containerdump::trouble::Trouble;
 
 use crate::arguments::Uninstall;
@@ -60,10 +61,34 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
             removal.folder(folder)?;
         }
     }
+    if wish.root.is_none() {
+        removal.removed += from_engines(wish.dry_run)?;
+    }
     if removal.removed == 0 {
         say("Nothing to take away: containerdump is not installed here.");
     }
     Ok(())
+}
+
+/// Takes images and tap containers away from every engine that answers, and counts them. What an engine
+/// keeps is told of, and no failure: somebody may be using it.
+fn from_engines(dry_run: bool) -> Result<usize, Trouble> {
+    let mut removed = 0;
+    for leftover in engine::leftovers()? {
+        if dry_run {
+            say(format_args!("would remove {leftover}"));
+            removed += 1;
+            continue;
+        }
+        match engine::remove_leftover(&leftover) {
+            Ok(()) => {
+                say(format_args!("removed     {leftover}"));
+                removed += 1;
+            }
+            Err(trouble) => say(format_args!("left        {leftover} ({})", trouble.what())),
+        }
+    }
+    Ok(removed)
 }
 
 /// Links lead to one place only, so they are known as ours even where the record is lost.

@@ -7,6 +7,7 @@ mod listed;
 mod membership;
 mod report;
 mod rights;
+mod through_engine;
 mod wireshark;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ pub(crate) fn run(wish: &Doctor) -> ExitCode {
     dumpcap::check(&mut report, &wireshark);
     let started = found::check(&mut report, &wireshark);
     rights::check(&mut report, started.as_deref());
+    through_engine::check(&mut report, started.as_deref(), &listings);
     listed::check(&mut report, &wireshark, &listings);
     if wish.json {
         report.print_json();

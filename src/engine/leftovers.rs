@@ -50,8 +50,8 @@ impl std::fmt::Display for Leftover {
     }
 }
 
-/// Everything of tap containers that the engines of this host keep, containers first, also those that
-/// run. Engines that cannot be asked are passed over.
+/// Everything of tap containers that the engines of this host keep, containers first. Those that run are
+/// not among them: they end with their captures. Engines that cannot be asked are passed over.
 ///
 /// Fails when there is nothing to wait with.
 pub fn leftovers() -> Result<Vec<Leftover>, Trouble> {
@@ -70,7 +70,7 @@ pub fn leftovers() -> Result<Vec<Leftover>, Trouble> {
 /// Fails when the engine does not.
 pub fn remove_leftover(leftover: &Leftover) -> Result<(), Trouble> {
     let path = match &leftover.kind {
-        Kind::Container(id) => format!("/containers/{}?force=1", id.as_str()),
+        Kind::Container(id) => format!("/containers/{}", id.as_str()),
         Kind::Image(name) => format!("/images/{name}"),
     };
     let asked = ask(&leftover.endpoint, Method::DELETE, &path, Sent::Nothing, DEADLINE);
@@ -86,14 +86,18 @@ async fn of_engine(engine: EngineKind, endpoint: &Endpoint) -> Result<Vec<Leftov
     let leftover =
         |kind, name: &str| Leftover { engine, endpoint: endpoint.clone(), kind, name: Label::new(name) };
     let images = images(endpoint).await?;
-    let ids: Vec<&str> = images.iter().filter_map(|image| image["Id"].as_str()).collect();
+    let ids: Vec<&str> = images
+        .iter()
+        .filter(|image| !names(image).is_empty())
+        .filter_map(|image| image["Id"].as_str())
+        .collect();
     let is_of_ours = |made: &Value| {
         // Whoever labels a container of another image with our word does not have it removed by that.
         let image = made["Image"].as_str().unwrap_or_default();
         image.starts_with(NAME) || made["ImageID"].as_str().is_some_and(|id| ids.contains(&id))
     };
     let made = containers(endpoint).await?;
-    let containers = made.iter().filter(|made| is_of_ours(made)).filter_map(|made| {
+    let containers = made.iter().filter(|made| is_of_ours(made) && !runs(made)).filter_map(|made| {
         let id = ContainerId::parse(made["Id"].as_str()?)?;
         let name = made["Names"][0].as_str().unwrap_or(id.short()).trim_start_matches('/').to_owned();
         Some(leftover(Kind::Container(id), &name))
@@ -147,12 +151,17 @@ pub(super) async fn remove_stale(endpoint: &Endpoint) {
     }
 }
 
+/// Whether a container runs, or may.
+fn runs(made: &Value) -> bool {
+    // Docker's words and Podman's.
+    let ended = ["created", "configured", "initialized", "exited", "stopped", "dead"];
+    !made["State"].as_str().is_some_and(|state| ended.contains(&state))
+}
+
 /// The id of a tap container that has ended or never began, and is not about to.
 fn stale(made: &Value, now: Duration) -> Option<ContainerId> {
-    let state = made["State"].as_str()?;
     let since = Duration::from_secs(u64::try_from(made["Created"].as_i64()?).ok()?);
-    let runs_not = ["created", "configured", "initialized", "exited", "stopped", "dead"].contains(&state);
-    (runs_not && now.saturating_sub(since) > STARTING).then(|| ContainerId::parse(made["Id"].as_str()?))?
+    (!runs(made) && now.saturating_sub(since) > STARTING).then(|| ContainerId::parse(made["Id"].as_str()?))?
 }
 
 /// Removes a container, one that runs only with `force`. Best effort: it may be gone by itself.

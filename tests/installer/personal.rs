@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use crate::setting::{NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial};
+use crate::setting::{
+    COMPANION, NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial,
+    with_companion,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let needs = &[Need::Root, Need::Tshark];
     vec![
         trial("a_user_gets_a_plain_copy_in_their_own_folder", needs, plain_copy),
+        trial("a_users_companion_is_nothing_that_wireshark_starts", needs, companion),
         trial("a_user_loses_only_what_install_user_put_there", needs, uninstall),
         trial("a_users_own_file_is_not_overwritten", needs, foreign_file),
         trial("a_user_is_told_to_use_sudo", needs, told_to_use_sudo),
@@ -51,6 +55,19 @@ fn plain_copy() {
     assert_eq!((status.uid(), status.mode() & 0o7777), (NOBODY, 0o755));
     assert_eq!(capability(&program), "");
     assert!(home.run(&["install", "--user"]).succeeded().stdout.contains("unchanged"));
+}
+
+fn companion() {
+    let folder = with_companion(env!("CARGO_PKG_VERSION"));
+    let home = Home::new();
+    let program = folder.path().join("containerdump");
+    home.run(&["install", "--user", "--program", &program.to_string_lossy()]).succeeded();
+    let [program] = home.programs().try_into().expect("one program");
+    let companion = program.with_file_name(Path::new(COMPANION).file_name().expect("a name"));
+    let status = companion.metadata().expect("look at the companion");
+    assert_eq!((status.uid(), status.mode() & 0o7777), (NOBODY, 0o644));
+    home.run(&["uninstall", "--user"]).succeeded();
+    assert!(!companion.exists() && !program.exists());
 }
 
 fn uninstall() {

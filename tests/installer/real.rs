@@ -20,7 +20,51 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[Need::Root, Need::Tshark, Need::Engine],
             listed,
         ),
+        trial("uninstall_takes_our_images_out_of_engines", &[Need::Root, Need::Tshark, Need::Engine], images),
     ]
+}
+
+/// What uninstall takes away is ours by name and by label, and no container that runs.
+fn images() {
+    const OURS: &str = "localhost/containerdump-tap:0.0.0-of-a-test";
+    let endpoint = std::env::var(LAB).expect("a test engine");
+    let docker = |arguments: &[&str]| {
+        let said = Run::new("docker").env("DOCKER_HOST", &endpoint).run(arguments).succeeded();
+        said.stdout.trim().to_owned()
+    };
+    let image = std::env::var("CONTAINERDUMP_LAB_IMAGE").expect("an image of the test engine");
+    let theirs = format!("their-image:{}", std::process::id());
+    let folder = open_folder();
+    let archive = folder.path().join("image.tar").to_string_lossy().into_owned();
+    let source = docker(&["create", &image]);
+    docker(&["export", "--output", &archive, &source]);
+    docker(&["rm", &source]);
+    let labelled = "LABEL org.containerdump.digest=0 org.containerdump.version=0";
+    let import = |name: &str| docker(&["import", "--change", labelled, &archive, name]);
+    import(OURS);
+    import(&theirs);
+    let create = |image: &str| docker(&["create", "--label", "org.containerdump.tap=1", image, "true"]);
+    let (stale, strangers) = (create(OURS), create(&theirs));
+    let installed = Installed::new();
+    let uninstall = |options: &[&str]| {
+        let said = Run::new(INSTALLER).env("DOCKER_HOST", &endpoint).run(&[&["uninstall"], options].concat());
+        said.succeeded().stdout
+    };
+    let said = uninstall(&["--dry-run"]);
+    assert!(said.contains(&format!("would remove image {OURS} of docker")), "{said}");
+    let there = || docker(&["ps", "--all", "--quiet", "--no-trunc"]) + &docker(&["images"]);
+    assert!(there().contains(&stale), "{}", there());
+    let said = uninstall(&[]);
+    assert!(
+        said.contains("removed     tap container ") && said.contains(&format!("removed     image {OURS}")),
+        "{said}"
+    );
+    let left = there();
+    assert!(!left.contains(&stale) && !left.contains("containerdump-tap"), "{left}");
+    assert!(left.contains(&strangers) && left.contains("their-image"), "{left}");
+    drop(installed);
+    docker(&["rm", &strangers]);
+    docker(&["rmi", &theirs]);
 }
 
 fn there_and_back() {

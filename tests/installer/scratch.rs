@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 
 use crate::setting::{
-    COMMAND, GROUP_ID, INSTALLER, NOBODY, Need, PROGRAM, Run, Scratch, built, capability, everything_below,
-    find, set_mode, trial,
+    COMMAND, COMPANION, GROUP_ID, INSTALLER, NOBODY, Need, PROGRAM, Run, Scratch, built, capability,
+    everything_below, find, set_mode, trial, with_companion,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
     let root = &[Need::Root];
     vec![
         trial("the_program_gets_owner_mode_and_one_capability", root, rights),
+        trial("the_companion_is_roots_and_has_no_capability", root, companion),
+        trial("a_companion_of_another_version_is_left_out", root, old_companion),
         trial(
             "links_lead_to_the_program_and_the_installer_is_no_capture_source",
             &[Need::Root, Need::Tshark],
@@ -49,6 +51,30 @@ fn rights() {
     let status = scratch.path(INSTALLER).metadata().expect("look at the installer");
     assert_eq!((status.uid(), status.gid(), status.mode() & 0o7777), (0, 0, 0o755));
     assert_eq!(capability(&scratch.path(INSTALLER)), "");
+}
+
+fn companion() {
+    let folder = with_companion(env!("CARGO_PKG_VERSION"));
+    let scratch = Scratch::new();
+    let program = folder.path().join("containerdump");
+    let install = || scratch.run("install", &["--program", &program.to_string_lossy()]).succeeded();
+    assert!(!install().stdout.contains("note: no packets"));
+    let status = scratch.path(COMPANION).metadata().expect("look at the companion");
+    assert_eq!((status.uid(), status.gid(), status.mode() & 0o7777), (0, 0, 0o755));
+    assert_eq!(capability(&scratch.path(COMPANION)), "");
+    assert!(install().stdout.contains("unchanged   ") && scratch.path(COMPANION).exists());
+    scratch.run("uninstall", &[]).succeeded();
+    assert!(!scratch.path(COMPANION).exists());
+}
+
+fn old_companion() {
+    let folder = with_companion("0.0.1");
+    let scratch = Scratch::new();
+    let program = folder.path().join("containerdump");
+    let said = scratch.run("install", &["--program", &program.to_string_lossy()]).succeeded();
+    assert!(said.stdout.contains("is left out: it is not containerdump"), "{said:#?}");
+    assert!(said.stdout.contains("make static, then install again"), "{said:#?}");
+    assert!(scratch.path(PROGRAM).exists() && !scratch.path(COMPANION).exists());
 }
 
 fn links() {

@@ -18,6 +18,12 @@ pub(crate) const GROUP: &str = "daemon";
 pub(crate) const GROUP_ID: u32 = 1;
 /// Where the program is put.
 pub(crate) const PROGRAM: &str = "/usr/local/libexec/containerdump/containerdump";
+/// Where the program without shared libraries is put.
+pub(crate) const COMPANION: &str = if cfg!(target_arch = "aarch64") {
+    "/usr/local/libexec/containerdump/containerdump-aarch64"
+} else {
+    "/usr/local/libexec/containerdump/containerdump-x86_64"
+};
 /// Where the installer is put.
 pub(crate) const INSTALLER: &str = "/usr/local/sbin/containerdump-install";
 /// Where the link for people is put.
@@ -86,6 +92,23 @@ pub(crate) fn copy_programs() -> TempDir {
         set_mode(&copy, 0o755);
     }
     PROGRAMS.get_or_init(|| folder.path().to_owned());
+    folder
+}
+
+/// A folder with the program and, beside it, what begins as a static program of version `version` does.
+pub(crate) fn with_companion(version: &str) -> TempDir {
+    let folder = open_folder();
+    fs::copy(built("containerdump"), folder.path().join("containerdump")).expect("copy a program");
+    // An ELF header and one program header (include/uapi/linux/elf.h).
+    let mut bytes = vec![0; 64];
+    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    let machine = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
+    (bytes[18], bytes[32], bytes[54], bytes[56]) = (machine, 64, 56, 1);
+    bytes.extend([1, 0, 0, 0].into_iter().chain([0; 52]));
+    bytes.extend(format!("this is containerdump {version}\n").as_bytes());
+    let companion = folder.path().join(Path::new(COMPANION).file_name().expect("a name"));
+    fs::write(&companion, bytes).expect("write a file");
+    set_mode(&companion, 0o755);
     folder
 }
 

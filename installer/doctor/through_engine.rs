@@ -1,0 +1,39 @@
+//! Can packets be taken through an engine?
+
+use std::path::Path;
+
+use containerdump::engine::{Listing, Outcome};
+use containerdump::static_program::{self, Architecture, StaticProgram};
+use containerdump::trouble::Trouble;
+
+use super::report::Report;
+use crate::layout::shown;
+
+const CHECK: &str = "engine tap";
+
+/// Looks for the static program where the program Wireshark starts will: in itself, then beside it.
+pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Listing]) {
+    let (Some(program), Some(own)) = (started.and_then(|path| path.canonicalize().ok()), Architecture::own())
+    else {
+        return;
+    };
+    let companion = program.with_file_name(static_program::name(own));
+    if StaticProgram::at(&program, own).is_err()
+        && let Err(error) = StaticProgram::at(&companion, own)
+    {
+        let what = format!(
+            "no packets can be taken through an engine: {}: {error}, and the program itself needs shared libraries",
+            shown(&companion)
+        );
+        return report
+            .warning(CHECK, &Trouble::new(what, "build and install it: make static && sudo make install"));
+    }
+    let answering: Vec<&str> = listings
+        .iter()
+        .filter(|listing| matches!(listing.outcome, Outcome::Containers { .. }))
+        .map(|listing| listing.engine.word())
+        .collect();
+    if !answering.is_empty() {
+        report.ok(CHECK, format!("packets can be taken through {}", answering.join(", ")));
+    }
+}
