@@ -23,3 +23,6 @@ pub mod static_program;
 pub mod tap;
 pub mod text;
 pub mod trouble;
+
+/// The program and its version, as its captures name it.
+pub const PROGRAM: &str = concat!("containerdump ", env!("CARGO_PKG_VERSION"));

@@ -72,10 +72,7 @@ impl Blocks {
     pub fn begin_section() -> Self {
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,
-            options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(concat!(
-                "containerdump ",
-                env!("CARGO_PKG_VERSION")
-            )))],
+            options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(crate::PROGRAM))],
             ..SectionHeaderBlock::default()
         };
         Self(PcapNgWriter::with_section_header(Vec::new(), section).unwrap_or_else(never))
