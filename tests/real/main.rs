@@ -6,10 +6,12 @@
 //! program (`CONTAINERDUMP_STATIC`).
 
 mod capturing;
+mod elsewhere;
 mod inside;
 mod lab;
 mod limits;
 mod listing;
+mod namespace;
 mod podman;
 mod privileges;
 mod recording;
@@ -23,6 +25,8 @@ mod users;
 mod window;
 mod wireshark;
 
+use std::process::ExitCode;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use lab::Lab;
@@ -30,7 +34,12 @@ use lab::Lab;
 /// A test: its name, and what it does.
 type Test = (&'static str, fn(&Lab));
 
-fn main() {
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((elsewhere::SESSION, rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        return elsewhere::session(rest);
+    }
     let arguments = Arguments::from_args();
     let lab = Lab::find();
     tap_container::serve_as_child(&lab);
@@ -49,6 +58,8 @@ fn main() {
         stopping::TESTS,
         limits::TESTS,
         privileges::TESTS,
+        namespace::TESTS,
+        elsewhere::TESTS,
         wireshark::TESTS,
         window::TESTS,
     ]
@@ -68,5 +79,5 @@ fn main() {
         .collect();
     trials.extend(static_program::trials(&lab, in_ci));
     trials.extend(tap_container::trials(&lab, in_ci));
-    libtest_mimic::run(&arguments, trials).exit();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
