@@ -90,15 +90,15 @@ fn begin(command: &[String]) -> (Child, UnixStream) {
 }
 
 /// A session under way.
-struct Recording {
+pub(crate) struct Recording {
     child: Child,
     path: PathBuf,
     folder: TempDir,
 }
 
 /// A finished one.
-struct Recorded {
-    path: PathBuf,
+pub(crate) struct Recorded {
+    pub(crate) path: PathBuf,
     status: Option<i32>,
     said: String,
     /// Goes away with this value.
@@ -107,7 +107,7 @@ struct Recorded {
 }
 
 impl Recording {
-    fn begin(taps: &[Vec<String>]) -> Self {
+    pub(crate) fn begin(taps: &[Vec<String>]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -118,7 +118,7 @@ impl Recording {
         recording
     }
 
-    fn stop(self) -> Recorded {
+    pub(crate) fn stop(self) -> Recorded {
         signal(&self.child, "TERM");
         let recorded = self.end();
         assert_eq!((recorded.status, recorded.said.as_str()), (Some(0), ""));

@@ -5,8 +5,10 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::lab::{Lab, output};
-use crate::recording::Recording;
+use crate::elsewhere;
+use crate::lab::{Lab, eventually, folder, output};
+use crate::namespace::assert_same;
+use crate::recording::{Recording, Witness, fields_of};
 
 type Test = (&'static str, fn(&Lab, &Path));
 
@@ -14,6 +16,7 @@ const TESTS: &[Test] = &[
     ("the_static_program_needs_no_shared_library", needs_no_shared_library),
     ("the_static_program_answers_as_the_ordinary_one_does", answers_as_the_ordinary_one_does),
     ("the_static_program_captures_a_container", captures_a_container),
+    ("the_static_program_taps_in_a_container_of_its_own", taps_in_a_container_of_its_own),
 ];
 
 /// Words of libraries, and of code for them.
@@ -94,4 +97,29 @@ fn captures_a_container(lab: &Lab, program: &Path) {
     let fields = ["ip.dst", "frame.interface_name", "frame.packet_flags_direction"];
     let row = vec![container.address(), format!("{}:eth0", container.name), "0x00000001".to_owned()];
     assert_eq!(recorded.fields("http.request", &fields), vec![row; 3]);
+}
+
+/// An image with nothing in it but the program, run with one right and beside the container.
+fn taps_in_a_container_of_its_own(lab: &Lab, program: &Path) {
+    let folder = folder();
+    let tar = folder.path().join("image.tar");
+    std::fs::copy(program, folder.path().join("containerdump")).expect("a copy");
+    output(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(folder.path()).arg("containerdump"));
+    lab.docker(&["import", tar.to_str().expect("a path"), "one-file:1"]);
+    let container = lab.container(&[]);
+    let (network, tap) = (format!("container:{}", container.name), format!("{}-tap", container.name));
+    let run = "run --interactive --rm --cap-drop ALL --cap-add NET_RAW --read-only --security-opt no-new-privileges";
+    let options = ["--network", &network, "--name", &tap, "one-file:1", "/containerdump", "tap", "-f", "tcp"];
+    let command = ["docker", "--host", &lab.endpoint].into_iter().chain(run.split(' ')).chain(options);
+    let witness = Witness::inside(&container, "eth0", "tcp");
+    let recording = elsewhere::Recording::begin(&[command.map(str::to_owned).collect()]);
+    container.fetch(5);
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _witness) = witness.stop();
+    assert_same(&recorded.path, &witness);
+    let requests = fields_of(&recorded.path, "http.request", &["frame.interface_name", "ip.dst"]);
+    assert_eq!(requests, vec![["eth0".to_owned(), container.address()]; 5]);
+    eventually("the tap is gone", || !lab.docker(&["ps", "--all", "--format", "{{.Names}}"]).contains(&tap));
+    lab.docker(&["rmi", "one-file:1"]);
 }
