@@ -194,11 +194,11 @@ fn without_root_the_rest_is_told(lab: &Lab) {
     lab.docker(&["network", "connect", &network.name, &both.name]);
     // Nor has it the static program, by which the engine would do it.
     let folder = folder();
-    let alone = folder.path().join("containerdump");
-    std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &alone).expect("a copy");
+    let program = folder.path().join("containerdump");
+    std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
     let capture = |name: &str| {
         let mut command = Command::new(CAPTURE_ONLY[0]);
-        command.args(&CAPTURE_ONLY[1..]).arg(&alone).env("DOCKER_HOST", &lab.endpoint);
+        command.args(&CAPTURE_ONLY[1..]).arg(&program).env("DOCKER_HOST", &lab.endpoint);
         end_of(start(command.args(["capture", name, "-a", "duration:0.3", "-w", "/dev/null", "--overwrite"])))
     };
     let ended = capture(&both.name);

@@ -103,7 +103,7 @@ impl Table<'_> {
     fn row(&mut self, words: &str, scene: &Scene, traffic: &dyn Fn()) {
         let users = [User::Root, User::CaptureGroup, User::EngineGroup];
         let taps = users.map(|user| self.tap(user, words, scene, traffic));
-        self.rows.push_str(&format!("| {words} | {} |\n", taps.join(" | ")));
+        self.rows.extend(["| ", words, " | ", &taps.join(" | "), " |\n"]);
     }
 
     fn tap(&self, user: User, words: &str, scene: &Scene, traffic: &dyn Fn()) -> &'static str {
