@@ -60,8 +60,7 @@ fn get(from: &Container, address: &str) {
 }
 
 fn macvlan_is_captured_inside(lab: &Lab) {
-    let network =
-        lab.network_with(&["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"]);
+    let network = lab.macvlan();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
     assert_same_inside(lab, &one, &[], "eth0", || get(&one, &other.address()));
@@ -76,8 +75,8 @@ fn macvlan_is_captured_inside(lab: &Lab) {
 }
 
 fn overlay_is_captured_inside(lab: &Lab) {
-    lab.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
-    let network = lab.network_with(&["--driver", "overlay", "--attachable"]);
+    let swarm = lab.swarm();
+    let network = swarm.overlay();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
     let recording = Recording::begin(lab, &[&one], &["--filter", "tcp"]);
@@ -92,8 +91,6 @@ fn overlay_is_captured_inside(lab: &Lab) {
         let names = recorded.fields(&filter, &["frame.interface_name"]).concat();
         assert_eq!(names, [format!("{}:{interface}", one.name)], "{interface}");
     }
-    drop((one, other, network));
-    lab.docker(&["swarm", "leave", "--force"]);
 }
 
 fn a_container_without_a_network_has_its_loopback(lab: &Lab) {
@@ -188,8 +185,7 @@ fn twelve_networks_are_twelve_interfaces(lab: &Lab) {
 }
 
 fn without_root_the_rest_is_told(lab: &Lab) {
-    let network =
-        lab.network_with(&["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"]);
+    let network = lab.macvlan();
     let (both, alone) = (lab.container(&[]), lab.container(&["--network", &network.name]));
     lab.docker(&["network", "connect", &network.name, &both.name]);
     // Nor has it the static program, by which the engine would do it.

@@ -1,8 +1,10 @@
 //! The words these tests are written in: an engine, containers, programs and their witnesses.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -55,6 +57,22 @@ impl Lab {
         create.push(&name);
         self.docker(&create);
         Network { lab: self.clone(), name }
+    }
+
+    /// Makes a macvlan network. Its parent can have one only, so that other tests wait for its end.
+    pub(crate) fn macvlan(&self) -> Only<Network> {
+        static ONE: Mutex<()> = Mutex::new(());
+        let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let options = ["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"];
+        Only { thing: self.network_with(&options), _turn: turn }
+    }
+
+    /// Makes the engine the only member of a swarm, until this goes away. Other tests wait for that.
+    pub(crate) fn swarm(&self) -> Only<Swarm> {
+        static ONE: Mutex<()> = Mutex::new(());
+        let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        self.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
+        Only { thing: Swarm(self.clone()), _turn: turn }
     }
 
     /// What a command of the engine's own client prints.
@@ -146,6 +164,37 @@ impl Drop for Network {
     fn drop(&mut self) {
         let _ =
             Command::new("docker").args(["--host", &self.lab.endpoint, "network", "rm", &self.name]).output();
+    }
+}
+
+/// Something there can be one of at a time.
+pub(crate) struct Only<T> {
+    thing: T,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl<T> Deref for Only<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.thing
+    }
+}
+
+/// A swarm that the engine leaves when this value goes away.
+pub(crate) struct Swarm(Lab);
+
+impl Swarm {
+    /// Makes an overlay network.
+    pub(crate) fn overlay(&self) -> Network {
+        self.0.network_with(&["--driver", "overlay", "--attachable"])
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("docker").args(["--host", &self.0.endpoint, "swarm", "leave", "--force"]).output();
     }
 }
 

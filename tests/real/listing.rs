@@ -71,8 +71,7 @@ fn list_shows_a_container_without_a_veth_and_says_why(lab: &Lab) {
 }
 
 fn what_is_taken_inside_is_told(lab: &Lab) {
-    let network =
-        lab.network_with(&["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"]);
+    let network = lab.macvlan();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
     let bridge =

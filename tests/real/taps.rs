@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::lab::{Container, Lab, Network, end_of, fifo, folder, output, start};
+use crate::lab::{Container, Lab, Network, Only, end_of, fifo, folder, output, start};
 use crate::recording::{Recording, Witness, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -23,9 +23,8 @@ fn powerless(lab: &Lab) -> Command {
 }
 
 /// A container without a veth on this host.
-fn without_veth(lab: &Lab) -> (Container, Network) {
-    let network =
-        lab.network_with(&["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"]);
+fn without_veth(lab: &Lab) -> (Container, Only<Network>) {
+    let network = lab.macvlan();
     (lab.container(&["--network", &network.name]), network)
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::Test;
 use crate::lab::{Container, Lab, folder, output};
 use crate::podman::Podman;
-use crate::recording::{Recording, Witness, capinfos};
+use crate::recording::{Recording, Witness, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[("every_user_captures_every_network", every_user_captures_every_network)];
 
@@ -99,39 +99,38 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Captures `traffic` as each user, compares it with tcpdump's, and notes which tap it was.
+    /// Captures `traffic` as each user, compares with tcpdump, and notes which taps these were.
     fn row(&mut self, words: &str, scene: &Scene, traffic: &dyn Fn()) {
-        let users = [User::Root, User::CaptureGroup, User::EngineGroup];
-        let taps = users.map(|user| self.tap(user, words, scene, traffic));
-        self.rows.extend(["| ", words, " | ", &taps.join(" | "), " |\n"]);
-    }
-
-    fn tap(&self, user: User, words: &str, scene: &Scene, traffic: &dyn Fn()) -> &'static str {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", scene.pid, "tcpdump"]);
         let filter = format!("tcp and host {}", scene.address);
         let witness = Witness::of(tcpdump, scene.interface, &filter);
         let options = [scene.network, &["--filter", &filter]].concat();
-        let program = self.programs.run_by(user, self.lab);
-        let recording = Recording::begin_with(program, &[scene.name], &options);
+        let recordings = [User::Root, User::CaptureGroup, User::EngineGroup]
+            .map(|user| Recording::begin_with(self.programs.run_by(user, self.lab), &[scene.name], &options));
         traffic();
         witness.settle();
-        let recorded = recording.stop();
+        let recorded = recordings.map(Recording::stop);
         let (witness, _folder) = witness.stop();
-        assert_ne!(capinfos(&witness, "Number of packets"), "0", "{words}");
-        let of_interface = format!("frame.interface_name == \"{}:{}\"", scene.name, scene.interface);
-        let ours = recorded.fields(&of_interface, &["frame.len", "frame.interface_description"]);
-        let theirs = crate::recording::fields_of(&witness, "frame", &["frame.len"]).concat();
-        let lengths: Vec<&String> = ours.iter().map(|packet| &packet[0]).collect();
-        assert_eq!(lengths, theirs.iter().collect::<Vec<_>>(), "{words}: lengths of packets, as in tcpdump");
-        let description = &ours[0][1];
-        // What is told first is the tap; why no better one served may follow.
-        let kinds = ["host veth", "inside the container", "through the engine"];
-        let first = kinds.into_iter().filter(|kind| description.contains(kind));
-        first
-            .min_by_key(|kind| description.find(kind))
-            .unwrap_or_else(|| panic!("{words}: no tap in {description}"))
+        let theirs = fields_of(&witness, "frame", &["frame.len"]).concat();
+        assert!(!theirs.is_empty(), "{words}");
+        let taps = recorded.map(|recorded| {
+            let of_interface = format!("frame.interface_name == \"{}:{}\"", scene.name, scene.interface);
+            let ours = recorded.fields(&of_interface, &["frame.len", "frame.interface_description"]);
+            let lengths: Vec<&str> = ours.iter().map(|packet| packet[0].as_str()).collect();
+            assert_eq!(lengths, theirs, "{words}: lengths of packets, as in tcpdump");
+            tap(&ours[0][1])
+        });
+        self.rows.extend(["| ", words, " | ", &taps.join(" | "), " |\n"]);
     }
+}
+
+/// The tap that the description of an interface tells of.
+fn tap(description: &str) -> &'static str {
+    // What is told first is the tap; why no better one served may follow.
+    let kinds = ["host veth", "host network", "inside the container", "through the engine"];
+    let told = kinds.into_iter().filter(|kind| description.contains(kind));
+    told.min_by_key(|kind| description.find(kind)).unwrap_or_else(|| panic!("no tap in {description}"))
 }
 
 fn get(pid: &str, address: &str) {
@@ -187,8 +186,7 @@ fn inside_only(table: &mut Table) {
     let lab = table.lab;
     let none = lab.container(&["--network", "none"]);
     table.row("no network", &Scene::of(&none, "lo"), &|| get(&none.pid, "127.0.0.1"));
-    let options = ["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"];
-    let network = lab.network_with(&options);
+    let network = lab.macvlan();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
     table.row("macvlan", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
@@ -196,8 +194,8 @@ fn inside_only(table: &mut Table) {
 
 fn overlay(table: &mut Table) {
     let lab = table.lab;
-    lab.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
-    let network = lab.network_with(&["--driver", "overlay", "--attachable"]);
+    let swarm = lab.swarm();
+    let network = swarm.overlay();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
     table.row("overlay (Swarm)", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
@@ -205,8 +203,6 @@ fn overlay(table: &mut Table) {
     table.row("overlay, its way out (docker_gwbridge)", &Scene::of(&one, "eth1"), &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
     });
-    drop((one, other, network));
-    lab.docker(&["swarm", "leave", "--force"]);
 }
 
 fn podman(table: &mut Table) {
