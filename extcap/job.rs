@@ -66,6 +66,12 @@ impl Job {
             Err(Stopped) => return Ok(Totals::default()),
         };
         for target in &found.targets {
+            if target.uses_host_network() {
+                let name = &target.container.name;
+                notice(&format!(
+                    "{name} has no network of its own: it uses the host's, so this is the traffic of the host"
+                ));
+            }
             for LeftOut { network, why } in &target.left_out {
                 notice(&format!("not captured: {network} of {} ({why})", target.container.name));
             }

@@ -1,6 +1,6 @@
 //! A container as an engine describes it, and the names people meet it by.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::endpoint::Endpoint;
@@ -48,7 +48,7 @@ impl ContainerId {
 }
 
 /// How a container is connected, as far as it decides where its packets can be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkMode {
     /// Networks of its own.
     Own,
@@ -56,8 +56,8 @@ pub enum NetworkMode {
     Host,
     /// Loopback only.
     None,
-    /// The network namespace of another container.
-    Shared,
+    /// The network namespace of another container: that one's id, where the engine tells it.
+    Shared(Option<ContainerId>),
 }
 
 /// One network a container is connected to, as its engine tells it.
@@ -92,22 +92,36 @@ pub struct Container {
     pub project: Option<Label>,
     /// How it is connected.
     pub mode: NetworkMode,
-    /// Its networks, sorted by name.
+    /// Its networks, sorted by name; where it uses the network of another container, that one's.
     pub networks: Vec<Network>,
     /// The interface value that stands for it in Wireshark and on the command line.
     pub value: String,
 }
 
 impl Container {
-    /// What people read in a list: `web · nginx:1.27`, and the engine where that is not Docker.
+    /// What people read in a list: `web · nginx:1.27`, the engine where that is not Docker, and that
+    /// it uses the host's network.
     pub fn display(&self) -> Label {
-        match self.engine {
-            EngineKind::Docker => Label::new(&format!("{} · {}", self.name, self.image)),
-            EngineKind::Podman => {
-                // The engine's name must not be what is cut off.
-                let shown = Label::with_limit(&format!("{} · {}", self.name, self.image), 70);
-                Label::new(&format!("{shown} (podman)"))
-            }
+        let engine = match self.engine {
+            EngineKind::Docker => "",
+            EngineKind::Podman => " (podman)",
+        };
+        let network = if self.uses_host_network() { " (the host's network)" } else { "" };
+        // Neither must be what is cut off.
+        let limit = crate::text::LONGEST - engine.len() - network.len();
+        let shown = Label::with_limit(&format!("{} · {}", self.name, self.image), limit);
+        Label::new(&format!("{shown}{engine}{network}"))
+    }
+
+    /// Whether it is in the network of its engine's host, itself or as guest of one that is, as far
+    /// as its engine has told.
+    pub fn uses_host_network(&self) -> bool {
+        // Every engine keeps that name to itself.
+        let is_host = |network: &Network| network.name.as_str() == "host";
+        match self.mode {
+            NetworkMode::Host => true,
+            NetworkMode::Shared(_) => self.networks.iter().any(is_host),
+            NetworkMode::Own | NetworkMode::None => false,
         }
     }
 
@@ -116,18 +130,64 @@ impl Container {
         (self.engine, &self.name, &self.id)
     }
 
-    /// Whether both are in one network namespace, as members of a pod are: their engine tells the
-    /// same address or MAC of both on one network, which it gives to no two others.
-    pub fn shares_network_with(&self, other: &Self) -> bool {
+    /// Whether the engine's list tells nothing of how it is connected.
+    pub fn is_untold(&self) -> bool {
+        self.mode == NetworkMode::Own && self.networks.is_empty()
+    }
+
+    /// Whether both may be in one network namespace, as far as their engine's list tells: each uses
+    /// the host's; one joined the other, or both a third; the list has the same address or MAC for
+    /// both on one network, as for members of a pod; or it tells nothing of one of them, as Podman's
+    /// does without a network.
+    pub fn may_share_network_with(&self, other: &Self) -> bool {
         let is_same = |one: &Network, other: &Network| {
             one.name == other.name
                 && one.mac == other.mac
                 && one.addresses == other.addresses
                 && !(one.mac.is_empty() && one.addresses.is_empty())
         };
+        let joined = |one: &Self| match &one.mode {
+            NetworkMode::Shared(joined) => joined.clone(),
+            _ => None,
+        };
+        let (here, there) = (joined(self), joined(other));
+        let of_host = |one: &Self| one.uses_host_network() || one.is_untold();
+        let is_same_network = || {
+            here.as_ref() == Some(&other.id)
+                || there.as_ref() == Some(&self.id)
+                || here.is_some() && here == there
+                || self.networks.iter().any(|one| other.networks.iter().any(|other| is_same(one, other)))
+                || self.is_untold()
+                || other.is_untold()
+        };
+        // Several engines may run on one host, and have no network in common else.
         self.id != other.id
-            && self.endpoint == other.endpoint
-            && self.networks.iter().any(|one| other.networks.iter().any(|other| is_same(one, other)))
+            && (of_host(self) && of_host(other) || self.endpoint == other.endpoint && is_same_network())
+    }
+}
+
+/// How many containers may lie between a guest and the one whose network it uses: an engine may tell
+/// of a circle.
+const LONGEST_CHAIN: usize = 16;
+
+/// Gives each guest of another container's network what is told of that one only, its networks, and
+/// notes whose guest it is where others lie between; `containers` are one engine's. A guest of what
+/// does not run any more stays as it is.
+pub fn join(containers: &mut [Container]) {
+    let numbers: HashMap<ContainerId, usize> =
+        containers.iter().enumerate().map(|(number, container)| (container.id.clone(), number)).collect();
+    for guest in 0..containers.len() {
+        let mut host = guest;
+        for _ in 0..LONGEST_CHAIN {
+            let NetworkMode::Shared(Some(id)) = &containers[host].mode else { break };
+            let Some(next) = numbers.get(id) else { break };
+            host = *next;
+        }
+        if host != guest && !matches!(containers[host].mode, NetworkMode::Shared(_)) {
+            let networks = containers[host].networks.clone();
+            containers[guest].mode = NetworkMode::Shared(Some(containers[host].id.clone()));
+            containers[guest].networks = networks;
+        }
     }
 }
 

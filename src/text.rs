@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Longest label, in characters. Wireshark refuses to start when the display text of a saved
 /// option is longer than 80; a list of interfaces is unreadable well before that.
-const LONGEST: usize = 80;
+pub(crate) const LONGEST: usize = 80;
 
 /// A single line of printable text that cannot end or open a sentence of the extcap grammar,
 /// move a terminal's cursor or turn the direction of writing.

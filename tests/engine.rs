@@ -49,6 +49,36 @@ fn every_running_container_is_an_interface_after_one_question() {
 }
 
 #[test]
+fn guests_of_each_other_are_listed() {
+    let guest = |name: &str, of: &str| {
+        let mode = serde_json::json!({ "NetworkMode": format!("container:{}", id(of)) });
+        container(name).with("HostConfig", mode).with("NetworkSettings", serde_json::json!({}))
+    };
+    let host = container("host").with("HostConfig", serde_json::json!({ "NetworkMode": "host" }));
+    let host = host.with("NetworkSettings", serde_json::json!({ "Networks": { "host": {} } }));
+    let containers = [
+        guest("egg", "hen"),
+        guest("hen", "egg"),
+        guest("self", "self"),
+        guest("far", "near"),
+        guest("near", "host"),
+        host,
+    ];
+    let shown =
+        |name: &str, note: &str| interface(&format!("docker-{name}"), &format!("{name} · nginx:1.27{note}"));
+    let note = " (the host's network)";
+    let expected = [
+        shown("egg", ""),
+        shown("far", note),
+        shown("hen", ""),
+        shown("host", note),
+        shown("near", note),
+        shown("self", ""),
+    ];
+    assert_eq!(listed(&FakeEngine::running(containers).address()), expected);
+}
+
+#[test]
 fn an_engine_without_containers_has_no_interfaces() {
     assert_eq!(listed(&FakeEngine::running([]).address()), [""; 0]);
 }

@@ -97,6 +97,9 @@ pub(super) fn networks(target: &Target) -> Vec<Sentence> {
     let mut sentences = vec![network(ALL_NETWORKS, "all networks").with("default", true)];
     sentences.extend(target.attachments.iter().filter_map(|attachment| {
         match (attachment.interface.as_str(), attachment.network.as_str()) {
+            (one, _) if attachment.tap.is_hosts() => {
+                Some(network(one, &format!("{one} · of the host, whose network the container uses")))
+            }
             ("", "") => None,
             (one, "") | ("", one) => Some(network(one, one)),
             (interface, name) => Some(network(interface, &format!("{interface} · {name}"))),

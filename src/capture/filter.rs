@@ -43,7 +43,7 @@ pub fn combined(first: Option<&str>, second: Option<&str>) -> Option<String> {
 pub(super) enum Side {
     /// The end on this host: what goes out there comes in at the container.
     Host,
-    /// The container's own end.
+    /// The container's own end, or an interface of the host whose network it uses.
     Container,
 }
 

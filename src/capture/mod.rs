@@ -123,8 +123,9 @@ pub fn open(
     };
     let mib = ring_mib.clamp(2, 2046) as usize / directions.len();
     let bytes = i32::try_from(mib * 1024 * 1024).unwrap_or(i32::MAX);
-    // Inside a container nothing is changed.
-    let promiscuous = settings.promiscuous && !attachment.tap.is_inside();
+    // Inside a container nothing is changed. Of the host's own interfaces only what the host sends and
+    // gets is wanted: not what containers on a bridge tell each other.
+    let promiscuous = settings.promiscuous && attachment.tap.is_host_veth();
     let ring = |direction| -> Result<_, pcap::Error> {
         let handle = Capture::from_device(attachment.tap.device())?
             .promisc(promiscuous)
@@ -160,7 +161,8 @@ impl Opened {
     /// Fails when the filter is refused.
     pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<Vec<Ring>, Trouble> {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
-            let side = if attachment.tap.is_inside() { filter::Side::Container } else { filter::Side::Host };
+            let at_host_veth = attachment.tap.is_host_veth();
+            let side = if at_host_veth { filter::Side::Host } else { filter::Side::Container };
             let user = settings.filter.as_deref();
             let program = filter::program(&handle, user, direction, side, settings.snap_length)?;
             SockRef::from(&handle).attach_filter(&program).map_err(|error| {

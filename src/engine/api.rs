@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::failure::Failure;
 use super::{Inspected, Outcome, connection, description};
-use crate::container::{Container, ContainerId, EngineKind};
+use crate::container::{self, Container, ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::trouble::Trouble;
 
@@ -85,6 +85,7 @@ fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> O
         .filter_map(|value| description::container(value, engine, endpoint))
         .filter(|container| told.insert(container.id.clone()))
         .collect();
+    container::join(&mut containers);
     let left_out = described.len() - containers.len();
     containers.sort_by(|a, b| a.order().cmp(&b.order()));
     Outcome::Containers { containers, left_out }

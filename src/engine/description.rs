@@ -91,8 +91,11 @@ fn mode(value: &Value) -> Option<NetworkMode> {
     match joined(value)? {
         "host" => Some(NetworkMode::Host),
         "none" => Some(NetworkMode::None),
-        word if word.starts_with("container:") => Some(NetworkMode::Shared),
-        _ => Some(NetworkMode::Own),
+        word => Some(match word.strip_prefix("container:") {
+            // Both engines turn a name into an id when the container is made.
+            Some(id) => NetworkMode::Shared(ContainerId::parse(id)),
+            None => NetworkMode::Own,
+        }),
     }
 }
 

@@ -9,6 +9,7 @@
 //! Neither a capability nor `setns` is needed for that, and nothing is run inside the container.
 
 mod device;
+mod host;
 mod namespace;
 mod netlink;
 mod process;
@@ -41,7 +42,8 @@ pub struct Attachment {
     /// empty where the container's engine runs elsewhere.
     pub interface: Label,
     /// The network it leads to, in the engine's words; the bridge where the engine tells none,
-    /// and empty where there is no bridge either.
+    /// and empty where there is no bridge either. Of the host's interfaces, `host` for those that the
+    /// host itself sends through.
     pub network: Label,
     /// Its name inside the container, in the kernel's spelling; `None` where that is not known.
     pub inside: Option<String>,
@@ -64,6 +66,13 @@ pub enum Tap {
         /// `eth0`, in the kernel's spelling.
         name: String,
     },
+    /// At an interface of the host, whose network the container uses instead of one of its own.
+    Host {
+        /// `eth0`, in the kernel's spelling.
+        name: String,
+        /// Its index: the name may be used again for another.
+        index: LinkIndex,
+    },
     /// Within the container's network namespace, by a tap container that the engine joins to it.
     ThroughEngine {
         /// `eth0`, in the kernel's spelling; `None` where only its network is known.
@@ -77,7 +86,7 @@ impl Tap {
     /// The interface that is opened, as the kernel spells it.
     pub fn device(&self) -> &str {
         match self {
-            Self::HostVeth { name, .. } | Self::Inside { name } => name,
+            Self::HostVeth { name, .. } | Self::Inside { name } | Self::Host { name, .. } => name,
             Self::ThroughEngine { name, .. } => name.as_deref().unwrap_or_default(),
         }
     }
@@ -87,18 +96,32 @@ impl Tap {
         matches!(self, Self::Inside { .. })
     }
 
+    /// Whether it is the end on this host of a cable into the container.
+    pub fn is_host_veth(&self) -> bool {
+        matches!(self, Self::HostVeth { .. })
+    }
+
+    /// Whether it is an interface of the host, shared with everybody else in the host's network.
+    pub fn is_hosts(&self) -> bool {
+        matches!(self, Self::Host { .. })
+    }
+
     /// Whether it is a loopback interface, which has each packet once and no direction.
     pub fn is_loopback(&self) -> bool {
-        matches!(self, Self::Inside { name } if name == LOOPBACK)
+        matches!(self, Self::Inside { name } | Self::Host { name, .. } if name == LOOPBACK)
     }
 }
 
-/// `host veth veth01f0f9d`, `eth0 inside the container`, `eth0 through the engine`.
+/// `host veth veth01f0f9d`, `eth0 inside the container`, `host network, interface eth0 of the host`,
+/// `eth0 through the engine`.
 impl fmt::Display for Tap {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HostVeth { name, .. } => write!(formatter, "host veth {}", Label::new(name)),
             Self::Inside { name } => write!(formatter, "{} inside the container", Label::new(name)),
+            Self::Host { name, .. } => {
+                write!(formatter, "host network, interface {} of the host", Label::new(name))
+            }
             Self::ThroughEngine { name, why } => {
                 if let Some(name) = name {
                     write!(formatter, "{} ", Label::new(name))?;
@@ -146,17 +169,16 @@ fn cannot_ask(error: &std::io::Error) -> Trouble {
 
 /// Finds the interfaces of `container`, whose first process is `process`: those with a host veth
 /// among `links`, in the order of the container's own, then those that have none, and its
-/// loopback.
+/// loopback. Where it is in the network namespace this program runs in, the interfaces of that.
 ///
-/// Fails when it is in this host's own network namespace, went away meanwhile, or the kernel
-/// cannot be asked.
+/// Fails when it went away meanwhile, or the kernel cannot be asked.
 pub fn attachments(
     container: &Container,
     process: &Process,
     Links(links): &Links,
 ) -> Result<Vec<Attachment>, Trouble> {
     // The dump came first: it is what gives a namespace its id.
-    let namespace = netlink::namespace_of(process.pid());
+    let mut namespace = netlink::namespace_of(process.pid());
     let names = process.interface_names();
     let networks = process.interface_networks();
     let shared_with_us = process.shares_our_network();
@@ -164,7 +186,12 @@ pub fn attachments(
         return Err(process::gone(container));
     }
     if shared_with_us {
-        return Err(hosts_own(container));
+        return host::attachments(container, links, &networks).map_err(|error| cannot_ask(&error));
+    }
+    if container.uses_host_network() {
+        // The host is another's than this program's, which runs in a container: what leads there is our
+        // own cable, and none of the container's.
+        namespace = Ok(None);
     }
     let namespace = namespace.map_err(|error| cannot_ask(&error))?;
     let mut ends: Vec<&netlink::Link> =
@@ -208,11 +235,13 @@ pub fn attachments(
 ///
 /// Fails when the kernel cannot be asked.
 pub fn is_still(tap: &Tap, process: &Process) -> std::io::Result<bool> {
-    let Tap::HostVeth { name, index } = tap else { return Ok(true) };
+    let (name, index) = match tap {
+        Tap::HostVeth { name, index } | Tap::Host { name, index } => (name, index),
+        Tap::Inside { .. } | Tap::ThroughEngine { .. } => return Ok(true),
+    };
     let namespace = netlink::namespace_of(process.pid())?;
-    Ok(netlink::links()?
-        .iter()
-        .any(|link| link.index == *index && link.name == *name && link.peer_namespace == namespace))
+    let leads_there = |link: &netlink::Link| tap.is_hosts() || link.peer_namespace == namespace;
+    Ok(netlink::links()?.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
 }
 
 /// Docker names a network's bridge after the network's id unless it was told otherwise.
@@ -251,13 +280,6 @@ fn same_network(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
         }
         _ => false,
     }
-}
-
-fn hosts_own(container: &Container) -> Trouble {
-    Trouble::new(
-        format!("container {} uses the host's own network and has no interface of its own", container.name),
-        "capture one of the host's interfaces, such as eth0",
-    )
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 //! Nothing asked here needs a capability (net/core/rtnetlink.c, net/core/net_namespace.c).
 
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -56,6 +58,32 @@ pub(super) fn links() -> io::Result<Vec<Link>> {
         }
     }
     Ok(links)
+}
+
+/// Addresses of this network namespace, each with its link.
+pub(super) fn addresses() -> io::Result<Vec<(LinkIndex, IpAddr)>> {
+    let mut addresses = Vec::new();
+    for _ in 0..ATTEMPTS {
+        addresses.clear();
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        let whole = ask(request, NLM_F_DUMP, |answer| {
+            let RouteNetlinkMessage::NewAddress(message) = answer else { return };
+            // On a link between two points, IFA_ADDRESS is the far end's (linux/if_addr.h).
+            let own = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+            let any = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            });
+            addresses.extend(own.or(any).map(|address| (LinkIndex(message.header.index), address)));
+        })?;
+        if whole {
+            break;
+        }
+    }
+    Ok(addresses)
 }
 
 /// The id by which this network namespace knows the one that process `pid` is in; `None` where

@@ -144,7 +144,8 @@ fn indexed_names(table: &str) -> BTreeMap<LinkIndex, String> {
         .filter_map(|line| {
             let mut fields = line.split_whitespace();
             let index = fields.next()?.parse().ok()?;
-            Some((LinkIndex(index), fields.next()?.to_owned()))
+            // A long name has no space before the colon that follows it (net/ipv4/igmp.c); none has a colon.
+            Some((LinkIndex(index), fields.next()?.trim_end_matches(':').to_owned()))
         })
         .collect()
 }
@@ -189,10 +190,11 @@ mod tests {
     fn indexes_and_names_are_read_from_both_tables() {
         let multicast =
             "7    eth0            1     0     333300000001\n9    eth1            1     0     01005e000001\n";
-        let groups =
-            "Idx\tDevice    : Count Querier\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:0\n";
+        let groups = "Idx\tDevice    : Count Querier\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:0\n\
+             8\tbr-c4f9c30a720c:     1      V3\n";
         assert_eq!(indexed_names(multicast)[&LinkIndex(9)], "eth1");
-        assert_eq!(indexed_names(groups), BTreeMap::from([(LinkIndex(1), "lo".to_owned())]));
+        let expected = [(LinkIndex(1), "lo".to_owned()), (LinkIndex(8), "br-c4f9c30a720c".to_owned())];
+        assert_eq!(indexed_names(groups), BTreeMap::from(expected));
     }
 
     #[test]

@@ -61,8 +61,12 @@ pub(super) fn chosen(
 /// Whether an attachment is captured where none is named, given `all` of its container. What passes
 /// through an interface that leads to none of the container's networks (a VLAN, a bridge of an
 /// engine in the container) mostly passes through another, too; a loopback is captured where
-/// there is nothing else.
+/// there is nothing else. Of the host's interfaces, those are that the host itself sends through.
 pub fn is_default(attachment: &Attachment, all: &[Attachment]) -> bool {
+    if attachment.tap.is_hosts() {
+        let nothing_else = || all.iter().all(|other| other.network.is_empty());
+        return !attachment.network.is_empty() || attachment.tap.is_loopback() && nothing_else();
+    }
     if attachment.tap.is_loopback() {
         return all.len() == 1;
     }
@@ -110,7 +114,7 @@ fn reasons(offers: &[&Offer]) -> Label {
 fn is_called(attachment: &Attachment, name: &str) -> bool {
     let veth = match &attachment.tap {
         Tap::HostVeth { name, .. } => name,
-        Tap::Inside { .. } | Tap::ThroughEngine { .. } => "",
+        Tap::Inside { .. } | Tap::Host { .. } | Tap::ThroughEngine { .. } => "",
     };
     [attachment.network.as_str(), attachment.interface.as_str(), veth].contains(&name)
 }

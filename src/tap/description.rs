@@ -10,6 +10,8 @@ use crate::text::Label;
 pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, link_type: u32) -> Interface {
     let container = &target.container;
     let network = match attachment.network.as_str() {
+        // The tap tells it.
+        _ if attachment.tap.is_hosts() => String::new(),
         "" => String::new(),
         network => format!(", network {network}"),
     };

@@ -7,6 +7,7 @@
 mod choice;
 mod description;
 mod elsewhere;
+mod members;
 mod offer;
 mod open;
 mod through_engine;
@@ -15,13 +16,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use log::debug;
+use log::{debug, info};
 
 pub use choice::is_default;
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
-use crate::container::{self, Container, Found};
+use crate::container::{self, Container, Found, NetworkMode};
 use crate::engine::{self, Outcome};
 use crate::link::{self, Attachment, Links, Process, Rootless};
 use crate::text::Label;
@@ -42,6 +43,13 @@ pub struct Target {
     pub rootless: Option<Rootless>,
     /// Other containers in the same network namespace, whose packets these are, too.
     pub shared_with: BTreeSet<Label>,
+}
+
+impl Target {
+    /// Whether its network is that of a host.
+    pub fn uses_host_network(&self) -> bool {
+        self.container.uses_host_network() || self.attachments.iter().any(|one| one.tap.is_hosts())
+    }
 }
 
 /// A part of a container's traffic that cannot be captured while the rest can.
@@ -83,9 +91,11 @@ pub fn find(
         let mut target = look_up(&mut container, &Links::now()?)?;
         // Root enters on a thread of its own, and need not give up its place.
         target.rootless = target.rootless.filter(|_| !means.enter);
+        if target.uses_host_network() {
+            info!("container {} has no network of its own: it uses the host's", container.name);
+        }
         let mut target = choice::chosen(target, networks, means, forced)?;
-        let members = containers.iter().filter(|other| other.shares_network_with(&container));
-        target.shared_with = members.map(|other| other.name.clone()).collect();
+        target.shared_with = members::of(&target, containers);
         // Containers may share a network namespace; its packets are taken once.
         let namespace = match &target.process {
             Ok(process) => process.network_identity().ok_or_else(|| container.id.clone()),
@@ -114,7 +124,10 @@ pub fn find(
 /// Fails when it has none of its own, or cannot be looked up.
 pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Trouble> {
     let inspected = engine::inspect(container)?;
-    container.mode = inspected.mode.unwrap_or(container.mode);
+    // Whose guest it is, is known already where the list tells, through others that are guests.
+    if let Some(mode) = inspected.mode.filter(|_| !matches!(container.mode, NetworkMode::Shared(_))) {
+        container.mode = mode;
+    }
     let process = Process::of_container(container, inspected.pid);
     let attachments = match &process {
         Ok(process) => link::attachments(container, process, links)?,
@@ -192,11 +205,12 @@ fn one<'a>(running: &'a Running, wanted: &str) -> Result<&'a Container, Trouble>
 }
 
 fn names(containers: &[Container], targets: &[Target]) -> Vec<(IpAddr, Label)> {
-    // Members of a pod have one address, and Wireshark keeps the last of its names: of the captured.
+    // Containers that share a network have one address, and Wireshark keeps the last of its names: of
+    // the captured, else of the one that is nobody's guest.
     let mut containers: Vec<&Container> = containers.iter().collect();
     containers.sort_by_key(|container| {
         let captured = targets.iter().position(|target| target.container.id == container.id);
-        captured.map(Reverse)
+        (captured.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
     });
     containers
         .into_iter()

@@ -13,7 +13,7 @@ use crate::trouble::Trouble;
 /// A kind of tap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// At an interface of this host: the host veth.
+    /// At an interface of this host: the host veth, or its own where the container uses its network.
     Host,
     /// Inside the container's network namespace.
     Inside,
@@ -42,7 +42,7 @@ impl Kind {
     /// Of which kind `tap` is.
     pub const fn of(tap: &Tap) -> Self {
         match tap {
-            Tap::HostVeth { .. } => Self::Host,
+            Tap::HostVeth { .. } | Tap::Host { .. } => Self::Host,
             Tap::Inside { .. } => Self::Inside,
             Tap::ThroughEngine { .. } => Self::Engine,
         }
@@ -108,7 +108,7 @@ impl fmt::Display for Lack {
 pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Offer> {
     let mut offers = Vec::new();
     let container = &target.container;
-    if let Tap::HostVeth { .. } = attachment.tap {
+    if Kind::of(&attachment.tap) == Kind::Host {
         let lack = (!means.capture).then(|| {
             Lack::new(
                 "no permission to capture",
@@ -117,7 +117,9 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
         });
         offers.push(Offer { tap: attachment.tap.clone(), lack });
     }
-    if let Some(name) = attachment.inside.clone().filter(|_| target.process.is_ok()) {
+    // Where the network is the host's there is nothing to enter.
+    let to_enter = target.process.is_ok() && !attachment.tap.is_hosts();
+    if let Some(name) = attachment.inside.clone().filter(|_| to_enter) {
         let may_enter = means.enter || target.rootless.is_some();
         offers.push(Offer {
             tap: Tap::Inside { name },

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use log::debug;
+use log::{debug, warn};
 
 use super::{Target, description, through_engine};
 use crate::capture::{self, Ring, Settings};
@@ -45,9 +45,20 @@ pub fn open(
     let goes_there = |target: &Target, one: &Attachment| one.tap.is_inside() && target.rootless.is_some();
     by_us.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
     let mut opened = Vec::new();
+    let mut went = None;
     for (number, (target, attachment)) in &by_us {
-        let rings = open_rings(target, attachment, settings, ring_mib, block_timeout, privilege)?;
-        opened.push((*number, rings));
+        match open_rings(target, attachment, settings, ring_mib, block_timeout, privilege) {
+            Ok(rings) => opened.push((*number, rings)),
+            // Engines make and remove networks while they run, each with an interface of the host.
+            Err(why) if attachment.tap.is_hosts() && is_gone(target, attachment) => {
+                warn!("{} is not captured: {}", attachment.name(), why.what());
+                went = Some(why);
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    if let Some(why) = went.filter(|_| opened.is_empty() && by_engine.is_empty()) {
+        return Err(why);
     }
     if by_us.iter().any(|(_, (target, attachment))| goes_there(target, attachment)) {
         // Whoever enters a user namespace has every right in it.
@@ -78,7 +89,7 @@ fn open_rings(
 ) -> Result<(Interface, Vec<Ring>), Trouble> {
     let open = || capture::open(attachment, settings, ring_mib, block_timeout);
     let rings = match (&attachment.tap, &target.rootless) {
-        (Tap::HostVeth { .. }, _) => privilege.raised(open)??,
+        (Tap::HostVeth { .. } | Tap::Host { .. }, _) => privilege.raised(open)??,
         (_, Some(namespaces)) => {
             namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
             open()?
@@ -97,6 +108,11 @@ fn open_rings(
             "see that the container runs, then capture again",
         ))
     }
+}
+
+fn is_gone(target: &Target, attachment: &Attachment) -> bool {
+    let is_still = |process| link::is_still(&attachment.tap, process).unwrap_or(true);
+    !target.process.as_ref().is_ok_and(is_still)
 }
 
 /// Takes the calling thread into the network namespace of `target`.

@@ -66,6 +66,17 @@ impl Lab {
         Thing { lab: self.clone(), remove: vec!["rm", "--force", name] }
     }
 
+    /// A container that fails and is started again and again, while it waits for that, which takes longer
+    /// each time.
+    pub(crate) fn failing(&self, name: &'static str) -> Thing {
+        let thing = self.container(name, &["--restart", "always", "--entrypoint", "/bin/false"]);
+        let state = "{{.State.Restarting}} {{gt .RestartCount 4}}";
+        while self.docker(&["inspect", "--format", state, name]).trim() != "true true" {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        thing
+    }
+
     fn does(&self, container: &str, script: &str) {
         self.docker(&["exec", "--detach", container, "sh", "-c", script]);
     }

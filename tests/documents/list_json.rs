@@ -32,6 +32,7 @@ fn program_prints_the_fields(pages: &[Page], lab: &Lab) -> Vec<String> {
     let _scanner = lab.container("scanner", &[]);
     lab.connect("office_lan", "scanner");
     let _host = lab.container("exporter", &["--network", "host"]);
+    let _job = lab.failing("job");
     let mut program = Command::new(env!("CARGO_BIN_EXE_containerdump"));
     let printed = output(program.args(["list", "--json"]).env("DOCKER_HOST", &lab.endpoint));
     // What is missing is told to those who do not have it.

@@ -26,10 +26,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("names_stand_in_the_stream", names_stand_in_the_stream),
     ("received_and_dropped_make_what_was_sent", received_and_dropped_make_what_was_sent),
     ("what_waits_in_the_rings_at_the_end_is_written", what_waits_in_the_rings_at_the_end_is_written),
-    (
-        "containers_that_share_a_namespace_are_captured_once",
-        containers_that_share_a_namespace_are_captured_once,
-    ),
     ("standard_output_is_a_stream_for_tshark", standard_output_is_a_stream_for_tshark),
 ];
 
@@ -253,17 +249,6 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     std::fs::write(&out, stream).expect("a file");
     assert!(end_of(child).status.success());
     statistics_of(&out)[&0]
-}
-
-fn containers_that_share_a_namespace_are_captured_once(lab: &Lab) {
-    let owner = lab.container(&[]);
-    let shared = format!("container:{}", owner.name);
-    let guest = lab.container(&["--network", &shared, "--entrypoint", "/bin/yes"]);
-    let recording = Recording::begin(lab, &[&owner, &guest], &["--filter", "tcp"]);
-    owner.fetch(1);
-    let recorded = recording.stop();
-    assert_eq!(recorded.fields("http.request", &["frame.number"]).len(), 1);
-    assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
 }
 
 fn standard_output_is_a_stream_for_tshark(lab: &Lab) {

@@ -7,6 +7,7 @@
 
 mod capturing;
 mod elsewhere;
+mod host_network;
 mod inside;
 mod lab;
 mod limits;
@@ -16,6 +17,7 @@ mod podman;
 mod privileges;
 mod recording;
 mod rootless;
+mod shared;
 mod static_program;
 mod stopping;
 mod tap_container;
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         inside::TESTS,
         taps::TESTS,
         users::TESTS,
+        host_network::TESTS,
+        shared::TESTS,
         stopping::TESTS,
         limits::TESTS,
         privileges::TESTS,

@@ -26,7 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
 const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A copy of the program that ordinary users may run, with or without the right to capture.
-fn copy(folder: &Path, capable: bool) -> PathBuf {
+pub(crate) fn copy(folder: &Path, capable: bool) -> PathBuf {
     let path = folder.join("containerdump");
     fs::copy(env!("CARGO_BIN_EXE_containerdump"), &path).expect("a copy");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
@@ -37,12 +37,12 @@ fn copy(folder: &Path, capable: bool) -> PathBuf {
 }
 
 /// Lets ordinary users speak to the engine, as members of its group may.
-fn open_engine(lab: &Lab) {
+pub(crate) fn open_engine(lab: &Lab) {
     let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("its mode");
 }
 
-fn as_nobody(lab: &Lab, program: &Path) -> Command {
+pub(crate) fn as_nobody(lab: &Lab, program: &Path) -> Command {
     let mut command = Command::new(NOBODY[0]);
     command.args(&NOBODY[1..]).arg(program).env("DOCKER_HOST", &lab.endpoint);
     command

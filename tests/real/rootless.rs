@@ -23,13 +23,13 @@ const OWNER: u32 = 4242;
 const TRAFFIC: &str = "icmp";
 
 /// The program as that user runs it: a copy, without any right.
-struct Owner {
+pub(crate) struct Owner {
     program: PathBuf,
     folder: TempDir,
 }
 
 impl Owner {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = folder();
         let program = folder.path().join("containerdump");
         std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
@@ -37,7 +37,7 @@ impl Owner {
         Self { program, folder }
     }
 
-    fn run(&self) -> Command {
+    pub(crate) fn run(&self) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(&self.program);
         command.env("XDG_RUNTIME_DIR", "/run/user/4242").env("HOME", self.folder.path());

@@ -39,7 +39,7 @@ fn object(found: &Found) -> Value {
             NetworkMode::Own => "own",
             NetworkMode::Host => "host",
             NetworkMode::None => "none",
-            NetworkMode::Shared => "shared",
+            NetworkMode::Shared(_) => "shared",
         },
         "networks": networks.collect::<Vec<_>>(),
         "attachments": found.passes.iter().map(attachment).collect::<Vec<_>>(),
@@ -51,6 +51,7 @@ fn attachment(passes: &Passes) -> Value {
     let attachment = &passes.attachment;
     let (veth, index) = match &attachment.tap {
         Tap::HostVeth { name, index } => (Some(name), Some(index.0)),
+        Tap::Host { index, .. } => (None, Some(index.0)),
         Tap::Inside { .. } | Tap::ThroughEngine { .. } => (None, None),
     };
     json!({

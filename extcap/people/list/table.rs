@@ -45,12 +45,13 @@ fn row(found: &Found) -> [String; 6] {
     ]
 }
 
-/// `veth01f0f9d`, `eth0 (inside)`, `eth0 (engine)`, or `eth0 (none)`.
+/// `veth01f0f9d`, `eth0 (host network)`, `eth0 (inside)`, `eth0 (engine)`, or `eth0 (none)`.
 fn in_words(passes: &Passes) -> String {
     let attachment = &passes.attachment;
     let name = if attachment.interface.is_empty() { &attachment.network } else { &attachment.interface };
     let place = match passes.best().map(|offer| &offer.tap) {
         Some(Tap::HostVeth { name, .. }) => return name.clone(),
+        Some(Tap::Host { .. }) => "host network",
         Some(Tap::Inside { .. }) => "inside",
         Some(Tap::ThroughEngine { .. }) => "engine",
         None => "none",

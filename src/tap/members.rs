@@ -1,0 +1,51 @@
+//! Who else is in the network namespace of a container.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use log::debug;
+
+use super::Target;
+use crate::container::Container;
+use crate::engine;
+use crate::link::Process;
+use crate::text::Label;
+
+/// How many containers are looked at for one that is captured: each takes a question to the engine,
+/// and more names than these stand in no description.
+const MOST_LOOKED_AT: usize = 64;
+/// After this long, no more of them are looked at: names are not worth the wait.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Names of those among `containers` that are in the network namespace of `target`. The engine's list
+/// says who may be, the kernel who is: a guest stays where it was when its host starts anew, and
+/// lists leave things out. Of an engine that runs elsewhere there is the list alone.
+pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<Label> {
+    let mut may_be: Vec<&Container> =
+        containers.iter().filter(|other| other.may_share_network_with(&target.container)).collect();
+    // First those of whom the list tells something.
+    may_be.sort_by_key(|other| other.is_untold());
+    may_be.truncate(MOST_LOOKED_AT);
+    let Ok(process) = &target.process else {
+        let its = |other: &&Container| other.endpoint == target.container.endpoint && !other.is_untold();
+        return may_be.into_iter().filter(its).map(|other| other.name.clone()).collect();
+    };
+    let namespace = process.network_identity();
+    let mut members = BTreeSet::new();
+    let begin = Instant::now();
+    for container in may_be {
+        if begin.elapsed() > LONGEST {
+            debug!("{} and others were not asked whether they share a network", container.name);
+            break;
+        }
+        let process = engine::inspect(container).and_then(|told| Process::of_container(container, told.pid));
+        match process {
+            Ok(process) if process.network_identity() == namespace && process.is_alive() => {
+                members.insert(container.name.clone());
+            }
+            Ok(_) => {}
+            Err(why) => debug!("whether {} shares the network: {why}", container.name),
+        }
+    }
+    members
+}
