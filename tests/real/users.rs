@@ -144,6 +144,7 @@ fn every_user_captures_every_network(lab: &Lab) {
     output(Command::new("chmod").args(["0666", socket]));
     let mut table = Table { lab, programs: Programs::make(), rows: String::new() };
     bridges(&mut table);
+    the_hosts(&mut table);
     inside_only(&mut table);
     overlay(&mut table);
     podman(&mut table);
@@ -180,6 +181,15 @@ fn bridges(table: &mut Table) {
         "/bin/cat",
     ]);
     table.row("the network of another container", &Scene::of(&guest, "eth0"), &|| one.fetch(1));
+}
+
+/// Its traffic to another container passes the bridge, an interface of the host.
+fn the_hosts(table: &mut Table) {
+    let lab = table.lab;
+    let other = lab.container(&[]);
+    let host = lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"]);
+    let scene = Scene { address: other.address(), ..Scene::of(&host, "docker0") };
+    table.row("the host's network", &scene, &|| get(&host.pid, &other.address()));
 }
 
 fn inside_only(table: &mut Table) {
