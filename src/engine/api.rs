@@ -21,8 +21,8 @@ use crate::trouble::Trouble;
 
 /// Most containers taken from one answer; what is beyond is counted as left out.
 const MOST_CONTAINERS: usize = 10_000;
-/// Most tap containers that are looked for in one list; each may be a question of its own.
-const MOST_TAPS: usize = 100;
+/// For telling tap containers from others, each of which may be a question of its own.
+const TAPS_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Asks for the running containers, once, within `deadline`. Returns also which engine it was that
 /// answered; `expected` where it does not say.
@@ -54,11 +54,17 @@ pub(super) async fn list(
 /// A label alone hides nothing, or anybody could keep a container from being seen: it has to be joined to
 /// the network of another one in the list, where its packets are captured all the same.
 async fn without_taps(described: &mut Vec<Value>, client: &Docker) {
+    // An engine that hangs on one of them has answered for all others.
+    let taps = tokio::time::timeout(TAPS_DEADLINE, taps(described, client)).await.unwrap_or_default();
+    described.retain(|value| description::id(value).is_none_or(|id| !taps.contains(&id)));
+}
+
+async fn taps(described: &[Value], client: &Docker) -> HashSet<ContainerId> {
     let ids: HashSet<ContainerId> = described.iter().filter_map(description::id).collect();
     let mut taps = HashSet::new();
-    for value in described.iter() {
+    for value in described {
         let (Some(id), Some(target)) = (description::id(value), description::tapped(value)) else { continue };
-        if taps.len() >= MOST_TAPS || target == id || !ids.contains(&target) {
+        if target == id || !ids.contains(&target) {
             continue;
         }
         let joined = match description::joined(value) {
@@ -73,7 +79,7 @@ async fn without_taps(described: &mut Vec<Value>, client: &Docker) {
             taps.insert(id);
         }
     }
-    described.retain(|value| description::id(value).is_none_or(|id| !taps.contains(&id)));
+    taps
 }
 
 /// The containers among the elements of a list.

@@ -21,6 +21,7 @@ mod shared;
 mod static_program;
 mod stopping;
 mod tap_container;
+mod tap_ends;
 mod tap_packets;
 mod taps;
 mod users;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let lab = Lab::find();
-    tap_container::serve_as_child(&lab);
+    tap_ends::serve_as_child();
     if let Err(why) = &lab {
         eprintln!("skipped: the tests in tests/real: {why}");
     }

@@ -1,9 +1,7 @@
 //! Tap containers, made by real engines: what they may do, and that none is ever left behind.
 
-use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use containerdump::container::{self as described, ContainerId, EngineKind, NetworkMode};
@@ -16,23 +14,16 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::Test;
-use crate::lab::{Lab, PATIENCE, eventually, folder, output, start};
+use crate::lab::{Lab, eventually, folder, output};
 use crate::podman::Podman;
-use crate::tap_packets;
+use crate::{tap_ends, tap_packets};
 
 const TESTS: &[Test] = &[
     ("a_tap_container_has_one_right_and_nothing_else", has_one_right),
     ("a_tap_container_of_podmans_has_one_right_and_nothing_else", has_one_right_in_podman),
-    ("a_tap_container_ends_with_the_program_that_started_it", ends_when_killed),
-    ("a_tap_container_ends_with_its_target", ends_with_its_target),
-    ("what_a_tap_container_says_is_kept_with_its_status", says_why),
     ("two_who_import_the_image_at_once_do_no_harm", imported_at_once),
     ("a_tap_container_is_not_listed_and_a_label_alone_hides_nothing", is_not_listed),
-    ("a_target_that_is_gone_leaves_nothing", target_is_gone),
 ];
-
-/// Names the container that another process than the test taps, to be killed.
-const CHILD: &str = "CONTAINERDUMP_TESTS_TAP";
 
 /// These tests need the static program as well as the engine.
 pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
@@ -52,16 +43,7 @@ pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
         };
         Trial::test(name, run).with_ignored_flag(ignored)
     };
-    TESTS.iter().chain(tap_packets::TESTS).copied().map(trial).collect()
-}
-
-/// Taps a container until this process is killed, if the environment says so.
-pub(crate) fn serve_as_child(lab: &Result<Lab, String>) {
-    let (Ok(id), Ok(lab)) = (std::env::var(CHILD), lab) else { return };
-    let _tap = tap(&docker(lab, &id), &["tap"]).expect("a tap container");
-    // The test waits for this word.
-    println!("tapped");
-    std::thread::sleep(PATIENCE * 2);
+    TESTS.iter().chain(tap_ends::TESTS).chain(tap_packets::TESTS).copied().map(trial).collect()
 }
 
 fn companion() -> PathBuf {
@@ -102,7 +84,7 @@ pub(crate) fn docker(lab: &Lab, id: &str) -> described::Container {
 }
 
 /// The tap containers of a target, running or not, as Docker's client tells.
-fn taps_of(lab: &Lab, id: &str) -> Vec<String> {
+pub(crate) fn taps_of(lab: &Lab, id: &str) -> Vec<String> {
     let label = format!("label=org.containerdump.target={id}");
     let said = lab.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
     said.lines().map(str::to_owned).collect()
@@ -125,6 +107,23 @@ fn has_nothing_but_one_right(pid: &str, target: &str) {
     assert_eq!(namespace(pid), namespace(target));
 }
 
+/// What the kernel says of threads of this process.
+fn threads_called(name: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+    let all: Vec<String> =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect();
+    let named: Vec<String> =
+        all.into_iter().filter(|status| status.starts_with(&format!("Name:\t{name}\n"))).collect();
+    assert!(!named.is_empty());
+    named
+}
+
+fn has_rights(status: &str) -> bool {
+    ["CapPrm", "CapEff", "CapInh", "CapAmb"]
+        .iter()
+        .any(|set| !status.contains(&format!("{set}:\t0000000000000000")))
+}
+
 fn has_one_right(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = tap(&docker(lab, &container.id), &["tap"]).expect("a tap container");
@@ -143,6 +142,8 @@ fn has_one_right(lab: &Lab) {
     assert!(host["Devices"].as_array().is_none_or(Vec::is_empty), "{told}");
     assert!(config["OpenStdin"] == true && config["StdinOnce"] == true && config["Tty"] == false);
     has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &container.pid);
+    // The threads here that carry streams: root's, but for the right to do anything with that.
+    eventually("no thread has a right", || threads_called("tap container").iter().all(|it| !has_rights(it)));
     let end = tap.end();
     assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
     nothing_is_left(lab, &container.id);
@@ -151,10 +152,8 @@ fn has_one_right(lab: &Lab) {
 fn has_one_right_in_podman(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let container = podman.container(&[]);
-    let tell = |format: &str| podman.podman(&["inspect", "--format", format, &container.name]);
-    let (id, pid) = (tell("{{.Id}}"), tell("{{.State.Pid}}"));
-    let label = format!("label=org.containerdump.target={id}");
-    let taps = || podman.podman(&["ps", "--all", "--quiet", "--filter", &label]);
+    let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &container.name]);
+    let (id, taps) = in_podman(&podman, &container.name);
     let tap = tap(&target(EngineKind::Podman, socket(&podman.url), &id), &["tap"]).expect("a tap container");
     let told: Value = serde_json::from_str(&podman.podman(&["inspect", &taps()])).expect("JSON");
     assert_eq!(told[0]["EffectiveCaps"], serde_json::json!(["CAP_NET_RAW"]));
@@ -168,44 +167,11 @@ fn has_one_right_in_podman(lab: &Lab) {
     eventually("no tap container is left", || taps().is_empty());
 }
 
-fn ends_when_killed(lab: &Lab) {
-    let container = lab.container(&[]);
-    let mut child = Command::new(std::env::current_exe().expect("this test"));
-    let mut child = start(child.env(CHILD, &container.id));
-    let mut word = [0; 7];
-    child.stdout.as_mut().expect("its stdout").read_exact(&mut word).expect("a word");
-    assert_eq!((&word, taps_of(lab, &container.id).len()), (b"tapped\n", 1));
-    child.kill().expect("a child");
-    child.wait().expect("its end");
-    nothing_is_left(lab, &container.id);
-}
-
-fn ends_with_its_target(lab: &Lab) {
-    // With a loopback only, no interface goes away.
-    for options in [&[][..], &["--network", "none"]] {
-        let container = lab.container(options);
-        let tap = tap(&docker(lab, &container.id), &["tap"]).expect("a tap container");
-        let mut stream = tap.stream().expect("its stream");
-        // It captures once it describes interfaces.
-        let mut all = vec![0; 100];
-        stream.read_exact(&mut all).expect("a stream");
-        lab.docker(&["rm", "--force", &container.name]);
-        stream.read_to_end(&mut all).expect("its end");
-        nothing_is_left(lab, &container.id);
-        let end = tap.end();
-        assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
-    }
-}
-
-fn says_why(lab: &Lab) {
-    let container = lab.container(&[]);
-    let tap = tap(&docker(lab, &container.id), &["tap", "--interface", "nowhere"]).expect("a tap container");
-    let mut all = Vec::new();
-    tap.stream().expect("its stream").read_to_end(&mut all).expect("its end");
-    let end = tap.end();
-    assert_eq!((end.status, all.len()), (Some(1), 0));
-    assert!(end.said.as_str().contains("nowhere"), "{end:?}");
-    nothing_is_left(lab, &container.id);
+/// The id of a container of Podman's, and what tells of its tap containers.
+pub(crate) fn in_podman(podman: &Podman, name: &str) -> (String, impl Fn() -> String) {
+    let id = podman.podman(&["inspect", "--format", "{{.Id}}", name]);
+    let label = format!("label=org.containerdump.target={id}");
+    (id, move || podman.podman(&["ps", "--all", "--quiet", "--filter", &label]))
 }
 
 fn imported_at_once(lab: &Lab) {
@@ -255,12 +221,4 @@ fn is_not_listed(lab: &Lab) {
     assert_eq!(taps_of(lab, &container.id).len(), 2);
     assert!(!said.contains("containerdump-tap"), "{said}");
     tap.end();
-}
-
-fn target_is_gone(lab: &Lab) {
-    let container = lab.container(&[]);
-    lab.docker(&["kill", &container.name]);
-    let trouble = tap(&docker(lab, &container.id), &["tap"]).expect_err("it does not run");
-    assert!(trouble.what().as_str().contains("went away"), "{trouble}");
-    nothing_is_left(lab, &container.id);
 }
