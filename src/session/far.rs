@@ -55,17 +55,17 @@ impl Far {
         let looked = remote.read(most, |packet| {
             *behind = (*behind).min(difference(now, packet.time));
             *last = place(packet.time, *behind, latest).max(*last);
+            let stands = end.map_or(*last, |end| end.min(*last));
             // There are not that many (`remote::open`).
             let interface = *first + u32::try_from(packet.interface).unwrap_or_default();
-            batch.push(*last, interface, packet.data.len(), |bytes| {
+            batch.push(stands, interface, packet.data.len(), |bytes| {
                 let (time, length) = (packet.time, packet.length);
                 pcapng::append_packet(bytes, interface, packet.direction, time, length, packet.data);
             });
         })?;
-        if looked.blocks == 0 {
-            // Whatever comes now stands later.
-            *last = latest.saturating_sub(LAG).max(*last);
-        }
+        // Whatever comes now stands later. At the end others have no time to wait for a flood.
+        let until = if looked.blocks == 0 || end.is_some() { LAG } else { FURTHEST_BEHIND };
+        *last = now.saturating_sub(until).max(*last);
         Ok((looked.blocks, looked.bytes))
     }
 

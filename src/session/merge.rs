@@ -60,7 +60,7 @@ impl Merge {
         let running = self.stages.iter().enumerate().filter(|(_, stage)| stage.ended.is_none());
         let mut behind: BinaryHeap<Reverse<(u64, usize)>> =
             running.map(|(index, stage)| Reverse((stage.last(), index))).collect();
-        let (mut bytes, mut horizon) = (0, u64::MAX);
+        let (mut bytes, mut horizon, mut more) = (0, u64::MAX, false);
         while let Some(Reverse((last, index))) = behind.pop() {
             if bytes >= MOST_READ {
                 return Read { bytes, more: true };
@@ -70,13 +70,14 @@ impl Merge {
                 continue;
             }
             bytes += stage.read(queue, &mut self.queues.spare);
-            if stage.is_empty() {
+            more |= stage.had_its_share();
+            if stage.is_empty() || stage.had_its_share() {
                 horizon = horizon.min(stage.complete_until(self.keeps));
             } else {
                 behind.push(Reverse((stage.last(), index)));
             }
         }
-        Read { bytes, more: false }
+        Read { bytes, more }
     }
 
     /// The time up to which every source has handed over everything.

@@ -103,7 +103,8 @@ impl Running {
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
             let progress = finish::progress(finish.as_ref(), self.merge.horizon());
             let until = finish.as_ref().map_or(u64::MAX, |finish| finish.time);
-            let horizon = if progress == Progress::Done { until } else { self.horizon().min(until) };
+            // At the end nothing that was read waits for a source any more.
+            let horizon = if progress == Progress::Underway { self.horizon().min(until) } else { until };
             let complete = self.stream.write_packets(&mut self.merge, horizon, stop)?;
             if progress == Progress::TooSlow {
                 self.stream.abandon(&mut self.merge);

@@ -20,6 +20,10 @@ const AT_ONCE: usize = 128 * 1024;
 /// Packets read before the other sources are looked at again.
 const PACKETS_AT_ONCE: usize = 64;
 
+/// Bytes read of a stream from elsewhere in one look, half of what is read at all: whoever never comes
+/// to an end must not keep others from being read.
+const SHARE: usize = 256 * 1024;
+
 /// What a stage reads.
 pub(super) enum Reader {
     /// A ring, and the number of its interface block.
@@ -35,6 +39,8 @@ pub(super) struct Stage {
     last: u64,
     /// Packets to be read next.
     at_once: usize,
+    /// Bytes read in this look.
+    bytes: usize,
     /// When it was found empty in this look, nanoseconds since the epoch.
     empty_at: Option<u64>,
     /// Why it gives nothing more.
@@ -51,12 +57,17 @@ pub(super) enum Ended {
 
 impl Stage {
     pub(super) fn new(reader: Reader) -> Self {
-        Self { reader, last: 0, at_once: PACKETS_AT_ONCE, empty_at: None, ended: None }
+        Self { reader, last: 0, at_once: PACKETS_AT_ONCE, bytes: 0, empty_at: None, ended: None }
     }
 
     /// Forgets that the source was found empty: that was then.
     pub(super) fn look_again(&mut self) {
-        self.empty_at = None;
+        (self.bytes, self.empty_at) = (0, None);
+    }
+
+    /// Whether it is the turn of others.
+    pub(super) fn had_its_share(&self) -> bool {
+        self.far().is_some() && self.bytes >= SHARE
     }
 
     /// Whether the source was found empty, or gives nothing more.
@@ -95,6 +106,7 @@ impl Stage {
             Ok(count) => self.at_once = (AT_ONCE * count / bytes.max(1)).clamp(1, PACKETS_AT_ONCE),
             Err(ended) => self.ended = Some(ended),
         }
+        self.bytes += bytes;
         bytes
     }
 

@@ -34,9 +34,9 @@ pub(crate) const SESSION: &str = "session-elsewhere";
 /// What stands between two commands.
 const AND: &str = "++";
 
-/// Runs a session into the file that comes first in `arguments`, of the commands that follow.
-pub(crate) fn session(arguments: &[String]) -> ExitCode {
-    match run(&arguments[0], &arguments[1..]) {
+/// Runs a session of the streams of `commands` into the file `path`.
+pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
+    match run(path, commands) {
         Ok(totals) => {
             totals.broken.iter().for_each(|trouble| eprintln!("{trouble}"));
             ExitCode::SUCCESS
@@ -48,10 +48,10 @@ pub(crate) fn session(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn run(path: &str, commands: &[String]) -> Result<Totals, Trouble> {
+fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     // Entering a namespace takes the rights that are given up below.
     let (children, streams): (Vec<Child>, Vec<UnixStream>) =
-        commands.split(|word| word == AND).map(begin).unzip();
+        commands.split(|word| *word == AND).map(begin).unzip();
     let privilege = Privilege::confine()?;
     let stop = Stop::watch(false)?;
     let mut sources = Vec::new();
@@ -81,18 +81,18 @@ fn run(path: &str, commands: &[String]) -> Result<Totals, Trouble> {
 }
 
 /// Starts a command whose standard input and output are the other end of what is returned.
-fn begin(command: &[String]) -> (Child, UnixStream) {
+fn begin(command: &[&str]) -> (Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("two sockets");
     let output = theirs.try_clone().expect("a descriptor");
-    let mut program = Command::new(&command[0]);
+    let mut program = Command::new(command[0]);
     program.args(&command[1..]).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
     (program.spawn().expect("the command starts"), ours)
 }
 
 /// A session under way.
 pub(crate) struct Recording {
-    child: Child,
-    path: PathBuf,
+    pub(crate) child: Child,
+    pub(crate) path: PathBuf,
     folder: TempDir,
 }
 
@@ -133,7 +133,7 @@ impl Recording {
 }
 
 /// The command line of a tap in `container`.
-fn tap(container: &Container, options: &[&str]) -> Vec<String> {
+pub(crate) fn tap(container: &Container, options: &[&str]) -> Vec<String> {
     let enter = ["nsenter", "--net", "--target", &container.pid, env!("CARGO_BIN_EXE_containerdump"), "tap"];
     enter.iter().chain(options).map(|&word| word.to_owned()).collect()
 }

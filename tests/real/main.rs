@@ -8,6 +8,7 @@
 mod capturing;
 mod elsewhere;
 mod host_network;
+mod far_end;
 mod inside;
 mod lab;
 mod limits;
@@ -39,9 +40,11 @@ type Test = (&'static str, fn(&Lab));
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((elsewhere::SESSION, rest)) = words.split_first().map(|(first, rest)| (first.as_str(), rest))
-    {
-        return elsewhere::session(rest);
+    // Some tests need a program of their own at one end of a stream, or at the other.
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [elsewhere::SESSION, path, commands @ ..] => return elsewhere::session(path, commands),
+        [far_end::FAR_END, kind] => return far_end::write(kind),
+        _ => {}
     }
     let arguments = Arguments::from_args();
     let lab = Lab::find();
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         privileges::TESTS,
         namespace::TESTS,
         elsewhere::TESTS,
+        far_end::TESTS,
         wireshark::TESTS,
         window::TESTS,
     ]

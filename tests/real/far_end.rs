@@ -1,0 +1,109 @@
+//! Streams from elsewhere as the real tap will not write them: by a clock that is hours off, without an
+//! end, deaf to whoever asks for it.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use containerdump::capture::{self, Direction};
+use containerdump::pcapng::{self, Blocks, Interface, Statistics};
+use containerdump::text::Label;
+
+use crate::Test;
+use crate::elsewhere::{Recording, tap};
+use crate::lab::{Lab, eventually, output};
+use crate::recording::{fields_of, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_clock_that_is_hours_off_holds_up_nobody", a_clock_that_is_hours_off_holds_up_nobody),
+    ("an_endless_stream_ends_when_it_is_told_to", an_endless_stream_ends_when_it_is_told_to),
+];
+
+/// What tells this program to be the other end of a stream instead of tests.
+pub(crate) const FAR_END: &str = "far-end";
+/// Packets of a stream that ends.
+const PACKETS: usize = 100;
+
+/// Writes a stream: `hours off` with a packet every 20 ms, or an endless one of the kind named.
+pub(crate) fn write(kind: &str) -> ExitCode {
+    let interface = Interface {
+        name: Label::new("far"),
+        description: Label::new("far"),
+        hardware_address: None,
+        filter: None,
+        snap_length: 65_535,
+        link_type: 1,
+    };
+    let mut blocks = Blocks::begin_section();
+    blocks.interface(&interface);
+    let mut statistics = || {
+        blocks.statistics(0, Statistics { written: 1, ..Statistics::default() }, 1, 2);
+        blocks.take()
+    };
+    let packet = |off: i64| {
+        let mut bytes = Vec::new();
+        let time = capture::now().saturating_add_signed(off);
+        pcapng::append_packet(&mut bytes, 0, Direction::Inbound, time, 60, &[7; 60]);
+        bytes
+    };
+    let mut stdout = std::io::stdout();
+    let mut send = |bytes: &[u8]| stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok();
+    send(&statistics());
+    match kind {
+        "statistics" => while send(&statistics().repeat(1000)) {},
+        "packets" => while send(&packet(0).repeat(1000)) {},
+        hours => {
+            let off = hours.parse::<i64>().expect("hours") * 3_600_000_000_000;
+            for _ in 0..PACKETS {
+                send(&packet(off));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            send(&statistics());
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn far_end(kind: &str) -> Vec<String> {
+    let program = std::env::current_exe().expect("this program");
+    vec![program.to_str().expect("a path").to_owned(), FAR_END.to_owned(), kind.to_owned()]
+}
+
+fn a_clock_that_is_hours_off_holds_up_nobody(lab: &Lab) {
+    let container = lab.container(&[]);
+    for hours in ["-3", "0", "3"] {
+        let recording = Recording::begin(&[tap(&container, &["-f", "tcp"]), far_end(hours)]);
+        let far = || fields_of(&recording.path, "frame.interface_id == 1", &["frame.number"]).len();
+        eventually("some packets are written", || far() > 10);
+        container.fetch(1);
+        eventually("all packets are written", || far() == PACKETS);
+        let recorded = recording.stop();
+        let rows = fields_of(&recorded.path, "frame", &["frame.interface_id"]).concat();
+        let (before, after) = (rows.iter().position(|id| id == "0"), rows.iter().rposition(|id| id == "0"));
+        // The page was fetched while packets came from elsewhere.
+        assert!(before > Some(10) && after < Some(rows.len() - 10), "{hours}: {}", rows.concat());
+        let offs = fields_of(&recorded.path, "frame.interface_id == 1", &["frame.time_epoch"]).concat();
+        let first: f64 = offs[0].parse().expect("a time");
+        let own = fields_of(&recorded.path, "frame.interface_id == 0", &["frame.time_epoch"]).concat();
+        let own: f64 = own[0].parse().expect("a time");
+        let told: f64 = hours.parse().expect("hours");
+        assert!(((first - own) / 3600.0 - told).abs() < 0.1, "{hours}: times are as they were told");
+    }
+}
+
+fn an_endless_stream_ends_when_it_is_told_to(lab: &Lab) {
+    let container = lab.container(&[]);
+    for kind in ["statistics", "packets"] {
+        let recording = Recording::begin(&[far_end(kind), tap(&container, &["-f", "tcp"])]);
+        container.fetch(3);
+        let status = format!("/proc/{}/status", recording.child.id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        assert!(peak < 64 * 1024, "{kind}: {peak} kB");
+        let recorded = recording.stop();
+        let statistics = statistics_of(&recorded.path)[&1];
+        assert!(statistics.packets >= 18, "{kind}: {statistics:?}");
+        output(std::process::Command::new("capinfos").arg(&recorded.path));
+    }
+}
