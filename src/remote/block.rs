@@ -13,7 +13,7 @@ const MOST_PACKET_OPTIONS: usize = 64;
 const LONGEST_ON_WIRE: u32 = 1024 * 1024;
 /// More than can be: what is told is added up, and must not overflow.
 const MOST_COUNTED: u64 = 1 << 48;
-/// `epb_flags` and the end of options, as our writer has them.
+/// `epb_flags`.
 const FLAGS: u16 = 2;
 const LITTLE_ENDIAN: u32 = 0x1a2b_3c4d;
 
@@ -43,6 +43,7 @@ pub struct Packet<'a> {
 }
 
 /// The length of the block that begins here; `None` where that is not told yet.
+#[inline]
 pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Defect> {
     let Some(head) = bytes.first_chunk::<8>() else { return Ok(None) };
     kind(head)?;
@@ -54,6 +55,7 @@ pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Defect> {
 }
 
 /// The block itself, whose length must stand at its end, too.
+#[inline]
 pub(super) fn whole(block: &[u8]) -> Result<&[u8], Defect> {
     match (block.first_chunk::<8>(), block.last_chunk::<4>()) {
         (Some(head), Some(tail)) if head[4..] == tail[..] => Ok(block),
@@ -125,12 +127,19 @@ fn direction(options: &[u8]) -> Result<Direction, Defect> {
     if options.len() > MOST_PACKET_OPTIONS {
         return Err(Defect::new("a packet in it has too many options"));
     }
-    let mut flags = 0;
-    for option in Options(options) {
-        if let (FLAGS, value) = option? {
-            flags = value.first_chunk().map(|value| u32::from_le_bytes(*value)).unwrap_or_default();
+    let flags = match options {
+        // As our own writer has them, which is always.
+        [2, 0, 4, 0, flags, 0, 0, 0, 0, 0, 0, 0] => *flags,
+        _ => {
+            let mut flags = 0;
+            for option in Options(options) {
+                if let (FLAGS, [first, ..]) = option? {
+                    flags = *first;
+                }
+            }
+            flags
         }
-    }
+    };
     match flags & 3 {
         0 => Ok(Direction::Within),
         1 => Ok(Direction::Inbound),

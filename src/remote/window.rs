@@ -34,6 +34,7 @@ impl Window {
     }
 
     /// The next block, once all of it is here.
+    #[inline]
     pub(super) fn block(&self) -> Result<Option<&[u8]>, Defect> {
         let here = &self.bytes[self.begin..self.end];
         match block::length(here)? {
@@ -43,6 +44,7 @@ impl Window {
     }
 
     /// Moves on by `length` bytes, those of the block that was looked at.
+    #[inline]
     pub(super) fn forget(&mut self, length: usize) {
         self.begin = (self.begin + length).min(self.end);
     }
