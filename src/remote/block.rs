@@ -127,19 +127,17 @@ fn direction(options: &[u8]) -> Result<Direction, Defect> {
     if options.len() > MOST_PACKET_OPTIONS {
         return Err(Defect::new("a packet in it has too many options"));
     }
-    let flags = match options {
-        // As our own writer has them, which is always.
-        [2, 0, 4, 0, flags, 0, 0, 0, 0, 0, 0, 0] => *flags,
-        _ => {
-            let mut flags = 0;
-            for option in Options(options) {
-                if let (FLAGS, [first, ..]) = option? {
-                    flags = *first;
-                }
+    let mut flags = 0;
+    // As our own writer has them, which is always.
+    if let [2, 0, 4, 0, first, 0, 0, 0, 0, 0, 0, 0] = options {
+        flags = *first;
+    } else {
+        for option in Options(options) {
+            if let (FLAGS, [first, ..]) = option? {
+                flags = *first;
             }
-            flags
         }
-    };
+    }
     match flags & 3 {
         0 => Ok(Direction::Within),
         1 => Ok(Direction::Inbound),

@@ -59,7 +59,7 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
         let (interfaces, remote) = remote::open(stream, &Label::new("elsewhere"), Duration::from_secs(10))?;
         sources.push(Source::Remote { interfaces, remote, unwatched: true });
     }
-    let output = Output::file(Path::new(path), false)?;
+    let output = if path == "-" { Output::stdout()? } else { Output::file(Path::new(path), false)? };
     let proof = privilege.give_up()?;
     let session = Session {
         sources,
@@ -189,7 +189,7 @@ fn what_was_lost_elsewhere_is_told_here(lab: &Lab) {
 }
 
 /// Sends so many packets of 1000 bytes out of the container.
-fn flood(container: &Container, count: u64) {
+pub(crate) fn flood(container: &Container, count: u64) {
     let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
     let address = container.address();
     let text = format!(

@@ -1,8 +1,9 @@
 //! Streams from elsewhere as the real tap will not write them: by a clock that is hours off, without an
 //! end, deaf to whoever asks for it.
 
-use std::io::Write as _;
-use std::process::ExitCode;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use containerdump::capture::{self, Direction};
@@ -10,13 +11,14 @@ use containerdump::pcapng::{self, Blocks, Interface, Statistics};
 use containerdump::text::Label;
 
 use crate::Test;
-use crate::elsewhere::{Recording, tap};
-use crate::lab::{Lab, eventually, output};
+use crate::elsewhere::{Recording, SESSION, flood, tap};
+use crate::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::recording::{fields_of, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_clock_that_is_hours_off_holds_up_nobody", a_clock_that_is_hours_off_holds_up_nobody),
     ("an_endless_stream_ends_when_it_is_told_to", an_endless_stream_ends_when_it_is_told_to),
+    ("a_reader_who_stalls_loses_no_stream", a_reader_who_stalls_loses_no_stream),
 ];
 
 /// What tells this program to be the other end of a stream instead of tests.
@@ -104,6 +106,32 @@ fn an_endless_stream_ends_when_it_is_told_to(lab: &Lab) {
         let recorded = recording.stop();
         let statistics = statistics_of(&recorded.path)[&1];
         assert!(statistics.packets >= 18, "{kind}: {statistics:?}");
-        output(std::process::Command::new("capinfos").arg(&recorded.path));
+        output(Command::new("capinfos").arg(&recorded.path));
     }
+}
+
+/// The tap waits for whoever reads, and is told all the while that somebody is there.
+fn a_reader_who_stalls_loses_no_stream(lab: &Lab) {
+    const SENT: u64 = 5000;
+    let container = lab.container(&[]);
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args([SESSION, "-"]).args(tap(&container, &["--filter", "udp port 9"]));
+    let mut child = start(&mut command);
+    let mut reader = child.stdout.take().expect("a pipe");
+    let mut head = [0; 200];
+    reader.read_exact(&mut head).expect("a header");
+    // More than pipes and sockets on the way hold.
+    flood(&container, SENT);
+    std::thread::sleep(Duration::from_secs(12));
+    let folder = folder();
+    let path = folder.path().join("read.pcapng");
+    let mut file = File::create(&path).expect("a file");
+    file.write_all(&head).expect("room");
+    let copying = std::thread::spawn(move || std::io::copy(&mut reader, &mut file));
+    eventually("all of it is read", || path.metadata().is_ok_and(|about| about.len() > SENT * 1000));
+    signal(&child, "TERM");
+    assert_eq!(end_of(child).status.code(), Some(0));
+    copying.join().expect("a thread").expect("it is read");
+    let statistics = statistics_of(&path)[&0];
+    assert_eq!((statistics.packets, statistics.received, statistics.lost), (SENT, SENT, 0));
 }
