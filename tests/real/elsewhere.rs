@@ -223,6 +223,10 @@ fn two_streams_are_in_one_order_of_time(lab: &Lab) {
 fn a_quiet_stream_is_kept_going(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    // The thread that does so has no right either.
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", recording.child.id())).expect("its threads");
+    assert_eq!(tasks.count(), 2);
+    crate::privileges::assert_powerless(recording.child.id());
     // Longer than a tap lives that hears nothing.
     std::thread::sleep(Duration::from_secs(12));
     container.fetch(1);
