@@ -89,7 +89,10 @@ fn interfaces(attachments: &[Numbered], told: Vec<Interface>, settings: &Setting
                 || address.is_some() && mac(&target.container, attachment) == address.as_deref()
         };
         let (_, (target, asked_for)) = *attachments.iter().find(is_this).unwrap_or(&attachments[0]);
-        let attachment = Attachment { interface: interface.name.clone(), ..asked_for.clone() };
+        let mut attachment = Attachment { interface: interface.name.clone(), ..asked_for.clone() };
+        if let Tap::ThroughEngine { name, .. } = &mut attachment.tap {
+            *name = Some(interface.name.to_string());
+        }
         description::of(target, &attachment, settings, interface.link_type)
     };
     told.into_iter().map(words).collect()

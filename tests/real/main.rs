@@ -5,10 +5,11 @@
 //! these tests counts as ignored; with `CI=true` they run, and fail. The same holds for the static
 //! program (`CONTAINERDUMP_STATIC`).
 
+mod another_host;
 mod capturing;
 mod elsewhere;
-mod host_network;
 mod far_end;
+mod host_network;
 mod inside;
 mod lab;
 mod limits;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         capturing::TESTS,
         inside::TESTS,
         taps::TESTS,
+        another_host::TESTS,
         users::TESTS,
         host_network::TESTS,
         shared::TESTS,
