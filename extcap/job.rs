@@ -60,7 +60,8 @@ impl Job {
     ) -> Result<Totals, Trouble> {
         let (wanted, networks, forced) = (self.wanted, self.networks, self.tap);
         let means = Means::of(&privilege);
-        let find = move || tap::find(&wanted, &networks, &means, forced);
+        let entered = tap::entered(&privilege)?;
+        let find = move || tap::find(&wanted, &networks, &means, forced, &entered);
         let found = match stop.wait_for(self.target.pipe(), find) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
@@ -85,7 +86,7 @@ impl Job {
         info!("capturing from {} sources", opened.sources.len());
         let session = Session {
             sources: opened.sources,
-            processes: found.targets.into_iter().filter_map(|target| target.process.ok()).collect(),
+            holders: found.targets.into_iter().filter_map(|target| target.holder.ok()).collect(),
             names: found.names,
             block_timeout,
             limits: self.limits,

@@ -13,6 +13,8 @@ pub enum EngineKind {
     Docker,
     /// Podman, by its Docker-compatible API.
     Podman,
+    /// None: the kernel shows a network namespace that no engine tells of.
+    Kernel,
 }
 
 impl EngineKind {
@@ -21,11 +23,13 @@ impl EngineKind {
         match self {
             Self::Docker => "docker",
             Self::Podman => "podman",
+            Self::Kernel => "netns",
         }
     }
 }
 
-/// A container's full id: 64 lower-case hexadecimal digits, safe in a URL and in a path.
+/// What tells a container from any other while it runs: 64 lower-case hexadecimal digits, safe in a
+/// URL and in a path; of a network namespace that is nobody's container, its number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContainerId(String);
 
@@ -36,16 +40,29 @@ impl ContainerId {
         (text.len() == 64 && text.bytes().all(hexadecimal)).then(|| Self(text.to_owned()))
     }
 
-    /// All 64 digits.
+    /// That of a network namespace, by its number in decimal digits: the inode of the file that
+    /// stands for it, else that of `/proc/PID/net/dev` of its processes.
+    pub fn of_namespace(inode: u64) -> Self {
+        Self(inode.to_string())
+    }
+
+    /// All digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first 12 digits, as `docker ps` shows them.
+    /// The first 12 digits, as `docker ps` shows them; of a namespace the last ones.
     pub fn short(&self) -> &str {
-        &self.0[..12]
+        match self.0.get(..12) {
+            Some(first) => first,
+            None => self.0.strip_prefix(FIRST_DIGITS).unwrap_or(&self.0),
+        }
     }
 }
+
+/// What nearly all numbers of namespaces begin with: they are given out one after the other from
+/// `PROC_DYNAMIC_FIRST`, 4026531840 (fs/proc/generic.c).
+const FIRST_DIGITS: &str = "402653";
 
 /// How a container is connected, as far as it decides where its packets can be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +120,7 @@ impl Container {
     /// it uses the host's network.
     pub fn display(&self) -> Label {
         let engine = match self.engine {
-            EngineKind::Docker => "",
+            EngineKind::Docker | EngineKind::Kernel => "",
             EngineKind::Podman => " (podman)",
         };
         let network = if self.uses_host_network() { " (the host's network)" } else { "" };
@@ -122,6 +139,23 @@ impl Container {
             NetworkMode::Host => true,
             NetworkMode::Shared(_) => self.networks.iter().any(is_host),
             NetworkMode::Own | NetworkMode::None => false,
+        }
+    }
+
+    /// Its addresses, on all of its networks.
+    pub fn addresses(&self) -> impl Iterator<Item = &IpAddr> {
+        let seen = match &self.endpoint {
+            Endpoint::Kernel(seen) => seen.addresses.as_slice(),
+            Endpoint::Unix(_) | Endpoint::Tcp(_) => &[],
+        };
+        self.networks.iter().flat_map(|network| &network.addresses).chain(seen)
+    }
+
+    /// Further containers in its network namespace, where the kernel alone tells of it.
+    pub fn members(&self) -> &[Label] {
+        match &self.endpoint {
+            Endpoint::Kernel(seen) => &seen.members,
+            Endpoint::Unix(_) | Endpoint::Tcp(_) => &[],
         }
     }
 
@@ -160,8 +194,10 @@ impl Container {
                 || self.is_untold()
                 || other.is_untold()
         };
-        // Several engines may run on one host, and have no network in common else.
+        // What the kernel shows is in no engine's. Several engines may run on one host, and have no
+        // network in common else.
         self.id != other.id
+            && ![self.engine, other.engine].contains(&EngineKind::Kernel)
             && (of_host(self) && of_host(other) || self.endpoint == other.endpoint && is_same_network())
     }
 }
@@ -230,11 +266,11 @@ pub fn folded(value: &str) -> String {
         .collect()
 }
 
-/// Finds what `wanted` names: an interface value, a container's name, its id, or the beginning
-/// of an id that only one container has.
+/// Finds what `wanted` names: an interface value, a container's name, its id, the beginning
+/// of an id that only one container has, or another container in the same network namespace.
 pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
     // In this order: a container may be named like the interface of another, on purpose.
-    let ways: [&dyn Fn(&Container) -> bool; 5] = [
+    let ways: [&dyn Fn(&Container) -> bool; 6] = [
         &|container| container.value == wanted,
         // Wireshark matches `-i` without regard to case.
         &|container| container.value.eq_ignore_ascii_case(wanted),
@@ -242,6 +278,7 @@ pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
         &|container| container.name.as_str() == wanted,
         &|container| container.id.as_str() == wanted,
         &|container| wanted.len() >= 4 && container.id.as_str().starts_with(wanted),
+        &|container| container.members().iter().any(|member| member.as_str() == wanted),
     ];
     for is_meant in ways {
         let meant: Vec<&Container> = containers.iter().filter(|container| is_meant(container)).collect();

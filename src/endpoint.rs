@@ -1,6 +1,7 @@
 //! Where an engine listens.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,39 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`, without TLS.
     Tcp(String),
+    /// Nobody need be asked: the kernel alone tells.
+    Kernel(Seen),
+}
+
+/// What the kernel shows of a network namespace; at least one of process and file is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The file that stands for it.
+    pub file: Option<SeenFile>,
+    /// Its first process.
+    pub process: Option<SeenProcess>,
+    /// Further containers in it, by name or the first digits of their ids.
+    pub members: Vec<Label>,
+    /// Addresses of its interfaces.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A file that stands for a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its inode, which is the namespace's.
+    pub inode: u64,
+}
+
+/// A process, and the network namespace it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenProcess {
+    /// Its pid.
+    pub pid: i32,
+    /// What tells its namespace from any other: the inode of `/proc/PID/net/dev`.
+    pub namespace: u64,
 }
 
 impl Endpoint {
@@ -67,6 +101,11 @@ impl std::fmt::Display for Endpoint {
                 write!(formatter, "unix://{path}")
             }
             Self::Tcp(address) => write!(formatter, "tcp://{}", Label::new(address)),
+            Self::Kernel(seen) => match (&seen.file, seen.process) {
+                (Some(file), _) => formatter.write_str(Label::new(&file.path.to_string_lossy()).as_str()),
+                (None, Some(process)) => write!(formatter, "/proc/{}", process.pid),
+                (None, None) => formatter.write_str("/proc"),
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use containerdump::capture::{self, Settings};
 use containerdump::container::EngineKind;
 use containerdump::engine::{self, Outcome};
+use containerdump::link::Entered;
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::session::{End, Limits, Output, Stop, Stopped};
@@ -61,7 +62,9 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.
 fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Trouble> {
-    let Ok(listings) = stop.wait_for(output.pipe(), || Ok(engine::list())) else { return Ok(()) };
+    let Ok(listings) = stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default()))) else {
+        return Ok(());
+    };
     let mut is_absent = true;
     for listing in listings?.into_iter().filter(|listing| listing.engine == engine) {
         match listing.outcome {

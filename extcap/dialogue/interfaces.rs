@@ -1,4 +1,5 @@
-//! `--extcap-interfaces`: every running container is an interface.
+//! `--extcap-interfaces`: every running container is an interface, and every further network
+//! namespace.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub(super) const fn troubled(engine: EngineKind) -> &'static str {
     match engine {
         EngineKind::Docker => "containerdump-docker",
         EngineKind::Podman => "containerdump-podman",
+        EngineKind::Kernel => "containerdump-netns",
     }
 }
 
@@ -26,6 +28,8 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
     let mut notes: BTreeMap<&str, String> = BTreeMap::new();
     for listing in listings {
         match &listing.outcome {
+            // What the kernel hides is told by `containerdump list`, where it is no interface.
+            Outcome::Unusable(_) if listing.engine == EngineKind::Kernel => {}
             Outcome::Absent => {}
             Outcome::Containers { containers: listed, .. } => containers.extend(listed),
             Outcome::Unusable(trouble) => {

@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
 use containerdump::container::{self, Found};
-use containerdump::link::Links;
+use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
 use containerdump::{engine, tap};
@@ -37,7 +37,7 @@ pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
 pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Trouble>) -> ExitCode {
     let arguments = Arguments::read(arguments);
     if arguments.has("--extcap-interfaces") {
-        print(&interfaces::sentences(&engine::list()));
+        print(&interfaces::sentences(&engine::list(&entered(&privilege))));
     } else if arguments.has("--extcap-dlts") {
         print(&dlts::sentences());
     } else if arguments.has("--capture") {
@@ -45,7 +45,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
     } else if arguments.has("--extcap-config") {
         match arguments.text("--extcap-reload-option") {
             None => print(&config::sentences()),
-            Some(option) => print(&reloaded(&arguments, &option)),
+            Some(option) => print(&reloaded(&arguments, &option, &entered(&privilege))),
         }
     } else if let Some(filter) = arguments.text("--extcap-capture-filter") {
         return filter::answer(filter);
@@ -55,17 +55,23 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
     ExitCode::SUCCESS
 }
 
+/// What is in named network namespaces, as far as it may be looked at. A query has no place to tell
+/// of a trouble.
+fn entered(privilege: &Result<Privilege, Trouble>) -> Entered {
+    privilege.as_ref().ok().and_then(|privilege| tap::entered(privilege).ok()).unwrap_or_default()
+}
+
 /// The values of a reloaded option. Nothing is printed where they cannot be had: Wireshark then
 /// leaves the ones it has.
-fn reloaded(arguments: &Arguments, option: &str) -> Vec<Sentence> {
+fn reloaded(arguments: &Arguments, option: &str, entered: &Entered) -> Vec<Sentence> {
     let wanted = arguments.text("--extcap-interface").unwrap_or_default();
     if option.trim_start_matches('-') != "network" {
         return Vec::new();
     }
-    let Ok(running) = tap::running() else { return Vec::new() };
+    let Ok(running) = tap::running(entered) else { return Vec::new() };
     match container::find(&running.containers, &wanted) {
         Found::One(container) => {
-            let target = Links::now().and_then(|links| tap::look_up(&mut container.clone(), &links));
+            let target = Links::now().and_then(|links| tap::look_up(&mut container.clone(), &links, entered));
             target.map(|target| config::networks(&target)).unwrap_or_default()
         }
         _ => Vec::new(),

@@ -90,7 +90,7 @@ impl Tap {
         let rings = |(interface, rings)| Source::Rings(interface, rings);
         let session = Session {
             sources: interfaces.into_iter().map(rings).collect(),
-            processes: Vec::new(),
+            holders: Vec::new(),
             names: Vec::new(),
             block_timeout,
             limits: Limits::default(),

@@ -1,6 +1,8 @@
 //! Does an engine answer?
 
+use containerdump::container::EngineKind;
 use containerdump::engine::{self, Listing, Outcome};
+use containerdump::link::Entered;
 use containerdump::trouble::Trouble;
 
 use super::report::Report;
@@ -9,9 +11,13 @@ const CHECK: &str = "engine";
 
 /// Asks every engine.
 pub(super) fn check(report: &mut Report) -> Vec<Listing> {
-    let listings = engine::list();
+    let listings = engine::list(&Entered::default());
     let mut absent = Vec::new();
     for listing in &listings {
+        if listing.engine == EngineKind::Kernel {
+            check_kernel(report, &listing.outcome);
+            continue;
+        }
         let name = listing.engine.word();
         match &listing.outcome {
             Outcome::Containers { containers, left_out } => {
@@ -25,7 +31,7 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
             Outcome::Unusable(trouble) => report.failed(CHECK, trouble),
         }
     }
-    if absent.len() == listings.len() {
+    if listings.iter().all(is_none) {
         let looked =
             if absent.is_empty() { String::new() } else { format!(" (looked for {})", absent.join(", ")) };
         report.failed(
@@ -38,6 +44,33 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
         );
     }
     listings
+}
+
+/// What the kernel shows beside the engines' containers. That is nothing on most machines.
+fn check_kernel(report: &mut Report, outcome: &Outcome) {
+    match outcome {
+        Outcome::Containers { containers, .. } if containers.is_empty() => {}
+        Outcome::Containers { containers, .. } => {
+            let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).take(5).collect();
+            let more = if containers.len() > names.len() { ", …" } else { "" };
+            let found =
+                format!("network namespaces of no engine: {} ({}{more})", containers.len(), names.join(", "));
+            report.ok(CHECK, found);
+        }
+        Outcome::Absent => {}
+        Outcome::Unusable(trouble) => report.warning(CHECK, trouble),
+    }
+}
+
+/// Whether nothing came of it: no engine there, no network namespace to be seen.
+fn is_none(listing: &Listing) -> bool {
+    match &listing.outcome {
+        Outcome::Containers { containers, .. } => {
+            listing.engine == EngineKind::Kernel && containers.is_empty()
+        }
+        Outcome::Absent => true,
+        Outcome::Unusable(_) => listing.engine == EngineKind::Kernel,
+    }
 }
 
 fn counted(containers: usize) -> String {

@@ -14,7 +14,7 @@ const CHECK: &str = "listed";
 /// With every capture source of the machine; far more than it takes where none hangs.
 const LONGEST: Duration = Duration::from_secs(30);
 /// First words of our interface values.
-const OURS: [&str; 4] = ["docker-", "podman-", "compose-", "containerdump-"];
+const OURS: [&str; 5] = ["docker-", "podman-", "netns-", "compose-", "containerdump-"];
 
 /// Compares Wireshark's list with the engines'.
 pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[Listing]) {

@@ -36,6 +36,7 @@ impl Wire {
                 stream.set_nodelay(true)?;
                 Self::Tcp(stream)
             }
+            Endpoint::Kernel(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 }

@@ -39,7 +39,7 @@ impl Failure {
         };
         let remedy = match engine {
             EngineKind::Docker => self.remedy_of_docker(),
-            EngineKind::Podman => self.remedy_of_podman(),
+            EngineKind::Podman | EngineKind::Kernel => self.remedy_of_podman(),
         };
         Trouble::new(format!("cannot {tried} at {endpoint}: {why}"), remedy)
     }

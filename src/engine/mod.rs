@@ -10,6 +10,7 @@ mod connection;
 mod context;
 mod description;
 mod failure;
+mod kernel;
 mod leftovers;
 mod places;
 mod tap_container;
@@ -22,9 +23,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::container::{self, Container, EngineKind};
+use crate::link::Entered;
 use crate::text::Label;
 use crate::trouble::Trouble;
 pub use description::Inspected;
+pub use kernel::named;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 use places::Place;
 pub use tap_container::{TapContainer, TapEnd, architecture};
@@ -71,12 +74,15 @@ impl Outcome {
 }
 
 /// Asks every engine for its running containers, Docker first; takes at most 1.5 seconds for all of
-/// them. Each container is there once, and no two have the same interface value.
-pub fn list() -> Vec<Listing> {
+/// them. Then come the network namespaces that the kernel shows and no engine told of,
+/// by the names that `entered` knows. Each container is there once, and no two have the same interface value.
+pub fn list(entered: &Entered) -> Vec<Listing> {
     let mut listings = block_on(listings(places::all())).unwrap_or_else(|trouble| {
         let engine = EngineKind::Docker;
         vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
     });
+    // After the others, whose containers are left out.
+    listings.extend(kernel::list(&listings, entered));
     listings.sort_by_key(|listing| listing.engine);
     // One engine may be reached through two sockets, one of which is no link to the other.
     let mut told = HashSet::new();

@@ -8,22 +8,34 @@
 //!
 //! Neither a capability nor `setns` is needed for that, and nothing is run inside the container.
 
+mod addresses;
 mod device;
+mod file;
+mod holder;
 mod host;
 mod namespace;
 mod netlink;
 mod process;
+mod tables;
 
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 
+pub use addresses::addresses_of_process;
 pub use device::{Device, HardwareAddress, devices};
+pub use file::{Entered, NamespaceFile};
+pub use holder::Holder;
 pub use namespace::{Namespace, Rootless};
 pub use process::Process;
 
 use crate::container::{Container, Network};
 use crate::text::Label;
 use crate::trouble::Trouble;
+use tables::Tables;
 
 /// Index of a link in its network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,29 +172,28 @@ impl Links {
     }
 }
 
-fn cannot_ask(error: &std::io::Error) -> Trouble {
+fn cannot_ask(error: &io::Error) -> Trouble {
     Trouble::new(
         format!("cannot ask the kernel for this host's links: {error}"),
         "see that netlink sockets are allowed here: ip link",
     )
 }
 
-/// Finds the interfaces of `container`, whose first process is `process`: those with a host veth
+/// Finds the interfaces of `container`, whose namespace is held by `holder`: those with a host veth
 /// among `links`, in the order of the container's own, then those that have none, and its
 /// loopback. Where it is in the network namespace this program runs in, the interfaces of that.
 ///
 /// Fails when it went away meanwhile, or the kernel cannot be asked.
 pub fn attachments(
     container: &Container,
-    process: &Process,
+    holder: &Holder,
     Links(links): &Links,
 ) -> Result<Vec<Attachment>, Trouble> {
     // The dump came first: it is what gives a namespace its id.
-    let mut namespace = netlink::namespace_of(process.pid());
-    let names = process.interface_names();
-    let networks = process.interface_networks();
-    let shared_with_us = process.shares_our_network();
-    if !process.is_alive() {
+    let mut namespace = holder.namespace_id();
+    let Tables { names, networks } = holder.tables();
+    let shared_with_us = holder.shares_our_network();
+    if !holder.is_alive() {
         return Err(process::gone(container));
     }
     if shared_with_us {
@@ -231,15 +242,29 @@ pub fn attachments(
     Ok(on_host.chain(inside).collect())
 }
 
+/// The id by which this network namespace knows the one that a process is in, if it has one.
+///
+/// Fails when the process is gone or the kernel cannot be asked.
+pub fn id_of_process(pid: i32) -> io::Result<Option<NamespaceId>> {
+    netlink::namespace_of(pid)
+}
+
+/// The id by which this network namespace knows the one that a file stands for, if it has one.
+///
+/// Fails when the file cannot be opened or the kernel cannot be asked.
+pub fn id_of_file(path: &Path) -> io::Result<Option<NamespaceId>> {
+    netlink::namespace_behind(File::open(path)?.as_fd())
+}
+
 /// Whether the link that `tap` means is still the same one: name, index and namespace.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn is_still(tap: &Tap, process: &Process) -> std::io::Result<bool> {
+pub fn is_still(tap: &Tap, holder: &Holder) -> io::Result<bool> {
     let (name, index) = match tap {
         Tap::HostVeth { name, index } | Tap::Host { name, index } => (name, index),
         Tap::Inside { .. } | Tap::ThroughEngine { .. } => return Ok(true),
     };
-    let namespace = netlink::namespace_of(process.pid())?;
+    let namespace = holder.namespace_id()?;
     let leads_there = |link: &netlink::Link| tap.is_hosts() || link.peer_namespace == namespace;
     Ok(netlink::links()?.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
 }

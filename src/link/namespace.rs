@@ -75,6 +75,12 @@ impl Rootless {
     }
 }
 
+impl From<File> for Namespace {
+    fn from(file: File) -> Self {
+        Self(file)
+    }
+}
+
 fn open(process: &Process, kind: &str) -> io::Result<File> {
     let namespace = File::open(format!("/proc/{}/ns/{kind}", process.pid()))?;
     // Its pid may have gone to another before that.

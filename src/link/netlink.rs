@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -89,8 +90,17 @@ pub(super) fn addresses() -> io::Result<Vec<(LinkIndex, IpAddr)>> {
 /// The id by which this network namespace knows the one that process `pid` is in; `None` where
 /// it has none, as with this namespace itself and with one no link leads to.
 pub(super) fn namespace_of(pid: i32) -> io::Result<Option<NamespaceId>> {
+    namespace_id(NsidAttribute::Pid(pid.cast_unsigned()))
+}
+
+/// The same of the one behind an open namespace file.
+pub(super) fn namespace_behind(file: BorrowedFd<'_>) -> io::Result<Option<NamespaceId>> {
+    namespace_id(NsidAttribute::Fd(file.as_raw_fd().cast_unsigned()))
+}
+
+fn namespace_id(of: NsidAttribute) -> io::Result<Option<NamespaceId>> {
     let mut message = NsidMessage::default();
-    message.attributes.push(NsidAttribute::Pid(pid.cast_unsigned()));
+    message.attributes.push(of);
     let mut namespace = None;
     ask(RouteNetlinkMessage::GetNsId(message), 0, |answer| {
         if let RouteNetlinkMessage::NewNsId(message) = answer {

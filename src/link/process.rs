@@ -4,9 +4,7 @@
 //! `/proc/PID/net` needs no right to look into the process (fs/proc/proc_net.c,
 //! `get_proc_task_net`), unlike `/proc/PID/ns/net`.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
@@ -14,8 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::LinkIndex;
+use super::tables::Tables;
 use crate::container::Container;
+use crate::endpoint::SeenProcess;
 use crate::trouble::Trouble;
 
 /// A process that is the one we mean, for as long as it lives: its pid cannot be given to
@@ -34,15 +33,7 @@ impl Process {
     /// machine, on another host) counts pids of its own.
     pub fn of_container(container: &Container, pid: i32) -> Result<Self, Trouble> {
         let gone = || gone(container);
-        let raw = Pid::from_raw(pid).ok_or_else(gone)?;
-        let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|errno| match errno {
-            Errno::SRCH => gone(),
-            other => Trouble::new(
-                format!("cannot hold on to process {pid} of container {}: {other}", container.name),
-                "see that there are file descriptors left (ulimit -n) and the kernel is Linux 5.4 or later",
-            ),
-        })?;
-        let process = Self { pid, handle };
+        let process = Self::held(container, pid)?;
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
         let is_of_container = groups.contains(container.id.as_str()) || is_monitored(pid, container);
         if !process.is_alive() {
@@ -55,6 +46,28 @@ impl Process {
             ));
         }
         Ok(process)
+    }
+
+    fn held(container: &Container, pid: i32) -> Result<Self, Trouble> {
+        let gone = || gone(container);
+        let raw = Pid::from_raw(pid).ok_or_else(gone)?;
+        let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|errno| match errno {
+            Errno::SRCH => gone(),
+            other => Trouble::new(
+                format!("cannot hold on to process {pid} of container {}: {other}", container.name),
+                "see that there are file descriptors left (ulimit -n) and the kernel is Linux 5.4 or later",
+            ),
+        })?;
+        Ok(Self { pid, handle })
+    }
+
+    /// Holds a process that the kernel has shown, which must be in that network namespace still.
+    ///
+    /// Fails when it is gone, or is another process.
+    pub(super) fn of_namespace(container: &Container, seen: SeenProcess) -> Result<Self, Trouble> {
+        let process = Self::held(container, seen.pid)?;
+        let is_same = process.network_identity() == Some(seen.namespace);
+        if is_same && process.is_alive() { Ok(process) } else { Err(gone(container)) }
     }
 
     /// Whether the process still runs, so that its pid still means it.
@@ -81,24 +94,9 @@ impl Process {
         self.pid
     }
 
-    /// Names of the namespace's interfaces by their index there.
-    pub(super) fn interface_names(&self) -> BTreeMap<LinkIndex, String> {
-        // Every Ethernet interface that is up listens to some group.
-        let mut names = indexed_names(&self.read("dev_mcast"));
-        names.extend(indexed_names(&self.read("igmp")));
-        names
-    }
-
-    /// IPv4 networks and IPv6 addresses that interfaces of the namespace have:
-    /// name, network address, prefix length in bits.
-    pub(super) fn interface_networks(&self) -> Vec<(String, IpAddr, u8)> {
-        let mut networks = ipv4_routes(&self.read("route"));
-        networks.extend(ipv6_addresses(&self.read("if_inet6")));
-        networks
-    }
-
-    fn read(&self, table: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/net/{table}", self.pid)).unwrap_or_default()
+    /// What everyone is told of the interfaces in its network namespace.
+    pub(super) fn tables(&self) -> Tables {
+        Tables::read(&format!("/proc/{}/net", self.pid))
     }
 }
 
@@ -108,7 +106,7 @@ impl AsFd for Process {
     }
 }
 
-fn identity(process: &str) -> Option<u64> {
+pub(super) fn identity(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 
@@ -134,83 +132,4 @@ pub(super) fn gone(container: &Container) -> Trouble {
         format!("container {} went away while it was looked up", container.name),
         "start it, then capture again",
     )
-}
-
-/// Lines that begin with an index and a name: `7 eth0 …`.
-fn indexed_names(table: &str) -> BTreeMap<LinkIndex, String> {
-    table
-        .lines()
-        .filter(|line| line.starts_with(|first: char| first.is_ascii_digit()))
-        .filter_map(|line| {
-            let mut fields = line.split_whitespace();
-            let index = fields.next()?.parse().ok()?;
-            // A long name has no space before the colon that follows it (net/ipv4/igmp.c); none has a colon.
-            Some((LinkIndex(index), fields.next()?.trim_end_matches(':').to_owned()))
-        })
-        .collect()
-}
-
-/// `/proc/net/route`: directly connected networks; addresses are 32-bit words as the machine
-/// stores them, printed in hexadecimal (net/ipv4/fib_trie.c, `fib_route_seq_show`).
-fn ipv4_routes(table: &str) -> Vec<(String, IpAddr, u8)> {
-    let word = |text: &str| Some(Ipv4Addr::from(u32::from_str_radix(text, 16).ok()?.to_ne_bytes()));
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let (network, gateway, mask) =
-                (word(fields.get(1)?)?, word(fields.get(2)?)?, word(fields.get(7)?)?);
-            let connected = gateway.is_unspecified() && !mask.is_unspecified();
-            let prefix = u8::try_from(mask.to_bits().leading_ones()).ok()?;
-            connected.then(|| (fields[0].to_owned(), IpAddr::V4(network), prefix))
-        })
-        .collect()
-}
-
-/// `/proc/net/if_inet6`: address in 32 hexadecimal digits, index, prefix length, scope, flags
-/// (all hexadecimal), name (net/ipv6/addrconf.c, `if6_seq_show`).
-fn ipv6_addresses(table: &str) -> Vec<(String, IpAddr, u8)> {
-    table
-        .lines()
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let address = Ipv6Addr::from(u128::from_str_radix(fields.first()?, 16).ok()?);
-            let prefix = u8::from_str_radix(fields.get(2)?, 16).ok()?;
-            Some(((*fields.get(5)?).to_owned(), IpAddr::V6(address), prefix))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indexes_and_names_are_read_from_both_tables() {
-        let multicast =
-            "7    eth0            1     0     333300000001\n9    eth1            1     0     01005e000001\n";
-        let groups = "Idx\tDevice    : Count Querier\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:0\n\
-             8\tbr-c4f9c30a720c:     1      V3\n";
-        assert_eq!(indexed_names(multicast)[&LinkIndex(9)], "eth1");
-        let expected = [(LinkIndex(1), "lo".to_owned()), (LinkIndex(8), "br-c4f9c30a720c".to_owned())];
-        assert_eq!(indexed_names(groups), BTreeMap::from(expected));
-    }
-
-    #[test]
-    fn connected_networks_are_read_and_default_routes_are_not() {
-        let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\n\
-                     eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\n\
-                     eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\n";
-        let expected = ("eth0".to_owned(), IpAddr::from([172, 17, 0, 0]), 16);
-        #[cfg(target_endian = "little")]
-        assert_eq!(ipv4_routes(table), vec![expected]);
-    }
-
-    #[test]
-    fn ipv6_addresses_are_read() {
-        let table = "fd000000000000000000000000000002 07 40 00 80     eth0\n";
-        let expected = ("eth0".to_owned(), "fd00::2".parse().expect("an address"), 64);
-        assert_eq!(ipv6_addresses(table), vec![expected]);
-    }
 }

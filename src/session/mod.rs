@@ -29,7 +29,7 @@ pub use output::{End, Output};
 pub use source::Source;
 pub use stop::{Stop, Stopped};
 
-use crate::link::Process;
+use crate::link::Holder;
 use crate::privilege::Unprivileged;
 use crate::remote::Heartbeat;
 use crate::text::Label;
@@ -40,9 +40,9 @@ use run::Running;
 pub struct Session {
     /// Where packets come from, in the order of the numbers of their interfaces.
     pub sources: Vec<Source>,
-    /// Processes whose end is the end of the capture once all are gone, but for sources elsewhere that
-    /// none of them tells of. The capture also ends with the last of its sources.
-    pub processes: Vec<Process>,
+    /// What keeps the captured namespaces there: the capture ends once all of it is gone, but for
+    /// sources elsewhere that none of it tells of. The capture also ends with the last of its sources.
+    pub holders: Vec<Holder>,
     /// Names for addresses.
     pub names: Vec<(IpAddr, Label)>,
     /// How long the kernel may keep a packet back.

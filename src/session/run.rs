@@ -15,7 +15,7 @@ use super::stage::Reader;
 use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
 use super::{Session, Source, Totals};
-use crate::link::Process;
+use crate::link::Holder;
 
 /// Time between two rounds of statistics in the stream, and in one that another session reads.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
@@ -27,9 +27,9 @@ const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(5);
 pub(super) struct Running {
     merge: Merge,
     stream: Stream,
-    processes: Vec<Process>,
-    /// Whether the capture ends with its processes.
-    ends_with_processes: bool,
+    holders: Vec<Holder>,
+    /// Whether the capture ends with its holders.
+    ends_with_holders: bool,
     feeds_session: bool,
     /// How long the kernel may keep a packet back.
     keeps: Duration,
@@ -67,8 +67,8 @@ impl Running {
             merge,
             waits: keeps.max(for_others) * 4,
             stream: Stream::new(interfaces, names, output, files, limits, begun),
-            ends_with_processes: !session.processes.is_empty(),
-            processes: session.processes,
+            ends_with_holders: !session.holders.is_empty(),
+            holders: session.holders,
             feeds_session: session.feeds_session,
             keeps,
             waits_since: None,
@@ -159,16 +159,15 @@ impl Running {
             timeout = timeout.min(left);
         }
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut watched: Vec<PollFd> =
-            self.processes.iter().map(|process| readable(process.as_fd())).collect();
+        let mut watched: Vec<PollFd> = self.holders.iter().map(|holder| readable(holder.as_fd())).collect();
         watched.extend(self.stream.output.pipe().map(watched_for_its_reader));
         let ends = watched.len();
         let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage));
         watched.extend(heeded.map(|stage| readable(stage.as_fd())));
         let woken = stop.wait(watched, timeout);
         let mut ready = woken.ready[..ends].iter();
-        self.processes.retain(|_| ready.next() != Some(&true));
-        let gone = self.ends_with_processes && self.processes.is_empty();
+        self.holders.retain(|holder| ready.next() != Some(&true) || !holder.has_ended());
+        let gone = self.ends_with_holders && self.holders.is_empty();
         let alone = gone && !self.merge.runs_unwatched();
         woken.stop || ready.next() == Some(&true) || alone || of_capture.is_over()
     }

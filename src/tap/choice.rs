@@ -85,7 +85,7 @@ fn none_possible(
     let lacks = || fitting.iter().filter_map(|offer| offer.lack.as_ref());
     let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
     // Why neither of the taps of this host is among them.
-    let elsewhere = target.process.as_ref().err();
+    let elsewhere = target.holder.as_ref().err();
     let told = elsewhere.map(|trouble| format!("{}; ", trouble.what())).unwrap_or_default();
     remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
     match forced {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::Target;
-use crate::container::Container;
+use crate::container::{Container, EngineKind};
 use crate::engine;
 use crate::link::Process;
 use crate::text::Label;
@@ -21,16 +21,20 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// says who may be, the kernel who is: a guest stays where it was when its host starts anew, and
 /// lists leave things out. Of an engine that runs elsewhere there is the list alone.
 pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<Label> {
+    if target.container.engine == EngineKind::Kernel {
+        // No engine tells of any container in there.
+        return target.container.members().iter().cloned().collect();
+    }
     let mut may_be: Vec<&Container> =
         containers.iter().filter(|other| other.may_share_network_with(&target.container)).collect();
     // First those of whom the list tells something.
     may_be.sort_by_key(|other| other.is_untold());
     may_be.truncate(MOST_LOOKED_AT);
-    let Ok(process) = &target.process else {
+    let Ok(holder) = &target.holder else {
         let its = |other: &&Container| other.endpoint == target.container.endpoint && !other.is_untold();
         return may_be.into_iter().filter(its).map(|other| other.name.clone()).collect();
     };
-    let namespace = process.network_identity();
+    let namespace = holder.network_identity();
     let mut members = BTreeSet::new();
     let begin = Instant::now();
     for container in may_be {

@@ -15,6 +15,7 @@ mod through_engine;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use log::{debug, info};
 
@@ -22,9 +23,11 @@ pub use choice::is_default;
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
-use crate::container::{self, Container, Found, NetworkMode};
+use crate::container::{self, Container, EngineKind, Found, NetworkMode};
+use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome};
-use crate::link::{self, Attachment, Links, Process, Rootless};
+use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
+use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -33,8 +36,9 @@ use crate::trouble::Trouble;
 pub struct Target {
     /// The container.
     pub container: Container,
-    /// Its first process, or why there is none of it here: its engine may run elsewhere.
-    pub process: Result<Process, Trouble>,
+    /// What keeps its network namespace there, or why there is nothing of it here: its engine may
+    /// run elsewhere.
+    pub holder: Result<Holder, Trouble>,
     /// Those of its attachments that are wanted.
     pub attachments: Vec<Attachment>,
     /// What is wanted of it, too, and no tap serves.
@@ -81,14 +85,15 @@ pub fn find(
     networks: &[String],
     means: &Means,
     forced: Option<Kind>,
+    entered: &Entered,
 ) -> Result<Targets, Trouble> {
-    let running = running()?;
+    let running = running(entered)?;
     let containers = &running.containers;
     let mut targets: Vec<Target> = Vec::new();
     let mut taken = HashMap::new();
     for name in wanted {
         let mut container = one(&running, name)?.clone();
-        let mut target = look_up(&mut container, &Links::now()?)?;
+        let mut target = look_up(&mut container, &Links::now()?, entered)?;
         // Root enters on a thread of its own, and need not give up its place.
         target.rootless = target.rootless.filter(|_| !means.enter);
         if target.uses_host_network() {
@@ -97,8 +102,8 @@ pub fn find(
         let mut target = choice::chosen(target, networks, means, forced)?;
         target.shared_with = members::of(&target, containers);
         // Containers may share a network namespace; its packets are taken once.
-        let namespace = match &target.process {
-            Ok(process) => process.network_identity().ok_or_else(|| container.id.clone()),
+        let namespace = match &target.holder {
+            Ok(holder) => holder.network_identity().ok_or_else(|| container.id.clone()),
             Err(_) => Err(container.id.clone()),
         };
         let number = targets.len();
@@ -122,15 +127,20 @@ pub fn find(
 /// connected is noted in `container` where only now its engine tells.
 ///
 /// Fails when it has none of its own, or cannot be looked up.
-pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Trouble> {
-    let inspected = engine::inspect(container)?;
-    // Whose guest it is, is known already where the list tells, through others that are guests.
-    if let Some(mode) = inspected.mode.filter(|_| !matches!(container.mode, NetworkMode::Shared(_))) {
-        container.mode = mode;
-    }
-    let process = Process::of_container(container, inspected.pid);
-    let attachments = match &process {
-        Ok(process) => link::attachments(container, process, links)?,
+pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> Result<Target, Trouble> {
+    let holder = match &container.endpoint {
+        Endpoint::Kernel(seen) => Ok(Holder::of_seen(container, seen, entered)?),
+        Endpoint::Unix(_) | Endpoint::Tcp(_) => {
+            let inspected = engine::inspect(container)?;
+            // Whose guest it is, is known already where the list tells, through others that are guests.
+            if let Some(mode) = inspected.mode.filter(|_| !matches!(container.mode, NetworkMode::Shared(_))) {
+                container.mode = mode;
+            }
+            Process::of_container(container, inspected.pid).map(Holder::Process)
+        }
+    };
+    let attachments = match &holder {
+        Ok(holder) => link::attachments(container, holder, links)?,
         Err(trouble) => {
             // It may have ended meanwhile, which its engine says better.
             engine::inspect(container)?;
@@ -141,9 +151,21 @@ pub fn look_up(container: &mut Container, links: &Links) -> Result<Target, Troub
     for attachment in &attachments {
         debug!("{} passes {}, network {}", attachment.name(), attachment.tap, attachment.network);
     }
-    let rootless = process.as_ref().ok().and_then(Rootless::of);
+    let rootless = holder.as_ref().ok().and_then(Holder::process).and_then(Rootless::of);
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
-    Ok(Target { container: container.clone(), process, attachments, left_out, rootless, shared_with })
+    Ok(Target { container: container.clone(), holder, attachments, left_out, rootless, shared_with })
+}
+
+/// Looks into the named network namespaces, in which there may be no process to tell what is there;
+/// empty where that is not allowed.
+///
+/// Fails when rights cannot be lowered again.
+pub fn entered(privilege: &Privilege) -> Result<Entered, Trouble> {
+    let named = if privilege.may_enter() { engine::named() } else { Vec::new() };
+    if named.is_empty() {
+        return Ok(Entered::default());
+    }
+    privilege.apart(|| Entered::all(named.iter().map(PathBuf::as_path)))
 }
 
 /// What runs, as far as engines tell.
@@ -155,19 +177,19 @@ pub struct Running {
     pub troubles: Vec<Trouble>,
 }
 
-/// All running containers of all engines.
+/// All running containers of all engines, and further network namespaces.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running() -> Result<Running, Trouble> {
+pub fn running(entered: &Entered) -> Result<Running, Trouble> {
     let mut containers = Vec::new();
     let mut troubles = Vec::new();
     let mut answered = false;
     let mut tried = Vec::new();
-    for listing in engine::list() {
+    for listing in engine::list(entered) {
         match listing.outcome {
             Outcome::Containers { containers: listed, left_out } => {
                 debug!("{} lists {} containers, {left_out} unreadable", listing.endpoint, listed.len());
-                answered = true;
+                answered |= listing.engine != EngineKind::Kernel;
                 containers.extend(listed);
             }
             Outcome::Absent => tried.push(listing.endpoint.to_string()),
@@ -178,9 +200,12 @@ pub fn running() -> Result<Running, Trouble> {
     if containers.is_empty() && !troubles.is_empty() {
         return Err(troubles.remove(0));
     }
-    if !answered {
+    if containers.is_empty() && !answered {
         return Err(Trouble::new(
-            format!("no container engine runs here: nothing listens at {}", tried.join(", ")),
+            format!(
+                "no container engine runs here: nothing listens at {}; and no process has a network of its own",
+                tried.join(", ")
+            ),
             "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
              or say with DOCKER_HOST or CONTAINER_HOST where it listens",
         ));
@@ -214,9 +239,6 @@ fn names(containers: &[Container], targets: &[Target]) -> Vec<(IpAddr, Label)> {
     });
     containers
         .into_iter()
-        .flat_map(|container| container.networks.iter().map(move |network| (container, network)))
-        .flat_map(|(container, network)| {
-            network.addresses.iter().map(|address| (*address, container.name.clone()))
-        })
+        .flat_map(|container| container.addresses().map(|address| (*address, container.name.clone())))
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Target;
-use crate::container::Container;
+use crate::container::{Container, EngineKind};
 use crate::link::{Attachment, Tap};
 use crate::privilege::Privilege;
 use crate::static_program::{Architecture, StaticProgram};
@@ -118,7 +118,7 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
         offers.push(Offer { tap: attachment.tap.clone(), lack });
     }
     // Where the network is the host's there is nothing to enter.
-    let to_enter = target.process.is_ok() && !attachment.tap.is_hosts();
+    let to_enter = target.holder.is_ok() && !attachment.tap.is_hosts();
     if let Some(name) = attachment.inside.clone().filter(|_| to_enter) {
         let may_enter = means.enter || target.rootless.is_some();
         offers.push(Offer {
@@ -126,10 +126,13 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
             lack: (!may_enter).then(|| not_ours_to_enter(container)),
         });
     }
+    if container.engine == EngineKind::Kernel {
+        return offers;
+    }
     let better = offers.iter().filter_map(|offer| {
         offer.lack.as_ref().map(|lack| format!("{}: {}", Kind::of(&offer.tap).word(), lack.why))
     });
-    let why = match &target.process {
+    let why = match &target.holder {
         Ok(_) => Label::with_limit(&better.collect::<Vec<_>>().join(", "), 100),
         Err(_) => Label::new("its engine runs elsewhere"),
     };

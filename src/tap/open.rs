@@ -8,7 +8,7 @@ use log::{debug, warn};
 use super::{Target, description, through_engine};
 use crate::capture::{self, Ring, Settings};
 use crate::engine::TapContainer;
-use crate::link::{self, Attachment, Namespace, Tap};
+use crate::link::{self, Attachment, Tap};
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::session::Source;
@@ -99,8 +99,8 @@ fn open_rings(
     let interface = description::of(target, attachment, settings, rings.link_type());
     let rings = rings.filtered(attachment, settings)?;
     // The name may have gone to another link between the look-up and the opening.
-    let process = target.process.as_ref().map_err(Clone::clone)?;
-    if link::is_still(&attachment.tap, process).unwrap_or(false) {
+    let holder = target.holder.as_ref().map_err(Clone::clone)?;
+    if link::is_still(&attachment.tap, holder).unwrap_or(false) {
         Ok((interface, rings))
     } else {
         Err(Trouble::new(
@@ -112,13 +112,13 @@ fn open_rings(
 
 fn is_gone(target: &Target, attachment: &Attachment) -> bool {
     let is_still = |process| link::is_still(&attachment.tap, process).unwrap_or(true);
-    !target.process.as_ref().is_ok_and(is_still)
+    !target.holder.as_ref().is_ok_and(is_still)
 }
 
 /// Takes the calling thread into the network namespace of `target`.
 fn inside(target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
-    let process = target.process.as_ref().map_err(Clone::clone)?;
-    let entered = Namespace::of(process).and_then(|namespace| namespace.enter());
+    let holder = target.holder.as_ref().map_err(Clone::clone)?;
+    let entered = holder.namespace().and_then(|namespace| namespace.enter());
     entered.map_err(|error| cannot_enter(attachment, &error))
 }
 

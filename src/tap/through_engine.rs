@@ -73,7 +73,7 @@ fn start_one(
     match opened.and_then(|stream| remote::open(stream, &from, PATIENCE)) {
         Ok((told, remote)) => {
             let interfaces = interfaces(attachments, told, settings);
-            let source = Source::Remote { interfaces, remote, unwatched: target.process.is_err() };
+            let source = Source::Remote { interfaces, remote, unwatched: target.holder.is_err() };
             Ok((number, source, tap_container))
         }
         Err(trouble) => Err(explained(&trouble, tap_container)),

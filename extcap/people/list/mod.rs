@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::Container;
-use containerdump::link::{Attachment, Links};
+use containerdump::link::{Attachment, Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::tap::{self, Means, Offer};
 use containerdump::trouble::Trouble;
@@ -41,11 +41,12 @@ impl List {
     pub(super) fn run(self, privilege: &Privilege) -> Result<(), Trouble> {
         let latest = Instant::now() + LONGEST;
         let means = Means::of(privilege);
-        let running = tap::running()?;
+        let entered = tap::entered(privilege)?;
+        let running = tap::running(&entered)?;
         let links = Links::now()?;
         let containers = running.containers.into_iter();
         let found: Vec<Found> =
-            containers.map(|container| Found::new(container, &links, &means, latest)).collect();
+            containers.map(|container| Found::new(container, (&links, &entered), &means, latest)).collect();
         let text = match (self.json, self.verbose) {
             (true, _) => json::lines(&found),
             (false, true) => taps::explained(&found),
@@ -78,9 +79,14 @@ struct Passes {
 
 impl Found {
     /// Looks a container up, unless it is later than `latest` already.
-    fn new(mut container: Container, links: &Links, means: &Means, latest: Instant) -> Self {
+    fn new(
+        mut container: Container,
+        (links, entered): (&Links, &Entered),
+        means: &Means,
+        latest: Instant,
+    ) -> Self {
         let looked_up = if Instant::now() < latest {
-            tap::look_up(&mut container, links)
+            tap::look_up(&mut container, links, entered)
         } else {
             Err(Trouble::new(
                 format!("container {} was not looked up: the engine answers too slowly", container.name),

@@ -40,7 +40,7 @@ fn row(found: &Found) -> [String; 6] {
         container.engine.word().to_owned(),
         container.image.to_string(),
         joined(networks.iter().map(|network| network.name.to_string()).collect()),
-        joined(networks.iter().flat_map(|network| &network.addresses).map(ToString::to_string).collect()),
+        joined(container.addresses().map(ToString::to_string).collect()),
         joined(found.captured().map(in_words).collect()),
     ]
 }

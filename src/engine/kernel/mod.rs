@@ -1,0 +1,165 @@
+//! The kernel alone as an engine: network namespaces that no engine tells of, whoever made them.
+//!
+//! ```text
+//! each process ── inode of /proc/PID/net/dev ──> groups, one for each network namespace
+//! its control group, else the command line of its parent ──> whose container it is
+//! /run/netns ──> names of namespaces, with and without processes
+//! ```
+//!
+//! What is told apart by nothing is left out rather than shown twice.
+
+mod mark;
+mod names;
+mod scan;
+
+use std::collections::HashSet;
+use std::fs;
+
+pub use names::paths as named;
+
+use self::mark::Mark;
+use self::names::Names;
+use self::scan::{Group, Scan};
+use super::{Listing, Outcome};
+use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
+use crate::endpoint::{Endpoint, Seen, SeenFile, SeenProcess};
+use crate::link::{self, Entered};
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// An engine that answers tells of a container within this many seconds from its start; until then
+/// its namespace may be there already. Docker takes well under one.
+const UNTOLD: u64 = 10;
+
+/// Interfaces that the kernel puts into each new network namespace where the drivers of tunnels are
+/// loaded (Documentation/admin-guide/sysctl/net.rst, `fb_tunnels_only_for_init_net`).
+const OF_EVERY_NAMESPACE: [&str; 10] =
+    ["lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
+
+/// The network namespaces that are worth capturing and not in the other engines' answers, and, in a
+/// second listing, what could not be seen.
+pub(super) fn list(answers: &[Listing], entered: &Entered) -> Vec<Listing> {
+    let scan = Scan::now();
+    let told = Told::of(answers);
+    let mut names = Names::of(names::files(), &scan.groups, entered);
+    let mut containers: Vec<Container> = Vec::new();
+    let groups: Vec<(&Group, Vec<Mark>)> = scan.groups.iter().map(|group| (group, group.marks())).collect();
+    for (group, marks) in &groups {
+        let name = names.of_groups.remove(&group.namespace);
+        if !told.tells_of(group, marks) {
+            containers.extend(container(group, marks, name));
+        }
+    }
+    containers.extend(names.alone.into_iter().map(|file| alone(file, entered)));
+    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    let listing = |outcome| Listing { engine: EngineKind::Kernel, endpoint: Label::new("/proc"), outcome };
+    let mut listings = vec![listing(Outcome::Containers { containers, left_out: 0 })];
+    if scan.is_partial {
+        listings.push(listing(Outcome::Unusable(hidden())));
+    }
+    if !names.unclear.is_empty() {
+        listings.push(listing(Outcome::Unusable(unclear(&names.unclear))));
+    }
+    listings
+}
+
+/// What engines have told already.
+struct Told {
+    ids: HashSet<ContainerId>,
+    engines: HashSet<&'static str>,
+}
+
+impl Told {
+    fn of(answers: &[Listing]) -> Self {
+        let mut told = Self { ids: HashSet::new(), engines: HashSet::new() };
+        for answer in answers {
+            if let Outcome::Containers { containers, .. } = &answer.outcome {
+                told.engines.insert(answer.engine.word());
+                told.ids.extend(containers.iter().map(|container| container.id.clone()));
+            }
+        }
+        told
+    }
+
+    /// Whether an engine tells of a container in this namespace, or is about to.
+    fn tells_of(&self, group: &Group, marks: &[Mark]) -> bool {
+        let is_told = |mark: &Mark| mark.id().is_some_and(|id| self.ids.contains(&id));
+        let is_soon = |mark: &Mark| self.engines.contains(mark.runner) && group.is_younger_than(UNTOLD);
+        marks.iter().any(is_told) || marks.iter().any(is_soon)
+    }
+}
+
+/// What a group of processes is shown as; `None` where it is not worth it.
+fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Container> {
+    let first = group.first();
+    let number = ContainerId::of_namespace(group.namespace);
+    let command = Label::new(&first.command);
+    let (id, name, kind) = match (marks, &file) {
+        ([mark, ..], _) => (mark.id().unwrap_or(number), mark.name(), mark.runner),
+        (_, Some(file)) => (ContainerId::of_namespace(file.inode), names::name(file), NAMESPACE),
+        _ if has_interfaces(first.pid) => {
+            let name = format!("{}-{}", command, number.short());
+            (number, name, NAMESPACE)
+        }
+        _ => return None,
+    };
+    let seen = Seen {
+        file: if marks.is_empty() { file } else { None },
+        process: Some(SeenProcess { pid: first.pid, namespace: group.namespace }),
+        members: marks.iter().skip(1).map(|mark| Label::new(&mark.name())).collect(),
+        addresses: link::addresses_of_process(first.pid),
+    };
+    Some(described(id, &name, &format!("{kind}: {command}"), seen))
+}
+
+/// The words for a namespace that is nobody's container.
+const NAMESPACE: &str = "network namespace";
+
+/// A named namespace without any process.
+fn alone(file: SeenFile, entered: &Entered) -> Container {
+    let (id, name) = (ContainerId::of_namespace(file.inode), names::name(&file));
+    let addresses = entered.addresses(&file);
+    described(id, &name, NAMESPACE, Seen { file: Some(file), addresses, ..Seen::default() })
+}
+
+fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container {
+    let name = Label::new(name);
+    Container {
+        engine: EngineKind::Kernel,
+        endpoint: Endpoint::Kernel(seen),
+        name: if name.is_empty() { Label::new(id.short()) } else { name },
+        id,
+        image: Label::new(image),
+        created: 0,
+        project: None,
+        mode: NetworkMode::Own,
+        networks: Vec::new(),
+        value: String::new(),
+    }
+}
+
+/// Whether more can be captured than in any network namespace: browsers and services are shut off
+/// from the network by an empty one.
+fn has_interfaces(pid: i32) -> bool {
+    let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    let names = table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    names.into_iter().any(|name| !OF_EVERY_NAMESPACE.contains(&name))
+}
+
+fn hidden() -> Trouble {
+    Trouble::new(
+        "the processes of other users are hidden (/proc is mounted with hidepid), and so are their network namespaces",
+        "run containerdump as root, or join the group that the option gid= of /proc names: findmnt /proc",
+    )
+}
+
+fn unclear(files: &[SeenFile]) -> Trouble {
+    let names: Vec<String> = files.iter().map(names::name).collect();
+    Trouble::new(
+        format!(
+            "cannot tell whether these network namespaces are among those shown by a command, or further ones: {}",
+            names.join(", ")
+        ),
+        "root can: sudo containerdump list",
+    )
+}

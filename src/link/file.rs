@@ -1,0 +1,147 @@
+//! Files that stand for a network namespace, which is there as long as they are: `ip netns add`
+//! makes them in `/run/netns` (ip-netns(8)).
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::Namespace;
+use super::addresses::addresses;
+use super::process::{self, Process};
+use super::tables::Tables;
+use crate::container::Container;
+use crate::endpoint::{SeenFile, SeenProcess};
+use crate::trouble::Trouble;
+
+/// A file that stands for a network namespace. It is not kept open, or the namespace would never
+/// end as long as it is watched.
+#[derive(Debug)]
+pub struct NamespaceFile {
+    path: PathBuf,
+    inode: u64,
+    /// Of its folder: a file that another is mounted on tells nothing of its own end.
+    watch: Inotify,
+    tables: Tables,
+}
+
+impl NamespaceFile {
+    /// Watches `file`. What is in the namespace is told by `process`, if there is one in it, else by
+    /// `entered`.
+    ///
+    /// Fails when the file is gone, stands for another namespace by now, or cannot be watched.
+    pub(super) fn of(
+        container: &Container,
+        file: &SeenFile,
+        process: Option<SeenProcess>,
+        entered: &Entered,
+    ) -> Result<Self, Trouble> {
+        let watch = || -> nix::Result<Inotify> {
+            let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            let folder = file.path.parent().unwrap_or(Path::new("/"));
+            watch.add_watch(folder, AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
+            Ok(watch)
+        };
+        let watch = watch().map_err(|errno| {
+            Trouble::new(
+                format!("cannot watch for the end of network namespace {}: {}", container.name, errno.desc()),
+                "see that there are watches left: sysctl fs.inotify.max_user_instances",
+            )
+        })?;
+        let of_process = process.and_then(|process| Process::of_namespace(container, process).ok());
+        let tables = match of_process {
+            Some(process) => process.tables(),
+            None => entered.tables(file),
+        };
+        let file = Self { path: file.path.clone(), inode: file.inode, watch, tables };
+        if file.is_there() { Ok(file) } else { Err(process::gone(container)) }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|about| about.ino() == self.inode)
+    }
+
+    /// Whether it has gone, once something in its folder has.
+    pub(super) fn has_gone(&self) -> bool {
+        // What there was to read is the end of some file, this one or another.
+        while self.watch.read_events().is_ok_and(|events| !events.is_empty()) {}
+        !self.is_there()
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    pub(super) fn tables(&self) -> Tables {
+        self.tables.clone()
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        fs::metadata("/proc/self/ns/net").is_ok_and(|about| about.ino() == self.inode)
+    }
+
+    /// The namespace, opened.
+    ///
+    /// Fails when the file is gone, or stands for another by now.
+    pub(super) fn open(&self) -> io::Result<File> {
+        let file = File::open(&self.path)?;
+        if file.metadata()?.ino() == self.inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+}
+
+impl AsFd for NamespaceFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
+    }
+}
+
+/// What is in named network namespaces, by the inodes of their files. Where there is no process in
+/// one, only who enters it can tell.
+#[derive(Debug, Default)]
+pub struct Entered(BTreeMap<u64, Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    namespace: Option<u64>,
+    tables: Tables,
+    addresses: Vec<IpAddr>,
+}
+
+impl Entered {
+    /// Enters the namespace behind each of `files`, as far as that is allowed, and looks round. The
+    /// calling thread stays in the last one.
+    pub fn all<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
+        let look = |path: &Path| -> io::Result<(u64, Inside)> {
+            let file = File::open(path)?;
+            let inode = file.metadata()?.ino();
+            Namespace::from(file).enter()?;
+            let folder = "/proc/thread-self/net";
+            let inside = Inside {
+                namespace: process::identity("thread-self"),
+                tables: Tables::read(folder),
+                addresses: addresses(folder),
+            };
+            Ok((inode, inside))
+        };
+        Self(files.into_iter().filter_map(|path| look(path).ok()).collect())
+    }
+
+    /// What tells a namespace from any other by its processes: the inode of `/proc/PID/net/dev`.
+    pub fn namespace(&self, file: &SeenFile) -> Option<u64> {
+        self.0.get(&file.inode)?.namespace
+    }
+
+    /// Addresses of its interfaces.
+    pub fn addresses(&self, file: &SeenFile) -> Vec<IpAddr> {
+        self.0.get(&file.inode).map(|inside| inside.addresses.clone()).unwrap_or_default()
+    }
+
+    fn tables(&self, file: &SeenFile) -> Tables {
+        self.0.get(&file.inode).map(|inside| inside.tables.clone()).unwrap_or_default()
+    }
+}

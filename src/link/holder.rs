@@ -1,0 +1,112 @@
+//! What keeps a network namespace there: a process in it, or a file that stands for it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::file::{Entered, NamespaceFile};
+use super::tables::Tables;
+use super::{Namespace, NamespaceId, Process, netlink};
+use crate::container::Container;
+use crate::endpoint::Seen;
+use crate::trouble::Trouble;
+
+/// What keeps a network namespace there, watched for its end.
+#[derive(Debug)]
+pub enum Holder {
+    /// A process in it.
+    Process(Process),
+    /// A file, as `ip netns add` makes it.
+    File(NamespaceFile),
+}
+
+impl Holder {
+    /// Holds what the kernel has shown of `container`; what is in a namespace without any process
+    /// is told by `entered`.
+    ///
+    /// Fails when it went away, or means something else by now.
+    pub fn of_seen(container: &Container, seen: &Seen, entered: &Entered) -> Result<Self, Trouble> {
+        match (&seen.file, seen.process) {
+            (Some(file), process) => NamespaceFile::of(container, file, process, entered).map(Self::File),
+            (None, Some(process)) => Process::of_namespace(container, process).map(Self::Process),
+            (None, None) => Err(super::process::gone(container)),
+        }
+    }
+
+    /// Whether it is still there.
+    pub fn is_alive(&self) -> bool {
+        match self {
+            Self::Process(process) => process.is_alive(),
+            Self::File(file) => file.is_there(),
+        }
+    }
+
+    /// Whether it is gone, now that its descriptor is readable.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Process(_) => true,
+            Self::File(file) => file.has_gone(),
+        }
+    }
+
+    /// What tells its network namespace from any other, for as long as it lives. `None` once it is
+    /// gone.
+    pub fn network_identity(&self) -> Option<u64> {
+        match self {
+            Self::Process(process) => process.network_identity(),
+            Self::File(file) => Some(file.inode()),
+        }
+    }
+
+    /// Its process, where that is what holds it.
+    pub fn process(&self) -> Option<&Process> {
+        match self {
+            Self::Process(process) => Some(process),
+            Self::File(_) => None,
+        }
+    }
+
+    /// Its network namespace, to be entered. Of a process it needs `CAP_SYS_PTRACE` where that has
+    /// rights we do not have.
+    ///
+    /// Fails when that is missing, or it is gone.
+    pub fn namespace(&self) -> io::Result<Namespace> {
+        match self {
+            Self::Process(process) => Namespace::of(process),
+            Self::File(file) => file.open().map(Namespace::from),
+        }
+    }
+
+    /// The id by which this network namespace knows it, if it has one.
+    pub(super) fn namespace_id(&self) -> io::Result<Option<NamespaceId>> {
+        match self {
+            Self::Process(process) => netlink::namespace_of(process.pid()),
+            Self::File(file) => netlink::namespace_behind(file.open()?.as_fd()),
+        }
+    }
+
+    /// Whether its network namespace is the one this program runs in.
+    pub(super) fn shares_our_network(&self) -> bool {
+        match self {
+            Self::Process(process) => process.shares_our_network(),
+            Self::File(file) => file.is_ours(),
+        }
+    }
+
+    /// What is told of the interfaces there.
+    pub(super) fn tables(&self) -> Tables {
+        match self {
+            Self::Process(process) => process.tables(),
+            Self::File(file) => file.tables(),
+        }
+    }
+}
+
+/// Readable when something may have ended: see [`Holder::has_ended`].
+impl AsFd for Holder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Process(process) => process.as_fd(),
+            Self::File(file) => file.as_fd(),
+        }
+    }
+}
