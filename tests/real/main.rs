@@ -11,10 +11,12 @@ mod elsewhere;
 mod far_end;
 mod host_network;
 mod inside;
+mod kernel;
 mod lab;
 mod limits;
 mod listing;
 mod namespace;
+mod namespaces;
 mod podman;
 mod privileges;
 mod recording;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     let tests: Vec<Test> = [
         listing::TESTS,
+        namespaces::TESTS,
         podman::TESTS,
         rootless::TESTS,
         capturing::TESTS,
