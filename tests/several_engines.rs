@@ -237,3 +237,16 @@ fn settings_that_make_no_sense_are_told() {
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     settings.are_told("it is no file");
 }
+
+#[test]
+fn only_the_engines_that_are_wanted_are_asked() {
+    let (docker, podman) = (FakeEngine::running([container("web")]), podman([container("shop")]));
+    for (wanted, expected) in [("podman", "podman-shop"), (" docker , netns", "docker-web")] {
+        let mut command = beside(&docker.address(), &podman.address());
+        command.env("CONTAINERDUMP_ENGINES", wanted);
+        let lines = listed(command);
+        assert!(lines.iter().any(|line| line.contains(&format!("{{value={expected}}}"))), "{lines:?}");
+        assert!(lines.iter().filter(|line| !line.contains("{value=netns-")).count() == 1, "{lines:?}");
+    }
+    assert_eq!((docker.asked().len(), podman.asked().len()), (1, 1));
+}

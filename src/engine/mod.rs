@@ -82,7 +82,9 @@ pub fn list(entered: &Entered) -> Vec<Listing> {
         vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
     });
     // After the others, whose containers are left out.
-    listings.extend(kernel::list(&listings, entered));
+    if places::is_wanted(EngineKind::Kernel) {
+        listings.extend(kernel::list(&listings, entered));
+    }
     listings.sort_by_key(|listing| listing.engine);
     // One engine may be reached through two sockets, one of which is no link to the other.
     let mut told = HashSet::new();

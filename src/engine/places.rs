@@ -70,6 +70,7 @@ pub(super) fn all() -> Vec<Place> {
             None => places.insert(0, docker),
         }
     }
+    places.retain(|place| is_wanted(place.engine));
     places
 }
 
@@ -107,6 +108,13 @@ fn podman() -> Vec<Place> {
 fn runtime_folder() -> PathBuf {
     let said = variable("XDG_RUNTIME_DIR").filter(|folder| folder.starts_with('/'));
     said.map_or_else(|| PathBuf::from(format!("/run/user/{}", nix::unistd::Uid::effective())), PathBuf::from)
+}
+
+/// Whether `CONTAINERDUMP_ENGINES`, words separated by commas, names `engine`; all are wanted where it
+/// is not set.
+pub(super) fn is_wanted(engine: EngineKind) -> bool {
+    let words = variable("CONTAINERDUMP_ENGINES");
+    words.is_none_or(|words| words.split(',').any(|word| word.trim() == engine.word()))
 }
 
 /// An environment variable that says something.

@@ -19,17 +19,14 @@ mod process;
 mod tables;
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd as _;
-use std::path::Path;
 
 pub use addresses::addresses_of_process;
 pub use device::{Device, HardwareAddress, devices};
 pub use file::{Entered, NamespaceFile};
 pub use holder::Holder;
-pub use namespace::{Namespace, Rootless};
+pub use namespace::{Namespace, Rootless, id_of_file, id_of_process};
 pub use process::Process;
 
 use crate::container::{Container, Network};
@@ -240,20 +237,6 @@ pub fn attachments(
         tap: Tap::Inside { name: name.to_owned() },
     });
     Ok(on_host.chain(inside).collect())
-}
-
-/// The id by which this network namespace knows the one that a process is in, if it has one.
-///
-/// Fails when the process is gone or the kernel cannot be asked.
-pub fn id_of_process(pid: i32) -> io::Result<Option<NamespaceId>> {
-    netlink::namespace_of(pid)
-}
-
-/// The id by which this network namespace knows the one that a file stands for, if it has one.
-///
-/// Fails when the file cannot be opened or the kernel cannot be asked.
-pub fn id_of_file(path: &Path) -> io::Result<Option<NamespaceId>> {
-    netlink::namespace_behind(File::open(path)?.as_fd())
 }
 
 /// Whether the link that `tap` means is still the same one: name, index and namespace.

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::Process;
+use super::{NamespaceId, Process, netlink};
 
 /// How often and how long to wait for a thread that has ended to be gone for the kernel, too.
 const LAST_THREAD: (u32, Duration) = (50, Duration::from_millis(2));
@@ -85,6 +86,20 @@ fn open(process: &Process, kind: &str) -> io::Result<File> {
     let namespace = File::open(format!("/proc/{}/ns/{kind}", process.pid()))?;
     // Its pid may have gone to another before that.
     if process.is_alive() { Ok(namespace) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// The id by which this network namespace knows the one that a process is in, if it has one.
+///
+/// Fails when the process is gone or the kernel cannot be asked.
+pub fn id_of_process(pid: i32) -> io::Result<Option<NamespaceId>> {
+    netlink::namespace_of(pid)
+}
+
+/// The id by which this network namespace knows the one that a file stands for, if it has one.
+///
+/// Fails when the file cannot be opened or the kernel cannot be asked.
+pub fn id_of_file(path: &Path) -> io::Result<Option<NamespaceId>> {
+    netlink::namespace_behind(File::open(path)?.as_fd())
 }
 
 fn own() -> Option<u64> {

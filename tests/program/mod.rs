@@ -43,6 +43,8 @@ pub(crate) struct Ended {
 pub(crate) fn program(docker_host: &str) -> Command {
     let mut command = Command::new(alone());
     command.env("DOCKER_HOST", docker_host).env("CONTAINER_HOST", NOWHERE);
+    // The tester's machine may have network namespaces of its own.
+    command.env("CONTAINERDUMP_ENGINES", "docker,podman");
     command.env_remove("COLUMNS").stdin(Stdio::null());
     command
 }

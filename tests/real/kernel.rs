@@ -150,6 +150,7 @@ pub(crate) fn listed(mut program: Command) -> (Vec<Value>, String) {
 /// The only entry among `objects` whose `field` is `value`.
 pub(crate) fn only<'a>(objects: &'a [Value], field: &str, value: &str) -> &'a Value {
     let found: Vec<&Value> = objects.iter().filter(|object| object[field] == value).collect();
-    assert_eq!(found.len(), 1, "{field} {value}: {found:?} in {objects:?}");
+    let all: Vec<String> = objects.iter().map(|object| object["interface"].to_string()).collect();
+    assert_eq!(found.len(), 1, "{field} {value}: {found:?} among {all:?}");
     found[0]
 }

@@ -31,6 +31,7 @@ mod taps;
 mod users;
 mod window;
 mod wireshark;
+mod without_engine;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     let tests: Vec<Test> = [
         listing::TESTS,
         namespaces::TESTS,
+        without_engine::TESTS,
         podman::TESTS,
         rootless::TESTS,
         capturing::TESTS,

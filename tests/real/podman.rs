@@ -61,7 +61,7 @@ impl Podman {
     }
 
     /// Makes a pod; its own container is made of our image, since none is pulled.
-    fn pod(&self) -> Thing<'_> {
+    pub(crate) fn pod(&self) -> Thing<'_> {
         let thing = self.thing(&["pod", "rm", "--force", "--time", "0"]);
         let infra = ["--infra-image", &self.image, "--infra-command", "sleep 9999"];
         self.podman(&[&["pod", "create"], &infra[..], &["--name", &thing.name]].concat());
@@ -82,7 +82,7 @@ impl Thing<'_> {
     }
 
     /// Runs a command of this machine in the container's network namespace.
-    fn enter(&self, command: &[&str]) -> String {
+    pub(crate) fn enter(&self, command: &[&str]) -> String {
         output(Command::new("nsenter").args(["--net", "--target", &self.pid()]).args(command))
     }
 
@@ -93,7 +93,7 @@ impl Thing<'_> {
     }
 
     /// The other end of `eth0`, found as people do by hand.
-    fn host_veth(&self) -> String {
+    pub(crate) fn host_veth(&self) -> String {
         let shown = self.enter(&["ip", "-o", "link", "show", "eth0"]);
         let index = shown.split("eth0@if").nth(1).and_then(|rest| rest.split(':').next()).expect("an index");
         let links = output(Command::new("ip").args(["-o", "link"]));

@@ -93,7 +93,7 @@ impl Told {
 fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Container> {
     let first = group.first();
     let number = ContainerId::of_namespace(group.namespace);
-    let command = Label::new(&first.command);
+    let command = Label::new(&group.command());
     let (id, name, kind) = match (marks, &file) {
         ([mark, ..], _) => (mark.id().unwrap_or(number), mark.name(), mark.runner),
         (_, Some(file)) => (ContainerId::of_namespace(file.inode), names::name(file), NAMESPACE),

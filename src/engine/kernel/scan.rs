@@ -36,7 +36,7 @@ pub(super) struct One {
     parent: i32,
     /// Ticks since the system started.
     started: u64,
-    pub(super) command: String,
+    command: String,
     /// The container whose control group it is in.
     mark: Option<Mark>,
 }
@@ -71,6 +71,17 @@ impl Group {
     pub(super) fn first(&self) -> &One {
         // A group is made for a process.
         &self.processes[0]
+    }
+
+    /// What its first process is called; one that started itself anew (`/proc/self/exe`, as
+    /// `RootlessKit` does) is called exe, and its parent as it should be.
+    pub(super) fn command(&self) -> String {
+        let first = self.first();
+        let of_parent = || stat_of(first.parent).map(|(command, ..)| command);
+        Some("exe")
+            .filter(|exe| first.command == *exe)
+            .and_then(|_| of_parent())
+            .unwrap_or_else(|| first.command.clone())
     }
 
     /// The containers whose network namespace this is, that of the first process first. That of a
@@ -118,8 +129,7 @@ impl Group {
 
 impl One {
     fn read(pid: i32) -> Option<Self> {
-        let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let (command, parent, started) = stat(&String::from_utf8_lossy(&bytes))?;
+        let (command, parent, started) = stat_of(pid)?;
         Some(Self { pid, parent, started, command, mark: mark_of(pid) })
     }
 }
@@ -131,6 +141,10 @@ fn mark_of(pid: i32) -> Option<Mark> {
 /// What tells the network namespace of a process from any other, for as long as it lives.
 fn namespace_of(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
+}
+
+fn stat_of(pid: i32) -> Option<(String, i32, u64)> {
+    stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }
 
 /// Command, parent and start of a process by its `/proc/PID/stat`. The command stands in parentheses
