@@ -18,6 +18,8 @@ use containerdump::trouble::Trouble;
 /// line, list shows them and capture writes their packets, both directions, to a file or a pipe.
 /// Engines are Docker, where DOCKER_HOST or Docker's context says, else at /var/run/docker.sock and in
 /// XDG_RUNTIME_DIR, and Podman, where CONTAINER_HOST says, else at /run/podman/podman.sock and there.
+/// What they do not tell of, the kernel shows: network namespaces of LXC, ip netns and others.
+/// CONTAINERDUMP_ENGINES=docker,podman,netns says which of these are asked.
 #[derive(Parser)]
 #[command(
     version,

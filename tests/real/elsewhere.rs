@@ -63,7 +63,7 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     let proof = privilege.give_up()?;
     let session = Session {
         sources,
-        processes: Vec::new(),
+        holders: Vec::new(),
         names: Vec::new(),
         block_timeout: Duration::from_millis(4),
         limits: Limits::default(),

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::Test;
+use crate::kernel::{listed, only};
 use crate::lab::{Container, Lab, end_of, folder, output, start};
 use crate::recording::{Recorded, Recording, Witness, capinfos, fields_of};
 
@@ -90,6 +91,14 @@ fn overlay_is_captured_inside(lab: &Lab) {
         let filter = format!("http.request and ip.addr == {address}");
         let names = recorded.fields(&filter, &["frame.interface_name"]).concat();
         assert_eq!(names, [format!("{}:{interface}", one.name)], "{interface}");
+    }
+    // Neither the containers nor the engine's own namespaces for the network are listed as further ones.
+    let (objects, _) = listed(lab.program());
+    for container in [&one, &other] {
+        assert_eq!(only(&objects, "id", &container.id)["engine"], "docker");
+        let number =
+            output(Command::new("stat").args(["-c", "%i", &format!("/proc/{}/net/dev", container.pid)]));
+        assert!(!objects.iter().any(|object| object["id"] == number), "{objects:?}");
     }
 }
 

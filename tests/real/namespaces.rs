@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::lab::{Lab, end_of, eventually, output, start};
 use crate::kernel::{Namespace, Process, Users, ip, listed, only};
+use crate::lab::{Lab, end_of, eventually, output, start};
 use crate::recording::{Recording, Witness, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::lab::{Lab, eventually, folder, output};
 use crate::kernel::{Process, Users, ip, listed, only};
+use crate::lab::{Lab, eventually, folder, output};
 use crate::podman::{Podman, Thing};
 use crate::recording::{Recording, Witness, capinfos, fields_of};
 

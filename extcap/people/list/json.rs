@@ -41,6 +41,7 @@ fn object(found: &Found) -> Value {
             NetworkMode::None => "none",
             NetworkMode::Shared(_) => "shared",
         },
+        "addresses": container.addresses().collect::<Vec<_>>(),
         "networks": networks.collect::<Vec<_>>(),
         "attachments": found.passes.iter().map(attachment).collect::<Vec<_>>(),
         "trouble": trouble,
