@@ -13,11 +13,9 @@ const CHECK: &str = "engine";
 pub(super) fn check(report: &mut Report) -> Vec<Listing> {
     let listings = engine::list(&Entered::default());
     let mut absent = Vec::new();
-    for listing in &listings {
-        if listing.engine == EngineKind::Kernel {
-            check_kernel(report, &listing.outcome);
-            continue;
-        }
+    let (of_kernel, of_engines): (Vec<&Listing>, Vec<&Listing>) =
+        listings.iter().partition(|listing| listing.engine == EngineKind::Kernel);
+    for listing in &of_engines {
         let name = listing.engine.word();
         match &listing.outcome {
             Outcome::Containers { containers, left_out } => {
@@ -31,45 +29,41 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
             Outcome::Unusable(trouble) => report.failed(CHECK, trouble),
         }
     }
-    if listings.iter().all(is_none) {
+    let mut others = 0;
+    for listing in of_kernel {
+        others += check_kernel(report, &listing.outcome);
+    }
+    if absent.len() == of_engines.len() {
         let looked =
             if absent.is_empty() { String::new() } else { format!(" (looked for {})", absent.join(", ")) };
-        report.failed(
-            CHECK,
-            &Trouble::new(
-                format!("no container engine answers{looked}"),
-                "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
-                 or set DOCKER_HOST or CONTAINER_HOST to where it listens",
-            ),
+        let trouble = Trouble::new(
+            format!("no container engine answers{looked}"),
+            "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
+             or set DOCKER_HOST or CONTAINER_HOST to where it listens",
         );
+        // What the kernel shows can be captured all the same.
+        if others > 0 { report.warning(CHECK, &trouble) } else { report.failed(CHECK, &trouble) }
     }
     listings
 }
 
-/// What the kernel shows beside the engines' containers. That is nothing on most machines.
-fn check_kernel(report: &mut Report, outcome: &Outcome) {
+/// What the kernel shows beside the engines' containers; how many namespaces that are. There are none
+/// on most machines.
+fn check_kernel(report: &mut Report, outcome: &Outcome) -> usize {
     match outcome {
-        Outcome::Containers { containers, .. } if containers.is_empty() => {}
-        Outcome::Containers { containers, .. } => {
+        Outcome::Containers { containers, .. } if !containers.is_empty() => {
             let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).take(5).collect();
             let more = if containers.len() > names.len() { ", …" } else { "" };
             let found =
                 format!("network namespaces of no engine: {} ({}{more})", containers.len(), names.join(", "));
             report.ok(CHECK, found);
+            containers.len()
         }
-        Outcome::Absent => {}
-        Outcome::Unusable(trouble) => report.warning(CHECK, trouble),
-    }
-}
-
-/// Whether nothing came of it: no engine there, no network namespace to be seen.
-fn is_none(listing: &Listing) -> bool {
-    match &listing.outcome {
-        Outcome::Containers { containers, .. } => {
-            listing.engine == EngineKind::Kernel && containers.is_empty()
+        Outcome::Containers { .. } | Outcome::Absent => 0,
+        Outcome::Unusable(trouble) => {
+            report.warning(CHECK, trouble);
+            0
         }
-        Outcome::Absent => true,
-        Outcome::Unusable(_) => listing.engine == EngineKind::Kernel,
     }
 }
 
