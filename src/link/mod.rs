@@ -15,12 +15,12 @@ mod holder;
 mod host;
 mod namespace;
 mod netlink;
+mod network;
 mod process;
 mod tables;
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 
 pub use addresses::addresses_of_process;
 pub use device::{Device, HardwareAddress, devices};
@@ -29,9 +29,10 @@ pub use holder::Holder;
 pub use namespace::{Namespace, Rootless, id_of_file, id_of_process};
 pub use process::Process;
 
-use crate::container::{Container, Network};
+use crate::container::Container;
 use crate::text::Label;
 use crate::trouble::Trouble;
+use network::{network_of_interface, network_on_bridge};
 use tables::Tables;
 
 /// Index of a link in its network namespace.
@@ -250,58 +251,4 @@ pub fn is_still(tap: &Tap, holder: &Holder) -> io::Result<bool> {
     let namespace = holder.namespace_id()?;
     let leads_there = |link: &netlink::Link| tap.is_hosts() || link.peer_namespace == namespace;
     Ok(netlink::links()?.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
-}
-
-/// Docker names a network's bridge after the network's id unless it was told otherwise.
-fn network_on_bridge<'a>(networks: &'a [Network], bridge: Option<&str>) -> Option<&'a Network> {
-    let bridge = bridge?;
-    match bridge.strip_prefix("br-") {
-        Some(id) if id.len() == 12 => networks.iter().find(|network| network.id.starts_with(id)),
-        _ if bridge == "docker0" => networks.iter().find(|network| network.name.as_str() == "bridge"),
-        _ => None,
-    }
-}
-
-/// The network that has an address in a network interface `inside` is connected to.
-fn network_of_interface<'a>(
-    networks: &'a [Network],
-    inside: &str,
-    connected: &[(String, IpAddr, u8)],
-) -> Option<&'a Network> {
-    networks.iter().find(|network| {
-        network.addresses.iter().any(|address| {
-            let mut of_interface = connected.iter().filter(|(name, ..)| name == inside);
-            of_interface.any(|(_, base, prefix)| same_network(*address, *base, *prefix))
-        })
-    })
-}
-
-/// Whether two addresses agree in their first `prefix` bits.
-fn same_network(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
-    let shift = |bits: u32| bits.saturating_sub(u32::from(prefix));
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => {
-            (a.to_bits() ^ b.to_bits()).checked_shr(shift(u32::BITS)).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            (a.to_bits() ^ b.to_bits()).checked_shr(shift(u128::BITS)).unwrap_or(0) == 0
-        }
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_compared_by_their_prefix() {
-        let parse = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert!(same_network(parse("172.18.3.4"), parse("172.18.0.0"), 16));
-        assert!(!same_network(parse("172.19.3.4"), parse("172.18.0.0"), 16));
-        assert!(same_network(parse("fd00::5"), parse("fd00::1"), 64));
-        assert!(!same_network(parse("fd01::5"), parse("fd00::1"), 64));
-        assert!(same_network(parse("10.0.0.1"), parse("192.168.0.1"), 0));
-        assert!(!same_network(parse("10.0.0.1"), parse("fd00::1"), 0));
-    }
 }
