@@ -23,9 +23,10 @@ fn powerless(lab: &Lab) -> Command {
 }
 
 /// A container without a veth on this host.
-fn without_veth(lab: &Lab) -> (Container, Only<Network>) {
+fn without_veth(lab: &Lab) -> (Only<Network>, Container) {
     let network = lab.macvlan();
-    (lab.container(&["--network", &network.name]), network)
+    let container = lab.container(&["--network", &network.name]);
+    (network, container)
 }
 
 fn asked_for_is_taken(lab: &Lab) {
@@ -80,7 +81,7 @@ fn refusal(command: &mut Command, container: &Container, options: &[&str]) -> St
 }
 
 fn a_tap_that_packets_do_not_pass_is_refused(lab: &Lab) {
-    let (container, _network) = without_veth(lab);
+    let (_network, container) = without_veth(lab);
     let said = refusal(&mut lab.program(), &container, &["--tap", "host"]);
     assert!(said.contains(&format!("{}:eth0", container.name)), "{said}");
     assert!(said.contains("do not pass there") && said.contains("containerdump list -v"), "{said}");
