@@ -165,7 +165,7 @@ fn an_id_that_is_none_gets_into_no_path() {
 #[test]
 fn a_container_of_another_image_is_removed_before_it_starts() {
     let fake = willing().inspecting(Answer::json(&json!({ "Image": id("other") })));
-    assert!(refusal(&fake).what().as_str().contains("became another image"));
+    assert!(refusal(&fake).what().as_str().contains("made of another image"));
     assert!(was_removed(&fake) && !fake.asked().iter().any(|line| line.ends_with("/start")));
 }
 

@@ -128,10 +128,10 @@ impl Work {
     async fn started(&self, id: &ContainerId, image: &TapImage) -> Result<Started, Failure> {
         let endpoint = &self.container.endpoint;
         let path = |rest: &str| format!("/containers/{}/{rest}", id.as_str());
-        // The image's name may have gone to another image meanwhile.
+        // By whatever name: it is made of the image that was looked at, and nothing else.
         let made = ask(endpoint, Method::GET, &path("json"), Sent::Nothing, LOOK_DEADLINE).await?;
         if made["Image"].as_str().and_then(bare_id).as_ref() != Some(&image.id) {
-            return Err(Failure::Other(format!("{} became another image meanwhile", image.name)));
+            return Err(Failure::Other(format!("made of another image than {}", image.name)));
         }
         let streams = path("attach?stream=1&stdin=1&stdout=1&stderr=1");
         let (wire, first) = ask::attach(endpoint, &streams, LOOK_DEADLINE).await?;
@@ -177,7 +177,7 @@ impl Work {
 /// The tap container as it is asked for.
 fn described(image: &TapImage, target: &ContainerId, arguments: &[String]) -> Value {
     json!({
-        "Image": image.name,
+        "Image": image.id,
         "Entrypoint": [PROGRAM],
         "Cmd": arguments,
         "Env": [],
