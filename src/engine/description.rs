@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::tap_container;
+use super::labels;
 use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::text::Label;
@@ -42,8 +42,8 @@ pub(super) fn id(value: &Value) -> Option<ContainerId> {
 
 /// The container whose packets this one takes, if it says that it is a tap container.
 pub(super) fn tapped(value: &Value) -> Option<ContainerId> {
-    value["Labels"].get(tap_container::LABEL)?;
-    ContainerId::parse(value["Labels"][tap_container::TARGET].as_str()?)
+    value["Labels"].get(labels::TAP)?;
+    ContainerId::parse(value["Labels"][labels::TARGET].as_str()?)
 }
 
 /// How a container is connected, in the engine's words, where they are told.

@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use super::ask::{Sent, ask, encoded};
 use super::failure::Failure;
-use super::places;
-use super::tap_container::LABEL;
-use super::tap_image::{DIGEST, NAME, bare_id};
+use super::tap_image::{NAME, bare_id};
+use super::{labels, places};
 use crate::container::{ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::text::Label;
@@ -125,11 +124,11 @@ fn is_tag(text: &str) -> bool {
 }
 
 async fn images(endpoint: &Endpoint) -> Result<Vec<Value>, Failure> {
-    listed(endpoint, "/images/json?", DIGEST).await
+    listed(endpoint, "/images/json?", labels::DIGEST).await
 }
 
 async fn containers(endpoint: &Endpoint) -> Result<Vec<Value>, Failure> {
-    listed(endpoint, "/containers/json?all=1&", LABEL).await
+    listed(endpoint, "/containers/json?all=1&", labels::TAP).await
 }
 
 async fn listed(endpoint: &Endpoint, path: &str, label: &str) -> Result<Vec<Value>, Failure> {

@@ -11,6 +11,7 @@ mod context;
 mod description;
 mod failure;
 mod kernel;
+mod labels;
 mod leftovers;
 mod places;
 mod tap_container;

@@ -21,10 +21,6 @@ use crate::static_program::{Architecture, StaticProgram};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
-/// Label of every tap container.
-pub(super) const LABEL: &str = "org.containerdump.tap";
-/// Label with the id of the container whose packets it takes.
-pub(super) const TARGET: &str = "org.containerdump.target";
 /// The first version of the API that removes a container by itself (Docker 1.13).
 const OLDEST_API: (u32, u32) = (1, 25);
 /// For a question that an engine answers from memory.

@@ -11,16 +11,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::ask::{Sent, ask, encoded, text};
 use super::failure::Failure;
+use super::labels;
 use crate::endpoint::Endpoint;
 use crate::static_program::StaticProgram;
 use crate::text::Label;
 
 /// Name of all versions of the image. `localhost` keeps every engine from looking in a registry.
 pub(super) const NAME: &str = "localhost/containerdump-tap";
-/// Label with the program's version.
-const VERSION: &str = "org.containerdump.version";
-/// Label with the program's SHA-256.
-pub(super) const DIGEST: &str = "org.containerdump.digest";
 /// The program in the image.
 pub(super) const PROGRAM: &str = "/containerdump";
 /// For a look at what is there.
@@ -95,8 +92,8 @@ fn image_id(told: &Value, layer: &str, program: &StaticProgram) -> Option<String
         _ => false,
     };
     let is_ours = told["RootFS"]["Layers"].as_array().is_some_and(|layers| *layers == [layer])
-        && config["Labels"][DIGEST] == program.digest()
-        && config["Labels"][VERSION] == env!("CARGO_PKG_VERSION")
+        && config["Labels"][labels::DIGEST] == program.digest()
+        && config["Labels"][labels::VERSION] == env!("CARGO_PKG_VERSION")
         && ["Cmd", "Entrypoint", "Volumes", "OnBuild", "User", "Healthcheck"].into_iter().all(is_empty);
     if !is_ours {
         return None;
@@ -121,8 +118,8 @@ async fn import(
     let path = format!(
         "/images/create?fromSrc=-&repo={}&changes={}&changes={}",
         encoded(name),
-        change(VERSION, env!("CARGO_PKG_VERSION")),
-        change(DIGEST, program.digest()),
+        change(labels::VERSION, env!("CARGO_PKG_VERSION")),
+        change(labels::DIGEST, program.digest()),
     );
     let said = text(endpoint, Method::POST, &path, Sent::Archive(archive), IMPORT_DEADLINE).await?;
     // One JSON value after another; a failure comes as one of them, with status 200.

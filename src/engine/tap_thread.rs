@@ -16,10 +16,9 @@ use tokio::io::AsyncWriteExt as _;
 use super::ask::{self, Sent, ask};
 use super::connection::Wire;
 use super::failure::Failure;
-use super::tap_container::{LABEL, TARGET};
 use super::tap_image::{PROGRAM, TapImage, bare_id};
 use super::tap_stream::{Said, hand_on};
-use super::{leftovers, tap_trouble};
+use super::{labels, leftovers, tap_trouble};
 use crate::container::{Container, ContainerId};
 use crate::endpoint::Endpoint;
 use crate::privilege;
@@ -191,7 +190,7 @@ fn described(image: &TapImage, target: &ContainerId, arguments: &[String]) -> Va
         "AttachStdout": true,
         "AttachStderr": true,
         "Healthcheck": { "Test": ["NONE"] },
-        "Labels": { LABEL: "1", TARGET: target.as_str() },
+        "Labels": { labels::TAP: "1", labels::TARGET: target.as_str() },
         "HostConfig": {
             "NetworkMode": format!("container:{}", target.as_str()),
             "CapDrop": ["ALL"],

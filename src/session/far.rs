@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::queue::Batch;
+use super::queue::{Batch, SET_BACK};
 use crate::capture::Counts;
 use crate::pcapng;
 use crate::remote::{Ended, Remote};
@@ -48,7 +48,7 @@ impl Far {
         batch: &mut Batch,
     ) -> Result<(usize, usize), Ended> {
         let Self { remote, first, behind, end, .. } = self;
-        if *last > now.saturating_add(super::stage::SET_BACK) {
+        if *last > now.saturating_add(SET_BACK) {
             *last = 0;
         }
         let latest = end.unwrap_or(now).min(now);

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use crate::pcapng;
 
+/// A clock that goes back further than this was set back, in nanoseconds; less is two processors
+/// that differ.
+pub(super) const SET_BACK: u64 = 1_000_000_000;
 /// Bytes of a batch: large enough to make a write cheap, small enough to stay in a cache.
 const BATCH: usize = 128 * 1024;
 /// Written batches kept to be filled again, for all sources together.

@@ -5,15 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use log::{info, warn};
 
 use super::far::Far;
-use super::queue::{Queue, Spare};
+use super::queue::{Queue, SET_BACK, Spare};
 use crate::capture::{self, Counts, Ring};
 use crate::pcapng;
 use crate::remote;
 use crate::trouble::Trouble;
-
-/// A clock that goes back further than this was set back, in nanoseconds; less is two processors
-/// that differ.
-pub(super) const SET_BACK: u64 = 1_000_000_000;
 
 /// Bytes read before the other sources are looked at again, by what the last packets had.
 const AT_ONCE: usize = 128 * 1024;
