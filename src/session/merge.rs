@@ -125,14 +125,9 @@ impl Queues {
         self.queues.iter().flat_map(Queue::waiting)
     }
 
-    /// The next packet of each queue.
-    pub(super) fn heads(&self) -> impl Iterator<Item = &Packet> {
-        self.queues.iter().filter_map(Queue::head)
-    }
-
     /// Takes packets up to `horizon` out of the queues, in order of time, as long as `admit`
-    /// allows. False with them when it did not.
-    pub(super) fn runs(&mut self, horizon: u64, mut admit: impl FnMut(Packet) -> bool) -> (Vec<Run>, bool) {
+    /// allows.
+    pub(super) fn runs(&mut self, horizon: u64, mut admit: impl FnMut(Packet) -> bool) -> Vec<Run> {
         let mut heads: BinaryHeap<Reverse<(u64, usize)>> = self
             .queues
             .iter()
@@ -151,13 +146,13 @@ impl Queues {
                 runs.push(run);
             }
             if !admitted {
-                return (runs, false);
+                return runs;
             }
             if let Some(packet) = self.queues[index].head() {
                 heads.push(Reverse((packet.time, index)));
             }
         }
-        (runs, true)
+        runs
     }
 
     /// The bytes of a run.

@@ -41,6 +41,14 @@ pub(super) struct Stream {
     pub(super) totals: Totals,
 }
 
+/// Whether the packets that could be written had room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Enough,
+    NoneInFile,
+    NoneInCapture,
+}
+
 impl Stream {
     /// A stream of `interfaces` into `output`, the first of `files` if there is a row; with
     /// `begun`, the section header is there already.
@@ -93,22 +101,27 @@ impl Stream {
             if self.of_file.is_over() && !self.next_file(merge, stop)? {
                 return Ok(true);
             }
-            if self.write_runs(&mut merge.queues, horizon, stop)? {
-                return Ok(self.of_capture.is_full());
-            }
-            let next = merge.queues.heads().map(|packet| packet.block()).min();
-            if !self.of_capture.has_room(next.unwrap_or_default()) || !self.next_file(merge, stop)? {
-                return Ok(true);
+            match self.write_runs(&mut merge.queues, horizon, stop)? {
+                Room::Enough => return Ok(self.of_capture.is_full()),
+                Room::NoneInFile if self.next_file(merge, stop)? => {}
+                Room::NoneInFile | Room::NoneInCapture => return Ok(true),
             }
         }
     }
 
-    /// Writes the packets up to `horizon`, as long as there is room for them. False when there was
-    /// not for all.
-    fn write_runs(&mut self, queues: &mut Queues, horizon: u64, stop: &Stop) -> Result<bool, End> {
-        let (runs, all) = queues.runs(horizon, |packet| {
+    /// Writes the packets up to `horizon`, as long as there is room for them.
+    fn write_runs(&mut self, queues: &mut Queues, horizon: u64, stop: &Stop) -> Result<Room, End> {
+        let mut room = Room::Enough;
+        let runs = queues.runs(horizon, |packet| {
             let block = packet.block();
-            let fits = self.of_capture.has_room(block) && self.of_file.has_room(block);
+            room = if !self.of_capture.has_room(block) {
+                Room::NoneInCapture
+            } else if !self.of_file.has_room(block) {
+                Room::NoneInFile
+            } else {
+                Room::Enough
+            };
+            let fits = room == Room::Enough;
             if fits {
                 self.of_capture.add_packet(block);
                 self.of_file.add_packet(block);
@@ -126,7 +139,7 @@ impl Stream {
             self.output.write(pieces, stop)?;
         }
         queues.forget_taken();
-        Ok(all)
+        Ok(room)
     }
 
     /// Ends the file being written and begins the next. False when there shall be no next one.
