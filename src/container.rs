@@ -56,6 +56,11 @@ pub struct Network {
     pub addresses: Vec<IpAddr>,
     /// MAC address of the container's end, as the engine writes it; empty where unknown.
     pub mac: Label,
+    /// Where its packets leave the network, by IPv4 and by IPv6: on a bridge that is the host.
+    pub gateways: Vec<IpAddr>,
+    /// Further names of the container on it, where the engine tells them: Docker does of one container
+    /// at a time only.
+    pub aliases: Vec<Label>,
 }
 
 /// A running container.
@@ -75,6 +80,8 @@ pub struct Container {
     pub created: i64,
     /// The compose project it belongs to.
     pub project: Option<Label>,
+    /// The compose service that it is one of.
+    pub service: Option<Label>,
     /// How it is connected.
     pub mode: NetworkMode,
     /// Its networks, sorted by name; where it uses the network of another container, that one's.
@@ -117,6 +124,15 @@ impl Container {
             Endpoint::Unix(_) | Endpoint::Tcp(_) => &[],
         };
         self.networks.iter().flat_map(|network| &network.addresses).chain(seen)
+    }
+
+    /// Takes over the further names that `told` has for it on its networks.
+    pub fn learn_aliases(&mut self, told: &[Network]) {
+        for network in &mut self.networks {
+            if let Some(told) = told.iter().find(|told| told.name == network.name) {
+                network.aliases.clone_from(&told.aliases);
+            }
+        }
     }
 
     /// Further containers in its network namespace, where the kernel alone tells of it.

@@ -15,6 +15,7 @@ pub mod container;
 pub mod endpoint;
 pub mod engine;
 pub mod link;
+pub mod names;
 pub mod pcapng;
 pub mod privilege;
 pub mod remote;

@@ -81,6 +81,7 @@ fn named(name: &str, id: &str, created: i64) -> Container {
         image: Label::default(),
         created,
         project: None,
+        service: None,
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

@@ -32,6 +32,7 @@ fn target(fake: &FakeEngine) -> Container {
         image: Label::default(),
         created: 0,
         project: None,
+        service: None,
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

@@ -14,22 +14,27 @@ use crate::text::Label;
 
 /// Label in which compose keeps the name of a container's project.
 const PROJECT_LABEL: &str = "com.docker.compose.project";
+/// Label in which compose keeps the name of a container's service.
+const SERVICE_LABEL: &str = "com.docker.compose.service";
+/// Most further names that are taken of a container on one network.
+const MOST_ALIASES: usize = 16;
 
 /// Reads one element of `/containers/json`, answered by `engine` at `endpoint`. `None` when it has no
 /// valid id.
 pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
     let id = id(value)?;
     let name = name(&value["Names"]).unwrap_or_else(|| Label::new(id.short()));
-    let project = value["Labels"][PROJECT_LABEL].as_str().map(Label::new);
+    let label = |key: &str| value["Labels"][key].as_str().map(Label::new).filter(|label| !label.is_empty());
     Some(Container {
         engine,
         endpoint: endpoint.clone(),
         name,
         image: image(value),
         created: value["Created"].as_i64().unwrap_or_default(),
-        project: project.filter(|project| !project.is_empty()),
+        project: label(PROJECT_LABEL),
+        service: label(SERVICE_LABEL),
         mode: mode(value).unwrap_or(NetworkMode::Own),
-        networks: networks(&value["NetworkSettings"]["Networks"]),
+        networks: networks(&value["NetworkSettings"]["Networks"], &id),
         value: String::new(),
         id,
     })
@@ -58,12 +63,15 @@ pub struct Inspected {
     pub pid: i32,
     /// How it is connected, which Podman leaves out of its list; `None` where it is not told.
     pub mode: Option<NetworkMode>,
+    /// Its own networks, with its further names there.
+    pub networks: Vec<Network>,
 }
 
 /// Reads `/containers/ID/json`; `None` when the container has no process.
 pub(super) fn inspected(value: &Value) -> Option<Inspected> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
-    (pid > 0).then(|| Inspected { pid, mode: mode(value) })
+    let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
+    (pid > 0).then(|| Inspected { pid, mode: mode(value), networks: networks.unwrap_or_default() })
 }
 
 /// The name that is the container's own: with the API's slash in front and no other, since
@@ -99,7 +107,17 @@ fn mode(value: &Value) -> Option<NetworkMode> {
     }
 }
 
-fn networks(value: &Value) -> Vec<Network> {
+/// The networks of container `id`.
+fn networks(value: &Value, id: &ContainerId) -> Vec<Network> {
+    let addresses = |network: &Value, keys: [&str; 2]| -> Vec<IpAddr> {
+        keys.iter().filter_map(|key| network[key].as_str()?.parse().ok()).collect()
+    };
+    // Both engines add the first digits of its id.
+    let is_given = |alias: &&str| !id.as_str().starts_with(alias);
+    let aliases = |network: &Value| -> Vec<Label> {
+        let told = network["Aliases"].as_array().into_iter().flatten().take(MOST_ALIASES);
+        told.filter_map(Value::as_str).filter(is_given).map(Label::new).collect()
+    };
     let mut networks: Vec<Network> = value
         .as_object()
         .into_iter()
@@ -107,11 +125,10 @@ fn networks(value: &Value) -> Vec<Network> {
         .map(|(name, network)| Network {
             name: Label::new(name),
             id: network["NetworkID"].as_str().unwrap_or_default().to_owned(),
-            addresses: ["IPAddress", "GlobalIPv6Address"]
-                .iter()
-                .filter_map(|key| network[key].as_str()?.parse::<IpAddr>().ok())
-                .collect(),
+            addresses: addresses(network, ["IPAddress", "GlobalIPv6Address"]),
             mac: Label::new(network["MacAddress"].as_str().unwrap_or_default()),
+            gateways: addresses(network, ["Gateway", "IPv6Gateway"]),
+            aliases: aliases(network),
         })
         .collect();
     networks.sort_by(|a, b| a.name.cmp(&b.name));

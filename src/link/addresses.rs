@@ -9,6 +9,11 @@ pub fn addresses_of_process(pid: i32) -> Vec<IpAddr> {
     addresses(&format!("/proc/{pid}/net"))
 }
 
+/// The same of the namespace this program runs in.
+pub fn own_addresses() -> Vec<IpAddr> {
+    addresses("/proc/thread-self/net")
+}
+
 /// The same of tables in `folder`.
 pub(super) fn addresses(folder: &str) -> Vec<IpAddr> {
     let read = |table: &str| fs::read_to_string(format!("{folder}/{table}")).unwrap_or_default();

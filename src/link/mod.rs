@@ -22,7 +22,7 @@ mod tables;
 use std::fmt;
 use std::io;
 
-pub use addresses::addresses_of_process;
+pub use addresses::{addresses_of_process, own_addresses};
 pub use device::{Device, HardwareAddress, devices};
 pub use file::{Entered, NamespaceFile};
 pub use holder::Holder;

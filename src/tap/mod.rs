@@ -12,7 +12,6 @@ mod offer;
 mod open;
 mod through_engine;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,6 +26,7 @@ use crate::container::{self, Container, EngineKind, Found, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome};
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
+use crate::names;
 use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -70,7 +70,7 @@ pub struct LeftOut {
 pub struct Targets {
     /// The containers, in the order they were named.
     pub targets: Vec<Target>,
-    /// Names of all containers' addresses.
+    /// Names of all containers' addresses, and of others around them.
     pub names: Vec<(IpAddr, Label)>,
 }
 
@@ -119,7 +119,8 @@ pub fn find(
     for target in &mut targets {
         target.shared_with.remove(&target.container.name);
     }
-    let names = names(containers, &targets);
+    let captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
+    let names = names::of(containers, &captured, &link::own_addresses());
     Ok(Targets { targets, names })
 }
 
@@ -136,6 +137,7 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
             if let Some(mode) = inspected.mode.filter(|_| !matches!(container.mode, NetworkMode::Shared(_))) {
                 container.mode = mode;
             }
+            container.learn_aliases(&inspected.networks);
             Process::of_container(container, inspected.pid).map(Holder::Process)
         }
     };
@@ -227,18 +229,4 @@ fn one<'a>(running: &'a Running, wanted: &str) -> Result<&'a Container, Trouble>
             "give one of these names, or more of the id",
         )),
     }
-}
-
-fn names(containers: &[Container], targets: &[Target]) -> Vec<(IpAddr, Label)> {
-    // Containers that share a network have one address, and Wireshark keeps the last of its names: of
-    // the captured, else of the one that is nobody's guest.
-    let mut containers: Vec<&Container> = containers.iter().collect();
-    containers.sort_by_key(|container| {
-        let captured = targets.iter().position(|target| target.container.id == container.id);
-        (captured.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
-    });
-    containers
-        .into_iter()
-        .flat_map(|container| container.addresses().map(|address| (*address, container.name.clone())))
-        .collect()
 }

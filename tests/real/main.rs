@@ -15,6 +15,7 @@ mod kernel;
 mod lab;
 mod limits;
 mod listing;
+mod names;
 mod namespace;
 mod namespaces;
 mod podman;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         stopping::TESTS,
         limits::TESTS,
         privileges::TESTS,
+        names::TESTS,
         namespace::TESTS,
         elsewhere::TESTS,
         far_end::TESTS,

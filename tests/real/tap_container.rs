@@ -69,6 +69,7 @@ pub(crate) fn target(engine: EngineKind, endpoint: Endpoint, id: &str) -> descri
         image: Label::default(),
         created: 0,
         project: None,
+        service: None,
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

@@ -132,6 +132,7 @@ fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container 
         image: Label::new(image),
         created: 0,
         project: None,
+        service: None,
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

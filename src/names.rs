@@ -1,0 +1,157 @@
+//! Names of the addresses that packets of containers have, for name resolution blocks.
+//!
+//! | address | names, the last of which is shown |
+//! |---|---|
+//! | of this host | `host` |
+//! | 127.0.0.11 | `docker-dns` |
+//! | of a network's gateway | `gateway.shop_default` |
+//! | of a container | its aliases there, its compose service, its own name: `shop-web-1` |
+//!
+//! Wireshark keeps the last name of an address; other readers
+//! see all of them. So what is better known comes later: a container before a gateway, a gateway before
+//! the host, of which it is one of the addresses on a bridge.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::container::{Container, EngineKind, NetworkMode};
+use crate::text::Label;
+
+/// Where Docker answers questions for names, inside each container that is in a network with a name of
+/// its own (moby, libnetwork/resolver.go).
+const DOCKER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+/// Docker's network without names.
+const DEFAULT_BRIDGE: &str = "bridge";
+/// Most names: 3 MB at 80 characters. Those of the containers that are captured are never left out.
+const MOST_NAMES: usize = 30_000;
+
+/// Names of the addresses of `containers` and of what is around them; `captured` are those in the
+/// capture, as they are known now, and `host` the addresses of this host.
+pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) -> Vec<(IpAddr, Label)> {
+    // Containers that share a network have one address: it is called after the captured one, the first
+    // of several, else after the one that is nobody's guest.
+    let position = |container: &Container| captured.iter().position(|one| one.id == container.id);
+    let mut containers: Vec<(Option<usize>, &Container)> = containers
+        .iter()
+        .map(|container| {
+            let position = position(container);
+            (position, position.map_or(container, |position| captured[position]))
+        })
+        .collect();
+    containers.sort_by_key(|(position, container)| {
+        (position.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
+    });
+    let mut names: Vec<(IpAddr, Label)> = host.iter().map(|address| (*address, Label::new("host"))).collect();
+    if containers.iter().any(|(_, container)| asks_docker(container)) {
+        names.push((DOCKER_DNS, Label::new("docker-dns")));
+    }
+    let containers = || containers.iter().map(|(_, container)| *container);
+    names.extend(gateways(containers()));
+    names.extend(containers().flat_map(names_of));
+    // What comes later is what is shown.
+    let mut told = HashSet::new();
+    names.reverse();
+    names.retain(|name| told.insert(name.clone()));
+    names.truncate(MOST_NAMES);
+    names.reverse();
+    names
+}
+
+fn asks_docker(container: &Container) -> bool {
+    let has_names = || container.networks.iter().any(|network| network.name.as_str() != DEFAULT_BRIDGE);
+    container.engine == EngineKind::Docker && container.mode == NetworkMode::Own && has_names()
+}
+
+/// Each gateway once, by the name of its network; where several networks have it, by one of them.
+fn gateways<'a>(containers: impl Iterator<Item = &'a Container>) -> BTreeMap<IpAddr, Label> {
+    let networks = containers.flat_map(|container| &container.networks);
+    let gateways =
+        networks.flat_map(|network| network.gateways.iter().map(move |address| (*address, network)));
+    let is_one = |address: &IpAddr| !address.is_unspecified();
+    gateways
+        .filter(|(address, _)| is_one(address))
+        .map(|(address, network)| (address, Label::new(&format!("gateway.{}", network.name))))
+        .collect()
+}
+
+fn names_of(container: &Container) -> Vec<(IpAddr, Label)> {
+    let aliases = container.networks.iter().flat_map(|network| {
+        network
+            .addresses
+            .iter()
+            .flat_map(|address| network.aliases.iter().map(move |alias| (*address, alias.clone())))
+    });
+    let service = container.service.iter();
+    let known = service
+        .chain([&container.name])
+        .flat_map(|name| container.addresses().map(|address| (*address, name.clone())));
+    aliases.chain(known).filter(|(address, name)| !address.is_unspecified() && !name.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::{ContainerId, Network};
+    use crate::endpoint::Endpoint;
+
+    fn container(name: &str, address: &str, mode: NetworkMode) -> Container {
+        let id = ContainerId::parse(&format!("{:0>64}", name.len())).expect("an id");
+        let network = Network {
+            name: "net".into(),
+            id: String::new(),
+            addresses: vec![address.parse().expect("an address")],
+            mac: Label::default(),
+            gateways: vec!["10.0.0.1".parse().expect("an address")],
+            aliases: vec!["alias".into()],
+        };
+        Container {
+            engine: EngineKind::Docker,
+            endpoint: Endpoint::Unix("/run/docker.sock".into()),
+            id,
+            name: name.into(),
+            image: Label::default(),
+            created: 0,
+            project: None,
+            service: Some("service".into()),
+            mode,
+            networks: vec![network],
+            value: String::new(),
+        }
+    }
+
+    fn shown(names: &[(IpAddr, Label)], address: &str) -> Vec<String> {
+        let address: IpAddr = address.parse().expect("an address");
+        names.iter().filter(|(one, _)| *one == address).map(|(_, name)| name.to_string()).collect()
+    }
+
+    #[test]
+    fn the_best_name_of_an_address_comes_last() {
+        let host = ["10.0.0.1".parse().expect("an address")];
+        let names = of(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
+        assert_eq!(shown(&names, "10.0.0.2"), ["alias", "service", "web"]);
+        assert_eq!(shown(&names, "10.0.0.1"), ["host", "gateway.net"]);
+        assert_eq!(shown(&names, "127.0.0.11"), ["docker-dns"]);
+    }
+
+    #[test]
+    fn an_address_of_several_containers_is_called_after_the_first_that_is_captured() {
+        let owner = container("owner", "10.0.0.2", NetworkMode::Own);
+        let guests =
+            ["a", "bb"].map(|name| container(name, "10.0.0.2", NetworkMode::Shared(Some(owner.id.clone()))));
+        let [one, other] = guests;
+        let all = [one.clone(), owner, other.clone()];
+        let last = |captured: &[&Container]| shown(&of(&all, captured, &[]), "10.0.0.2").pop();
+        assert_eq!(last(&[]).as_deref(), Some("owner"));
+        assert_eq!(last(&[&one]).as_deref(), Some("a"));
+        assert_eq!(last(&[&other, &one]).as_deref(), Some("bb"));
+    }
+
+    #[test]
+    fn too_many_names_are_cut_where_they_matter_least() {
+        let host: Vec<IpAddr> = (0..2 * 30_000).map(|number: u32| IpAddr::V4(number.into())).collect();
+        let names = of(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
+        assert_eq!(names.len(), MOST_NAMES);
+        assert_eq!(shown(&names, "10.0.0.2").last().map(String::as_str), Some("web"));
+    }
+}
