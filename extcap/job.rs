@@ -4,8 +4,9 @@ use std::os::fd::BorrowedFd;
 
 use containerdump::capture::{self, Settings};
 use containerdump::engine::TapContainer;
+use containerdump::link::Holder;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Files, Limits, Output, Session, Stop, Stopped, Totals};
+use containerdump::session::{Files, Limits, Member, Output, Session, Source, Stop, Stopped, Totals};
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
 use log::{debug, info};
@@ -83,10 +84,11 @@ impl Job {
         privilege.become_caller()?;
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
-        info!("capturing from {} sources", opened.sources.len());
+        let members = members(found.targets, opened.sources);
+        info!("capturing {} containers", members.len());
         let session = Session {
-            sources: opened.sources,
-            holders: found.targets.into_iter().filter_map(|target| target.holder.ok()).collect(),
+            members,
+            changes: None,
             names: found.names,
             block_timeout,
             limits: self.limits,
@@ -102,4 +104,22 @@ impl Job {
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
         Ok(totals)
     }
+}
+
+/// The sources of each target, and what keeps its namespace there; those who share one come and go
+/// together.
+fn members(targets: Vec<tap::Target>, sources: Vec<Vec<Source>>) -> Vec<Member> {
+    let mut members: Vec<(Option<u64>, Member)> = Vec::new();
+    for (target, sources) in targets.into_iter().zip(sources) {
+        let identity = target.holder.as_ref().ok().and_then(Holder::network_identity);
+        let known = members.iter().position(|(other, _)| other.is_some() && *other == identity);
+        let index = known.unwrap_or_else(|| {
+            members.push((identity, Member::default()));
+            members.len() - 1
+        });
+        let member = &mut members[index].1;
+        member.sources.extend(sources);
+        member.holders.extend(target.holder.ok());
+    }
+    members.into_iter().map(|(_, member)| member).collect()
 }

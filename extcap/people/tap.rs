@@ -7,7 +7,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Limits, Output, Session, Source, Stop};
+use containerdump::session::{Limits, Member, Output, Session, Source, Stop};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
@@ -89,8 +89,11 @@ impl Tap {
         let proof = privilege.give_up()?;
         let rings = |(interface, rings)| Source::Rings(interface, rings);
         let session = Session {
-            sources: interfaces.into_iter().map(rings).collect(),
-            holders: Vec::new(),
+            members: vec![Member {
+                sources: interfaces.into_iter().map(rings).collect(),
+                holders: Vec::new(),
+            }],
+            changes: None,
             names: Vec::new(),
             block_timeout,
             limits: Limits::default(),

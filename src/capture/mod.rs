@@ -89,6 +89,13 @@ pub struct Counts {
     pub interface_drops: u64,
 }
 
+impl Counts {
+    /// Packets that came and were not read.
+    pub fn unread(&self) -> u64 {
+        self.received.saturating_sub(self.kernel_drops + self.abandoned + self.delivered)
+    }
+}
+
 /// Why a ring gives nothing more.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ended(pub String);

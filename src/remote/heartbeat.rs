@@ -2,9 +2,10 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Remote;
 
@@ -19,39 +20,83 @@ pub(super) const EVERY: Duration = Duration::from_secs(2);
 /// who takes nothing.
 #[derive(Debug)]
 pub struct Heartbeat {
-    until: Option<Sender<()>>,
+    beating: Beating,
+    told: Option<Receiver<Told>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Tells a heartbeat what to keep going.
+#[derive(Clone, Debug)]
+pub struct Beating(Sender<Told>);
+
+#[derive(Debug)]
+enum Told {
+    /// Until it is dropped elsewhere.
+    Keep(Weak<UnixStream>),
+    End,
+}
+
 impl Heartbeat {
-    /// For all of `remotes`; no thread where there is none. To be started once the calling thread has
-    /// no capability: the new one has the same.
+    /// One that does not beat yet.
+    pub fn new() -> Self {
+        let (sender, told) = mpsc::channel();
+        Self { beating: Beating(sender), told: Some(told), thread: None }
+    }
+
+    /// What it is told by.
+    pub fn beating(&self) -> Beating {
+        self.beating.clone()
+    }
+
+    /// Begins to beat. The calling thread must have no capability any more: the new one has the same.
     ///
-    /// Fails when there are no descriptors left, or no threads.
-    pub fn start<'a>(remotes: impl IntoIterator<Item = &'a Remote>) -> io::Result<Self> {
-        let streams: io::Result<Vec<UnixStream>> =
-            remotes.into_iter().map(|remote| remote.stream.try_clone()).collect();
-        let streams = streams?;
-        if streams.is_empty() {
-            return Ok(Self { until: None, thread: None });
-        }
-        let (until, over) = mpsc::channel();
-        let beating = move || {
-            while let Err(RecvTimeoutError::Timeout) = {
-                streams.iter().for_each(beat);
-                over.recv_timeout(EVERY)
-            } {}
-        };
-        let thread = std::thread::Builder::new().name("heartbeat".to_owned()).spawn(beating)?;
-        Ok(Self { until: Some(until), thread: Some(thread) })
+    /// Fails when there are no threads left.
+    pub fn start(&mut self) -> io::Result<()> {
+        let Some(told) = self.told.take() else { return Ok(()) };
+        let thread =
+            std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || beat_on(&told))?;
+        self.thread = Some(thread);
+        Ok(())
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.until = None;
+        let _ = self.beating.0.send(Told::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+impl Beating {
+    /// Keeps what writes `remote` going for as long as that is there.
+    pub fn keep(&self, remote: &Remote) {
+        // One that has ended keeps nothing.
+        let _ = self.0.send(Told::Keep(Arc::downgrade(&remote.stream)));
+    }
+}
+
+fn beat_on(told: &Receiver<Told>) {
+    let mut streams: Vec<Weak<UnixStream>> = Vec::new();
+    let mut next = Instant::now() + EVERY;
+    loop {
+        match told.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(Told::Keep(stream)) => {
+                stream.upgrade().iter().for_each(|stream| beat(stream));
+                streams.push(stream);
+            }
+            Ok(Told::End) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                streams.retain(|stream| stream.upgrade().map(|stream| beat(&stream)).is_some());
+                next = Instant::now() + EVERY;
+            }
         }
     }
 }

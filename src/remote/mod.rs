@@ -18,12 +18,13 @@ use std::io::{self, Write as _};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use block::Packet;
-pub use heartbeat::{FINISH, HEARTBEAT, Heartbeat};
+pub use heartbeat::{Beating, FINISH, HEARTBEAT, Heartbeat};
 
 use crate::capture::Counts;
 use crate::pcapng::Interface;
@@ -43,7 +44,7 @@ const MOST_INTERFACES: usize = 256;
 #[derive(Debug)]
 pub struct Remote {
     from: Label,
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     window: Window,
     /// For each interface: bytes kept of a packet, and what became of all of them.
     interfaces: Vec<(u32, Counts)>,
@@ -86,7 +87,7 @@ pub fn open(
 ) -> Result<(Vec<Interface>, Remote), Trouble> {
     let mut remote = Remote {
         from: from.clone(),
-        stream,
+        stream: Arc::new(stream),
         window: Window::new(),
         interfaces: Vec::new(),
         heard: Instant::now(),
@@ -209,7 +210,7 @@ impl Remote {
     /// Asks the other end to write what it has, and to end.
     pub fn finish(&mut self) {
         self.asked_to_finish = true;
-        if self.stream.write_all(&[FINISH]).is_err() {
+        if (&*self.stream).write_all(&[FINISH]).is_err() {
             let _ = self.stream.shutdown(Shutdown::Write);
         }
     }

@@ -81,6 +81,16 @@ impl Far {
         self.remote.finish();
     }
 
+    /// Number of its first interface block.
+    pub(super) fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// Asks for what is left, and for the end.
+    pub(super) fn leave(&mut self) {
+        self.remote.finish();
+    }
+
     /// For each of its interfaces: the number of its block, and what became of its packets.
     pub(super) fn counts(&self) -> impl Iterator<Item = (u32, Counts)> {
         (self.first..).zip(self.remote.counts())

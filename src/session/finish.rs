@@ -15,7 +15,7 @@ pub(super) struct Finish {
     /// When the kernel has handed over all of them that it has.
     pub(super) settled_at: Instant,
     /// When to end although the reader has not taken all of them.
-    latest: Instant,
+    pub(super) latest: Instant,
 }
 
 /// How far the end has come.

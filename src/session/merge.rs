@@ -7,8 +7,8 @@
 //! waits in the kernel, and what is read goes out while it is still in a cache.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::time::Duration;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
 
 use super::queue::{Packet, Queue, Run, Spare};
 use super::stage::{Reader, Stage};
@@ -17,13 +17,19 @@ use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
 const MOST_READ: usize = 512 * 1024;
+/// Troubles kept of sources that have left: a program elsewhere may break as often as it is started.
+const MOST_BROKEN: usize = 16;
 
 /// The sources of a capture, to be read in one order of time.
 pub(super) struct Merge {
     pub(super) stages: Vec<Stage>,
     pub(super) queues: Queues,
-    /// How long the kernel may keep a packet back, in nanoseconds.
-    keeps: u64,
+    /// How long the kernel may keep a packet back.
+    keeps: Duration,
+    /// Why sources ended that ought not to have, and have left.
+    broken: VecDeque<Trouble>,
+    /// Whether a source ended as it may.
+    ended_well: bool,
 }
 
 /// What was read from each source and waits to be written.
@@ -44,18 +50,53 @@ pub(super) struct Read {
 
 impl Merge {
     /// Merges what is read; `keeps` is how long the kernel may keep a packet back.
-    pub(super) fn new(readers: Vec<Reader>, keeps: Duration) -> Self {
-        let mut queues = Queues::default();
-        queues.queues.resize_with(readers.len(), Queue::default);
-        Self {
-            stages: readers.into_iter().map(Stage::new).collect(),
-            queues,
-            keeps: u64::try_from(keeps.as_nanos()).unwrap_or(u64::MAX),
+    pub(super) fn new(keeps: Duration) -> Self {
+        let (stages, queues, broken) = (Vec::new(), Queues::default(), VecDeque::new());
+        Self { stages, queues, keeps, broken, ended_well: false }
+    }
+
+    /// Takes part from now on.
+    pub(super) fn add(&mut self, reader: Reader) {
+        self.stages.push(Stage::new(reader));
+        self.queues.queues.push(Queue::default());
+    }
+
+    /// Parts with the sources that have ended and whose packets have all been taken.
+    pub(super) fn part(&mut self) -> Vec<Stage> {
+        let mut parted = Vec::new();
+        let mut index = 0;
+        while index < self.stages.len() {
+            if self.stages[index].ended.is_none() || self.queues.queues[index].head().is_some() {
+                index += 1;
+                continue;
+            }
+            self.queues.queues.remove(index);
+            let stage = self.stages.remove(index);
+            match stage.broken() {
+                Some(trouble) => self.broken.push_back(trouble.clone()),
+                None => self.ended_well = true,
+            }
+            if self.broken.len() > MOST_BROKEN {
+                self.broken.pop_front();
+            }
+            parted.push(stage);
         }
+        parted
+    }
+
+    /// When to look next for a source that is about to leave.
+    pub(super) fn leaves_at(&self) -> Option<Instant> {
+        self.stages.iter().filter_map(Stage::leaves_at).min()
+    }
+
+    /// How long the kernel may keep a packet back, in nanoseconds.
+    fn keeps(&self) -> u64 {
+        u64::try_from(self.keeps.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Reads the sources, the one that is behind first, as far as packets can be written.
     pub(super) fn read(&mut self) -> Read {
+        let keeps = self.keeps();
         self.stages.iter_mut().for_each(Stage::look_again);
         let running = self.stages.iter().enumerate().filter(|(_, stage)| stage.ended.is_none());
         let mut behind: BinaryHeap<Reverse<(u64, usize)>> =
@@ -69,10 +110,10 @@ impl Merge {
             if last > horizon && queue.head().is_some() {
                 continue;
             }
-            bytes += stage.read(queue, &mut self.queues.spare);
+            bytes += stage.read(queue, &mut self.queues.spare, self.keeps);
             more |= stage.had_its_share();
             if stage.is_empty() || stage.had_its_share() {
-                horizon = horizon.min(stage.complete_until(self.keeps));
+                horizon = horizon.min(stage.complete_until(keeps));
             } else {
                 behind.push(Reverse((stage.last(), index)));
             }
@@ -82,7 +123,8 @@ impl Merge {
 
     /// The time up to which every source has handed over everything.
     pub(super) fn horizon(&self) -> u64 {
-        self.stages.iter().map(|stage| stage.complete_until(self.keeps)).min().unwrap_or(u64::MAX)
+        let keeps = self.keeps();
+        self.stages.iter().map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX)
     }
 
     /// Hands to `take` the number of each interface block, and what became of the packets of each ring
@@ -101,15 +143,12 @@ impl Merge {
         self.stages.iter().any(|stage| stage.far().is_some())
     }
 
-    /// Whether there are some among them that no process tells the end of.
-    pub(super) fn runs_unwatched(&self) -> bool {
-        self.stages.iter().any(|stage| stage.far().is_some_and(|far| far.unwatched))
-    }
-
     /// Why sources ended that ought not to have, and whether that was the end of all.
     pub(super) fn broken(&self) -> (Vec<Trouble>, bool) {
-        let broken: Vec<Trouble> = self.stages.iter().filter_map(|stage| stage.broken().cloned()).collect();
-        let all = !broken.is_empty() && broken.len() == self.stages.len();
+        let still_here = self.stages.iter().filter_map(Stage::broken);
+        let broken: Vec<Trouble> = self.broken.iter().chain(still_here).cloned().collect();
+        let others = self.ended_well || self.stages.iter().any(|stage| stage.broken().is_none());
+        let all = !broken.is_empty() && !others;
         (broken, all)
     }
 }

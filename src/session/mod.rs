@@ -5,11 +5,13 @@
 //!                                     limits, statistics          signals, reader, parent, container: the ends
 //! ```
 
+mod changes;
 mod far;
 mod files;
 mod finish;
 mod lifeline;
 mod limits;
+mod members;
 mod merge;
 mod output;
 mod pace;
@@ -20,16 +22,17 @@ mod stage;
 mod stop;
 mod stream;
 
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use changes::{Change, Changes, Joining, Member, Over, changes};
 pub use files::{Files, stamp};
 pub use limits::{Limit, Limits};
 pub use output::{End, Output};
 pub use source::Source;
 pub use stop::{Stop, Stopped};
 
-use crate::link::Holder;
 use crate::privilege::Unprivileged;
 use crate::remote::Heartbeat;
 use crate::text::Label;
@@ -38,11 +41,11 @@ use run::Running;
 
 /// Everything a capture needs, opened.
 pub struct Session {
-    /// Where packets come from, in the order of the numbers of their interfaces.
-    pub sources: Vec<Source>,
-    /// What keeps the captured namespaces there: the capture ends once all of it is gone, but for
-    /// sources elsewhere that none of it tells of. The capture also ends with the last of its sources.
-    pub holders: Vec<Holder>,
+    /// Who is captured from the begin, in the order of the numbers of their interfaces. The capture
+    /// ends once all of them have left.
+    pub members: Vec<Member>,
+    /// Who joins later, and other changes: with these the capture goes on without a member.
+    pub changes: Option<Changes>,
     /// Names for addresses.
     pub names: Vec<(IpAddr, Label)>,
     /// How long the kernel may keep a packet back.
@@ -71,7 +74,9 @@ pub struct Totals {
     pub drops: u64,
     /// Files opened.
     pub files: usize,
-    /// Why sources ended that ought not to have.
+    /// Interfaces that packets come from by now.
+    pub interfaces: usize,
+    /// Why sources ended that ought not to have; the last of them where there are many.
     pub broken: Vec<Trouble>,
 }
 
@@ -79,16 +84,15 @@ impl Session {
     /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
     /// then.
     ///
-    /// Fails when the output does, or every source has ended that ought not to have; a reader who leaves
-    /// is a normal end.
+    /// Fails when the output does, or every source has ended that ought not to have and none can join
+    /// any more; a reader who leaves is a normal end.
     pub fn run(
-        self,
+        mut self,
         stop: &Stop,
         _proof: &Unprivileged,
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
-        let heartbeat = Heartbeat::start(self.sources.iter().filter_map(Source::remote));
-        let _heartbeat = heartbeat.map_err(|error| {
+        let _heartbeat = self.heartbeat().map_err(|error| {
             Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
         })?;
         let mut running = Running::new(self);
@@ -97,5 +101,17 @@ impl Session {
             Ok(()) | Err(End::ReaderGone | End::Stalled) => Ok(running.total()),
             Err(End::Failed(trouble)) => Err(trouble),
         }
+    }
+
+    /// What keeps streams from elsewhere going, where there are or may come any.
+    fn heartbeat(&mut self) -> io::Result<Heartbeat> {
+        let mut heartbeat = self.changes.as_mut().map(Changes::take_heartbeat).unwrap_or_default();
+        let beating = heartbeat.beating();
+        let sources = self.members.iter().flat_map(|member| &member.sources);
+        let known = sources.filter_map(Source::remote).map(|remote| beating.keep(remote)).count();
+        if known > 0 || self.changes.is_some() {
+            heartbeat.start()?;
+        }
+        Ok(heartbeat)
     }
 }

@@ -43,7 +43,7 @@ impl Load {
 
     /// Whether to look as soon as the source of `stage` has something.
     pub(super) fn heeds(self, stage: &Stage) -> bool {
-        self == Self::Idle && stage.ended.is_none()
+        self == Self::Idle && stage.can_be_waited_for()
     }
 
     /// How long to wait before the next look.

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use log::debug;
 use nix::poll::{PollFd, PollFlags};
 
-use super::far::{Far, LAG};
+use super::changes::{Change, Changes, Over};
+use super::far::LAG;
 use super::finish::{self, Finish, Progress};
+use super::members::Members;
 use super::merge::Merge;
 use super::output::End;
 use super::pace::{Load, REPORT_EVERY};
-use super::stage::Reader;
 use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
-use super::{Session, Source, Totals};
-use crate::link::Holder;
+use super::{Session, Totals};
 
 /// Time between two rounds of statistics in the stream, and in one that another session reads.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
@@ -27,48 +27,34 @@ const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(5);
 pub(super) struct Running {
     merge: Merge,
     stream: Stream,
-    holders: Vec<Holder>,
-    /// Whether the capture ends with its holders.
-    ends_with_holders: bool,
+    members: Members,
+    /// Who joins; `None` once nobody can any more.
+    changes: Option<Changes>,
     feeds_session: bool,
     /// How long the kernel may keep a packet back.
     keeps: Duration,
-    /// The longest that packets wait for another source.
-    waits: Duration,
     /// Since when packets have been held while none could be written.
     waits_since: Option<(Instant, u64)>,
 }
 
 impl Running {
     pub(super) fn new(session: Session) -> Self {
-        let (mut readers, mut interfaces) = (Vec::new(), Vec::new());
-        for source in session.sources {
-            // Far fewer than a u32 counts were opened.
-            let number = u32::try_from(interfaces.len()).unwrap_or(u32::MAX);
-            match source {
-                Source::Rings(interface, rings) => {
-                    readers.extend(rings.into_iter().map(|ring| Reader::Ring(ring, number)));
-                    interfaces.push(interface);
-                }
-                Source::Remote { interfaces: theirs, remote, unwatched } => {
-                    readers.push(Reader::Far(Far::new(remote, number, unwatched)));
-                    interfaces.extend(theirs);
-                }
-            }
-        }
         // A block is handed over at the second tick of its timer after its first packet
         // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer that
         // comes late.
         let keeps = session.block_timeout * 2 + Duration::from_millis(5);
         let Session { names, output, files, limits, begun, .. } = session;
-        let merge = Merge::new(readers, keeps);
-        let for_others = if merge.runs_elsewhere() { Duration::from_nanos(LAG) } else { Duration::ZERO };
+        let mut merge = Merge::new(keeps);
+        let mut stream = Stream::new(names, output, files, limits, begun);
+        let mut members = Members::default();
+        for member in session.members {
+            members.add(member, &mut merge, &mut stream);
+        }
         Self {
             merge,
-            waits: keeps.max(for_others) * 4,
-            stream: Stream::new(interfaces, names, output, files, limits, begun),
-            ends_with_holders: !session.holders.is_empty(),
-            holders: session.holders,
+            stream,
+            members,
+            changes: session.changes,
             feeds_session: session.feeds_session,
             keeps,
             waits_since: None,
@@ -99,9 +85,16 @@ impl Running {
                 self.merge.finish(now.time);
                 finish = Some(now);
             }
+            if finish.is_none() {
+                self.change(stop)?;
+            }
             let read = self.merge.read();
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
-            let progress = finish::progress(finish.as_ref(), self.merge.horizon());
+            let progress = match finish::progress(finish.as_ref(), self.merge.horizon()) {
+                // Others may join.
+                Progress::Done if finish.is_none() && self.changes.is_some() => Progress::Underway,
+                progress => progress,
+            };
             let until = finish.as_ref().map_or(u64::MAX, |finish| finish.time);
             // At the end nothing that was read waits for a source any more.
             let horizon = if progress == Progress::Underway { self.horizon().min(until) } else { until };
@@ -112,6 +105,8 @@ impl Running {
             if complete || progress != Progress::Underway {
                 break;
             }
+            self.merge.part().into_iter().for_each(|stage| self.stream.part(stage));
+            self.stream.write_blocks(stop)?;
             load = Load::of(read, time, self.merge.queues.hold());
             let now = Instant::now();
             if now >= statistics_at {
@@ -125,11 +120,24 @@ impl Running {
             }
         }
         self.total();
-        self.stream.write_statistics(stop)?;
+        self.stream.write_last_statistics(stop)?;
         match self.merge.broken() {
             (mut broken, true) => Err(End::Failed(broken.remove(0))),
             (_, false) => Ok(()),
         }
+    }
+
+    /// Does what was told meanwhile.
+    fn change(&mut self, stop: &Stop) -> Result<(), End> {
+        while let Some(changes) = &self.changes {
+            match changes.next() {
+                Ok(Some(Change::Join(member))) => self.members.add(member, &mut self.merge, &mut self.stream),
+                Ok(Some(Change::Names(names))) => self.stream.add_names(names),
+                Ok(None) => break,
+                Err(Over) => self.changes = None,
+            }
+        }
+        self.stream.write_blocks(stop)
     }
 
     /// The time up to which packets can be written.
@@ -141,7 +149,8 @@ impl Running {
             _ => Instant::now(),
         };
         self.waits_since = self.merge.queues.hold().then_some((since, written));
-        if since.elapsed() > self.waits { u64::MAX } else { self.merge.horizon() }
+        let for_others = if self.merge.runs_elsewhere() { Duration::from_nanos(LAG) } else { Duration::ZERO };
+        if since.elapsed() > self.keeps.max(for_others) * 4 { u64::MAX } else { self.merge.horizon() }
     }
 
     /// Waits for packets, the end of something, or the time to look again. True when it is time
@@ -155,21 +164,25 @@ impl Running {
             return true;
         }
         let (of_capture, of_file) = (&self.stream.of_capture, &self.stream.of_file);
-        for left in [of_capture.time_left(), of_file.time_left()].into_iter().flatten() {
+        let leaves_in = self.merge.leaves_at().map(|at| at.saturating_duration_since(Instant::now()));
+        for left in [of_capture.time_left(), of_file.time_left(), leaves_in].into_iter().flatten() {
             timeout = timeout.min(left);
         }
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut watched: Vec<PollFd> = self.holders.iter().map(|holder| readable(holder.as_fd())).collect();
+        let mut watched: Vec<PollFd> = self.members.descriptors().map(readable).collect();
+        let holders = watched.len();
         watched.extend(self.stream.output.pipe().map(watched_for_its_reader));
         let ends = watched.len();
+        watched.extend(self.changes.iter().map(|changes| readable(changes.as_fd())));
+        let told = watched.len();
         let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage));
         watched.extend(heeded.map(|stage| readable(stage.as_fd())));
         let woken = stop.wait(watched, timeout);
-        let mut ready = woken.ready[..ends].iter();
-        self.holders.retain(|holder| ready.next() != Some(&true) || !holder.has_ended());
-        let gone = self.ends_with_holders && self.holders.is_empty();
-        let alone = gone && !self.merge.runs_unwatched();
-        woken.stop || ready.next() == Some(&true) || alone || of_capture.is_over()
+        if let Some(changes) = self.changes.as_ref().filter(|_| woken.ready[ends..told].contains(&true)) {
+            changes.hush();
+        }
+        self.members.leave(&woken.ready[..holders], &mut self.merge, self.keeps);
+        woken.stop || woken.ready[holders..ends].contains(&true) || of_capture.is_over()
     }
 
     /// What the capture came to so far.

@@ -1,10 +1,13 @@
 //! A source while it is read, and how far that has come.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
 use super::far::Far;
+use super::finish::Finish;
 use super::queue::{Queue, SET_BACK, Spare};
 use crate::capture::{self, Counts, Ring};
 use crate::pcapng;
@@ -39,6 +42,8 @@ pub(super) struct Stage {
     bytes: usize,
     /// When it was found empty in this look, nanoseconds since the epoch.
     empty_at: Option<u64>,
+    /// What it came from is gone, or is not wanted any more: what it still has is read.
+    leaving: Option<Finish>,
     /// Why it gives nothing more.
     pub(super) ended: Option<Ended>,
 }
@@ -47,13 +52,16 @@ pub(super) struct Stage {
 pub(super) enum Ended {
     /// What it came from is gone.
     Gone,
+    /// The same, and there was no time to read all it had.
+    TooSlow,
     /// It ought to give more.
     Broken(Trouble),
 }
 
 impl Stage {
     pub(super) fn new(reader: Reader) -> Self {
-        Self { reader, last: 0, at_once: PACKETS_AT_ONCE, bytes: 0, empty_at: None, ended: None }
+        let (last, at_once, bytes) = (0, PACKETS_AT_ONCE, 0);
+        Self { reader, last, at_once, bytes, empty_at: None, leaving: None, ended: None }
     }
 
     /// Forgets that the source was found empty: that was then.
@@ -64,6 +72,11 @@ impl Stage {
     /// Whether it is the turn of others.
     pub(super) fn had_its_share(&self) -> bool {
         self.far().is_some() && self.bytes >= SHARE
+    }
+
+    /// Whether its descriptor tells when there is more: not that of a ring whose interface is gone.
+    pub(super) fn can_be_waited_for(&self) -> bool {
+        self.ended.is_none() && (self.leaving.is_none() || self.far().is_some())
     }
 
     /// Whether the source was found empty, or gives nothing more.
@@ -77,7 +90,8 @@ impl Stage {
     }
 
     /// Reads some packets into `queue`, or finds the source empty. Returns their bytes in the stream.
-    pub(super) fn read(&mut self, queue: &mut Queue, spare: &mut Spare) -> usize {
+    /// `keeps` is how long the kernel may keep a packet back.
+    pub(super) fn read(&mut self, queue: &mut Queue, spare: &mut Spare, keeps: Duration) -> usize {
         let asked_at = capture::now();
         let batch = queue.batch(spare);
         let (outcome, bytes) = match &mut self.reader {
@@ -90,7 +104,14 @@ impl Stage {
                         pcapng::append_packet(bytes, interface, direction, time, length, data);
                     });
                 });
-                (outcome.map_err(Ended::from), bytes)
+                match outcome {
+                    Ok(count) => (Ok(count), bytes),
+                    // It may have packets in a block that the kernel has yet to hand over.
+                    Err(capture::Ended(why)) => {
+                        self.leave(keeps, || info!("an interface gives nothing more: {why}"));
+                        (Ok(0), bytes)
+                    }
+                }
             }
             Reader::Far(far) => match far.read(self.at_once, asked_at, &mut self.last, batch) {
                 Ok((blocks, bytes)) => (Ok(blocks), bytes),
@@ -103,7 +124,39 @@ impl Stage {
             Err(ended) => self.ended = Some(ended),
         }
         self.bytes += bytes;
+        if let (Some(leaving), None) = (&self.leaving, &self.ended) {
+            self.ended = self.how_it_left(leaving);
+        }
         bytes
+    }
+
+    /// What it came from is gone: what it still has is read, and then it ends. Calls `begin` if that
+    /// was not known.
+    pub(super) fn leave(&mut self, keeps: Duration, begin: impl FnOnce()) {
+        if self.leaving.is_some() || self.ended.is_some() {
+            return;
+        }
+        begin();
+        self.leaving = Some(Finish::now(keeps, self.far().is_some()));
+        if let Reader::Far(far) = &mut self.reader {
+            far.leave();
+        }
+    }
+
+    /// When to look whether it has left, if it is about to.
+    pub(super) fn leaves_at(&self) -> Option<Instant> {
+        let leaving = self.leaving.as_ref().filter(|_| self.ended.is_none())?;
+        Some(if self.far().is_some() { leaving.latest } else { leaving.settled_at })
+    }
+
+    fn how_it_left(&self, leaving: &Finish) -> Option<Ended> {
+        let now = Instant::now();
+        let is_read = self.empty_at.is_some() || self.last >= leaving.time;
+        if self.far().is_none() && is_read && now >= leaving.settled_at {
+            Some(Ended::Gone)
+        } else {
+            (now >= leaving.latest).then_some(Ended::TooSlow)
+        }
     }
 
     /// The time up to which it has handed over everything; `keeps` is how long the kernel may
@@ -125,6 +178,19 @@ impl Stage {
         }
     }
 
+    /// Whether it reads one of `interfaces`, and ends with what keeps them there.
+    pub(super) fn ends_with(&self, interfaces: &Range<u32>) -> bool {
+        match &self.reader {
+            Reader::Ring(_, interface) => interfaces.contains(interface),
+            Reader::Far(far) => !far.unwatched && interfaces.contains(&far.first()),
+        }
+    }
+
+    /// Whether it was left unread in part.
+    pub(super) fn was_too_slow(&self) -> bool {
+        matches!(self.ended, Some(Ended::TooSlow))
+    }
+
     /// The stream it reads, if it is one from elsewhere that has not ended.
     pub(super) fn far(&self) -> Option<&Far> {
         match &self.reader {
@@ -144,7 +210,7 @@ impl Stage {
     pub(super) fn broken(&self) -> Option<&Trouble> {
         match &self.ended {
             Some(Ended::Broken(trouble)) => Some(trouble),
-            Some(Ended::Gone) | None => None,
+            Some(Ended::Gone | Ended::TooSlow) | None => None,
         }
     }
 }
@@ -155,13 +221,6 @@ impl AsFd for Stage {
             Reader::Ring(ring, _) => ring.as_fd(),
             Reader::Far(far) => far.as_fd(),
         }
-    }
-}
-
-impl From<capture::Ended> for Ended {
-    fn from(capture::Ended(why): capture::Ended) -> Self {
-        info!("an interface gives nothing more: {why}");
-        Self::Gone
     }
 }
 

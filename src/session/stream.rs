@@ -1,5 +1,6 @@
 //! What stands in the stream besides packets, where it goes, and when it has enough.
 
+use std::collections::HashSet;
 use std::io::IoSlice;
 use std::net::IpAddr;
 
@@ -10,8 +11,9 @@ use super::files::Files;
 use super::limits::{Limits, Used};
 use super::merge::{Merge, Queues};
 use super::output::{End, Output};
+use super::stage::Stage;
 use super::stop::Stop;
-use crate::capture;
+use crate::capture::{self, Counts};
 use crate::pcapng::{Blocks, Interface, Statistics};
 use crate::text::Label;
 
@@ -25,6 +27,21 @@ struct Lane {
     statistics: Statistics,
     /// Packets that the reader of this stream left no time for.
     left: u64,
+    /// Rings and streams that it is read from.
+    readers: usize,
+    /// What became of the packets of those that have ended.
+    past: Counts,
+    /// When the last of them had, nanoseconds since the epoch.
+    end: Option<u64>,
+}
+
+impl Lane {
+    /// Leaves the counts of sources that have ended, for those of the others to be added.
+    fn forget_counts(&mut self) {
+        self.statistics.kernel_drops = self.past.kernel_drops;
+        self.statistics.abandoned = self.past.abandoned + self.left;
+        self.statistics.interface_drops = self.statistics.interface_drops.max(self.past.interface_drops);
+    }
 }
 
 /// A stream being written.
@@ -37,7 +54,10 @@ pub(super) struct Stream {
     pub(super) of_capture: Used,
     pub(super) of_file: Used,
     most_files: usize,
+    /// Whether the section header is in the output already.
     begun: bool,
+    /// Whether all that stands before the first packet is.
+    has_begun: bool,
     pub(super) totals: Totals,
 }
 
@@ -50,20 +70,17 @@ enum Room {
 }
 
 impl Stream {
-    /// A stream of `interfaces` into `output`, the first of `files` if there is a row; with
+    /// A stream into `output`, the first of `files` if there is a row; with
     /// `begun`, the section header is there already.
     pub(super) fn new(
-        interfaces: Vec<Interface>,
         names: Vec<(IpAddr, Label)>,
         output: Output,
         files: Option<Files>,
         limits: Limits,
         begun: bool,
     ) -> Self {
-        let now = capture::now();
-        let lane = |interface| Lane { interface, begin: now, statistics: Statistics::default(), left: 0 };
         Self {
-            lanes: interfaces.into_iter().map(lane).collect(),
+            lanes: Vec::new(),
             names,
             blocks: Blocks::begin_section(),
             output,
@@ -72,7 +89,66 @@ impl Stream {
             of_capture: Used::new(limits),
             most_files: limits.files.unwrap_or(usize::MAX),
             begun,
+            has_begun: false,
             totals: Totals::default(),
+        }
+    }
+
+    /// Adds an interface that is read from so many rings or streams, and returns its number, which no
+    /// other has had. Once the stream has begun, it waits to be told by [`Stream::write_blocks`].
+    pub(super) fn add(&mut self, interface: Interface, readers: usize) -> u32 {
+        // Far fewer than a u32 counts come and go.
+        let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        let (statistics, past) = (Statistics::default(), Counts::default());
+        if self.has_begun {
+            info!("{} joins as interface {number}", interface.name);
+            self.blocks.interface(&interface);
+        }
+        self.lanes.push(Lane {
+            interface,
+            begin: capture::now(),
+            statistics,
+            left: 0,
+            readers,
+            past,
+            end: None,
+        });
+        number
+    }
+
+    /// Adds names for the packets that come after; one of an address that is known is replaced.
+    pub(super) fn add_names(&mut self, names: Vec<(IpAddr, Label)>) {
+        self.blocks.names(&names);
+        let renewed: HashSet<IpAddr> = names.iter().map(|(address, _)| *address).collect();
+        self.names.retain(|(address, _)| !renewed.contains(address));
+        self.names.extend(names);
+    }
+
+    /// Keeps what became of the packets of a source that has ended. Its last statistics wait to be
+    /// told by [`Stream::write_blocks`] where no other source has the same interface.
+    pub(super) fn part(&mut self, mut stage: Stage) {
+        let too_slow = stage.was_too_slow();
+        let mut ended = Vec::new();
+        stage.counts(&mut |number, counts| {
+            let lane = &mut self.lanes[number as usize];
+            lane.past.kernel_drops += counts.kernel_drops;
+            lane.past.abandoned += counts.abandoned + if too_slow { counts.unread() } else { 0 };
+            lane.past.interface_drops = lane.past.interface_drops.max(counts.interface_drops);
+            lane.readers -= 1;
+            if lane.readers == 0 {
+                ended.push(number);
+            }
+        });
+        // Its rings are the kernel's again.
+        drop(stage);
+        for number in ended {
+            let lane = &mut self.lanes[number as usize];
+            let now = capture::now();
+            lane.end = Some(now);
+            lane.forget_counts();
+            self.blocks.statistics(number, lane.statistics, lane.begin, now);
+            let Statistics { written, .. } = lane.statistics;
+            info!("{} leaves: {written} packets, {} lost", lane.interface.name, lane.statistics.lost());
         }
     }
 
@@ -86,6 +162,7 @@ impl Stream {
             self.blocks.interface(&lane.interface);
         }
         self.blocks.names(&self.names);
+        self.has_begun = true;
         self.write_blocks(stop)
     }
 
@@ -151,7 +228,7 @@ impl Stream {
         let next = files.open_next().map_err(End::Failed)?;
         let used = files.use_of_one();
         self.total(merge);
-        self.write_statistics(stop)?;
+        self.write_last_statistics(stop)?;
         info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());
         self.output = next;
         self.of_file = used;
@@ -160,17 +237,31 @@ impl Stream {
         Ok(true)
     }
 
-    /// Adds statistics of all interfaces.
+    /// Writes statistics of the interfaces that packets come from.
     pub(super) fn write_statistics(&mut self, stop: &Stop) -> Result<(), End> {
-        let now = capture::now();
-        for (number, lane) in (0_u32..).zip(&self.lanes) {
-            self.blocks.statistics(number, lane.statistics, lane.begin, now);
-        }
+        self.add_statistics(|lane| lane.end.is_none());
         self.write_blocks(stop)
     }
 
-    fn write_blocks(&mut self, stop: &Stop) -> Result<(), End> {
+    /// Writes statistics of all interfaces there were, as they stand at the end of a file.
+    pub(super) fn write_last_statistics(&mut self, stop: &Stop) -> Result<(), End> {
+        self.add_statistics(|_| true);
+        self.write_blocks(stop)
+    }
+
+    fn add_statistics(&mut self, wanted: impl Fn(&Lane) -> bool) {
+        let now = capture::now();
+        for (number, lane) in (0_u32..).zip(&self.lanes).filter(|(_, lane)| wanted(lane)) {
+            self.blocks.statistics(number, lane.statistics, lane.begin, lane.end.unwrap_or(now));
+        }
+    }
+
+    /// Writes the blocks that were added.
+    pub(super) fn write_blocks(&mut self, stop: &Stop) -> Result<(), End> {
         let bytes = self.blocks.take();
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.of_capture.add_bytes(bytes.len());
         self.of_file.add_bytes(bytes.len());
         self.output.write(&mut [IoSlice::new(&bytes)], stop)
@@ -178,10 +269,7 @@ impl Stream {
 
     /// Brings the counts of the sources up to date.
     pub(super) fn total(&mut self, merge: &mut Merge) {
-        for lane in &mut self.lanes {
-            lane.statistics.kernel_drops = 0;
-            lane.statistics.abandoned = lane.left;
-        }
+        self.lanes.iter_mut().for_each(Lane::forget_counts);
         merge.counts(|interface, counts| {
             let statistics = &mut self.lanes[interface as usize].statistics;
             statistics.kernel_drops += counts.kernel_drops;
@@ -191,14 +279,14 @@ impl Stream {
         });
         self.totals.drops = self.lanes.iter().map(|lane| lane.statistics.lost()).sum();
         self.totals.files = self.files.as_ref().map_or(1, Files::opened);
+        self.totals.interfaces = self.lanes.iter().filter(|lane| lane.end.is_none()).count();
         self.totals.broken = merge.broken().0;
     }
 
     /// Counts what the reader left no time for: packets in queues, rings and streams.
     pub(super) fn abandon(&mut self, merge: &mut Merge) {
         merge.counts(|interface, counts| {
-            let gone = counts.kernel_drops + counts.abandoned + counts.delivered;
-            self.lanes[interface as usize].left += counts.received.saturating_sub(gone);
+            self.lanes[interface as usize].left += counts.unread();
         });
         for packet in merge.queues.waiting() {
             self.lanes[packet.interface as usize].left += 1;

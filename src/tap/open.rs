@@ -16,8 +16,8 @@ use crate::trouble::Trouble;
 
 /// Everything that a session reads, opened.
 pub struct Opened {
-    /// Where packets come from, in the order of the attachments.
-    pub sources: Vec<Source>,
+    /// Where packets come from, for each target, in the order of its attachments.
+    pub sources: Vec<Vec<Source>>,
     /// What has to run meanwhile.
     pub tap_containers: Vec<TapContainer>,
 }
@@ -76,7 +76,15 @@ pub fn open(
         tap_containers.push(tap_container);
     }
     sources.sort_by_key(|(number, _)| *number);
-    Ok(Opened { sources: sources.into_iter().map(|(_, source)| source).collect(), tap_containers })
+    let mut sources = sources.into_iter().peekable();
+    let mut end = 0;
+    let of_target = |target: &Target| {
+        end += target.attachments.len();
+        std::iter::from_fn(|| sources.next_if(|(number, _)| *number < end))
+            .map(|(_, source)| source)
+            .collect()
+    };
+    Ok(Opened { sources: targets.iter().map(of_target).collect(), tap_containers })
 }
 
 fn open_rings(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use containerdump::privilege::Privilege;
 use containerdump::remote;
-use containerdump::session::{Limits, Output, Session, Source, Stop, Totals};
+use containerdump::session::{Limits, Member, Output, Session, Source, Stop, Totals};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use tempfile::TempDir;
@@ -62,8 +62,8 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     let output = if path == "-" { Output::stdout()? } else { Output::file(Path::new(path), false)? };
     let proof = privilege.give_up()?;
     let session = Session {
-        sources,
-        holders: Vec::new(),
+        members: vec![Member { sources, holders: Vec::new() }],
+        changes: None,
         names: Vec::new(),
         block_timeout: Duration::from_millis(4),
         limits: Limits::default(),
