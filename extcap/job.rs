@@ -6,6 +6,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::engine::TapContainer;
 use containerdump::link::Holder;
 use containerdump::privilege::Privilege;
+use containerdump::selection::Selection;
 use containerdump::session::{Files, Limits, Member, Output, Session, Source, Stop, Stopped, Totals};
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
@@ -13,8 +14,7 @@ use log::{debug, info};
 
 /// What to capture, and where to.
 pub(crate) struct Job {
-    /// Containers, by interface value, name or id.
-    pub(crate) wanted: Vec<String>,
+    pub(crate) selection: Selection,
     /// Networks or interfaces of theirs; all where there is none.
     pub(crate) networks: Vec<String>,
     /// The kind of tap that was asked for; the best where none was.
@@ -59,10 +59,10 @@ impl Job {
         notice: &(dyn Fn(&str) + Sync),
         report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<Totals, Trouble> {
-        let (wanted, networks, forced) = (self.wanted, self.networks, self.tap);
+        let (selection, networks, forced) = (self.selection, self.networks, self.tap);
         let means = Means::of(&privilege);
         let entered = tap::entered(&privilege)?;
-        let find = move || tap::find(&wanted, &networks, &means, forced, &entered);
+        let find = move || tap::find(&selection, &networks, &means, forced, &entered);
         let found = match stop.wait_for(self.target.pipe(), find) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
@@ -77,6 +77,9 @@ impl Job {
             for LeftOut { network, why } in &target.left_out {
                 notice(&format!("not captured: {network} of {} ({why})", target.container.name));
             }
+        }
+        for (name, why) in &found.left_out {
+            notice(&format!("not captured: {name} ({})", why.what()));
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);

@@ -2,7 +2,7 @@
 
 mod id;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 pub use id::ContainerId;
@@ -82,6 +82,8 @@ pub struct Container {
     pub project: Option<Label>,
     /// The compose service that it is one of.
     pub service: Option<Label>,
+    /// Its labels, as far as they are kept: to be compared with, never to be shown.
+    pub labels: BTreeMap<String, String>,
     /// How it is connected.
     pub mode: NetworkMode,
     /// Its networks, sorted by name; where it uses the network of another container, that one's.
@@ -211,13 +213,21 @@ pub fn join(containers: &mut [Container]) {
     }
 }
 
+/// Engines whose containers are one more interface together.
+pub(crate) const GROUPED: [EngineKind; 2] = [EngineKind::Docker, EngineKind::Podman];
+
+/// The interface value that stands for all containers of `engine`.
+pub(crate) fn value_of_all(engine: EngineKind) -> String {
+    format!("{}-all", engine.word())
+}
+
 /// Gives every container its interface value: engine, hyphen, name, with every byte outside
 /// `[a-zA-Z0-9_.-]` replaced by `-`. Where two would be one to Wireshark, the one made later
-/// gets its short id appended.
+/// gets its short id appended; so does one whose value stands for all of an engine's.
 pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>) {
     let mut containers: Vec<&mut Container> = containers.into_iter().collect();
     containers.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-    let mut taken = HashSet::new();
+    let mut taken: HashSet<String> = GROUPED.map(|engine| folded(&value_of_all(engine))).into();
     for container in containers {
         let named = format!("{}-{}", container.engine.word(), plain(container.name.as_str()));
         let with_id = format!("{named}-{}", container.id.short());
@@ -233,7 +243,8 @@ pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>
 /// from about 220 bytes; two short ids and a host's name must fit beside it.
 const LONGEST_NAME: usize = 128;
 
-fn plain(name: &str) -> String {
+/// A name with every byte that a value cannot hold replaced, cut where a value would be too long.
+pub(crate) fn plain(name: &str) -> String {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     name.bytes().take(LONGEST_NAME).map(|byte| if allowed(byte) { char::from(byte) } else { '-' }).collect()
 }

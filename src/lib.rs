@@ -19,6 +19,7 @@ pub mod names;
 pub mod pcapng;
 pub mod privilege;
 pub mod remote;
+pub mod selection;
 pub mod session;
 pub mod static_program;
 pub mod tap;

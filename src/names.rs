@@ -114,6 +114,7 @@ mod tests {
             created: 0,
             project: None,
             service: Some("service".into()),
+            labels: std::collections::BTreeMap::new(),
             mode,
             networks: vec![network],
             value: String::new(),

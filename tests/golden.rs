@@ -128,6 +128,25 @@ fn networks_of_an_engine_elsewhere_are_those_it_tells() {
 }
 
 #[test]
+fn networks_of_a_group_are_those_of_all_its_containers() {
+    let engine = three_containers();
+    let networks = |interface: &str| {
+        let line = ["--extcap-config", "--extcap-interface", interface, "--extcap-reload-option=network"];
+        ask(&engine.address(), line).answer()
+    };
+    let all = "value {arg=0}{value=all}{display=all networks}{default=true}\n";
+    assert_eq!(
+        networks("docker-all"),
+        format!(
+            "{all}value {{arg=0}}{{value=bridge}}{{display=bridge · 3 containers}}\n\
+             value {{arg=0}}{{value=shop_default}}{{display=shop_default · 1 container}}\n"
+        )
+    );
+    assert_eq!(networks("compose-shop").lines().count(), 3);
+    assert_eq!(networks("podman-all"), "", "there is no such group");
+}
+
+#[test]
 fn a_valid_filter_is_not_objected_to() {
     for filter in ["tcp", "tcp and port 80", "inbound or outbound", "ether[0] & 1 != 0", "vlan and ip6"] {
         assert_eq!(answer_to_filter(filter), "", "{filter}");

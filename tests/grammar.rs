@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use containerdump::container::{Container, ContainerId, EngineKind, NetworkMode, assign_values, folded};
 use containerdump::endpoint::Endpoint;
+use containerdump::selection::{Selection, groups};
 use containerdump::text::Label;
 use fake_engine::{Answer, Case, Described, FakeEngine, alike, container, hostile, id};
 use program::ask;
@@ -18,7 +19,7 @@ use regex::Regex;
 use wireshark_grammar::{interfaces, objections, preference_name, sentences};
 
 static GOOD_VALUE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("^docker-[a-zA-Z0-9_.-]{1,190}$").expect("a pattern"));
+    LazyLock::new(|| Regex::new("^(docker|compose)-[a-zA-Z0-9_.-]{1,190}$").expect("a pattern"));
 /// What ends a value, is not seen, or changes how the rest is: by Unicode's own categories.
 static MORE_THAN_READ: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}{}]").expect("a pattern"));
@@ -82,6 +83,7 @@ fn named(name: &str, id: &str, created: i64) -> Container {
         created,
         project: None,
         service: None,
+        labels: std::collections::BTreeMap::new(),
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),
@@ -97,16 +99,23 @@ fn are_good_values(values: &[String]) {
 }
 
 /// The values of the interfaces that are read from the list of `engine`, after asserting that
-/// each sentence has the two keys it was given and `expected` of them are there.
+/// each sentence has the two keys it was given and `expected` of them are there for containers: behind
+/// the one for all of them and those for compose projects.
 fn values_read(engine: &FakeEngine, expected: usize) -> Vec<String> {
     let answer = ask(&engine.address(), ["--extcap-interfaces"]).answer();
     let read = sentences(answer.as_bytes());
-    assert_eq!((read.len(), answer.lines().count()), (expected + 1, expected + 1));
+    assert_eq!(read.len(), answer.lines().count());
     assert_eq!((read[0].keyword.as_str(), read[0].keys()), ("extcap", vec!["version", "display"]));
     for sentence in &read[1..] {
         assert_eq!((sentence.keyword.as_str(), sentence.keys()), ("interface", vec!["value", "display"]));
     }
-    interfaces(answer.as_bytes()).into_iter().map(|(value, _)| value).collect()
+    let values: Vec<String> = interfaces(answer.as_bytes()).into_iter().map(|(value, _)| value).collect();
+    let is_of_container = |value: &&String| value.starts_with("docker-") && *value != "docker-all";
+    assert_eq!(values.iter().filter(is_of_container).count(), expected);
+    let groups = values.len() - expected;
+    assert_eq!(values[0], "docker-all");
+    assert!(groups <= 101 && values[1..groups].iter().all(|value| value.starts_with("compose-")));
+    values
 }
 
 fn described((name, image, network, project): &(String, String, String, String), number: usize) -> Described {
@@ -143,6 +152,29 @@ proptest! {
         let mut containers: Vec<Container> = named_and_made.iter().enumerate().map(made).collect();
         assign_values(&mut containers);
         are_good_values(&containers.into_iter().map(|container| container.value).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_group_has_the_value_of_another_or_of_a_container(
+        names_and_projects in proptest::collection::vec((similar_name(), similar_name()), 1..40)
+    ) {
+        let made = |(number, (name, project)): (usize, &(String, String))| {
+            let project = Some(Label::new(project)).filter(|project| !project.is_empty());
+            Container { project, ..named(name, &id(&number.to_string()), 1) }
+        };
+        let mut containers: Vec<Container> = names_and_projects.iter().enumerate().map(made).collect();
+        containers.push(named("all", &id("all"), 0));
+        assign_values(&mut containers);
+        let groups = groups(&containers);
+        let values = groups.iter().map(|group| group.value.clone());
+        are_good_values(&values.chain(containers.iter().map(|one| one.value.clone())).collect::<Vec<_>>());
+        for group in &groups {
+            // The value means the group, and the group has somebody in it.
+            let selection = Selection { names: vec![group.value.clone()], fitting: None };
+            let (chosen, missed) = selection.of(&containers);
+            prop_assert!(missed.is_empty() && !chosen.is_empty());
+            prop_assert!(chosen.iter().all(|one| !one.is_named && group.criteria.includes(one.container)));
+        }
     }
 }
 
@@ -210,7 +242,19 @@ fn a_container_named_after_the_value_of_another_takes_it_from_nobody() {
 fn every_known_way_to_break_out_of_the_list_ends_in_it() {
     let cases: Vec<Case> = hostile().into_iter().chain(alike()).collect();
     let engine = FakeEngine::running(cases.iter().map(|(described, ..)| described.clone()));
-    let mut read = interfaces(ask(&engine.address(), ["--extcap-interfaces"]).answer().as_bytes());
+    let read = interfaces(ask(&engine.address(), ["--extcap-interfaces"]).answer().as_bytes());
+    let (mut read, groups): (Vec<_>, Vec<_>) =
+        read.into_iter().partition(|(value, _)| value != "docker-all" && !value.starts_with("compose-"));
+    // Each image is the name of a project, too.
+    let shown = |(_, display): &(String, String)| {
+        let (project, _) = display.strip_prefix("compose project ")?.rsplit_once(" (")?;
+        Some(project.trim_end_matches('…').to_owned())
+    };
+    let projects: Vec<String> = groups.iter().filter_map(shown).collect();
+    assert_eq!(projects.len() + 1, groups.len(), "{groups:?}");
+    for project in &projects {
+        assert!(cases.iter().any(|(.., display)| display.contains(project.as_str())), "{project}");
+    }
     let mut expected: Vec<_> = cases.into_iter().map(|(_, value, display)| (value, display)).collect();
     read.sort();
     expected.sort();

@@ -33,6 +33,7 @@ fn target(fake: &FakeEngine) -> Container {
         created: 0,
         project: None,
         service: None,
+        labels: std::collections::BTreeMap::new(),
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

@@ -12,6 +12,7 @@ use containerdump::engine::{self, Outcome};
 use containerdump::link::Entered;
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
+use containerdump::selection::Selection;
 use containerdump::session::{End, Limits, Output, Stop, Stopped};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
@@ -50,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         }
     }
     let job = Job {
-        wanted: vec![interface],
+        selection: Selection { names: vec![interface], fitting: None },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
         settings: settings(arguments)?,

@@ -1,10 +1,13 @@
-//! `--extcap-config`: the options of a container's interface, the same for all of them.
+//! `--extcap-config`: the options of an interface, the same for containers and groups.
 //!
 //! Asked two or three times for every interface on Wireshark's way up, so nothing is looked up
 //! here. `save=false` everywhere: else Wireshark keeps preferences of containers long gone, and
 //! aborts at its start when it does not like a name. The defaults told here are the program's.
 
+use std::collections::BTreeMap;
+
 use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
+use containerdump::container::Container;
 use containerdump::tap::{Kind, Target};
 
 use super::sentence::Sentence;
@@ -13,6 +16,8 @@ use super::sentence::Sentence;
 pub(super) const ALL_NETWORKS: &str = "all";
 /// The value of `--tap` that leaves the choice to the program.
 pub(super) const ANY_TAP: &str = "auto";
+/// Networks offered at most: nobody reads further.
+const MOST_NETWORKS: usize = 200;
 /// Number of the argument whose values can be asked for anew.
 const NETWORK: usize = 0;
 
@@ -38,7 +43,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--network",
             "Network",
             "selector",
-            "Which of the container's networks; press the button to see them",
+            "Which of the networks; press the button to see them",
         )
         .with("reload", true)
         .with("placeholder", "Load the networks"),
@@ -104,6 +109,24 @@ pub(super) fn networks(target: &Target) -> Vec<Sentence> {
             (one, "") | ("", one) => Some(network(one, one)),
             (interface, name) => Some(network(interface, &format!("{interface} · {name}"))),
         }
+    }));
+    sentences
+}
+
+/// The values of the network argument for a group: the networks of all its containers, as their
+/// engines' lists tell them, and on how many of them each is.
+pub(super) fn networks_of<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<Sentence> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in containers.flat_map(|container| &container.networks).map(|one| one.name.as_str()) {
+        // Who is in the host's network is captured when named.
+        if !name.is_empty() && name != "host" {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    let mut sentences = vec![network(ALL_NETWORKS, "all networks").with("default", true)];
+    sentences.extend(counts.into_iter().take(MOST_NETWORKS).map(|(name, count)| {
+        let many = if count == 1 { "" } else { "s" };
+        network(name, &format!("{name} · {count} container{many}"))
     }));
     sentences
 }

@@ -1,10 +1,12 @@
-//! `--extcap-interfaces`: every running container is an interface, and every further network
-//! namespace.
+//! `--extcap-interfaces`: every running container is an interface, every further network namespace,
+//! and groups of containers, which come first: there are few, and they are what is looked for where
+//! containers are many.
 
 use std::collections::BTreeMap;
 
 use containerdump::container::{self, Container, EngineKind};
 use containerdump::engine::{Listing, Outcome};
+use containerdump::selection;
 use containerdump::text::Label;
 
 use super::sentence::Sentence;
@@ -23,7 +25,7 @@ pub(super) const fn troubled(engine: EngineKind) -> &'static str {
 }
 
 pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
-    let mut containers: Vec<&Container> = Vec::new();
+    let mut containers: Vec<Container> = Vec::new();
     // One for each engine, though it may be at several places.
     let mut notes: BTreeMap<&str, String> = BTreeMap::new();
     for listing in listings {
@@ -31,7 +33,7 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
             // What the kernel hides is told by `containerdump list`, where it is no interface.
             Outcome::Unusable(_) if listing.engine == EngineKind::Kernel => {}
             Outcome::Absent => {}
-            Outcome::Containers { containers: listed, .. } => containers.extend(listed),
+            Outcome::Containers { containers: listed, .. } => containers.extend(listed.iter().cloned()),
             Outcome::Unusable(trouble) => {
                 let reason = trouble.what().as_str();
                 let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
@@ -42,16 +44,19 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
         }
     }
     containers.sort_by(|a, b| a.order().cmp(&b.order()));
-    if let Some(first_left_out) = containers.get(MOST_INTERFACES) {
-        let more = containers.len() - MOST_INTERFACES;
+    let groups = selection::groups(&containers);
+    let most = MOST_INTERFACES - groups.len();
+    if let Some(first_left_out) = containers.get(most) {
+        let more = containers.len() - most;
         let note = format!("{more} more containers: containerdump capture NAME");
         notes.entry(troubled(first_left_out.engine)).or_insert(note);
     }
     let program =
         Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
-    let interfaces = containers.into_iter().take(MOST_INTERFACES).map(interface);
+    let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
+    let interfaces = containers.iter().take(most).map(interface);
     let notes = notes.iter().map(|(value, note)| sentence(value, note));
-    std::iter::once(program).chain(interfaces).chain(notes).collect()
+    std::iter::once(program).chain(grouped).chain(interfaces).chain(notes).collect()
 }
 
 fn interface(container: &Container) -> Sentence {

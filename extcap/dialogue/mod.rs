@@ -16,9 +16,9 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
-use containerdump::container::{self, Found};
 use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
+use containerdump::selection::{Chosen, Selection};
 use containerdump::trouble::Trouble;
 use containerdump::{engine, tap};
 
@@ -69,12 +69,15 @@ fn reloaded(arguments: &Arguments, option: &str, entered: &Entered) -> Vec<Sente
         return Vec::new();
     }
     let Ok(running) = tap::running(entered) else { return Vec::new() };
-    match container::find(&running.containers, &wanted) {
-        Found::One(container) => {
-            let target = Links::now().and_then(|links| tap::look_up(&mut container.clone(), &links, entered));
+    let (chosen, _) = Selection { names: vec![wanted], fitting: None }.of(&running.containers);
+    match chosen.as_slice() {
+        [Chosen { container, is_named: true }] => {
+            let mut container = (*container).clone();
+            let target = Links::now().and_then(|links| tap::look_up(&mut container, &links, entered));
             target.map(|target| config::networks(&target)).unwrap_or_default()
         }
-        _ => Vec::new(),
+        [] => Vec::new(),
+        of_group => config::networks_of(of_group.iter().map(|chosen| chosen.container)),
     }
 }
 

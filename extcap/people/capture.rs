@@ -12,6 +12,7 @@ use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
 use super::progress::Progress;
+use super::selected::Selected;
 use crate::job::{Job, Target};
 use crate::journal;
 
@@ -23,15 +24,20 @@ Examples:
   containerdump capture web -i front -s 128    # one network, 128 bytes of each packet
   containerdump capture web -f 'tcp port 80' -c 100 -w web.pcapng
   containerdump capture web db -a duration:60 -w both.pcapng
+  containerdump capture --all -i shop_default -w shop.pcapng
+  containerdump capture --project shop --label tier=web
   containerdump capture web -b filesize:100000 -b files:5 -w web.pcapng
   containerdump capture web -w - | wireshark -k -i -
+
+NAMEs are captured, and beside them what fits: --all, or all of the projects that have all
+of the labels. Of these, one that cannot be captured is left out with a word why, and so is
+one in the host's network, whose packets are those of the whole host: name it.
 
 Ends by itself when every container has ended or the reader of the pipe has left.
 The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
 pub(super) struct Capture {
-    /// Containers, by name, by interface (docker-web), or by the first 4 or more digits of the id
-    #[arg(required = true, value_name = "NAME")]
-    names: Vec<String>,
+    #[command(flatten)]
+    selected: Selected,
 
     /// Only the attachments to this network, or with this name (eth0); may be repeated [default: all]
     #[arg(short = 'i', long, value_name = "NETWORK")]
@@ -52,7 +58,7 @@ pub(super) struct Capture {
     count: Option<u64>,
 
     /// File to write, - for standard output [default: standard output unless it is a terminal,
-    /// then a file named after the first container and the time]
+    /// then a file named after what is captured first and the time]
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
 
@@ -116,7 +122,7 @@ impl Capture {
         }
         let limits = self.autostop.into_iter().chain(self.count.map(Limit::Packets)).collect();
         let job = Job {
-            wanted: self.names,
+            selection: self.selected.selection(),
             networks: self.network,
             tap: Kind::parse(&self.tap),
             settings: Settings {
@@ -168,8 +174,8 @@ impl Capture {
     }
 
     fn default_path(&self) -> PathBuf {
-        let name: String =
-            self.names[0].chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
+        let word = self.selected.word().chars();
+        let name: String = word.map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
         PathBuf::from(format!("{name}_{}.pcapng", stamp(SystemTime::now())))
     }
 }

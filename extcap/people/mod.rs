@@ -3,6 +3,7 @@
 mod capture;
 mod list;
 mod progress;
+mod selected;
 mod tap;
 
 use std::io::{self, Write as _};

@@ -3,6 +3,7 @@
 //! Engines differ in what they leave out and in the words they use for states; whatever is not
 //! needed here is not looked at, so that it cannot make a container unreadable.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -19,6 +20,10 @@ const SERVICE_LABEL: &str = "com.docker.compose.service";
 /// Most further names that are taken of a container on one network.
 const MOST_ALIASES: usize = 16;
 
+/// Bytes of labels kept of one container, keys and values together: many times what
+/// people, images and compose write.
+const MOST_LABEL_BYTES: usize = 16 * 1024;
+
 /// Reads one element of `/containers/json`, answered by `engine` at `endpoint`. `None` when it has no
 /// valid id.
 pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
@@ -31,8 +36,9 @@ pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) 
         name,
         image: image(value),
         created: value["Created"].as_i64().unwrap_or_default(),
-        project: label(PROJECT_LABEL),
+        project: label(PROJECT_LABEL).filter(|project| !project.is_empty()),
         service: label(SERVICE_LABEL),
+        labels: labels(&value["Labels"]),
         mode: mode(value).unwrap_or(NetworkMode::Own),
         networks: networks(&value["NetworkSettings"]["Networks"], &id),
         value: String::new(),
@@ -107,6 +113,21 @@ fn mode(value: &Value) -> Option<NetworkMode> {
     }
 }
 
+/// The labels, in the order of their keys, as many as may be kept. One that is too long for what is
+/// left is none: it must not be taken for another.
+fn labels(value: &Value) -> BTreeMap<String, String> {
+    let mut left = MOST_LABEL_BYTES;
+    let mut labels = BTreeMap::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let Some(value) = value.as_str() else { continue };
+        if let Some(rest) = left.checked_sub(key.len() + value.len()) {
+            left = rest;
+            labels.insert(key.clone(), value.to_owned());
+        }
+    }
+    labels
+}
+
 /// The networks of container `id`.
 fn networks(value: &Value, id: &ContainerId) -> Vec<Network> {
     let addresses = |network: &Value, keys: [&str; 2]| -> Vec<IpAddr> {
@@ -177,6 +198,17 @@ mod tests {
         let container =
             container(&described(&json!({ "Image": format!("sha256:{}", "0123456789ab".repeat(5)) })));
         assert_eq!(container.expect("a container").image.as_str(), "0123456789ab");
+    }
+
+    #[test]
+    fn labels_are_kept_whole_or_not_at_all() {
+        let labels = json!({ "a": "1", "b": "x".repeat(MOST_LABEL_BYTES), "c": 7, "d": "" });
+        let kept = container(&described(&json!({ "Labels": labels }))).expect("a container").labels;
+        assert_eq!(kept.keys().collect::<Vec<_>>(), ["a", "d"]);
+        let many: serde_json::Map<String, Value> =
+            (0..10_000).map(|number| (format!("{number:05}"), "x".into())).collect();
+        let kept = container(&described(&json!({ "Labels": many }))).expect("a container").labels;
+        assert_eq!(kept.len(), MOST_LABEL_BYTES / 6);
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub(super) fn chosen(
     }
 }
 
+/// Whether any attachment of `target` is in `networks`, where these say which.
+pub(super) fn is_connected(target: &Target, networks: &[String]) -> bool {
+    let is_wanted = |attachment: &Attachment| networks.iter().any(|name| is_called(attachment, name));
+    networks.is_empty() || target.attachments.iter().any(is_wanted)
+}
+
 /// Whether an attachment is captured where none is named, given `all` of its container. What passes
 /// through an interface that leads to none of the container's networks (a VLAN, a bridge of an
 /// engine in the container) mostly passes through another, too; a loopback is captured where

@@ -1,4 +1,4 @@
-//! From a container's name to opened rings.
+//! From a selection of containers to opened rings.
 //!
 //! [`find`] looks up without any right. [`open()`] needs `CAP_NET_RAW` at a host veth; inside a
 //! container root, or that the container is the caller's own rootless one; and through the engine
@@ -7,26 +7,26 @@
 mod choice;
 mod description;
 mod elsewhere;
+mod find;
 mod members;
 mod offer;
 mod open;
 mod through_engine;
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use log::{debug, info};
+use log::debug;
 
 pub use choice::is_default;
+pub use find::{Targets, find};
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
-use crate::container::{self, Container, EngineKind, Found, NetworkMode};
+use crate::container::{Container, EngineKind, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome};
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
-use crate::names;
 use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -63,65 +63,6 @@ pub struct LeftOut {
     pub network: Label,
     /// What each tap would need.
     pub why: Label,
-}
-
-/// What was found for a capture.
-#[derive(Debug)]
-pub struct Targets {
-    /// The containers, in the order they were named.
-    pub targets: Vec<Target>,
-    /// Names of all containers' addresses, and of others around them.
-    pub names: Vec<(IpAddr, Label)>,
-}
-
-/// Finds the containers that `wanted` names (interface value, name or id), with those attachments
-/// whose network or interface is in `networks`; where that is empty, with all but loopbacks. Each is
-/// taken at the best tap that `means` allow, or at the kind of tap that is `forced`.
-///
-/// Fails when an engine cannot be asked, a name means no container or more than one, or a
-/// container has no such attachment or no tap for it.
-pub fn find(
-    wanted: &[String],
-    networks: &[String],
-    means: &Means,
-    forced: Option<Kind>,
-    entered: &Entered,
-) -> Result<Targets, Trouble> {
-    let running = running(entered)?;
-    let containers = &running.containers;
-    let mut targets: Vec<Target> = Vec::new();
-    let mut taken = HashMap::new();
-    for name in wanted {
-        let mut container = one(&running, name)?.clone();
-        let mut target = look_up(&mut container, &Links::now()?, entered)?;
-        // Root enters on a thread of its own, and need not give up its place.
-        target.rootless = target.rootless.filter(|_| !means.enter);
-        if target.uses_host_network() {
-            info!("container {} has no network of its own: it uses the host's", container.name);
-        }
-        let mut target = choice::chosen(target, networks, means, forced)?;
-        target.shared_with = members::of(&target, containers);
-        // Containers may share a network namespace; its packets are taken once.
-        let namespace = match &target.holder {
-            Ok(holder) => holder.network_identity().ok_or_else(|| container.id.clone()),
-            Err(_) => Err(container.id.clone()),
-        };
-        let number = targets.len();
-        target.attachments.retain(|attachment| {
-            let first = *taken.entry((namespace.clone(), attachment.tap.clone())).or_insert(number);
-            if let Some(first) = targets.get_mut(first) {
-                first.shared_with.insert(container.name.clone());
-            }
-            first == number
-        });
-        targets.push(target);
-    }
-    for target in &mut targets {
-        target.shared_with.remove(&target.container.name);
-    }
-    let captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
-    let names = names::of(containers, &captured, &link::own_addresses());
-    Ok(Targets { targets, names })
 }
 
 /// Holds on to a container and finds all its attachments among `links`, loopback included. How it is
@@ -213,20 +154,4 @@ pub fn running(entered: &Entered) -> Result<Running, Trouble> {
         ));
     }
     Ok(Running { containers, troubles })
-}
-
-fn one<'a>(running: &'a Running, wanted: &str) -> Result<&'a Container, Trouble> {
-    match container::find(&running.containers, wanted) {
-        Found::One(container) => Ok(container),
-        // It may be with an engine that could not be asked.
-        Found::None if !running.troubles.is_empty() => Err(running.troubles[0].clone()),
-        Found::None => Err(Trouble::new(
-            format!("no running container is called \"{wanted}\""),
-            "see which there are: containerdump list",
-        )),
-        Found::Several(values) => Err(Trouble::new(
-            format!("\"{wanted}\" means more than one container: {}", values.join(", ")),
-            "give one of these names, or more of the id",
-        )),
-    }
 }

@@ -15,6 +15,7 @@ mod kernel;
 mod lab;
 mod limits;
 mod listing;
+mod many;
 mod names;
 mod namespace;
 mod namespaces;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         shared::TESTS,
         stopping::TESTS,
         limits::TESTS,
+        many::TESTS,
         privileges::TESTS,
         names::TESTS,
         namespace::TESTS,

@@ -70,6 +70,7 @@ pub(crate) fn target(engine: EngineKind, endpoint: Endpoint, id: &str) -> descri
         created: 0,
         project: None,
         service: None,
+        labels: std::collections::BTreeMap::new(),
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

@@ -12,7 +12,7 @@ mod mark;
 mod names;
 mod scan;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
 pub use names::paths as named;
@@ -133,6 +133,7 @@ fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container 
         created: 0,
         project: None,
         service: None,
+        labels: BTreeMap::new(),
         mode: NetworkMode::Own,
         networks: Vec::new(),
         value: String::new(),

@@ -1,0 +1,39 @@
+//! Whom a capture is of, as people say it.
+
+use clap::Args;
+use containerdump::selection::{Criteria, Selection, WantedLabel};
+use containerdump::text::Label;
+
+#[derive(Args)]
+pub(super) struct Selected {
+    /// Containers, by name, by interface (docker-web), or by the first 4 or more digits of the id;
+    /// groups of them by interface (docker-all, compose-shop)
+    #[arg(required_unless_present_any = ["all", "project", "label"], value_name = "NAME")]
+    names: Vec<String>,
+
+    /// All containers that an engine tells of
+    #[arg(long, conflicts_with_all = ["project", "label"])]
+    all: bool,
+
+    /// The containers of this compose project; may be repeated
+    #[arg(long, value_name = "NAME")]
+    project: Vec<String>,
+
+    /// The containers that have this label, KEY or KEY=VALUE; where repeated, all of them
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<WantedLabel>,
+}
+
+impl Selected {
+    /// What a file is named after where nobody names it.
+    pub(super) fn word(&self) -> &str {
+        self.names.first().or(self.project.first()).map_or("containers", String::as_str)
+    }
+
+    pub(super) fn selection(self) -> Selection {
+        let is_fitting = self.all || !self.project.is_empty() || !self.label.is_empty();
+        let projects = self.project.iter().map(|project| Label::new(project)).collect();
+        let criteria = Criteria { engine: None, projects, labels: self.label };
+        Selection { names: self.names, fitting: is_fitting.then_some(criteria) }
+    }
+}

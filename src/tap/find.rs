@@ -1,0 +1,202 @@
+//! The containers that a selection means, looked up.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use log::{debug, info};
+
+use super::{Kind, Means, Running, Target, choice, look_up, members, running};
+use crate::container::{Container, EngineKind};
+use crate::link::{self, Entered, Links};
+use crate::names;
+use crate::selection::{Chosen, Missed, Selection};
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// Containers that are looked up at the same time: each waits for its engine most of the time.
+const AT_ONCE: usize = 8;
+
+/// What was found for a capture.
+#[derive(Debug)]
+pub struct Targets {
+    /// The containers: those that were named, in that order, then those that fit.
+    pub targets: Vec<Target>,
+    /// Containers that fit and cannot be captured, and why.
+    pub left_out: Vec<(Label, Trouble)>,
+    /// Names of all containers' addresses, and of others around them.
+    pub names: Vec<(IpAddr, Label)>,
+}
+
+/// Finds the containers that `selection` means now, with those attachments whose network or interface
+/// is in `networks`; where that is empty, with all but loopbacks. Each is taken at the best tap that
+/// `means` allow, or at the kind of tap that is `forced`. Of containers that were not named but fit,
+/// those that cannot be captured are left out, and those in the host's network: their packets are the
+/// host's, among them those of all others.
+///
+/// Fails when an engine cannot be asked, a name means no container or more than one, a named
+/// container has no such attachment or no tap for it, or nothing is left.
+pub fn find(
+    selection: &Selection,
+    networks: &[String],
+    means: &Means,
+    forced: Option<Kind>,
+    entered: &Entered,
+) -> Result<Targets, Trouble> {
+    let running = running(entered)?;
+    let containers = &running.containers;
+    let (chosen, missed) = selection.of(containers);
+    if let Some(missed) = missed.first() {
+        return Err(none(missed, &running));
+    }
+    let links = Links::now()?;
+    let prepared =
+        at_once(&chosen, |one| prepared(*one, containers, &links, networks, means, forced, entered));
+    let mut targets: Vec<Target> = Vec::new();
+    let mut left_out = Vec::new();
+    let mut taken = HashMap::new();
+    for (Chosen { container, is_named }, prepared) in chosen.into_iter().zip(prepared) {
+        match prepared {
+            Ok(Some(target)) => add(target, &mut targets, &mut taken),
+            Ok(None) => {}
+            Err(why) if is_named => return Err(why),
+            Err(why) => {
+                info!("{} is left out: {}", container.name, why.what());
+                left_out.push((container.name.clone(), why));
+            }
+        }
+    }
+    if targets.is_empty() {
+        let why = left_out.into_iter().next().map(|(_, why)| why);
+        return Err(why.unwrap_or_else(|| connected_to_nothing(networks)));
+    }
+    for target in &mut targets {
+        target.shared_with.remove(&target.container.name);
+    }
+    let captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
+    let names = names::of(containers, &captured, &link::own_addresses());
+    Ok(Targets { targets, left_out, names })
+}
+
+/// What `work` makes of each of `things`, in their order, of several at the same time.
+fn at_once<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if let [only] = things {
+        return vec![work(only)];
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(things.len()));
+    std::thread::scope(|scope| {
+        let one_after_another = || {
+            while let Some((number, thing)) = {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                things.get(number).map(|thing| (number, thing))
+            } {
+                let result = work(thing);
+                done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, result));
+            }
+        };
+        for _ in 1..AT_ONCE.min(things.len()) {
+            // Where there is no thread to be had, fewer will do.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, one_after_another);
+        }
+        one_after_another();
+    });
+    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A container, looked up, with what is captured of it; `None` where it only fits and is connected to
+/// none of the networks.
+fn prepared(
+    Chosen { container, is_named }: Chosen<'_>,
+    containers: &[Container],
+    links: &Links,
+    networks: &[String],
+    means: &Means,
+    forced: Option<Kind>,
+    entered: &Entered,
+) -> Result<Option<Target>, Trouble> {
+    let mut target = look_up(&mut container.clone(), links, entered)?;
+    // Root enters on a thread of its own, and need not give up its place.
+    target.rootless = target.rootless.filter(|_| !means.enter);
+    if target.uses_host_network() {
+        if !is_named {
+            return Err(of_the_host(container));
+        }
+        info!("container {} has no network of its own: it uses the host's", container.name);
+    }
+    if !is_named && !choice::is_connected(&target, networks) {
+        debug!("{} is connected to none of {}", container.name, networks.join(", "));
+        return Ok(None);
+    }
+    let mut target = choice::chosen(target, networks, means, forced)?;
+    target.shared_with = members::of(&target, containers);
+    Ok(Some(target))
+}
+
+/// What tells a network namespace and an interface of it from any other; the namespace by the
+/// container where it is elsewhere.
+type Place = (Result<u64, crate::container::ContainerId>, crate::link::Tap);
+
+/// Adds `target` to `targets`. Containers may share a network namespace; its packets are taken once.
+fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place, usize>) {
+    let (id, name) = (target.container.id.clone(), target.container.name.clone());
+    let namespace = match &target.holder {
+        Ok(holder) => holder.network_identity().ok_or(id),
+        Err(_) => Err(id),
+    };
+    let number = targets.len();
+    target.attachments.retain(|attachment| {
+        let first = *taken.entry((namespace.clone(), attachment.tap.clone())).or_insert(number);
+        if let Some(first) = targets.get_mut(first) {
+            first.shared_with.insert(name.clone());
+        }
+        first == number
+    });
+    targets.push(target);
+}
+
+/// Why `missed` means no container.
+fn none(missed: &Missed, running: &Running) -> Trouble {
+    // It may be with an engine that could not be asked.
+    match (missed, running.troubles.first()) {
+        (Missed::Name(_) | Missed::Fitting(_), Some(trouble)) => trouble.clone(),
+        (Missed::Name(name), None) => Trouble::new(
+            format!("no running container is called \"{name}\""),
+            "see which there are: containerdump list",
+        ),
+        (Missed::Ambiguous(name, values), _) => Trouble::new(
+            format!("\"{name}\" means more than one container: {}", values.join(", ")),
+            "give one of these names, or more of the id",
+        ),
+        (Missed::Fitting(criteria), None) => {
+            let kernels = |container: &&Container| container.engine == EngineKind::Kernel;
+            let alone = running.containers.iter().filter(kernels).count();
+            let more = if alone == 0 {
+                String::new()
+            } else {
+                format!("; what the kernel alone shows ({alone} in the list) is captured by its name")
+            };
+            Trouble::new(
+                format!("no {criteria} runs{more}"),
+                "see which there are: containerdump list; their labels: docker inspect NAME",
+            )
+        }
+    }
+}
+
+fn of_the_host(container: &Container) -> Trouble {
+    Trouble::new(
+        format!("{} has no network of its own: it uses the host's", container.name),
+        format!("name it to capture the traffic of the host: containerdump capture {}", container.name),
+    )
+}
+
+fn connected_to_nothing(networks: &[String]) -> Trouble {
+    Trouble::new(
+        format!("none of the containers is connected to {}", networks.join(", ")),
+        "see their networks: containerdump list",
+    )
+}
