@@ -102,13 +102,24 @@ fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> O
 /// Fails when the engine cannot be asked or the container does not run.
 pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<Inspected, Trouble> {
     let (id, endpoint) = (&container.id, &container.endpoint);
-    let asked = async { described_one(&client(endpoint, &Told::default())?, id).await };
-    let described = within(deadline, asked).await.map_err(|failure| {
+    let told = inspect_if_it_runs(endpoint, id, deadline).await.map_err(|failure| {
         failure.trouble(container.engine, endpoint, &format!("inspect container {}", id.short()))
     })?;
-    description::inspected(&described).ok_or_else(|| {
+    told.ok_or_else(|| {
         Trouble::new(format!("container {} does not run", id.short()), "start it, then capture again")
     })
+}
+
+/// The same; `None` where the container does not run.
+///
+/// Fails when the engine cannot be asked, or knows no such container.
+pub(super) async fn inspect_if_it_runs(
+    endpoint: &Endpoint,
+    id: &ContainerId,
+    deadline: Duration,
+) -> Result<Option<Inspected>, Failure> {
+    let asked = async { described_one(&client(endpoint, &Told::default())?, id).await };
+    Ok(description::inspected(&within(deadline, asked).await?))
 }
 
 async fn described_one(client: &Docker, id: &ContainerId) -> Result<Value, Error> {

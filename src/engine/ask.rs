@@ -82,6 +82,17 @@ pub(super) async fn attach(
     }
 }
 
+/// Asks for an answer without end, and returns its body, however long the head is waited for.
+///
+/// Fails when the engine refuses, or the connection breaks.
+pub(super) async fn stream(endpoint: &Endpoint, path: &str) -> Result<Incoming, Failure> {
+    let answer = connection::send_for_stream(endpoint, request(Method::GET, path, Sent::Nothing)?).await?;
+    if answer.status().is_success() {
+        return Ok(answer.into_body());
+    }
+    Err(Failure::Refused(answer.status().as_u16(), String::new()))
+}
+
 fn request(method: Method, path: &str, sent: Sent) -> Result<BollardRequest, Error> {
     let (kind, body) = match sent {
         Sent::Nothing => (None, Vec::new()),

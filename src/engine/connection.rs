@@ -44,11 +44,24 @@ impl Wire {
 /// Sends `request` to `endpoint` on a connection of its own and returns the answer's head.
 ///
 /// Fails when nothing listens there, access is refused, or what answers is not HTTP.
-pub(super) async fn send(
+pub(super) async fn send(endpoint: &Endpoint, request: BollardRequest) -> Result<Response<Incoming>, Error> {
+    send_for(endpoint, request, MOST_BYTES).await
+}
+
+/// The same for an answer that has no end: the bound is on what the reader of its body keeps.
+pub(super) async fn send_for_stream(
+    endpoint: &Endpoint,
+    request: BollardRequest,
+) -> Result<Response<Incoming>, Error> {
+    send_for(endpoint, request, usize::MAX).await
+}
+
+async fn send_for(
     endpoint: &Endpoint,
     mut request: BollardRequest,
+    most: usize,
 ) -> Result<Response<Incoming>, Error> {
-    let bounded = Bounded { stream: Wire::connect(endpoint).await?, left: MOST_BYTES };
+    let bounded = Bounded { stream: Wire::connect(endpoint).await?, left: most };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(bounded)).await?;
     tokio::spawn(connection.with_upgrades());
     // An engine refuses an API version newer than its own; without one it answers in its own.

@@ -67,6 +67,8 @@ pub(super) fn joined(value: &Value) -> Option<&str> {
 pub struct Inspected {
     /// Pid of its first process, as the engine counts.
     pub pid: i32,
+    /// When that was started, in the engine's words; empty where it does not say.
+    pub started: Label,
     /// How it is connected, which Podman leaves out of its list; `None` where it is not told.
     pub mode: Option<NetworkMode>,
     /// Its own networks, with its further names there.
@@ -77,7 +79,9 @@ pub struct Inspected {
 pub(super) fn inspected(value: &Value) -> Option<Inspected> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
     let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
-    (pid > 0).then(|| Inspected { pid, mode: mode(value), networks: networks.unwrap_or_default() })
+    let started = Label::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
+    let networks = networks.unwrap_or_default();
+    (pid > 0).then(|| Inspected { pid, started, mode: mode(value), networks })
 }
 
 /// The name that is the container's own: with the API's slash in front and no other, since

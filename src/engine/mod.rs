@@ -9,6 +9,7 @@ mod ask;
 mod connection;
 mod context;
 mod description;
+mod events;
 mod failure;
 mod kernel;
 mod labels;
@@ -19,6 +20,7 @@ mod tap_image;
 mod tap_stream;
 mod tap_thread;
 mod tap_trouble;
+mod watch;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -32,6 +34,7 @@ pub use kernel::named;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 use places::Place;
 pub use tap_container::{TapContainer, TapEnd, architecture};
+pub use watch::{Change, Watch};
 
 /// For what one engine's list takes: Wireshark waits for it before its window opens.
 const LIST_DEADLINE: Duration = Duration::from_millis(1500);

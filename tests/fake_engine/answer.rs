@@ -31,6 +31,10 @@ pub(crate) enum Answer {
     EndlessBody,
     /// A gigabyte of headers.
     EndlessHead,
+    /// These bytes as a body without end: once, then nothing more while the connection stays open.
+    Begun(Vec<u8>),
+    /// These bytes as a body, again and again for as long as they are taken.
+    Flood(Vec<u8>),
     /// A short body that is said to be long, and the connection stays open.
     ShortBody,
 }
@@ -86,6 +90,17 @@ impl Answer {
                 put(b"HTTP/1.1 200 OK\r\n")?;
                 let headers = b"X-More: of the same\r\n".repeat(50_000);
                 (0..ENDLESS / headers.len()).try_for_each(|_| put(&headers))
+            }
+            Self::Begun(bytes) => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")?;
+                stream.write_all(bytes)?;
+                wait_until_left(stream)
+            }
+            Self::Flood(bytes) => {
+                put(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")?;
+                loop {
+                    put(bytes)?;
+                }
             }
             Self::ShortBody => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551000\r\n\r\n[")?;

@@ -151,9 +151,11 @@ impl Script {
         if !body.is_empty() {
             *self.received.lock().expect("no test panics in here") = body;
         }
-        let other = self.others.lock().expect("no test panics in here");
-        let other =
-            other.iter().find(|(question, _)| line.starts_with(question)).map(|(_, answer)| answer.clone());
+        // Not for as long as the answer takes.
+        let other = {
+            let others = self.others.lock().expect("no test panics in here");
+            others.iter().find(|(question, _)| line.starts_with(question)).map(|(_, answer)| answer.clone())
+        };
         let path = line.split_once(' ').map_or("", |(_, path)| path);
         let answer = match path.split('/').collect::<Vec<_>>().as_slice() {
             _ if other.is_some() => other.unwrap_or(Answer::Farewell),

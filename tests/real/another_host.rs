@@ -16,14 +16,14 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Another host, with an engine that has our image.
-struct OtherHost {
+pub(crate) struct OtherHost {
     world: Child,
     folder: TempDir,
-    lab: Lab,
+    pub(crate) lab: Lab,
 }
 
 impl OtherHost {
-    fn start(lab: &Lab) -> Self {
+    pub(crate) fn start(lab: &Lab) -> Self {
         let folder = folder();
         let path = |name: &str| folder.path().join(name).display().to_string();
         lab.docker(&["save", "--output", &path("image.tar"), &lab.image]);
@@ -42,6 +42,26 @@ impl OtherHost {
         });
         there.docker(&["load", "--quiet", "--input", &path("image.tar")]);
         Self { world, folder, lab: there }
+    }
+
+    /// Kills the engine hard.
+    pub(crate) fn kill_engine(&self) {
+        output(&mut self.inside("kill -KILL $(cat docker-engine/pid); while [ -e /proc/$(cat docker-engine/pid) ]; do sleep 0.05; done"));
+    }
+
+    /// Starts it again.
+    pub(crate) fn start_engine(&self) {
+        let engine = std::fs::canonicalize("tests/lab/engine").expect("the script");
+        output(&mut self.inside(&format!("{} up engine $PWD/docker.sock", engine.display())));
+    }
+
+    /// A shell there, in our folder.
+    fn inside(&self, script: &str) -> Command {
+        let world = std::fs::read_to_string(self.folder.path().join("pid")).expect("its first process");
+        let mut enter = Command::new("nsenter");
+        enter.args(["--mount", "--pid", "--net", "--target", world.trim(), "sh", "-c"]);
+        enter.arg(format!("cd {}; {script}", self.folder.path().display()));
+        enter
     }
 
     /// Runs a command there, in the network of a container.

@@ -31,6 +31,9 @@ mod tap_ends;
 mod tap_packets;
 mod taps;
 mod users;
+#[path = "../watcher/mod.rs"]
+mod watcher;
+mod watching;
 mod window;
 mod wireshark;
 mod without_engine;
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     // Some tests need a program of their own at one end of a stream, or at the other.
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [elsewhere::SESSION, path, commands @ ..] => return elsewhere::session(path, commands),
+        [watcher::WATCH] => return watcher::print(),
         [far_end::FAR_END, kind] => return far_end::write(kind),
         _ => {}
     }
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         namespace::TESTS,
         elsewhere::TESTS,
         far_end::TESTS,
+        watching::TESTS,
         wireshark::TESTS,
         window::TESTS,
     ]

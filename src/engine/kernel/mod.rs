@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
 pub use names::paths as named;
+pub(super) use scan::started;
 
 use self::mark::Mark;
 use self::names::Names;
@@ -39,8 +40,21 @@ const OF_EVERY_NAMESPACE: [&str; 10] =
 /// The network namespaces that are worth capturing and not in the other engines' answers, and, in a
 /// second listing, what could not be seen.
 pub(super) fn list(answers: &[Listing], entered: &Entered) -> Vec<Listing> {
+    listings(&Told::of(answers), entered)
+}
+
+/// The same beside `engines` that answer and have told of the containers `ids`.
+pub(super) fn list_beside(
+    ids: HashSet<ContainerId>,
+    engines: &HashSet<EngineKind>,
+    entered: &Entered,
+) -> Vec<Listing> {
+    let engines = engines.iter().map(|engine| engine.word()).collect();
+    listings(&Told { ids, engines }, entered)
+}
+
+fn listings(told: &Told, entered: &Entered) -> Vec<Listing> {
     let scan = Scan::now();
-    let told = Told::of(answers);
     let mut names = Names::of(names::files(), &scan.groups, entered);
     let mut containers: Vec<Container> = Vec::new();
     let groups: Vec<(&Group, Vec<Mark>)> = scan.groups.iter().map(|group| (group, group.marks())).collect();

@@ -143,6 +143,12 @@ fn namespace_of(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 
+/// When process `pid` was started, in ticks since the system was: with that, it is told from any later one
+/// of its number. `None` where there is no such process.
+pub(in crate::engine) fn started(pid: i32) -> Option<u64> {
+    stat_of(pid).map(|(_, _, started)| started)
+}
+
 fn stat_of(pid: i32) -> Option<(String, i32, u64)> {
     stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }

@@ -1,0 +1,106 @@
+//! A program that prints what `engine::Watch` tells, one change a line, and its words in a test.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use containerdump::container::Container;
+use containerdump::engine::{Change, Watch};
+use containerdump::link::Entered;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// The word that makes a test program this one.
+pub(crate) const WATCH: &str = "print-what-changes";
+
+/// What is the program's own.
+pub(crate) fn print() -> ExitCode {
+    let mut watch = Watch::start([], Entered::default()).expect("a watch");
+    loop {
+        let stdin = std::io::stdin();
+        let fds = [watch.as_fd(), stdin.as_fd()];
+        let mut both = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        poll(&mut both, PollTimeout::NONE).expect("a poll");
+        // It ends with the test.
+        if both[1].any() == Some(true) {
+            return ExitCode::SUCCESS;
+        }
+        for change in watch.changes() {
+            let line = match change {
+                Change::Came(container, Some(told)) => {
+                    format!("came {} pid {}", shown(&container), told.pid)
+                }
+                Change::Came(container, None) => format!("came {}", shown(&container)),
+                Change::Went(id) => format!("went {}", id.as_str()),
+                Change::Renamed(container) => format!("renamed {}", shown(&container)),
+                Change::Networks(container) => format!("networks {}", shown(&container)),
+                Change::Lost(place, why) => format!("lost {place}: {why}"),
+                Change::Back(place) => format!("back {place}"),
+            };
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{line}").and_then(|()| out.flush()).expect("standard output");
+        }
+    }
+}
+
+fn shown(container: &Container) -> String {
+    let mut line = format!("{} {} {}", container.value, container.id.as_str(), container.name);
+    for network in &container.networks {
+        let addresses: Vec<String> = network.addresses.iter().map(ToString::to_string).collect();
+        line = format!("{line} {}={}", network.name, addresses.join(","));
+    }
+    line
+}
+
+/// That program, running.
+pub(crate) struct Watcher {
+    pub(crate) child: Child,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watcher {
+    /// Watches the engines at these places, and none else.
+    pub(crate) fn start(docker: &str, podman: &str, engines: &str) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg(WATCH).env("DOCKER_HOST", docker).env("CONTAINER_HOST", podman);
+        command.env("CONTAINERDUMP_ENGINES", engines).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("a child");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (lines, out) = (Arc::clone(&told), BufReader::new(child.stdout.take().expect("its output")));
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                lines.lock().expect("lines").push(line);
+            }
+        });
+        Self { child, told }
+    }
+
+    /// All that was told until now.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.told.lock().expect("lines").clone()
+    }
+
+    /// Waits until a line that begins like this and holds that is among those after the first `from`, and
+    /// returns it and the number of lines up to it.
+    pub(crate) fn wait(&self, from: usize, begin: &str, holds: &str) -> (String, usize) {
+        let since = Instant::now();
+        loop {
+            let told = self.told();
+            let is_it = |line: &String| line.starts_with(begin) && line.contains(holds);
+            if let Some(number) = told.iter().skip(from).position(is_it) {
+                return (told[from + number].clone(), from + number + 1);
+            }
+            let hangs = since.elapsed() > Duration::from_secs(20);
+            assert!(!hangs, "\"{begin} … {holds}\" was never told after the first {from} of {told:#?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
