@@ -16,6 +16,7 @@ mod host;
 mod namespace;
 mod netlink;
 mod network;
+mod newcomers;
 mod process;
 mod tables;
 
@@ -27,6 +28,7 @@ pub use device::{Device, HardwareAddress, devices};
 pub use file::{Entered, NamespaceFile};
 pub use holder::Holder;
 pub use namespace::{Namespace, Rootless, id_of_file, id_of_process};
+pub use newcomers::{LinkChange, Newcomer, Newcomers};
 pub use process::Process;
 
 use crate::container::Container;

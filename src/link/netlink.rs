@@ -4,17 +4,18 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
 
 use super::{LinkIndex, NamespaceId};
 
@@ -178,6 +179,74 @@ fn ask(
                 _ => {}
             }
         }
+    }
+}
+
+/// What the kernel tells of a link unasked.
+pub(super) enum Notice {
+    /// It is there, and like this.
+    Is(Link),
+    /// It is not there any more.
+    Gone(LinkIndex),
+}
+
+/// Hears what the kernel tells of links unasked.
+#[derive(Debug)]
+pub(super) struct Notices(Socket);
+
+/// `RTMGRP_LINK` (linux/rtnetlink.h).
+const LINKS: u32 = 1;
+
+impl Notices {
+    pub(super) fn listen() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, LINKS))?;
+        socket.set_non_blocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// Hands on what was told since, without waiting. False when some of it is lost, since it did not fit
+    /// into the socket.
+    pub(super) fn read(&mut self, mut take: impl FnMut(Notice)) -> io::Result<bool> {
+        let mut piece = vec![0; LARGEST_PIECE];
+        let mut whole = true;
+        loop {
+            let (length, from) = match self.0.recv_from(&mut piece.as_mut_slice(), 0) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(whole),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
+                    whole = false;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            // Others than the kernel may speak, too, if they have the right.
+            let mut rest = if from.port_number() == 0 { &piece[..length] } else { &[] };
+            while let Some((bytes, after)) = split_message(rest) {
+                rest = after;
+                let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
+                match message.payload {
+                    // A bridge tells of its ports in a family of its own, which has less.
+                    NetlinkPayload::InnerMessage(
+                        RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
+                    ) if message.header.interface_family != AddressFamily::Unspec => {}
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
+                        take(Notice::Is(link(message)));
+                    }
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
+                        take(Notice::Gone(LinkIndex(message.header.index)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Notices {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -19,6 +19,7 @@ mod many;
 mod names;
 mod namespace;
 mod namespaces;
+mod newcomers;
 mod podman;
 mod privileges;
 mod recording;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
         namespace::TESTS,
         elsewhere::TESTS,
         far_end::TESTS,
+        newcomers::TESTS,
         watching::TESTS,
         wireshark::TESTS,
         window::TESTS,

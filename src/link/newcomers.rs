@@ -1,0 +1,146 @@
+//! Cables into other network namespaces, told as they appear and go.
+//!
+//! A container's veth is there before the container's first process runs, and before its engine says
+//! whose it is. Whoever opens it at once has the first packet; [`Newcomer::namespace`] tells later,
+//! by `Holder::namespace_id`, to which container it belongs.
+//!
+//! Measured with Docker 20.10 and a container that does nothing but `ping`, by `ip -ts monitor link`, tcpdump
+//! and `docker events`: its other end was in the container's namespace and itself up, which is when it
+//! is told, 51 ms before the first packet and 52 ms before Docker's start event, so that packet came first.
+//! Docker makes the cable within its own namespace and takes one end away 240 ms later.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use super::netlink::{self, Link, Notice, Notices};
+use super::{LinkIndex, NamespaceId, Tap, cannot_ask};
+use crate::trouble::Trouble;
+
+/// An end on this host of a cable into another network namespace, up since a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// `veth01f0f9d`, in the kernel's spelling.
+    pub name: String,
+    /// Its index: the name may be used again for another.
+    pub index: LinkIndex,
+    /// Index of the other end, in its namespace.
+    pub peer: Option<LinkIndex>,
+    /// Namespace of the other end.
+    pub namespace: NamespaceId,
+    /// The bridge it belongs to, so far.
+    pub controller: Option<LinkIndex>,
+    /// When it was seen to be up.
+    pub since: Instant,
+}
+
+impl Newcomer {
+    /// Where its packets can be taken.
+    pub fn tap(&self) -> Tap {
+        Tap::HostVeth { name: self.name.clone(), index: self.index }
+    }
+}
+
+/// What happened to a cable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkChange {
+    /// It leads into another namespace and is up: packets can be taken from now on.
+    Appeared(Newcomer),
+    /// It does not lead there any more, or under another name.
+    Gone(LinkIndex),
+}
+
+/// Tells of cables that appear and go, by the kernel's notifications (`RTNLGRP_LINK`). Needs no
+/// capability. Ready for reading (`AsFd`) when there may be something.
+#[derive(Debug)]
+pub struct Newcomers {
+    notices: Notices,
+    /// Name and namespace of those that were told of, or there at the beginning.
+    told: HashMap<LinkIndex, (String, NamespaceId)>,
+}
+
+impl Newcomers {
+    /// Begins to listen. Cables that are up already are not told of.
+    ///
+    /// Fails when the kernel cannot be asked.
+    pub fn listen() -> Result<Self, Trouble> {
+        let listen = || {
+            let notices = Notices::listen()?;
+            let mut newcomers = Self { notices, told: HashMap::new() };
+            newcomers.look(&mut Vec::new())?;
+            Ok(newcomers)
+        };
+        listen().map_err(|error: io::Error| cannot_ask(&error))
+    }
+
+    /// The changes since the last call, without waiting. Where the kernel had more to tell than fits
+    /// into a socket, the difference to all links there are.
+    ///
+    /// Fails when the kernel cannot be asked.
+    pub fn changes(&mut self) -> Result<Vec<LinkChange>, Trouble> {
+        let mut changes = Vec::new();
+        let told = &mut self.told;
+        let is_whole = self.notices.read(|notice| match notice {
+            Notice::Is(link) => is(told, &link, &mut changes),
+            Notice::Gone(index) => gone(told, index, &mut changes),
+        });
+        let outcome = match is_whole {
+            Ok(true) => Ok(()),
+            Ok(false) => self.look(&mut changes),
+            Err(error) => Err(error),
+        };
+        outcome.map(|()| changes).map_err(|error| cannot_ask(&error))
+    }
+
+    /// Looks at all links.
+    fn look(&mut self, changes: &mut Vec<LinkChange>) -> io::Result<()> {
+        let links = netlink::links()?;
+        let there: HashSet<LinkIndex> = links.iter().map(|link| link.index).collect();
+        let missing: Vec<LinkIndex> =
+            self.told.keys().filter(|index| !there.contains(index)).copied().collect();
+        for index in missing {
+            gone(&mut self.told, index, changes);
+        }
+        for link in &links {
+            is(&mut self.told, link, changes);
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Newcomers {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.notices.as_fd()
+    }
+}
+
+type Told = HashMap<LinkIndex, (String, NamespaceId)>;
+
+fn is(told: &mut Told, link: &Link, changes: &mut Vec<LinkChange>) {
+    // One that goes down is still there, and its rings with it.
+    let before = told.get(&link.index);
+    let is_same = |(name, namespace): &(String, NamespaceId)| {
+        *name == link.name && Some(*namespace) == link.peer_namespace
+    };
+    if before.is_some_and(is_same) {
+        return;
+    }
+    gone(told, link.index, changes);
+    let Some(namespace) = link.peer_namespace.filter(|_| link.is_up && link.is_ethernet) else { return };
+    told.insert(link.index, (link.name.clone(), namespace));
+    changes.push(LinkChange::Appeared(Newcomer {
+        name: link.name.clone(),
+        index: link.index,
+        peer: link.peer,
+        namespace,
+        controller: link.controller,
+        since: Instant::now(),
+    }));
+}
+
+fn gone(told: &mut Told, index: LinkIndex, changes: &mut Vec<LinkChange>) {
+    if told.remove(&index).is_some() {
+        changes.push(LinkChange::Gone(index));
+    }
+}
