@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -42,7 +44,8 @@ pub struct SeenFile {
 }
 
 /// A process, and the network namespace it is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SeenProcess {
     /// Its pid.
     pub pid: i32,

@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod link;
 pub mod names;
+pub mod opener;
 pub mod pcapng;
 pub mod privilege;
 pub mod remote;

@@ -12,6 +12,12 @@
 //!    person who called, and not need root's right to every folder, which is gone.
 //! 5. [`Privilege::give_up`] consumes it. What it returns is the proof that reading packets asks
 //!    for: every thread of the process was seen without any capability.
+//!
+//! For a capture that others join, the opener is started before step 4: it is the same program, passes
+//! step 1, and keeps `CAP_NET_RAW` and what entering a network namespace needs, out of effect
+//! ([`Privilege::keep_to_open`]). It has no effect but in the taps that it starts, each a process of its own,
+//! which goes through all steps before its first packet. Under `no_new_privs` exec gives a program
+//! no more than the one before it had (security/commoncap.c, `cap_bprm_creds_from_file`).
 
 use std::fs;
 use std::io;
@@ -62,6 +68,20 @@ impl Privilege {
     /// Fails when the capability cannot be taken out of effect again.
     pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
         self.with(CapabilitySet::NET_RAW, work)
+    }
+
+    /// Keeps, out of effect, what opening needs and nothing else: the opener hands it on to each tap it starts. No
+    /// other program may be started afterwards.
+    ///
+    /// Fails when there is nothing to hand on, or the rest cannot be dropped.
+    pub fn keep_to_open(self) -> Result<Self, Trouble> {
+        if !self.may_capture() {
+            return Err(unsafe_to_go_on("open anything for others", "it may not capture"));
+        }
+        let permitted = self.permitted & (CapabilitySet::NET_RAW | ENTER);
+        set(CapabilitySet::empty(), permitted)
+            .map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;
+        Ok(Self { permitted })
     }
 
     /// Whether rings can be opened in this network namespace.

@@ -25,6 +25,20 @@ impl Trouble {
         }
     }
 
+    /// The same, explained by what another copy of this program `said` when it failed, if it said
+    /// anything.
+    #[must_use]
+    pub fn explained(&self, said: &str) -> Self {
+        let words = said.trim().trim_start_matches("containerdump: ");
+        match words.split_once("Remedy: ") {
+            Some((what, remedy)) => {
+                Self::new(what.trim_end_matches(['.', ' ']), remedy.trim_end_matches('.'))
+            }
+            None if words.is_empty() => self.clone(),
+            None => Self::new(format!("{}: {words}", self.what), self.remedy.as_str()),
+        }
+    }
+
     /// What was tried, on what, and why it failed.
     pub fn what(&self) -> &Label {
         &self.what
@@ -60,6 +74,16 @@ impl std::error::Error for Trouble {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_copy_says_is_read_back() {
+        let trouble = Trouble::new("cannot capture x: no", "do y");
+        let said = format!("containerdump: {}\n", trouble.to_string().replacen('\n', " ", 1));
+        let other = Trouble::new("x is not captured", "see y");
+        assert_eq!(other.explained(&said), trouble);
+        assert_eq!(other.explained("\n"), other);
+        assert_eq!(other.explained("killed").to_string(), "x is not captured: killed.\nRemedy: see y.");
+    }
 
     #[test]
     fn numbers_of_the_system_are_left_out() {

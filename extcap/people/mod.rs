@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use containerdump::opener;
 use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
 
@@ -47,7 +48,10 @@ enum Verb {
     List(list::List),
     Capture(Box<capture::Capture>),
     #[command(hide = true)]
-    Tap(tap::Tap),
+    Tap(Box<tap::Tap>),
+    /// Start taps for the capture at the other end of standard input
+    #[command(hide = true)]
+    Opener,
 }
 
 /// Does what was asked for.
@@ -59,6 +63,7 @@ pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
         Verb::List(list) => list.run(&privilege),
         Verb::Capture(capture) => capture.run(privilege),
         Verb::Tap(tap) => tap.run(privilege),
+        Verb::Opener => opener::serve(privilege),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

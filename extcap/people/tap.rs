@@ -1,10 +1,12 @@
 //! `containerdump tap`: what another containerdump starts where a container's interfaces are.
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use clap::Args;
-use containerdump::capture::{self, Settings};
+use containerdump::capture::{self, Ring, Settings};
 use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
+use containerdump::opener::Place;
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Limits, Member, Output, Session, Source, Stop};
@@ -49,6 +51,18 @@ pub(super) struct Tap {
     /// [default: 224 for all interfaces together]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
     ring_size: Option<u32>,
+
+    /// Instead of interfaces here: what an opener was asked for
+    #[arg(long, hide = true, value_parser = place, conflicts_with_all = ["interface", "mac"])]
+    place: Option<Place>,
+
+    /// Put a host veth into promiscuous mode
+    #[arg(long, hide = true, requires = "place")]
+    promiscuous: bool,
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 impl Tap {
@@ -57,31 +71,20 @@ impl Tap {
         if io::stdout().is_terminal() {
             return Err(Trouble::new("cannot write a capture to a terminal", "pipe it on: | tshark -r -"));
         }
-        let devices = chosen(link::devices(&Links::now()?), &self.interface, &self.mac)?;
         let settings = Settings {
             filter: capture::combined(self.filter.as_deref(), None),
             snap_length: self.snap_length,
             ring_mib: self.ring_size,
-            promiscuous: false,
+            promiscuous: self.promiscuous,
         };
-        let block_timeout = capture::block_timeout(devices.len() * 2);
-        let count = u32::try_from(devices.len()).unwrap_or(u32::MAX).max(1);
-        let ring_mib = settings.ring_mib.unwrap_or((capture::ALL_RINGS_MIB / count).max(2));
-        let mut interfaces = Vec::new();
-        for device in devices {
-            let attachment = attachment(&device);
-            let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
-            let opened = privilege.raised(open)??;
-            let interface = Interface {
-                name: attachment.name(),
-                description: attachment.name(),
-                hardware_address: device.address,
-                filter: settings.filter.clone(),
-                snap_length: settings.snap_length,
-                link_type: opened.link_type(),
-            };
-            interfaces.push((interface, opened.filtered(&attachment, &settings)?));
-        }
+        let (mut interfaces, block_timeout) = match self.place {
+            Some(place) => {
+                let ring_mib = self.ring_size.unwrap_or(capture::ALL_RINGS_MIB);
+                let block_timeout = capture::block_timeout(2);
+                (place.open(&settings, ring_mib, block_timeout, &privilege)?, block_timeout)
+            }
+            None => open_here(&settings, &self.interface, &self.mac, &privilege)?,
+        };
         let begin = capture::now();
         interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
         privilege.become_caller()?;
@@ -104,6 +107,38 @@ impl Tap {
         };
         session.run(&stop, &proof, None).map(|_| ())
     }
+}
+
+/// The rings of each interface.
+type Rings = Vec<(Interface, Vec<Ring>)>;
+
+/// Opens interfaces of the network namespace this runs in. Also returns the block timeout.
+fn open_here(
+    settings: &Settings,
+    names: &[String],
+    macs: &[HardwareAddress],
+    privilege: &Privilege,
+) -> Result<(Rings, Duration), Trouble> {
+    let devices = chosen(link::devices(&Links::now()?), names, macs)?;
+    let block_timeout = capture::block_timeout(devices.len() * 2);
+    let count = u32::try_from(devices.len()).unwrap_or(u32::MAX).max(1);
+    let ring_mib = settings.ring_mib.unwrap_or((capture::ALL_RINGS_MIB / count).max(2));
+    let mut interfaces = Vec::new();
+    for device in devices {
+        let attachment = attachment(&device);
+        let open = || capture::open(&attachment, settings, ring_mib, block_timeout);
+        let opened = privilege.raised(open)??;
+        let interface = Interface {
+            name: attachment.name(),
+            description: attachment.name(),
+            hardware_address: device.address,
+            filter: settings.filter.clone(),
+            snap_length: settings.snap_length,
+            link_type: opened.link_type(),
+        };
+        interfaces.push((interface, opened.filtered(&attachment, settings)?));
+    }
+    Ok((interfaces, block_timeout))
 }
 
 /// An interface of the container this runs in.

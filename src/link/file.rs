@@ -53,13 +53,13 @@ impl NamespaceFile {
                 "see that there are watches left: sysctl fs.inotify.max_user_instances",
             )
         })?;
-        let of_process = process.and_then(|process| Process::of_namespace(container, process).ok());
+        let of_process = process.and_then(|process| Process::of_namespace(&container.name, process).ok());
         let tables = match of_process {
             Some(process) => process.tables(),
             None => entered.tables(file),
         };
         let file = Self { path: file.path.clone(), inode: file.inode, watch, tables };
-        if file.is_there() { Ok(file) } else { Err(process::gone(container)) }
+        if file.is_there() { Ok(file) } else { Err(process::gone(&container.name)) }
     }
 
     pub(super) fn is_there(&self) -> bool {

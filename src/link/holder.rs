@@ -7,7 +7,8 @@ use super::file::{Entered, NamespaceFile};
 use super::tables::Tables;
 use super::{Namespace, NamespaceId, Process, netlink};
 use crate::container::Container;
-use crate::endpoint::Seen;
+use crate::endpoint::{Seen, SeenProcess};
+use crate::text::Label;
 use crate::trouble::Trouble;
 
 /// What keeps a network namespace there, watched for its end.
@@ -27,9 +28,16 @@ impl Holder {
     pub fn of_seen(container: &Container, seen: &Seen, entered: &Entered) -> Result<Self, Trouble> {
         match (&seen.file, seen.process) {
             (Some(file), process) => NamespaceFile::of(container, file, process, entered).map(Self::File),
-            (None, Some(process)) => Process::of_namespace(container, process).map(Self::Process),
-            (None, None) => Err(super::process::gone(container)),
+            (None, Some(process)) => Process::of_namespace(&container.name, process).map(Self::Process),
+            (None, None) => Err(super::process::gone(&container.name)),
         }
+    }
+
+    /// Holds the process of `container` that another program has seen.
+    ///
+    /// Fails when it went away, or is in another network namespace.
+    pub fn of_process(container: &Label, seen: SeenProcess) -> Result<Self, Trouble> {
+        Process::of_namespace(container, seen).map(Self::Process)
     }
 
     /// Whether it is still there.

@@ -59,6 +59,7 @@ mod tests {
             address: Vec::new(),
             is_ethernet: true,
             is_up: true,
+            is_veth: elsewhere.is_some(),
             controller: controller.map(LinkIndex),
             peer: None,
             peer_namespace: elsewhere.map(NamespaceId),

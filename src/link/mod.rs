@@ -194,7 +194,7 @@ pub fn attachments(
     let Tables { names, networks } = holder.tables();
     let shared_with_us = holder.shares_our_network();
     if !holder.is_alive() {
-        return Err(process::gone(container));
+        return Err(process::gone(&container.name));
     }
     if shared_with_us {
         return host::attachments(container, links, &networks).map_err(|error| cannot_ask(&error));
@@ -253,4 +253,25 @@ pub fn is_still(tap: &Tap, holder: &Holder) -> io::Result<bool> {
     let namespace = holder.namespace_id()?;
     let leads_there = |link: &netlink::Link| tap.is_hosts() || link.peer_namespace == namespace;
     Ok(netlink::links()?.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
+}
+
+/// Whether `tap` means a cable of this host that leads to where `holder` is; to any other namespace or
+/// none, where that is not known yet.
+///
+/// Fails when the kernel cannot be asked.
+pub fn is_cable_of(tap: &Tap, holder: Option<&Holder>) -> io::Result<bool> {
+    let Tap::HostVeth { name, index } = tap else { return Ok(false) };
+    let links = netlink::links()?;
+    let Some(link) = links.iter().find(|link| link.is_veth && link.index == *index && link.name == *name)
+    else {
+        return Ok(false);
+    };
+    match holder {
+        // A namespace that no link leads to has no id.
+        Some(holder) => {
+            let namespace = holder.namespace_id()?;
+            Ok(namespace.is_some() && link.peer_namespace == namespace && holder.is_alive())
+        }
+        None => Ok(true),
+    }
 }

@@ -10,7 +10,7 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -32,6 +32,8 @@ pub(super) struct Link {
     /// Whether packets begin with an Ethernet header, `ARPHRD_ETHER`.
     pub(super) is_ethernet: bool,
     pub(super) is_up: bool,
+    /// Whether it is one end of a cable, `IFLA_INFO_KIND`.
+    pub(super) is_veth: bool,
     /// The bridge or bond it belongs to, `IFLA_MASTER`.
     pub(super) controller: Option<LinkIndex>,
     /// Index of the other end, in the other end's namespace, `IFLA_LINK`.
@@ -122,6 +124,7 @@ fn link(message: LinkMessage) -> Link {
         address: Vec::new(),
         is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         is_up: message.header.flags.contains(LinkFlags::Up),
+        is_veth: false,
         controller: None,
         peer: None,
         peer_namespace: None,
@@ -132,6 +135,7 @@ fn link(message: LinkMessage) -> Link {
             LinkAttribute::Address(address) => link.address = address,
             LinkAttribute::Controller(index) => link.controller = Some(LinkIndex(index)),
             LinkAttribute::Link(index) => link.peer = Some(LinkIndex(index)),
+            LinkAttribute::LinkInfo(infos) => link.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth)),
             LinkAttribute::LinkNetNsId(id) => link.peer_namespace = Some(NamespaceId(id)),
             _ => {}
         }

@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::tables::Tables;
 use crate::container::Container;
 use crate::endpoint::SeenProcess;
+use crate::text::Label;
 use crate::trouble::Trouble;
 
 /// A process that is the one we mean, for as long as it lives: its pid cannot be given to
@@ -32,8 +33,8 @@ impl Process {
     /// Fails when it is gone, or is another process: an engine that runs elsewhere (in a virtual
     /// machine, on another host) counts pids of its own.
     pub fn of_container(container: &Container, pid: i32) -> Result<Self, Trouble> {
-        let gone = || gone(container);
-        let process = Self::held(container, pid)?;
+        let gone = || gone(&container.name);
+        let process = Self::held(&container.name, pid)?;
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
         let is_of_container = groups.contains(container.id.as_str()) || is_monitored(pid, container);
         if !process.is_alive() {
@@ -48,13 +49,13 @@ impl Process {
         Ok(process)
     }
 
-    fn held(container: &Container, pid: i32) -> Result<Self, Trouble> {
+    fn held(container: &Label, pid: i32) -> Result<Self, Trouble> {
         let gone = || gone(container);
         let raw = Pid::from_raw(pid).ok_or_else(gone)?;
         let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|errno| match errno {
             Errno::SRCH => gone(),
             other => Trouble::new(
-                format!("cannot hold on to process {pid} of container {}: {other}", container.name),
+                format!("cannot hold on to process {pid} of container {container}: {other}"),
                 "see that there are file descriptors left (ulimit -n) and the kernel is Linux 5.4 or later",
             ),
         })?;
@@ -64,7 +65,7 @@ impl Process {
     /// Holds a process that the kernel has shown, which must be in that network namespace still.
     ///
     /// Fails when it is gone, or is another process.
-    pub(super) fn of_namespace(container: &Container, seen: SeenProcess) -> Result<Self, Trouble> {
+    pub(super) fn of_namespace(container: &Label, seen: SeenProcess) -> Result<Self, Trouble> {
         let process = Self::held(container, seen.pid)?;
         let is_same = process.network_identity() == Some(seen.namespace);
         if is_same && process.is_alive() { Ok(process) } else { Err(gone(container)) }
@@ -87,6 +88,11 @@ impl Process {
     /// Whether its network namespace is the one this program runs in.
     pub(super) fn shares_our_network(&self) -> bool {
         self.network_identity().is_some_and(|its| identity("self") == Some(its))
+    }
+
+    /// What others find it by; `None` once it is gone.
+    pub fn seen(&self) -> Option<SeenProcess> {
+        Some(SeenProcess { pid: self.pid, namespace: self.network_identity()? })
     }
 
     /// Its pid.
@@ -127,9 +133,9 @@ fn is_monitored(pid: i32, container: &Container) -> bool {
 }
 
 /// The container ended between two looks at it.
-pub(super) fn gone(container: &Container) -> Trouble {
+pub(super) fn gone(container: &Label) -> Trouble {
     Trouble::new(
-        format!("container {} went away while it was looked up", container.name),
+        format!("container {container} went away while it was looked up"),
         "start it, then capture again",
     )
 }

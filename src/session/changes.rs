@@ -48,7 +48,7 @@ pub struct Joining {
 /// The session's end of [`Joining`].
 #[derive(Debug)]
 pub struct Changes {
-    changes: Receiver<Change>,
+    told: Receiver<Change>,
     bell: Arc<OwnedFd>,
     heartbeat: Heartbeat,
 }
@@ -65,7 +65,7 @@ pub fn changes() -> io::Result<(Joining, Changes)> {
     let (sender, receiver) = mpsc::sync_channel(MOST_WAITING);
     let heartbeat = Heartbeat::new();
     let joining = Joining { changes: sender, bell: Arc::clone(&bell), beating: heartbeat.beating() };
-    Ok((joining, Changes { changes: receiver, bell, heartbeat }))
+    Ok((joining, Changes { told: receiver, bell, heartbeat }))
 }
 
 impl Joining {
@@ -99,7 +99,7 @@ impl Changes {
     ///
     /// Fails when there will be none any more.
     pub(super) fn next(&self) -> Result<Option<Change>, Over> {
-        match self.changes.try_recv() {
+        match self.told.try_recv() {
             Ok(change) => Ok(Some(change)),
             Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => Err(Over),

@@ -36,7 +36,9 @@ impl Members {
             match source {
                 Source::Rings(interface, rings) => {
                     let number = number(interface, rings.len());
-                    rings.into_iter().for_each(|ring| merge.add(Reader::Ring(ring, number)));
+                    for ring in rings {
+                        merge.add(Reader::Ring(ring, number));
+                    }
                 }
                 Source::Remote { interfaces: theirs, remote, unwatched } => {
                     let numbers: Vec<u32> =

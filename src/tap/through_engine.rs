@@ -76,7 +76,8 @@ fn start_one(
             let source = Source::Remote { interfaces, remote, unwatched: target.holder.is_err() };
             Ok((number, source, tap_container))
         }
-        Err(trouble) => Err(explained(&trouble, tap_container)),
+        // The reason that the program there gave, where it gave one.
+        Err(trouble) => Err(trouble.explained(tap_container.end().said.as_str())),
     }
 }
 
@@ -128,15 +129,4 @@ fn arguments(
 fn mac<'a>(container: &'a Container, attachment: &Attachment) -> Option<&'a str> {
     let network = container.networks.iter().find(|network| network.name == attachment.network)?;
     Some(network.mac.as_str()).filter(|mac| !mac.is_empty())
-}
-
-/// The reason that the program there gave, where it gave one.
-fn explained(trouble: &Trouble, tap_container: TapContainer) -> Trouble {
-    let said = tap_container.end().said;
-    let words = said.as_str().trim_start_matches("containerdump: ");
-    match words.split_once("Remedy: ") {
-        Some((what, remedy)) => Trouble::new(what.trim_end_matches(['.', ' ']), remedy.trim_end_matches('.')),
-        None if words.is_empty() => trouble.clone(),
-        None => Trouble::new(format!("{}: {words}", trouble.what()), trouble.remedy().as_str()),
-    }
 }

@@ -11,6 +11,7 @@ mod elsewhere;
 mod far_end;
 mod host_network;
 mod inside;
+mod joining;
 mod kernel;
 mod lab;
 mod limits;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [elsewhere::SESSION, path, commands @ ..] => return elsewhere::session(path, commands),
         [watcher::WATCH] => return watcher::print(),
+        [joining::SESSION, program, path, limits @ ..] => return joining::session(program, path, limits),
         [far_end::FAR_END, kind] => return far_end::write(kind),
         _ => {}
     }
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         names::TESTS,
         namespace::TESTS,
         elsewhere::TESTS,
+        joining::TESTS,
         far_end::TESTS,
         newcomers::TESTS,
         watching::TESTS,

@@ -23,7 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// User and group of nobody.
-const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+pub(crate) const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A copy of the program that ordinary users may run, with or without the right to capture.
 pub(crate) fn copy(folder: &Path, capable: bool) -> PathBuf {
@@ -49,7 +49,7 @@ pub(crate) fn as_nobody(lab: &Lab, program: &Path) -> Command {
 }
 
 /// The lines of every thread's status that tell of rights.
-fn rights(pid: u32) -> Vec<String> {
+pub(crate) fn rights(pid: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
     let status =
         tasks.flatten().map(|task| fs::read_to_string(task.path().join("status")).expect("its status"));

@@ -1,0 +1,163 @@
+//! A process that keeps the right to capture, for what joins after the program itself has given up
+//! every right.
+//!
+//! ```text
+//! main ── a request, and two descriptors ──> opener ── starts, with these ──> containerdump tap
+//!      <───────────────── pcapng, through the stream that main has the other end of ──┘
+//! ```
+//!
+//! It is the same program, reads nothing but requests, starts nothing but taps, and never sees a
+//! packet. Main reads what a tap writes as it reads any stream from elsewhere: without trust.
+
+mod place;
+mod request;
+mod serve;
+
+use std::io::{self, IoSlice, PipeReader, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    recv, sendmsg, socketpair,
+};
+
+pub use request::{Place, Request};
+pub use serve::serve;
+
+use crate::pcapng::Interface;
+use crate::privilege::Privilege;
+use crate::remote::{self, Remote};
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// The program that runs, whatever has become of its file.
+pub const PROGRAM: &str = "/proc/self/exe";
+/// The first byte it says.
+const READY: u8 = b'o';
+/// How long it may take to begin, and a tap to tell its interfaces, on a machine that may be busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is waited for at the end: then it goes on ending by itself.
+const PATIENCE_AT_END: Duration = Duration::from_secs(1);
+/// How long the reason of a tap that failed is waited for.
+const PATIENCE_FOR_REASON: u16 = 500;
+
+/// A process that opens what joins. It ends when this is dropped, and with this process.
+#[derive(Debug)]
+pub struct Opener {
+    /// `None` once it shall end.
+    socket: Option<OwnedFd>,
+    process: Child,
+    may_enter: bool,
+}
+
+impl Opener {
+    /// Starts `program`, which is [`PROGRAM`] but in a test, as one, where `privilege` is held for it to
+    /// keep: to be done before that is given up. It
+    /// has no place in the terminal's job: whoever captures tells it when to end.
+    ///
+    /// Fails when it does not start.
+    pub fn start(program: &Path, privilege: &Privilege) -> Result<Option<Self>, Trouble> {
+        if !privilege.may_capture() {
+            return Ok(None);
+        }
+        let start = || -> io::Result<Self> {
+            let flags = SocketFlags::CLOEXEC;
+            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+            let mut command = Command::new(program);
+            command.arg("opener").env_clear().current_dir("/").process_group(0);
+            command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut opener = Self { socket: Some(ours), process: command.spawn()?, may_enter: false };
+            // Its end of the socket is its own only.
+            drop(command);
+            opener.may_enter = opener.is_ready()?;
+            Ok(opener)
+        };
+        start().map(Some).map_err(|error| {
+            Trouble::new(
+                format!("cannot start the process that opens what joins later: {error}"),
+                "see that /proc is there and this program may be started from there, or name what is to be captured",
+            )
+        })
+    }
+
+    /// Waits until it has put its own rights in order. Whether it may enter namespaces.
+    fn is_ready(&self) -> io::Result<bool> {
+        let socket = self.socket()?;
+        let milliseconds = u16::try_from(PATIENCE.as_millis()).unwrap_or(u16::MAX);
+        let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds));
+        let mut said = [0; 2];
+        match recv(socket, &mut said, RecvFlags::DONTWAIT)? {
+            (2, _) if said[0] == READY => Ok(said[1] == 1),
+            _ => Err(io::Error::other("it ended at once")),
+        }
+    }
+
+    /// Whether it can open inside another network namespace, too.
+    pub fn may_enter(&self) -> bool {
+        self.may_enter
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Has packets taken as `request` says, and waits until they are; `from` is whose they are. Any
+    /// thread may do so, several at a time.
+    ///
+    /// Fails when the opener has ended, or what it started says why it cannot.
+    pub fn open(&self, request: &Request, from: &Label) -> Result<(Vec<Interface>, Remote), Trouble> {
+        let (stream, errors) = self.ask(request).map_err(|error| {
+            Trouble::new(
+                format!("cannot ask the opener for packets of {from}: {error}"),
+                "capture again; see that nobody ended it",
+            )
+        })?;
+        remote::open(stream, from, PATIENCE).map_err(|trouble| trouble.explained(&said(&errors)))
+    }
+
+    /// Sends a request. Returns this side of its stream, and where errors are told.
+    fn ask(&self, request: &Request) -> io::Result<(UnixStream, PipeReader)> {
+        let message = serde_json::to_vec(request)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let (told, errors) = io::pipe()?;
+        let descriptors = [theirs.as_fd(), errors.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        sendmsg(self.socket()?, &[IoSlice::new(&message)], &mut control, SendFlags::NOSIGNAL)?;
+        Ok((ours, told))
+    }
+
+    fn socket(&self) -> io::Result<&OwnedFd> {
+        self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Opener {
+    fn drop(&mut self) {
+        self.socket = None;
+        let until = Instant::now() + PATIENCE_AT_END;
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// What was said before the end, if that comes soon.
+fn said(errors: &PipeReader) -> String {
+    let mut readable = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
+    let mut bytes = [0; 4096];
+    let ready = poll(&mut readable, PollTimeout::from(PATIENCE_FOR_REASON));
+    let count = if ready == Ok(1) { { errors }.read(&mut bytes).unwrap_or_default() } else { 0 };
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}

@@ -1,0 +1,130 @@
+//! The opener, asked by somebody who is not the program it serves.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    recv, sendmsg, socketpair,
+};
+
+/// An opener, and the socket it serves.
+struct Opener {
+    socket: OwnedFd,
+    process: Child,
+}
+
+/// Starts one. `None` where the tester has no right that it could keep.
+fn opener() -> Option<Opener> {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: an opener needs the right to capture");
+        return None;
+    }
+    let (socket, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("sockets");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
+    command.arg("opener").stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = command.spawn().expect("it starts");
+    drop(command);
+    let mut ready = [0; 8];
+    assert_eq!(recv(&socket, &mut ready, RecvFlags::empty()), Ok((2, 2)), "it says that it is ready");
+    Some(Opener { socket, process })
+}
+
+impl Opener {
+    /// Sends a message with a stream and a pipe, and returns all that came out of either.
+    fn ask(&self, message: &[u8]) -> (Vec<u8>, String) {
+        let (mut ours, theirs) = UnixStream::pair().expect("sockets");
+        let (mut told, errors) = io::pipe().expect("a pipe");
+        self.send(message, &[theirs.into(), errors.into()]);
+        let (mut stream, mut said) = (Vec::new(), String::new());
+        // A tap that was started after all would end with its input.
+        ours.shutdown(std::net::Shutdown::Write).expect("a socket");
+        told.read_to_string(&mut said).expect("a pipe");
+        ours.read_to_end(&mut stream).expect("a socket");
+        (stream, said)
+    }
+
+    fn send(&self, message: &[u8], descriptors: &[OwnedFd]) {
+        let descriptors: Vec<_> = descriptors.iter().map(|descriptor| descriptor.as_fd()).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        let sent = sendmsg(&self.socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL);
+        sent.expect("it listens");
+    }
+
+    /// The programs it has started and that still run.
+    fn children(&self) -> String {
+        let pid = self.process.id();
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("/proc")
+    }
+
+    /// Closes its socket and waits for its end.
+    fn end(self) {
+        let Self { socket, mut process } = self;
+        drop(socket);
+        assert_eq!(process.wait().expect("our child").code(), Some(0));
+    }
+}
+
+/// A good request, on the loopback of this host, which is no cable.
+const LOOPBACK: &str = r#"{"place":{"HostVeth":{"name":"lo","index":1,"leads_to":null}},"filter":null,
+    "snap_length":96,"ring_mib":2,"promiscuous":false}"#;
+
+#[test]
+fn the_opener_does_nothing_else() {
+    let Some(opener) = opener() else { return };
+    let long = format!("{LOOPBACK}{}", " ".repeat(64 * 1024));
+    for (message, why) in [
+        (LOOPBACK.to_owned(), "lo is no cable into that container"),
+        (LOOPBACK.replace("HostVeth", "Host"), "what it does not do"),
+        (LOOPBACK.replace(r#""index":1,"#, ""), "what it does not do"),
+        (
+            LOOPBACK.replace(r#""promiscuous":false"#, r#""promiscuous":false,"run":"sh""#),
+            "what it does not do",
+        ),
+        (LOOPBACK.replace("\"lo\"", "\"/bin/sh\""), "what it does not do"),
+        (LOOPBACK.replace("null,\n", "\"host \\u0000\",\n"), "what it does not do"),
+        (LOOPBACK.replace("96", "999999999"), "--snap-length"),
+        ("tap --interface eth0".to_owned(), "what it does not do"),
+        ("\0".to_owned(), "what it does not do"),
+        (long, "too long"),
+    ] {
+        let (stream, said) = opener.ask(message.as_bytes());
+        assert_eq!(stream, b"", "{message:.100}");
+        assert!(said.contains(why), "{message:.100}: {said}");
+    }
+    // Too few descriptors, and too many: nothing is started, and it goes on.
+    let file = || OwnedFd::from(File::open("/dev/null").expect("it is there"));
+    for count in [0, 1, 3, 8] {
+        let descriptors: Vec<OwnedFd> = (0..count).map(|_| file()).collect();
+        opener.send(LOOPBACK.as_bytes(), &descriptors);
+    }
+    let (_, said) = opener.ask(LOOPBACK.as_bytes());
+    assert!(said.contains("is no cable"), "{said}");
+    // Those it has started have all ended, and are not left as zombies.
+    for _ in 0..200 {
+        if opener.children().is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(opener.children(), "");
+    opener.end();
+}
+
+#[test]
+fn the_opener_serves_no_one_who_starts_it_by_hand() {
+    for stdin in
+        [Stdio::null(), Stdio::piped(), Stdio::from(OwnedFd::from(UnixStream::pair().expect("sockets").0))]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
+        let ended = command.arg("opener").stdin(stdin).output().expect("it starts");
+        assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(1), &b""[..]));
+    }
+}

@@ -1,0 +1,403 @@
+//! Containers that join and leave a capture while it runs: a session of this test program's own, which
+//! is told on its standard input who joins, and has each opened by the real opener.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use containerdump::capture::Settings;
+use containerdump::endpoint::SeenProcess;
+use containerdump::link::Holder;
+use containerdump::opener::{Opener, Place, Request};
+use containerdump::privilege::Privilege;
+use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source, Stop};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::lab::{Container, Lab, end_of, eventually, folder, output, signal};
+use crate::namespace::assert_same;
+use crate::privileges::{NOBODY, assert_powerless, copy, rights};
+use crate::recording::{Witness, capinfos, each_block, fields_of, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_container_joins_while_a_capture_runs", |lab| joins(lab, None)),
+    ("a_container_joins_the_capture_of_an_ordinary_user", |lab| joins(lab, Some(&NOBODY))),
+    ("what_has_no_cable_joins_the_capture_of_root", what_has_no_cable_joins_the_capture_of_root),
+    ("who_leaves_is_counted_up_and_forgotten", who_leaves_is_counted_up_and_forgotten),
+    ("each_file_of_a_row_tells_all_interfaces_so_far", each_file_of_a_row_tells_all_interfaces_so_far),
+    ("who_cannot_join_is_told_and_the_others_go_on", who_cannot_join_is_told_and_the_others_go_on),
+    ("tshark_shows_who_joins_late", tshark_shows_who_joins_late),
+];
+
+/// What tells this program to be a session instead of tests.
+pub(crate) const SESSION: &str = "session-joining";
+
+/// Runs a session into `path` that begins with nobody; who joins is opened by `program`.
+pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
+    match run(Path::new(program), path, limits) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
+    let privilege = Privilege::confine()?;
+    let stop = Stop::watch(false)?;
+    let opener = Opener::start(program, &privilege)?.expect("the right to capture");
+    let limits: Vec<_> = limits.iter().map(|limit| limit.parse().expect("a limit")).collect();
+    let each: Option<Limits> = (!limits.is_empty()).then(|| limits.into_iter().collect());
+    let fifo = fs::metadata(path).is_ok_and(|about| !about.is_file());
+    let (output, files) = if fifo {
+        (session::Output::fifo(Path::new(path), &stop).expect("a reader")?, None)
+    } else {
+        let mut files = Files::new(PathBuf::from(path), false, each);
+        (files.open_next()?, Some(files))
+    };
+    let proof = privilege.give_up()?;
+    let (joining, changes) = session::changes().expect("a descriptor");
+    // It ends with the program.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let answer = obey(&line.expect("a line"), &opener, &joining);
+            println!("{}", answer.map_or_else(|trouble| trouble.what().to_string(), |()| "done".to_owned()));
+        }
+    });
+    let session = Session {
+        members: Vec::new(),
+        changes: Some(changes),
+        names: Vec::new(),
+        block_timeout: Duration::from_millis(4),
+        limits: Limits::default(),
+        feeds_session: false,
+        output,
+        begun: false,
+        files,
+    };
+    session.run(&stop, &proof, None).map(|_| ())
+}
+
+/// Does what a line says.
+fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let seen = |pid: &str, namespace: &str| SeenProcess {
+        pid: pid.parse().expect("a pid"),
+        namespace: namespace.parse().expect("an inode"),
+    };
+    let (label, place, process) = match words.as_slice() {
+        ["name", address, name] => {
+            let name = (address.parse().expect("an address"), Label::new(name));
+            joining.tell(Change::Names(vec![name])).expect("a session");
+            return Ok(());
+        }
+        ["veth", label, name, index, pid, namespace] => {
+            let index = index.parse().expect("an index");
+            let process = seen(pid, namespace);
+            (label, Place::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process) }, process)
+        }
+        ["inside", label, interface, pid, namespace] => {
+            let process = seen(pid, namespace);
+            (label, Place::Inside { process, interfaces: vec![(*interface).to_owned()] }, process)
+        }
+        _ => panic!("{line}"),
+    };
+    let label = Label::new(label);
+    let settings = Settings { filter: Some("tcp or udp".to_owned()), ..Settings::default() };
+    let (mut interfaces, remote) = opener.open(&Request::new(place, &settings, 2), &label)?;
+    interfaces[0].name = label.clone();
+    let sources = vec![Source::Remote { interfaces, remote, unwatched: false }];
+    let holders = vec![Holder::of_process(&label, process)?];
+    joining.tell(Change::Join(Member { sources, holders })).expect("a session");
+    Ok(())
+}
+
+/// A session under way.
+struct Capture {
+    child: Child,
+    input: ChildStdin,
+    answers: BufReader<std::process::ChildStdout>,
+    path: PathBuf,
+    folder: TempDir,
+}
+
+impl Capture {
+    /// Begins one as the user that `become_user` makes of us, with files that have the right to.
+    fn begin(become_user: Option<&[&str]>, limits: &[&str]) -> Self {
+        let folder = folder();
+        let path = folder.path().join("out.pcapng");
+        Self::into(folder, path, become_user, limits)
+    }
+
+    fn into(folder: TempDir, path: PathBuf, become_user: Option<&[&str]>, limits: &[&str]) -> Self {
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_containerdump"));
+        let mut session = std::env::current_exe().expect("this program");
+        let mut command = if let Some(words) = become_user {
+            program = copy(folder.path(), true);
+            let own = folder.path().join("session");
+            fs::copy(&session, &own).expect("a copy");
+            output(Command::new("setcap").arg("cap_net_raw=ep").arg(&own));
+            session = own;
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).arg(&session);
+            command
+        } else {
+            Command::new(&session)
+        };
+        command.args([SESSION.as_ref(), program.as_os_str(), path.as_os_str()]).args(limits);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("this program starts");
+        let input = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, input, answers, path, folder }
+    }
+
+    /// Tells it something and returns its answer.
+    fn tell(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").expect("it listens");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("it answers");
+        answer.trim_end().to_owned()
+    }
+
+    fn join(&mut self, label: &str, container: &Container) {
+        assert_eq!(self.tell(&veth(label, container)), "done");
+    }
+
+    fn stop(self) -> (PathBuf, TempDir) {
+        signal(&self.child, "TERM");
+        let ended = end_of(self.child);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""));
+        (self.path, self.folder)
+    }
+}
+
+/// How many interface blocks are in a file.
+fn interfaces_in(path: &Path) -> usize {
+    let mut count = 0;
+    each_block(path, |block| {
+        count += usize::from(matches!(block, pcap_parser::Block::InterfaceDescription(_)));
+    });
+    count
+}
+
+/// The line that has a container join at its cable, as `ip` shows that.
+fn veth(label: &str, container: &Container) -> String {
+    let name = container.host_veth("eth0");
+    let index = output(Command::new("cat").arg(format!("/sys/class/net/{name}/ifindex")));
+    format!("veth {label} {name} {index} {}", process(container))
+}
+
+fn process(container: &Container) -> String {
+    let about = fs::metadata(format!("/proc/{}/net/dev", container.pid)).expect("its process");
+    format!("{} {}", container.pid, about.ino())
+}
+
+/// The processes that a process has started.
+fn children(pid: u32) -> Vec<u32> {
+    let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
+    let listed = String::from_utf8(listed.stdout).expect("pids");
+    listed.lines().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
+/// Asserts who may what: the session and each tap nothing, the opener `permitted` and no more.
+fn assert_rights(session: u32, permitted: &str, taps: usize) {
+    assert_powerless(session);
+    let [opener] = children(session)[..] else { panic!("one opener") };
+    for line in rights(opener) {
+        let (key, value) = line.split_once(":\t").expect("a value");
+        let wanted = match key {
+            "CapPrm" => permitted,
+            "NoNewPrivs" => "1",
+            _ => "0000000000000000",
+        };
+        assert_eq!(value, wanted, "{line}");
+    }
+    let started = children(opener);
+    assert_eq!(started.len(), taps);
+    started.into_iter().for_each(assert_powerless);
+}
+
+/// `CAP_NET_RAW`, and with it `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN` (linux/capability.h).
+const CAPTURE: &str = "0000000000002000";
+const CAPTURE_AND_ENTER: &str = "0000000000282000";
+
+fn joins(lab: &Lab, user: Option<&[&str]>) {
+    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let mut capture = Capture::begin(user, &[]);
+    let witness = Witness::inside(&one, "eth0", "tcp");
+    let permitted = if user.is_some() { CAPTURE } else { CAPTURE_AND_ENTER };
+    assert_eq!(capture.tell(&format!("name {} first", one.address())), "done");
+    capture.join("one:eth0", &one);
+    assert_rights(capture.child.id(), permitted, 1);
+    one.fetch(5);
+    witness.settle();
+    let second = Witness::inside(&other, "eth0", "tcp");
+    capture.join("other:eth0", &other);
+    assert_rights(capture.child.id(), permitted, 2);
+    other.fetch(5);
+    second.settle();
+    let (path, folder) = capture.stop();
+    for (name, witness) in [("one:eth0", witness), ("other:eth0", second)] {
+        let (witness, _witness) = witness.stop();
+        let ours = folder.path().join("part.pcapng");
+        let filter = format!("frame.interface_name == \"{name}\"");
+        output(Command::new("tshark").args(["-Y", &filter, "-r"]).arg(&path).arg("-w").arg(&ours));
+        assert_same(&ours, &witness);
+    }
+    for (number, container) in [(0, &one), (1, &other)] {
+        let statistics = statistics_of(&path)[&number];
+        assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
+        for (side, direction) in [("dst", "0x00000001"), ("src", "0x00000002")] {
+            let filter = format!("ip.{side} == {} and frame.interface_id == {number}", container.address());
+            let rows = fields_of(&path, &filter, &["frame.packet_flags"]);
+            assert!(!rows.is_empty() && rows.iter().all(|row| row[0] == direction), "{rows:?}");
+        }
+    }
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-N", "n", "-T", "fields", "-e", "ip.dst_host", "-Y", "tcp.dstport == 80", "-r"]).arg(&path);
+    let named = output(&mut tshark);
+    let to_first =
+        fields_of(&path, &format!("tcp.dstport == 80 and ip.dst == {}", one.address()), &["ip.dst"]);
+    assert_eq!(named.lines().filter(|name| *name == "first").count(), to_first.len());
+}
+
+fn what_has_no_cable_joins_the_capture_of_root(lab: &Lab) {
+    let container = lab.container(&["--network", "none"]);
+    let mut capture = Capture::begin(None, &[]);
+    let line = format!("inside lonely:lo lo {}", process(&container));
+    assert_eq!(capture.tell(&line), "done");
+    assert_rights(capture.child.id(), CAPTURE_AND_ENTER, 1);
+    let witness = Witness::inside(&container, "lo", "tcp");
+    output(&mut container.enter(&["curl", "-s", "-o", "/dev/null", "http://127.0.0.1/"]));
+    witness.settle();
+    let (path, _folder) = capture.stop();
+    let (witness, _witness) = witness.stop();
+    assert_same(&path, &witness);
+}
+
+fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
+    let stays = lab.container(&[]);
+    let mut capture = Capture::begin(None, &[]);
+    capture.join("stays:eth0", &stays);
+    let descriptors =
+        |capture: &Capture| fs::read_dir(format!("/proc/{}/fd", capture.child.id())).expect("/proc").count();
+    let before = descriptors(&capture);
+    let mut witnesses = Vec::new();
+    for number in 0..3 {
+        let container = lab.container(&[]);
+        let witness = Witness::inside(&container, "eth0", "tcp or udp");
+        capture.join(&format!("goes{number}:eth0"), &container);
+        container.fetch(3);
+        // More than its ring may hold.
+        crate::elsewhere::flood(&container, 3000);
+        witness.settle();
+        witnesses.push(witness.stop());
+        drop(container);
+        eventually("its tap ends", || children(children(capture.child.id())[0]).len() == 1);
+        eventually("its descriptors are closed", || descriptors(&capture) == before);
+    }
+    stays.fetch(2);
+    let (path, _folder) = capture.stop();
+    let statistics = statistics_of(&path);
+    assert_eq!(statistics.len(), 4);
+    for (number, statistics) in &statistics {
+        assert_eq!(statistics.received, statistics.packets + statistics.lost, "{number} {statistics:?}");
+        assert_eq!(statistics.written, statistics.packets, "{number} {statistics:?}");
+    }
+    for (number, (witness, _folder)) in (1..).zip(witnesses) {
+        assert_eq!(statistics[&number].received.to_string(), capinfos(&witness, "Number of packets"));
+        let requests = format!("http.request and frame.interface_id == {number}");
+        assert_eq!(fields_of(&path, &requests, &["frame.number"]).len(), 3);
+    }
+}
+
+fn each_file_of_a_row_tells_all_interfaces_so_far(lab: &Lab) {
+    let (goes, stays) = (lab.container(&[]), lab.container(&[]));
+    let mut capture = Capture::begin(None, &["packets:10"]);
+    capture.join("goes:eth0", &goes);
+    goes.fetch(1);
+    drop(goes);
+    eventually("its tap ends", || children(children(capture.child.id())[0]).is_empty());
+    capture.join("stays:eth0", &stays);
+    stays.fetch(4);
+    let (_, folder) = capture.stop();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder.path()).expect("the folder").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    assert!(files.len() > 3, "{files:?}");
+    for (number, file) in files.iter().enumerate() {
+        // In the first, the second joins later or not at all.
+        assert!(number == 0 || interfaces_in(file) == 2, "{}", file.display());
+        for row in fields_of(file, "tcp", &["frame.interface_id", "frame.interface_name"]) {
+            assert!(row == ["0", "goes:eth0"] || row == ["1", "stays:eth0"], "{row:?}");
+        }
+    }
+    let last = statistics_of(files.last().expect("a file"));
+    let count = |number: u32| {
+        files.iter().map(|file| statistics_of(file).get(&number).map_or(0, |one| one.packets)).sum::<u64>()
+    };
+    for number in [0, 1] {
+        assert_eq!((last[&number].written, last[&number].received), (count(number), count(number)));
+    }
+}
+
+fn who_cannot_join_is_told_and_the_others_go_on(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let mut capture = Capture::begin(None, &[]);
+    capture.join("one:eth0", &one);
+    // Another's cable, the host's own interface, the wrong index, and none at all.
+    let mine = veth("x", &one);
+    let cable = one.host_veth("eth0");
+    let index = output(Command::new("cat").arg(format!("/sys/class/net/{cable}/ifindex")));
+    for (line, why) in [
+        (mine.replace(&process(&one), &process(&other)), "is no cable into that container"),
+        (mine.replace(&cable, "docker0"), "is no cable into that container"),
+        (mine.replace(&format!(" {index} "), " 4242 "), "is no cable into that container"),
+        (mine.replace(&cable, "nosuch0"), "the interface is gone"),
+        (mine.replace(&cable, "any"), "libpcap takes that name"),
+        (mine.replace(&cable, "../../etc/shadow"), "asked for what it does not do"),
+        (format!("inside x eth7 {}", process(&one)), "the interface is gone"),
+        ("veth x eth0 2 1 1".to_owned(), "went away"),
+    ] {
+        let answer = capture.tell(&line);
+        assert!(answer.contains(why), "{line}: {answer}");
+    }
+    one.fetch(2);
+    let (path, _folder) = capture.stop();
+    assert_eq!(fields_of(&path, "http.request", &["frame.number"]).len(), 2);
+    assert_eq!(capinfos(&path, "Number of interfaces in file"), "1");
+}
+
+fn tshark_shows_who_joins_late(lab: &Lab) {
+    let container = lab.container(&[]);
+    let folder = folder();
+    let fifo = crate::lab::fifo(&folder);
+    let mut tshark = Command::new("tshark");
+    tshark
+        .args(["-n", "-l", "-T", "fields", "-e", "frame.interface_name", "-Y", "http.request", "-i"])
+        .arg(&fifo);
+    tshark.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    let tshark = tshark.spawn().expect("tshark");
+    let mut capture = Capture::into(folder, fifo, None, &[]);
+    // It is a capture without an interface for longer than tshark has patience with a silent one.
+    std::thread::sleep(Duration::from_secs(3));
+    capture.join("late:eth0", &container);
+    container.fetch(1);
+    let other = lab.container(&[]);
+    capture.join("later:eth0", &other);
+    other.fetch(1);
+    std::thread::sleep(Duration::from_secs(1));
+    let (_, _folder) = capture.stop();
+    let ended = end_of(tshark);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let shown = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(shown, "late:eth0\nlater:eth0\n", "{said}");
+}
