@@ -49,7 +49,7 @@ pub(super) struct Tap {
 
     /// Kernel memory for the packets of each interface until they are read, in MiB
     /// [default: 224 for all interfaces together]
-    #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
+    #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2046))]
     ring_size: Option<u32>,
 
     /// Instead of interfaces here: what an opener was asked for
@@ -121,8 +121,7 @@ fn open_here(
 ) -> Result<(Rings, Duration), Trouble> {
     let devices = chosen(link::devices(&Links::now()?), names, macs)?;
     let block_timeout = capture::block_timeout(devices.len() * 2);
-    let count = u32::try_from(devices.len()).unwrap_or(u32::MAX).max(1);
-    let ring_mib = settings.ring_mib.unwrap_or((capture::ALL_RINGS_MIB / count).max(2));
+    let ring_mib = capture::Budget::new(settings.ring_mib, devices.len()).take(devices.len());
     let mut interfaces = Vec::new();
     for device in devices {
         let attachment = attachment(&device);

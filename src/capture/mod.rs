@@ -4,6 +4,7 @@
 //! direction of a packet is the kernel's word and not a guess from its addresses. A ring keeps
 //! its packets in order of time; `session` merges the rings.
 
+mod budget;
 mod device;
 mod filter;
 
@@ -14,6 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::SockRef;
 
+pub use budget::{ALL_RINGS_MIB, Budget};
 pub use filter::{combined, objection};
 
 use crate::link::Attachment;
@@ -21,10 +23,6 @@ use crate::trouble::Trouble;
 
 /// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
 pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
-/// Memory of all rings of a capture together, in MiB, where nothing else is asked for. Half of it
-/// takes what comes the one way: at 15 Gbit/s, 60 ms in which nobody reads.
-pub const ALL_RINGS_MIB: u32 = 224;
-
 /// How packets are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -33,7 +31,7 @@ pub struct Settings {
     /// Bytes kept of each packet.
     pub snap_length: u32,
     /// Size of both rings of an attachment together, in MiB; an equal part of [`ALL_RINGS_MIB`]
-    /// where nothing is asked for.
+    /// where nothing is asked for (see [`Budget`] for those that come later).
     pub ring_mib: Option<u32>,
     /// Whether to ask for packets that are not meant for the interface.
     pub promiscuous: bool,
@@ -128,8 +126,8 @@ pub fn open(
     } else {
         &[Direction::Outbound, Direction::Inbound]
     };
-    let mib = ring_mib.clamp(2, 2046) as usize / directions.len();
-    let bytes = i32::try_from(mib * 1024 * 1024).unwrap_or(i32::MAX);
+    let bytes = ring_mib.clamp(1, 2046) as usize * 1024 * 1024 / directions.len();
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
     // Inside a container nothing is changed. Of the host's own interfaces only what the host sends and
     // gets is wanted: not what containers on a bridge tell each other.
     let promiscuous = settings.promiscuous && attachment.tap.is_host_veth();

@@ -34,9 +34,8 @@ pub fn open(
     privilege: &Privilege,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Opened, Trouble> {
-    let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>().max(1);
-    let each = (capture::ALL_RINGS_MIB / u32::try_from(count).unwrap_or(u32::MAX)).max(2);
-    let ring_mib = settings.ring_mib.unwrap_or(each);
+    let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>();
+    let ring_mib = capture::Budget::new(settings.ring_mib, count).take(count);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
     let (by_engine, mut by_us): (Vec<_>, Vec<_>) =

@@ -1,0 +1,86 @@
+//! How much kernel memory each attachment has for its packets.
+
+/// Memory of all rings of a capture together, in MiB, where nothing else is asked for. Half of it
+/// takes what comes the one way: at 15 Gbit/s, 60 ms in which nobody reads.
+pub const ALL_RINGS_MIB: u32 = 224;
+/// The least that an attachment can have, in MiB: libpcap 1.10 makes blocks of 256 KiB
+/// (pcap-linux.c, `create_ring`), and in each of its two rings one has to be filled while another is read.
+const LEAST_MIB: u32 = 1;
+
+/// Shares out the memory for rings among attachments that come and go.
+///
+/// A ring keeps its size for as long as it is there. So of what is free, the least is set aside for
+/// each attachment that is still expected, and of the rest a quarter for those among them that come next.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// What each has, where that was asked for.
+    each: Option<u32>,
+    expected: u32,
+    attachments: u32,
+    taken: u32,
+}
+
+impl Budget {
+    /// For a capture of up to `expected` attachments at a time; more have the least that is possible, beyond
+    /// [`ALL_RINGS_MIB`]. With `each`, every one has that many MiB.
+    pub fn new(each: Option<u32>, expected: usize) -> Self {
+        Self { each, expected: u32::try_from(expected).unwrap_or(u32::MAX), attachments: 0, taken: 0 }
+    }
+
+    /// Takes memory for `count` attachments that are opened together. Returns how many MiB each has.
+    pub fn take(&mut self, count: usize) -> u32 {
+        let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        self.attachments = self.attachments.saturating_add(count);
+        let still_expected = self.expected.saturating_sub(self.attachments);
+        let least = still_expected.saturating_add(count).saturating_mul(LEAST_MIB);
+        let rest = ALL_RINGS_MIB.saturating_sub(self.taken).saturating_sub(least);
+        let for_these = if still_expected == 0 { rest } else { rest / 4 * 3 };
+        let each = self.each.unwrap_or(LEAST_MIB + for_these / count);
+        self.taken = self.taken.saturating_add(each.saturating_mul(count));
+        each
+    }
+
+    /// Takes back what `count` attachments had that were given `each` MiB.
+    pub fn give_back(&mut self, count: usize, each: u32) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.attachments = self.attachments.saturating_sub(count);
+        self.taken = self.taken.saturating_sub(each.saturating_mul(count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_are_all_there_share_everything() {
+        for (count, each) in [(1, 224), (2, 112), (3, 74), (10, 22), (200, 1)] {
+            assert_eq!(Budget::new(None, count).take(count), each, "{count}");
+        }
+        assert_eq!(Budget::new(Some(8), 3).take(3), 8);
+    }
+
+    #[test]
+    fn two_hundred_that_come_one_by_one_or_after_others_have_room() {
+        for begin in [0, 1, 10, 100, 150] {
+            let mut budget = Budget::new(None, 200);
+            let mut total =
+                if begin == 0 { 0 } else { budget.take(begin) * u32::try_from(begin).expect("few") };
+            for _ in begin..200 {
+                total += budget.take(1);
+            }
+            assert!(total <= ALL_RINGS_MIB, "{total} after {begin}");
+        }
+    }
+
+    #[test]
+    fn who_comes_again_has_what_who_left_had() {
+        let mut budget = Budget::new(None, 4);
+        let first = budget.take(1);
+        for _ in 0..1000 {
+            budget.give_back(1, first);
+            assert_eq!(budget.take(1), first);
+        }
+        assert_eq!(first, 1 + (224 - 4) / 4 * 3);
+    }
+}
