@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use containerdump::capture::{self, Settings};
 use containerdump::engine::TapContainer;
+use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
 use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
@@ -12,6 +13,8 @@ use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
 use log::{debug, info};
 
+use crate::following;
+
 /// What to capture, and where to.
 pub(crate) struct Job {
     pub(crate) selection: Selection,
@@ -19,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) networks: Vec<String>,
     /// The kind of tap that was asked for; the best where none was.
     pub(crate) tap: Option<tap::Kind>,
+    /// Whether those who come later join, and who comes back.
+    pub(crate) follow: bool,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
@@ -62,6 +67,7 @@ impl Job {
         let (selection, networks, forced) = (self.selection, self.networks, self.tap);
         let means = Means::of(&privilege);
         let entered = tap::entered(&privilege)?;
+        let terms = (selection.clone(), networks.clone(), means.clone(), entered.clone());
         let find = move || tap::find(&selection, &networks, &means, forced, &entered);
         let found = match stop.wait_for(self.target.pipe(), find) {
             Ok(found) => found?,
@@ -83,15 +89,27 @@ impl Job {
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
-        let opened = tap::open(&found.targets, &self.settings, block_timeout, &privilege, notice)?;
+        let mut budget = following::budget(&self.settings, &terms.0, &found);
+        let taken =
+            tap::open(&found.targets, &self.settings, &mut budget, block_timeout, &privilege, notice)?;
+        let opener = if self.follow { following::opener(&privilege) } else { None };
         privilege.become_caller()?;
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
-        let members = members(found.targets, opened.sources);
+        let (follow, changes) = if self.follow {
+            let (selection, networks, means, entered) = terms;
+            let settings = self.settings;
+            let terms = Terms { selection, networks, tap: forced, settings, budget, entered };
+            let (follow, changes) = following::begin(terms, means, opener, &found, taken.ring_mib)?;
+            (Some(follow), Some(changes))
+        } else {
+            (None, None)
+        };
+        let members = members(found.targets, taken.sources);
         info!("capturing {} containers", members.len());
         let session = Session {
             members,
-            changes: None,
+            changes,
             names: found.names,
             block_timeout,
             limits: self.limits,
@@ -100,13 +118,32 @@ impl Job {
             begun,
             files,
         };
-        let outcome = session.run(stop, &proof, report);
+        let outcome = beside(follow, notice, || session.run(stop, &proof, report));
         // What was made for the capture is gone before the program is.
-        opened.tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
+        taken.tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
         Ok(totals)
     }
+}
+
+/// Does `work`, while `follow` goes on.
+fn beside<T>(
+    follow: Option<Follow>,
+    notice: &(dyn Fn(&str) + Sync),
+    work: impl FnOnce() -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let Some(follow) = follow else { return work() };
+    let (ended, end) = std::io::pipe().map_err(|error| {
+        Trouble::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
+    })?;
+    std::thread::scope(|scope| {
+        let ended = &ended;
+        scope.spawn(move || follow.run(ended, notice));
+        let outcome = work();
+        drop(end);
+        outcome
+    })
 }
 
 /// The sources of each target, and what keeps its namespace there; those who share one come and go

@@ -1,6 +1,7 @@
 //! The program Wireshark starts, and people.
 
 mod dialogue;
+mod following;
 mod job;
 mod journal;
 mod people;

@@ -14,6 +14,7 @@ pub mod capture;
 pub mod container;
 pub mod endpoint;
 pub mod engine;
+pub mod follow;
 pub mod link;
 pub mod names;
 pub mod opener;

@@ -14,6 +14,8 @@ pub struct Selection {
     pub names: Vec<String>,
     /// All that fit, beside those.
     pub fitting: Option<Criteria>,
+    /// Whether those that do not run yet are waited for.
+    pub waits: bool,
 }
 
 /// What containers have in common. Where nothing is said, all that an engine tells of fit: a network
@@ -68,6 +70,16 @@ pub struct Group {
 }
 
 impl Selection {
+    /// Whether it means all that have something in common, rather than containers by their names.
+    pub fn is_of_group(&self) -> bool {
+        self.fitting.is_some() || self.names.iter().any(|name| Self::is_group(name))
+    }
+
+    /// Whether `name` looks like the interface value of a group.
+    pub fn is_group(name: &str) -> bool {
+        name.ends_with("-all") || name.starts_with("compose-")
+    }
+
     /// Those of `containers` that are meant, each once, the named ones first; and what means none.
     pub fn of<'a>(&self, containers: &'a [Container]) -> (Vec<Chosen<'a>>, Vec<Missed>) {
         let groups = if self.names.is_empty() { Vec::new() } else { groups(containers) };

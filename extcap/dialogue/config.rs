@@ -75,6 +75,13 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "Do not ask for packets meant for others",
         ),
         capture(5, "--tap", "Tap", "selector", "Where packets are taken; containerdump list -v tells more"),
+        capture(
+            8,
+            "--no-follow",
+            "End with the container",
+            "boolflag",
+            "Else the capture goes on, and takes the container in again when it comes back",
+        ),
         debug(6, "--log-level", "Log level", "selector", "How much to log"),
         debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
             .with("mustexist", false),

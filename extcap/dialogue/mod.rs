@@ -69,7 +69,7 @@ fn reloaded(arguments: &Arguments, option: &str, entered: &Entered) -> Vec<Sente
         return Vec::new();
     }
     let Ok(running) = tap::running(entered) else { return Vec::new() };
-    let (chosen, _) = Selection { names: vec![wanted], fitting: None }.of(&running.containers);
+    let (chosen, _) = Selection { names: vec![wanted], ..Selection::default() }.of(&running.containers);
     match chosen.as_slice() {
         [Chosen { container, is_named: true }] => {
             let mut container = (*container).clone();

@@ -121,8 +121,11 @@ impl Capture {
             progress.say(&format!("writing to {}, Ctrl-C to stop", files.path().display()));
         }
         let limits = self.autostop.into_iter().chain(self.count.map(Limit::Packets)).collect();
+        let follow = self.selected.follows();
+        let selection = self.selected.selection();
         let job = Job {
-            selection: self.selected.selection(),
+            follow,
+            selection,
             networks: self.network,
             tap: Kind::parse(&self.tap),
             settings: Settings {

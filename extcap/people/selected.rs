@@ -22,6 +22,15 @@ pub(super) struct Selected {
     /// The containers that have this label, KEY or KEY=VALUE; where repeated, all of them
     #[arg(long, value_name = "LABEL")]
     label: Vec<WantedLabel>,
+
+    /// Go on when a container ends, and with it when it comes back, restarted or made anew; with --all,
+    /// --project and --label that is so anyway, and those that start later join
+    #[arg(long)]
+    follow: bool,
+
+    /// Begin although there is no such container yet, and take it in when it starts
+    #[arg(long)]
+    wait: bool,
 }
 
 impl Selected {
@@ -30,10 +39,20 @@ impl Selected {
         self.names.first().or(self.project.first()).map_or("containers", String::as_str)
     }
 
+    /// Whether the capture goes on as containers come and go.
+    pub(super) fn follows(&self) -> bool {
+        self.follow
+            || self.wait
+            || self.all
+            || !self.project.is_empty()
+            || !self.label.is_empty()
+            || self.names.iter().any(|name| Selection::is_group(name))
+    }
+
     pub(super) fn selection(self) -> Selection {
         let is_fitting = self.all || !self.project.is_empty() || !self.label.is_empty();
         let projects = self.project.iter().map(|project| Label::new(project)).collect();
         let criteria = Criteria { engine: None, projects, labels: self.label };
-        Selection { names: self.names, fitting: is_fitting.then_some(criteria) }
+        Selection { names: self.names, fitting: is_fitting.then_some(criteria), waits: self.wait }
     }
 }

@@ -102,10 +102,10 @@ impl AsFd for NamespaceFile {
 
 /// What is in named network namespaces, by the inodes of their files. Where there is no process in
 /// one, only who enters it can tell.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Entered(BTreeMap<u64, Inside>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inside {
     namespace: Option<u64>,
     tables: Tables,

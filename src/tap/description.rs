@@ -26,11 +26,15 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
             format!("; not captured: {}", networks.join(", "))
         }
     };
+    let back = match target.back_after {
+        None => String::new(),
+        Some(away) => format!("; back after {:.1} s", away.as_secs_f32()),
+    };
     Interface {
         name: attachment.name(),
         description: Label::with_limit(
             &format!(
-                "{} container {} ({}){network}, {}{missed}{shared}",
+                "{} container {} ({}){network}, {}{back}{missed}{shared}",
                 container.engine.word(),
                 container.name,
                 container.image,

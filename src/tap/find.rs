@@ -25,6 +25,8 @@ pub struct Targets {
     pub targets: Vec<Target>,
     /// Containers that fit and cannot be captured, and why.
     pub left_out: Vec<(Label, Trouble)>,
+    /// All running containers.
+    pub running: Vec<Container>,
     /// Names of all containers' addresses, and of others around them.
     pub names: Vec<(IpAddr, Label)>,
 }
@@ -47,7 +49,8 @@ pub fn find(
     let running = running(entered)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
-    if let Some(missed) = missed.first() {
+    let is_awaited = |missed: &&Missed| selection.waits && !matches!(missed, Missed::Ambiguous(..));
+    if let Some(missed) = missed.iter().find(|missed| !is_awaited(missed)) {
         return Err(none(missed, &running));
     }
     let links = Links::now()?;
@@ -67,7 +70,7 @@ pub fn find(
             }
         }
     }
-    if targets.is_empty() {
+    if targets.is_empty() && !selection.waits {
         let why = left_out.into_iter().next().map(|(_, why)| why);
         return Err(why.unwrap_or_else(|| connected_to_nothing(networks)));
     }
@@ -76,7 +79,7 @@ pub fn find(
     }
     let captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
     let names = names::of(containers, &captured, &link::own_addresses());
-    Ok(Targets { targets, left_out, names })
+    Ok(Targets { targets, left_out, names, running: running.containers })
 }
 
 /// What `work` makes of each of `things`, in their order, of several at the same time.
@@ -109,7 +112,9 @@ fn at_once<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
 
 /// A container, looked up, with what is captured of it; `None` where it only fits and is connected to
 /// none of the networks.
-fn prepared(
+///
+/// Fails when it cannot be looked up, has no such attachment, or no tap for it.
+pub fn prepared(
     Chosen { container, is_named }: Chosen<'_>,
     containers: &[Container],
     links: &Links,
@@ -120,7 +125,7 @@ fn prepared(
 ) -> Result<Option<Target>, Trouble> {
     let mut target = look_up(&mut container.clone(), links, entered)?;
     // Root enters on a thread of its own, and need not give up its place.
-    target.rootless = target.rootless.filter(|_| !means.enter);
+    target.rootless = target.rootless.filter(|_| means.goes_there && !means.enter);
     if target.uses_host_network() {
         if !is_named {
             return Err(of_the_host(container));

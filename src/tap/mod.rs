@@ -8,6 +8,7 @@ mod choice;
 mod description;
 mod elsewhere;
 mod find;
+mod join;
 mod members;
 mod offer;
 mod open;
@@ -15,11 +16,13 @@ mod through_engine;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use log::debug;
 
 pub use choice::is_default;
-pub use find::{Targets, find};
+pub use find::{Targets, find, prepared};
+pub use join::{Joined, join};
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
@@ -45,11 +48,18 @@ pub struct Target {
     pub left_out: Vec<LeftOut>,
     /// Its namespaces, where they are the caller's own and the program goes there itself.
     pub rootless: Option<Rootless>,
+    /// How long it was away, where it was captured before.
+    pub back_after: Option<Duration>,
     /// Other containers in the same network namespace, whose packets these are, too.
     pub shared_with: BTreeSet<Label>,
 }
 
 impl Target {
+    /// The pid of its first process, where that is on this host.
+    pub fn pid(&self) -> Option<i32> {
+        Some(self.holder.as_ref().ok()?.process()?.seen()?.pid)
+    }
+
     /// Whether its network is that of a host.
     pub fn uses_host_network(&self) -> bool {
         self.container.uses_host_network() || self.attachments.iter().any(|one| one.tap.is_hosts())
@@ -96,7 +106,8 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
     }
     let rootless = holder.as_ref().ok().and_then(Holder::process).and_then(Rootless::of);
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
-    Ok(Target { container: container.clone(), holder, attachments, left_out, rootless, shared_with })
+    let container = container.clone();
+    Ok(Target { container, holder, attachments, left_out, rootless, back_after: None, shared_with })
 }
 
 /// Looks into the named network namespaces, in which there may be no process to tell what is there;

@@ -54,6 +54,8 @@ impl Kind {
 pub struct Means {
     /// Open rings in this network namespace: `CAP_NET_RAW`.
     pub capture: bool,
+    /// Go into a container of the caller's own rootless engine, for good.
+    pub goes_there: bool,
     /// Enter another network namespace and open rings there.
     pub enter: bool,
     /// Why no tap container can be made here; `None` where it can.
@@ -70,7 +72,7 @@ impl Means {
                 "make static && sudo make install",
             )
         });
-        Self { capture: privilege.may_capture(), enter: privilege.may_enter(), no_program }
+        Self { capture: privilege.may_capture(), goes_there: true, enter: privilege.may_enter(), no_program }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use log::{debug, warn};
 
 use super::{Target, description, through_engine};
-use crate::capture::{self, Ring, Settings};
+use crate::capture::{self, Budget, Ring, Settings};
 use crate::engine::TapContainer;
 use crate::link::{self, Attachment, Tap};
 use crate::pcapng::Interface;
@@ -20,22 +20,26 @@ pub struct Opened {
     pub sources: Vec<Vec<Source>>,
     /// What has to run meanwhile.
     pub tap_containers: Vec<TapContainer>,
+    /// Memory of the rings of each attachment, in MiB.
+    pub ring_mib: u32,
 }
 
 /// Opens what the taps of `targets` need: rings, with `CAP_NET_RAW` and inside a container what
-/// entering it takes, both raised and lowered; and tap containers. `notice` is told of what takes long.
+/// entering it takes, both raised and lowered; and tap containers. Memory for rings comes out of
+/// `budget`. `notice` is told of what takes long.
 ///
 /// Fails when a right is missing, a link went away or was given to another, the filter is refused,
 /// or an engine refuses a tap container.
 pub fn open(
     targets: &[Target],
     settings: &Settings,
+    budget: &mut Budget,
     block_timeout: Duration,
     privilege: &Privilege,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Opened, Trouble> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>();
-    let ring_mib = capture::Budget::new(settings.ring_mib, count).take(count);
+    let ring_mib = budget.take(count);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
     let (by_engine, mut by_us): (Vec<_>, Vec<_>) =
@@ -83,7 +87,7 @@ pub fn open(
             .map(|(_, source)| source)
             .collect()
     };
-    Ok(Opened { sources: targets.iter().map(of_target).collect(), tap_containers })
+    Ok(Opened { sources: targets.iter().map(of_target).collect(), tap_containers, ring_mib })
 }
 
 fn open_rings(

@@ -38,9 +38,14 @@ impl Lab {
         run.extend(options);
         run.push(&self.image);
         self.docker(&run);
-        let inspect = self.docker(&["inspect", "--format", "{{.State.Pid}} {{.Id}}", &name]);
+        self.found(&name)
+    }
+
+    /// A container that runs; it goes away with this value.
+    pub(crate) fn found(&self, name: &str) -> Container {
+        let inspect = self.docker(&["inspect", "--format", "{{.State.Pid}} {{.Id}}", name]);
         let (pid, id) = inspect.split_once(' ').expect("a pid and an id");
-        Container { lab: self.clone(), pid: pid.to_owned(), id: id.to_owned(), name }
+        Container { lab: self.clone(), pid: pid.to_owned(), id: id.to_owned(), name: name.to_owned() }
     }
 
     /// Makes a network of its own.

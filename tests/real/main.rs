@@ -9,6 +9,7 @@ mod another_host;
 mod capturing;
 mod elsewhere;
 mod far_end;
+mod following;
 mod host_network;
 mod inside;
 mod joining;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         shared::TESTS,
         stopping::TESTS,
         limits::TESTS,
+        following::TESTS,
         many::TESTS,
         privileges::TESTS,
         names::TESTS,

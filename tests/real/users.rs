@@ -20,14 +20,14 @@ const BEGIN: &str = "| the container has | root | capture group | engine's group
 
 /// Whose rights a capture has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum User {
+pub(crate) enum User {
     Root,
     CaptureGroup,
     EngineGroup,
 }
 
 /// Copies of the program that ordinary users may run, each with the static one beside it.
-struct Programs {
+pub(crate) struct Programs {
     capable: PathBuf,
     plain: PathBuf,
     #[expect(dead_code)]
@@ -35,7 +35,7 @@ struct Programs {
 }
 
 impl Programs {
-    fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let folder = folder();
         let beside = format!("containerdump-{}", std::env::consts::ARCH);
         let copy = |name: &str| {
@@ -53,7 +53,7 @@ impl Programs {
     }
 
     /// Our program, run by `user`.
-    fn run_by(&self, user: User, lab: &Lab) -> Command {
+    pub(crate) fn run_by(&self, user: User, lab: &Lab) -> Command {
         let path = match user {
             User::Root => {
                 let mut program = lab.program();
@@ -139,9 +139,14 @@ fn get(pid: &str, address: &str) {
     output(curl.arg(format!("http://{address}/")));
 }
 
-fn every_user_captures_every_network(lab: &Lab) {
+/// Lets everybody speak to the engine, as members of its group may.
+pub(crate) fn open_engine(lab: &Lab) {
     let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
     output(Command::new("chmod").args(["0666", socket]));
+}
+
+fn every_user_captures_every_network(lab: &Lab) {
+    open_engine(lab);
     let mut table = Table { lab, programs: Programs::make(), rows: String::new() };
     bridges(&mut table);
     the_hosts(&mut table);
