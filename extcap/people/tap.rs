@@ -16,7 +16,7 @@ use containerdump::trouble::Trouble;
 /// Capture the interfaces of the network namespace this runs in, for another containerdump
 ///
 /// Asks no engine. Writes pcapng to standard output: interfaces, statistics of each, packets, and
-/// statistics every second. Somebody has to be at the other end of standard input.
+/// statistics every 3 seconds. Somebody has to be at the other end of standard input.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

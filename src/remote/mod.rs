@@ -33,7 +33,7 @@ use crate::trouble::Trouble;
 use block::Kind;
 use window::{Filled, Window};
 
-/// How long the other end may say nothing: it writes statistics every second.
+/// How long the other end may say nothing: it writes statistics every 3 seconds at least.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 /// Bytes that may come before the first packet.
 const MOST_BEFORE_PACKETS: usize = 1024 * 1024;

@@ -41,9 +41,14 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct Joining {
     changes: SyncSender<Change>,
-    bell: Arc<OwnedFd>,
+    // Dropped after the sender: the session has to look whether that was the last.
+    bell: Bell,
     beating: Beating,
 }
+
+/// Wakes a session, also with its end.
+#[derive(Clone, Debug)]
+struct Bell(Arc<OwnedFd>);
 
 /// The session's end of [`Joining`].
 #[derive(Debug)]
@@ -64,7 +69,7 @@ pub fn changes() -> io::Result<(Joining, Changes)> {
     let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let (sender, receiver) = mpsc::sync_channel(MOST_WAITING);
     let heartbeat = Heartbeat::new();
-    let joining = Joining { changes: sender, bell: Arc::clone(&bell), beating: heartbeat.beating() };
+    let joining = Joining { changes: sender, bell: Bell(Arc::clone(&bell)), beating: heartbeat.beating() };
     Ok((joining, Changes { told: receiver, bell, heartbeat }))
 }
 
@@ -78,9 +83,21 @@ impl Joining {
             member.sources.iter().filter_map(Source::remote).for_each(|remote| self.beating.keep(remote));
         }
         self.changes.send(change).map_err(|_| Over)?;
-        // A bell that nobody hears is as loud as it can be.
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        self.bell.ring();
         Ok(())
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        // One that nobody hears is as loud as it can be.
+        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.ring();
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::merge::Read;
 use super::stage::Stage;
 
-/// Time between two reports to whoever watches, and the longest wait where there is nothing to do.
+/// Time between two reports to whoever watches.
 pub(super) const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// Shortest and longest time between two looks while packets come.
 const PACE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -46,12 +46,12 @@ impl Load {
         self == Self::Idle && stage.can_be_waited_for()
     }
 
-    /// How long to wait before the next look.
-    pub(super) fn pause(self) -> Duration {
+    /// How long to wait before the next look, where there is nothing to do for `idle`.
+    pub(super) fn pause(self, idle: Duration) -> Duration {
         match self {
             Self::Backlog => Duration::ZERO,
             Self::Steady(portion) => portion,
-            Self::Idle => REPORT_EVERY,
+            Self::Idle => idle,
         }
     }
 }

@@ -17,7 +17,8 @@ use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
 use super::{Session, Totals};
 
-/// Time between two rounds of statistics in the stream, and in one that another session reads.
+/// Time between two rounds of statistics in the stream, and in one that another session reads while
+/// packets come.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
 const STATISTICS_FOR_SESSION_EVERY: Duration = Duration::from_secs(1);
 /// Time between two looks for the end of a stream that was asked for.
@@ -68,18 +69,19 @@ impl Running {
         mut report: Option<&mut dyn FnMut(&Totals)>,
     ) -> Result<(), End> {
         self.stream.begin(stop)?;
-        let statistics_every = if self.feeds_session {
+        let while_busy = if self.feeds_session {
             self.stream.write_statistics(stop)?;
             STATISTICS_FOR_SESSION_EVERY
         } else {
             STATISTICS_EVERY
         };
-        let mut statistics_at = Instant::now() + statistics_every;
+        let mut statistics_at = Instant::now() + while_busy;
         let mut report_at = Instant::now();
         let mut finish: Option<Finish> = None;
         let (mut load, mut looked_at) = (Load::Backlog, Instant::now());
         loop {
-            if self.wait(stop, finish.as_ref(), load) && finish.is_none() {
+            let nothing_until = if report.is_some() { statistics_at.min(report_at) } else { statistics_at };
+            if self.wait(stop, finish.as_ref(), load, nothing_until) && finish.is_none() {
                 debug!("finishing");
                 let now = Finish::now(self.keeps, self.merge.runs_elsewhere());
                 self.merge.finish(now.time);
@@ -112,7 +114,10 @@ impl Running {
             if now >= statistics_at {
                 self.total();
                 self.stream.write_statistics(stop)?;
-                statistics_at = now + statistics_every;
+                statistics_at = now + STATISTICS_EVERY;
+            }
+            if read.bytes > 0 {
+                statistics_at = statistics_at.min(now + while_busy);
             }
             if let Some(report) = report.as_mut().filter(|_| now >= report_at) {
                 report(&self.total());
@@ -153,10 +158,10 @@ impl Running {
         if since.elapsed() > self.keeps.max(for_others) * 4 { u64::MAX } else { self.merge.horizon() }
     }
 
-    /// Waits for packets, the end of something, or the time to look again. True when it is time
-    /// to finish.
-    fn wait(&mut self, stop: &Stop, finish: Option<&Finish>, load: Load) -> bool {
-        let mut timeout = load.pause();
+    /// Waits for packets, the end of something, or the time to look again, which without packets is
+    /// `nothing_until`. True when it is time to finish.
+    fn wait(&mut self, stop: &Stop, finish: Option<&Finish>, load: Load, nothing_until: Instant) -> bool {
+        let mut timeout = load.pause(nothing_until.saturating_duration_since(Instant::now()));
         if let Some(finish) = finish {
             let left = finish.settled_at.saturating_duration_since(Instant::now());
             let last = if self.merge.runs_elsewhere() { LOOK_FOR_END_EVERY } else { Duration::ZERO };
