@@ -19,7 +19,7 @@ use containerdump::trouble::Trouble;
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::lab::{Container, Lab, end_of, eventually, folder, output, signal};
+use crate::lab::{Container, Lab, Network, end_of, eventually, folder, output, signal};
 use crate::namespace::assert_same;
 use crate::privileges::{NOBODY, assert_powerless, copy, rights};
 use crate::recording::{Witness, capinfos, each_block, fields_of, statistics_of};
@@ -229,8 +229,14 @@ fn assert_rights(session: u32, permitted: &str, taps: usize) {
 const CAPTURE: &str = "0000000000002000";
 const CAPTURE_AND_ENTER: &str = "0000000000282000";
 
+/// On a bridge of its own, where nothing passes that was meant for the containers of other tests.
+fn alone(lab: &Lab, network: &Network) -> Container {
+    lab.container(&["--network", &network.name])
+}
+
 fn joins(lab: &Lab, user: Option<&[&str]>) {
-    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let network = lab.network();
+    let (one, other) = (alone(lab, &network), alone(lab, &network));
     let mut capture = Capture::begin(user, &[]);
     let witness = Witness::inside(&one, "eth0", "tcp");
     let permitted = if user.is_some() { CAPTURE } else { CAPTURE_AND_ENTER };
@@ -284,6 +290,7 @@ fn what_has_no_cable_joins_the_capture_of_root(lab: &Lab) {
 }
 
 fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
+    let network = lab.network();
     let stays = lab.container(&[]);
     let mut capture = Capture::begin(None, &[]);
     capture.join("stays:eth0", &stays);
@@ -292,7 +299,7 @@ fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
     let before = descriptors(&capture);
     let mut witnesses = Vec::new();
     for number in 0..3 {
-        let container = lab.container(&[]);
+        let container = alone(lab, &network);
         let witness = Witness::inside(&container, "eth0", "tcp or udp");
         capture.join(&format!("goes{number}:eth0"), &container);
         container.fetch(3);
