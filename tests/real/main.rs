@@ -17,6 +17,7 @@ mod kernel;
 mod lab;
 mod limits;
 mod listing;
+mod live;
 mod many;
 mod names;
 mod namespace;
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [elsewhere::SESSION, path, commands @ ..] => return elsewhere::session(path, commands),
         [watcher::WATCH] => return watcher::print(),
-        [joining::SESSION, program, path, limits @ ..] => return joining::session(program, path, limits),
+        [live::SESSION, program, path, limits @ ..] => return live::session(program, path, limits),
         [far_end::FAR_END, kind] => return far_end::write(kind),
         _ => {}
     }
