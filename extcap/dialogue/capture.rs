@@ -51,8 +51,8 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         }
     }
     let job = Job {
+        follow: arguments.has("--follow") || Selection::is_group(&interface),
         selection: Selection { names: vec![interface], ..Selection::default() },
-        follow: !arguments.has("--no-follow"),
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
         settings: settings(arguments)?,

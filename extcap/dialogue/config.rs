@@ -77,10 +77,10 @@ pub(super) fn sentences() -> Vec<Sentence> {
         capture(5, "--tap", "Tap", "selector", "Where packets are taken; containerdump list -v tells more"),
         capture(
             8,
-            "--no-follow",
-            "End with the container",
+            "--follow",
+            "Follow the container",
             "boolflag",
-            "Else the capture goes on, and takes the container in again when it comes back",
+            "Go on when it ends, and with it when it comes back; a group is always followed",
         ),
         debug(6, "--log-level", "Log level", "selector", "How much to log"),
         debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
