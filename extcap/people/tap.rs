@@ -80,7 +80,7 @@ impl Tap {
         let (mut interfaces, block_timeout) = match self.place {
             Some(place) => {
                 let ring_mib = self.ring_size.unwrap_or(capture::ALL_RINGS_MIB);
-                let block_timeout = capture::block_timeout(2);
+                let block_timeout = capture::block_timeout_within(ring_mib);
                 (place.open(&settings, ring_mib, block_timeout, &privilege)?, block_timeout)
             }
             None => open_here(&settings, &self.interface, &self.mac, &privilege)?,

@@ -15,7 +15,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::SockRef;
 
-pub use budget::{ALL_RINGS_MIB, Budget};
+pub use budget::{ALL_RINGS_MIB, Budget, block_timeout_within};
 pub use filter::{combined, objection};
 
 use crate::link::Attachment;

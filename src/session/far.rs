@@ -12,7 +12,8 @@ use crate::pcapng;
 use crate::remote::{Ended, Remote};
 
 /// How long a packet takes at most until it is here, in nanoseconds: blocks of 24 rings there (53 ms,
-/// see `capture::block_timeout`), the pace there (20 ms), and a link around the world (150 ms). One
+/// see `capture::block_timeout`), the pace there (20 ms), and a link around the world (150 ms);
+/// or the smallest rings of a tap on this host (205 ms) and its pace. One
 /// that takes longer stands that much later. Packets of others wait that long for a stream that is
 /// quiet.
 pub(super) const LAG: u64 = 250_000_000;

@@ -24,6 +24,9 @@ use crate::privileges::copy;
 /// What tells this program to be a session instead of tests.
 pub(crate) const SESSION: &str = "session-joining";
 
+/// Of those who join.
+const RING_MIB: u32 = 16;
+
 /// Runs a session into `path` that begins with nobody; who joins is opened by `program`.
 pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
     match run(Path::new(program), path, limits) {
@@ -97,7 +100,7 @@ fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
     };
     let label = Label::new(label);
     let settings = Settings { filter: Some("tcp or udp".to_owned()), ..Settings::default() };
-    let (mut interfaces, remote) = opener.open(&Request::new(place, &settings, 2), &label)?;
+    let (mut interfaces, remote) = opener.open(&Request::new(place, &settings, RING_MIB), &label)?;
     interfaces[0].name = label.clone();
     let sources = vec![Source::Remote { interfaces, remote, unwatched: false }];
     let holders = vec![Holder::of_process(&label, process)?];
