@@ -132,13 +132,26 @@ impl Installed {
     }
 }
 
+/// One line, of a value that is safe everywhere and a display text that says what it is.
+fn is_group(line: &str) -> bool {
+    let Some((value, display)) = line.split_once(" (") else { return false };
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let is_project = value.starts_with("compose-") && display.starts_with("compose project ");
+    let is_all = value == "docker-all" && display == "all containers (docker))";
+    value.bytes().all(safe) && (is_project || is_all)
+}
+
 fn hostile_containers_are_listed() {
     let cases: Vec<Case> = hostile().into_iter().chain(alike()).collect();
     let engine = FakeEngine::running(cases.iter().map(|(described, ..)| described.clone())).with_mode(0o666);
     let mut expected: Vec<String> =
         cases.into_iter().map(|(_, value, display)| format!("{value} ({display})")).collect();
     expected.sort();
-    assert_eq!(Installed::new().added(&engine.address()), expected);
+    // Some of them are in compose projects of hostile names, which are listed as groups.
+    let (groups, containers): (Vec<String>, Vec<String>) =
+        Installed::new().added(&engine.address()).into_iter().partition(|line| is_group(line));
+    assert_eq!(containers, expected);
+    assert!(groups.len() > 2, "{groups:?}");
     engine.was_only_asked_what_is_allowed();
 }
 
