@@ -137,8 +137,9 @@ fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
         // More than its ring may hold.
         crate::elsewhere::flood(&container, 3000);
         witness.settle();
-        witnesses.push(witness.stop());
         drop(container);
+        // What its end sends counts, too.
+        witnesses.push(witness.stop());
         eventually("its tap ends", || children(children(capture.child.id())[0]).len() == 1);
         eventually("its descriptors are closed", || descriptors(&capture) == before);
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 use tempfile::TempDir;
 
-use crate::lab::{Container, Lab, end_of, eventually, folder, output, signal, start};
+use crate::lab::{Container, Lab, PATIENCE, end_of, eventually, folder, output, signal, start};
 
 /// `containerdump capture` writing to a file.
 pub(crate) struct Recording {
@@ -34,8 +35,17 @@ impl Recording {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
         command.arg("capture").args(names).args(options).arg("--write").arg(&path);
-        let child = start(&mut command);
-        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
+        let mut child = start(&mut command);
+        let begun = Instant::now();
+        while !path.metadata().is_ok_and(|about| about.len() > 100) {
+            let ended = child.try_wait().expect("a child").is_some();
+            if ended || begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let said = child.wait_with_output().expect("its output").stderr;
+                panic!("{command:?} does not begin, ended: {ended}: {}", String::from_utf8_lossy(&said));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Self { child, path, folder }
     }
 

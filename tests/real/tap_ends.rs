@@ -27,7 +27,7 @@ pub(crate) fn serve_as_child() {
     let _tap = tap(&target(EngineKind::Docker, socket(url), id), &["tap"]).expect("a tap container");
     // The test waits for this word.
     println!("tapped");
-    std::thread::sleep(PATIENCE * 2);
+    std::thread::sleep(PATIENCE);
 }
 
 fn ends_when_killed(lab: &Lab) {

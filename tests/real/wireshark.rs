@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -103,17 +103,26 @@ fn tshark_captures_two_containers_at_once(lab: &Lab) {
     let user = User::new(lab);
     let file = user.home.path().join("out.pcapng");
     let mut tshark = user.tshark();
-    tshark.args(["-q", "-i", &one.interface(), "-i", &other.interface(), "-a", "duration:4", "-w"]);
+    tshark.args(["-q", "-i", &one.interface(), "-i", &other.interface(), "-w"]);
     let child = start(tshark.arg(&file));
     eventually("both captures begin", || file.metadata().is_ok_and(|about| about.len() > 600));
     one.fetch(2);
     other.fetch(3);
+    eventually("all requests are there", || requests_so_far(&file) == 5);
+    signal(&child, "INT");
     assert!(end_of(child).status.success());
     for (container, count) in [(&one, 2), (&other, 3)] {
         let filter = format!("http.request && frame.interface_name == \"{}:eth0\"", container.name);
         let rows = fields_of(&file, &filter, &["ip.dst"]);
         assert_eq!(rows, vec![vec![container.address()]; count]);
     }
+}
+
+/// Counts HTTP requests in a file that is still being written, and may end within a block.
+fn requests_so_far(file: &Path) -> usize {
+    let mut tshark = Command::new("tshark");
+    let read = tshark.args(["-n", "-Y", "http.request", "-r"]).arg(file).output().expect("tshark");
+    String::from_utf8_lossy(&read.stdout).lines().count()
 }
 
 fn tshark_passes_its_filter_on(lab: &Lab) {
