@@ -105,20 +105,9 @@ mod tests {
             gateways: vec!["10.0.0.1".parse().expect("an address")],
             aliases: vec!["alias".into()],
         };
-        Container {
-            engine: EngineKind::Docker,
-            endpoint: Endpoint::Unix("/run/docker.sock".into()),
-            id,
-            name: name.into(),
-            image: Label::default(),
-            created: 0,
-            project: None,
-            service: Some("service".into()),
-            labels: std::collections::BTreeMap::new(),
-            mode,
-            networks: vec![network],
-            value: String::new(),
-        }
+        let endpoint = Endpoint::Unix("/run/docker.sock".into());
+        let container = Container::new(EngineKind::Docker, endpoint, id, name.into());
+        Container { service: Some("service".into()), mode, networks: vec![network], ..container }
     }
 
     fn shown(names: &[(IpAddr, Label)], address: &str) -> Vec<String> {

@@ -7,7 +7,7 @@ mod wireshark_grammar;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use containerdump::container::{Container, ContainerId, EngineKind, NetworkMode, assign_values, folded};
+use containerdump::container::{Container, ContainerId, EngineKind, assign_values, folded};
 use containerdump::endpoint::Endpoint;
 use containerdump::selection::{Selection, groups};
 use containerdump::text::Label;
@@ -74,20 +74,10 @@ fn cases(cases: u32) -> ProptestConfig {
 /// A container of that name; none is without one, see `hostile`.
 fn named(name: &str, id: &str, created: i64) -> Container {
     let name = Some(Label::new(name)).filter(|name| !name.is_empty());
-    Container {
-        engine: EngineKind::Docker,
-        endpoint: Endpoint::Unix("/run/docker.sock".into()),
-        id: ContainerId::parse(id).expect("64 digits"),
-        name: name.unwrap_or_else(|| Label::new("nameless")),
-        image: Label::default(),
-        created,
-        project: None,
-        service: None,
-        labels: std::collections::BTreeMap::new(),
-        mode: NetworkMode::Own,
-        networks: Vec::new(),
-        value: String::new(),
-    }
+    let endpoint = Endpoint::Unix("/run/docker.sock".into());
+    let id = ContainerId::parse(id).expect("64 digits");
+    let name = name.unwrap_or_else(|| Label::new("nameless"));
+    Container { created, ..Container::new(EngineKind::Docker, endpoint, id, name) }
 }
 
 /// Asserts what the contract asks of values: one each, also as preferences, of an alphabet that is

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 
-use containerdump::container::{Container, ContainerId, EngineKind, NetworkMode};
+use containerdump::container::{Container, ContainerId, EngineKind};
 use containerdump::endpoint::Endpoint;
 use containerdump::engine::{self, TapContainer};
 use containerdump::static_program::{Architecture, StaticProgram};
@@ -24,20 +24,8 @@ fn fake() -> FakeEngine {
 }
 
 fn target(fake: &FakeEngine) -> Container {
-    Container {
-        engine: EngineKind::Docker,
-        endpoint: Endpoint::Unix(fake.socket()),
-        id: ContainerId::parse(&id("web")).expect("an id"),
-        name: Label::new("web"),
-        image: Label::default(),
-        created: 0,
-        project: None,
-        service: None,
-        labels: std::collections::BTreeMap::new(),
-        mode: NetworkMode::Own,
-        networks: Vec::new(),
-        value: String::new(),
-    }
+    let id = ContainerId::parse(&id("web")).expect("an id");
+    Container::new(EngineKind::Docker, Endpoint::Unix(fake.socket()), id, Label::new("web"))
 }
 
 /// A file that begins as a static program does, and says that it is of our version.

@@ -7,7 +7,9 @@ use std::process::Command;
 
 use crate::Test;
 use crate::lab::{Lab, end_of, fifo, folder, output, signal, start};
-use crate::recording::{Recording, Statistics, Witness, capinfos, fields_of, statistics_of};
+use crate::recording::{
+    Recording, Statistics, Witness, assert_same, capinfos, fields_of, named_fields_of, statistics_of,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -42,9 +44,7 @@ fn a_capture_holds_what_tcpdump_sees_on_the_same_veth(lab: &Lab) {
     witness.settle();
     let recorded = recording.stop();
     let (witness, _folder) = witness.stop();
-    for figure in ["Number of packets", "Data size"] {
-        assert_eq!(capinfos(&recorded.path, figure), capinfos(&witness, figure), "{figure}");
-    }
+    assert_same(&recorded.path, &witness);
     let longest = recorded.fields("frame.len > 20000", &["frame.number"]);
     assert!(!longest.is_empty(), "no frame larger than 20,000 bytes: the link does not offload");
     // Every reader of a link stamps for itself: where two processors send at once, tcpdump's order is
@@ -183,22 +183,8 @@ fn names_stand_in_the_stream(lab: &Lab) {
     let page = format!("http://{}/", other.address());
     lab.docker(&["exec", &one.name, "wget", "-q", "-O", "/dev/null", &page]);
     let recorded = recording.stop();
-    let mut tshark = Command::new("tshark");
-    tshark.args([
-        "-N",
-        "n",
-        "-T",
-        "fields",
-        "-Y",
-        "http.request",
-        "-e",
-        "ip.src_host",
-        "-e",
-        "ip.dst_host",
-        "-r",
-    ]);
-    let names = output(tshark.arg(&recorded.path));
-    assert_eq!(names, format!("{}\t{}", one.name, other.name));
+    let names = named_fields_of(&recorded.path, "http.request", &["ip.src_host", "ip.dst_host"]);
+    assert_eq!(names, [[one.name.clone(), other.name.clone()]]);
 }
 
 fn received_and_dropped_make_what_was_sent(lab: &Lab) {

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use crate::Test;
 use crate::lab::{Container, Lab, end_of, eventually, folder, output, signal, start};
-use crate::namespace::assert_same;
-use crate::recording::{Witness, capinfos, fields_of, statistics_of};
+
+use crate::recording::{Witness, assert_same, capinfos, fields_of, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_stream_from_elsewhere_is_captured_whole", is_captured_whole),

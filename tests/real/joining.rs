@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::Test;
 use crate::lab::{Container, Lab, Network, end_of, eventually, folder, output};
 use crate::live::{Capture, process, veth};
-use crate::namespace::assert_same;
+
 use crate::privileges::{NOBODY, assert_powerless, rights};
-use crate::recording::{Witness, capinfos, each_block, fields_of, statistics_of};
+use crate::recording::{
+    Witness, assert_same, capinfos, each_block, fields_of, named_fields_of, statistics_of,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_container_joins_while_a_capture_runs", |lab| joins(lab, None)),
@@ -98,12 +100,10 @@ fn joins(lab: &Lab, user: Option<&[&str]>) {
             assert!(!rows.is_empty() && rows.iter().all(|row| row[0] == direction), "{rows:?}");
         }
     }
-    let mut tshark = Command::new("tshark");
-    tshark.args(["-N", "n", "-T", "fields", "-e", "ip.dst_host", "-Y", "tcp.dstport == 80", "-r"]).arg(&path);
-    let named = output(&mut tshark);
+    let named = named_fields_of(&path, "tcp.dstport == 80", &["ip.dst_host"]).concat();
     let to_first =
         fields_of(&path, &format!("tcp.dstport == 80 and ip.dst == {}", one.address()), &["ip.dst"]);
-    assert_eq!(named.lines().filter(|name| *name == "first").count(), to_first.len());
+    assert_eq!(named.iter().filter(|name| *name == "first").count(), to_first.len());
 }
 
 fn what_has_no_cable_joins_the_capture_of_root(lab: &Lab) {

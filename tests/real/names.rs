@@ -6,9 +6,9 @@ use std::process::Command;
 use pcap_parser::{Block, NameRecordType};
 
 use crate::Test;
-use crate::lab::{Container, Lab, output};
+use crate::lab::{Container, Lab};
 use crate::podman::Podman;
-use crate::recording::{Recorded, Recording, each_block};
+use crate::recording::{Recorded, Recording, each_block, named_fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("containers_gateways_and_docker_s_dns_have_names", what_is_around_a_container_has_names),
@@ -19,26 +19,8 @@ pub(crate) const TESTS: &[Test] = &[
 /// Both ends of the packets that pass a display filter, each pair once, as tshark shows them.
 fn ends(recorded: &Recorded, filter: &str, version: &str) -> Vec<[String; 2]> {
     let (source, destination) = (format!("{version}.src_host"), format!("{version}.dst_host"));
-    let mut tshark = Command::new("tshark");
-    tshark.args([
-        "-N",
-        "n",
-        "-T",
-        "fields",
-        "-E",
-        "occurrence=f",
-        "-Y",
-        filter,
-        "-e",
-        &source,
-        "-e",
-        &destination,
-    ]);
-    let shown = output(tshark.arg("-r").arg(&recorded.path));
-    let mut ends: Vec<[String; 2]> = shown
-        .lines()
-        .filter_map(|line| line.split_once('\t').map(|(from, to)| [from.to_owned(), to.to_owned()]))
-        .collect();
+    let shown = named_fields_of(&recorded.path, filter, &[&source, &destination]);
+    let mut ends: Vec<[String; 2]> = shown.into_iter().filter_map(|ends| ends.try_into().ok()).collect();
     ends.dedup();
     ends
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::Test;
 use crate::lab::{Container, Lab, end_of, eventually, folder, output, signal};
-use crate::recording::{Witness, capinfos, each_block, fields_of, statistics_of};
+use crate::recording::{Witness, assert_same, each_block, fields_of, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_tap_sees_what_tcpdump_sees_beside_it", sees_what_tcpdump_sees),
@@ -72,14 +72,6 @@ pub(crate) struct Ended {
     /// Goes away with this value.
     #[expect(dead_code)]
     folder: TempDir,
-}
-
-/// Asserts that a capture has the packets that tcpdump saw, of which there are some.
-pub(crate) fn assert_same(ours: &std::path::Path, witness: &std::path::Path) {
-    assert_ne!(capinfos(witness, "Number of packets"), "0");
-    for figure in ["Number of packets", "Data size"] {
-        assert_eq!(capinfos(ours, figure), capinfos(witness, figure), "{figure}");
-    }
 }
 
 fn sees_what_tcpdump_sees(lab: &Lab) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::Test;
 use crate::kernel::{Namespace, Process, Users, ip, listed, only};
 use crate::lab::{Lab, end_of, eventually, output, start};
-use crate::recording::{Recording, Witness, capinfos, fields_of};
+use crate::recording::{Recording, Witness, capinfos, fields_of, named_fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_named_namespace_without_a_process_is_captured_at_its_host_veth", captured_at_its_host_veth),
@@ -90,9 +90,8 @@ fn captured_inside(lab: &Lab) {
         assert!(at(name.clone()).len() == 6 && at(name.clone()) == frames(&witness), "{name}");
     }
     // Names for addresses are known although nothing runs there.
-    let mut tshark = Command::new("tshark");
-    tshark.args(["-N", "n", "-T", "fields", "-e", "ip.src_host", "-c", "1", "-Y", "icmp.type == 8", "-r"]);
-    assert_eq!(output(tshark.arg(&recorded.path)), other.name);
+    let names = named_fields_of(&recorded.path, "icmp.type == 8", &["ip.src_host"]).concat();
+    assert_eq!(names[0], other.name);
 }
 
 fn listed_once_by_its_name(lab: &Lab) {

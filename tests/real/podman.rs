@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::Test;
 use crate::lab::{Lab, output};
 use crate::listing::described_by;
-use crate::recording::{Recorded, Recording, Witness, capinfos, fields_of};
+use crate::recording::{Recorded, Recording, Witness, capinfos, fields_of, named_fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("podmans_containers_are_listed_beside_dockers", listed_beside_dockers),
@@ -193,9 +193,8 @@ fn a_pod_is_captured_once(lab: &Lab) {
         let rows = recorded.fields("http.request", &["frame.interface_name", "frame.interface_description"]);
         assert_eq!(rows.len(), 1, "{rows:?}");
         // One address of several: it is called as the one that is captured.
-        let mut tshark = Command::new("tshark");
-        tshark.args(["-N", "n", "-T", "fields", "-e", "ip.dst_host", "-Y", "http.request", "-r"]);
-        assert_eq!(output(tshark.arg(&recorded.path)), captured[0]);
+        let names = named_fields_of(&recorded.path, "http.request", &["ip.dst_host"]);
+        assert_eq!(names, [[captured[0]]]);
         assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
         for name in [&web.name, &aside.name, &infra] {
             assert!(rows[0][1].contains(name.as_str()), "{name} in {rows:?}");

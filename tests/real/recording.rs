@@ -92,10 +92,21 @@ impl Recorded {
 pub(crate) fn fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
+    read_fields(&mut tshark, fields)
+}
+
+/// The same with names in place of addresses, the first of a field that is there several times.
+pub(crate) fn named_fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-N", "n", "-T", "fields", "-E", "occurrence=f", "-Y", filter]).arg("-r").arg(path);
+    read_fields(&mut tshark, fields)
+}
+
+fn read_fields(tshark: &mut Command, fields: &[&str]) -> Vec<Vec<String>> {
     for field in fields {
         tshark.args(["-e", field]);
     }
-    output(&mut tshark).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    output(tshark).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 /// A line of what capinfos says about a file.
@@ -103,6 +114,14 @@ pub(crate) fn capinfos(path: &Path, line: &str) -> String {
     let all = output(Command::new("capinfos").arg("-M").arg(path));
     let found = all.lines().find_map(|text| text.trim().strip_prefix(line));
     found.unwrap_or_else(|| panic!("no {line} in {all}")).trim_start_matches([':', ' ', '=']).to_owned()
+}
+
+/// Asserts that both files hold as many packets and bytes, and not none.
+pub(crate) fn assert_same(ours: &Path, witness: &Path) {
+    assert_ne!(capinfos(witness, "Number of packets"), "0");
+    for figure in ["Number of packets", "Data size"] {
+        assert_eq!(capinfos(ours, figure), capinfos(witness, figure), "{figure}");
+    }
 }
 
 /// The last interface statistics block of an interface.

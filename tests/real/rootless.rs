@@ -1,7 +1,7 @@
 //! Containers of an ordinary user's own engine, captured by that user without any right.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ use crate::Test;
 use crate::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::listing::described_by;
 use crate::podman::Podman;
-use crate::recording::{Witness, capinfos, fields_of};
+use crate::recording::{Witness, assert_same, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_rootless_container_is_captured_by_its_owner_without_any_right", slirp4netns),
@@ -81,12 +81,6 @@ fn assert_no_right(pid: u32) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     for set in ["CapPrm:\t", "CapEff:\t"] {
         assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
-    }
-}
-
-fn assert_same(ours: &Path, theirs: &Path) {
-    for figure in ["Number of packets", "Data size"] {
-        assert_eq!(capinfos(ours, figure), capinfos(theirs, figure), "{figure}");
     }
 }
 

@@ -6,7 +6,7 @@ use crate::Test;
 use crate::lab::{Container, Lab, output};
 use crate::listing::described_by;
 use crate::podman::Podman;
-use crate::recording::{Recorded, Recording, capinfos};
+use crate::recording::{Recorded, Recording, capinfos, named_fields_of};
 use crate::rootless::Owner;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -62,9 +62,8 @@ fn captured_once_whoever_is_named(lab: &Lab) {
         let rows = recorded.fields("http.request", &["frame.interface_description"]).concat();
         assert_eq!(rows.len(), 1, "{rows:?}");
         assert!(rows[0].contains(&format!("network {}, host veth", network.name)), "{rows:?}");
-        let mut tshark = Command::new("tshark");
-        tshark.args(["-N", "n", "-T", "fields", "-e", "ip.dst_host", "-Y", "http.request", "-r"]);
-        assert_eq!(output(tshark.arg(&recorded.path)), captured[0]);
+        let names = named_fields_of(&recorded.path, "http.request", &["ip.dst_host"]);
+        assert_eq!(names, [[captured[0]]]);
     }
     // The network can be chosen by its name, also of a guest.
     let recording = Recording::begin(lab, &[&aside], &["-i", &network.name]);

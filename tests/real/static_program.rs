@@ -7,8 +7,8 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::elsewhere;
 use crate::lab::{Lab, eventually, folder, output};
-use crate::namespace::assert_same;
-use crate::recording::{Recording, Witness, fields_of};
+
+use crate::recording::{Recording, Witness, assert_same, fields_of};
 
 type Test = (&'static str, fn(&Lab, &Path));
 

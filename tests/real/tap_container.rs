@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use containerdump::container::{self as described, ContainerId, EngineKind, NetworkMode};
+use containerdump::container::{self as described, ContainerId, EngineKind};
 use containerdump::endpoint::Endpoint;
 use containerdump::engine::TapContainer;
 use containerdump::static_program::{Architecture, StaticProgram};
@@ -61,20 +61,8 @@ pub(crate) fn tap(target: &described::Container, arguments: &[&str]) -> Result<T
 }
 
 pub(crate) fn target(engine: EngineKind, endpoint: Endpoint, id: &str) -> described::Container {
-    described::Container {
-        engine,
-        endpoint,
-        id: ContainerId::parse(id).expect("an id"),
-        name: Label::new("target"),
-        image: Label::default(),
-        created: 0,
-        project: None,
-        service: None,
-        labels: std::collections::BTreeMap::new(),
-        mode: NetworkMode::Own,
-        networks: Vec::new(),
-        value: String::new(),
-    }
+    let id = ContainerId::parse(id).expect("an id");
+    described::Container::new(engine, endpoint, id, Label::new("target"))
 }
 
 pub(crate) fn socket(url: &str) -> Endpoint {

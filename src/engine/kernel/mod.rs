@@ -12,7 +12,7 @@ mod mark;
 mod names;
 mod scan;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashSet};
 use std::fs;
 
 pub use names::paths as named;
@@ -22,7 +22,7 @@ use self::mark::Mark;
 use self::names::Names;
 use self::scan::{Group, Scan};
 use super::{Listing, Outcome};
-use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
+use crate::container::{Container, ContainerId, EngineKind};
 use crate::endpoint::{Endpoint, Seen, SeenFile, SeenProcess};
 use crate::link::{self, Entered};
 use crate::text::Label;
@@ -138,20 +138,9 @@ fn alone(file: SeenFile, entered: &Entered) -> Container {
 
 fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container {
     let name = Label::new(name);
-    Container {
-        engine: EngineKind::Kernel,
-        endpoint: Endpoint::Kernel(seen),
-        name: if name.is_empty() { Label::new(id.short()) } else { name },
-        id,
-        image: Label::new(image),
-        created: 0,
-        project: None,
-        service: None,
-        labels: BTreeMap::new(),
-        mode: NetworkMode::Own,
-        networks: Vec::new(),
-        value: String::new(),
-    }
+    let name = if name.is_empty() { Label::new(id.short()) } else { name };
+    let image = Label::new(image);
+    Container { image, ..Container::new(EngineKind::Kernel, Endpoint::Kernel(seen), id, name) }
 }
 
 /// Whether more can be captured than in any network namespace: browsers and services are shut off

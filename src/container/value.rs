@@ -1,0 +1,91 @@
+//! The interface value that stands for a container in Wireshark and on the command line.
+
+use std::collections::HashSet;
+
+use super::{Container, EngineKind};
+
+/// Engines whose containers are one more interface together.
+pub(crate) const GROUPED: [EngineKind; 2] = [EngineKind::Docker, EngineKind::Podman];
+
+/// The interface value that stands for all containers of `engine`.
+pub(crate) fn value_of_all(engine: EngineKind) -> String {
+    format!("{}-all", engine.word())
+}
+
+/// Gives every container its interface value: engine, hyphen, name, with every byte outside
+/// `[a-zA-Z0-9_.-]` replaced by `-`. Where two would be one to Wireshark, the one made later
+/// gets its short id appended; so does one whose value stands for all of an engine's.
+pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>) {
+    let mut containers: Vec<&mut Container> = containers.into_iter().collect();
+    containers.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    let mut taken: HashSet<String> = GROUPED.map(|engine| folded(&value_of_all(engine))).into();
+    for container in containers {
+        let named = format!("{}-{}", container.engine.word(), plain(container.name.as_str()));
+        let with_id = format!("{named}-{}", container.id.short());
+        // A number is needed where somebody named a container after the short id of another.
+        let numbered = (2..).map(|number| format!("{with_id}-{number}"));
+        let free =
+            [named, with_id.clone()].into_iter().chain(numbered).find(|value| taken.insert(folded(value)));
+        container.value = free.unwrap_or_default();
+    }
+}
+
+/// Longest name inside a value, in bytes: Wireshark makes a file name of the value and fails
+/// from about 220 bytes; two short ids and a host's name must fit beside it.
+const LONGEST_NAME: usize = 128;
+
+/// A name with every byte that a value cannot hold replaced, cut where a value would be too long.
+pub(crate) fn plain(name: &str) -> String {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    name.bytes().take(LONGEST_NAME).map(|byte| if allowed(byte) { char::from(byte) } else { '-' }).collect()
+}
+
+/// A value as Wireshark's preferences fold it: lower case, everything outside `[a-z0-9_]` is `_`.
+pub fn folded(value: &str) -> String {
+    value
+        .bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' => char::from(byte.to_ascii_lowercase()),
+            b'a'..=b'z' | b'0'..=b'9' => char::from(byte),
+            _ => '_',
+        })
+        .collect()
+}
+
+/// Finds what `wanted` names: an interface value, a container's name, its id, the beginning
+/// of an id that only one container has, or another container in the same network namespace.
+pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
+    // In this order: a container may be named like the interface of another, on purpose.
+    let ways: [&dyn Fn(&Container) -> bool; 6] = [
+        &|container| container.value == wanted,
+        // Wireshark matches `-i` without regard to case.
+        &|container| container.value.eq_ignore_ascii_case(wanted),
+        // Two engines may each have a container of that name.
+        &|container| container.name.as_str() == wanted,
+        &|container| container.id.as_str() == wanted,
+        &|container| wanted.len() >= 4 && container.id.as_str().starts_with(wanted),
+        &|container| container.members().iter().any(|member| member.as_str() == wanted),
+    ];
+    for is_meant in ways {
+        let meant: Vec<&Container> = containers.iter().filter(|container| is_meant(container)).collect();
+        match meant.as_slice() {
+            [] => {}
+            [container] => return Found::One(container),
+            several => {
+                return Found::Several(several.iter().map(|container| container.value.clone()).collect());
+            }
+        }
+    }
+    Found::None
+}
+
+/// Outcome of [`find`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// Exactly one.
+    One(&'a Container),
+    /// More than one; their interface values.
+    Several(Vec<String>),
+    /// Nothing of that name.
+    None,
+}
