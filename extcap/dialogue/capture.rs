@@ -64,7 +64,9 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.
 fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Trouble> {
-    let Ok(listings) = stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default()))) else {
+    let Ok(listings) =
+        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), engine::FOR_A_LIST)))
+    else {
         return Ok(());
     };
     let mut is_absent = true;

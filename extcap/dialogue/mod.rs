@@ -37,7 +37,7 @@ pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
 pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Trouble>) -> ExitCode {
     let arguments = Arguments::read(arguments);
     if arguments.has("--extcap-interfaces") {
-        print(&interfaces::sentences(&engine::list(&entered(&privilege))));
+        print(&interfaces::sentences(&engine::list(&entered(&privilege), engine::FOR_A_LIST)));
     } else if arguments.has("--extcap-dlts") {
         print(&dlts::sentences());
     } else if arguments.has("--capture") {
@@ -68,7 +68,7 @@ fn reloaded(arguments: &Arguments, option: &str, entered: &Entered) -> Vec<Sente
     if option.trim_start_matches('-') != "network" {
         return Vec::new();
     }
-    let Ok(running) = tap::running(entered) else { return Vec::new() };
+    let Ok(running) = tap::running(entered, engine::FOR_A_LIST) else { return Vec::new() };
     let (chosen, _) = Selection { names: vec![wanted], ..Selection::default() }.of(&running.containers);
     match chosen.as_slice() {
         [Chosen { container, is_named: true }] => {

@@ -36,8 +36,10 @@ use places::Place;
 pub use tap_container::{TapContainer, TapEnd, architecture};
 pub use watch::{Change, Watch};
 
-/// For what one engine's list takes: Wireshark waits for it before its window opens.
-const LIST_DEADLINE: Duration = Duration::from_millis(1500);
+/// What engines get for a list that people wait for: Wireshark asks before its window opens.
+pub const FOR_A_LIST: Duration = Duration::from_millis(1500);
+/// What they get when a capture begins: one that is busy is better waited for than not captured.
+pub const FOR_A_CAPTURE: Duration = Duration::from_secs(5);
 /// For finding one container's process, which only that capture waits for.
 const INSPECT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -77,11 +79,11 @@ impl Outcome {
     }
 }
 
-/// Asks every engine for its running containers, Docker first; takes at most 1.5 seconds for all of
-/// them. Then come the network namespaces that the kernel shows and no engine told of,
+/// Asks every engine for its running containers, Docker first, all at the same time and within
+/// `deadline`. Then come the network namespaces that the kernel shows and no engine told of,
 /// by the names that `entered` knows. Each container is there once, and no two have the same interface value.
-pub fn list(entered: &Entered) -> Vec<Listing> {
-    let mut listings = block_on(listings(places::all())).unwrap_or_else(|trouble| {
+pub fn list(entered: &Entered, deadline: Duration) -> Vec<Listing> {
+    let mut listings = block_on(listings(places::all(), deadline)).unwrap_or_else(|trouble| {
         let engine = EngineKind::Docker;
         vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
     });
@@ -101,8 +103,8 @@ pub fn list(entered: &Entered) -> Vec<Listing> {
     listings
 }
 
-async fn listings(places: Vec<Place>) -> Vec<Listing> {
-    let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place))).collect();
+async fn listings(places: Vec<Place>, deadline: Duration) -> Vec<Listing> {
+    let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place, deadline))).collect();
     let mut listings = Vec::new();
     for one in asked {
         listings.extend(one.await);
@@ -110,11 +112,11 @@ async fn listings(places: Vec<Place>) -> Vec<Listing> {
     listings
 }
 
-async fn listing(place: Place) -> Listing {
+async fn listing(place: Place, deadline: Duration) -> Listing {
     let (engine, shown) = (place.engine, place.shown());
     let (engine, outcome) = match &place.endpoint {
         _ if place.is_bare() => (engine, Outcome::Absent),
-        Ok(endpoint) => api::list(engine, endpoint, LIST_DEADLINE).await,
+        Ok(endpoint) => api::list(engine, endpoint, deadline).await,
         Err(trouble) => (engine, Outcome::Unusable(trouble.clone())),
     };
     Listing { engine, endpoint: shown, outcome }

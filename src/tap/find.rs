@@ -9,6 +9,7 @@ use log::{debug, info};
 
 use super::{Kind, Means, Running, Target, choice, look_up, members, running};
 use crate::container::{Container, EngineKind};
+use crate::engine;
 use crate::link::{self, Entered, Links};
 use crate::names;
 use crate::selection::{Chosen, Missed, Selection};
@@ -46,7 +47,7 @@ pub fn find(
     forced: Option<Kind>,
     entered: &Entered,
 ) -> Result<Targets, Trouble> {
-    let running = running(entered)?;
+    let running = running(entered, engine::FOR_A_CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
     let is_awaited = |missed: &&Missed| selection.waits && !matches!(missed, Missed::Ambiguous(..));

@@ -131,15 +131,15 @@ pub struct Running {
     pub troubles: Vec<Trouble>,
 }
 
-/// All running containers of all engines, and further network namespaces.
+/// All running containers of all engines that answer within `deadline`, and further network namespaces.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running(entered: &Entered) -> Result<Running, Trouble> {
+pub fn running(entered: &Entered, deadline: Duration) -> Result<Running, Trouble> {
     let mut containers = Vec::new();
     let mut troubles = Vec::new();
     let mut answered = false;
     let mut tried = Vec::new();
-    for listing in engine::list(entered) {
+    for listing in engine::list(entered, deadline) {
         match listing.outcome {
             Outcome::Containers { containers: listed, left_out } => {
                 debug!("{} lists {} containers, {left_out} unreadable", listing.endpoint, listed.len());

@@ -18,7 +18,7 @@ use crate::trouble::Trouble;
 
 /// How long a tap container may take to tell its interfaces once it was started: its rings are made
 /// in a fraction of a second, on a machine that may be busy.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An attachment of a target, and its place among all that are captured.
 type Numbered<'a> = (usize, (&'a Target, &'a Attachment));

@@ -12,7 +12,7 @@ mod mark;
 mod names;
 mod scan;
 
-use std::collections::{HashSet};
+use std::collections::HashSet;
 use std::fs;
 
 pub use names::paths as named;
