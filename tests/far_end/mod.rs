@@ -14,7 +14,7 @@ use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 
 /// Long enough for whatever comes at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A packet, as it was sent or read.
 #[derive(Clone, Debug, PartialEq, Eq)]

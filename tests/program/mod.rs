@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 pub(crate) use pipe::{Pipe, is_section_header};
 
 /// No deadline of ours is that long, and no engine that hangs would be done by then.
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Where no engine is.
 pub(crate) const NOWHERE: &str = "unix:///nonexistent.sock";
