@@ -201,11 +201,14 @@ fn needs_a_loader(head: &[u8], architecture: Architecture) -> Option<bool> {
     (!kinds.is_empty()).then(|| kinds.contains(&PT_INTERP))
 }
 
-/// Whether the name that a program of this version gives itself in a capture stands in it. That it was
-/// not built of other sources only what it sends can tell.
+/// Stands in every program of this version, for being looked for here: with its end, since 0.1.10 begins as
+/// 0.1.1 does.
+const MARK: &str = concat!("\ncontainerdump ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Whether the mark of this version stands in a program. That it was not built of other sources only what
+/// it sends can tell.
 fn is_of_this_version(content: &[u8]) -> bool {
-    let mark = crate::PROGRAM.as_bytes();
-    content.windows(mark.len()).any(|window| window[0] == mark[0] && window == mark)
+    content.windows(MARK.len()).any(|window| window[0] == MARK.as_bytes()[0] && window == MARK.as_bytes())
 }
 
 #[cfg(test)]
@@ -244,6 +247,13 @@ mod tests {
         let mut far = elf(62, &[1]);
         far[32..40].fill(0xff);
         assert_eq!(needs_a_loader(&far, Architecture::X86_64), None);
+    }
+
+    #[test]
+    fn a_version_is_told_from_one_that_begins_like_it() {
+        assert!(is_of_this_version(format!("..{MARK}..").as_bytes()));
+        let longer = MARK.replace('\n', "") + "0";
+        assert!(!is_of_this_version(format!("\n{longer}\n").as_bytes()));
     }
 
     #[test]

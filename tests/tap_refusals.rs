@@ -34,7 +34,7 @@ fn program() -> StaticProgram {
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
     (bytes[18], bytes[32], bytes[54], bytes[56]) = (62, 64, 56, 1);
     bytes.extend([1, 0, 0, 0].into_iter().chain([0; 52]));
-    bytes.extend(concat!("containerdump ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+    bytes.extend(concat!("\ncontainerdump ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("program");
     fs::write(&path, bytes).expect("a file");

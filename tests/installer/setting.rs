@@ -105,7 +105,7 @@ pub(crate) fn with_companion(version: &str) -> TempDir {
     let machine = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
     (bytes[18], bytes[32], bytes[54], bytes[56]) = (machine, 64, 56, 1);
     bytes.extend([1, 0, 0, 0].into_iter().chain([0; 52]));
-    bytes.extend(format!("containerdump {version}\n").as_bytes());
+    bytes.extend(format!("\ncontainerdump {version}\n").as_bytes());
     let companion = folder.path().join(Path::new(COMPANION).file_name().expect("a name"));
     fs::write(&companion, bytes).expect("write a file");
     set_mode(&companion, 0o755);
