@@ -36,6 +36,9 @@ pub(crate) struct Install {
     /// Group whose members may capture [default: wireshark, where it exists]
     #[arg(long, value_name = "NAME", conflicts_with = "user")]
     pub(crate) group: Option<String>,
+    /// Leave out Wireshark's profile Containers: names, a column for the container, colours by direction
+    #[arg(long)]
+    pub(crate) no_profile: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -1,7 +1,10 @@
-//! Where Wireshark looks for capture sources, as it says itself and by version.
+//! Where Wireshark looks for capture sources and for profiles, as it says itself and by version.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// The folder of profiles below one of a configuration.
+const PROFILES: &str = "profiles";
 
 /// Version of a Wireshark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,10 @@ pub(crate) struct Folders {
     pub(crate) personal: Option<PathBuf>,
     /// Where dumpcap is.
     pub(crate) program: Option<PathBuf>,
+    /// Folder of the profiles for everybody.
+    pub(crate) profiles: Option<PathBuf>,
+    /// Folder of this user's own profiles.
+    pub(crate) own_profiles: Option<PathBuf>,
 }
 
 impl Folders {
@@ -56,10 +63,12 @@ impl Folders {
                 "extcap path" | "global extcap path" => folders.global.push(path.to_owned()),
                 "personal extcap path" => folders.personal = Some(path.to_owned()),
                 "personal configuration" => configuration = Some(path.to_owned()),
+                "global configuration" => folders.profiles = Some(path.join(PROFILES)),
                 "program" => folders.program = Some(path.to_owned()),
                 _ => {}
             }
         }
+        folders.own_profiles = configuration.as_ref().map(|folder| folder.join(PROFILES));
         if folders.personal.is_none() && !folders.global.is_empty() {
             // Then it is a folder of the configuration, wherever that is.
             folders.personal = configuration.map(|folder| folder.join("extcap"));
@@ -74,6 +83,17 @@ pub(crate) fn personal(version: Option<Version>, configuration: &Path, home: &Pa
         Some(version) if version < Version(4, 2, 0) => configuration.join("wireshark/extcap"),
         _ => home.join(".local/lib/wireshark/extcap"),
     }
+}
+
+/// The folder of a user's own profiles, where Wireshark does not say it.
+pub(crate) fn own_profiles(configuration: &Path) -> PathBuf {
+    configuration.join("wireshark").join(PROFILES)
+}
+
+/// The folders of profiles for everybody known of, where Wireshark does not say it.
+pub(crate) fn profiles() -> Vec<PathBuf> {
+    let folders = ["/usr/share/wireshark", "/usr/local/share/wireshark"].into_iter().map(Path::new);
+    folders.filter(|folder| folder.is_dir()).map(|folder| folder.join(PROFILES)).collect()
 }
 
 /// The global folders known of, where Wireshark does not say it; the likeliest first.

@@ -13,6 +13,7 @@ use crate::companion;
 use crate::layout::{self, shown};
 use crate::places::Wireshark;
 use crate::plan::{File, Plan};
+use crate::profile;
 use crate::program;
 use crate::record::Record;
 use crate::say;
@@ -34,12 +35,18 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     let companions =
         companion::files(&source, Path::new(layout::PROGRAM), plan.owner, "root:root 0755, no right");
     plan.files.extend(companions);
-    if wish.dry_run {
-        plan.show(&record)?;
-    } else {
-        plan.perform(Record { group: group.as_ref().map(|group| group.name.clone()), ..record })?;
+    if !wish.no_profile {
+        let rights = Rights { mode: 0o644, ..plan.owner };
+        plan.files.extend(profile::files(&plan.tree, &record, &wireshark.profiles, rights, "root:root 0644"));
     }
+    let profile = plan.files.iter().any(profile::is_of);
+    let group_name = group.as_ref().map(|group| group.name.clone());
+    let record = Record { group: group_name, no_profile: wish.no_profile, ..record };
+    if wish.dry_run { plan.show(&record) } else { plan.perform(record) }?;
     say_what_is_left(group.as_ref(), &wireshark);
+    if profile {
+        say(profile::HINT);
+    }
     Ok(())
 }
 

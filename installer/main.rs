@@ -17,6 +17,7 @@ mod layout;
 mod personal;
 mod places;
 mod plan;
+mod profile;
 mod program;
 mod record;
 mod tree;

@@ -14,6 +14,7 @@ use crate::install::{read_program, source};
 use crate::layout;
 use crate::places::Wireshark;
 use crate::plan::{File, Plan};
+use crate::profile;
 use crate::record::Record;
 use crate::say;
 use crate::tree::{Rights, Tree};
@@ -46,7 +47,13 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
         captures: false,
         told: "your own, 0755, no right to capture".to_owned(),
     };
-    let files = [program].into_iter().chain(companions).collect();
+    let mut files: Vec<File> = [program].into_iter().chain(companions).collect();
+    if !wish.no_profile {
+        let folders = wireshark.own_profiles.as_slice();
+        files.extend(profile::files(&tree, &record, folders, companion, "your own, 0644"));
+    }
+    let profile = files.iter().any(profile::is_of);
+    let record = Record { no_profile: wish.no_profile, ..record };
     let plan = Plan { tree, record: record_folder, owner, files, links: Vec::new() };
     if wish.dry_run { plan.show(&record) } else { plan.perform(record) }?;
     say(
@@ -56,6 +63,9 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
         "(CAP_NET_RAW): a file in a home folder is never given one. For that: sudo containerdump-install install,",
     );
     say("after containerdump-install uninstall --user, because Wireshark prefers the copy in your folder.");
+    if profile {
+        say(profile::HINT);
+    }
     Ok(())
 }
 

@@ -25,6 +25,10 @@ pub(crate) struct Wireshark {
     pub(crate) personal: Option<PathBuf>,
     /// Where it starts dumpcap from.
     pub(crate) program: Option<PathBuf>,
+    /// The folders of everybody's profiles.
+    pub(crate) profiles: Vec<PathBuf>,
+    /// The folder of this user's own profiles.
+    pub(crate) own_profiles: Option<PathBuf>,
     /// What went wrong while asking.
     pub(crate) troubles: Vec<Trouble>,
 }
@@ -45,11 +49,16 @@ impl Wireshark {
             found.global = known_global(found.version);
         }
         found.global = resolved(&found.global);
-        if found.personal.is_none()
-            && let Some(configuration) = layout::folder_of("XDG_CONFIG_HOME", ".config")
+        if found.profiles.is_empty() && found.version.is_some() {
+            found.profiles = folders::profiles();
+        }
+        found.profiles = resolved(&found.profiles);
+        if let Some(configuration) = layout::folder_of("XDG_CONFIG_HOME", ".config")
             && let Some(home) = layout::folder_of("HOME", "")
         {
-            found.personal = Some(folders::personal(found.version, &configuration, &home));
+            let personal = || folders::personal(found.version, &configuration, &home);
+            found.personal.get_or_insert_with(personal);
+            found.own_profiles.get_or_insert_with(|| folders::own_profiles(&configuration));
         }
         found
     }
@@ -62,8 +71,11 @@ impl Wireshark {
         self.tshark.get_or_insert_with(|| tshark.to_owned());
         match command::run(tshark, &["-G", "folders"], environment, LONGEST) {
             Ok(answer) => {
-                let Folders { global, personal, program } = Folders::parse(&answer.stdout);
+                let Folders { global, personal, program, profiles, own_profiles } =
+                    Folders::parse(&answer.stdout);
                 self.global.extend(global);
+                self.profiles.extend(profiles);
+                self.own_profiles = self.own_profiles.take().or(own_profiles);
                 self.personal = self.personal.take().or(personal);
                 self.program = self.program.take().or(program);
             }

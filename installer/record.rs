@@ -20,6 +20,9 @@ pub(crate) struct Record {
     pub(crate) version: String,
     /// The group that may capture.
     pub(crate) group: Option<String>,
+    /// Whether Wireshark's profile was declined.
+    #[serde(default)]
+    pub(crate) no_profile: bool,
     /// Files, each with the checksums of what may be in it.
     pub(crate) files: Vec<RecordedFile>,
     /// Symbolic links.

@@ -15,6 +15,7 @@ use crate::layout::{self, shown};
 use crate::personal::no_home;
 use crate::places::Wireshark;
 use crate::plan::split;
+use crate::profile;
 use crate::record::Record;
 use crate::say;
 use crate::tree::{Entry, Folder, Tree};
@@ -41,8 +42,13 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
         removal.entry(&link.path, |_, _, entry| Ok(*entry == Entry::Link(link.target.clone())));
     }
     for file in &record.files {
+        let profile = profile::recorded(&tree, &record, &file.path);
         removal.entry(&file.path, |folder, name, entry| {
-            Ok(matches!(entry, Entry::File(_)) && record.knows(&file.path, &folder.read(name)?))
+            let is_file = matches!(entry, Entry::File(_));
+            match profile {
+                Some(is_as_it_was) => Ok(is_file && is_as_it_was),
+                None => Ok(is_file && record.knows(&file.path, &folder.read(name)?)),
+            }
         });
     }
     if !is_recorded && !wish.user {

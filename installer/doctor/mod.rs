@@ -5,6 +5,7 @@ mod engines;
 mod found;
 mod listed;
 mod membership;
+mod profile;
 mod report;
 mod rights;
 mod through_engine;
@@ -21,6 +22,7 @@ pub(crate) fn run(wish: &Doctor) -> ExitCode {
     let listings = engines::check(&mut report);
     let wireshark = wireshark::check(&mut report);
     dumpcap::check(&mut report, &wireshark);
+    profile::check(&mut report, &wireshark);
     let started = found::check(&mut report, &wireshark);
     rights::check(&mut report, started.as_deref());
     through_engine::check(&mut report, started.as_deref(), &listings);

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod personal;
+mod profile;
 mod real;
 mod scratch;
 mod setting;
@@ -13,7 +14,14 @@ use libtest_mimic::Arguments;
 fn main() {
     let arguments = Arguments::from_args();
     let programs = setting::copy_programs();
-    let trials = [text::trials(), scratch::trials(), personal::trials(), doctor::trials(), real::trials()];
+    let trials = [
+        text::trials(),
+        scratch::trials(),
+        personal::trials(),
+        profile::trials(),
+        doctor::trials(),
+        real::trials(),
+    ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     drop(programs);
     conclusion.exit();

@@ -1,5 +1,6 @@
 //! `install --user`, as an ordinary user with a home of their own.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -24,20 +25,26 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-struct Home {
-    folder: TempDir,
+/// A home folder of an ordinary user.
+pub(crate) struct Home {
+    pub(crate) folder: TempDir,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = open_folder();
         chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("give the home to its user");
         Self { folder }
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
-        let installer = built("containerdump-install");
-        Run::as_nobody(NOBODY, installer).env("HOME", self.folder.path()).run(arguments)
+    /// The installer, run by its user.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        self.runs(built("containerdump-install")).run(arguments)
+    }
+
+    /// A program, run by its user.
+    pub(crate) fn runs(&self, program: impl AsRef<OsStr>) -> Run {
+        Run::as_nobody(NOBODY, program).env("HOME", self.folder.path())
     }
 
     fn programs(&self) -> Vec<PathBuf> {

@@ -42,6 +42,8 @@ fn folders_of_4_0() {
             global: vec![PathBuf::from("/usr/lib/x86_64-linux-gnu/wireshark/extcap")],
             personal: Some(PathBuf::from("/home/ada/.config/wireshark/extcap")),
             program: Some(PathBuf::from("/usr/bin")),
+            profiles: Some(PathBuf::from("/usr/share/wireshark/profiles")),
+            own_profiles: Some(PathBuf::from("/home/ada/.config/wireshark/profiles")),
         }
     );
 }
@@ -55,6 +57,7 @@ fn folders_of_4_2_to_4_6() {
         let text = format!(
             "Temp:                \t/tmp\n\
              Personal configuration:\t/home/ada/.config/wireshark\n\
+             Global configuration:\t/usr/share/wireshark\n\
              Program:             \t/usr/bin\n\
              Personal Plugins:    \t/home/ada/.local/lib/wireshark/plugins/{version}\n\
              Personal Extcap path:\t/home/ada/.local/lib/wireshark/extcap\n\
@@ -67,6 +70,8 @@ fn folders_of_4_2_to_4_6() {
                 global: vec![PathBuf::from(global)],
                 personal: Some(PathBuf::from("/home/ada/.local/lib/wireshark/extcap")),
                 program: Some(PathBuf::from("/usr/bin")),
+                profiles: Some(PathBuf::from("/usr/share/wireshark/profiles")),
+                own_profiles: Some(PathBuf::from("/home/ada/.config/wireshark/profiles")),
             },
             "of {version}"
         );
@@ -102,4 +107,6 @@ fn table() {
     assert_eq!(personal(Some(Version(4, 2, 0))), Path::new("/home/ada/.local/lib/wireshark/extcap"));
     assert_eq!(folders::global(Some(Version(4, 6, 0)))[0], Path::new("/usr/libexec/wireshark/extcap"));
     assert!(folders::global(Some(Version(4, 4, 0)))[0].starts_with("/usr/lib"));
+    assert_eq!(folders::own_profiles(configuration), Path::new("/home/ada/.config/wireshark/profiles"));
+    assert!(folders::profiles().iter().all(|folder| folder.ends_with("share/wireshark/profiles")));
 }

@@ -25,6 +25,7 @@ mod namespaces;
 mod newcomers;
 mod podman;
 mod privileges;
+mod profile;
 mod recording;
 mod rootless;
 mod shared;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         watching::TESTS,
         wireshark::TESTS,
         window::TESTS,
+        profile::TESTS,
     ]
     .concat();
     let mut trials: Vec<Trial> = tests

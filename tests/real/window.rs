@@ -32,15 +32,15 @@ function tap.reset() file:close() file = io.open(path, "w") end
 const EAVESDROPPER: &str = "#!/bin/sh\necho \"$*\" >>\"$HOME/asked\"\nexec \"$HOME/containerdump\" \"$@\"\n";
 
 /// A user with a screen, where what Wireshark asks and shows is written down.
-struct Desk {
+pub(crate) struct Desk {
     display: String,
     server: Child,
     manager: Child,
-    user: User,
+    pub(crate) user: User,
 }
 
 impl Desk {
-    fn new(lab: &Lab) -> Self {
+    pub(crate) fn new(lab: &Lab) -> Self {
         let mut user = User::new(lab);
         let home = user.home.path();
         let program = home.join("containerdump");
@@ -77,7 +77,7 @@ impl Desk {
     }
 
     /// Closes the window as people do.
-    fn close(&self, mut window: Child) -> Output {
+    pub(crate) fn close(&self, mut window: Child) -> Output {
         eventually("the window closes", || {
             let mut keys = self.runs("xdotool");
             keys.args(["search", "--onlyvisible", "--class", "wireshark", "windowactivate", "key", "ctrl+q"]);
@@ -88,7 +88,8 @@ impl Desk {
         end_of(window)
     }
 
-    fn runs(&self, program: &str) -> Command {
+    /// A program of this machine, run by this user on this screen.
+    pub(crate) fn runs(&self, program: &str) -> Command {
         let mut command = self.user.runs(program);
         command.env("DISPLAY", &self.display).env("QT_QPA_PLATFORM", "xcb");
         command.env("TMPDIR", self.user.home.path()).env("XDG_RUNTIME_DIR", self.user.home.path());
