@@ -8,7 +8,9 @@ use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
 use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
-use containerdump::session::{Files, Limits, Member, Output, Session, Source, Stop, Stopped, Totals};
+use containerdump::session::{
+    Crossing, Files, Limits, Member, Output, Session, Source, Stop, Stopped, Totals,
+};
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
 use log::{debug, info};
@@ -24,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) tap: Option<tap::Kind>,
     /// Whether those who come later join, and who comes back.
     pub(crate) follow: bool,
+    /// What is kept of packets that cross between the containers.
+    pub(crate) crossing: Crossing,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
@@ -112,6 +116,7 @@ impl Job {
             changes,
             names: found.names,
             block_timeout,
+            crossing: self.crossing,
             limits: self.limits,
             feeds_session: false,
             output,

@@ -13,7 +13,7 @@ use containerdump::link::Entered;
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
-use containerdump::session::{End, Limits, Output, Stop, Stopped};
+use containerdump::session::{Crossing, End, Limits, Output, Stop, Stopped};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
@@ -55,6 +55,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         selection: Selection { names: vec![interface], ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
+        crossing: crossing(arguments.text("--crossing").as_deref())?,
         settings: settings(arguments)?,
         limits: Limits::default(),
         target: Target::Begun(output),
@@ -101,6 +102,17 @@ fn tap(text: Option<&str>) -> Result<Option<Kind>, Trouble> {
                 format!("cannot use --tap {word}"),
                 format!("give one of {ANY_TAP}, {}", words.join(", ")),
             )
+        }),
+    }
+}
+
+/// What a text asks to be kept of packets between containers.
+fn crossing(text: Option<&str>) -> Result<Crossing, Trouble> {
+    match text.map(str::trim).filter(|word| !word.is_empty()) {
+        None => Ok(Crossing::default()),
+        Some(word) => Crossing::parse(word).ok_or_else(|| {
+            let words: Vec<&str> = Crossing::ALL.iter().map(|one| one.word()).collect();
+            Trouble::new(format!("cannot use --crossing {word}"), format!("give one of {}", words.join(", ")))
         }),
     }
 }

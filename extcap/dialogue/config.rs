@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
 use containerdump::container::Container;
+use containerdump::session::Crossing;
 use containerdump::tap::{Kind, Target};
 
 use super::sentence::Sentence;
@@ -82,6 +83,13 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "boolflag",
             "Go on when it ends, and with it when it comes back; a group is always followed",
         ),
+        capture(
+            9,
+            "--crossing",
+            "Packets between containers",
+            "selector",
+            "Where a packet is kept that crosses from one captured container to another",
+        ),
         debug(6, "--log-level", "Log level", "selector", "How much to log"),
         debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
             .with("mustexist", false),
@@ -95,6 +103,12 @@ pub(super) fn sentences() -> Vec<Sentence> {
     ] {
         let value = Sentence::new("value").with("arg", 5).with("value", word).with("display", display);
         sentences.push(value.with("default", word == ANY_TAP));
+    }
+    for (crossing, display) in
+        [(Crossing::Sender, "once, at the sender"), (Crossing::Both, "twice, at sender and receiver")]
+    {
+        let value = Sentence::new("value").with("arg", 9).with("value", crossing.word());
+        sentences.push(value.with("display", display).with("default", crossing == Crossing::default()));
     }
     for (word, display) in [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]
     {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use clap::Args;
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
-use containerdump::session::{Files, Limit, Limits, Stop, stamp};
+use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
@@ -86,6 +86,12 @@ pub(super) struct Capture {
           value_parser = ["auto", Kind::Host.word(), Kind::Inside.word(), Kind::Engine.word()])]
     tap: String,
 
+    /// Where a packet is kept that crosses from one captured container to another: at its sender, or at
+    /// both
+    #[arg(long, value_name = "WHERE", default_value = Crossing::ALL[0].word(),
+          value_parser = Crossing::ALL.map(Crossing::word))]
+    crossing: String,
+
     /// Do not put the host veths into promiscuous mode
     #[arg(short = 'p', long)]
     no_promiscuous: bool,
@@ -128,6 +134,7 @@ impl Capture {
             selection,
             networks: self.network,
             tap: Kind::parse(&self.tap),
+            crossing: Crossing::parse(&self.crossing).unwrap_or_default(),
             settings: Settings {
                 filter,
                 snap_length: self.snap_length,

@@ -9,7 +9,7 @@ use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::opener::Place;
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Limits, Member, Output, Session, Source, Stop};
+use containerdump::session::{Crossing, Limits, Member, Output, Session, Source, Stop};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
@@ -99,6 +99,8 @@ impl Tap {
             changes: None,
             names: Vec::new(),
             block_timeout,
+            // Whoever reads it knows what others capture.
+            crossing: Crossing::Both,
             limits: Limits::default(),
             feeds_session: true,
             output,

@@ -19,7 +19,7 @@ use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameRes
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness};
 
-pub use packet::{append as append_packet, block_length as packet_block_length};
+pub use packet::{append as append_packet, block_length as packet_block_length, read as packet_in};
 
 use crate::link::HardwareAddress;
 use crate::text::Label;
@@ -49,6 +49,8 @@ pub struct Interface {
 pub struct Statistics {
     /// In the stream.
     pub written: u64,
+    /// Left out, since they stand in the stream where they were sent.
+    pub crossed: u64,
     /// Lost in the kernel for want of room in a ring.
     pub kernel_drops: u64,
     /// Dropped by the interface itself.
@@ -128,7 +130,7 @@ impl Blocks {
 
     /// Adds statistics of interface `number` from `begin` to `now`, nanoseconds since the epoch.
     ///
-    /// Received counts what the filter let through, kept or not. As dumpcap does, and since
+    /// Received counts what the filter let through: in the stream, lost, or left out. As dumpcap does, and since
     /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
     /// kernel lost is `isb_osdrop`.
     pub fn statistics(&mut self, number: u32, statistics: Statistics, begin: u64, now: u64) {
@@ -138,7 +140,9 @@ impl Blocks {
             options: vec![
                 InterfaceStatisticsOption::IsbStartTime(time(begin)),
                 InterfaceStatisticsOption::IsbEndTime(time(now)),
-                InterfaceStatisticsOption::IsbIfRecv(statistics.written + statistics.lost()),
+                InterfaceStatisticsOption::IsbIfRecv(
+                    statistics.written + statistics.crossed + statistics.lost(),
+                ),
                 InterfaceStatisticsOption::IsbIfDrop(statistics.lost() + statistics.interface_drops),
                 InterfaceStatisticsOption::IsbOsDrop(statistics.kernel_drops),
                 InterfaceStatisticsOption::IsbUsrDeliv(statistics.written),

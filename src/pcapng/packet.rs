@@ -12,6 +12,20 @@ const FLAGS: [u8; 12] = [2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// Where the value stands in [`FLAGS`].
 const FLAGS_VALUE: usize = 4;
 
+/// The packet in a block that [`append`] made: its direction, length on the wire and captured bytes.
+pub fn read(block: &[u8]) -> Option<(Direction, u32, &[u8])> {
+    let head = block.first_chunk::<28>()?;
+    let captured = u32::from_le_bytes(*head[20..].first_chunk()?) as usize;
+    let length = u32::from_le_bytes(*head[24..].first_chunk()?);
+    let data = block.get(28..28 + captured)?;
+    let direction = match block.get(28 + captured.next_multiple_of(4) + FLAGS_VALUE)? {
+        1 => Direction::Inbound,
+        2 => Direction::Outbound,
+        _ => Direction::Within,
+    };
+    Some((direction, length, data))
+}
+
 /// The bytes of the block of a packet of which so many were captured.
 pub const fn block_length(captured: usize) -> usize {
     OVERHEAD + captured.next_multiple_of(4)
@@ -54,4 +68,21 @@ pub fn append(
     batch.extend_from_slice(&head);
     batch.extend_from_slice(data);
     batch.extend_from_slice(&tail[3 - padding..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_read_as_it_was_made() {
+        for direction in [Direction::Inbound, Direction::Outbound, Direction::Within] {
+            for data in [&b""[..], b"a", b"ab", b"abc", b"abcd"] {
+                let mut block = Vec::new();
+                append(&mut block, 7, direction, 1, 1500, data);
+                assert_eq!(read(&block), Some((direction, 1500, data)));
+                assert_eq!(read(&block[..20]), None);
+            }
+        }
+    }
 }

@@ -28,8 +28,9 @@ impl Members {
     pub(super) fn add(&mut self, member: Member, merge: &mut Merge, stream: &mut Stream) {
         let mut interfaces: Option<Range<u32>> = None;
         let mut number = |interface, readers| {
-            let number = stream.add(interface, readers);
-            interfaces = Some(interfaces.as_ref().map_or(number, |range| range.start)..number + 1);
+            let first = interfaces.as_ref().map(|range| range.start);
+            let number = stream.add(interface, first, readers);
+            interfaces = Some(first.unwrap_or(number)..number + 1);
             number
         };
         for source in member.sources {

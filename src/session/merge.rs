@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::queue::{Packet, Queue, Run, Spare};
+use super::queue::{Packet, Queue, Run, Spare, Turn};
 use super::stage::{Reader, Stage};
 use crate::capture::Counts;
 use crate::trouble::Trouble;
@@ -164,9 +164,9 @@ impl Queues {
         self.queues.iter().flat_map(Queue::waiting)
     }
 
-    /// Takes packets up to `horizon` out of the queues, in order of time, as long as `admit`
-    /// allows.
-    pub(super) fn runs(&mut self, horizon: u64, mut admit: impl FnMut(Packet) -> bool) -> Vec<Run> {
+    /// Takes packets up to `horizon` out of the queues, in order of time, until `turn`, which is given each
+    /// with its block, has one wait.
+    pub(super) fn runs(&mut self, horizon: u64, mut turn: impl FnMut(Packet, &[u8]) -> Turn) -> Vec<Run> {
         let mut heads: BinaryHeap<Reverse<(u64, usize)>> = self
             .queues
             .iter()
@@ -179,7 +179,7 @@ impl Queues {
                 break;
             }
             let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
-            let Some((mut run, admitted)) = self.queues[index].take(until, &mut admit) else { continue };
+            let Some((mut run, admitted)) = self.queues[index].take(until, &mut turn) else { continue };
             if run.packets > 0 {
                 run.queue = index;
                 runs.push(run);

@@ -6,9 +6,11 @@
 //! ```
 
 mod changes;
+mod crossing;
 mod far;
 mod files;
 mod finish;
+mod lane;
 mod lifeline;
 mod limits;
 mod members;
@@ -27,6 +29,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use changes::{Change, Changes, Joining, Member, Over, changes};
+pub use crossing::Crossing;
 pub use files::{Files, stamp};
 pub use limits::{Limit, Limits};
 pub use output::{End, Output};
@@ -50,6 +53,8 @@ pub struct Session {
     pub names: Vec<(IpAddr, Label)>,
     /// How long the kernel may keep a packet back.
     pub block_timeout: Duration,
+    /// What is kept of packets that cross between members.
+    pub crossing: Crossing,
     /// When to stop of its own.
     pub limits: Limits,
     /// Whether another session reads the stream: statistics then also stand before the first packet,

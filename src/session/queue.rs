@@ -41,9 +41,19 @@ pub(super) struct Packet {
     /// another processor is behind. Nanoseconds since the epoch.
     pub(super) time: u64,
     /// Captured bytes.
-    captured: u32,
+    pub(super) captured: u32,
     /// Number of its interface block.
     pub(super) interface: u32,
+}
+
+/// What becomes of a packet whose turn it is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Write,
+    /// It goes, and is not written.
+    LeaveOut,
+    /// It stays, and so do those behind it.
+    Wait,
 }
 
 /// Packets that follow each other both in the order of time and in a batch.
@@ -96,25 +106,37 @@ impl Queue {
         }
     }
 
-    /// Takes the packets up to `until` out of the first batch that has any, as long as `admit`
-    /// allows. False with them when it did not.
-    pub(super) fn take(&mut self, until: u64, admit: &mut impl FnMut(Packet) -> bool) -> Option<(Run, bool)> {
+    /// Takes the packets up to `until` out of the first batch that has any, until `turn`, which is given each
+    /// with its block, has one wait or leaves one out behind others. False with them when one waits.
+    pub(super) fn take(
+        &mut self,
+        until: u64,
+        turn: &mut impl FnMut(Packet, &[u8]) -> Turn,
+    ) -> Option<(Run, bool)> {
         let number = self.batches.iter().position(|batch| batch.next < batch.packets.len())?;
         let batch = &mut self.batches[number];
         let begin = batch.next_byte;
         let mut run = Run { queue: 0, batch: number, bytes: begin..begin, packets: 0, captured: 0 };
         let mut admitted = true;
         for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.time <= until) {
-            admitted = admit(*packet);
-            if !admitted {
+            let end = batch.next_byte + packet.block() as usize;
+            let turn = turn(*packet, &batch.bytes[batch.next_byte..end]);
+            if turn == Turn::Wait {
+                admitted = false;
                 break;
             }
-            run.packets += 1;
-            run.captured += u64::from(packet.captured);
-            run.bytes.end += packet.block() as usize;
             batch.next += 1;
+            batch.next_byte = end;
+            if turn == Turn::Write {
+                run.packets += 1;
+                run.captured += u64::from(packet.captured);
+                run.bytes.end = end;
+            } else if run.packets == 0 {
+                run.bytes = end..end;
+            } else {
+                break;
+            }
         }
-        batch.next_byte = run.bytes.end;
         Some((run, admitted))
     }
 }

@@ -44,9 +44,9 @@ impl Running {
         // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer that
         // comes late.
         let keeps = session.block_timeout * 2 + Duration::from_millis(5);
-        let Session { names, output, files, limits, begun, .. } = session;
+        let Session { names, output, files, limits, crossing, begun, .. } = session;
         let mut merge = Merge::new(keeps);
-        let mut stream = Stream::new(names, output, files, limits, begun);
+        let mut stream = Stream::new(names, output, files, limits, crossing, begun);
         let mut members = Members::default();
         for member in session.members {
             members.add(member, &mut merge, &mut stream);

@@ -7,46 +7,26 @@ use std::net::IpAddr;
 use log::info;
 
 use super::Totals;
+use super::crossing::{Crossing, Crossings};
 use super::files::Files;
+use super::lane::Lane;
 use super::limits::{Limits, Used};
 use super::merge::{Merge, Queues};
 use super::output::{End, Output};
+use super::queue::Turn;
 use super::stage::Stage;
 use super::stop::Stop;
-use crate::capture::{self, Counts};
+use crate::capture;
 use crate::pcapng::{Blocks, Interface, Statistics};
 use crate::text::Label;
 
 /// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
 const MOST_PIECES: usize = 1024;
 
-/// An interface of the stream while it runs.
-struct Lane {
-    interface: Interface,
-    begin: u64,
-    statistics: Statistics,
-    /// Packets that the reader of this stream left no time for.
-    left: u64,
-    /// Rings and streams that it is read from.
-    readers: usize,
-    /// What became of the packets of those that have ended.
-    past: Counts,
-    /// When the last of them had, nanoseconds since the epoch.
-    end: Option<u64>,
-}
-
-impl Lane {
-    /// Leaves the counts of sources that have ended, for those of the others to be added.
-    fn forget_counts(&mut self) {
-        self.statistics.kernel_drops = self.past.kernel_drops;
-        self.statistics.abandoned = self.past.abandoned + self.left;
-        self.statistics.interface_drops = self.statistics.interface_drops.max(self.past.interface_drops);
-    }
-}
-
 /// A stream being written.
 pub(super) struct Stream {
     lanes: Vec<Lane>,
+    crossings: Crossings,
     names: Vec<(IpAddr, Label)>,
     blocks: Blocks,
     pub(super) output: Output,
@@ -70,17 +50,19 @@ enum Room {
 }
 
 impl Stream {
-    /// A stream into `output`, the first of `files` if there is a row; with
-    /// `begun`, the section header is there already.
+    /// A stream into `output`, the first of `files` if there is a row, which keeps of packets between
+    /// members what `crossing` says; with `begun`, the section header is there already.
     pub(super) fn new(
         names: Vec<(IpAddr, Label)>,
         output: Output,
         files: Option<Files>,
         limits: Limits,
+        crossing: Crossing,
         begun: bool,
     ) -> Self {
         Self {
             lanes: Vec::new(),
+            crossings: Crossings::new(crossing),
             names,
             blocks: Blocks::begin_section(),
             output,
@@ -95,24 +77,16 @@ impl Stream {
     }
 
     /// Adds an interface that is read from so many rings or streams, and returns its number, which no
-    /// other has had. Once the stream has begun, it waits to be told by [`Stream::write_blocks`].
-    pub(super) fn add(&mut self, interface: Interface, readers: usize) -> u32 {
+    /// other has had; `member` is the number of the first one of the same member, if this is another. Once the stream has begun, it waits to be told by [`Stream::write_blocks`].
+    pub(super) fn add(&mut self, interface: Interface, member: Option<u32>, readers: usize) -> u32 {
         // Far fewer than a u32 counts come and go.
         let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-        let (statistics, past) = (Statistics::default(), Counts::default());
         if self.has_begun {
             info!("{} joins as interface {number}", interface.name);
             self.blocks.interface(&interface);
         }
-        self.lanes.push(Lane {
-            interface,
-            begin: capture::now(),
-            statistics,
-            left: 0,
-            readers,
-            past,
-            end: None,
-        });
+        self.lanes.push(Lane::new(interface, member.unwrap_or(number), readers, capture::now()));
+        self.crossings.among(members(&self.lanes));
         number
     }
 
@@ -127,18 +101,16 @@ impl Stream {
     /// Keeps what became of the packets of a source that has ended. Its last statistics wait to be
     /// told by [`Stream::write_blocks`] where no other source has the same interface.
     pub(super) fn part(&mut self, mut stage: Stage) {
-        let too_slow = stage.was_too_slow();
+        let mut counted = Vec::new();
+        stage.counts(&mut |number, counts| counted.push((number, counts)));
         let mut ended = Vec::new();
-        stage.counts(&mut |number, counts| {
+        for (number, counts) in counted {
             let lane = &mut self.lanes[number as usize];
-            lane.past.kernel_drops += counts.kernel_drops;
-            lane.past.abandoned += counts.abandoned + if too_slow { counts.unread() } else { 0 };
-            lane.past.interface_drops = lane.past.interface_drops.max(counts.interface_drops);
-            lane.readers -= 1;
+            lane.part(&stage, counts);
             if lane.readers == 0 {
                 ended.push(number);
             }
-        });
+        }
         // Its rings are the kernel's again.
         drop(stage);
         for number in ended {
@@ -147,9 +119,11 @@ impl Stream {
             lane.end = Some(now);
             lane.forget_counts();
             self.blocks.statistics(number, lane.statistics, lane.begin, now);
-            let Statistics { written, .. } = lane.statistics;
-            info!("{} leaves: {written} packets, {} lost", lane.interface.name, lane.statistics.lost());
+            let Statistics { written, crossed, .. } = lane.statistics;
+            let (name, lost) = (&lane.interface.name, lane.statistics.lost());
+            info!("{name} leaves: {written} packets, {lost} lost, {crossed} at their sender");
         }
+        self.crossings.among(members(&self.lanes));
     }
 
     /// Writes what stands before the first packet of a stream or file.
@@ -189,7 +163,13 @@ impl Stream {
     /// Writes the packets up to `horizon`, as long as there is room for them.
     fn write_runs(&mut self, queues: &mut Queues, horizon: u64, stop: &Stop) -> Result<Room, End> {
         let mut room = Room::Enough;
-        let runs = queues.runs(horizon, |packet| {
+        let runs = queues.runs(horizon, |packet, bytes| {
+            let lane = &mut self.lanes[packet.interface as usize];
+            let passing = self.crossings.passing(packet, bytes);
+            if passing.is_some_and(|passing| self.crossings.came(passing, packet, lane.member)) {
+                lane.statistics.crossed += 1;
+                return Turn::LeaveOut;
+            }
             let block = packet.block();
             room = if !self.of_capture.has_room(block) {
                 Room::NoneInCapture
@@ -198,13 +178,16 @@ impl Stream {
             } else {
                 Room::Enough
             };
-            let fits = room == Room::Enough;
-            if fits {
-                self.of_capture.add_packet(block);
-                self.of_file.add_packet(block);
-                self.lanes[packet.interface as usize].statistics.written += 1;
+            if room != Room::Enough {
+                return Turn::Wait;
             }
-            fits
+            if let Some(passing) = passing {
+                self.crossings.went(passing, packet, lane.member);
+            }
+            self.of_capture.add_packet(block);
+            self.of_file.add_packet(block);
+            lane.statistics.written += 1;
+            Turn::Write
         });
         let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
         for run in &runs {
@@ -292,4 +275,9 @@ impl Stream {
             self.lanes[packet.interface as usize].left += 1;
         }
     }
+}
+
+/// Whose the interfaces are that packets come from.
+fn members(lanes: &[Lane]) -> impl Iterator<Item = u32> {
+    lanes.iter().filter(|lane| lane.end.is_none()).map(|lane| lane.member)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use containerdump::privilege::Privilege;
 use containerdump::remote;
-use containerdump::session::{Limits, Member, Output, Session, Source, Stop, Totals};
+use containerdump::session::{Crossing, Limits, Member, Output, Session, Source, Stop, Totals};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use tempfile::TempDir;
@@ -66,6 +66,7 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
         changes: None,
         names: Vec::new(),
         block_timeout: Duration::from_millis(4),
+        crossing: Crossing::default(),
         limits: Limits::default(),
         feeds_session: false,
         output,

@@ -20,14 +20,14 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A capture under way that follows.
-struct Following {
+pub(crate) struct Following {
     child: Child,
     path: PathBuf,
     folder: TempDir,
 }
 
 impl Following {
-    fn begin(mut command: Command, options: &[&str]) -> Self {
+    pub(crate) fn begin(mut command: Command, options: &[&str]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
         command.arg("capture").args(options).arg("--write").arg(&path);
@@ -43,11 +43,11 @@ impl Following {
     }
 
     /// Waits for interface blocks of that name.
-    fn wait_for(&self, name: &str, blocks: usize) {
+    pub(crate) fn wait_for(&self, name: &str, blocks: usize) {
         eventually("it joins", || self.interfaces().iter().filter(|(one, _)| one == name).count() == blocks);
     }
 
-    fn stop(self) -> (PathBuf, TempDir) {
+    pub(crate) fn stop(self) -> (PathBuf, TempDir) {
         signal(&self.child, "INT");
         let ended = end_of(self.child);
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

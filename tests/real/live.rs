@@ -13,7 +13,7 @@ use containerdump::endpoint::SeenProcess;
 use containerdump::link::Holder;
 use containerdump::opener::{Opener, Place, Request};
 use containerdump::privilege::Privilege;
-use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source, Stop};
+use containerdump::session::{self, Change, Crossing, Files, Joining, Limits, Member, Session, Source, Stop};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use tempfile::TempDir;
@@ -65,6 +65,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
         changes: Some(changes),
         names: Vec::new(),
         block_timeout: Duration::from_millis(4),
+        crossing: Crossing::default(),
         limits: Limits::default(),
         feeds_session: false,
         output,

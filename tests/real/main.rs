@@ -7,6 +7,8 @@
 
 mod another_host;
 mod capturing;
+mod crossing;
+mod crossing_changes;
 mod elsewhere;
 mod far_end;
 mod following;
@@ -86,6 +88,8 @@ fn main() -> ExitCode {
         limits::TESTS,
         following::TESTS,
         many::TESTS,
+        crossing::TESTS,
+        crossing_changes::TESTS,
         privileges::TESTS,
         names::TESTS,
         namespace::TESTS,

@@ -135,6 +135,13 @@ pub(crate) struct Statistics {
     pub(crate) packets: u64,
 }
 
+impl Statistics {
+    /// Packets that came and stand in the file where they were sent.
+    pub(crate) fn crossed(&self) -> u64 {
+        self.received - self.lost - self.written
+    }
+}
+
 /// Reads a file with a reader that is not Wireshark's. Panics where it is not whole.
 pub(crate) fn statistics_of(path: &Path) -> BTreeMap<u32, Statistics> {
     let mut all: BTreeMap<u32, Statistics> = BTreeMap::new();

@@ -1,0 +1,44 @@
+//! An interface of a stream while it runs, and what it came to.
+
+use super::stage::Stage;
+use crate::capture::Counts;
+use crate::pcapng::{Interface, Statistics};
+
+/// An interface of the stream while it runs.
+pub(super) struct Lane {
+    pub(super) interface: Interface,
+    /// Whose it is: the number of the first interface of the same member.
+    pub(super) member: u32,
+    pub(super) begin: u64,
+    pub(super) statistics: Statistics,
+    /// Packets that the reader of this stream left no time for.
+    pub(super) left: u64,
+    /// Rings and streams that it is read from.
+    pub(super) readers: usize,
+    /// What became of the packets of those that have ended.
+    past: Counts,
+    /// When the last of them had, nanoseconds since the epoch.
+    pub(super) end: Option<u64>,
+}
+
+impl Lane {
+    pub(super) fn new(interface: Interface, member: u32, readers: usize, begin: u64) -> Self {
+        let (statistics, past) = (Statistics::default(), Counts::default());
+        Self { interface, member, begin, statistics, left: 0, readers, past, end: None }
+    }
+
+    /// Leaves the counts of sources that have ended, for those of the others to be added.
+    pub(super) fn forget_counts(&mut self) {
+        self.statistics.kernel_drops = self.past.kernel_drops;
+        self.statistics.abandoned = self.past.abandoned + self.left;
+        self.statistics.interface_drops = self.statistics.interface_drops.max(self.past.interface_drops);
+    }
+
+    /// Keeps what became of the packets of `stage`, one of its sources, which has ended.
+    pub(super) fn part(&mut self, stage: &Stage, counts: Counts) {
+        self.past.kernel_drops += counts.kernel_drops;
+        self.past.abandoned += counts.abandoned + if stage.was_too_slow() { counts.unread() } else { 0 };
+        self.past.interface_drops = self.past.interface_drops.max(counts.interface_drops);
+        self.readers -= 1;
+    }
+}
