@@ -12,7 +12,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo )
 # The scripts look for what was built in target/.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 
-.PHONY: help build static demo test check bench install uninstall lab lab-down clean
+.PHONY: help build static demo test many check bench install uninstall lab lab-down clean
 
 help:
 	@echo 'make demo       the main job, to watch: containers and their packets in tshark'
@@ -21,6 +21,7 @@ help:
 	@echo 'make build      the program, in target/release'
 	@echo 'make static     the program without shared libraries, in target/static'
 	@echo 'make install    puts it where Wireshark looks (make uninstall takes it away)'
+	@echo 'make many       200 containers in one capture: memory, start, idle cost'
 	@echo 'make bench      speed, beside tcpdump, sshdump and curl'
 	@echo 'make lab        an engine with containers, for work by hand (make lab-down ends it)'
 	@echo 'make clean      removes target/'
@@ -46,6 +47,12 @@ test:
 	cargo test --no-run
 	@CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
 		$(LAB)/count $(LAB)/with-engine cargo test --offline --no-fail-fast
+
+many: build
+	@$(LAB)/packages test
+	cargo test --no-run --test real
+	@CONTAINERDUMP_MANY=200 CONTAINERDUMP_PROGRAM=$(CURDIR)/target/release/containerdump $(LAB)/with-engine \
+		cargo test --offline --test real -- --nocapture many_containers
 
 bench:
 	@$(LAB)/packages test

@@ -6,7 +6,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::engine::TapContainer;
 use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
-use containerdump::privilege::Privilege;
+use containerdump::privilege::{self, Privilege};
 use containerdump::selection::Selection;
 use containerdump::session::{
     Crossing, Files, Limits, Member, Output, Session, Source, Stop, Stopped, Totals,
@@ -94,6 +94,8 @@ impl Job {
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
         let mut budget = following::budget(&self.settings, &terms.0, &found);
+        let limit = privilege::raise_descriptors();
+        debug!("{rings} rings, {limit} file descriptors");
         let taken =
             tap::open(&found.targets, &self.settings, &mut budget, block_timeout, &privilege, notice)?;
         let opener = if self.follow { following::opener(&privilege) } else { None };

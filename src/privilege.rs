@@ -23,6 +23,7 @@ use std::fs;
 use std::io;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
@@ -32,6 +33,17 @@ use crate::trouble::Trouble;
 
 /// To hold a process's network namespace, and to enter it.
 const ENTER: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
+
+/// Raises the limit of file descriptors to what the process may have at all, and returns it: a capture of many
+/// containers takes five for each (two rings, each with a descriptor of libpcap's own, and a process). The
+/// limit is low for the sake of programs that use select(2) (systemd's manual, `LimitNOFILE=`); this one, and
+/// libpcap, use poll(2).
+pub fn raise_descriptors() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    now.unwrap_or(u64::MAX)
+}
 
 /// The right to open rings, kept but not in effect.
 #[derive(Debug)]

@@ -246,13 +246,20 @@ pub fn attachments(
 ///
 /// Fails when the kernel cannot be asked.
 pub fn is_still(tap: &Tap, holder: &Holder) -> io::Result<bool> {
+    is_among(&Links(netlink::links()?), tap, holder)
+}
+
+/// The same, by links that were looked up before.
+///
+/// Fails when the kernel cannot be asked.
+pub fn is_among(Links(links): &Links, tap: &Tap, holder: &Holder) -> io::Result<bool> {
     let (name, index) = match tap {
         Tap::HostVeth { name, index } | Tap::Host { name, index } => (name, index),
         Tap::Inside { .. } | Tap::ThroughEngine { .. } => return Ok(true),
     };
     let namespace = holder.namespace_id()?;
     let leads_there = |link: &netlink::Link| tap.is_hosts() || link.peer_namespace == namespace;
-    Ok(netlink::links()?.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
+    Ok(links.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
 }
 
 /// Whether `tap` means a cable of this host that leads to where `holder` is; to any other namespace or

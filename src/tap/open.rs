@@ -8,7 +8,7 @@ use log::{debug, warn};
 use super::{Target, description, through_engine};
 use crate::capture::{self, Budget, Ring, Settings};
 use crate::engine::TapContainer;
-use crate::link::{self, Attachment, Tap};
+use crate::link::{self, Attachment, Links, Tap};
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::session::Source;
@@ -47,18 +47,40 @@ pub fn open(
     // There is no way back from a rootless container, so these come last.
     let goes_there = |target: &Target, one: &Attachment| one.tap.is_inside() && target.rootless.is_some();
     by_us.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
+    let (here, there) = by_us.split_at(by_us.partition_point(|(_, (target, one))| !goes_there(target, one)));
+    let open = |(number, (target, attachment)): &(usize, (&'_ Target, &'_ Attachment))| {
+        let rings = open_rings(target, attachment, settings, ring_mib, block_timeout, privilege)?;
+        Ok((*number, rings))
+    };
     let mut opened = Vec::new();
     let mut went = None;
-    for (number, (target, attachment)) in &by_us {
-        match open_rings(target, attachment, settings, ring_mib, block_timeout, privilege) {
-            Ok(rings) => opened.push((*number, rings)),
-            // Engines make and remove networks while they run, each with an interface of the host.
-            Err(why) if attachment.tap.is_hosts() && is_gone(target, attachment) => {
-                warn!("{} is not captured: {}", attachment.name(), why.what());
-                went = Some(why);
-            }
-            Err(why) => return Err(why),
+    let mut take = |outcome: Result<_, Trouble>, (target, attachment): (&Target, &Attachment)| match outcome {
+        Ok(one) => {
+            opened.push(one);
+            Ok(())
         }
+        // Engines make and remove networks while they run, each with an interface of the host; and of many
+        // containers one may end now.
+        Err(why) if is_gone(target, attachment) => {
+            if attachment.tap.is_hosts() {
+                warn!("{} is not captured: {}", attachment.name(), why.what());
+            } else {
+                notice(&format!("not captured: {} ({})", attachment.name(), why.what()));
+            }
+            went = Some(why);
+            Ok(())
+        }
+        Err(why) => Err(why),
+    };
+    let of_here: Vec<_> = here.iter().map(open).collect();
+    // The names may have gone to other links between the look-up and the opening.
+    let links = Links::now()?;
+    for (outcome, (_, (target, attachment))) in of_here.into_iter().zip(here) {
+        let is_same = outcome.and_then(|one| is_still(&links, target, attachment).map(|()| one));
+        take(is_same, (target, attachment))?;
+    }
+    for one in there {
+        take(open(one), one.1)?;
     }
     if let Some(why) = went.filter(|_| opened.is_empty() && by_engine.is_empty()) {
         return Err(why);
@@ -109,21 +131,28 @@ fn open_rings(
     };
     let interface = description::of(target, attachment, settings, rings.link_type());
     let rings = rings.filtered(attachment, settings)?;
-    // The name may have gone to another link between the look-up and the opening.
-    let holder = target.holder.as_ref().map_err(Clone::clone)?;
-    if link::is_still(&attachment.tap, holder).unwrap_or(false) {
-        Ok((interface, rings))
-    } else {
-        Err(Trouble::new(
-            format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
-            "see that the container runs, then capture again",
-        ))
-    }
+    Ok((interface, rings))
 }
 
+/// Sees that the link of `attachment` is still the one that was looked up.
+///
+/// Fails when it is not, or the kernel cannot be asked.
+fn is_still(links: &Links, target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
+    let holder = target.holder.as_ref().map_err(Clone::clone)?;
+    if link::is_among(links, &attachment.tap, holder).unwrap_or(false) {
+        return Ok(());
+    }
+    Err(Trouble::new(
+        format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
+        "see that the container runs, then capture again",
+    ))
+}
+
+/// Whether an interface of the host went away, or the container that it is of has ended.
 fn is_gone(target: &Target, attachment: &Attachment) -> bool {
-    let is_still = |process| link::is_still(&attachment.tap, process).unwrap_or(true);
-    !target.holder.as_ref().is_ok_and(is_still)
+    let Ok(holder) = &target.holder else { return false };
+    let is_there = || link::is_still(&attachment.tap, holder).unwrap_or(true);
+    !holder.is_alive() || attachment.tap.is_hosts() && !is_there()
 }
 
 /// Takes the calling thread into the network namespace of `target`.

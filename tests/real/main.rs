@@ -30,6 +30,7 @@ mod privileges;
 mod profile;
 mod recording;
 mod rootless;
+mod scale;
 mod shared;
 mod static_program;
 mod stopping;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         another_host::TESTS,
         users::TESTS,
         host_network::TESTS,
+        scale::TESTS,
         shared::TESTS,
         stopping::TESTS,
         limits::TESTS,
