@@ -11,10 +11,13 @@ use super::stage::Stage;
 
 /// Time between two reports to whoever watches.
 pub(super) const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// Shortest and longest time between two looks while packets come.
+/// Shortest and longest time between two looks while packets come; the longest is longer where little comes
+/// and the kernel keeps packets longer.
 const PACE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 /// Bytes that shall come between two looks: they fit a pipe at once.
 const PORTION: usize = 512 * 1024;
+/// Bytes that the smallest ring takes many times.
+const LITTLE: usize = 16 * 1024;
 
 /// How much there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +32,14 @@ pub(super) enum Load {
 
 impl Load {
     /// What there is to do after what was `read` came in `time`; `holds` tells whether packets
-    /// wait to be written.
-    pub(super) fn of(read: Read, time: Duration, holds: bool) -> Self {
+    /// wait to be written, `block_timeout` how long the kernel keeps them in a block.
+    pub(super) fn of(read: Read, time: Duration, holds: bool, block_timeout: Duration) -> Self {
         if read.more {
             Self::Backlog
         } else if read.bytes > 0 || holds {
             let portions = u32::try_from(PORTION / read.bytes.max(1)).unwrap_or(u32::MAX);
-            Self::Steady(time.saturating_mul(portions).clamp(PACE.0, PACE.1))
+            let longest = if read.bytes < LITTLE { PACE.1.max(block_timeout) } else { PACE.1 };
+            Self::Steady(time.saturating_mul(portions).clamp(PACE.0, longest))
         } else {
             Self::Idle
         }
@@ -63,7 +67,7 @@ mod tests {
     const TIME: Duration = Duration::from_millis(2);
 
     fn after(bytes: usize) -> Load {
-        Load::of(Read { bytes, more: false }, TIME, false)
+        Load::of(Read { bytes, more: false }, TIME, false, TIME)
     }
 
     #[test]
@@ -76,6 +80,12 @@ mod tests {
 
     #[test]
     fn what_waits_for_another_ring_is_looked_after() {
-        assert_eq!(Load::of(Read { bytes: 0, more: false }, TIME, true), Load::Steady(PACE.1));
+        let none = Read { bytes: 0, more: false };
+        assert_eq!(Load::of(none, TIME, true, TIME), Load::Steady(PACE.1));
+        // Four hundred rings, whose packets come every 100 ms.
+        let kept = Duration::from_millis(100);
+        assert_eq!(Load::of(none, TIME, true, kept), Load::Steady(kept));
+        let more = Read { bytes: LITTLE, more: false };
+        assert_eq!(Load::of(more, kept, true, kept), Load::Steady(PACE.1));
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Running {
     /// Who joins; `None` once nobody can any more.
     changes: Option<Changes>,
     feeds_session: bool,
-    /// How long the kernel may keep a packet back.
+    /// How long the kernel keeps packets in a block, and how long it may keep one back.
+    block_timeout: Duration,
     keeps: Duration,
     /// Since when packets have been held while none could be written.
     waits_since: Option<(Instant, u64)>,
@@ -57,6 +58,7 @@ impl Running {
             members,
             changes: session.changes,
             feeds_session: session.feeds_session,
+            block_timeout: session.block_timeout,
             keeps,
             waits_since: None,
         }
@@ -109,7 +111,7 @@ impl Running {
             }
             self.merge.part().into_iter().for_each(|stage| self.stream.part(stage));
             self.stream.write_blocks(stop)?;
-            load = Load::of(read, time, self.merge.queues.hold());
+            load = Load::of(read, time, self.merge.queues.hold(), self.block_timeout);
             let now = Instant::now();
             if now >= statistics_at {
                 self.total();

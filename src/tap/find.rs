@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use log::{debug, info};
 
+use super::at_once::at_once;
 use super::{Kind, Means, Running, Target, choice, look_up, members, running};
 use crate::container::{Container, EngineKind};
 use crate::engine;
@@ -56,7 +55,7 @@ pub fn find(
     }
     let links = Links::now()?;
     let prepared =
-        at_once(&chosen, |one| prepared(*one, containers, &links, networks, means, forced, entered));
+        at_once(&chosen, AT_ONCE, |one| prepared(*one, containers, &links, networks, means, forced, entered));
     let mut targets: Vec<Target> = Vec::new();
     let mut left_out = Vec::new();
     let mut taken = HashMap::new();
@@ -81,34 +80,6 @@ pub fn find(
     let captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
     let names = names::of(containers, &captured, &link::own_addresses());
     Ok(Targets { targets, left_out, names, running: running.containers })
-}
-
-/// What `work` makes of each of `things`, in their order, of several at the same time.
-fn at_once<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    if let [only] = things {
-        return vec![work(only)];
-    }
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(things.len()));
-    std::thread::scope(|scope| {
-        let one_after_another = || {
-            while let Some((number, thing)) = {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                things.get(number).map(|thing| (number, thing))
-            } {
-                let result = work(thing);
-                done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((number, result));
-            }
-        };
-        for _ in 1..AT_ONCE.min(things.len()) {
-            // Where there is no thread to be had, fewer will do.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, one_after_another);
-        }
-        one_after_another();
-    });
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.sort_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// A container, looked up, with what is captured of it; `None` where it only fits and is connected to

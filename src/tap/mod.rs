@@ -4,6 +4,7 @@
 //! container root, or that the container is the caller's own rootless one; and through the engine
 //! no more than speaking to it.
 
+mod at_once;
 mod choice;
 mod description;
 mod elsewhere;

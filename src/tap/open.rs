@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::{debug, warn};
 
+use super::at_once::at_once;
 use super::{Target, description, through_engine};
 use crate::capture::{self, Budget, Ring, Settings};
 use crate::engine::TapContainer;
@@ -13,6 +14,10 @@ use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::session::Source;
 use crate::trouble::Trouble;
+
+/// Attachments whose rings are opened at the same time: for each ring the kernel waits until all its processors
+/// know of the socket (`synchronize_net`), some 17 ms.
+const AT_ONCE: usize = 32;
 
 /// Everything that a session reads, opened.
 pub struct Opened {
@@ -72,7 +77,8 @@ pub fn open(
         }
         Err(why) => Err(why),
     };
-    let of_here: Vec<_> = here.iter().map(open).collect();
+    // Whoever enters a user namespace must be alone.
+    let of_here = at_once(here, if there.is_empty() { AT_ONCE } else { 1 }, open);
     // The names may have gone to other links between the look-up and the opening.
     let links = Links::now()?;
     for (outcome, (_, (target, attachment))) in of_here.into_iter().zip(here) {
