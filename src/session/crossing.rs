@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
+use super::Crossing;
 use super::queue::Packet;
 use crate::capture::Direction;
 use crate::pcapng;
@@ -20,34 +21,6 @@ const MOST_COMPARED: usize = 2048;
 /// Packets remembered, and places where they came in; of more, the oldest are forgotten.
 const MOST: usize = 32 * 1024;
 
-/// Which packets a capture keeps that cross from one of its containers to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Crossing {
-    /// Each once, where it is sent.
-    #[default]
-    Sender,
-    /// Each twice: where it is sent, and where it comes in.
-    Both,
-}
-
-impl Crossing {
-    /// Both, the default first.
-    pub const ALL: [Self; 2] = [Self::Sender, Self::Both];
-
-    /// The word that asks for it: `sender`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Sender => "sender",
-            Self::Both => "both",
-        }
-    }
-
-    /// The one that `word` asks for; `None` where it asks for neither.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|crossing| crossing.word() == word)
-    }
-}
-
 /// What went out just before, to be known again where it comes in.
 pub(super) struct Crossings {
     crossing: Crossing,
@@ -58,9 +31,8 @@ pub(super) struct Crossings {
     sent: VecDeque<Sent>,
     /// How many were forgotten: the number of the oldest of `sent`.
     forgotten: u64,
-    /// The numbers of the oldest and the latest of each.
-    same: HashMap<u64, (u64, u64)>,
-    /// How many came in.
+    same: HashMap<u64, Same>,
+    /// How many places there are in `same` where they came in.
     came: usize,
 }
 
@@ -71,8 +43,16 @@ struct Sent {
     member: u32,
     /// The number of the next that is the same.
     next: Option<u64>,
-    /// The interfaces where it came in.
-    came: Vec<u32>,
+}
+
+/// All that are the same.
+struct Same {
+    /// Numbers of the first and the last.
+    oldest: u64,
+    latest: u64,
+    /// For each interface where they came in, the number of the last that did, or cannot have. What is
+    /// before it is never looked at again there, however often somebody sends the same.
+    came: Vec<(u32, u64)>,
 }
 
 /// What tells a packet from others, and which way it goes.
@@ -124,19 +104,37 @@ impl Crossings {
 
     /// Whether the packet comes in at an interface of `member` and has gone out from another.
     pub(super) fn came(&mut self, passing: Passing, packet: Packet, member: u32) -> bool {
-        let mut next = self.same.get(&passing.packet).map(|(oldest, _)| *oldest);
-        while let Some(number) = next.filter(|_| passing.direction == Direction::Inbound) {
-            let Some(sent) = self.sent_as(number) else { break };
-            let is_now = sent.time.abs_diff(packet.time) <= LATEST;
-            if is_now && sent.member != member && !sent.came.contains(&packet.interface) {
-                sent.came.push(packet.interface);
-                self.came += 1;
-                self.make_room();
+        let Some(same) = self.same.get(&passing.packet) else { return false };
+        if passing.direction != Direction::Inbound {
+            return false;
+        }
+        let (oldest, here) = (same.oldest, same.came.iter().position(|(one, _)| *one == packet.interface));
+        let before = here.map(|at| same.came[at].1).filter(|number| *number >= oldest);
+        let mut next = before.map_or(Some(oldest), |number| self.sent_as(number)?.next);
+        while let Some((number, sent)) = next.and_then(|number| Some((number, self.sent_as(number)?))) {
+            let is_it = sent.time.abs_diff(packet.time) <= LATEST && sent.member != member;
+            next = sent.next;
+            if is_it || next.is_none() {
+                self.has_come(passing.packet, here, (packet.interface, number));
+            }
+            if is_it {
                 return true;
             }
-            next = sent.next;
         }
         false
+    }
+
+    /// Notes how far those that are the same as `packet` have come in at an interface, which may be `here` in
+    /// the list.
+    fn has_come(&mut self, packet: u64, here: Option<usize>, place: (u32, u64)) {
+        let Some(same) = self.same.get_mut(&packet) else { return };
+        if let Some(at) = here {
+            same.came[at] = place;
+        } else {
+            same.came.push(place);
+            self.came += 1;
+            self.make_room();
+        }
     }
 
     /// Remembers the packet, if it goes out from `member`: it stands in the stream.
@@ -146,13 +144,14 @@ impl Crossings {
         }
         self.make_room();
         let number = self.forgotten + self.sent.len() as u64;
-        let (_, latest) = self.same.entry(passing.packet).or_insert((number, number));
-        let before = std::mem::replace(latest, number);
+        let first = || Same { oldest: number, latest: number, came: Vec::new() };
+        let same = self.same.entry(passing.packet).or_insert_with(first);
+        let before = std::mem::replace(&mut same.latest, number);
         let (time, packet) = (packet.time, passing.packet);
         if let Some(before) = self.sent_as(before) {
             before.next = Some(number);
         }
-        self.sent.push_back(Sent { packet, time, member, next: None, came: Vec::new() });
+        self.sent.push_back(Sent { packet, time, member, next: None });
     }
 
     fn sent_as(&mut self, number: u64) -> Option<&mut Sent> {
@@ -176,14 +175,9 @@ impl Crossings {
     fn forget_oldest(&mut self) {
         let Some(sent) = self.sent.pop_front() else { return };
         self.forgotten += 1;
-        self.came -= sent.came.len();
-        match sent.next {
-            Some(next) => {
-                self.same.entry(sent.packet).and_modify(|(oldest, _)| *oldest = next);
-            }
-            None => {
-                self.same.remove(&sent.packet);
-            }
+        match (sent.next, self.same.get_mut(&sent.packet)) {
+            (Some(next), Some(same)) => same.oldest = next,
+            _ => self.came -= self.same.remove(&sent.packet).map_or(0, |same| same.came.len()),
         }
     }
 }
@@ -282,10 +276,11 @@ mod tests {
             kept(&mut crossings, NOW + number, [1, 2], &number.to_le_bytes());
         }
         let (sent, came) =
-            (&crossings.sent, crossings.sent.iter().map(|sent| sent.came.len()).sum::<usize>());
+            (&crossings.sent, crossings.same.values().map(|same| same.came.len()).sum::<usize>());
         assert!(sent.len() + came <= MOST && came == crossings.came && crossings.same.len() == sent.len());
         for number in 0..3 * MOST as u64 {
             pass(&mut crossings, NOW + number, 0, Direction::Outbound, b"the same");
+            assert_eq!(kept(&mut crossings, NOW + number, [0, 1, 2], b"the same"), [0]);
         }
         assert!(crossings.sent.len() <= MOST && crossings.same.len() == 1);
     }

@@ -29,7 +29,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use changes::{Change, Changes, Joining, Member, Over, changes};
-pub use crossing::Crossing;
 pub use files::{Files, stamp};
 pub use limits::{Limit, Limits};
 pub use output::{End, Output};
@@ -41,6 +40,34 @@ use crate::remote::Heartbeat;
 use crate::text::Label;
 use crate::trouble::Trouble;
 use run::Running;
+
+/// Which packets a capture keeps that cross from one of its containers to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crossing {
+    /// Each once, where it is sent.
+    #[default]
+    Sender,
+    /// Each twice: where it is sent, and where it comes in.
+    Both,
+}
+
+impl Crossing {
+    /// Both, the default first.
+    pub const ALL: [Self; 2] = [Self::Sender, Self::Both];
+
+    /// The word that asks for it: `sender`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sender => "sender",
+            Self::Both => "both",
+        }
+    }
+
+    /// The one that `word` asks for; `None` where it asks for neither.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|crossing| crossing.word() == word)
+    }
+}
 
 /// Everything a capture needs, opened.
 pub struct Session {

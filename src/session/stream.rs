@@ -6,8 +6,7 @@ use std::net::IpAddr;
 
 use log::info;
 
-use super::Totals;
-use super::crossing::{Crossing, Crossings};
+use super::crossing::Crossings;
 use super::files::Files;
 use super::lane::Lane;
 use super::limits::{Limits, Used};
@@ -16,6 +15,7 @@ use super::output::{End, Output};
 use super::queue::Turn;
 use super::stage::Stage;
 use super::stop::Stop;
+use super::{Crossing, Totals};
 use crate::capture;
 use crate::pcapng::{Blocks, Interface, Statistics};
 use crate::text::Label;
