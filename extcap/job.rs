@@ -6,6 +6,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::engine::TapContainer;
 use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
+use containerdump::own_traffic;
 use containerdump::privilege::{self, Privilege};
 use containerdump::selection::Selection;
 use containerdump::session::{
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     /// What is kept of packets that cross between the containers.
     pub(crate) crossing: Crossing,
     pub(crate) settings: Settings,
+    /// Whether the program's own traffic is captured, too.
+    pub(crate) own_traffic: bool,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
 }
@@ -70,6 +73,11 @@ impl Job {
     ) -> Result<Totals, Trouble> {
         let (selection, networks, forced) = (self.selection, self.networks, self.tap);
         let means = Means::of(&privilege);
+        let mut settings = self.settings;
+        if !self.own_traffic {
+            settings.without = own_traffic::filter(&privilege)?;
+            settings.without.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
+        }
         let entered = tap::entered(&privilege)?;
         let terms = (selection.clone(), networks.clone(), means.clone(), entered.clone());
         let find = move || tap::find(&selection, &networks, &means, forced, &entered);
@@ -93,18 +101,16 @@ impl Job {
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
-        let mut budget = following::budget(&self.settings, &terms.0, &found);
+        let mut budget = following::budget(&settings, &terms.0, &found);
         let limit = privilege::raise_descriptors();
         debug!("{rings} rings, {limit} file descriptors");
-        let taken =
-            tap::open(&found.targets, &self.settings, &mut budget, block_timeout, &privilege, notice)?;
+        let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
         let opener = if self.follow { following::opener(&privilege) } else { None };
         privilege.become_caller()?;
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
         let (follow, changes) = if self.follow {
             let (selection, networks, means, entered) = terms;
-            let settings = self.settings;
             let terms = Terms { selection, networks, tap: forced, settings, budget, entered };
             let (follow, changes) = following::begin(terms, means, opener, &found, taken.ring_mib)?;
             (Some(follow), Some(changes))

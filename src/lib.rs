@@ -18,6 +18,7 @@ pub mod follow;
 pub mod link;
 pub mod names;
 pub mod opener;
+pub mod own_traffic;
 pub mod pcapng;
 pub mod privilege;
 pub mod remote;

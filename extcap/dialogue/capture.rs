@@ -57,6 +57,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         tap: tap(arguments.text("--tap").as_deref())?,
         crossing: crossing(arguments.text("--crossing").as_deref())?,
         settings: settings(arguments)?,
+        own_traffic: arguments.has("--own-traffic"),
         limits: Limits::default(),
         target: Target::Begun(output),
     };
@@ -122,6 +123,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
     let of_wireshark = arguments.text("--extcap-capture-filter");
     Ok(Settings {
         filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),
+        without: None,
         snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
             .unwrap_or(capture::LONGEST_SNAP_LENGTH),
         ring_mib: number(arguments, "--ring-size", 2, 2046)?,

@@ -90,6 +90,13 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "selector",
             "Where a packet is kept that crosses from one captured container to another",
         ),
+        capture(
+            10,
+            "--own-traffic",
+            "Own traffic",
+            "boolflag",
+            "Also what containerdump itself sends: to engines over TCP, and the ssh session it runs in",
+        ),
         debug(6, "--log-level", "Log level", "selector", "How much to log"),
         debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
             .with("mustexist", false),

@@ -35,6 +35,7 @@ one in the host's network, whose packets are those of the whole host: name it.
 
 Ends by itself when every container has ended or the reader of the pipe has left.
 The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Capture {
     #[command(flatten)]
     selected: Selected,
@@ -96,6 +97,11 @@ pub(super) struct Capture {
     #[arg(short = 'p', long)]
     no_promiscuous: bool,
 
+    /// Also capture containerdump's own traffic: connections to engines over TCP, and the ssh session it
+    /// runs in
+    #[arg(long)]
+    own_traffic: bool,
+
     /// No counter on the terminal, no line about dropped packets
     #[arg(short, long)]
     quiet: bool,
@@ -137,10 +143,12 @@ impl Capture {
             crossing: Crossing::parse(&self.crossing).unwrap_or_default(),
             settings: Settings {
                 filter,
+                without: None,
                 snap_length: self.snap_length,
                 ring_mib: self.ring_size,
                 promiscuous: !self.no_promiscuous,
             },
+            own_traffic: self.own_traffic,
             limits,
             target,
         };

@@ -73,6 +73,7 @@ impl Tap {
         }
         let settings = Settings {
             filter: capture::combined(self.filter.as_deref(), None),
+            without: None,
             snap_length: self.snap_length,
             ring_mib: self.ring_size,
             promiscuous: self.promiscuous,

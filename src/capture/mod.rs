@@ -28,6 +28,8 @@ pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
 pub struct Settings {
     /// In the language of pcap-filter(7); `inbound` and `outbound` as the container sees them.
     pub filter: Option<String>,
+    /// A further one in the same language, which the stream does not tell of: the program's own traffic.
+    pub without: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
     /// Size of both rings of an attachment together, in MiB; an equal part of [`ALL_RINGS_MIB`]
@@ -39,7 +41,21 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { filter: None, snap_length: LONGEST_SNAP_LENGTH, ring_mib: None, promiscuous: true }
+        Self {
+            filter: None,
+            without: None,
+            snap_length: LONGEST_SNAP_LENGTH,
+            ring_mib: None,
+            promiscuous: true,
+        }
+    }
+}
+
+impl Settings {
+    /// What a packet must pass to be taken. What is left out comes first: words such as `vlan` change the
+    /// meaning of all that follows.
+    pub fn whole_filter(&self) -> Option<String> {
+        combined(self.without.as_deref(), self.filter.as_deref())
     }
 }
 
@@ -168,8 +184,8 @@ impl Opened {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
             let at_host_veth = attachment.tap.is_host_veth();
             let side = if at_host_veth { filter::Side::Host } else { filter::Side::Container };
-            let user = settings.filter.as_deref();
-            let program = filter::program(&handle, user, direction, side, settings.snap_length)?;
+            let whole = settings.whole_filter();
+            let program = filter::program(&handle, whole.as_deref(), direction, side, settings.snap_length)?;
             SockRef::from(&handle).attach_filter(&program).map_err(|error| {
                 Trouble::new(
                     format!("cannot give the capture filter to the kernel for {}: {error}", attachment.name()),

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tcp;
 use crate::endpoint::Endpoint;
 
 /// Most bytes taken from an engine on one connection. Ten thousand containers make about 12 MB.
@@ -32,7 +33,7 @@ impl Wire {
         Ok(match endpoint {
             Endpoint::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
             Endpoint::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
+                let stream = tcp::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Self::Tcp(stream)
             }

@@ -20,6 +20,7 @@ mod tap_image;
 mod tap_stream;
 mod tap_thread;
 mod tap_trouble;
+mod tcp;
 mod watch;
 
 use std::collections::HashSet;
@@ -34,6 +35,7 @@ pub use kernel::named;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 use places::Place;
 pub use tap_container::{TapContainer, TapEnd, architecture};
+pub use tcp::{OWN_PORTS, tcp_ports};
 pub use watch::{Change, Watch};
 
 /// What engines get for a list that people wait for: Wireshark asks before its window opens.

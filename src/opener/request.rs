@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::capture::Settings;
 use crate::endpoint::SeenProcess;
 
-/// Bytes of a message; a filter has 4000 characters at most.
+/// Bytes of a message.
 pub(super) const MOST: usize = 32 * 1024;
 /// The kernel's names are shorter (`IFNAMSIZ`, linux/if.h).
 const LONGEST_NAME: usize = 15;
-const LONGEST_FILTER: usize = 4000;
+/// 4000 characters of the user's, and what is left out.
+const LONGEST_FILTER: usize = 6000;
 const MOST_INTERFACES: usize = 64;
 
 /// Where packets shall be taken.
@@ -53,8 +54,8 @@ pub struct Request {
 impl Request {
     /// The same settings as those of a capture, with rings of `ring_mib` MiB.
     pub fn new(place: Place, settings: &Settings, ring_mib: u32) -> Self {
-        let Settings { filter, snap_length, promiscuous, .. } = settings.clone();
-        Self { place, filter, snap_length, ring_mib, promiscuous }
+        let &Settings { snap_length, promiscuous, .. } = settings;
+        Self { place, filter: settings.whole_filter(), snap_length, ring_mib, promiscuous }
     }
 
     /// Reads a message.

@@ -26,6 +26,10 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
             format!("; not captured: {}", networks.join(", "))
         }
     };
+    let without = match settings.without {
+        Some(_) if container.uses_host_network() => "; without containerdump's own traffic",
+        _ => "",
+    };
     let back = match target.back_after {
         None => String::new(),
         Some(away) => format!("; back after {:.1} s", away.as_secs_f32()),
@@ -34,7 +38,7 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
         name: attachment.name(),
         description: Label::with_limit(
             &format!(
-                "{} container {} ({}){network}, {}{back}{missed}{shared}",
+                "{} container {} ({}){network}, {}{back}{missed}{without}{shared}",
                 container.engine.word(),
                 container.name,
                 container.image,

@@ -117,8 +117,8 @@ fn arguments(
             (None, None) => {}
         }
     }
-    if let Some(filter) = &settings.filter {
-        add("--filter", filter.clone());
+    if let Some(filter) = settings.whole_filter() {
+        add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());
     add("--ring-size", ring_mib.to_string());

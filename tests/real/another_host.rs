@@ -24,6 +24,11 @@ pub(crate) struct OtherHost {
 
 impl OtherHost {
     pub(crate) fn start(lab: &Lab) -> Self {
+        Self::start_with(lab, |_| {})
+    }
+
+    /// The same with the world it is in made by `prepare` as well.
+    pub(crate) fn start_with(lab: &Lab, prepare: impl FnOnce(&mut Command)) -> Self {
         let folder = folder();
         let path = |name: &str| folder.path().join(name).display().to_string();
         lab.docker(&["save", "--output", &path("image.tar"), &lab.image]);
@@ -32,6 +37,7 @@ impl OtherHost {
         let mut world = Command::new("tests/lab/world");
         world.args(["bash", "-c", script]).arg(folder.path());
         world.env("CONTAINERDUMP_WORLD_PID", path("pid")).stdin(std::process::Stdio::piped());
+        prepare(&mut world);
         let world = world.spawn().expect("a world");
         let endpoint = format!("unix://{}", path("docker.sock"));
         let there = Lab { endpoint, image: lab.image.clone() };
@@ -55,20 +61,24 @@ impl OtherHost {
         output(&mut self.inside(&format!("{} up engine $PWD/docker.sock", engine.display())));
     }
 
+    /// The number of its first process.
+    pub(crate) fn process(&self) -> String {
+        let process = std::fs::read_to_string(self.folder.path().join("pid"));
+        process.expect("its first process").trim().to_owned()
+    }
+
     /// A shell there, in our folder.
-    fn inside(&self, script: &str) -> Command {
-        let world = std::fs::read_to_string(self.folder.path().join("pid")).expect("its first process");
+    pub(crate) fn inside(&self, script: &str) -> Command {
         let mut enter = Command::new("nsenter");
-        enter.args(["--mount", "--pid", "--net", "--target", world.trim(), "sh", "-c"]);
+        enter.args(["--mount", "--pid", "--net", "--target", &self.process(), "sh", "-c"]);
         enter.arg(format!("cd {}; {script}", self.folder.path().display()));
         enter
     }
 
     /// Runs a command there, in the network of a container.
     fn enter(&self, container: &Container, command: &[&str]) -> Command {
-        let world = std::fs::read_to_string(self.folder.path().join("pid")).expect("its first process");
         let mut enter = Command::new("nsenter");
-        enter.args(["--mount", "--pid", "--net", "--target", world.trim()]);
+        enter.args(["--mount", "--pid", "--net", "--target", &self.process()]);
         enter.args(["nsenter", "--net", "--target", &container.pid]).args(command);
         enter
     }

@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// A container in the host's network that does nothing by itself.
-fn idle(lab: &Lab) -> Container {
+pub(crate) fn idle(lab: &Lab) -> Container {
     lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"])
 }
 

@@ -25,6 +25,7 @@ mod names;
 mod namespace;
 mod namespaces;
 mod newcomers;
+mod own_traffic;
 mod podman;
 mod privileges;
 mod profile;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         users::TESTS,
         host_network::TESTS,
         scale::TESTS,
+        own_traffic::TESTS,
         shared::TESTS,
         stopping::TESTS,
         limits::TESTS,
