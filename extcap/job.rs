@@ -136,6 +136,9 @@ impl Job {
         taken.tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
+        for (name, lost) in &totals.losses {
+            info!("{lost} packets of {name} dropped");
+        }
         Ok(totals)
     }
 }

@@ -160,11 +160,14 @@ fn a_long_stream_is_read_in_little_memory() {
 
 #[test]
 fn what_was_lost_there_is_lost_here_and_a_lie_about_it_overflows_nothing() {
-    let lost = Statistics { written: 10, kernel_drops: 3, interface_drops: 2, abandoned: 5, crossed: 0 };
+    let lost =
+        Statistics { written: 10, kernel_drops: 3, interface_drops: 2, abandoned: 5, crossed: 0, waiting: 0 };
     let tell = |told| statistics(&[interface("eth0")], 0, told);
     let told = read([beginning(&[interface("eth0")]), block(&packet()), tell(lost)]).expect("a stream");
     let counts = Counts { received: 18, delivered: 1, kernel_drops: 3, abandoned: 5, interface_drops: 2 };
     assert_eq!((told.counts[0], told.ended), (counts, Ended::Finished));
+    let told = read([beginning(&[interface("eth0")]), tell(Statistics { waiting: 7, ..lost })]);
+    assert_eq!(told.expect("a stream").counts[0].unread(), 10 + 7, "what was not read here");
     let most = u64::MAX / 4;
     let lie = Statistics { kernel_drops: most, interface_drops: most, abandoned: most, ..lost };
     let counts = read([beginning(&[interface("eth0")]), tell(lie)]).expect("a stream").counts[0];

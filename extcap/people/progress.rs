@@ -1,9 +1,13 @@
 //! The counter on a terminal, and the closing line.
 
+use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use containerdump::session::Totals;
+
+/// Interfaces that are named where many lost packets.
+const MOST_NAMED: usize = 8;
 
 /// Shows how a capture goes: on a terminal all the time, elsewhere only what is missing or lost.
 pub(super) struct Progress {
@@ -51,7 +55,26 @@ impl Progress {
         } else if totals.drops > 0 && !self.quiet {
             let _ = writeln!(io::stderr(), "{}", line(totals));
         }
+        if totals.drops > 0 {
+            self.warn(&losses(totals));
+        }
     }
+}
+
+/// Whose packets were lost, those with the most first, and what helps.
+fn losses(totals: &Totals) -> String {
+    let mut losses: Vec<_> = totals.losses.iter().collect();
+    losses.sort_by_key(|(_, lost)| Reverse(*lost));
+    let (named, others) = losses.split_at(losses.len().min(MOST_NAMED));
+    let mut told: Vec<String> = named.iter().map(|(name, lost)| format!("{lost} of {name}")).collect();
+    if !others.is_empty() {
+        let lost: u64 = others.iter().map(|(_, lost)| lost).sum();
+        told.push(format!("{lost} of {} others", others.len()));
+    }
+    format!(
+        "dropped: {}. For longer bursts give each attachment more memory, -B MIB; for fewer bytes use -f or -s.",
+        told.join(", ")
+    )
 }
 
 fn line(totals: &Totals) -> String {
@@ -75,7 +98,18 @@ fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, losses};
+    use containerdump::session::Totals;
+    use containerdump::text::Label;
+
+    #[test]
+    fn who_lost_most_is_named_first() {
+        let lost = |count: u64| (1..=count).map(|one| (Label::new(&format!("c{one}:eth0")), one)).collect();
+        let told = losses(&Totals { losses: lost(2), ..Totals::default() });
+        assert!(told.starts_with("dropped: 2 of c2:eth0, 1 of c1:eth0. For"), "{told}");
+        let told = losses(&Totals { losses: lost(10), ..Totals::default() });
+        assert!(told.contains("3 of c3:eth0, 3 of 2 others. "), "{told}");
+    }
 
     #[test]
     fn bytes_are_told_in_the_unit_that_fits() {

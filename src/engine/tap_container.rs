@@ -88,16 +88,16 @@ impl TapContainer {
         let (end, ended) = mpsc::channel();
         let work = Work {
             container: container.clone(),
-            program: program.clone(),
             arguments: arguments.to_vec(),
             said: Arc::clone(&said),
             told,
         };
+        let program = program.clone();
         thread::Builder::new()
             .name("tap container".to_owned())
             .spawn(move || {
                 // A reader that has left does not want to know.
-                let _ = end.send(work.run(far));
+                let _ = end.send(work.run(program, far));
             })
             .map_err(failed)?;
         loop {

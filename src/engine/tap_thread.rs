@@ -48,7 +48,6 @@ pub(super) enum Told {
 /// What the thread of a tap container has to do.
 pub(super) struct Work {
     pub(super) container: Container,
-    pub(super) program: StaticProgram,
     pub(super) arguments: Vec<String>,
     pub(super) said: Arc<Said>,
     pub(super) told: Sender<Told>,
@@ -63,8 +62,8 @@ struct Started {
 }
 
 impl Work {
-    /// Returns the exit status of the program.
-    pub(super) fn run(self, near: UnixStream) -> Option<i64> {
+    /// Returns the exit status of `program`, which is let go once it runs.
+    pub(super) fn run(self, program: StaticProgram, near: UnixStream) -> Option<i64> {
         // This thread lives as long as the capture, which looks at every thread's rights.
         let runtime = privilege::drop_on_this_thread()
             .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build());
@@ -76,7 +75,7 @@ impl Work {
             }
         };
         let status = runtime.block_on(async {
-            match self.start().await {
+            match self.start(program).await {
                 Ok(started) => {
                     let _ = self.told.send(Told::Started);
                     self.carry(started, near).await
@@ -91,15 +90,17 @@ impl Work {
         status
     }
 
-    async fn start(&self) -> Result<Started, Trouble> {
+    async fn start(&self, program: StaticProgram) -> Result<Started, Trouble> {
         let (container, endpoint) = (&self.container, &self.container.endpoint);
         let importing = |name: &str| {
             info!("{name} is imported at {endpoint}");
             let _ = self.told.send(Told::Importing(name.to_owned()));
         };
-        let image = TapImage::ready(endpoint, &self.program, importing)
+        let image = TapImage::ready(endpoint, &program, importing)
             .await
             .map_err(|failure| tap_trouble::of(&failure, container, "import the image of tap containers"))?;
+        // Of each tap, that would be megabytes for as long as the capture runs.
+        drop(program);
         // Whoever was killed between making one and starting it left it there.
         leftovers::remove_stale(endpoint).await;
         let id = self

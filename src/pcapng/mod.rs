@@ -57,6 +57,9 @@ pub struct Statistics {
     pub interface_drops: u64,
     /// Left unread at the end because the reader of the stream was too slow.
     pub abandoned: u64,
+    /// On their way into the stream. Told where there are any, as what a further block or the end of the
+    /// stream will account for.
+    pub waiting: u64,
 }
 
 impl Statistics {
@@ -134,20 +137,19 @@ impl Blocks {
     /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
     /// kernel lost is `isb_osdrop`.
     pub fn statistics(&mut self, number: u32, statistics: Statistics, begin: u64, now: u64) {
-        let block = InterfaceStatisticsBlock {
-            interface_id: number,
-            timestamp: time(now),
-            options: vec![
-                InterfaceStatisticsOption::IsbStartTime(time(begin)),
-                InterfaceStatisticsOption::IsbEndTime(time(now)),
-                InterfaceStatisticsOption::IsbIfRecv(
-                    statistics.written + statistics.crossed + statistics.lost(),
-                ),
-                InterfaceStatisticsOption::IsbIfDrop(statistics.lost() + statistics.interface_drops),
-                InterfaceStatisticsOption::IsbOsDrop(statistics.kernel_drops),
-                InterfaceStatisticsOption::IsbUsrDeliv(statistics.written),
-            ],
-        };
+        let received = statistics.written + statistics.crossed + statistics.lost();
+        let mut options = vec![
+            InterfaceStatisticsOption::IsbStartTime(time(begin)),
+            InterfaceStatisticsOption::IsbEndTime(time(now)),
+            InterfaceStatisticsOption::IsbIfRecv(received),
+            InterfaceStatisticsOption::IsbIfDrop(statistics.lost() + statistics.interface_drops),
+            InterfaceStatisticsOption::IsbOsDrop(statistics.kernel_drops),
+            InterfaceStatisticsOption::IsbUsrDeliv(statistics.written),
+        ];
+        if statistics.waiting > 0 {
+            options.push(InterfaceStatisticsOption::IsbFilterAccept(received + statistics.waiting));
+        }
+        let block = InterfaceStatisticsBlock { interface_id: number, timestamp: time(now), options };
         self.0.write_pcapng_block(block).unwrap_or_else(never);
     }
 

@@ -154,13 +154,14 @@ pub(super) fn statistics(block: &[u8], interfaces: &[(u32, Counts)]) -> Result<(
     if interface >= interfaces.len() {
         return Err(Defect(format!("it has no interface {interface}")));
     }
-    let (mut received, mut dropped, mut in_kernel, mut written) = (0, 0, 0, 0);
+    let (mut received, mut dropped, mut in_kernel, mut written, mut came) = (0, 0, 0, 0, 0);
     for option in Options(block.get(20..block.len().saturating_sub(4)).unwrap_or_default()) {
         let (code, value) = option?;
         let Some(value) = value.first_chunk().map(|value| u64::from_le_bytes(*value)) else { continue };
         match code {
             4 => received = value.min(MOST_COUNTED),
             5 => dropped = value.min(MOST_COUNTED),
+            6 => came = value.min(MOST_COUNTED),
             7 => in_kernel = value.min(MOST_COUNTED),
             8 => written = value.min(MOST_COUNTED),
             _ => {}
@@ -169,7 +170,7 @@ pub(super) fn statistics(block: &[u8], interfaces: &[(u32, Counts)]) -> Result<(
     // See `Blocks::statistics`, which this turns round.
     let lost = received.saturating_sub(written);
     let counts = Counts {
-        received,
+        received: received.max(came),
         delivered: 0,
         kernel_drops: in_kernel.min(lost),
         abandoned: lost.saturating_sub(in_kernel),

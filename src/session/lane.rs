@@ -29,6 +29,7 @@ impl Lane {
 
     /// Leaves the counts of sources that have ended, for those of the others to be added.
     pub(super) fn forget_counts(&mut self) {
+        self.statistics.waiting = 0;
         self.statistics.kernel_drops = self.past.kernel_drops;
         self.statistics.abandoned = self.past.abandoned + self.left;
         self.statistics.interface_drops = self.statistics.interface_drops.max(self.past.interface_drops);
@@ -37,7 +38,7 @@ impl Lane {
     /// Keeps what became of the packets of `stage`, one of its sources, which has ended.
     pub(super) fn part(&mut self, stage: &Stage, counts: Counts) {
         self.past.kernel_drops += counts.kernel_drops;
-        self.past.abandoned += counts.abandoned + if stage.was_too_slow() { counts.unread() } else { 0 };
+        self.past.abandoned += counts.abandoned + if stage.left_unread() { counts.unread() } else { 0 };
         self.past.interface_drops = self.past.interface_drops.max(counts.interface_drops);
         self.readers -= 1;
     }

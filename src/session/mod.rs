@@ -13,6 +13,7 @@ mod finish;
 mod lane;
 mod lifeline;
 mod limits;
+mod losses;
 mod members;
 mod merge;
 mod output;
@@ -102,8 +103,10 @@ pub struct Totals {
     pub packets: u64,
     /// Captured bytes of these packets.
     pub bytes: u64,
-    /// Packets lost in the kernel for want of room.
+    /// Packets lost: in the kernel for want of room, at the end because the reader had no time for them.
     pub drops: u64,
+    /// How many of each interface that lost any, by its name.
+    pub losses: Vec<(Label, u64)>,
     /// Files opened.
     pub files: usize,
     /// Interfaces that packets come from by now.
@@ -130,7 +133,11 @@ impl Session {
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);
         match outcome {
-            Ok(()) | Err(End::ReaderGone | End::Stalled) => Ok(running.total()),
+            Ok(()) | Err(End::ReaderGone) => Ok(running.total()),
+            Err(End::Stalled) => {
+                running.abandon();
+                Ok(running.total())
+            }
             Err(End::Failed(trouble)) => Err(trouble),
         }
     }

@@ -17,6 +17,8 @@ use crate::trouble::Trouble;
 
 /// How long a stalled reader is waited for after the capture was asked to stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
+/// The same where another session reads, which has a limit of its own.
+const PATIENCE_WITH_SESSION: Duration = Duration::from_secs(1);
 /// How often a FIFO that nobody reads yet is tried again.
 const READER_WAIT: Duration = Duration::from_millis(5);
 /// Bytes a pipe may hold; the most an ordinary user may ask for (`fs.pipe-max-size`).
@@ -25,6 +27,7 @@ const PIPE_SIZE: usize = 1024 * 1024;
 /// Takes the bytes of a stream.
 pub struct Output {
     kind: Kind,
+    patience: Duration,
     /// Set when the capture was asked to stop and the reader stalls.
     give_up_at: Option<Instant>,
 }
@@ -87,7 +90,7 @@ impl Output {
             _ => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?),
         };
         if file.metadata().is_ok_and(|about| about.file_type().is_socket()) {
-            return Ok(Self { kind: Kind::Socket(file), give_up_at: None });
+            return Ok(Self { kind: Kind::Socket(file), patience: PATIENCE, give_up_at: None });
         }
         Ok(Self::to_pipe(file))
     }
@@ -105,13 +108,18 @@ impl Output {
             options.create_new(true);
         }
         let file = options.open(path).map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { kind: Kind::File { file, path: path.to_owned() }, give_up_at: None })
+        Ok(Self { kind: Kind::File { file, path: path.to_owned() }, patience: PATIENCE, give_up_at: None })
     }
 
     fn to_pipe(file: File) -> Self {
         // A smaller pipe only means more waits.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_SIZE);
-        Self { kind: Kind::Pipe(file), give_up_at: None }
+        Self { kind: Kind::Pipe(file), patience: PATIENCE, give_up_at: None }
+    }
+
+    /// Another session reads it.
+    pub(super) fn feed_session(&mut self) {
+        self.patience = PATIENCE_WITH_SESSION;
     }
 
     /// The file being written, if it is one.
@@ -165,7 +173,7 @@ impl Output {
         match self.give_up_at {
             None => {
                 if stop.wait(vec![room], Duration::from_secs(1)).stop {
-                    self.give_up_at = Some(Instant::now() + PATIENCE);
+                    self.give_up_at = Some(Instant::now() + self.patience);
                 }
             }
             Some(at) => {

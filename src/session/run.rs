@@ -45,7 +45,10 @@ impl Running {
         // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer that
         // comes late.
         let keeps = session.block_timeout * 2 + Duration::from_millis(5);
-        let Session { names, output, files, limits, crossing, begun, .. } = session;
+        let Session { names, mut output, files, limits, crossing, begun, .. } = session;
+        if session.feeds_session {
+            output.feed_session();
+        }
         let mut merge = Merge::new(keeps);
         let mut stream = Stream::new(names, output, files, limits, crossing, begun);
         let mut members = Members::default();
@@ -88,6 +91,9 @@ impl Running {
                 let now = Finish::now(self.keeps, self.merge.runs_elsewhere());
                 self.merge.finish(now.time);
                 finish = Some(now);
+                if self.feeds_session {
+                    self.tell(stop)?;
+                }
             }
             if finish.is_none() {
                 self.change(stop)?;
@@ -114,8 +120,7 @@ impl Running {
             load = Load::of(read, time, self.merge.queues.hold(), self.block_timeout);
             let now = Instant::now();
             if now >= statistics_at {
-                self.total();
-                self.stream.write_statistics(stop)?;
+                self.tell(stop)?;
                 statistics_at = now + STATISTICS_EVERY;
             }
             if read.bytes > 0 {
@@ -132,6 +137,15 @@ impl Running {
             (mut broken, true) => Err(End::Failed(broken.remove(0))),
             (_, false) => Ok(()),
         }
+    }
+
+    /// Writes statistics of what came so far.
+    fn tell(&mut self, stop: &Stop) -> Result<(), End> {
+        self.total();
+        if self.feeds_session {
+            self.stream.count_waiting(&mut self.merge);
+        }
+        self.stream.write_statistics(stop)
     }
 
     /// Does what was told meanwhile.
@@ -190,6 +204,11 @@ impl Running {
         }
         self.members.leave(&woken.ready[..holders], &mut self.merge, self.keeps);
         woken.stop || woken.ready[holders..ends].contains(&true) || of_capture.is_over()
+    }
+
+    /// Counts as lost what can be written no more.
+    pub(super) fn abandon(&mut self) {
+        self.stream.abandon(&mut self.merge);
     }
 
     /// What the capture came to so far.

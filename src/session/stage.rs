@@ -187,8 +187,8 @@ impl Stage {
     }
 
     /// Whether it was left unread in part.
-    pub(super) fn was_too_slow(&self) -> bool {
-        matches!(self.ended, Some(Ended::TooSlow))
+    pub(super) fn left_unread(&self) -> bool {
+        matches!(self.ended, Some(Ended::TooSlow | Ended::Broken(_)))
     }
 
     /// The stream it reads, if it is one from elsewhere that has not ended.

@@ -10,6 +10,7 @@ use super::crossing::Crossings;
 use super::files::Files;
 use super::lane::Lane;
 use super::limits::{Limits, Used};
+use super::losses;
 use super::merge::{Merge, Queues};
 use super::output::{End, Output};
 use super::queue::Turn;
@@ -260,10 +261,23 @@ impl Stream {
             // Both rings tell the same of the one interface.
             statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
         });
-        self.totals.drops = self.lanes.iter().map(|lane| lane.statistics.lost()).sum();
+        let lost = |lane: &Lane| (lane.interface.name.clone(), lane.statistics.lost());
+        self.totals.losses = losses::of_each(self.lanes.iter().map(lost));
+        self.totals.drops = self.totals.losses.iter().map(|(_, lost)| lost).sum();
         self.totals.files = self.files.as_ref().map_or(1, Files::opened);
         self.totals.interfaces = self.lanes.iter().filter(|lane| lane.end.is_none()).count();
         self.totals.broken = merge.broken().0;
+    }
+
+    /// Counts what is on its way, for a session that reads this stream: should it leave before that has come,
+    /// it can tell what it has not read.
+    pub(super) fn count_waiting(&mut self, merge: &mut Merge) {
+        merge.counts(|interface, counts| {
+            self.lanes[interface as usize].statistics.waiting += counts.unread();
+        });
+        for packet in merge.queues.waiting() {
+            self.lanes[packet.interface as usize].statistics.waiting += 1;
+        }
     }
 
     /// Counts what the reader left no time for: packets in queues, rings and streams.

@@ -1,5 +1,6 @@
 //! The tap through the engine: a tap container, and the stream that comes out of it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use log::info;
@@ -12,7 +13,7 @@ use crate::link::{Attachment, Tap};
 use crate::pcapng::Interface;
 use crate::remote;
 use crate::session::Source;
-use crate::static_program::StaticProgram;
+use crate::static_program::{Architecture, StaticProgram};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -37,12 +38,14 @@ pub(super) fn start(
     let of_targets: Vec<&[Numbered]> =
         attachments.chunk_by(|(_, (one, _)), (_, (other, _))| std::ptr::eq(*one, *other)).collect();
     let Some((first, others)) = of_targets.split_first() else { return Ok(Vec::new()) };
+    let programs = Programs::default();
     // The image is there for all others, then.
-    let mut started = vec![start_one(first, settings, ring_mib, notice)?];
+    let mut started = vec![start_one(first, &programs, settings, ring_mib, notice)?];
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
         for target in others {
-            threads.push(scope.spawn(move || start_one(target, settings, ring_mib, notice)));
+            let programs = &programs;
+            threads.push(scope.spawn(move || start_one(target, programs, settings, ring_mib, notice)));
         }
         for thread in threads {
             started.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
@@ -51,16 +54,33 @@ pub(super) fn start(
     })
 }
 
+/// Programs that were read, each once for all taps that are started together.
+#[derive(Default)]
+struct Programs(Mutex<Vec<StaticProgram>>);
+
+impl Programs {
+    fn find(&self, architecture: Architecture) -> Result<StaticProgram, Trouble> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = known.iter().find(|program| program.architecture() == architecture) {
+            return Ok(program.clone());
+        }
+        let program = StaticProgram::find(architecture)?;
+        known.push(program.clone());
+        Ok(program)
+    }
+}
+
 /// Runs one for `attachments`, all of one target.
 fn start_one(
     attachments: &[Numbered],
+    programs: &Programs,
     settings: &Settings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<(usize, Source, TapContainer), Trouble> {
     let (number, (target, _)) = attachments[0];
     let container = &target.container;
-    let program = StaticProgram::find(engine::architecture(container)?)?;
+    let program = programs.find(engine::architecture(container)?)?;
     let arguments = arguments(container, attachments, settings, ring_mib);
     let tap_container = TapContainer::start(container, &program, &arguments, |image| {
         notice(&format!("importing {image} into {}, this once", container.engine.word()));

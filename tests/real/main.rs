@@ -33,6 +33,7 @@ mod recording;
 mod rootless;
 mod scale;
 mod shared;
+mod stalling;
 mod static_program;
 mod stopping;
 mod tap_container;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
         shared::TESTS,
         stopping::TESTS,
         limits::TESTS,
+        stalling::TESTS,
         following::TESTS,
         many::TESTS,
         crossing::TESTS,

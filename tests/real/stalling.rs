@@ -1,0 +1,234 @@
+//! A reader that takes nothing for a while: memory holds what comes, what it does not hold is counted,
+//! and the memory is bounded.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::elsewhere::flood;
+use crate::lab::{Container, Lab, eventually, folder, signal, start};
+use crate::recording::{Statistics, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_reader_that_stalls_costs_what_is_counted", at_host_veths),
+    ("a_reader_that_stalls_costs_what_is_counted_of_who_joins", of_who_joins),
+    ("a_reader_that_stalls_costs_what_is_counted_through_an_engine", through_an_engine),
+    ("a_burst_that_memory_holds_is_not_lost", a_burst_that_memory_holds),
+    ("what_an_end_leaves_no_time_for_is_counted", what_an_end_leaves_no_time_for),
+];
+
+/// Longer than statistics are apart.
+const STALL: Duration = Duration::from_secs(4);
+/// Longer than a stream from elsewhere may say nothing.
+const LONG_STALL: Duration = Duration::from_secs(12);
+/// More than the processes of a capture have besides rings: code, most of it shared, stacks, what is under way.
+const BESIDES_KB: u64 = 24 * 1024;
+
+/// A capture whose reader this is.
+struct Stalled {
+    child: Child,
+    reader: ChildStdout,
+    path: PathBuf,
+    file: File,
+    /// The end of what was read.
+    tail: Vec<u8>,
+    _folder: TempDir,
+}
+
+impl Stalled {
+    fn begin(lab: &Lab, options: &[&str]) -> Self {
+        let mut command = lab.program();
+        command.args(["capture", "-f", "udp port 9", "-w", "-"]).args(options);
+        let mut child = start(&mut command);
+        let reader = child.stdout.take().expect("its output");
+        let folder = folder();
+        let path = folder.path().join("out.pcapng");
+        let file = File::create(&path).expect("a file");
+        Self { child, reader, path, file, tail: Vec::new(), _folder: folder }
+    }
+
+    /// Reads until `container` is in the stream.
+    fn read_until(&mut self, container: &Container) {
+        let interface = format!("{}:eth0", container.name);
+        while !self.tail.windows(interface.len()).any(|window| window == interface.as_bytes()) {
+            let mut some = [0; 4096];
+            let count = self.reader.read(&mut some).expect("more of the stream");
+            assert_ne!(count, 0, "it captures");
+            self.file.write_all(&some[..count]).expect("room");
+            self.tail.extend_from_slice(&some[..count]);
+        }
+    }
+
+    /// Asserts that its processes and those of its tap containers have no more memory than `rings_mib` of rings
+    /// ask for.
+    fn assert_bounded(&self, lab: &Lab, containers: &[&Container], rings_mib: u64) {
+        let mut processes = descendants(self.child.id());
+        for container in containers {
+            let its = format!("label=org.containerdump.target={}", container.id);
+            let tap = lab.docker(&["ps", "--quiet", "--filter", &its]);
+            if !tap.is_empty() {
+                let process = lab.docker(&["inspect", "--format", "{{.State.Pid}}", &tap]);
+                processes.push(process.parse().expect("a pid"));
+            }
+        }
+        let used: u64 = processes.iter().map(|pid| memory_of(*pid)).sum();
+        let most = rings_mib * 1024 + BESIDES_KB * processes.len() as u64;
+        assert!(used < most, "{used} kB of {most} in {processes:?}");
+    }
+
+    /// Reads on; once `told` holds of what was read, each of `containers` sends `more` packets, and the capture
+    /// ends. Returns what was said.
+    fn resume(&mut self, containers: &[&Container], more: u64, told: impl Fn(&[u8]) -> bool) -> String {
+        let (mut from, mut to) = (self.reader.by_ref(), self.file.try_clone().expect("a descriptor"));
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || io::copy(&mut from, &mut to));
+            eventually("it is told", || told(&fs::read(&self.path).expect("the file")));
+            for container in containers {
+                flood(container, more);
+            }
+            signal(&self.child, "INT");
+            reading.join().expect("a thread").expect("all of it");
+        });
+        let mut said = String::new();
+        let mut stderr = self.child.stderr.take().expect("what it says");
+        stderr.read_to_string(&mut said).expect("text");
+        assert!(self.child.wait().expect("a child").success(), "{said}");
+        said
+    }
+}
+
+/// How many interfaces tell of a loss in the statistics of a stream so far.
+fn losing(stream: &[u8]) -> usize {
+    let number = |at: usize| Some(u32::from_le_bytes(stream.get(at..at + 4)?.try_into().ok()?));
+    let (mut at, mut interfaces) = (0, BTreeSet::new());
+    while let (Some(kind), Some(length)) = (number(at), number(at + 4)) {
+        let end = at + length as usize;
+        // Behind type, length, interface and time stand options: number, length, value.
+        let mut option = at + 20;
+        while kind == 5 && option + 4 < end {
+            let (Some(head), Some(value)) = (number(option), number(option + 4)) else { break };
+            if head & 0xffff == 7 && value > 0 {
+                interfaces.insert(number(at + 8));
+            }
+            option += 4 + ((head >> 16) as usize).next_multiple_of(4);
+        }
+        at = end;
+    }
+    interfaces.len()
+}
+
+/// A process and all that it has started, and so on.
+fn descendants(pid: u32) -> Vec<u32> {
+    let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
+    let listed = String::from_utf8(listed.stdout).expect("pids");
+    let children = listed.lines().flat_map(|child| descendants(child.parse().expect("a pid")));
+    [pid].into_iter().chain(children).collect()
+}
+
+/// Its part of the memory that it uses, in kB, rings and all.
+fn memory_of(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("its memory");
+    let part = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("its part");
+    part.trim().trim_end_matches("kB").trim().parse().expect("a number")
+}
+
+const MANY: u64 = 30_000;
+const MORE: u64 = 50;
+
+/// Floods `containers` while nobody reads, each as many times as its place says, and asserts that all of it
+/// is in the stream or counted, and told.
+fn assert_counted(
+    lab: &Lab,
+    mut capture: Stalled,
+    containers: &[&Container],
+    stall: Duration,
+    rings_mib: u64,
+) {
+    for (container, times) in containers.iter().zip(1..) {
+        flood(container, MANY * times);
+    }
+    std::thread::sleep(stall);
+    capture.assert_bounded(lab, containers, rings_mib);
+    let said = capture.resume(containers, MORE, |stream| losing(stream) == containers.len());
+    let statistics = statistics_of(&capture.path);
+    let mut told = Vec::new();
+    for (container, times) in containers.iter().zip(1..) {
+        let sent = MANY * times + MORE;
+        let one = statistics
+            .values()
+            .find(|one| one.packets + one.lost == sent)
+            .unwrap_or_else(|| panic!("{} of {sent}: {statistics:?}", container.name));
+        assert!(one.lost_in_kernel > 0 && one.packets > MORE, "{statistics:?}");
+        assert_eq!((one.received, one.written), (sent, one.packets), "{statistics:?}");
+        told.push((one.lost, format!("{} of {}:eth0", one.lost, container.name)));
+    }
+    told.sort_by_key(|(lost, _)| std::cmp::Reverse(*lost));
+    let told: Vec<&str> = told.iter().map(|(_, words)| words.as_str()).collect();
+    assert!(said.contains(&format!("dropped: {}. For longer bursts", told.join(", "))), "{told:?} in {said}");
+}
+
+fn at_host_veths(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let mut capture = Stalled::begin(lab, &["-B", "2", &one.name, &other.name]);
+    capture.read_until(&one);
+    capture.read_until(&other);
+    assert_counted(lab, capture, &[&one, &other], STALL, 4);
+}
+
+fn of_who_joins(lab: &Lab) {
+    let label = format!("stalls={}", std::process::id());
+    let first = lab.container(&["--label", &label]);
+    let mut capture = Stalled::begin(lab, &["-B", "2", "--label", &label]);
+    capture.read_until(&first);
+    let late = lab.container(&["--label", &label]);
+    capture.read_until(&late);
+    assert_counted(lab, capture, &[&first, &late], LONG_STALL, 4);
+}
+
+fn through_an_engine(lab: &Lab) {
+    let container = lab.container(&[]);
+    let mut capture = Stalled::begin(lab, &["-B", "2", "--tap", "engine", &container.name]);
+    capture.read_until(&container);
+    assert_counted(lab, capture, &[&container], LONG_STALL, 2);
+}
+
+/// Floods `container`, which is captured with what a capture has by itself, while nobody reads; ends once so many
+/// bytes were read. Returns what was sent, what became of it, and what was said.
+fn burst(lab: &Lab, container: &Container, tap: &str, until: usize) -> (u64, Statistics, String) {
+    let mut capture = Stalled::begin(lab, &["--tap", tap, &container.name]);
+    capture.read_until(container);
+    flood(container, 2 * MANY);
+    std::thread::sleep(STALL);
+    capture.assert_bounded(lab, &[container], 224);
+    let said = capture.resume(&[container], MORE, |stream| stream.len() > until);
+    (2 * MANY + MORE, statistics_of(&capture.path)[&0], said)
+}
+
+fn a_burst_that_memory_holds(lab: &Lab) {
+    let container = lab.container(&[]);
+    for tap in ["auto", "engine"] {
+        let all_of_it = usize::try_from(2 * MANY * 1000).expect("a size");
+        let (sent, one, said) = burst(lab, &container, tap, all_of_it);
+        assert_eq!((one.packets, one.received, one.lost), (sent, sent, 0), "{tap}: {one:?}");
+        assert!(!said.contains("dropped"), "{said}");
+    }
+}
+
+fn what_an_end_leaves_no_time_for(lab: &Lab) {
+    let container = lab.container(&[]);
+    for tap in ["auto", "engine"] {
+        let (sent, one, said) = burst(lab, &container, tap, 1_000_000);
+        assert_eq!(
+            (one.packets + one.lost, one.received, one.lost_in_kernel),
+            (sent, sent, 0),
+            "{tap}: {one:?}"
+        );
+        assert_eq!(said.contains(&format!("dropped: {} of {}:eth0", one.lost, container.name)), one.lost > 0);
+    }
+}
