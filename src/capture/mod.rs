@@ -7,6 +7,7 @@
 mod budget;
 mod device;
 mod filter;
+mod settings;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,47 +18,10 @@ use socket2::SockRef;
 
 pub use budget::{ALL_RINGS_MIB, Budget, block_timeout_within};
 pub use filter::{combined, objection};
+pub use settings::{LONGEST_SNAP_LENGTH, Settings};
 
 use crate::link::Attachment;
 use crate::trouble::Trouble;
-
-/// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
-pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
-/// How packets are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// In the language of pcap-filter(7); `inbound` and `outbound` as the container sees them.
-    pub filter: Option<String>,
-    /// A further one in the same language, which the stream does not tell of: the program's own traffic.
-    pub without: Option<String>,
-    /// Bytes kept of each packet.
-    pub snap_length: u32,
-    /// Size of both rings of an attachment together, in MiB; an equal part of [`ALL_RINGS_MIB`]
-    /// where nothing is asked for (see [`Budget`] for those that come later).
-    pub ring_mib: Option<u32>,
-    /// Whether to ask for packets that are not meant for the interface.
-    pub promiscuous: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            filter: None,
-            without: None,
-            snap_length: LONGEST_SNAP_LENGTH,
-            ring_mib: None,
-            promiscuous: true,
-        }
-    }
-}
-
-impl Settings {
-    /// What a packet must pass to be taken. What is left out comes first: words such as `vlan` change the
-    /// meaning of all that follows.
-    pub fn whole_filter(&self) -> Option<String> {
-        combined(self.without.as_deref(), self.filter.as_deref())
-    }
-}
 
 /// Which way a packet went, from the container's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
