@@ -8,13 +8,15 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 /// Options that stand alone; every other one takes the argument after it.
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 8] = [
     "--capture",
     "--extcap-interfaces",
     "--extcap-config",
     "--extcap-dlts",
     "--extcap-cleanup-postkill",
     "--no-promiscuous",
+    "--follow",
+    "--own-traffic",
 ];
 
 /// The arguments as options with their values; the last of a name is the one that counts.
@@ -86,6 +88,20 @@ mod tests {
         let arguments = read("--no-promiscuous true --snap-length 96 stray --capture");
         assert!(arguments.has("--no-promiscuous") && arguments.has("--capture"));
         assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"));
+    }
+
+    #[test]
+    fn a_check_box_does_not_swallow_the_next() {
+        let sentences = crate::dialogue::config::sentences().into_iter().map(|one| one.to_string());
+        let of_box = |line: &String| line.contains("{type=boolflag}");
+        let boxes: Vec<String> = sentences.filter(of_box).collect();
+        assert!(boxes.len() > 2, "{boxes:?}");
+        for line in boxes {
+            let call = line.split("{call=").nth(1).and_then(|rest| rest.split('}').next()).expect("a call");
+            let arguments = read(&format!("{call} --snap-length 96"));
+            assert!(arguments.has(call), "{call}");
+            assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"), "{call}");
+        }
     }
 
     #[test]
