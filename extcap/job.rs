@@ -10,7 +10,7 @@ use containerdump::own_traffic;
 use containerdump::privilege::{self, Privilege};
 use containerdump::selection::Selection;
 use containerdump::session::{
-    Crossing, Files, Limits, Member, Output, Session, Source, Stop, Stopped, Totals,
+    Crossing, Files, Limits, Member, Output, Report, Session, Source, Stop, Stopped, Totals,
 };
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
@@ -69,7 +69,7 @@ impl Job {
         stop: &Stop,
         mut privilege: Privilege,
         notice: &(dyn Fn(&str) + Sync),
-        report: Option<&mut dyn FnMut(&Totals)>,
+        report: Option<Report<'_>>,
     ) -> Result<Totals, Trouble> {
         let (selection, networks, forced) = (self.selection, self.networks, self.tap);
         let means = Means::of(&privilege);
@@ -122,6 +122,7 @@ impl Job {
         let session = Session {
             members,
             changes,
+            orders: None,
             names: found.names,
             block_timeout,
             crossing: self.crossing,

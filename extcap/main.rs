@@ -1,5 +1,6 @@
 //! The program Wireshark starts, and people.
 
+mod amount;
 mod dialogue;
 mod following;
 mod job;

@@ -168,6 +168,9 @@ impl Follow {
             return Ok(());
         };
         let away = self.left.remove(&container.name).map(|since| since.elapsed());
+        if let Some(filter) = self.joining.filter() {
+            self.terms.settings.filter = filter.text().map(str::to_owned);
+        }
         let joined = Links::now().and_then(|links| {
             let Terms { networks, tap, entered, settings, budget, .. } = &mut self.terms;
             let prepared =

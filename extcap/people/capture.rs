@@ -11,7 +11,7 @@ use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
-use super::progress::Progress;
+use super::progress::{EVERY, Progress};
 use super::selected::Selected;
 use crate::job::{Job, Target};
 use crate::journal;
@@ -156,7 +156,7 @@ impl Capture {
             &stop,
             privilege,
             &|line| progress.warn(line),
-            Some(&mut |totals| progress.show(totals)),
+            Some((EVERY, &mut |totals| progress.show(totals))),
         )?;
         progress.end(&totals);
         Ok(())

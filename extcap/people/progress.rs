@@ -3,11 +3,16 @@
 use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use containerdump::session::Totals;
 
+use crate::amount::bytes;
+
 /// Interfaces that are named where many lost packets.
 const MOST_NAMED: usize = 8;
+/// Time between two counts.
+pub(super) const EVERY: Duration = Duration::from_millis(250);
 
 /// Shows how a capture goes: on a terminal all the time, elsewhere only what is missing or lost.
 pub(super) struct Progress {
@@ -82,23 +87,9 @@ fn line(totals: &Totals) -> String {
     format!("{} packets, {}, {} dropped{files}", totals.packets, bytes(totals.bytes), totals.drops)
 }
 
-/// A number of bytes in the unit that makes it short, 1 kB being 1000 bytes.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if count < 1000 {
-        return format!("{count} bytes");
-    }
-    let (mut tenths, mut unit) = (count / 100, 0);
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{bytes, losses};
+    use super::losses;
     use containerdump::session::Totals;
     use containerdump::text::Label;
 
@@ -109,13 +100,5 @@ mod tests {
         assert!(told.starts_with("dropped: 2 of c2:eth0, 1 of c1:eth0. For"), "{told}");
         let told = losses(&Totals { losses: lost(10), ..Totals::default() });
         assert!(told.contains("3 of c3:eth0, 3 of 2 others. "), "{told}");
-    }
-
-    #[test]
-    fn bytes_are_told_in_the_unit_that_fits() {
-        assert_eq!(bytes(999), "999 bytes");
-        assert_eq!(bytes(1000), "1.0 kB");
-        assert_eq!(bytes(1_250_000), "1.2 MB");
-        assert_eq!(bytes(u64::MAX), "18446744.0 TB");
     }
 }

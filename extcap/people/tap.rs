@@ -98,6 +98,7 @@ impl Tap {
                 holders: Vec::new(),
             }],
             changes: None,
+            orders: None,
             names: Vec::new(),
             block_timeout,
             // Whoever reads it knows what others capture.

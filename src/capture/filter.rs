@@ -5,7 +5,7 @@
 //! cannot. libpcap's own way of installing a filter is not used: it runs every filter once more
 //! in user space over the first block of the ring, where that mark reads as "no packet".
 
-use pcap::{Active, BpfInstruction, Capture, Linktype};
+use pcap::{Activated, BpfInstruction, Capture, Linktype};
 use socket2::SockFilter;
 
 use super::Direction;
@@ -21,6 +21,25 @@ const PACKET_TYPE: u32 = 0xffff_f004;
 const OUTGOING: u32 = 4;
 /// `BPF_MAXINSNS` (linux/bpf_common.h).
 const MOST_INSTRUCTIONS: usize = 4096;
+
+/// One instruction of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instruction {
+    code: u16,
+    if_true: u8,
+    if_false: u8,
+    value: u32,
+}
+
+impl Instruction {
+    const fn new(code: u16, if_true: u8, if_false: u8, value: u32) -> Self {
+        Self { code, if_true, if_false, value }
+    }
+
+    pub(super) const fn of_kernel(self) -> SockFilter {
+        SockFilter::new(self.code, self.if_true, self.if_false, self.value)
+    }
+}
 
 /// What libpcap says against `filter`; `None` when it is a valid filter for Ethernet.
 pub fn objection(filter: &str) -> Option<String> {
@@ -49,7 +68,7 @@ pub(super) enum Side {
 
 /// The filter as the host end of a veth must read it: what comes in at the container goes out at
 /// its host veth.
-pub(super) fn seen_from_host(filter: &str) -> String {
+fn seen_from_host(filter: &str) -> String {
     let is_word = |character: char| character.is_ascii_alphanumeric() || "_-.\\".contains(character);
     let mut turned = String::with_capacity(filter.len() + 8);
     let mut rest = filter;
@@ -68,27 +87,30 @@ pub(super) fn seen_from_host(filter: &str) -> String {
     turned
 }
 
-/// The program for a ring of `handle` that takes packets of one direction, at most
-/// `snap_length` bytes of each.
+/// `filter` for packets of the kind of `handle`, at most `snap_length` bytes of each.
 ///
-/// Fails when libpcap refuses the filter or it is too long for the kernel.
-pub(super) fn program(
-    handle: &Capture<Active>,
+/// Fails when libpcap refuses it.
+pub(super) fn compiled<T: Activated + ?Sized>(
+    handle: &Capture<T>,
     filter: Option<&str>,
-    direction: Direction,
     side: Side,
     snap_length: u32,
-) -> Result<Vec<SockFilter>, Trouble> {
-    let mut program = Vec::from(guard(direction, side));
-    match filter {
-        None => program.push(SockFilter::new(RETURN, 0, 0, snap_length)),
-        Some(filter) => {
-            let seen = if side == Side::Host { seen_from_host(filter) } else { filter.to_owned() };
-            let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error))?;
-            program
-                .extend(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)));
-        }
-    }
+) -> Result<Vec<Instruction>, Trouble> {
+    let Some(filter) = filter else { return Ok(vec![Instruction::new(RETURN, 0, 0, snap_length)]) };
+    let seen = if side == Side::Host { seen_from_host(filter) } else { filter.to_owned() };
+    let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error))?;
+    Ok(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)).collect())
+}
+
+/// The program for a ring that takes packets of one direction, of those that pass what was `compiled`.
+///
+/// Fails when it is too long for the kernel.
+pub(super) fn program(
+    compiled: &[Instruction],
+    direction: Direction,
+    side: Side,
+) -> Result<Vec<Instruction>, Trouble> {
+    let program = [&guard(direction, side)[..], compiled].concat();
     if program.len() > MOST_INSTRUCTIONS {
         return Err(Trouble::new(
             format!(
@@ -101,8 +123,11 @@ pub(super) fn program(
     Ok(program)
 }
 
+/// Instructions that a program begins with, see [`guard`].
+const GUARD: usize = 3;
+
 /// Returns "no packet" for the other direction and goes on to what follows otherwise.
-fn guard(direction: Direction, side: Side) -> [SockFilter; 3] {
+fn guard(direction: Direction, side: Side) -> [Instruction; GUARD] {
     let (if_outgoing, otherwise) = match (direction, side) {
         // Outgoing at the host end is what the container receives.
         (Direction::Inbound, Side::Host) | (Direction::Outbound, Side::Container) => (1, 0),
@@ -110,21 +135,21 @@ fn guard(direction: Direction, side: Side) -> [SockFilter; 3] {
         (Direction::Outbound | Direction::Within, _) | (Direction::Inbound, Side::Container) => (0, 1),
     };
     [
-        SockFilter::new(LOAD_HALF, 0, 0, PACKET_TYPE),
-        SockFilter::new(JUMP_IF_EQUAL, if_outgoing, otherwise, OUTGOING),
-        SockFilter::new(RETURN, 0, 0, 0),
+        Instruction::new(LOAD_HALF, 0, 0, PACKET_TYPE),
+        Instruction::new(JUMP_IF_EQUAL, if_outgoing, otherwise, OUTGOING),
+        Instruction::new(RETURN, 0, 0, 0),
     ]
 }
 
 /// One instruction of libpcap's program: the crate shows its four numbers as text only.
-fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<SockFilter> {
+fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<Instruction> {
     let text = instruction.to_string();
     let mut numbers = text.split(' ').map(str::parse::<u32>);
     let mut next = || numbers.next()?.ok();
     let (code, if_true, if_false, value) = (next()?, next()?, next()?, next()?);
     let code = u16::try_from(code).ok()?;
     let accepts = code == RETURN && value != 0;
-    Some(SockFilter::new(
+    Some(Instruction::new(
         code,
         u8::try_from(if_true).ok()?,
         u8::try_from(if_false).ok()?,

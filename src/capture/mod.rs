@@ -5,10 +5,13 @@
 //! its packets in order of time; `session` merges the rings.
 
 mod budget;
+mod change;
+mod counts;
 mod device;
 mod filter;
 mod settings;
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,11 +20,15 @@ use pcap::{Active, Capture, Linktype, Precision};
 use socket2::SockRef;
 
 pub use budget::{ALL_RINGS_MIB, Budget, block_timeout_within};
+pub use change::Filter;
+pub use counts::Counts;
 pub use filter::{combined, objection};
 pub use settings::{LONGEST_SNAP_LENGTH, Settings};
 
 use crate::link::Attachment;
 use crate::trouble::Trouble;
+use counts::Counted;
+use filter::{Instruction, Side};
 
 /// Which way a packet went, from the container's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,36 +49,12 @@ pub struct Ring {
     /// once a younger one was seen: the clock may be set back.
     begin: Option<u64>,
     counted: Counted,
-}
-
-#[derive(Default)]
-struct Counted {
-    delivered: u64,
-    received: Counter,
-    kernel_drops: Counter,
-    interface_drops: Counter,
-}
-
-/// What became of the packets of a ring since the capture began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Packets that came to the ring, kept there or not.
-    pub received: u64,
-    /// Packets read from the ring.
-    pub delivered: u64,
-    /// Packets the kernel had no room for in the ring.
-    pub kernel_drops: u64,
-    /// Packets left unread at the other end of a stream from elsewhere.
-    pub abandoned: u64,
-    /// Packets the interface itself dropped.
-    pub interface_drops: u64,
-}
-
-impl Counts {
-    /// Packets that came and were not read.
-    pub fn unread(&self) -> u64 {
-        self.received.saturating_sub(self.kernel_drops + self.abandoned + self.delivered)
-    }
+    side: Side,
+    snap_length: u32,
+    /// What the kernel runs.
+    program: Vec<Instruction>,
+    /// What it ran before the filter was changed.
+    former: Vec<Instruction>,
 }
 
 /// Why a ring gives nothing more.
@@ -146,17 +129,21 @@ impl Opened {
     /// Fails when the filter is refused.
     pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<Vec<Ring>, Trouble> {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
-            let at_host_veth = attachment.tap.is_host_veth();
-            let side = if at_host_veth { filter::Side::Host } else { filter::Side::Container };
-            let whole = settings.whole_filter();
-            let program = filter::program(&handle, whole.as_deref(), direction, side, settings.snap_length)?;
-            SockRef::from(&handle).attach_filter(&program).map_err(|error| {
+            let side = if attachment.tap.is_host_veth() { Side::Host } else { Side::Container };
+            let snap_length = settings.snap_length;
+            let compiled = filter::compiled(&handle, settings.whole_filter().as_deref(), side, snap_length)?;
+            let program = filter::program(&compiled, direction, side)?;
+            attach(&handle, &program).map_err(|error| {
                 Trouble::new(
-                    format!("cannot give the capture filter to the kernel for {}: {error}", attachment.name()),
-                    "use a shorter filter, or give filters more memory: sudo sysctl net.core.optmem_max=1048576",
+                    format!(
+                        "cannot give the capture filter to the kernel for {}: {error}",
+                        attachment.name()
+                    ),
+                    change::SHORTER,
                 )
             })?;
-            Ok(Ring { handle, direction, begin: None, counted: Counted::default() })
+            let (counted, former) = (Counted::default(), Vec::new());
+            Ok(Ring { handle, direction, begin: None, counted, side, snap_length, program, former })
         };
         self.0.into_iter().map(ring).collect()
     }
@@ -173,9 +160,7 @@ impl Ring {
     pub fn begin(&mut self, time: u64) {
         self.begin = Some(time);
         if let Ok(stat) = self.handle.stats() {
-            self.counted.received.last = stat.received;
-            self.counted.kernel_drops.last = stat.dropped;
-            self.counted.interface_drops.last = stat.if_dropped;
+            self.counted.begin(stat);
         }
     }
 
@@ -202,19 +187,10 @@ impl Ring {
 
     /// What became of its packets so far. Keeps the last known figures once the interface is gone.
     pub fn counts(&mut self) -> Counts {
-        let counted = &mut self.counted;
         if let Ok(stat) = self.handle.stats() {
-            counted.received.advance(stat.received);
-            counted.kernel_drops.advance(stat.dropped);
-            counted.interface_drops.advance(stat.if_dropped);
+            self.counted.advance(stat);
         }
-        Counts {
-            received: counted.received.total,
-            delivered: counted.delivered,
-            kernel_drops: counted.kernel_drops.total,
-            abandoned: 0,
-            interface_drops: counted.interface_drops.total,
-        }
+        self.counted.counts()
     }
 }
 
@@ -224,18 +200,11 @@ impl AsFd for Ring {
     }
 }
 
-/// A 64-bit count of something that is told in 32 bits and wraps.
-#[derive(Default)]
-struct Counter {
-    last: u32,
-    total: u64,
-}
-
-impl Counter {
-    fn advance(&mut self, told: u32) {
-        self.total += u64::from(told.wrapping_sub(self.last));
-        self.last = told;
-    }
+/// Gives the kernel a program in place of the one it has, between two packets (net/core/filter.c,
+/// `__sk_attach_prog`).
+fn attach(handle: &Capture<Active>, program: &[Instruction]) -> io::Result<()> {
+    let program: Vec<_> = program.iter().map(|instruction| instruction.of_kernel()).collect();
+    SockRef::from(handle).attach_filter(&program)
 }
 
 /// Nanoseconds since the epoch, now, by the clock that stamps packets.
@@ -251,13 +220,6 @@ fn nanoseconds(seconds: i64, fraction: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_counter_that_wraps_goes_on_counting() {
-        let mut counter = Counter { last: u32::MAX - 1, total: 7 };
-        counter.advance(3);
-        assert_eq!(counter.total, 12);
-    }
 
     #[test]
     fn many_rings_wake_the_kernel_less_often() {

@@ -137,6 +137,18 @@ impl Blocks {
     /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
     /// kernel lost is `isb_osdrop`.
     pub fn statistics(&mut self, number: u32, statistics: Statistics, begin: u64, now: u64) {
+        self.statistics_with(number, statistics, begin, now, None);
+    }
+
+    /// The same with a comment.
+    pub fn statistics_with(
+        &mut self,
+        number: u32,
+        statistics: Statistics,
+        begin: u64,
+        now: u64,
+        comment: Option<&str>,
+    ) {
         let received = statistics.written + statistics.crossed + statistics.lost();
         let mut options = vec![
             InterfaceStatisticsOption::IsbStartTime(time(begin)),
@@ -149,6 +161,7 @@ impl Blocks {
         if statistics.waiting > 0 {
             options.push(InterfaceStatisticsOption::IsbFilterAccept(received + statistics.waiting));
         }
+        options.extend(comment.map(|text| InterfaceStatisticsOption::Comment(Cow::Borrowed(text))));
         let block = InterfaceStatisticsBlock { interface_id: number, timestamp: time(now), options };
         self.0.write_pcapng_block(block).unwrap_or_else(never);
     }

@@ -179,6 +179,12 @@ pub(super) fn statistics(block: &[u8], interfaces: &[(u32, Counts)]) -> Result<(
     Ok((interface, counts))
 }
 
+/// The comment of statistics, if there is one.
+pub(super) fn comment(block: &[u8]) -> Option<&[u8]> {
+    let options = Options(block.get(20..block.len().saturating_sub(4))?);
+    options.map_while(Result::ok).find_map(|(code, value)| (code == 1).then_some(value))
+}
+
 /// The options of a block, each with its code and value, up to the one that ends them.
 pub(super) struct Options<'a>(pub(super) &'a [u8]);
 

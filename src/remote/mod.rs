@@ -10,6 +10,7 @@
 //! not grow with what comes, and the first thing that is wrong ends the stream.
 
 mod block;
+mod filter;
 mod heartbeat;
 mod interface;
 mod window;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use block::Packet;
+pub use filter::{Heard, LONGEST_FILTER, Listener, answer as answer_to_filter};
 pub use heartbeat::{Beating, FINISH, HEARTBEAT, Heartbeat};
 
 use crate::capture::Counts;
@@ -52,6 +54,8 @@ pub struct Remote {
     /// Whether statistics were the last thing told, as they are before a proper end.
     counted_up: bool,
     asked_to_finish: bool,
+    /// What it said last to a new capture filter.
+    answer: Option<(u32, Result<(), Label>)>,
 }
 
 /// Why a stream gives nothing more.
@@ -93,6 +97,7 @@ pub fn open(
         heard: Instant::now(),
         counted_up: false,
         asked_to_finish: false,
+        answer: None,
     };
     let interfaces = remote.begin(patience).map_err(|defect| remote.trouble(&defect))?;
     Ok((interfaces, remote))
@@ -180,6 +185,7 @@ impl Remote {
                         let before = &mut self.interfaces[interface].1;
                         *before = Counts { delivered: before.delivered, ..counts };
                         self.counted_up = true;
+                        self.answer = block::comment(block).and_then(filter::answered).or(self.answer.take());
                     }
                     kind => kind.in_its_place()?,
                 }
@@ -213,6 +219,24 @@ impl Remote {
         if (&*self.stream).write_all(&[FINISH]).is_err() {
             let _ = self.stream.shutdown(Shutdown::Write);
         }
+    }
+
+    /// Asks the other end to take those packets only that pass `filter`, all without one; what comes of it
+    /// is told as the answer of that number.
+    ///
+    /// Fails when it cannot be asked.
+    pub fn filter(&self, number: u32, filter: Option<&str>) -> Result<(), Label> {
+        if filter.is_some_and(|filter| filter.len() > LONGEST_FILTER) {
+            return Err(Label::new("it is too long"));
+        }
+        // Small enough to be taken all at once or not at all.
+        let written = (&*self.stream).write_all(&filter::asked(number, filter));
+        written.map_err(|error| Label::new(&format!("it does not listen: {error}")))
+    }
+
+    /// What the other end said last to a new filter, once: its number, and why not.
+    pub fn take_answer(&mut self) -> Option<(u32, Result<(), Label>)> {
+        self.answer.take()
     }
 
     /// What became of the packets of each interface, as far as the other end told.

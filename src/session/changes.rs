@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
-
-use rustix::event::{EventfdFlags, eventfd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Source;
+use super::bell::Bell;
+use crate::capture::Filter;
 use crate::link::Holder;
 use crate::remote::{Beating, Heartbeat};
 use crate::text::Label;
@@ -44,18 +44,19 @@ pub struct Joining {
     // Dropped after the sender: the session has to look whether that was the last.
     bell: Bell,
     beating: Beating,
+    filter: ChangedFilter,
 }
 
-/// Wakes a session, also with its end.
-#[derive(Clone, Debug)]
-struct Bell(Arc<OwnedFd>);
+/// The capture filter, once it is another than at the begin.
+type ChangedFilter = Arc<Mutex<Option<Filter>>>;
 
 /// The session's end of [`Joining`].
 #[derive(Debug)]
 pub struct Changes {
     told: Receiver<Change>,
-    bell: Arc<OwnedFd>,
+    bell: Bell,
     heartbeat: Heartbeat,
+    filter: ChangedFilter,
 }
 
 /// The capture is over, or not to be told anything any more.
@@ -66,11 +67,16 @@ pub struct Over;
 ///
 /// Fails when the process has no file descriptors left.
 pub fn changes() -> io::Result<(Joining, Changes)> {
-    let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let bell = Bell::new()?;
     let (sender, receiver) = mpsc::sync_channel(MOST_WAITING);
-    let heartbeat = Heartbeat::new();
-    let joining = Joining { changes: sender, bell: Bell(Arc::clone(&bell)), beating: heartbeat.beating() };
-    Ok((joining, Changes { told: receiver, bell, heartbeat }))
+    let (heartbeat, filter) = (Heartbeat::new(), ChangedFilter::default());
+    let joining = Joining {
+        changes: sender,
+        bell: bell.clone(),
+        beating: heartbeat.beating(),
+        filter: Arc::clone(&filter),
+    };
+    Ok((joining, Changes { told: receiver, bell, heartbeat, filter }))
 }
 
 impl Joining {
@@ -86,18 +92,10 @@ impl Joining {
         self.bell.ring();
         Ok(())
     }
-}
 
-impl Bell {
-    fn ring(&self) {
-        // One that nobody hears is as loud as it can be.
-        let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.ring();
+    /// The capture filter that whoever joins shall have, where it is another than at the begin.
+    pub fn filter(&self) -> Option<Filter> {
+        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -109,7 +107,12 @@ impl Changes {
 
     /// Makes it readable by the next change only; those before it have to be asked for afterwards.
     pub(super) fn hush(&self) {
-        let _ = rustix::io::read(&*self.bell, &mut [0; 8]);
+        self.bell.hush();
+    }
+
+    /// Whoever joins shall have this filter.
+    pub(super) fn tell_filter(&self, filter: &Filter) {
+        *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = Some(filter.clone());
     }
 
     /// The next change, if there is one now.

@@ -10,6 +10,7 @@ use super::queue::{Batch, SET_BACK};
 use crate::capture::Counts;
 use crate::pcapng;
 use crate::remote::{Ended, Remote};
+use crate::text::Label;
 
 /// How long a packet takes at most until it is here, in nanoseconds: blocks of 24 rings there (53 ms,
 /// see `capture::block_timeout`), the pace there (20 ms), and a link around the world (150 ms);
@@ -90,6 +91,16 @@ impl Far {
     /// Asks for what is left, and for the end.
     pub(super) fn leave(&mut self) {
         self.remote.finish();
+    }
+
+    /// Asks for another capture filter; fails when that cannot be asked.
+    pub(super) fn filter(&self, number: u32, filter: Option<&str>) -> Result<(), Label> {
+        self.remote.filter(number, filter)
+    }
+
+    /// What was said to a new filter since this was asked last.
+    pub(super) fn answer(&mut self) -> Option<(u32, Result<(), Label>)> {
+        self.remote.take_answer()
     }
 
     /// For each of its interfaces: the number of its block, and what became of its packets.

@@ -3,6 +3,7 @@
 use super::stage::Stage;
 use crate::capture::Counts;
 use crate::pcapng::{Interface, Statistics};
+use crate::text::Label;
 
 /// An interface of the stream while it runs.
 pub(super) struct Lane {
@@ -11,6 +12,8 @@ pub(super) struct Lane {
     pub(super) member: u32,
     pub(super) begin: u64,
     pub(super) statistics: Statistics,
+    /// Captured bytes of the packets that were written.
+    pub(super) bytes: u64,
     /// Packets that the reader of this stream left no time for.
     pub(super) left: u64,
     /// Rings and streams that it is read from.
@@ -21,10 +24,23 @@ pub(super) struct Lane {
     pub(super) end: Option<u64>,
 }
 
+/// What an interface has of a capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// `web:eth0`.
+    pub name: Label,
+    /// Packets written.
+    pub packets: u64,
+    /// Captured bytes of these packets.
+    pub bytes: u64,
+    /// Packets lost for want of room.
+    pub drops: u64,
+}
+
 impl Lane {
     pub(super) fn new(interface: Interface, member: u32, readers: usize, begin: u64) -> Self {
         let (statistics, past) = (Statistics::default(), Counts::default());
-        Self { interface, member, begin, statistics, left: 0, readers, past, end: None }
+        Self { interface, member, begin, statistics, bytes: 0, left: 0, readers, past, end: None }
     }
 
     /// Leaves the counts of sources that have ended, for those of the others to be added.
@@ -41,5 +57,14 @@ impl Lane {
         self.past.abandoned += counts.abandoned + if stage.left_unread() { counts.unread() } else { 0 };
         self.past.interface_drops = self.past.interface_drops.max(counts.interface_drops);
         self.readers -= 1;
+    }
+
+    pub(super) fn share(&self) -> Share {
+        Share {
+            name: self.interface.name.clone(),
+            packets: self.statistics.written,
+            bytes: self.bytes,
+            drops: self.statistics.lost(),
+        }
     }
 }

@@ -4,14 +4,14 @@
 //! A link that is dead closes nothing. So the other end writes a byte now and then
 //! ([`crate::remote`]), and silence is an end, too.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::unistd::read;
 
-use crate::remote::FINISH;
+use crate::remote::Listener;
 
 /// How long the other end may be silent: five of its bytes are missing then.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
@@ -22,12 +22,21 @@ pub(super) struct Lifeline {
     input: OwnedFd,
     heard: Cell<Instant>,
     cut: Cell<bool>,
+    listener: RefCell<Listener>,
+    /// A capture filter that is asked for, and its number.
+    filter: RefCell<Option<(u32, Option<String>)>>,
 }
 
 impl Lifeline {
     pub(super) fn hold(input: BorrowedFd<'_>) -> io::Result<Self> {
         let input = input.try_clone_to_owned()?;
-        Ok(Self { input, heard: Cell::new(Instant::now()), cut: Cell::new(false) })
+        Ok(Self {
+            input,
+            heard: Cell::new(Instant::now()),
+            cut: Cell::new(false),
+            listener: RefCell::default(),
+            filter: RefCell::default(),
+        })
     }
 
     /// Whether nobody wants the capture any more; `speaks` tells whether there is something to be
@@ -36,12 +45,24 @@ impl Lifeline {
         if speaks && !self.cut.get() {
             let mut bytes = [0; 512];
             match read(&self.input, &mut bytes) {
-                Ok(count) if count > 0 && !bytes[..count].contains(&FINISH) => self.heard.set(Instant::now()),
+                Ok(count) if count > 0 => {
+                    let heard = self.listener.borrow_mut().hear(&bytes[..count]);
+                    self.heard.set(Instant::now());
+                    self.cut.set(heard.finish);
+                    if heard.filter.is_some() {
+                        self.filter.replace(heard.filter);
+                    }
+                }
                 Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
                 Ok(_) | Err(_) => self.cut.set(true),
             }
         }
         self.cut.get() || self.heard.get().elapsed() > LONGEST_SILENCE
+    }
+
+    /// The capture filter that was asked for since this was last asked, and its number.
+    pub(super) fn take_filter(&self) -> Option<(u32, Option<String>)> {
+        self.filter.take()
     }
 }
 
@@ -54,6 +75,7 @@ impl AsFd for Lifeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::FINISH;
 
     fn lifeline() -> (Lifeline, io::PipeWriter) {
         let (reader, writer) = io::pipe().expect("a pipe");

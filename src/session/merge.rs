@@ -10,9 +10,10 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::far::Far;
 use super::queue::{Packet, Queue, Run, Spare, Turn};
 use super::stage::{Reader, Stage};
-use crate::capture::Counts;
+use crate::capture::{Counts, Filter, Ring};
 use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
@@ -131,6 +132,26 @@ impl Merge {
     /// or stream of that interface.
     pub(super) fn counts(&mut self, mut take: impl FnMut(u32, Counts)) {
         self.stages.iter_mut().for_each(|stage| stage.counts(&mut take));
+    }
+
+    /// Has all rings take those packets only that pass `filter`.
+    ///
+    /// Fails when one cannot; all others are as they were, then.
+    pub(super) fn filter(&mut self, filter: &Filter) -> Result<(), Trouble> {
+        let mut changed: Vec<&mut Ring> = Vec::new();
+        for ring in self.stages.iter_mut().filter_map(Stage::ring) {
+            if let Err(trouble) = ring.filter(filter) {
+                changed.into_iter().for_each(Ring::filter_as_before);
+                return Err(trouble);
+            }
+            changed.push(ring);
+        }
+        Ok(())
+    }
+
+    /// The sources elsewhere that have not ended.
+    pub(super) fn far(&mut self) -> impl Iterator<Item = &mut Far> {
+        self.stages.iter_mut().filter_map(Stage::far_mut)
     }
 
     /// Asks sources elsewhere for what is left of a capture that ends at `end`.

@@ -5,10 +5,12 @@
 //!                                     limits, statistics          signals, reader, parent, container: the ends
 //! ```
 
+mod bell;
 mod changes;
 mod crossing;
 mod far;
 mod files;
+mod filtering;
 mod finish;
 mod lane;
 mod lifeline;
@@ -16,14 +18,17 @@ mod limits;
 mod losses;
 mod members;
 mod merge;
+mod orders;
 mod output;
 mod pace;
+mod pauses;
 mod queue;
 mod run;
 mod source;
 mod stage;
 mod stop;
 mod stream;
+mod totals;
 
 use std::io;
 use std::net::IpAddr;
@@ -31,10 +36,14 @@ use std::time::Duration;
 
 pub use changes::{Change, Changes, Joining, Member, Over, changes};
 pub use files::{Files, stamp};
+pub use filtering::Answer;
+pub use lane::Share;
 pub use limits::{Limit, Limits};
+pub use orders::{Order, Ordered, Orders, orders};
 pub use output::{End, Output};
 pub use source::Source;
 pub use stop::{Stop, Stopped};
+pub use totals::Totals;
 
 use crate::privilege::Unprivileged;
 use crate::remote::Heartbeat;
@@ -77,6 +86,8 @@ pub struct Session {
     pub members: Vec<Member>,
     /// Who joins later, and other changes: with these the capture goes on without a member.
     pub changes: Option<Changes>,
+    /// What may be asked of it meanwhile.
+    pub orders: Option<Ordered>,
     /// Names for addresses.
     pub names: Vec<(IpAddr, Label)>,
     /// How long the kernel may keep a packet back.
@@ -96,24 +107,8 @@ pub struct Session {
     pub files: Option<Files>,
 }
 
-/// What a capture came to, as far as it got.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Packets written.
-    pub packets: u64,
-    /// Captured bytes of these packets.
-    pub bytes: u64,
-    /// Packets lost: in the kernel for want of room, at the end because the reader had no time for them.
-    pub drops: u64,
-    /// How many of each interface that lost any, by its name.
-    pub losses: Vec<(Label, u64)>,
-    /// Files opened.
-    pub files: usize,
-    /// Interfaces that packets come from by now.
-    pub interfaces: usize,
-    /// Why sources ended that ought not to have; the last of them where there are many.
-    pub broken: Vec<Trouble>,
-}
+/// Who is told how a capture goes, and how often.
+pub type Report<'a> = (Duration, &'a mut dyn FnMut(&Totals));
 
 impl Session {
     /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
@@ -125,7 +120,7 @@ impl Session {
         mut self,
         stop: &Stop,
         _proof: &Unprivileged,
-        report: Option<&mut dyn FnMut(&Totals)>,
+        report: Option<Report<'_>>,
     ) -> Result<Totals, Trouble> {
         let _heartbeat = self.heartbeat().map_err(|error| {
             Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")

@@ -9,8 +9,6 @@ use std::time::Duration;
 use super::merge::Read;
 use super::stage::Stage;
 
-/// Time between two reports to whoever watches.
-pub(super) const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// Shortest and longest time between two looks while packets come; the longest is longer where little comes
 /// and the kernel keeps packets longer.
 const PACE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));

@@ -3,24 +3,30 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use log::debug;
+use log::{debug, info};
 use nix::poll::{PollFd, PollFlags};
 
 use super::changes::{Change, Changes, Over};
 use super::far::LAG;
+use super::filtering::Filtering;
 use super::finish::{self, Finish, Progress};
 use super::members::Members;
 use super::merge::Merge;
+use super::orders::{Order, Ordered};
 use super::output::End;
-use super::pace::{Load, REPORT_EVERY};
+use super::pace::Load;
 use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
-use super::{Session, Totals};
+use super::{Report, Session, Totals};
+use crate::capture::{self, Filter};
+use crate::remote;
 
 /// Time between two rounds of statistics in the stream, and in one that another session reads while
 /// packets come.
 const STATISTICS_EVERY: Duration = Duration::from_secs(3);
 const STATISTICS_FOR_SESSION_EVERY: Duration = Duration::from_secs(1);
+/// How long a pause is remembered, nanoseconds: whoever joins may bring packets from a moment ago.
+const REMEMBERED: u64 = 10_000_000_000;
 /// Time between two looks for the end of a stream that was asked for.
 const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(5);
 
@@ -31,6 +37,9 @@ pub(super) struct Running {
     members: Members,
     /// Who joins; `None` once nobody can any more.
     changes: Option<Changes>,
+    /// What may be asked of it.
+    orders: Option<Ordered>,
+    filtering: Filtering,
     feeds_session: bool,
     /// How long the kernel keeps packets in a block, and how long it may keep one back.
     block_timeout: Duration,
@@ -60,6 +69,8 @@ impl Running {
             stream,
             members,
             changes: session.changes,
+            orders: session.orders,
+            filtering: Filtering::default(),
             feeds_session: session.feeds_session,
             block_timeout: session.block_timeout,
             keeps,
@@ -68,11 +79,7 @@ impl Running {
     }
 
     /// Runs to its end.
-    pub(super) fn all(
-        &mut self,
-        stop: &Stop,
-        mut report: Option<&mut dyn FnMut(&Totals)>,
-    ) -> Result<(), End> {
+    pub(super) fn all(&mut self, stop: &Stop, mut report: Option<Report<'_>>) -> Result<(), End> {
         self.stream.begin(stop)?;
         let while_busy = if self.feeds_session {
             self.stream.write_statistics(stop)?;
@@ -81,7 +88,7 @@ impl Running {
             STATISTICS_EVERY
         };
         let mut statistics_at = Instant::now() + while_busy;
-        let mut report_at = Instant::now();
+        let (mut report_at, mut has_read) = (Instant::now(), true);
         let mut finish: Option<Finish> = None;
         let (mut load, mut looked_at) = (Load::Backlog, Instant::now());
         loop {
@@ -97,8 +104,10 @@ impl Running {
             }
             if finish.is_none() {
                 self.change(stop)?;
+                self.obey(stop);
             }
             let read = self.merge.read();
+            has_read |= read.bytes > 0;
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
             let progress = match finish::progress(finish.as_ref(), self.merge.horizon()) {
                 // Others may join.
@@ -116,6 +125,7 @@ impl Running {
                 break;
             }
             self.merge.part().into_iter().for_each(|stage| self.stream.part(stage));
+            self.stream.pauses.forget(horizon.min(capture::now().saturating_sub(REMEMBERED)));
             self.stream.write_blocks(stop)?;
             load = Load::of(read, time, self.merge.queues.hold(), self.block_timeout);
             let now = Instant::now();
@@ -126,9 +136,10 @@ impl Running {
             if read.bytes > 0 {
                 statistics_at = statistics_at.min(now + while_busy);
             }
-            if let Some(report) = report.as_mut().filter(|_| now >= report_at) {
-                report(&self.total());
-                report_at = now + REPORT_EVERY;
+            if let Some((every, report)) = report.as_mut().filter(|_| now >= report_at) {
+                // Asking the kernel costs more than all else while nothing comes.
+                report(&self.stream.report(Some(&mut self.merge).filter(|_| has_read)));
+                (report_at, has_read) = (now + *every, false);
             }
         }
         self.total();
@@ -152,7 +163,10 @@ impl Running {
     fn change(&mut self, stop: &Stop) -> Result<(), End> {
         while let Some(changes) = &self.changes {
             match changes.next() {
-                Ok(Some(Change::Join(member))) => self.members.add(member, &mut self.merge, &mut self.stream),
+                Ok(Some(Change::Join(mut member))) => {
+                    self.filtering.welcome(&mut member);
+                    self.members.add(member, &mut self.merge, &mut self.stream);
+                }
                 Ok(Some(Change::Names(names))) => self.stream.add_names(names),
                 Ok(None) => break,
                 Err(Over) => self.changes = None,
@@ -161,15 +175,46 @@ impl Running {
         self.stream.write_blocks(stop)
     }
 
+    /// Does what was asked meanwhile.
+    fn obey(&mut self, stop: &Stop) {
+        while let Some(order) = self.orders.as_ref().and_then(Ordered::next) {
+            match order {
+                Order::Pause(time) => {
+                    info!("paused");
+                    self.stream.pauses.begin(time);
+                }
+                Order::GoOn(time) => {
+                    info!("goes on");
+                    self.stream.pauses.end(time);
+                }
+                Order::Filter(filter, tell) => {
+                    let changed = self.filtering.change(filter, tell, &mut self.merge, &self.stream);
+                    let filter = self.filtering.filter().filter(|_| changed);
+                    if let (Some(changes), Some(filter)) = (&self.changes, filter) {
+                        changes.tell_filter(filter);
+                    }
+                }
+            }
+        }
+        self.filtering.hear(&mut self.merge, &self.stream);
+        if let Some((number, text)) = stop.take_filter() {
+            let outcome = self.merge.filter(&Filter::plain(text));
+            let why = outcome.as_ref().map_err(|trouble| trouble.what().as_str()).copied();
+            self.total();
+            self.stream.count_waiting(&mut self.merge);
+            self.stream.add_answer(&remote::answer_to_filter(number, why));
+        }
+    }
+
     /// The time up to which packets can be written.
     fn horizon(&mut self) -> u64 {
         // Where the clock was set back, packets would wait for it to come round again.
-        let written = self.stream.totals.packets;
+        let passed = self.stream.passed;
         let since = match self.waits_since {
-            Some((since, before)) if before == written => since,
+            Some((since, before)) if before == passed => since,
             _ => Instant::now(),
         };
-        self.waits_since = self.merge.queues.hold().then_some((since, written));
+        self.waits_since = self.merge.queues.hold().then_some((since, passed));
         let for_others = if self.merge.runs_elsewhere() { Duration::from_nanos(LAG) } else { Duration::ZERO };
         if since.elapsed() > self.keeps.max(for_others) * 4 { u64::MAX } else { self.merge.horizon() }
     }
@@ -196,11 +241,16 @@ impl Running {
         let ends = watched.len();
         watched.extend(self.changes.iter().map(|changes| readable(changes.as_fd())));
         let told = watched.len();
+        watched.extend(self.orders.iter().map(|orders| readable(orders.as_fd())));
+        let asked = watched.len();
         let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage));
         watched.extend(heeded.map(|stage| readable(stage.as_fd())));
         let woken = stop.wait(watched, timeout);
         if let Some(changes) = self.changes.as_ref().filter(|_| woken.ready[ends..told].contains(&true)) {
             changes.hush();
+        }
+        if let Some(orders) = self.orders.as_ref().filter(|_| woken.ready[told..asked].contains(&true)) {
+            orders.hush();
         }
         self.members.leave(&woken.ready[..holders], &mut self.merge, self.keeps);
         woken.stop || woken.ready[holders..ends].contains(&true) || of_capture.is_over()

@@ -199,6 +199,22 @@ impl Stage {
         }
     }
 
+    /// The same, to be asked for something.
+    pub(super) fn far_mut(&mut self) -> Option<&mut Far> {
+        match &mut self.reader {
+            Reader::Far(far) if self.ended.is_none() => Some(far),
+            Reader::Far(_) | Reader::Ring(..) => None,
+        }
+    }
+
+    /// The ring it reads, if it is one that has not ended.
+    pub(super) fn ring(&mut self) -> Option<&mut Ring> {
+        match &mut self.reader {
+            Reader::Ring(ring, _) if self.ended.is_none() => Some(ring),
+            Reader::Far(_) | Reader::Ring(..) => None,
+        }
+    }
+
     /// Asks a source elsewhere for what is left of a capture that ends at `end`.
     pub(super) fn finish(&mut self, end: u64) {
         if let Reader::Far(far) = &mut self.reader {

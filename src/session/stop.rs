@@ -95,6 +95,11 @@ impl Stop {
         Woken { stop: reasons.contains(&true), ready }
     }
 
+    /// The capture filter that whoever is at the other end of standard input asks for, once, and its number.
+    pub(super) fn take_filter(&self) -> Option<(u32, Option<String>)> {
+        self.lifeline.as_ref()?.take_filter()
+    }
+
     /// Does `work`, which may take its time, on a thread without any capability, and returns its
     /// outcome.
     ///

@@ -8,11 +8,11 @@ use log::info;
 
 use super::crossing::Crossings;
 use super::files::Files;
-use super::lane::Lane;
+use super::lane::{Lane, Share};
 use super::limits::{Limits, Used};
-use super::losses;
 use super::merge::{Merge, Queues};
 use super::output::{End, Output};
+use super::pauses::Pauses;
 use super::queue::Turn;
 use super::stage::Stage;
 use super::stop::Stop;
@@ -24,14 +24,17 @@ use crate::text::Label;
 /// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
 const MOST_PIECES: usize = 1024;
 
+/// Interfaces that have left, told of with the next report; more are not told of.
+const MOST_LEFT: usize = 256;
+
 /// A stream being written.
 pub(super) struct Stream {
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     crossings: Crossings,
     names: Vec<(IpAddr, Label)>,
     blocks: Blocks,
     pub(super) output: Output,
-    files: Option<Files>,
+    pub(super) files: Option<Files>,
     pub(super) of_capture: Used,
     pub(super) of_file: Used,
     most_files: usize,
@@ -40,6 +43,11 @@ pub(super) struct Stream {
     /// Whether all that stands before the first packet is.
     has_begun: bool,
     pub(super) totals: Totals,
+    /// Packets whose turn has come, written or left out.
+    pub(super) passed: u64,
+    pub(super) pauses: Pauses,
+    /// What those had who have left since the last report.
+    pub(super) parted: Vec<Share>,
 }
 
 /// Whether the packets that could be written had room.
@@ -74,6 +82,9 @@ impl Stream {
             begun,
             has_begun: false,
             totals: Totals::default(),
+            passed: 0,
+            pauses: Pauses::default(),
+            parted: Vec::new(),
         }
     }
 
@@ -123,6 +134,9 @@ impl Stream {
             let Statistics { written, crossed, .. } = lane.statistics;
             let (name, lost) = (&lane.interface.name, lane.statistics.lost());
             info!("{name} leaves: {written} packets, {lost} lost, {crossed} at their sender");
+            if self.parted.len() < MOST_LEFT {
+                self.parted.push(lane.share());
+            }
         }
         self.crossings.among(members(&self.lanes));
     }
@@ -164,11 +178,17 @@ impl Stream {
     /// Writes the packets up to `horizon`, as long as there is room for them.
     fn write_runs(&mut self, queues: &mut Queues, horizon: u64, stop: &Stop) -> Result<Room, End> {
         let mut room = Room::Enough;
+        let now = capture::now();
         let runs = queues.runs(horizon, |packet, bytes| {
+            if self.pauses.hold(packet.time, now) {
+                (self.totals.left_out, self.passed) = (self.totals.left_out + 1, self.passed + 1);
+                return Turn::LeaveOut;
+            }
             let lane = &mut self.lanes[packet.interface as usize];
             let passing = self.crossings.passing(packet, bytes);
             if passing.is_some_and(|passing| self.crossings.came(passing, packet, lane.member)) {
                 lane.statistics.crossed += 1;
+                self.passed += 1;
                 return Turn::LeaveOut;
             }
             let block = packet.block();
@@ -188,6 +208,8 @@ impl Stream {
             self.of_capture.add_packet(block);
             self.of_file.add_packet(block);
             lane.statistics.written += 1;
+            lane.bytes += u64::from(packet.captured);
+            self.passed += 1;
             Turn::Write
         });
         let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
@@ -251,43 +273,17 @@ impl Stream {
         self.output.write(&mut [IoSlice::new(&bytes)], stop)
     }
 
-    /// Brings the counts of the sources up to date.
-    pub(super) fn total(&mut self, merge: &mut Merge) {
-        self.lanes.iter_mut().for_each(Lane::forget_counts);
-        merge.counts(|interface, counts| {
-            let statistics = &mut self.lanes[interface as usize].statistics;
-            statistics.kernel_drops += counts.kernel_drops;
-            statistics.abandoned += counts.abandoned;
-            // Both rings tell the same of the one interface.
-            statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
-        });
-        let lost = |lane: &Lane| (lane.interface.name.clone(), lane.statistics.lost());
-        self.totals.losses = losses::of_each(self.lanes.iter().map(lost));
-        self.totals.drops = self.totals.losses.iter().map(|(_, lost)| lost).sum();
-        self.totals.files = self.files.as_ref().map_or(1, Files::opened);
-        self.totals.interfaces = self.lanes.iter().filter(|lane| lane.end.is_none()).count();
-        self.totals.broken = merge.broken().0;
-    }
-
-    /// Counts what is on its way, for a session that reads this stream: should it leave before that has come,
-    /// it can tell what it has not read.
-    pub(super) fn count_waiting(&mut self, merge: &mut Merge) {
-        merge.counts(|interface, counts| {
-            self.lanes[interface as usize].statistics.waiting += counts.unread();
-        });
-        for packet in merge.queues.waiting() {
-            self.lanes[packet.interface as usize].statistics.waiting += 1;
+    /// Adds what came of a new capture filter that was asked for from elsewhere, beside the statistics of the
+    /// first interface.
+    pub(super) fn add_answer(&mut self, answer: &str) {
+        if let Some(lane) = self.lanes.first() {
+            self.blocks.statistics_with(0, lane.statistics, lane.begin, capture::now(), Some(answer));
         }
     }
 
-    /// Counts what the reader left no time for: packets in queues, rings and streams.
-    pub(super) fn abandon(&mut self, merge: &mut Merge) {
-        merge.counts(|interface, counts| {
-            self.lanes[interface as usize].left += counts.unread();
-        });
-        for packet in merge.queues.waiting() {
-            self.lanes[packet.interface as usize].left += 1;
-        }
+    /// The name of interface `number`.
+    pub(super) fn name(&self, number: u32) -> Label {
+        self.lanes.get(number as usize).map(|lane| lane.interface.name.clone()).unwrap_or_default()
     }
 }
 

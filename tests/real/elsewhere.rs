@@ -64,6 +64,7 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     let session = Session {
         members: vec![Member { sources, holders: Vec::new() }],
         changes: None,
+        orders: None,
         names: Vec::new(),
         block_timeout: Duration::from_millis(4),
         crossing: Crossing::default(),

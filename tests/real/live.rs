@@ -63,6 +63,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
     let session = Session {
         members: Vec::new(),
         changes: Some(changes),
+        orders: None,
         names: Vec::new(),
         block_timeout: Duration::from_millis(4),
         crossing: Crossing::default(),

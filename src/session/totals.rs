@@ -1,0 +1,84 @@
+//! What a capture came to.
+
+use super::files::Files;
+use super::lane::{Lane, Share};
+use super::losses;
+use super::merge::Merge;
+use super::stream::Stream;
+use crate::capture;
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+/// What a capture came to, as far as it got.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Packets written.
+    pub packets: u64,
+    /// Captured bytes of these packets.
+    pub bytes: u64,
+    /// Packets lost: in the kernel for want of room, at the end because the reader had no time for them.
+    pub drops: u64,
+    /// How many of each interface that lost any, by its name.
+    pub losses: Vec<(Label, u64)>,
+    /// Packets left out because they came while the capture was paused: neither written nor lost.
+    pub left_out: u64,
+    /// Files opened.
+    pub files: usize,
+    /// In a report: the interfaces that packets come from by now.
+    pub interfaces: Vec<Share>,
+    /// In a report: those that have left since the last one.
+    pub parted: Vec<Share>,
+    /// Why sources ended that ought not to have; the last of them where there are many.
+    pub broken: Vec<Trouble>,
+}
+
+impl Stream {
+    /// Brings the counts of the sources up to date.
+    pub(super) fn total(&mut self, merge: &mut Merge) {
+        self.lanes.iter_mut().for_each(Lane::forget_counts);
+        merge.counts(|interface, counts| {
+            let statistics = &mut self.lanes[interface as usize].statistics;
+            statistics.kernel_drops += counts.kernel_drops;
+            statistics.abandoned += counts.abandoned;
+            // Both rings tell the same of the one interface.
+            statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
+        });
+        let lost = |lane: &Lane| (lane.interface.name.clone(), lane.statistics.lost());
+        self.totals.losses = losses::of_each(self.lanes.iter().map(lost));
+        self.totals.drops = self.totals.losses.iter().map(|(_, lost)| lost).sum();
+        self.totals.files = self.files.as_ref().map_or(1, Files::opened);
+        self.totals.broken = merge.broken().0;
+    }
+
+    /// What there is to be told now to whoever watches, with the counts of `merge` where there may be new ones.
+    pub(super) fn report(&mut self, merge: Option<&mut Merge>) -> Totals {
+        if let Some(merge) = merge {
+            self.total(merge);
+        }
+        let captured = self.lanes.iter().filter(|lane| lane.end.is_none());
+        let interfaces = captured.map(Lane::share).collect();
+        Totals { interfaces, parted: std::mem::take(&mut self.parted), ..self.totals.clone() }
+    }
+
+    /// Counts what is on its way, for a session that reads this stream: should it leave before that has come,
+    /// it can tell what it has not read.
+    pub(super) fn count_waiting(&mut self, merge: &mut Merge) {
+        merge.counts(|interface, counts| {
+            self.lanes[interface as usize].statistics.waiting += counts.unread();
+        });
+        for packet in merge.queues.waiting() {
+            self.lanes[packet.interface as usize].statistics.waiting += 1;
+        }
+    }
+
+    /// Counts what the reader left no time for: packets in queues, rings and streams.
+    pub(super) fn abandon(&mut self, merge: &mut Merge) {
+        merge.counts(|interface, counts| {
+            self.lanes[interface as usize].left += counts.unread();
+        });
+        let now = capture::now();
+        for packet in merge.queues.waiting().filter(|packet| !self.pauses.hold(packet.time, now)) {
+            self.lanes[packet.interface as usize].left += 1;
+        }
+    }
+}
