@@ -7,16 +7,17 @@ use containerdump::engine::TapContainer;
 use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
 use containerdump::own_traffic;
-use containerdump::privilege::{self, Privilege};
+use containerdump::privilege::{self, Privilege, Unprivileged};
 use containerdump::selection::Selection;
 use containerdump::session::{
-    Crossing, Files, Limits, Member, Output, Report, Session, Source, Stop, Stopped, Totals,
+    Crossing, Files, Limits, Member, Ordered, Output, Report, Session, Source, Stop, Stopped, Totals,
 };
 use containerdump::tap::{self, LeftOut, Means};
 use containerdump::trouble::Trouble;
-use log::{debug, info};
+use log::{debug, info, warn};
 
 use crate::following;
+use crate::toolbar::{self, Toolbar};
 
 /// What to capture, and where to.
 pub(crate) struct Job {
@@ -34,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) own_traffic: bool,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
+    /// Where it can be watched and changed, in Wireshark.
+    pub(crate) toolbar: Option<Toolbar>,
 }
 
 /// Where a capture goes to.
@@ -109,6 +112,7 @@ impl Job {
         privilege.become_caller()?;
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
+        let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
         let (follow, changes) = if self.follow {
             let (selection, networks, means, entered) = terms;
             let terms = Terms { selection, networks, tap: forced, settings, budget, entered };
@@ -122,7 +126,7 @@ impl Job {
         let session = Session {
             members,
             changes,
-            orders: None,
+            orders,
             names: found.names,
             block_timeout,
             crossing: self.crossing,
@@ -133,6 +137,7 @@ impl Job {
             files,
         };
         let outcome = beside(follow, notice, || session.run(stop, &proof, report));
+        toolbar.into_iter().for_each(toolbar::Used::end);
         // What was made for the capture is gone before the program is.
         taken.tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;
@@ -141,6 +146,30 @@ impl Job {
             info!("{lost} packets of {name} dropped");
         }
         Ok(totals)
+    }
+}
+
+/// Begins to use the toolbar, if there is one, in a capture of `sources`.
+fn begin(
+    toolbar: Option<Toolbar>,
+    settings: &Settings,
+    sources: &[Vec<Source>],
+    proof: &Unprivileged,
+) -> (Option<toolbar::Used>, Option<Ordered>) {
+    let Some(toolbar) = toolbar else { return (None, None) };
+    let ring = |source: &Source| match source {
+        Source::Rings(interface, _) => Some(interface.link_type),
+        Source::Remote { .. } => None,
+    };
+    let link_types = sources.iter().flatten().filter_map(ring).collect();
+    let terms = toolbar::Terms { settings: settings.clone(), link_types };
+    match toolbar.begin(terms, proof) {
+        Ok((toolbar, ordered)) => (Some(toolbar), Some(ordered)),
+        // Packets matter more.
+        Err(error) => {
+            warn!("no toolbar: {error}");
+            (None, None)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod following;
 mod job;
 mod journal;
 mod people;
+mod toolbar;
 
 use std::process::ExitCode;
 

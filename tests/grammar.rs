@@ -16,7 +16,7 @@ use program::ask;
 use proptest::prelude::*;
 use proptest::sample::select;
 use regex::Regex;
-use wireshark_grammar::{interfaces, objections, preference_name, sentences};
+use wireshark_grammar::{interfaces, objections, objections_to_toolbar, preference_name, sentences};
 
 static GOOD_VALUE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^(docker|compose)-[a-zA-Z0-9_.-]{1,190}$").expect("a pattern"));
@@ -96,7 +96,8 @@ fn values_read(engine: &FakeEngine, expected: usize) -> Vec<String> {
     let read = sentences(answer.as_bytes());
     assert_eq!(read.len(), answer.lines().count());
     assert_eq!((read[0].keyword.as_str(), read[0].keys()), ("extcap", vec!["version", "display"]));
-    for sentence in &read[1..] {
+    let controls = read.iter().position(|sentence| sentence.keyword == "control").expect("a toolbar");
+    for sentence in &read[1..controls] {
         assert_eq!((sentence.keyword.as_str(), sentence.keys()), ("interface", vec!["value", "display"]));
     }
     let values: Vec<String> = interfaces(answer.as_bytes()).into_iter().map(|(value, _)| value).collect();
@@ -257,6 +258,32 @@ fn the_options_of_every_interface_make_the_dialog_that_was_meant() {
     for (_, interface, _) in hostile() {
         let printed = ask("unix:///none", ["--extcap-config", "--extcap-interface", &interface]).answer();
         assert_eq!(objections(&interface, printed.as_bytes()), [""; 0]);
+    }
+}
+
+#[test]
+fn the_controls_make_the_toolbar_that_was_meant() {
+    let list = |engine: &FakeEngine| ask(&engine.address(), ["--extcap-interfaces"]).answer();
+    let printed = list(&FakeEngine::running([container("web")]));
+    assert_eq!(objections_to_toolbar(printed.as_bytes()), [""; 0]);
+    let count = |printed: &str| printed.lines().filter(|line| line.starts_with("control ")).count();
+    assert_eq!((count(&printed), count(&list(&FakeEngine::running([])))), (5, 0), "none for nobody");
+}
+
+#[test]
+fn the_port_of_the_grammar_knows_what_is_no_control() {
+    let objected = |text: &str| !objections_to_toolbar(text.as_bytes()).is_empty();
+    let good = "control {number=1}{type=selector}{display=A}";
+    assert!(!objected(good) && !objected(&format!("{good}\nvalue {{control=1}}{{value=x}}{{display=X}}")));
+    for bad in [
+        "control {number=256}{type=string}{display=A}",
+        "control {number=1}{type=table}{display=A}",
+        "control {number=1}{type=string}",
+        "control {number=1}{type=button}{display=A}{role=stop}",
+        "control {number=1}{type=string}{display=A}\ncontrol {number=1}{type=string}{display=B}",
+        "value {control=1}{value=x}{display=X}",
+    ] {
+        assert!(objected(bad), "{bad}");
     }
 }
 

@@ -13,7 +13,7 @@ use containerdump::link::Entered;
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
-use containerdump::session::{Crossing, End, Limits, Output, Stop, Stopped};
+use containerdump::session::{Crossing, End, Limits, Output, Report, Stop, Stopped, Totals};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
@@ -22,11 +22,15 @@ use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::interfaces::troubled;
 use crate::job::{Job, Target};
 use crate::journal;
+use crate::toolbar::{self, Toolbar};
 
 /// Captures until there is a reason to stop.
 ///
 /// Fails with what Wireshark shall show.
 pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Result<(), Trouble> {
+    // First of all: Wireshark's window stands still until the toolbar's pipe is open.
+    let (to_us, from_us) = (arguments.path("--extcap-control-in"), arguments.path("--extcap-control-out"));
+    let toolbar = Toolbar::open(to_us.as_deref(), from_us.as_deref());
     let stop = Stop::watch(true)?;
     let Some(path) = arguments.path("--fifo") else {
         return Err(Trouble::new(
@@ -50,6 +54,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
             return tell_trouble(engine, &stop, &output);
         }
     }
+    let panel = toolbar.as_ref().map(Toolbar::panel);
     let job = Job {
         follow: arguments.has("--follow") || Selection::is_group(&interface),
         selection: Selection { names: vec![interface], ..Selection::default() },
@@ -60,8 +65,13 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         own_traffic: arguments.has("--own-traffic"),
         limits: Limits::default(),
         target: Target::Begun(output),
+        toolbar,
     };
-    job.run(&stop, privilege?, &|_| {}, None).map(|_| ())
+    // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
+    let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
+    let mut show = |totals: &Totals| panel.iter().for_each(|panel| panel.show(totals));
+    let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
+    job.run(&stop, privilege?, &notice, report).map(|_| ())
 }
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.

@@ -9,6 +9,7 @@ use containerdump::engine::{Listing, Outcome};
 use containerdump::selection;
 use containerdump::text::Label;
 
+use super::controls;
 use super::sentence::Sentence;
 
 /// Interfaces shown at most. Wireshark starts this program two or three times for each of them
@@ -56,7 +57,12 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
     let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
     let interfaces = containers.iter().take(most).map(interface);
     let notes = notes.iter().map(|(value, note)| sentence(value, note));
-    std::iter::once(program).chain(grouped).chain(interfaces).chain(notes).collect()
+    let mut sentences: Vec<Sentence> = grouped.chain(interfaces).chain(notes).collect();
+    if !sentences.is_empty() {
+        sentences.extend(controls::sentences());
+    }
+    sentences.insert(0, program);
+    sentences
 }
 
 fn interface(container: &Container) -> Sentence {

@@ -6,6 +6,7 @@
 mod arguments;
 mod capture;
 mod config;
+mod controls;
 mod dlts;
 mod filter;
 mod interfaces;

@@ -151,6 +151,7 @@ impl Capture {
             own_traffic: self.own_traffic,
             limits,
             target,
+            toolbar: None,
         };
         let totals = job.run(
             &stop,

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::process::Command;
 
 use crate::Test;
-use crate::lab::{Lab, end_of, fifo, folder, output, signal, start};
+use crate::lab::{Container, Lab, end_of, fifo, folder, output, signal, start};
 use crate::recording::{
     Recording, Statistics, Witness, assert_same, capinfos, fields_of, named_fields_of, statistics_of,
 };
@@ -220,6 +220,18 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
         assert_ne!(count, 0, "it captures");
         stream.extend_from_slice(&some[..count]);
     }
+    flood(&container, sent);
+    signal(&child, "TERM");
+    let out = folder.path().join("out.pcapng");
+    reader.read_to_end(&mut stream).expect("all of the stream");
+    std::fs::write(&out, stream).expect("a file");
+    assert!(end_of(child).status.success());
+    statistics_of(&out)[&0]
+}
+
+/// Has a container send so many datagrams of 1000 bytes to port 9, which nobody answers.
+pub(crate) fn flood(container: &Container, count: u64) {
+    let folder = folder();
     let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
     let text = format!(
         "{{ eth(da={bridge}), ipv4(saddr={0}, daddr={0}), udp(sp=9, dp=9), fill(0x61, 958) }}\n",
@@ -227,14 +239,8 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     );
     let frame = folder.path().join("frame");
     std::fs::write(&frame, text).expect("a frame");
-    let (frame, count) = (frame.to_str().expect("a path"), sent.to_string());
+    let (frame, count) = (frame.to_str().expect("a path"), count.to_string());
     output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
-    signal(&child, "TERM");
-    let out = folder.path().join("out.pcapng");
-    reader.read_to_end(&mut stream).expect("all of the stream");
-    std::fs::write(&out, stream).expect("a file");
-    assert!(end_of(child).status.success());
-    statistics_of(&out)[&0]
 }
 
 fn standard_output_is_a_stream_for_tshark(lab: &Lab) {

@@ -40,12 +40,16 @@ mod tap_container;
 mod tap_ends;
 mod tap_packets;
 mod taps;
+mod toolbar;
+mod toolbar_hosts;
 mod users;
 #[path = "../watcher/mod.rs"]
 mod watcher;
 mod watching;
 mod window;
+mod window_toolbar;
 mod wireshark;
+mod wireshark_end;
 mod without_engine;
 
 use std::process::ExitCode;
@@ -105,8 +109,11 @@ fn main() -> ExitCode {
         newcomers::TESTS,
         watching::TESTS,
         wireshark::TESTS,
+        toolbar::TESTS,
+        toolbar_hosts::TESTS,
         window::TESTS,
         profile::TESTS,
+        window_toolbar::TESTS,
     ]
     .concat();
     let mut trials: Vec<Trial> = tests

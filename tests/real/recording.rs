@@ -109,6 +109,19 @@ fn read_fields(tshark: &mut Command, fields: &[&str]) -> Vec<Vec<String>> {
     output(tshark).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
+/// Counts HTTP requests in a file that is still being written.
+pub(crate) fn requests_so_far(path: &Path) -> usize {
+    packets_so_far(path, "http.request")
+}
+
+/// Counts the packets that pass a display filter in a file that is still being written, and may end within a
+/// block.
+pub(crate) fn packets_so_far(path: &Path, filter: &str) -> usize {
+    let mut tshark = Command::new("tshark");
+    let read = tshark.args(["-n", "-Y", filter, "-r"]).arg(path).output().expect("tshark");
+    String::from_utf8_lossy(&read.stdout).lines().count()
+}
+
 /// A line of what capinfos says about a file.
 pub(crate) fn capinfos(path: &Path, line: &str) -> String {
     let all = output(Command::new("capinfos").arg("-M").arg(path));

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::Test;
 use crate::lab::{Lab, eventually, folder, output};
 use crate::podman::Podman;
-use crate::{tap_ends, tap_packets};
+use crate::{tap_ends, tap_packets, toolbar};
 
 const TESTS: &[Test] = &[
     ("a_tap_container_has_one_right_and_nothing_else", has_one_right),
@@ -43,7 +43,8 @@ pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
         };
         Trial::test(name, run).with_ignored_flag(ignored)
     };
-    TESTS.iter().chain(tap_ends::TESTS).chain(tap_packets::TESTS).copied().map(trial).collect()
+    let all = [TESTS, tap_ends::TESTS, tap_packets::TESTS, toolbar::THROUGH_ENGINE];
+    all.into_iter().flatten().copied().map(trial).collect()
 }
 
 fn companion() -> PathBuf {

@@ -54,7 +54,7 @@ impl Desk {
         fs::write(home.join("witness.lua"), WITNESS).expect("a script");
         let number = home.join("display");
         let mut server = user.runs("Xvfb");
-        server.args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp"]);
+        server.args(["-displayfd", "1", "-screen", "0", "1200x700x24", "-nolisten", "tcp"]);
         server.stdin(Stdio::null()).stdout(File::create(&number).expect("a file")).stderr(Stdio::null());
         let server = server.spawn().expect("Xvfb");
         let read = || fs::read_to_string(&number).unwrap_or_default();
@@ -66,10 +66,14 @@ impl Desk {
     }
 
     /// Opens Wireshark's window with a container's capture under way, written to `file`.
-    fn open(&self, container: &Container, options: &[&str]) -> Child {
+    pub(crate) fn open(&self, container: &Container, options: &[&str]) -> Child {
+        self.open_by(self.runs("wireshark"), container, options)
+    }
+
+    /// The same where `wireshark` runs it.
+    pub(crate) fn open_by(&self, mut wireshark: Command, container: &Container, options: &[&str]) -> Child {
         let mut witness = std::ffi::OsString::from("lua_script:");
         witness.push(self.path("witness.lua"));
-        let mut wireshark = self.runs("wireshark");
         wireshark.args(["-k", "-i", &container.interface()]).args(options);
         let window = start(wireshark.arg("-X").arg(witness).arg("-w").arg(self.file()));
         eventually("the capture begins", || self.file().metadata().is_ok_and(|about| about.len() > 300));
@@ -96,15 +100,15 @@ impl Desk {
         command
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.user.home.path().join(name)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.path("out.pcapng")
     }
 
-    fn lines(&self, name: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.path(name)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::Test;
 use crate::lab::{Lab, end_of, eventually, folder, output, signal, start};
-use crate::recording::{Witness, assert_same, capinfos, fields_of};
+use crate::recording::{Witness, assert_same, capinfos, fields_of, requests_so_far};
 
 pub(crate) const TESTS: &[Test] = &[
     ("tshark_lists_the_containers", tshark_lists_the_containers),
@@ -114,13 +114,6 @@ fn tshark_captures_two_containers_at_once(lab: &Lab) {
         let rows = fields_of(&file, &filter, &["ip.dst"]);
         assert_eq!(rows, vec![vec![container.address()]; count]);
     }
-}
-
-/// Counts HTTP requests in a file that is still being written, and may end within a block.
-fn requests_so_far(file: &Path) -> usize {
-    let mut tshark = Command::new("tshark");
-    let read = tshark.args(["-n", "-Y", "http.request", "-r"]).arg(file).output().expect("tshark");
-    String::from_utf8_lossy(&read.stdout).lines().count()
 }
 
 fn tshark_passes_its_filter_on(lab: &Lab) {

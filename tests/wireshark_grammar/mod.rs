@@ -161,6 +161,36 @@ fn against_value(value: &Sentence, arguments: &[&Sentence]) -> Option<String> {
     ["default", "enabled"].iter().find_map(|key| unclear_truth(value, key))
 }
 
+/// Why a toolbar made of the controls in `printed` would not be the one that was meant
+/// (`extcap_parse_control_sentence`; a control's number is a byte in the messages about it).
+pub(crate) fn objections_to_toolbar(printed: &[u8]) -> Vec<String> {
+    let mut controls: Vec<Sentence> = Vec::new();
+    let mut objections = Vec::new();
+    for sentence in sentences(printed) {
+        let number = |key| sentence.get(key).and_then(|number| number.parse::<u8>().ok());
+        let is_known = |number| controls.iter().any(|one| one.get("number") == number);
+        let is_one_of = |key, words: &[&str]| sentence.get(key).is_some_and(|word| words.contains(&word));
+        let objection = match sentence.keyword.as_str() {
+            "control" if number("number").is_none() => Some("no number"),
+            "control" if is_known(sentence.get("number")) => Some("the number of another"),
+            "control" if sentence.get("display").is_none_or(str::is_empty) => Some("no display"),
+            "control" if !is_one_of("type", &["boolean", "button", "selector", "string"]) => Some("no type"),
+            "control" if sentence.get("role").is_some() => {
+                let is_known = is_one_of("role", &["control", "help", "logger", "restore"]);
+                (!is_known).then_some("an unknown role")
+            }
+            "value" if !is_known(sentence.get("control")) => Some("a value of no control"),
+            "value" if sentence.get("value").is_none_or(str::is_empty) => Some("no value"),
+            _ => None,
+        };
+        objections.extend(objection.map(|objection| format!("{sentence:?}: {objection}")));
+        if sentence.keyword == "control" {
+            controls.push(sentence);
+        }
+    }
+    objections
+}
+
 fn unclear_truth(sentence: &Sentence, key: &str) -> Option<String> {
     let text = sentence.get(key)?;
     let clear = matches!(text, "true" | "false") && TRUTH.is_match(text) == (text == "true");

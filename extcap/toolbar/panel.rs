@@ -1,0 +1,97 @@
+//! What a capture tells its toolbar: written down in no time, by whoever captures, and passed on by a thread
+//! that does nothing else.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use containerdump::session::{Answer, Totals};
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::figures::Snapshot;
+use super::log::Log;
+
+/// Where it is written down.
+#[derive(Debug)]
+pub(crate) struct Panel {
+    begun: Instant,
+    news: Mutex<News>,
+    bell: OwnedFd,
+}
+
+/// What is new.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) log: Log,
+    /// The figures of now; those before are of no use any more.
+    pub(super) snapshot: Option<Snapshot>,
+    /// What came of filters.
+    pub(super) answers: Vec<(Option<String>, Answer)>,
+    /// Sources that were said to have broken.
+    broken: usize,
+    /// The capture has ended.
+    pub(super) over: bool,
+}
+
+impl Panel {
+    /// Fails when the process has no file descriptors left.
+    pub(super) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { begun: Instant::now(), news: Mutex::default(), bell })
+    }
+
+    /// A line for the log.
+    pub(crate) fn say(&self, line: &str) {
+        self.news().log.add(self.begun.elapsed(), line);
+        self.ring();
+    }
+
+    /// How the capture goes.
+    pub(crate) fn show(&self, totals: &Totals) {
+        let mut news = self.news();
+        for share in &totals.parted {
+            let line = format!("{} has left: {} packets, {} dropped", share.name, share.packets, share.drops);
+            news.log.add(self.begun.elapsed(), &line);
+        }
+        for trouble in totals.broken.iter().skip(news.broken) {
+            news.log.add(self.begun.elapsed(), trouble.what().as_str());
+        }
+        news.broken = totals.broken.len();
+        news.snapshot = Some(Snapshot { at: Instant::now(), totals: totals.clone() });
+        drop(news);
+        self.ring();
+    }
+
+    /// What came of the filter that was asked for.
+    pub(super) fn answer(&self, filter: Option<String>, answer: Answer) {
+        self.news().answers.push((filter, answer));
+        self.ring();
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn end(&self) {
+        self.news().over = true;
+        self.ring();
+    }
+
+    pub(super) fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    /// Makes it readable by what is new from now on only.
+    pub(super) fn hush(&self) {
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    }
+}
+
+/// Readable when there is something new.
+impl AsFd for Panel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
