@@ -8,23 +8,28 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use super::far::Far;
 use super::queue::{Packet, Queue, Run, Spare, Turn};
+use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
-use crate::capture::{Counts, Filter, Ring};
+use crate::capture::{self, Counts, Filter, Ring};
 use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
 const MOST_READ: usize = 512 * 1024;
 /// Troubles kept of sources that have left: a program elsewhere may break as often as it is started.
 const MOST_BROKEN: usize = 16;
+/// Sources that are asked one by one, which is faster for so few.
+const FEW: usize = 8;
 
 /// The sources of a capture, to be read in one order of time.
 pub(super) struct Merge {
     pub(super) stages: Vec<Stage>,
     pub(super) queues: Queues,
+    readiness: Readiness,
     /// How long the kernel may keep a packet back.
     keeps: Duration,
     /// Why sources ended that ought not to have, and have left.
@@ -53,12 +58,16 @@ impl Merge {
     /// Merges what is read; `keeps` is how long the kernel may keep a packet back.
     pub(super) fn new(keeps: Duration) -> Self {
         let (stages, queues, broken) = (Vec::new(), Queues::default(), VecDeque::new());
-        Self { stages, queues, keeps, broken, ended_well: false }
+        Self { stages, queues, readiness: Readiness::new(), keeps, broken, ended_well: false }
     }
 
     /// Takes part from now on.
     pub(super) fn add(&mut self, reader: Reader) {
-        self.stages.push(Stage::new(reader));
+        let mut stage = Stage::new(reader);
+        if stage.is_ring() {
+            stage.watched_as = self.readiness.watch(&stage);
+        }
+        self.stages.push(stage);
         self.queues.queues.push(Queue::default());
     }
 
@@ -85,9 +94,51 @@ impl Merge {
         parted
     }
 
+    /// Closes what is read, many at the same time: for each ring the kernel waits until all its processors have
+    /// let go of it (`synchronize_net`), some 17 ms.
+    pub(super) fn close(mut self) {
+        let mut threads = Vec::new();
+        while !self.stages.is_empty() {
+            let share = self.stages.split_off(self.stages.len().saturating_sub(FEW));
+            // Where there is no thread to be had, it is closed here.
+            threads.extend(std::thread::Builder::new().spawn(move || drop(share)));
+        }
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
     /// When to look next for a source that is about to leave.
     pub(super) fn leaves_at(&self) -> Option<Instant> {
         self.stages.iter().filter_map(Stage::leaves_at).min()
+    }
+
+    /// What tells that one of many rings has something; `None` where they are few.
+    pub(super) fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        if self.stages.len() > FEW { self.readiness.descriptor() } else { None }
+    }
+
+    /// Finds those of many rings empty that have nothing, by one question for all of them. The kernel calls a
+    /// ring ready as long as there is a block that was not read to its end (net/packet/af_packet.c,
+    /// `packet_poll`), so one that is not has handed over nothing that was not read: it is empty as of the time
+    /// before the question, as if it had been asked itself. Every other source is.
+    fn find_empty(&mut self) {
+        for stage in self.stages.iter_mut().filter(|stage| !stage.can_be_waited_for()) {
+            // What is gone would be ready for ever.
+            if stage.watched_as.take().is_some() {
+                self.readiness.forget(stage);
+            }
+        }
+        if self.readiness().is_none() {
+            return;
+        }
+        let asked_at = capture::now();
+        let Some(ready) = self.readiness.ready() else { return };
+        for stage in &mut self.stages {
+            if stage.watched_as.is_some_and(|number| ready.binary_search(&number).is_err()) {
+                stage.found_empty(asked_at);
+            }
+        }
     }
 
     /// How long the kernel may keep a packet back, in nanoseconds.
@@ -99,10 +150,13 @@ impl Merge {
     pub(super) fn read(&mut self) -> Read {
         let keeps = self.keeps();
         self.stages.iter_mut().for_each(Stage::look_again);
-        let running = self.stages.iter().enumerate().filter(|(_, stage)| stage.ended.is_none());
+        self.find_empty();
+        let found_empty = self.stages.iter().filter(|stage| stage.is_empty());
+        let mut horizon = found_empty.map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX);
+        let running = self.stages.iter().enumerate().filter(|(_, stage)| !stage.is_empty());
         let mut behind: BinaryHeap<Reverse<(u64, usize)>> =
             running.map(|(index, stage)| Reverse((stage.last(), index))).collect();
-        let (mut bytes, mut horizon, mut more) = (0, u64::MAX, false);
+        let (mut bytes, mut more) = (0, false);
         while let Some(Reverse((last, index))) = behind.pop() {
             if bytes >= MOST_READ {
                 return Read { bytes, more: true };
@@ -132,6 +186,16 @@ impl Merge {
     /// or stream of that interface.
     pub(super) fn counts(&mut self, mut take: impl FnMut(u32, Counts)) {
         self.stages.iter_mut().for_each(|stage| stage.counts(&mut take));
+    }
+
+    /// Has every ring asked for its counts.
+    pub(super) fn ask(&mut self) {
+        self.counts(|_, _| {});
+    }
+
+    /// The same as [`Merge::counts`], with rings asked only where they were read since they last were.
+    pub(super) fn counts_as_read(&mut self, mut take: impl FnMut(u32, Counts)) {
+        self.stages.iter_mut().for_each(|stage| stage.counts_as_read(&mut take));
     }
 
     /// Has all rings take those packets only that pass `filter`.

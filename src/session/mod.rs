@@ -23,6 +23,7 @@ mod output;
 mod pace;
 mod pauses;
 mod queue;
+mod readiness;
 mod run;
 mod source;
 mod stage;
@@ -127,14 +128,16 @@ impl Session {
         })?;
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);
-        match outcome {
+        let totals = match outcome {
             Ok(()) | Err(End::ReaderGone) => Ok(running.total()),
             Err(End::Stalled) => {
                 running.abandon();
                 Ok(running.total())
             }
             Err(End::Failed(trouble)) => Err(trouble),
-        }
+        };
+        running.close();
+        totals
     }
 
     /// What keeps streams from elsewhere going, where there are or may come any.

@@ -15,6 +15,7 @@ use super::merge::Merge;
 use super::orders::{Order, Ordered};
 use super::output::End;
 use super::pace::Load;
+use super::stage::Stage;
 use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
 use super::{Report, Session, Totals};
@@ -152,7 +153,7 @@ impl Running {
 
     /// Writes statistics of what came so far.
     fn tell(&mut self, stop: &Stop) -> Result<(), End> {
-        self.total();
+        self.stream.total(&mut self.merge);
         if self.feeds_session {
             self.stream.count_waiting(&mut self.merge);
         }
@@ -243,8 +244,11 @@ impl Running {
         let told = watched.len();
         watched.extend(self.orders.iter().map(|orders| readable(orders.as_fd())));
         let asked = watched.len();
-        let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage));
+        let for_many = self.merge.readiness();
+        let alone = |stage: &&Stage| for_many.is_none() || stage.watched_as.is_none();
+        let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage)).filter(alone);
         watched.extend(heeded.map(|stage| readable(stage.as_fd())));
+        watched.extend(for_many.filter(|_| load == Load::Idle).map(readable));
         let woken = stop.wait(watched, timeout);
         if let Some(changes) = self.changes.as_ref().filter(|_| woken.ready[ends..told].contains(&true)) {
             changes.hush();
@@ -261,8 +265,16 @@ impl Running {
         self.stream.abandon(&mut self.merge);
     }
 
+    /// Ends the stream, and gives back what was read.
+    pub(super) fn close(self) {
+        // Its reader need not wait for the rings.
+        drop(self.stream);
+        self.merge.close();
+    }
+
     /// What the capture came to so far.
     pub(super) fn total(&mut self) -> Totals {
+        self.merge.ask();
         self.stream.total(&mut self.merge);
         self.stream.totals.clone()
     }

@@ -46,6 +46,8 @@ pub(super) struct Stage {
     leaving: Option<Finish>,
     /// Why it gives nothing more.
     pub(super) ended: Option<Ended>,
+    /// By what [`Readiness`](super::readiness::Readiness) knows it; `None` where it is asked itself.
+    pub(super) watched_as: Option<u64>,
 }
 
 /// Why a source gives nothing more.
@@ -61,12 +63,22 @@ pub(super) enum Ended {
 impl Stage {
     pub(super) fn new(reader: Reader) -> Self {
         let (last, at_once, bytes) = (0, PACKETS_AT_ONCE, 0);
-        Self { reader, last, at_once, bytes, empty_at: None, leaving: None, ended: None }
+        Self { reader, last, at_once, bytes, empty_at: None, leaving: None, ended: None, watched_as: None }
     }
 
     /// Forgets that the source was found empty: that was then.
     pub(super) fn look_again(&mut self) {
         (self.bytes, self.empty_at) = (0, None);
+    }
+
+    /// Notes that the kernel had nothing for it at `time`, nanoseconds since the epoch.
+    pub(super) fn found_empty(&mut self, time: u64) {
+        self.empty_at = Some(time);
+    }
+
+    /// Whether its descriptor tells all there is to know: a stream from elsewhere may have read ahead.
+    pub(super) fn is_ring(&self) -> bool {
+        matches!(self.reader, Reader::Ring(..))
     }
 
     /// Whether it is the turn of others.
@@ -167,6 +179,14 @@ impl Stage {
             (None, Reader::Far(far), _) => far.complete_until(self.last),
             (None, Reader::Ring(..), Some(at)) => self.last.max(at.saturating_sub(keeps)),
             (None, Reader::Ring(..), None) => self.last,
+        }
+    }
+
+    /// The same as [`Stage::counts`], with rings asked only where they were read meanwhile.
+    pub(super) fn counts_as_read(&mut self, take: &mut impl FnMut(u32, Counts)) {
+        match &mut self.reader {
+            Reader::Ring(ring, interface) => take(*interface, ring.counts_as_read()),
+            Reader::Far(_) => self.counts(take),
         }
     }
 

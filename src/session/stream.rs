@@ -233,6 +233,7 @@ impl Stream {
         }
         let next = files.open_next().map_err(End::Failed)?;
         let used = files.use_of_one();
+        merge.ask();
         self.total(merge);
         self.write_last_statistics(stop)?;
         info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());

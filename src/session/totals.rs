@@ -33,10 +33,10 @@ pub struct Totals {
 }
 
 impl Stream {
-    /// Brings the counts of the sources up to date.
+    /// Brings the counts of the sources up to date, as far as [`Merge::counts_as_read`] does.
     pub(super) fn total(&mut self, merge: &mut Merge) {
         self.lanes.iter_mut().for_each(Lane::forget_counts);
-        merge.counts(|interface, counts| {
+        merge.counts_as_read(|interface, counts| {
             let statistics = &mut self.lanes[interface as usize].statistics;
             statistics.kernel_drops += counts.kernel_drops;
             statistics.abandoned += counts.abandoned;

@@ -16,8 +16,8 @@ use crate::session::Source;
 use crate::trouble::Trouble;
 
 /// Attachments whose rings are opened at the same time: for each ring the kernel waits until all its processors
-/// know of the socket (`synchronize_net`), some 17 ms.
-const AT_ONCE: usize = 32;
+/// know of the socket (`synchronize_net`), some 17 ms, and all who wait at the same time wait once.
+const AT_ONCE: usize = 128;
 
 /// Everything that a session reads, opened.
 pub struct Opened {

@@ -70,9 +70,13 @@ fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
     eprintln!("{count} containers, until rings are open: {:?}", begin.elapsed());
     let pid = recording.child.id();
     let (first, last) = (&containers[0], &containers[count - 1]);
+    let between = &containers[count / 3..count / 3 + 6];
     first.fetch(1);
     let page = format!("http://{}/", last.address());
     lab.docker(&["exec", &first.name, "wget", "-q", "-O", "/dev/null", &page]);
+    for container in between {
+        container.fetch(1);
+    }
     let (own, rings) = memory(pid);
     eprintln!("its own memory {own} KiB, rings {rings} KiB");
     assert!(rings > 0 && own + rings < MOST_MEMORY, "{own} KiB and rings of {rings} KiB");
@@ -80,7 +84,9 @@ fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
     std::thread::sleep(std::time::Duration::from_secs(5));
     let idle = (processors(pid) - before) / since.elapsed().as_secs_f64();
     eprintln!("{:.1} % of one processor while little comes", 100.0 * idle);
+    let end = Instant::now();
     let recorded = recording.stop();
+    eprintln!("until it has ended: {:?}", end.elapsed());
     assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), count.to_string());
     let named = output(Command::new("capinfos").arg(&recorded.path));
     let named: BTreeSet<&str> =
@@ -89,8 +95,10 @@ fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
     let fields = ["frame.interface_name", "ip.dst"];
     let requests: BTreeSet<Vec<String>> =
         fields_of(&recorded.path, "http.request", &fields).into_iter().collect();
-    let row = |container: &Container| vec![format!("{}:eth0", first.name), container.address()];
-    assert_eq!(requests, BTreeSet::from([row(first), row(last)]));
+    let row = |at: &Container, to: &Container| vec![format!("{}:eth0", at.name), to.address()];
+    let mut expected: BTreeSet<_> = between.iter().map(|container| row(container, container)).collect();
+    expected.extend([row(first, first), row(first, last)]);
+    assert_eq!(requests, expected);
     // A question of the first one's to all is there once.
     let asked = format!("arp.opcode == 1 && arp.dst.proto_ipv4 == {}", last.address());
     let asked_at: BTreeSet<_> = recorded.fields(&asked, &["frame.interface_name"]).into_iter().collect();
