@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use containerdump::capture::{Budget, Settings};
-use containerdump::engine::Watch;
-use containerdump::follow::{Captured, Follow, Terms};
+use containerdump::engine::{TapContainer, Watch};
+use containerdump::follow::{Captured, Follow, Known, Place, Terms};
 use containerdump::opener::{self, Opener};
-use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
 use containerdump::session::{self, Changes};
-use containerdump::tap::{Means, Targets};
+use containerdump::tap::Targets;
 use containerdump::trouble::Trouble;
 
 /// Attachments for which a capture of a group sets memory aside.
@@ -24,37 +23,42 @@ pub(crate) fn budget(settings: &Settings, selection: &Selection, found: &Targets
     Budget::new(settings.ring_mib, expected)
 }
 
-/// Starts what keeps the right to open, where there is one to keep.
-pub(crate) fn opener(privilege: &Privilege) -> Option<Opener> {
-    Opener::start(Path::new(opener::PROGRAM), privilege).unwrap_or_else(|trouble| {
-        // What is captured from the begin needs none.
-        log::warn!("{trouble}");
-        None
-    })
+/// Starts what keeps the right to open.
+pub(crate) fn opener() -> Option<Opener> {
+    // What is captured from the begin needs none.
+    Opener::start(Path::new(opener::PROGRAM)).inspect_err(|trouble| log::warn!("{trouble}")).ok()
 }
 
-/// Begins to watch, from what was `found`, each attachment of which has rings of `each` MiB.
+/// Who is captured of what was `found`: each attachment has rings of `each` MiB, and `tap_containers` run.
+pub(crate) fn captured(found: &Targets, each: u32, tap_containers: Vec<TapContainer>) -> Captured {
+    let mut captured = Captured::default();
+    for target in &found.targets {
+        let taps = target.attachments.iter().map(|attachment| attachment.tap.clone()).collect();
+        let rings = vec![(target.attachments.len(), each)];
+        captured.add(&target.container.id, Place { taps, rings, ..Place::of(target) });
+    }
+    for tap_container in tap_containers {
+        captured.add_tap_container(tap_container);
+    }
+    captured
+}
+
+/// Begins to watch, from what was `found` and is `captured`.
 ///
 /// Fails when there are no threads or file descriptors left.
 pub(crate) fn begin(
     terms: Terms,
-    means: Means,
-    opener: Option<Opener>,
     found: &Targets,
-    each: u32,
+    captured: Captured,
+    opener: Option<Opener>,
 ) -> Result<(Follow, Changes), Trouble> {
     let (joining, changes) = session::changes().map_err(|error| {
         Trouble::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
     })?;
     let pids: HashMap<_, _> =
         found.targets.iter().map(|target| (target.container.id.clone(), target.pid())).collect();
-    let known = found.running.iter().map(|one| (one.clone(), pids.get(&one.id).copied().flatten()));
-    let watch = Watch::start(known, terms.entered.clone())?;
-    let captured = found.targets.iter().map(|target| {
-        let taps = target.attachments.iter().map(|attachment| attachment.tap.clone());
-        let captured = Captured { taps: taps.collect(), rings: vec![(target.attachments.len(), each)] };
-        (target.container.id.clone(), captured)
-    });
-    let captured = captured.collect();
-    Ok((Follow::new(terms, watch, opener, means, joining, found.running.clone(), captured), changes))
+    let pairs = found.running.iter().map(|one| (one.clone(), pids.get(&one.id).copied().flatten()));
+    let watch = Watch::start(pairs, terms.wanted.entered.clone())?;
+    let known = Known { running: found.running.clone(), captured };
+    Ok((Follow::new(terms, known, watch, opener, joining), changes))
 }

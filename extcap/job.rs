@@ -12,7 +12,7 @@ use containerdump::selection::Selection;
 use containerdump::session::{
     Crossing, Files, Limits, Member, Ordered, Output, Report, Session, Source, Stop, Stopped, Totals,
 };
-use containerdump::tap::{self, LeftOut, Means};
+use containerdump::tap::{self, LeftOut, Means, Wanted};
 use containerdump::trouble::Trouble;
 use log::{debug, info, warn};
 
@@ -74,16 +74,19 @@ impl Job {
         notice: &(dyn Fn(&str) + Sync),
         report: Option<Report<'_>>,
     ) -> Result<Totals, Trouble> {
-        let (selection, networks, forced) = (self.selection, self.networks, self.tap);
-        let means = Means::of(&privilege);
         let mut settings = self.settings;
         if !self.own_traffic {
             settings.without = own_traffic::filter(&privilege)?;
             settings.without.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
         }
-        let entered = tap::entered(&privilege)?;
-        let terms = (selection.clone(), networks.clone(), means.clone(), entered.clone());
-        let find = move || tap::find(&selection, &networks, &means, forced, &entered);
+        let wanted = Wanted {
+            networks: self.networks,
+            tap: self.tap,
+            means: Means::of(&privilege),
+            entered: tap::entered(&privilege)?,
+        };
+        let (selection, of_them) = (self.selection.clone(), wanted.clone());
+        let find = move || tap::find(&selection, &of_them);
         let found = match stop.wait_for(self.target.pipe(), find) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
@@ -104,23 +107,23 @@ impl Job {
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
-        let mut budget = following::budget(&settings, &terms.0, &found);
+        let mut budget = following::budget(&settings, &self.selection, &found);
         let limit = privilege::raise_descriptors();
         debug!("{rings} rings, {limit} file descriptors");
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
-        let opener = if self.follow { following::opener(&privilege) } else { None };
+        let opener = if self.follow { following::opener() } else { None };
         privilege.become_caller()?;
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
         let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
-        let (follow, changes) = if self.follow {
-            let (selection, networks, means, entered) = terms;
-            let terms = Terms { selection, networks, tap: forced, settings, budget, entered };
-            let (follow, changes) = following::begin(terms, means, opener, &found, taken.ring_mib)?;
-            (Some(follow), Some(changes))
-        } else {
-            (None, None)
-        };
+        let (mut follow, mut changes) = (None, None);
+        let mut tap_containers = taken.tap_containers;
+        if self.follow {
+            let terms = Terms { selection: self.selection, wanted, settings, budget };
+            let captured = following::captured(&found, taken.ring_mib, std::mem::take(&mut tap_containers));
+            let begun = following::begin(terms, &found, captured, opener)?;
+            (follow, changes) = (Some(begun.0), Some(begun.1));
+        }
         let members = members(found.targets, taken.sources);
         info!("capturing {} containers", members.len());
         let session = Session {
@@ -139,7 +142,7 @@ impl Job {
         let outcome = beside(follow, notice, || session.run(stop, &proof, report));
         toolbar.into_iter().for_each(toolbar::Used::end);
         // What was made for the capture is gone before the program is.
-        taken.tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
+        tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
         for (name, lost) in &totals.losses {

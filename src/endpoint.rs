@@ -34,8 +34,18 @@ pub struct Seen {
     pub addresses: Vec<IpAddr>,
 }
 
+/// What another program finds a network namespace by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeenHolder {
+    /// A process in it.
+    Process(SeenProcess),
+    /// A file that stands for it.
+    File(SeenFile),
+}
+
 /// A file that stands for a network namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SeenFile {
     /// Where it is.
     pub path: PathBuf,

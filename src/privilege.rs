@@ -85,11 +85,8 @@ impl Privilege {
     /// Keeps, out of effect, what opening needs and nothing else: the opener hands it on to each tap it starts. No
     /// other program may be started afterwards.
     ///
-    /// Fails when there is nothing to hand on, or the rest cannot be dropped.
+    /// Fails when the rest cannot be dropped.
     pub fn keep_to_open(self) -> Result<Self, Trouble> {
-        if !self.may_capture() {
-            return Err(unsafe_to_go_on("open anything for others", "it may not capture"));
-        }
         let permitted = self.permitted & (CapabilitySet::NET_RAW | ENTER);
         set(CapabilitySet::empty(), permitted)
             .map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;

@@ -108,11 +108,6 @@ impl Selection {
         let each_once = all.filter(|(container, _)| taken.insert(&container.id));
         (each_once.map(|(container, is_named)| Chosen { container, is_named }).collect(), missed)
     }
-
-    /// Whether `container`, one of `containers`, is meant: those that run at that moment.
-    pub fn includes(&self, container: &Container, containers: &[Container]) -> bool {
-        self.of(containers).0.iter().any(|chosen| chosen.container.id == container.id)
-    }
 }
 
 impl Criteria {

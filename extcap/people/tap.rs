@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use containerdump::capture::{self, Ring, Settings};
 use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
-use containerdump::opener::Place;
+use containerdump::opener;
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Crossing, Limits, Member, Output, Session, Source, Stop};
@@ -52,42 +52,31 @@ pub(super) struct Tap {
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2046))]
     ring_size: Option<u32>,
 
-    /// Instead of interfaces here: what an opener was asked for
-    #[arg(long, hide = true, value_parser = place, conflicts_with_all = ["interface", "mac"])]
-    place: Option<Place>,
-
-    /// Put a host veth into promiscuous mode
-    #[arg(long, hide = true, requires = "place")]
-    promiscuous: bool,
-}
-
-fn place(text: &str) -> Result<Place, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
+    /// Instead of interfaces here: what an opener asks for on standard input
+    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "filter", "ring_size"])]
+    asked: bool,
 }
 
 impl Tap {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Trouble> {
-        let stop = Stop::watch(false)?.with_lifeline()?;
+        let stop = Stop::watch(false)?;
+        let request = if self.asked {
+            let Some(request) = opener::asked()? else { return Ok(()) };
+            Some(request)
+        } else {
+            None
+        };
+        let stop = stop.with_lifeline()?;
         if io::stdout().is_terminal() {
             return Err(Trouble::new("cannot write a capture to a terminal", "pipe it on: | tshark -r -"));
         }
-        let settings = Settings {
-            filter: capture::combined(self.filter.as_deref(), None),
-            without: None,
-            snap_length: self.snap_length,
-            ring_mib: self.ring_size,
-            promiscuous: self.promiscuous,
-        };
-        let (mut interfaces, block_timeout) = match self.place {
-            Some(place) => {
-                let ring_mib = self.ring_size.unwrap_or(capture::ALL_RINGS_MIB);
-                let block_timeout = capture::block_timeout_within(ring_mib);
-                (place.open(&settings, ring_mib, block_timeout, &privilege)?, block_timeout)
+        let (interfaces, block_timeout) = match request {
+            Some(request) => {
+                let block_timeout = capture::block_timeout_within(request.ring_mib);
+                (request.open(block_timeout, &privilege, &stop)?, block_timeout)
             }
-            None => open_here(&settings, &self.interface, &self.mac, &privilege)?,
+            None => self.open_here(&privilege)?,
         };
-        let begin = capture::now();
-        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring| ring.begin(begin));
         privilege.become_caller()?;
         let output = Output::stdout()?;
         let proof = privilege.give_up()?;
@@ -95,7 +84,7 @@ impl Tap {
         let session = Session {
             members: vec![Member {
                 sources: interfaces.into_iter().map(rings).collect(),
-                holders: Vec::new(),
+                ..Member::default()
             }],
             changes: None,
             orders: None,
@@ -111,38 +100,42 @@ impl Tap {
         };
         session.run(&stop, &proof, None).map(|_| ())
     }
+
+    /// Opens interfaces of the network namespace this runs in, which count from now on. Also returns the block timeout.
+    fn open_here(&self, privilege: &Privilege) -> Result<(Rings, Duration), Trouble> {
+        let settings = Settings {
+            filter: capture::combined(self.filter.as_deref(), None),
+            without: None,
+            snap_length: self.snap_length,
+            ring_mib: self.ring_size,
+            promiscuous: false,
+        };
+        let devices = chosen(link::devices(&Links::now()?), &self.interface, &self.mac)?;
+        let block_timeout = capture::block_timeout(devices.len() * 2);
+        let ring_mib = capture::Budget::new(settings.ring_mib, devices.len()).take(devices.len());
+        let mut interfaces = Vec::new();
+        for device in devices {
+            let attachment = attachment(&device);
+            let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
+            let opened = privilege.raised(open)??;
+            let interface = Interface {
+                name: attachment.name(),
+                description: attachment.name(),
+                hardware_address: device.address,
+                filter: settings.filter.clone(),
+                snap_length: settings.snap_length,
+                link_type: opened.link_type(),
+            };
+            interfaces.push((interface, opened.filtered(&attachment, &settings)?));
+        }
+        let begin = capture::now();
+        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.begin(begin));
+        Ok((interfaces, block_timeout))
+    }
 }
 
 /// The rings of each interface.
 type Rings = Vec<(Interface, Vec<Ring>)>;
-
-/// Opens interfaces of the network namespace this runs in. Also returns the block timeout.
-fn open_here(
-    settings: &Settings,
-    names: &[String],
-    macs: &[HardwareAddress],
-    privilege: &Privilege,
-) -> Result<(Rings, Duration), Trouble> {
-    let devices = chosen(link::devices(&Links::now()?), names, macs)?;
-    let block_timeout = capture::block_timeout(devices.len() * 2);
-    let ring_mib = capture::Budget::new(settings.ring_mib, devices.len()).take(devices.len());
-    let mut interfaces = Vec::new();
-    for device in devices {
-        let attachment = attachment(&device);
-        let open = || capture::open(&attachment, settings, ring_mib, block_timeout);
-        let opened = privilege.raised(open)??;
-        let interface = Interface {
-            name: attachment.name(),
-            description: attachment.name(),
-            hardware_address: device.address,
-            filter: settings.filter.clone(),
-            snap_length: settings.snap_length,
-            link_type: opened.link_type(),
-        };
-        interfaces.push((interface, opened.filtered(&attachment, settings)?));
-    }
-    Ok((interfaces, block_timeout))
-}
 
 /// An interface of the container this runs in.
 fn attachment(device: &Device) -> Attachment {

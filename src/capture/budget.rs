@@ -21,6 +21,10 @@ pub fn block_timeout_within(ring_mib: u32) -> Duration {
     Duration::from_millis((400 / blocks).clamp(4, 100))
 }
 
+/// Memory of the rings of all cables together that were opened before it is known whose they are, in MiB;
+/// part of [`ALL_RINGS_MIB`].
+pub const EARLY_RINGS_MIB: u32 = 64;
+
 /// Shares out the memory for rings among attachments that come and go.
 ///
 /// A ring keeps its size for as long as it is there. So of what is free, the least is set aside for
@@ -52,6 +56,20 @@ impl Budget {
         let each = self.each.unwrap_or(LEAST_MIB + for_these / count);
         self.taken = self.taken.saturating_add(each.saturating_mul(count));
         each
+    }
+
+    /// Takes memory for one attachment that may be nobody's who is meant, while others of that kind have
+    /// `held` MiB: half of what is left for those at most, since who is meant may come next. Where each has
+    /// what was asked for, `None` if that is more than is left for others.
+    pub fn take_early(&mut self, held: u32) -> Option<u32> {
+        let left = EARLY_RINGS_MIB.saturating_sub(held);
+        if self.each.is_some_and(|each| held > 0 && each > left) {
+            return None;
+        }
+        let each = self.take(1);
+        let most = if self.each.is_some() { each } else { (left / 2).max(LEAST_MIB) };
+        self.taken = self.taken.saturating_sub(each.saturating_sub(most));
+        Some(each.min(most))
     }
 
     /// Takes back what `count` attachments had that were given `each` MiB.
@@ -96,6 +114,27 @@ mod tests {
             assert_eq!(budget.take(1), first);
         }
         assert_eq!(first, 1 + (224 - 4) / 4 * 3);
+    }
+
+    #[test]
+    fn who_may_be_a_stranger_leaves_room_for_those_who_are_meant() {
+        let mut budget = Budget::new(None, 1);
+        let taken: Vec<u32> = (0..8)
+            .scan(0, |held, _| {
+                let taken = budget.take_early(*held)?;
+                *held += taken;
+                Some(taken)
+            })
+            .collect();
+        assert_eq!(taken, [32, 16, 8, 4, 2, 1, 1, 1]);
+        for each in &taken {
+            budget.give_back(1, *each);
+        }
+        assert_eq!(budget.take(1), 224);
+        // All that is asked for, however much that is, but not twice.
+        let mut budget = Budget::new(Some(256), 1);
+        assert_eq!((budget.take_early(0), budget.take_early(256)), (Some(256), None));
+        assert_eq!(Budget::new(Some(8), 1).take_early(56), Some(8));
     }
 
     #[test]

@@ -29,6 +29,8 @@ impl Counts {
 pub(super) struct Counted {
     pub(super) delivered: u64,
     received: Counter,
+    /// Of these, from before the capture began, where it began in the past.
+    before: Option<u64>,
     kernel_drops: Counter,
     interface_drops: Counter,
 }
@@ -41,6 +43,16 @@ impl Counted {
         self.interface_drops.last = told.if_dropped;
     }
 
+    /// What the kernel has told so far counts, but for what is left out.
+    pub(super) fn begin_in_the_past(&mut self) {
+        self.before = Some(0);
+    }
+
+    /// A packet that was read is from before the capture began.
+    pub(super) fn leave_out(&mut self) {
+        self.before = self.before.map(|before| before + 1);
+    }
+
     pub(super) fn advance(&mut self, told: Stat) {
         self.received.advance(told.received);
         self.kernel_drops.advance(told.dropped);
@@ -49,7 +61,7 @@ impl Counted {
 
     pub(super) fn counts(&self) -> Counts {
         Counts {
-            received: self.received.total,
+            received: self.received.total.saturating_sub(self.before.unwrap_or_default()),
             delivered: self.delivered,
             kernel_drops: self.kernel_drops.total,
             abandoned: 0,

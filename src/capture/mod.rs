@@ -19,12 +19,13 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::SockRef;
 
-pub use budget::{ALL_RINGS_MIB, Budget, block_timeout_within};
+pub use budget::{ALL_RINGS_MIB, Budget, EARLY_RINGS_MIB, block_timeout_within};
 pub use change::Filter;
 pub use counts::Counts;
 pub use filter::{combined, objection};
 pub use settings::{LONGEST_SNAP_LENGTH, Settings};
 
+use crate::at_once::at_once;
 use crate::link::Attachment;
 use crate::trouble::Trouble;
 use counts::Counted;
@@ -96,7 +97,7 @@ pub fn open(
     // Inside a container nothing is changed. Of the host's own interfaces only what the host sends and
     // gets is wanted: not what containers on a bridge tell each other.
     let promiscuous = settings.promiscuous && attachment.tap.is_host_veth();
-    let ring = |direction| -> Result<_, pcap::Error> {
+    let ring = |direction: &Direction| -> Result<_, pcap::Error> {
         let handle = Capture::from_device(attachment.tap.device())?
             .promisc(promiscuous)
             .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
@@ -107,9 +108,11 @@ pub fn open(
             .setnonblock()?;
         // libpcap leaves its socket open to programs started from here.
         fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
-        Ok((direction, handle))
+        Ok((*direction, handle))
     };
-    let rings: Result<_, _> = directions.iter().map(|direction| ring(*direction)).collect();
+    // The kernel waits for all processors when a socket is given a ring, for 15 to 20 ms (net/packet/af_packet.c,
+    // `packet_set_ring`), and the first packet of a container that is being started comes 50 ms after its cable.
+    let rings: Result<_, _> = at_once(directions, directions.len(), ring).into_iter().collect();
     let rings: Vec<(Direction, _)> = rings.map_err(|error| device::cannot_open(attachment, &error))?;
     if rings.iter().all(|(_, handle)| device::is_interface(handle)) {
         Ok(Opened(rings))
@@ -176,6 +179,12 @@ impl Ring {
         }
     }
 
+    /// The same, of a time that has passed: what came since is in the capture.
+    pub fn begin_at(&mut self, time: u64) {
+        self.begin = Some(time);
+        self.counted.begin_in_the_past();
+    }
+
     /// Hands at most `most` packets to `take`: time in nanoseconds since the epoch, length on the
     /// wire, captured bytes. Returns how many were looked at; 0 when there is none for now.
     ///
@@ -188,6 +197,8 @@ impl Ring {
                 *begin = None;
                 counted.delivered += 1;
                 take(time, packet.header.len, packet.data);
+            } else {
+                counted.leave_out();
             }
         });
         match outcome {

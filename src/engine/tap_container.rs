@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hyper::Method;
@@ -16,7 +16,7 @@ use super::ask::{Sent, ask};
 use super::tap_stream::Said;
 use super::tap_thread::{Told, Work};
 use super::tap_trouble;
-use crate::container::Container;
+use crate::container::{Container, ContainerId};
 use crate::static_program::{Architecture, StaticProgram};
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -58,6 +58,8 @@ pub struct TapContainer {
     stream: UnixStream,
     said: Arc<Said>,
     ended: Receiver<Option<i64>>,
+    thread: JoinHandle<()>,
+    taps: ContainerId,
 }
 
 /// How a tap container ended.
@@ -93,7 +95,7 @@ impl TapContainer {
             told,
         };
         let program = program.clone();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("tap container".to_owned())
             .spawn(move || {
                 // A reader that has left does not want to know.
@@ -103,7 +105,9 @@ impl TapContainer {
         loop {
             match tells.recv() {
                 Ok(Told::Importing(name)) => importing(&name),
-                Ok(Told::Started) => return Ok(Self { stream, said, ended }),
+                Ok(Told::Started) => {
+                    return Ok(Self { stream, said, ended, thread, taps: container.id.clone() });
+                }
                 Ok(Told::Failed(trouble)) => return Err(trouble),
                 Err(_) => return Err(failed(io::Error::other("its thread ended"))),
             }
@@ -118,6 +122,21 @@ impl TapContainer {
         self.stream.try_clone()
     }
 
+    /// The container whose packets it takes.
+    pub fn taps(&self) -> &ContainerId {
+        &self.taps
+    }
+
+    /// Whether it is gone.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Has it end, without waiting for that.
+    pub fn close(&self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     /// The last 4 KiB of what the program said on stderr so far.
     pub fn said(&self) -> Label {
         self.said.label()
@@ -126,7 +145,7 @@ impl TapContainer {
     /// Ends it, where it has not ended by itself, and tells how it ended. Takes 8 seconds at most,
     /// and that only where the engine hangs.
     pub fn end(self) -> TapEnd {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.close();
         let status = self.ended.recv_timeout(END_DEADLINE).ok().flatten();
         TapEnd { status, said: self.said.label() }
     }
@@ -135,6 +154,6 @@ impl TapContainer {
 impl Drop for TapContainer {
     fn drop(&mut self) {
         // Handles of others must not keep it alive.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.close();
     }
 }

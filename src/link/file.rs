@@ -15,9 +15,12 @@ use super::Namespace;
 use super::addresses::addresses;
 use super::process::{self, Process};
 use super::tables::Tables;
-use crate::container::Container;
 use crate::endpoint::{SeenFile, SeenProcess};
+use crate::text::Label;
 use crate::trouble::Trouble;
+
+/// Where people give network namespaces names (ip-netns(8)).
+pub const NAMED: &str = "/run/netns";
 
 /// A file that stands for a network namespace. It is not kept open, or the namespace would never
 /// end as long as it is watched.
@@ -36,7 +39,7 @@ impl NamespaceFile {
     ///
     /// Fails when the file is gone, stands for another namespace by now, or cannot be watched.
     pub(super) fn of(
-        container: &Container,
+        name: &Label,
         file: &SeenFile,
         process: Option<SeenProcess>,
         entered: &Entered,
@@ -49,17 +52,17 @@ impl NamespaceFile {
         };
         let watch = watch().map_err(|errno| {
             Trouble::new(
-                format!("cannot watch for the end of network namespace {}: {}", container.name, errno.desc()),
+                format!("cannot watch for the end of network namespace {name}: {}", errno.desc()),
                 "see that there are watches left: sysctl fs.inotify.max_user_instances",
             )
         })?;
-        let of_process = process.and_then(|process| Process::of_namespace(&container.name, process).ok());
+        let of_process = process.and_then(|process| Process::of_namespace(name, process).ok());
         let tables = match of_process {
             Some(process) => process.tables(),
             None => entered.tables(file),
         };
         let file = Self { path: file.path.clone(), inode: file.inode, watch, tables };
-        if file.is_there() { Ok(file) } else { Err(process::gone(&container.name)) }
+        if file.is_there() { Ok(file) } else { Err(process::gone(name)) }
     }
 
     pub(super) fn is_there(&self) -> bool {
@@ -71,6 +74,10 @@ impl NamespaceFile {
         // What there was to read is the end of some file, this one or another.
         while self.watch.read_events().is_ok_and(|events| !events.is_empty()) {}
         !self.is_there()
+    }
+
+    pub(super) fn seen(&self) -> SeenFile {
+        SeenFile { path: self.path.clone(), inode: self.inode }
     }
 
     pub(super) fn inode(&self) -> u64 {

@@ -7,7 +7,7 @@ use super::file::{Entered, NamespaceFile};
 use super::tables::Tables;
 use super::{Namespace, NamespaceId, Process, netlink};
 use crate::container::Container;
-use crate::endpoint::{Seen, SeenProcess};
+use crate::endpoint::{Seen, SeenHolder};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -27,17 +27,32 @@ impl Holder {
     /// Fails when it went away, or means something else by now.
     pub fn of_seen(container: &Container, seen: &Seen, entered: &Entered) -> Result<Self, Trouble> {
         match (&seen.file, seen.process) {
-            (Some(file), process) => NamespaceFile::of(container, file, process, entered).map(Self::File),
+            (Some(file), process) => {
+                NamespaceFile::of(&container.name, file, process, entered).map(Self::File)
+            }
             (None, Some(process)) => Process::of_namespace(&container.name, process).map(Self::Process),
             (None, None) => Err(super::process::gone(&container.name)),
         }
     }
 
-    /// Holds the process of `container` that another program has seen.
+    /// Holds what another program has seen of `container`.
     ///
-    /// Fails when it went away, or is in another network namespace.
-    pub fn of_process(container: &Label, seen: SeenProcess) -> Result<Self, Trouble> {
-        Process::of_namespace(container, seen).map(Self::Process)
+    /// Fails when it went away, or stands for another network namespace.
+    pub fn of(container: &Label, seen: &SeenHolder) -> Result<Self, Trouble> {
+        match seen {
+            SeenHolder::Process(process) => Process::of_namespace(container, *process).map(Self::Process),
+            SeenHolder::File(file) => {
+                NamespaceFile::of(container, file, None, &Entered::default()).map(Self::File)
+            }
+        }
+    }
+
+    /// What another program finds it by; `None` once it is gone.
+    pub fn seen(&self) -> Option<SeenHolder> {
+        match self {
+            Self::Process(process) => process.seen().map(SeenHolder::Process),
+            Self::File(file) => Some(SeenHolder::File(file.seen())),
+        }
     }
 
     /// Whether it is still there.
@@ -85,7 +100,9 @@ impl Holder {
     }
 
     /// The id by which this network namespace knows it, if it has one.
-    pub(super) fn namespace_id(&self) -> io::Result<Option<NamespaceId>> {
+    ///
+    /// Fails when it is gone or the kernel cannot be asked.
+    pub fn namespace_id(&self) -> io::Result<Option<NamespaceId>> {
         match self {
             Self::Process(process) => netlink::namespace_of(process.pid()),
             Self::File(file) => netlink::namespace_behind(file.open()?.as_fd()),

@@ -25,7 +25,7 @@ use std::io;
 
 pub use addresses::{addresses_of_process, own_addresses};
 pub use device::{Device, HardwareAddress, devices};
-pub use file::{Entered, NamespaceFile};
+pub use file::{Entered, NAMED, NamespaceFile};
 pub use holder::Holder;
 pub use namespace::{Namespace, Rootless, id_of_file, id_of_process};
 pub use newcomers::{LinkChange, Newcomer, Newcomers};
@@ -170,6 +170,11 @@ impl Links {
     pub fn now() -> Result<Self, Trouble> {
         netlink::links().map(Self).map_err(|error| cannot_ask(&error))
     }
+
+    /// Whether a link of that name and index is among them.
+    pub fn have(&self, name: &str, index: LinkIndex) -> bool {
+        self.0.iter().any(|link| link.index == index && link.name == name)
+    }
 }
 
 fn cannot_ask(error: &io::Error) -> Trouble {
@@ -262,23 +267,25 @@ pub fn is_among(Links(links): &Links, tap: &Tap, holder: &Holder) -> io::Result<
     Ok(links.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
 }
 
-/// Whether `tap` means a cable of this host that leads to where `holder` is; to any other namespace or
-/// none, where that is not known yet.
+/// Whether the cable of that name and index leads into another namespace; `None` where it is no cable.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn is_cable_of(tap: &Tap, holder: Option<&Holder>) -> io::Result<bool> {
+pub fn leads_away(name: &str, index: LinkIndex) -> io::Result<Option<bool>> {
+    let link = netlink::link_at(index)?.filter(|link| link.is_veth && link.name == name);
+    Ok(link.map(|link| link.peer_namespace.is_some()))
+}
+
+/// Whether `tap` means a cable of this host that leads to where `holder` is.
+///
+/// Fails when the kernel cannot be asked.
+pub fn is_cable_of(tap: &Tap, holder: &Holder) -> io::Result<bool> {
     let Tap::HostVeth { name, index } = tap else { return Ok(false) };
     let links = netlink::links()?;
     let Some(link) = links.iter().find(|link| link.is_veth && link.index == *index && link.name == *name)
     else {
         return Ok(false);
     };
-    match holder {
-        // A namespace that no link leads to has no id.
-        Some(holder) => {
-            let namespace = holder.namespace_id()?;
-            Ok(namespace.is_some() && link.peer_namespace == namespace && holder.is_alive())
-        }
-        None => Ok(true),
-    }
+    // A namespace that no link leads to has no id.
+    let namespace = holder.namespace_id()?;
+    Ok(namespace.is_some() && link.peer_namespace == namespace && holder.is_alive())
 }

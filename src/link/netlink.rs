@@ -64,6 +64,23 @@ pub(super) fn links() -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
+/// The link of that index; `None` where there is none.
+pub(super) fn link_at(index: LinkIndex) -> io::Result<Option<Link>> {
+    let mut message = LinkMessage::default();
+    message.header.index = index.0;
+    let mut found = None;
+    let asked = ask(RouteNetlinkMessage::GetLink(message), 0, |answer| {
+        if let RouteNetlinkMessage::NewLink(message) = answer {
+            found = Some(link(message));
+        }
+    });
+    match asked {
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
+        Err(error) => Err(error),
+        Ok(_) => Ok(found),
+    }
+}
+
 /// Addresses of this network namespace, each with its link.
 pub(super) fn addresses() -> io::Result<Vec<(LinkIndex, IpAddr)>> {
     let mut addresses = Vec::new();

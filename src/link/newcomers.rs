@@ -5,9 +5,10 @@
 //! by `Holder::namespace_id`, to which container it belongs.
 //!
 //! Measured with Docker 20.10 and a container that does nothing but `ping`, by `ip -ts monitor link`, tcpdump
-//! and `docker events`: its other end was in the container's namespace and itself up, which is when it
-//! is told, 51 ms before the first packet and 52 ms before Docker's start event, so that packet came first.
-//! Docker makes the cable within its own namespace and takes one end away 240 ms later.
+//! and `docker events`: its other end was in the container's namespace and itself up, 51 ms before the
+//! first packet and 52 ms before Docker's start event, so that packet came first.
+//! Docker makes the cable within its own namespace, joins it to the bridge and takes the other end away 240 to 300 ms
+//! later; so a veth that is on a bridge is told of while it still leads nowhere.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -18,7 +19,8 @@ use super::netlink::{self, Link, Notice, Notices};
 use super::{LinkIndex, NamespaceId, Tap, cannot_ask};
 use crate::trouble::Trouble;
 
-/// An end on this host of a cable into another network namespace, up since a moment.
+/// An end on this host of a cable into another network namespace, or of one that may become that; up since a
+/// moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newcomer {
     /// `veth01f0f9d`, in the kernel's spelling.
@@ -27,11 +29,11 @@ pub struct Newcomer {
     pub index: LinkIndex,
     /// Index of the other end, in its namespace.
     pub peer: Option<LinkIndex>,
-    /// Namespace of the other end.
-    pub namespace: NamespaceId,
+    /// Namespace of the other end; `None` where it is still in this one.
+    pub namespace: Option<NamespaceId>,
     /// The bridge it belongs to, so far.
     pub controller: Option<LinkIndex>,
-    /// When it was seen to be up.
+    /// When that was seen.
     pub since: Instant,
 }
 
@@ -45,8 +47,10 @@ impl Newcomer {
 /// What happened to a cable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkChange {
-    /// It leads into another namespace and is up: packets can be taken from now on.
+    /// It is up, and leads into another namespace or belongs to a bridge.
     Appeared(Newcomer),
+    /// It leads into another namespace now; it was told of before.
+    Leads(Newcomer),
     /// It does not lead there any more, or under another name.
     Gone(LinkIndex),
 }
@@ -57,7 +61,7 @@ pub enum LinkChange {
 pub struct Newcomers {
     notices: Notices,
     /// Name and namespace of those that were told of, or there at the beginning.
-    told: HashMap<LinkIndex, (String, NamespaceId)>,
+    told: Told,
 }
 
 impl Newcomers {
@@ -115,28 +119,35 @@ impl AsFd for Newcomers {
     }
 }
 
-type Told = HashMap<LinkIndex, (String, NamespaceId)>;
+/// Names, and namespaces of the other ends.
+type Told = HashMap<LinkIndex, (String, Option<NamespaceId>)>;
 
 fn is(told: &mut Told, link: &Link, changes: &mut Vec<LinkChange>) {
+    let namespace = link.peer_namespace;
+    let before = told.get(&link.index).filter(|(name, _)| *name == link.name).map(|(_, before)| *before);
     // One that goes down is still there, and its rings with it.
-    let before = told.get(&link.index);
-    let is_same = |(name, namespace): &(String, NamespaceId)| {
-        *name == link.name && Some(*namespace) == link.peer_namespace
-    };
-    if before.is_some_and(is_same) {
+    if before == Some(namespace) {
         return;
     }
-    gone(told, link.index, changes);
-    let Some(namespace) = link.peer_namespace.filter(|_| link.is_up && link.is_ethernet) else { return };
-    told.insert(link.index, (link.name.clone(), namespace));
-    changes.push(LinkChange::Appeared(Newcomer {
+    let newcomer = || Newcomer {
         name: link.name.clone(),
         index: link.index,
         peer: link.peer,
         namespace,
         controller: link.controller,
         since: Instant::now(),
-    }));
+    };
+    if before == Some(None) {
+        told.insert(link.index, (link.name.clone(), namespace));
+        changes.push(LinkChange::Leads(newcomer()));
+        return;
+    }
+    gone(told, link.index, changes);
+    let is_cable = namespace.is_some() || link.controller.is_some();
+    if is_cable && link.is_veth && link.is_up && link.is_ethernet {
+        told.insert(link.index, (link.name.clone(), namespace));
+        changes.push(LinkChange::Appeared(newcomer()));
+    }
 }
 
 fn gone(told: &mut Told, index: LinkIndex, changes: &mut Vec<LinkChange>) {

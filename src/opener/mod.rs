@@ -9,12 +9,13 @@
 //! It is the same program, reads nothing but requests, starts nothing but taps, and never sees a
 //! packet. Main reads what a tap writes as it reads any stream from elsewhere: without trust.
 
+mod message;
 mod place;
 mod request;
 mod serve;
+mod spare;
 
-use std::io::{self, IoSlice, PipeReader, Read as _};
-use std::mem::MaybeUninit;
+use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -23,16 +24,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recv, sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
 pub use request::{Place, Request};
 pub use serve::serve;
+pub use spare::asked;
 
 use crate::pcapng::Interface;
-use crate::privilege::Privilege;
 use crate::remote::{self, Remote};
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -48,38 +46,45 @@ const PATIENCE_AT_END: Duration = Duration::from_secs(1);
 /// How long the reason of a tap that failed is waited for.
 const PATIENCE_FOR_REASON: u16 = 500;
 
+/// A tap that was asked for. It ends when nobody has said for 10 seconds that its packets are wanted.
+#[derive(Debug)]
+pub struct Asked {
+    stream: UnixStream,
+    errors: PipeReader,
+}
+
 /// A process that opens what joins. It ends when this is dropped, and with this process.
 #[derive(Debug)]
 pub struct Opener {
     /// `None` once it shall end.
     socket: Option<OwnedFd>,
     process: Child,
+    may_capture: bool,
     may_enter: bool,
 }
 
 impl Opener {
-    /// Starts `program`, which is [`PROGRAM`] but in a test, as one, where `privilege` is held for it to
-    /// keep: to be done before that is given up. It
+    /// Starts `program`, which is [`PROGRAM`] but in a test, as one. It keeps the rights that are held now, to
+    /// be done before these are given up; where there are none, it opens inside of the user's own rootless
+    /// containers, for which a program has to be without threads. It
     /// has no place in the terminal's job: whoever captures tells it when to end.
     ///
     /// Fails when it does not start.
-    pub fn start(program: &Path, privilege: &Privilege) -> Result<Option<Self>, Trouble> {
-        if !privilege.may_capture() {
-            return Ok(None);
-        }
+    pub fn start(program: &Path) -> Result<Self, Trouble> {
         let start = || -> io::Result<Self> {
             let flags = SocketFlags::CLOEXEC;
             let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
             let mut command = Command::new(program);
             command.arg("opener").env_clear().current_dir("/").process_group(0);
             command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
-            let mut opener = Self { socket: Some(ours), process: command.spawn()?, may_enter: false };
+            let process = command.spawn()?;
+            let mut opener = Self { socket: Some(ours), process, may_capture: false, may_enter: false };
             // Its end of the socket is its own only.
             drop(command);
-            opener.may_enter = opener.is_ready()?;
+            (opener.may_capture, opener.may_enter) = opener.is_ready()?;
             Ok(opener)
         };
-        start().map(Some).map_err(|error| {
+        start().map_err(|error| {
             Trouble::new(
                 format!("cannot start the process that opens what joins later: {error}"),
                 "see that /proc is there and this program may be started from there, or name what is to be captured",
@@ -87,16 +92,21 @@ impl Opener {
         })
     }
 
-    /// Waits until it has put its own rights in order. Whether it may enter namespaces.
-    fn is_ready(&self) -> io::Result<bool> {
+    /// Waits until it has put its own rights in order. Whether it may capture, and enter namespaces.
+    fn is_ready(&self) -> io::Result<(bool, bool)> {
         let socket = self.socket()?;
         let milliseconds = u16::try_from(PATIENCE.as_millis()).unwrap_or(u16::MAX);
         let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds));
-        let mut said = [0; 2];
+        let mut said = [0; 3];
         match recv(socket, &mut said, RecvFlags::DONTWAIT)? {
-            (2, _) if said[0] == READY => Ok(said[1] == 1),
+            (3, _) if said[0] == READY => Ok((said[1] == 1, said[2] == 1)),
             _ => Err(io::Error::other("it ended at once")),
         }
+    }
+
+    /// Whether it can open in this network namespace.
+    pub fn may_capture(&self) -> bool {
+        self.may_capture
     }
 
     /// Whether it can open inside another network namespace, too.
@@ -109,37 +119,39 @@ impl Opener {
         self.process.id()
     }
 
-    /// Has packets taken as `request` says, and waits until they are; `from` is whose they are. Any
+    /// Has packets taken as `request` says, without waiting until they are; `from` is whose they are. Any
     /// thread may do so, several at a time.
     ///
-    /// Fails when the opener has ended, or what it started says why it cannot.
-    pub fn open(&self, request: &Request, from: &Label) -> Result<(Vec<Interface>, Remote), Trouble> {
-        let (stream, errors) = self.ask(request).map_err(|error| {
+    /// Fails when the opener has ended.
+    pub fn ask(&self, request: &Request, from: &Label) -> Result<Asked, Trouble> {
+        self.send(request).map_err(|error| {
             Trouble::new(
                 format!("cannot ask the opener for packets of {from}: {error}"),
                 "capture again; see that nobody ended it",
             )
-        })?;
-        remote::open(stream, from, PATIENCE).map_err(|trouble| trouble.explained(&said(&errors)))
+        })
     }
 
-    /// Sends a request. Returns this side of its stream, and where errors are told.
-    fn ask(&self, request: &Request) -> io::Result<(UnixStream, PipeReader)> {
-        let message = serde_json::to_vec(request)?;
-        let (ours, theirs) = UnixStream::pair()?;
+    /// Sends a request.
+    fn send(&self, request: &Request) -> io::Result<Asked> {
+        let (stream, theirs) = UnixStream::pair()?;
         let (told, errors) = io::pipe()?;
-        let descriptors = [theirs.as_fd(), errors.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        sendmsg(self.socket()?, &[IoSlice::new(&message)], &mut control, SendFlags::NOSIGNAL)?;
-        Ok((ours, told))
+        message::send(self.socket()?.as_fd(), request, [theirs.as_fd(), errors.as_fd()])?;
+        Ok(Asked { stream, errors: told })
     }
 
     fn socket(&self) -> io::Result<&OwnedFd> {
         self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Asked {
+    /// Waits until packets are taken; `from` is whose they are.
+    ///
+    /// Fails when what the opener started says why it cannot.
+    pub fn wait(self, from: &Label) -> Result<(Vec<Interface>, Remote), Trouble> {
+        let Self { stream, errors } = self;
+        remote::open(stream, from, PATIENCE).map_err(|trouble| trouble.explained(&said(&errors)))
     }
 }
 

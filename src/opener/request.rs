@@ -1,9 +1,12 @@
 //! What the opener is asked for: one message, of the program to itself.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use crate::capture::Settings;
-use crate::endpoint::SeenProcess;
+use crate::capture::{LONGEST_SNAP_LENGTH, Settings};
+use crate::endpoint::SeenHolder;
+use crate::link;
 
 /// Bytes of a message.
 pub(super) const MOST: usize = 32 * 1024;
@@ -12,6 +15,8 @@ const LONGEST_NAME: usize = 15;
 /// 4000 characters of the user's, and what is left out.
 const LONGEST_FILTER: usize = 6000;
 const MOST_INTERFACES: usize = 64;
+/// libpcap counts the bytes of both rings in an `int`.
+const MOST_RING_MIB: u32 = 2046;
 
 /// Where packets shall be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,13 +28,14 @@ pub enum Place {
         name: String,
         /// Its index: the name may be used again for another.
         index: u32,
-        /// Where its other end must be; `None` where the container is not known yet.
-        leads_to: Option<SeenProcess>,
+        /// Where its other end must be; `None` where the container is not known yet, of a cable that was not
+        /// there when the opener was started.
+        leads_to: Option<SeenHolder>,
     },
     /// Inside another network namespace.
     Inside {
-        /// A process in it.
-        process: SeenProcess,
+        /// What keeps it there.
+        holder: SeenHolder,
         /// The interfaces there, in the kernel's spelling.
         interfaces: Vec<String>,
     },
@@ -58,6 +64,12 @@ impl Request {
         Self { place, filter: settings.whole_filter(), snap_length, ring_mib, promiscuous }
     }
 
+    /// How it is to be captured.
+    pub fn settings(&self) -> Settings {
+        let Self { filter, snap_length, promiscuous, ring_mib, .. } = self.clone();
+        Settings { filter, without: None, snap_length, promiscuous, ring_mib: Some(ring_mib) }
+    }
+
     /// Reads a message.
     ///
     /// Fails, with the reason, when it asks for anything but packets of network interfaces.
@@ -73,29 +85,30 @@ impl Request {
         if names.is_empty() || names.len() > MOST_INTERFACES || !names.iter().all(is_name) {
             return Err("no name of an interface".to_owned());
         }
+        let holder = match &request.place {
+            Place::HostVeth { leads_to, .. } => leads_to.as_ref(),
+            Place::Inside { holder, .. } => Some(holder),
+        };
+        if let Some(SeenHolder::File(file)) = holder
+            && !(file.path.parent() == Some(Path::new(link::NAMED)) && file.path.file_name().is_some())
+        {
+            return Err("no file of a network namespace".to_owned());
+        }
         if request.filter.as_ref().is_some_and(|text| text.len() > LONGEST_FILTER || text.contains('\0')) {
             return Err("no capture filter".to_owned());
         }
-        Ok(request)
-    }
-
-    /// The arguments of the program that does it.
-    pub(super) fn arguments(&self) -> Vec<String> {
-        let place = serde_json::to_string(&self.place).unwrap_or_default();
-        let mut arguments = vec!["tap".to_owned(), format!("--place={place}")];
-        arguments.push(format!("--snap-length={}", self.snap_length));
-        arguments.push(format!("--ring-size={}", self.ring_mib));
-        arguments.extend(self.filter.iter().map(|filter| format!("--filter={filter}")));
-        if self.promiscuous {
-            arguments.push("--promiscuous".to_owned());
+        let (snap_length, ring_mib) = (request.snap_length, request.ring_mib);
+        if !(1..=LONGEST_SNAP_LENGTH).contains(&snap_length) || !(1..=MOST_RING_MIB).contains(&ring_mib) {
+            return Err(format!("{snap_length} bytes of a packet, rings of {ring_mib} MiB"));
         }
-        arguments
+        Ok(request)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::{SeenFile, SeenProcess};
 
     fn veth(name: &str) -> Request {
         let place = Place::HostVeth { name: name.to_owned(), index: 7, leads_to: None };
@@ -116,8 +129,19 @@ mod tests {
         for name in ["", "../../etc", "any:thing", "longer-than-any-name", "a b"] {
             assert!(read(&veth(name)).is_err(), "{name}");
         }
-        let inside = Place::Inside { process: SeenProcess { pid: 1, namespace: 1 }, interfaces: Vec::new() };
-        assert!(read(&Request { place: inside, ..veth("x") }).is_err());
+        let inside =
+            |holder, interfaces| read(&Request { place: Place::Inside { holder, interfaces }, ..veth("x") });
+        let process = SeenHolder::Process(SeenProcess { pid: 1, namespace: 1 });
+        assert!(inside(process, Vec::new()).is_err());
+        let file = |path: &str| {
+            let file = SeenFile { path: path.into(), inode: 7 };
+            inside(SeenHolder::File(file), vec!["eth0".to_owned()])
+        };
+        assert!(file("/run/netns/blue").is_ok());
+        for path in ["/dev/watchdog", "/run/netns/../../dev/watchdog", "/run/netns/..", "/run/netns", "blue"]
+        {
+            assert!(file(path).is_err(), "{path}");
+        }
         assert!(read(&Request { filter: Some("\0".to_owned()), ..veth("x") }).is_err());
         for message in ["", "{}", "[]", r#"{"place":{"File":"/etc/shadow"}}"#] {
             assert!(Request::parse(message.as_bytes()).is_err(), "{message}");

@@ -1,22 +1,20 @@
 //! The opener itself: starts a tap for each request, and nothing else.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Write as _};
-use std::mem::MaybeUninit;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketType, recvmsg, send,
-    sockopt,
-};
+use rustix::net::{SendFlags, SocketType, send, sockopt};
 
-use super::request::{MOST, Request};
-use super::{PROGRAM, READY};
+use super::message::{self, Received};
+use super::spare::Spares;
+use super::{Place, READY, Request};
+use crate::link::{LinkIndex, Links};
 use crate::privilege::Privilege;
 use crate::trouble::Trouble;
 
@@ -27,9 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often taps are looked at then.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// The taps that run, and what is asked about those who want one.
+struct Taps {
+    running: Vec<Child>,
+    spares: Spares,
+    /// The links that were there when the first request could come.
+    before: Links,
+}
+
 /// Serves whoever holds the other end of standard input, until that is closed.
 ///
-/// Fails when standard input is not what a program opens for this, or there is no right to hand on.
+/// Fails when standard input is not what a program opens for this, or further rights cannot be dropped.
 pub fn serve(privilege: Privilege) -> Result<(), Trouble> {
     let rights = privilege.keep_to_open()?;
     let wrong = |error: io::Error| {
@@ -50,101 +56,78 @@ pub fn serve(privilege: Privilege) -> Result<(), Trouble> {
     ended.thread_block().map_err(|errno| wrong(errno.into()))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let ended = SignalFd::with_flags(&ended, flags).map_err(|errno| wrong(errno.into()))?;
-    send(socket, &[READY, u8::from(rights.may_enter())], SendFlags::NOSIGNAL)
+    let mut taps = Taps { running: Vec::new(), spares: Spares::default(), before: Links::now()? };
+    send(socket, &[READY, u8::from(rights.may_capture()), u8::from(rights.may_enter())], SendFlags::NOSIGNAL)
         .map_err(|errno| wrong(errno.into()))?;
-    let mut taps: Vec<Child> = Vec::new();
-    let mut bytes = vec![0; MOST];
-    loop {
+    let mut has_time = false;
+    let outcome = loop {
         let mut watched =
             [PollFd::new(socket, PollFlags::POLLIN), PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
         // An interrupted wait is a short wait.
-        let _ = poll(&mut watched, PollTimeout::NONE);
+        let _ = poll(&mut watched, if has_time { PollTimeout::NONE } else { PollTimeout::ZERO });
         let asked = watched[0].any() == Some(true);
         while let Ok(Some(_)) = ended.read_signal() {}
-        taps.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
-        if asked {
-            match receive(socket, &mut bytes) {
-                Ok(Received::End) => break,
-                Ok(Received::Message(request, descriptors)) => {
-                    if let Some(tap) = answer(request, descriptors, taps.len()) {
-                        taps.push(tap);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    end(taps);
-                    return Err(wrong(error));
-                }
+        taps.running.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
+        has_time = !asked;
+        if has_time {
+            taps.spares.fill_up();
+            continue;
+        }
+        match message::receive(socket) {
+            Ok(Received::End) => break Ok(()),
+            Ok(Received::Message(request, descriptors)) => taps.answer(request, descriptors),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(wrong(error)),
+        }
+    };
+    taps.end();
+    outcome
+}
+
+impl Taps {
+    /// Has a tap do what is asked for, or says why not where the tap would have.
+    fn answer(&mut self, request: Result<Request, String>, descriptors: Vec<OwnedFd>) {
+        let Ok([stream, errors]) = <[OwnedFd; 2]>::try_from(descriptors) else { return };
+        let refused = |why: &str| {
+            Trouble::new(
+                format!("the opener was asked for what it does not do: {why}"),
+                "see that containerdump was not replaced while it runs, then capture again",
+            )
+        };
+        let allowed = request.and_then(|request| match &request.place {
+            _ if self.running.len() >= MOST_TAPS => Err("too many interfaces".to_owned()),
+            Place::HostVeth { name, index, leads_to: None } if self.before.have(name, LinkIndex(*index)) => {
+                Err("it was there before, and so has to be somebody's".to_owned())
+            }
+            _ => Ok(request),
+        });
+        let started = allowed.map_err(|why| refused(&why)).and_then(|request| {
+            self.spares.hand_on(&request, [stream.as_fd(), errors.as_fd()]).map_err(|error| {
+                Trouble::new(format!("cannot start a tap: {error}"), "free some processes: ulimit -u")
+            })
+        });
+        match started {
+            Ok(tap) => self.running.push(tap),
+            Err(trouble) => {
+                let words = trouble.to_string().replacen('\n', " ", 1);
+                // Whoever asked may have left.
+                let _ = writeln!(File::from(errors), "containerdump: {words}");
             }
         }
     }
-    end(taps);
-    Ok(())
-}
 
-enum Received {
-    Message(Result<Request, String>, Vec<OwnedFd>),
-    /// Nobody is there any more.
-    End,
-}
-
-fn receive(socket: std::os::fd::BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Received> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let message = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let rights = |message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    };
-    let descriptors: Vec<OwnedFd> = control.drain().filter_map(rights).flatten().collect();
-    if message.bytes == 0 && descriptors.is_empty() {
-        return Ok(Received::End);
-    }
-    let request = if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        Err("it is too long".to_owned())
-    } else {
-        Request::parse(&bytes[..message.bytes])
-    };
-    Ok(Received::Message(request, descriptors))
-}
-
-/// Starts a tap, or says why not where the tap would have.
-fn answer(request: Result<Request, String>, descriptors: Vec<OwnedFd>, running: usize) -> Option<Child> {
-    let [stream, errors]: [OwnedFd; 2] = descriptors.try_into().ok()?;
-    let mut told = File::from(errors.try_clone().ok()?);
-    let refused = |why: &str| {
-        let remedy = "see that containerdump was not replaced while it runs, then capture again";
-        let trouble = Trouble::new(format!("the opener was asked for what it does not do: {why}"), remedy);
-        trouble.to_string().replacen('\n', " ", 1)
-    };
-    let started = match request {
-        Ok(_) if running >= MOST_TAPS => Err(refused("too many interfaces")),
-        Ok(request) => start(&request, stream, errors).map_err(|error| {
-            let trouble =
-                Trouble::new(format!("cannot start a tap: {error}"), "free some processes: ulimit -u");
-            trouble.to_string().replacen('\n', " ", 1)
-        }),
-        Err(why) => Err(refused(&why)),
-    };
-    started.map_err(|words| writeln!(told, "containerdump: {words}")).ok()
-}
-
-fn start(request: &Request, stream: OwnedFd, errors: OwnedFd) -> io::Result<Child> {
-    let output = stream.try_clone()?;
-    let mut tap = Command::new(PROGRAM);
-    tap.args(request.arguments()).env_clear();
-    tap.stdin(stream).stdout(output).stderr(Stdio::from(errors)).spawn()
-}
-
-/// Waits until all of them have ended, which they do since nobody holds their streams any more.
-fn end(mut taps: Vec<Child>) {
-    let until = Instant::now() + PATIENCE;
-    while !taps.is_empty() && Instant::now() < until {
-        taps.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
-        std::thread::sleep(LOOK_EVERY);
-    }
-    for mut tap in taps {
-        let _ = tap.kill();
-        let _ = tap.wait();
+    /// Waits until all of them have ended, which they do since nobody holds their streams any more.
+    fn end(self) {
+        let mut taps = self.running;
+        taps.extend(self.spares.end());
+        let until = Instant::now() + PATIENCE;
+        while !taps.is_empty() && Instant::now() < until {
+            taps.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
+            std::thread::sleep(LOOK_EVERY);
+        }
+        for mut tap in taps {
+            let _ = tap.kill();
+            let _ = tap.wait();
+        }
     }
 }

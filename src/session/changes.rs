@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Source;
 use super::bell::Bell;
@@ -26,12 +26,25 @@ pub struct Member {
     /// are the sources, after what they still have is written; but for those elsewhere that none of it
     /// tells of.
     pub holders: Vec<Holder>,
+    /// Since when it is captured, in nanoseconds since the epoch, where that was before it joins.
+    pub since: Option<u64>,
+    /// What made the session wait for it.
+    pub expected: Vec<Expected>,
+}
+
+/// Somebody may join with packets from a moment ago: as long as this is there, those of others wait for
+/// them as they do for a stream from elsewhere that is quiet.
+#[derive(Debug)]
+pub struct Expected {
+    _counted: Option<Arc<()>>,
 }
 
 /// A change of a capture that runs.
 pub enum Change {
     /// From now on these are captured, too.
     Join(Member),
+    /// This one keeps its namespace there, too, and with it who is captured in it.
+    Stay(Holder),
     /// Names for addresses, for the packets that come after; one that is known already is replaced.
     Names(Vec<(IpAddr, Label)>),
 }
@@ -41,6 +54,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct Joining {
     changes: SyncSender<Change>,
+    expected: Weak<()>,
     // Dropped after the sender: the session has to look whether that was the last.
     bell: Bell,
     beating: Beating,
@@ -54,6 +68,8 @@ type ChangedFilter = Arc<Mutex<Option<Filter>>>;
 #[derive(Debug)]
 pub struct Changes {
     told: Receiver<Change>,
+    /// Counts who is expected, and itself.
+    expected: Arc<()>,
     bell: Bell,
     heartbeat: Heartbeat,
     filter: ChangedFilter,
@@ -70,13 +86,15 @@ pub fn changes() -> io::Result<(Joining, Changes)> {
     let bell = Bell::new()?;
     let (sender, receiver) = mpsc::sync_channel(MOST_WAITING);
     let (heartbeat, filter) = (Heartbeat::new(), ChangedFilter::default());
+    let expected = Arc::new(());
     let joining = Joining {
         changes: sender,
+        expected: Arc::downgrade(&expected),
         bell: bell.clone(),
         beating: heartbeat.beating(),
         filter: Arc::clone(&filter),
     };
-    Ok((joining, Changes { told: receiver, bell, heartbeat, filter }))
+    Ok((joining, Changes { told: receiver, expected, bell, heartbeat, filter }))
 }
 
 impl Joining {
@@ -93,6 +111,11 @@ impl Joining {
         Ok(())
     }
 
+    /// Has the session wait for packets of somebody who may join.
+    pub fn expect(&self) -> Expected {
+        Expected { _counted: self.expected.upgrade() }
+    }
+
     /// The capture filter that whoever joins shall have, where it is another than at the begin.
     pub fn filter(&self) -> Option<Filter> {
         self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -103,6 +126,11 @@ impl Changes {
     /// What keeps the streams going that are told of, not started yet.
     pub(super) fn take_heartbeat(&mut self) -> Heartbeat {
         std::mem::take(&mut self.heartbeat)
+    }
+
+    /// Whether somebody is expected.
+    pub(super) fn expects(&self) -> bool {
+        Arc::strong_count(&self.expected) > 1
     }
 
     /// Makes it readable by the next change only; those before it have to be asked for afterwards.

@@ -68,3 +68,8 @@ impl Lane {
         }
     }
 }
+
+/// Whose the interfaces are that packets come from.
+pub(super) fn members(lanes: &[Lane]) -> impl Iterator<Item = u32> {
+    lanes.iter().filter(|lane| lane.end.is_none()).map(|lane| lane.member)
+}

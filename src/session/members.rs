@@ -29,7 +29,7 @@ impl Members {
         let mut interfaces: Option<Range<u32>> = None;
         let mut number = |interface, readers| {
             let first = interfaces.as_ref().map(|range| range.start);
-            let number = stream.add(interface, first, readers);
+            let number = stream.add(interface, first, readers, member.since);
             interfaces = Some(first.unwrap_or(number)..number + 1);
             number
         };
@@ -51,6 +51,17 @@ impl Members {
         }
         if let Some(interfaces) = interfaces.filter(|_| !member.holders.is_empty()) {
             self.0.push(Watched { holders: member.holders, interfaces });
+        }
+    }
+
+    /// Has those who are in the namespace of `holder` end no sooner than that.
+    pub(super) fn stay(&mut self, holder: Holder) {
+        let namespace = holder.network_identity();
+        let is_there = |watched: &&mut Watched| {
+            watched.holders.iter().any(|one| namespace.is_some() && one.network_identity() == namespace)
+        };
+        if let Some(watched) = self.0.iter_mut().find(is_there) {
+            watched.holders.push(holder);
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use super::far::Far;
+use super::far::{Far, LAG};
 use super::queue::{Packet, Queue, Run, Spare, Turn};
 use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
@@ -32,6 +32,8 @@ pub(super) struct Merge {
     readiness: Readiness,
     /// How long the kernel may keep a packet back.
     keeps: Duration,
+    /// Whether somebody may join with packets from a moment ago.
+    pub(super) expects: bool,
     /// Why sources ended that ought not to have, and have left.
     broken: VecDeque<Trouble>,
     /// Whether a source ended as it may.
@@ -58,7 +60,8 @@ impl Merge {
     /// Merges what is read; `keeps` is how long the kernel may keep a packet back.
     pub(super) fn new(keeps: Duration) -> Self {
         let (stages, queues, broken) = (Vec::new(), Queues::default(), VecDeque::new());
-        Self { stages, queues, readiness: Readiness::new(), keeps, broken, ended_well: false }
+        let readiness = Readiness::new();
+        Self { stages, queues, readiness, keeps, expects: false, broken, ended_well: false }
     }
 
     /// Takes part from now on.
@@ -152,7 +155,8 @@ impl Merge {
         self.stages.iter_mut().for_each(Stage::look_again);
         self.find_empty();
         let found_empty = self.stages.iter().filter(|stage| stage.is_empty());
-        let mut horizon = found_empty.map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX);
+        let found_empty = found_empty.map(|stage| stage.complete_until(keeps));
+        let mut horizon = found_empty.min().unwrap_or(u64::MAX).min(self.latest());
         let running = self.stages.iter().enumerate().filter(|(_, stage)| !stage.is_empty());
         let mut behind: BinaryHeap<Reverse<(u64, usize)>> =
             running.map(|(index, stage)| Reverse((stage.last(), index))).collect();
@@ -179,7 +183,18 @@ impl Merge {
     /// The time up to which every source has handed over everything.
     pub(super) fn horizon(&self) -> u64 {
         let keeps = self.keeps();
-        self.stages.iter().map(|stage| stage.complete_until(keeps)).min().unwrap_or(u64::MAX)
+        let of_sources = self.stages.iter().map(|stage| stage.complete_until(keeps));
+        of_sources.min().unwrap_or(u64::MAX).min(self.latest())
+    }
+
+    /// The time up to which nobody brings anything who is not here yet.
+    fn latest(&self) -> u64 {
+        if self.expects { capture::now().saturating_sub(LAG) } else { u64::MAX }
+    }
+
+    /// Whether packets wait for those of sources elsewhere.
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.expects || self.runs_elsewhere()
     }
 
     /// Hands to `take` the number of each interface block, and what became of the packets of each ring

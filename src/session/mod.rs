@@ -35,7 +35,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use changes::{Change, Changes, Joining, Member, Over, changes};
+pub use changes::{Change, Changes, Expected, Joining, Member, Over, changes};
 pub use files::{Files, stamp};
 pub use filtering::Answer;
 pub use lane::Share;

@@ -107,6 +107,8 @@ impl Running {
                 self.change(stop)?;
                 self.obey(stop);
             }
+            let expects = |changes: &Changes| changes.expects();
+            self.merge.expects = finish.is_none() && self.changes.as_ref().is_some_and(expects);
             let read = self.merge.read();
             has_read |= read.bytes > 0;
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
@@ -168,6 +170,7 @@ impl Running {
                     self.filtering.welcome(&mut member);
                     self.members.add(member, &mut self.merge, &mut self.stream);
                 }
+                Ok(Some(Change::Stay(holder))) => self.members.stay(holder),
                 Ok(Some(Change::Names(names))) => self.stream.add_names(names),
                 Ok(None) => break,
                 Err(Over) => self.changes = None,
@@ -216,7 +219,8 @@ impl Running {
             _ => Instant::now(),
         };
         self.waits_since = self.merge.queues.hold().then_some((since, passed));
-        let for_others = if self.merge.runs_elsewhere() { Duration::from_nanos(LAG) } else { Duration::ZERO };
+        let for_others =
+            if self.merge.waits_for_others() { Duration::from_nanos(LAG) } else { Duration::ZERO };
         if since.elapsed() > self.keeps.max(for_others) * 4 { u64::MAX } else { self.merge.horizon() }
     }
 

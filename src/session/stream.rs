@@ -8,7 +8,7 @@ use log::info;
 
 use super::crossing::Crossings;
 use super::files::Files;
-use super::lane::{Lane, Share};
+use super::lane::{Lane, Share, members};
 use super::limits::{Limits, Used};
 use super::merge::{Merge, Queues};
 use super::output::{End, Output};
@@ -88,16 +88,24 @@ impl Stream {
         }
     }
 
-    /// Adds an interface that is read from so many rings or streams, and returns its number, which no
-    /// other has had; `member` is the number of the first one of the same member, if this is another. Once the stream has begun, it waits to be told by [`Stream::write_blocks`].
-    pub(super) fn add(&mut self, interface: Interface, member: Option<u32>, readers: usize) -> u32 {
+    /// Adds an interface that is read from so many rings or streams, captured since then or from now on. Returns
+    /// its number, which no other has had; `member` is the number of the first one of the same member, if this is
+    /// another. Once the stream has begun, it waits to be told by [`Stream::write_blocks`].
+    pub(super) fn add(
+        &mut self,
+        interface: Interface,
+        member: Option<u32>,
+        readers: usize,
+        since: Option<u64>,
+    ) -> u32 {
         // Far fewer than a u32 counts come and go.
         let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
         if self.has_begun {
             info!("{} joins as interface {number}", interface.name);
             self.blocks.interface(&interface);
         }
-        self.lanes.push(Lane::new(interface, member.unwrap_or(number), readers, capture::now()));
+        let begin = since.unwrap_or_else(capture::now);
+        self.lanes.push(Lane::new(interface, member.unwrap_or(number), readers, begin));
         self.crossings.among(members(&self.lanes));
         number
     }
@@ -286,9 +294,4 @@ impl Stream {
     pub(super) fn name(&self, number: u32) -> Label {
         self.lanes.get(number as usize).map(|lane| lane.interface.name.clone()).unwrap_or_default()
     }
-}
-
-/// Whose the interfaces are that packets come from.
-fn members(lanes: &[Lane]) -> impl Iterator<Item = u32> {
-    lanes.iter().filter(|lane| lane.end.is_none()).map(|lane| lane.member)
 }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use log::{debug, info};
 
-use super::at_once::at_once;
-use super::{Kind, Means, Running, Target, choice, look_up, members, running};
+use super::{Running, Target, Wanted, choice, look_up, members, running};
+use crate::at_once::at_once;
 use crate::container::{Container, EngineKind};
 use crate::engine;
-use crate::link::{self, Entered, Links};
+use crate::link::{self, Links};
 use crate::names;
 use crate::selection::{Chosen, Missed, Selection};
 use crate::text::Label;
@@ -31,22 +31,16 @@ pub struct Targets {
     pub names: Vec<(IpAddr, Label)>,
 }
 
-/// Finds the containers that `selection` means now, with those attachments whose network or interface
-/// is in `networks`; where that is empty, with all but loopbacks. Each is taken at the best tap that
-/// `means` allow, or at the kind of tap that is `forced`. Of containers that were not named but fit,
+/// Finds the containers that `selection` means now, with those attachments that are `wanted`: by network
+/// or interface, else all but loopbacks. Each is taken at the best tap that the means allow, or at the
+/// kind of tap that was asked for. Of containers that were not named but fit,
 /// those that cannot be captured are left out, and those in the host's network: their packets are the
 /// host's, among them those of all others.
 ///
 /// Fails when an engine cannot be asked, a name means no container or more than one, a named
 /// container has no such attachment or no tap for it, or nothing is left.
-pub fn find(
-    selection: &Selection,
-    networks: &[String],
-    means: &Means,
-    forced: Option<Kind>,
-    entered: &Entered,
-) -> Result<Targets, Trouble> {
-    let running = running(entered, engine::FOR_A_CAPTURE)?;
+pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> {
+    let running = running(&wanted.entered, engine::FOR_A_CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
     let is_awaited = |missed: &&Missed| selection.waits && !matches!(missed, Missed::Ambiguous(..));
@@ -54,8 +48,7 @@ pub fn find(
         return Err(none(missed, &running));
     }
     let links = Links::now()?;
-    let prepared =
-        at_once(&chosen, AT_ONCE, |one| prepared(*one, containers, &links, networks, means, forced, entered));
+    let prepared = at_once(&chosen, AT_ONCE, |one| prepared(*one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut left_out = Vec::new();
     let mut taken = HashMap::new();
@@ -72,7 +65,7 @@ pub fn find(
     }
     if targets.is_empty() && !selection.waits {
         let why = left_out.into_iter().next().map(|(_, why)| why);
-        return Err(why.unwrap_or_else(|| connected_to_nothing(networks)));
+        return Err(why.unwrap_or_else(|| connected_to_nothing(&wanted.networks)));
     }
     for target in &mut targets {
         target.shared_with.remove(&target.container.name);
@@ -83,18 +76,16 @@ pub fn find(
 }
 
 /// A container, looked up, with what is captured of it; `None` where it only fits and is connected to
-/// none of the networks.
+/// none of the networks that are wanted.
 ///
 /// Fails when it cannot be looked up, has no such attachment, or no tap for it.
 pub fn prepared(
     Chosen { container, is_named }: Chosen<'_>,
     containers: &[Container],
     links: &Links,
-    networks: &[String],
-    means: &Means,
-    forced: Option<Kind>,
-    entered: &Entered,
+    wanted: &Wanted,
 ) -> Result<Option<Target>, Trouble> {
+    let Wanted { networks, tap, means, entered } = wanted;
     let mut target = look_up(&mut container.clone(), links, entered)?;
     // Root enters on a thread of its own, and need not give up its place.
     target.rootless = target.rootless.filter(|_| means.goes_there && !means.enter);
@@ -108,7 +99,7 @@ pub fn prepared(
         debug!("{} is connected to none of {}", container.name, networks.join(", "));
         return Ok(None);
     }
-    let mut target = choice::chosen(target, networks, means, forced)?;
+    let mut target = choice::chosen(target, networks, means, *tap)?;
     target.shared_with = members::of(&target, containers);
     Ok(Some(target))
 }

@@ -3,8 +3,10 @@
 use super::{Target, description, through_engine};
 use crate::capture::Settings;
 use crate::engine::TapContainer;
-use crate::link::{Attachment, Holder, Process, Tap};
-use crate::opener::{Opener, Place, Request};
+use crate::link::{Attachment, Holder, Tap};
+use crate::opener::{Asked, Opener, Place, Request};
+use crate::pcapng::Interface;
+use crate::remote::Remote;
 use crate::session::Source;
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -17,37 +19,57 @@ pub struct Joined {
     pub tap_containers: Vec<TapContainer>,
 }
 
-/// Opens what the taps of `target` need, with rings of `ring_mib` MiB for each attachment: by `opener`,
+/// Has packets of `attachment` of `target` for a source, taken by what was `asked` for before it was known whose they
+/// are.
+///
+/// Fails when that says why it cannot take them.
+pub fn adopt(
+    target: &Target,
+    attachment: &Attachment,
+    asked: Asked,
+    settings: &Settings,
+) -> Result<Source, Trouble> {
+    source(target, &[attachment], asked.wait(&from(target))?, settings)
+}
+
+/// Opens what `attachments` of `target` need, with rings of `ring_mib` MiB for each: by `opener`,
 /// or through the engine. `notice` is told of what takes long.
 ///
 /// Fails when there is no opener for what needs one, or whoever was asked says why it cannot.
 pub fn join(
     target: &Target,
+    attachments: &[Attachment],
     settings: &Settings,
     ring_mib: u32,
     opener: Option<&Opener>,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Joined, Trouble> {
-    let process = target.holder.as_ref().ok().and_then(Holder::process).and_then(Process::seen);
+    let holder = target.holder.as_ref().ok().and_then(Holder::seen);
+    let open = |place: Place, attachments: &[&Attachment]| {
+        let opener = opener.ok_or_else(|| cannot_join(target, "nothing was kept to open it with"))?;
+        let asked = opener.ask(&Request::new(place, settings, ring_mib), &from(target))?;
+        source(target, attachments, asked.wait(&from(target))?, settings)
+    };
+    let gone = || cannot_join(target, "it went away meanwhile");
     let mut sources = Vec::new();
     let mut inside = Vec::new();
     let mut by_engine = Vec::new();
-    for attachment in &target.attachments {
+    for attachment in attachments {
         match &attachment.tap {
             Tap::HostVeth { name, index } => {
-                let place = Place::HostVeth { name: name.clone(), index: index.0, leads_to: process };
-                sources.push(opened(target, &[attachment], place, settings, ring_mib, opener)?);
+                let leads_to = Some(holder.clone().ok_or_else(gone)?);
+                let place = Place::HostVeth { name: name.clone(), index: index.0, leads_to };
+                sources.push(open(place, &[attachment])?);
             }
             Tap::Inside { .. } => inside.push(attachment),
             Tap::ThroughEngine { .. } => by_engine.push((by_engine.len(), (target, attachment))),
-            Tap::Host { .. } => return Err(needs_capture_anew(target)),
+            Tap::Host { .. } => return Err(cannot_join(target, "it uses the host's network")),
         }
     }
     if !inside.is_empty() {
-        let process = process.ok_or_else(|| needs_capture_anew(target))?;
         let interfaces = inside.iter().map(|attachment| attachment.tap.device().to_owned()).collect();
-        let place = Place::Inside { process, interfaces };
-        sources.push(opened(target, &inside, place, settings, ring_mib, opener)?);
+        let place = Place::Inside { holder: holder.clone().ok_or_else(gone)?, interfaces };
+        sources.push(open(place, &inside)?);
     }
     let mut tap_containers = Vec::new();
     for (_, source, tap_container) in through_engine::start(&by_engine, settings, ring_mib, notice)? {
@@ -57,30 +79,29 @@ pub fn join(
     Ok(Joined { sources, tap_containers })
 }
 
-/// What the opener opens at `place`: the interfaces of `attachments`, in that order.
-fn opened(
+/// The stream of a tap at `attachments`, in that order, as it `told` of them.
+fn source(
     target: &Target,
     attachments: &[&Attachment],
-    place: Place,
+    (told, remote): (Vec<Interface>, Remote),
     settings: &Settings,
-    ring_mib: u32,
-    opener: Option<&Opener>,
 ) -> Result<Source, Trouble> {
-    let opener = opener.ok_or_else(|| needs_capture_anew(target))?;
-    let from = Label::new(&format!("the tap of {}", target.container.name));
-    let (told, remote) = opener.open(&Request::new(place, settings, ring_mib), &from)?;
-    let of_ours = attachments.iter().zip(&told);
-    let interfaces: Vec<_> =
-        of_ours.map(|(one, told)| description::of(target, one, settings, told.link_type)).collect();
-    if interfaces.len() != told.len() {
-        return Err(needs_capture_anew(target));
+    if attachments.len() != told.len() {
+        return Err(cannot_join(target, "its tap told of other interfaces"));
     }
+    let of_ours = attachments.iter().zip(&told);
+    let interfaces =
+        of_ours.map(|(one, told)| description::of(target, one, settings, told.link_type)).collect();
     Ok(Source::Remote { interfaces, remote, unwatched: false })
 }
 
-fn needs_capture_anew(target: &Target) -> Trouble {
+fn from(target: &Target) -> Label {
+    Label::new(&format!("the tap of {}", target.container.name))
+}
+
+fn cannot_join(target: &Target, why: &str) -> Trouble {
     Trouble::new(
-        format!("container {} cannot join a capture that runs", target.container.name),
+        format!("container {} cannot join a capture that runs: {why}", target.container.name),
         "end the capture and begin it anew",
     )
 }

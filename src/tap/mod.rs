@@ -4,7 +4,6 @@
 //! container root, or that the container is the caller's own rootless one; and through the engine
 //! no more than speaking to it.
 
-mod at_once;
 mod choice;
 mod description;
 mod elsewhere;
@@ -23,7 +22,7 @@ use log::debug;
 
 pub use choice::is_default;
 pub use find::{Targets, find, prepared};
-pub use join::{Joined, join};
+pub use join::{Joined, adopt, join};
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
@@ -34,6 +33,19 @@ use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
 use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
+
+/// What is captured of containers, and what may be used for that.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Networks or interfaces; all where there is none.
+    pub networks: Vec<String>,
+    /// The kind of tap that was asked for; the best that the means allow where none was.
+    pub tap: Option<Kind>,
+    /// What the program may do.
+    pub means: Means,
+    /// What the kernel tells of namespaces without processes.
+    pub entered: Entered,
+}
 
 /// A container to be captured, held on to, and where its packets pass.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use log::{debug, warn};
 
-use super::at_once::at_once;
 use super::{Target, description, through_engine};
+use crate::at_once::at_once;
 use crate::capture::{self, Budget, Ring, Settings};
 use crate::engine::TapContainer;
 use crate::link::{self, Attachment, Links, Tap};

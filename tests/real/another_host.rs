@@ -61,6 +61,14 @@ impl OtherHost {
         output(&mut self.inside(&format!("{} up engine $PWD/docker.sock", engine.display())));
     }
 
+    /// Our program, run there; its pid is in the file `program` in our folder.
+    pub(crate) fn program(&self) -> Command {
+        let mut program = self.inside("echo $$ >program; exec \"$@\"");
+        program.args(["sh", env!("CARGO_BIN_EXE_containerdump")]);
+        program.env("DOCKER_HOST", &self.lab.endpoint).env("CONTAINER_HOST", "unix:///nonexistent.sock");
+        program
+    }
+
     /// The number of its first process.
     pub(crate) fn process(&self) -> String {
         let process = std::fs::read_to_string(self.folder.path().join("pid"));
@@ -86,6 +94,18 @@ impl OtherHost {
     /// Makes a request from one container to another there.
     fn fetch(&self, from: &Container, address: &str) {
         output(&mut self.enter(from, &["curl", "-s", "-o", "/dev/null", &format!("http://{address}/")]));
+    }
+
+    /// Makes a request from the host itself there.
+    pub(crate) fn request(&self, address: &str) {
+        output(&mut self.inside(&format!("curl -s -o /dev/null http://{address}/")));
+    }
+
+    /// Its address on its first interface, as it sees that itself: no engine need be there.
+    pub(crate) fn address_inside(&self, container: &Container) -> String {
+        let shown = output(&mut self.enter(container, &["ip", "-4", "-o", "address", "show", "eth0"]));
+        let address = shown.split_whitespace().nth(3).expect("an address");
+        address.split('/').next().expect("a prefix length").to_owned()
     }
 
     fn address(&self, container: &Container, network: &str) -> String {

@@ -62,7 +62,7 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     let output = if path == "-" { Output::stdout()? } else { Output::file(Path::new(path), false)? };
     let proof = privilege.give_up()?;
     let session = Session {
-        members: vec![Member { sources, holders: Vec::new() }],
+        members: vec![Member { sources, ..Member::default() }],
         changes: None,
         orders: None,
         names: Vec::new(),

@@ -1,7 +1,7 @@
 //! A capture that goes on as containers come and go.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -21,24 +21,34 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// A capture under way that follows.
 pub(crate) struct Following {
-    child: Child,
+    pub(crate) child: Child,
     path: PathBuf,
     folder: TempDir,
 }
 
 impl Following {
-    pub(crate) fn begin(mut command: Command, options: &[&str]) -> Self {
-        let folder = folder();
+    pub(crate) fn begin(command: Command, options: &[&str]) -> Self {
+        Self::begin_in(folder(), command, options)
+    }
+
+    /// The same, with its file in a folder of the user's who captures.
+    pub(crate) fn begin_in(folder: TempDir, mut command: Command, options: &[&str]) -> Self {
         let path = folder.path().join("out.pcapng");
         command.arg("capture").args(options).arg("--write").arg(&path);
-        let child = start(&mut command);
+        let said = std::fs::File::create(folder.path().join("said")).expect("a file");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        let child = command.spawn().expect("the program starts");
         // The section header: there may be no interface yet.
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 20));
         Self { child, path, folder }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The names of all interface blocks so far, and what they say.
-    fn interfaces(&self) -> Vec<(String, String)> {
+    pub(crate) fn interfaces(&self) -> Vec<(String, String)> {
         interfaces(&self.path)
     }
 
@@ -49,9 +59,28 @@ impl Following {
 
     pub(crate) fn stop(self) -> (PathBuf, TempDir) {
         signal(&self.child, "INT");
-        let ended = end_of(self.child);
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        (self.path, self.folder)
+        let (path, folder, _) = self.end();
+        (path, folder)
+    }
+
+    /// Waits for its own end, and returns what it said, too.
+    pub(crate) fn end(self) -> (PathBuf, TempDir, String) {
+        let said = self.said_in_the_end();
+        let Self { child, path, folder } = self;
+        let ended = end_of(child);
+        let said = said();
+        assert!(ended.status.success(), "{said}");
+        (path, folder, said)
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said_in_the_end()()
+    }
+
+    fn said_in_the_end(&self) -> impl Fn() -> String + use<> {
+        let path = self.folder.path().join("said");
+        move || std::fs::read_to_string(&path).expect("what it said")
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// How many interface blocks are in a file.
-fn interfaces_in(path: &Path) -> usize {
+pub(crate) fn interfaces_in(path: &Path) -> usize {
     let mut count = 0;
     each_block(path, |block| {
         count += usize::from(matches!(block, pcap_parser::Block::InterfaceDescription(_)));
@@ -34,28 +34,44 @@ fn interfaces_in(path: &Path) -> usize {
 }
 
 /// The processes that a process has started.
-fn children(pid: u32) -> Vec<u32> {
+pub(crate) fn children(pid: u32) -> Vec<u32> {
     let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
     let listed = String::from_utf8(listed.stdout).expect("pids");
     listed.lines().map(|pid| pid.parse().expect("a pid")).collect()
 }
 
-/// Asserts who may what: the session and each tap nothing, the opener `permitted` and no more.
-fn assert_rights(session: u32, permitted: &str, taps: usize) {
+/// The taps that a session's opener has started and that take packets: others wait, and have a right still.
+pub(crate) fn taps(session: u32) -> Vec<u32> {
+    let has_none = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("CapPrm:\t0000000000000000") && !status.contains("State:\tZ")
+    };
+    let openers = children(session).into_iter();
+    openers.flat_map(children).filter(has_none).collect()
+}
+
+/// Asserts who may what: the session and each tap nothing, the opener and taps that wait `permitted` and no
+/// more.
+fn assert_rights(session: u32, permitted: &str, count: usize) {
     assert_powerless(session);
     let [opener] = children(session)[..] else { panic!("one opener") };
-    for line in rights(opener) {
-        let (key, value) = line.split_once(":\t").expect("a value");
-        let wanted = match key {
-            "CapPrm" => permitted,
-            "NoNewPrivs" => "1",
-            _ => "0000000000000000",
-        };
-        assert_eq!(value, wanted, "{line}");
+    let taps = taps(session);
+    assert_eq!(taps.len(), count);
+    for tap in &taps {
+        assert_powerless(*tap);
     }
-    let started = children(opener);
-    assert_eq!(started.len(), taps);
-    started.into_iter().for_each(assert_powerless);
+    let waiting = |pid: &u32| !taps.contains(pid) && Path::new(&format!("/proc/{pid}/task")).exists();
+    for pid in children(opener).into_iter().filter(waiting).chain([opener]) {
+        for line in rights(pid) {
+            let (key, value) = line.split_once(":\t").expect("a value");
+            let wanted = match key {
+                "CapPrm" => permitted,
+                "NoNewPrivs" => "1",
+                _ => "0000000000000000",
+            };
+            assert_eq!(value, wanted, "{line}");
+        }
+    }
 }
 
 /// `CAP_NET_RAW`, and with it `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN` (linux/capability.h).
@@ -140,7 +156,7 @@ fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
         drop(container);
         // What its end sends counts, too.
         witnesses.push(witness.stop());
-        eventually("its tap ends", || children(children(capture.child.id())[0]).len() == 1);
+        eventually("its tap ends", || taps(capture.child.id()).len() == 1);
         eventually("its descriptors are closed", || descriptors(&capture) == before);
     }
     stays.fetch(2);
@@ -164,7 +180,7 @@ fn each_file_of_a_row_tells_all_interfaces_so_far(lab: &Lab) {
     capture.join("goes:eth0", &goes);
     goes.fetch(1);
     drop(goes);
-    eventually("its tap ends", || children(children(capture.child.id())[0]).is_empty());
+    eventually("its tap ends", || taps(capture.child.id()).is_empty());
     capture.join("stays:eth0", &stays);
     stays.fetch(4);
     let (_, folder) = capture.stop();
@@ -196,6 +212,7 @@ fn who_cannot_join_is_told_and_the_others_go_on(lab: &Lab) {
     let mine = veth("x", &one);
     let cable = one.host_veth("eth0");
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{cable}/ifindex")));
+    let bridged = Pair::on_a_bridge();
     for (line, why) in [
         (mine.replace(&process(&one), &process(&other)), "is no cable into that container"),
         (mine.replace(&cable, "docker0"), "is no cable into that container"),
@@ -203,6 +220,9 @@ fn who_cannot_join_is_told_and_the_others_go_on(lab: &Lab) {
         (mine.replace(&cable, "nosuch0"), "the interface is gone"),
         (mine.replace(&cable, "any"), "libpcap takes that name"),
         (mine.replace(&cable, "../../etc/shadow"), "asked for what it does not do"),
+        (format!("early x {cable} {index}"), "it was there before"),
+        (early_on(&bridged, &bridged.0), "is no cable into that container"),
+        (early_on(&bridged, &format!("{}p", bridged.0)), "is no cable into that container"),
         (format!("inside x eth7 {}", process(&one)), "the interface is gone"),
         ("veth x eth0 2 1 1".to_owned(), "went away"),
     ] {
@@ -213,6 +233,33 @@ fn who_cannot_join_is_told_and_the_others_go_on(lab: &Lab) {
     let (path, _folder) = capture.stop();
     assert_eq!(fields_of(&path, "http.request", &["frame.number"]).len(), 2);
     assert_eq!(capinfos(&path, "Number of interfaces in file"), "1");
+}
+
+/// A cable that leads nowhere else, made while a session runs; it goes away with this value.
+struct Pair(String);
+
+impl Pair {
+    fn on_a_bridge() -> Self {
+        let name = format!("v{}", std::process::id());
+        let ip = |arguments: &[&str]| output(Command::new("ip").args(arguments));
+        let peer = format!("{name}p");
+        ip(&["link", "add", &name, "type", "veth", "peer", "name", &peer]);
+        ip(&["link", "set", &name, "master", "docker0", "up"]);
+        ip(&["link", "set", &peer, "up"]);
+        Self(name)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "delete", &self.0]).output();
+    }
+}
+
+/// The line that has an interface opened before it is known whose it is.
+fn early_on(_while_it_is_there: &Pair, name: &str) -> String {
+    let index = output(Command::new("cat").arg(format!("/sys/class/net/{name}/ifindex")));
+    format!("early x {name} {index}")
 }
 
 fn tshark_shows_who_joins_late(lab: &Lab) {

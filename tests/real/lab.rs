@@ -48,6 +48,13 @@ impl Lab {
         Container { lab: self.clone(), pid: pid.to_owned(), id: id.to_owned(), name: name.to_owned() }
     }
 
+    /// A container that was started anew, as it is now.
+    pub(crate) fn found_again(&self, container: Container) -> Container {
+        let again = self.found(&container.name);
+        std::mem::forget(container);
+        again
+    }
+
     /// Makes a network of its own.
     pub(crate) fn network(&self) -> Network {
         self.network_with(&[])

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use containerdump::capture::Settings;
-use containerdump::endpoint::SeenProcess;
+use containerdump::endpoint::{SeenHolder, SeenProcess};
 use containerdump::link::Holder;
 use containerdump::opener::{Opener, Place, Request};
 use containerdump::privilege::Privilege;
@@ -41,7 +41,7 @@ pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
 fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
     let privilege = Privilege::confine()?;
     let stop = Stop::watch(false)?;
-    let opener = Opener::start(program, &privilege)?.expect("the right to capture");
+    let opener = Opener::start(program)?;
     let limits: Vec<_> = limits.iter().map(|limit| limit.parse().expect("a limit")).collect();
     let each: Option<Limits> = (!limits.is_empty()).then(|| limits.into_iter().collect());
     let fifo = fs::metadata(path).is_ok_and(|about| !about.is_file());
@@ -79,9 +79,11 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
 /// Does what a line says.
 fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
     let words: Vec<&str> = line.split(' ').collect();
-    let seen = |pid: &str, namespace: &str| SeenProcess {
-        pid: pid.parse().expect("a pid"),
-        namespace: namespace.parse().expect("an inode"),
+    let seen = |pid: &str, namespace: &str| {
+        SeenHolder::Process(SeenProcess {
+            pid: pid.parse().expect("a pid"),
+            namespace: namespace.parse().expect("an inode"),
+        })
     };
     let (label, place, process) = match words.as_slice() {
         ["name", address, name] => {
@@ -92,21 +94,37 @@ fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
         ["veth", label, name, index, pid, namespace] => {
             let index = index.parse().expect("an index");
             let process = seen(pid, namespace);
-            (label, Place::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process) }, process)
+            (
+                label,
+                Place::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process.clone()) },
+                process,
+            )
+        }
+        ["early", label, name, index] => {
+            let index = index.parse().expect("an index");
+            let place = Place::HostVeth { name: (*name).to_owned(), index, leads_to: None };
+            let request = Request::new(place, &Settings::default(), RING_MIB);
+            // Nobody who is meant claims it.
+            return opener.ask(&request, &Label::new(label))?.wait(&Label::new(label)).map(|_| ());
         }
         ["inside", label, interface, pid, namespace] => {
             let process = seen(pid, namespace);
-            (label, Place::Inside { process, interfaces: vec![(*interface).to_owned()] }, process)
+            (
+                label,
+                Place::Inside { holder: process.clone(), interfaces: vec![(*interface).to_owned()] },
+                process,
+            )
         }
         _ => panic!("{line}"),
     };
     let label = Label::new(label);
     let settings = Settings { filter: Some("tcp or udp".to_owned()), ..Settings::default() };
-    let (mut interfaces, remote) = opener.open(&Request::new(place, &settings, RING_MIB), &label)?;
+    let (mut interfaces, remote) =
+        opener.ask(&Request::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
     interfaces[0].name = label.clone();
     let sources = vec![Source::Remote { interfaces, remote, unwatched: false }];
-    let holders = vec![Holder::of_process(&label, process)?];
-    joining.tell(Change::Join(Member { sources, holders })).expect("a session");
+    let holders = vec![Holder::of(&label, &process)?];
+    joining.tell(Change::Join(Member { sources, holders, ..Member::default() })).expect("a session");
     Ok(())
 }
 

@@ -10,13 +10,16 @@ mod capturing;
 mod crossing;
 mod crossing_changes;
 mod elsewhere;
+mod engine_restarts;
 mod far_end;
+mod first_packets;
 mod following;
 mod host_network;
 mod inside;
 mod joining;
 mod kernel;
 mod lab;
+mod latecomers;
 mod limits;
 mod listing;
 mod live;
@@ -97,6 +100,9 @@ fn main() -> ExitCode {
         limits::TESTS,
         stalling::TESTS,
         following::TESTS,
+        first_packets::TESTS,
+        latecomers::TESTS,
+        engine_restarts::TESTS,
         many::TESTS,
         crossing::TESTS,
         crossing_changes::TESTS,

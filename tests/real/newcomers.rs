@@ -19,6 +19,10 @@ fn update(newcomers: &mut Newcomers, known: &mut Vec<Newcomer>) {
     for change in newcomers.changes().expect("changes") {
         match change {
             LinkChange::Appeared(newcomer) => known.push(newcomer),
+            LinkChange::Leads(newcomer) => {
+                known.retain(|before| before.index != newcomer.index);
+                known.push(newcomer);
+            }
             LinkChange::Gone(index) => known.retain(|newcomer| newcomer.index != index),
         }
     }
@@ -41,7 +45,8 @@ fn told_on_this_thread(lab: &Lab) {
     let its =
         known.iter().find(|newcomer| newcomer.name == veth).expect("it was told before docker returned");
     let pid = web.pid.parse().expect("a pid");
-    assert_eq!(id_of_process(pid).expect("an id"), Some(its.namespace));
+    assert_eq!(id_of_process(pid).expect("an id"), its.namespace);
+    assert!(its.namespace.is_some());
     let shown = output(Command::new("ip").args(["-o", "link", "show", &veth]));
     assert!(
         shown.starts_with(&format!("{}: {veth}@if{}: ", its.index.0, its.peer.expect("the other end").0)),
@@ -94,8 +99,7 @@ fn too_much_to_tell(lab: &Lab) {
     });
     output(Command::new("ip").args(["link", "delete", &link]));
     let changes = newcomers.changes().expect("changes");
-    let is_its =
-        |change: &LinkChange| matches!(change, LinkChange::Appeared(newcomer) if newcomer.name == veth);
+    let is_its = |change: &LinkChange| matches!(change, LinkChange::Appeared(newcomer) | LinkChange::Leads(newcomer) if newcomer.name == veth);
     assert!(changes.iter().any(is_its), "{changes:?}");
     assert!(changes.contains(&LinkChange::Gone(LinkIndex(index))), "{changes:?}");
 }

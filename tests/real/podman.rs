@@ -48,8 +48,13 @@ impl Podman {
 
     /// Starts a container that serves HTTP on port 80, with further options of `podman run`.
     pub(crate) fn container(&self, options: &[&str]) -> Thing<'_> {
+        self.container_with(options, &[])
+    }
+
+    /// The same, with a command of its own.
+    pub(crate) fn container_with(&self, options: &[&str], command: &[&str]) -> Thing<'_> {
         let thing = self.thing(&["rm", "--force", "--time", "0"]);
-        let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image]].concat();
+        let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image], command].concat();
         self.podman(&run);
         thing
     }

@@ -95,6 +95,16 @@ pub(crate) fn fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<S
     read_fields(&mut tshark, fields)
 }
 
+/// The same of a file that is being written, which may end within a block.
+pub(crate) fn fields_so_far(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    rows(&String::from_utf8_lossy(&tshark.output().expect("tshark").stdout))
+}
+
 /// The same with names in place of addresses, the first of a field that is there several times.
 pub(crate) fn named_fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
@@ -106,7 +116,11 @@ fn read_fields(tshark: &mut Command, fields: &[&str]) -> Vec<Vec<String>> {
     for field in fields {
         tshark.args(["-e", field]);
     }
-    output(tshark).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    rows(&output(tshark))
+}
+
+fn rows(shown: &str) -> Vec<Vec<String>> {
+    shown.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 /// Counts HTTP requests in a file that is still being written.

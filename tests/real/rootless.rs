@@ -30,11 +30,17 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(crate) fn new() -> Self {
-        let folder = folder();
+        let folder = Self::folder();
         let program = folder.path().join("containerdump");
         std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
-        std::os::unix::fs::chown(folder.path(), Some(OWNER), Some(OWNER)).expect("its owner");
         Self { program, folder }
+    }
+
+    /// A further folder of that user's.
+    pub(crate) fn folder() -> TempDir {
+        let folder = folder();
+        std::os::unix::fs::chown(folder.path(), Some(OWNER), Some(OWNER)).expect("its owner");
+        folder
     }
 
     pub(crate) fn run(&self) -> Command {

@@ -9,9 +9,6 @@ use super::scan::Group;
 use crate::endpoint::SeenFile;
 use crate::link::{self, Entered, Links, NamespaceId};
 
-/// Where `ip netns` keeps them (ip-netns(8)).
-const FOLDER: &str = "/run/netns";
-
 /// Which names there are.
 pub(super) struct Names {
     /// Names of namespaces with processes, by what tells those apart.
@@ -28,7 +25,7 @@ pub(super) fn files() -> Vec<SeenFile> {
     let ours = fs::metadata("/proc/self/ns/net").map(|about| about.ino()).ok();
     // A name may be a plain file, left over from a namespace that is gone.
     let device = fs::metadata("/proc/self/ns/net").map(|about| about.dev()).ok();
-    let mut files: Vec<SeenFile> = fs::read_dir(FOLDER)
+    let mut files: Vec<SeenFile> = fs::read_dir(link::NAMED)
         .into_iter()
         .flatten()
         .flatten()

@@ -83,5 +83,6 @@ fn tell(known: &mut HashMap<ContainerId, Container>, containers: Vec<Container>,
 /// What tells the namespace of a container from that of one of the same id.
 fn namespace(container: &Container) -> Option<u64> {
     let Endpoint::Kernel(seen) = &container.endpoint else { return None };
-    seen.process.map(|process| process.namespace).or(seen.file.as_ref().map(|file| file.inode))
+    // Processes come and go in one that a file stands for.
+    seen.file.as_ref().map(|file| file.inode).or(seen.process.map(|process| process.namespace))
 }

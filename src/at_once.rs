@@ -7,7 +7,7 @@ use crate::privilege;
 
 /// What `work` makes of each of `things`, in their order, for at most `most` at a time. The threads for that
 /// have dropped every right and ended when it returns.
-pub(super) fn at_once<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn at_once<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(things.len()));
     let one_after_another = || {

@@ -1,0 +1,250 @@
+//! A capture that goes on as containers come and go.
+//!
+//! ```text
+//! engine::Watch ──> who came, and is meant ──> looked up, opened by the opener or its engine ──> joins
+//!                   who went                   (the session sees it by itself)
+//!                   what is called how now ──────────────────────────────────────────> names
+//! link::Newcomers ──> a cable, opened before it is known whose it is (early) ──> taken over by who joins
+//! ```
+
+mod captured;
+mod early;
+mod joins;
+
+use std::collections::HashMap;
+use std::io::PipeReader;
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::warn;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use captured::{Captured, Place};
+
+use crate::capture::{Budget, Settings};
+use crate::container::{Container, ContainerId};
+use crate::engine::{self, Watch};
+use crate::link::{self, Newcomers};
+use crate::names;
+use crate::opener::Opener;
+use crate::selection::Selection;
+use crate::session::{Change, Joining, Over};
+use crate::tap::{Kind, Means, Wanted};
+use crate::text::Label;
+use early::{Awaited, Early};
+
+/// Names of containers that left, kept to tell how long each was away.
+const MOST_LEFT: usize = 1000;
+
+/// How long after an engine is back tap containers are looked at, since they may have ended with it: they notice
+/// the end of their connection by and by.
+const RECOVERY: Duration = Duration::from_secs(30);
+/// How often.
+const LOOK_EVERY: u16 = 500;
+
+/// What those who join are captured like.
+pub struct Terms {
+    /// Who is meant.
+    pub selection: Selection,
+    /// What of them.
+    pub wanted: Wanted,
+    /// Filter, snap length and so on.
+    pub settings: Settings,
+    /// What is left of the memory for rings.
+    pub budget: Budget,
+}
+
+/// What is known when the capture begins.
+pub struct Known {
+    /// Everybody who runs.
+    pub running: Vec<Container>,
+    /// Who is captured.
+    pub captured: Captured,
+}
+
+/// Takes what a person shall read: who joins, and why somebody cannot.
+pub type Notice<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// Follows containers for as long as a capture runs.
+pub struct Follow {
+    selection: Selection,
+    wanted: Wanted,
+    settings: Settings,
+    watch: Watch,
+    newcomers: Option<Newcomers>,
+    opener: Option<Arc<Opener>>,
+    joining: Joining,
+    early: Arc<Early>,
+    known: Known,
+    /// When those left who were captured, by their names.
+    left: HashMap<Label, Instant>,
+    names: Vec<(IpAddr, Label)>,
+    /// When an engine was back last.
+    back: Option<Instant>,
+}
+
+impl Follow {
+    /// Follows from what is `known`; tells `joining`.
+    pub fn new(terms: Terms, known: Known, watch: Watch, opener: Option<Opener>, joining: Joining) -> Self {
+        let Terms { selection, wanted, settings, budget } = terms;
+        // Nobody enters a user namespace while threads run, and none could come back from there.
+        let means = Means {
+            capture: opener.as_ref().is_some_and(Opener::may_capture),
+            enter: opener.as_ref().is_some_and(Opener::may_enter),
+            goes_there: opener.is_some(),
+            ..wanted.means
+        };
+        let is_at_host = wanted.tap.is_none_or(|kind| kind == Kind::Host);
+        let newcomers = (means.capture && is_at_host).then(Newcomers::listen);
+        let newcomers = newcomers.transpose().unwrap_or_else(|why| {
+            warn!("{why}");
+            None
+        });
+        let follow = Self {
+            selection,
+            wanted: Wanted { means, ..wanted },
+            watch,
+            newcomers,
+            opener: opener.map(Arc::new),
+            early: Arc::new(Early::new(settings.clone(), joining.clone(), budget)),
+            settings,
+            joining,
+            known,
+            left: HashMap::new(),
+            names: Vec::new(),
+            back: None,
+        };
+        follow.early.awaits(follow.awaited());
+        follow
+    }
+
+    /// Does so until the other end of `end` is closed, or the capture is over.
+    pub fn run(mut self, end: &PipeReader, notice: Notice) {
+        let (newcomers, opener, early) =
+            (self.newcomers.take(), self.opener.clone(), Arc::clone(&self.early));
+        std::thread::scope(|scope| {
+            if let (Some(newcomers), Some(opener)) = (newcomers, opener) {
+                let watch = move || early.watch(newcomers, &opener, end);
+                let thread = std::thread::Builder::new().name("newcomers".to_owned());
+                if let Err(error) = thread.spawn_scoped(scope, watch) {
+                    warn!("new cables are not watched for: {error}");
+                }
+            }
+            // It is over when nobody can be told any more.
+            let _ = self.follow(end, notice);
+        });
+        self.known.captured.end();
+    }
+
+    fn follow(&mut self, end: &PipeReader, notice: Notice) -> Result<(), Over> {
+        loop {
+            let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+            let mut watched = [readable(self.watch.as_fd()), readable(end.as_fd())];
+            self.back = self.back.filter(|back| back.elapsed() < RECOVERY);
+            let timeout = self.back.map_or(PollTimeout::NONE, |_| PollTimeout::from(LOOK_EVERY));
+            // An interrupted wait is a short wait.
+            let _ = poll(&mut watched, timeout);
+            if watched[1].any() == Some(true) {
+                return Ok(());
+            }
+            for change in self.watch.changes() {
+                self.change(change, notice)?;
+            }
+            if self.back.is_some() {
+                self.join_again(notice)?;
+            }
+            self.early.awaits(self.awaited());
+            self.tell_names()?;
+        }
+    }
+
+    fn change(&mut self, change: engine::Change, notice: Notice) -> Result<(), Over> {
+        match change {
+            engine::Change::Came(container, told) => {
+                self.comes(&container, told.map(|told| told.pid), notice)
+            }
+            engine::Change::Renamed(container) | engine::Change::Networks(container) => {
+                self.comes(&container, None, notice)
+            }
+            engine::Change::Went(id) => {
+                self.goes(&id, notice);
+                Ok(())
+            }
+            engine::Change::Lost(place, why) => {
+                warn!("{why}");
+                notice(&format!("{place} does not answer any more ({}); the capture goes on", why.what()));
+                Ok(())
+            }
+            engine::Change::Back(place) => {
+                notice(&format!("{place} answers again"));
+                self.back = Some(Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// `container` is there, or is there in another way than before; `pid` is its first process.
+    fn comes(&mut self, container: &Container, pid: Option<i32>, notice: Notice) -> Result<(), Over> {
+        self.known.running.retain(|one| one.id != container.id);
+        self.known.running.push(container.clone());
+        if self.is_meant(container) {
+            return self.join(container, notice);
+        }
+        if let Some(namespace) = pid.and_then(|pid| link::id_of_process(pid).ok().flatten()) {
+            self.early.close(namespace);
+        }
+        Ok(())
+    }
+
+    fn goes(&mut self, id: &ContainerId, notice: Notice) {
+        let Some(at) = self.known.running.iter().position(|one| one.id == *id) else { return };
+        let gone = self.known.running.swap_remove(at);
+        let cables = self.known.captured.cables_of(id);
+        let Some(rings) = self.known.captured.remove(id) else { return };
+        self.give_back(rings);
+        notice(&format!("{} has ended", gone.name));
+        if self.left.len() >= MOST_LEFT
+            && let Some(oldest) = self.left.iter().min_by_key(|(_, since)| **since)
+        {
+            let oldest = oldest.0.clone();
+            self.left.remove(&oldest);
+        }
+        // The kernel is sooner to tell than an engine that was away itself.
+        self.left.insert(gone.name, self.early.gone_since(&cables).unwrap_or_else(Instant::now));
+    }
+
+    fn give_back(&self, rings: Vec<(usize, u32)>) {
+        self.early.budget(|budget| rings.into_iter().for_each(|(count, each)| budget.give_back(count, each)));
+    }
+
+    fn is_meant(&self, container: &Container) -> bool {
+        let (chosen, _) = self.selection.of(&self.known.running);
+        chosen.iter().any(|chosen| chosen.container.id == container.id)
+    }
+
+    /// Whose cables may appear.
+    fn awaited(&self) -> Awaited {
+        let captured = &self.known.captured;
+        let (chosen, missed) = self.selection.of(&self.known.running);
+        let all_are_there =
+            missed.is_empty() && chosen.iter().all(|chosen| captured.has(&chosen.container.id));
+        Awaited {
+            anybody: self.selection.is_of_group() || !all_are_there,
+            pids: captured.pids(),
+            cables: captured.cables(),
+        }
+    }
+
+    fn tell_names(&mut self) -> Result<(), Over> {
+        let Known { running, captured } = &self.known;
+        let captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
+        let names = names::of(running, &captured, &link::own_addresses());
+        if names == self.names {
+            return Ok(());
+        }
+        self.names.clone_from(&names);
+        self.joining.tell(Change::Names(names))
+    }
+}

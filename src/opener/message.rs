@@ -1,0 +1,60 @@
+//! A request and the two descriptors that come with it, over a socket: from main to the opener, and on to a tap.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use super::Request;
+use super::request::MOST;
+
+/// What came over a socket.
+pub(super) enum Received {
+    /// What is asked for, or why that is no request; the tap's stream, and where its errors are told.
+    Message(Result<Request, String>, Vec<OwnedFd>),
+    /// Nobody is there any more.
+    End,
+}
+
+/// Sends a request.
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    request: &Request,
+    descriptors: [BorrowedFd<'_>; 2],
+) -> io::Result<()> {
+    let message = serde_json::to_vec(request)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    sendmsg(socket, &[IoSlice::new(&message)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Waits for a request.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Received> {
+    let mut bytes = vec![0; MOST];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let into = &mut [IoSliceMut::new(&mut bytes)];
+    let message = recvmsg(socket, into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let rights = |message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    };
+    let descriptors: Vec<OwnedFd> = control.drain().filter_map(rights).flatten().collect();
+    if message.bytes == 0 && descriptors.is_empty() {
+        return Ok(Received::End);
+    }
+    let request = if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        Err("it is too long".to_owned())
+    } else {
+        Request::parse(&bytes[..message.bytes])
+    };
+    Ok(Received::Message(request, descriptors))
+}
