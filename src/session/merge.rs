@@ -12,7 +12,8 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use super::far::{Far, LAG};
-use super::queue::{Packet, Queue, Run, Spare, Turn};
+use super::queue::Queue;
+use super::queues::Queues;
 use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
 use crate::capture::{self, Counts, Filter, Ring};
@@ -38,13 +39,6 @@ pub(super) struct Merge {
     broken: VecDeque<Trouble>,
     /// Whether a source ended as it may.
     ended_well: bool,
-}
-
-/// What was read from each source and waits to be written.
-#[derive(Default)]
-pub(super) struct Queues {
-    queues: Vec<Queue>,
-    spare: Spare,
 }
 
 /// What came of reading.
@@ -250,59 +244,5 @@ impl Merge {
         let others = self.ended_well || self.stages.iter().any(|stage| stage.broken().is_none());
         let all = !broken.is_empty() && !others;
         (broken, all)
-    }
-}
-
-impl Queues {
-    /// Whether packets wait to be written.
-    pub(super) fn hold(&self) -> bool {
-        self.queues.iter().any(|queue| queue.head().is_some())
-    }
-
-    /// The packets that wait to be written.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = &Packet> {
-        self.queues.iter().flat_map(Queue::waiting)
-    }
-
-    /// Takes packets up to `horizon` out of the queues, in order of time, until `turn`, which is given each
-    /// with its block, has one wait.
-    pub(super) fn runs(&mut self, horizon: u64, mut turn: impl FnMut(Packet, &[u8]) -> Turn) -> Vec<Run> {
-        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = self
-            .queues
-            .iter()
-            .enumerate()
-            .filter_map(|(index, queue)| Some(Reverse((queue.head()?.time, index))))
-            .collect();
-        let mut runs: Vec<Run> = Vec::new();
-        while let Some(Reverse((time, index))) = heads.pop() {
-            if time > horizon {
-                break;
-            }
-            let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
-            let Some((mut run, admitted)) = self.queues[index].take(until, &mut turn) else { continue };
-            if run.packets > 0 {
-                run.queue = index;
-                runs.push(run);
-            }
-            if !admitted {
-                return runs;
-            }
-            if let Some(packet) = self.queues[index].head() {
-                heads.push(Reverse((packet.time, index)));
-            }
-        }
-        runs
-    }
-
-    /// The bytes of a run.
-    pub(super) fn bytes(&self, run: &Run) -> &[u8] {
-        self.queues[run.queue].bytes(run)
-    }
-
-    /// Makes room where the packets taken out by [`Queues::runs`] stood.
-    pub(super) fn forget_taken(&mut self) {
-        for queue in &mut self.queues {
-            queue.forget_taken(&mut self.spare);
-        }
     }
 }

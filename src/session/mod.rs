@@ -23,6 +23,7 @@ mod output;
 mod pace;
 mod pauses;
 mod queue;
+mod queues;
 mod readiness;
 mod run;
 mod source;
