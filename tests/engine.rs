@@ -8,13 +8,14 @@ use std::os::unix::net::UnixListener;
 use fake_engine::{Answer, FakeEngine, address, container, id};
 use program::{Pipe, ask, start_capture};
 
-/// The sentences about interfaces, after the one about the program itself; but for the one about
-/// all containers together, of which tests/golden.rs tells.
+/// The sentences about interfaces, after the one about the program itself and before those about the
+/// toolbar; but for the one about all containers together, of which tests/golden.rs tells.
 fn listed(docker_host: &str) -> Vec<String> {
     let answer = ask(docker_host, ["--extcap-interfaces", "--extcap-version=4.0"]).answer();
     let mut lines = answer.lines().map(str::to_owned);
     assert!(lines.next().expect("a first line").starts_with("extcap {version="));
-    lines.filter(|line| !line.starts_with("interface {value=docker-all}")).collect()
+    let interfaces = lines.take_while(|line| !line.starts_with("control "));
+    interfaces.filter(|line| !line.starts_with("interface {value=docker-all}")).collect()
 }
 
 fn interface(value: &str, display: &str) -> String {

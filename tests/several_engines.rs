@@ -17,7 +17,8 @@ use tempfile::TempDir;
 fn listed(mut command: Command) -> Vec<String> {
     let answer = Running::start(command.arg("--extcap-interfaces")).ended().answer();
     let of_group = |line: &&str| line.contains("{value=docker-all}") || line.contains("{value=podman-all}");
-    answer.lines().skip(1).filter(|line| !of_group(line)).map(str::to_owned).collect()
+    let interfaces = answer.lines().skip(1).take_while(|line| !line.starts_with("control "));
+    interfaces.filter(|line| !of_group(line)).map(str::to_owned).collect()
 }
 
 /// The program where Docker is at one address and Podman at another.
