@@ -19,6 +19,9 @@ use crate::trouble::Trouble;
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 /// The same where another session reads, which has a limit of its own.
 const PATIENCE_WITH_SESSION: Duration = Duration::from_secs(1);
+/// A reader that is slow, and takes something now and then, is waited for at most this many times as long: else
+/// the stream would break off within a block.
+const TIMES_FOR_SLOW: u32 = 4;
 /// How often a FIFO that nobody reads yet is tried again.
 const READER_WAIT: Duration = Duration::from_millis(5);
 /// Bytes a pipe may hold; the most an ordinary user may ask for (`fs.pipe-max-size`).
@@ -28,8 +31,9 @@ const PIPE_SIZE: usize = 1024 * 1024;
 pub struct Output {
     kind: Kind,
     patience: Duration,
-    /// Set when the capture was asked to stop and the reader stalls.
-    give_up_at: Option<Instant>,
+    /// Set when the capture was asked to stop and the reader stalls: when to give up unless it takes
+    /// something, and when in any case.
+    give_up_at: Option<(Instant, Instant)>,
 }
 
 enum Kind {
@@ -153,7 +157,12 @@ impl Output {
             };
             match written {
                 Ok(0) => return Err(self.failed(&io::ErrorKind::WriteZero.into())),
-                Ok(count) => IoSlice::advance_slices(&mut slices, count),
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut slices, count);
+                    if let Some((at, latest)) = &mut self.give_up_at {
+                        *at = (Instant::now() + self.patience).min(*latest);
+                    }
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
@@ -173,10 +182,11 @@ impl Output {
         match self.give_up_at {
             None => {
                 if stop.wait(vec![room], Duration::from_secs(1)).stop {
-                    self.give_up_at = Some(Instant::now() + self.patience);
+                    let now = Instant::now();
+                    self.give_up_at = Some((now + self.patience, now + self.patience * TIMES_FOR_SLOW));
                 }
             }
-            Some(at) => {
+            Some((at, _)) => {
                 let left = at.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     return Err(End::Stalled);

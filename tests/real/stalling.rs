@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_reader_that_stalls_costs_what_is_counted_through_an_engine", through_an_engine),
     ("a_burst_that_memory_holds_is_not_lost", a_burst_that_memory_holds),
     ("what_an_end_leaves_no_time_for_is_counted", what_an_end_leaves_no_time_for),
+    ("the_stream_of_a_slow_reader_ends_whole", the_stream_of_a_slow_reader),
 ];
 
 /// Longer than statistics are apart.
@@ -231,4 +232,25 @@ fn what_an_end_leaves_no_time_for(lab: &Lab) {
         );
         assert_eq!(said.contains(&format!("dropped: {} of {}:eth0", one.lost, container.name)), one.lost > 0);
     }
+}
+
+/// Slower than packets wait to be written, but never still.
+fn the_stream_of_a_slow_reader(lab: &Lab) {
+    let container = lab.container(&[]);
+    let mut capture = Stalled::begin(lab, &[&container.name]);
+    capture.read_until(&container);
+    flood(&container, 2 * MANY);
+    signal(&capture.child, "INT");
+    let mut some = vec![0; 64 * 1024];
+    loop {
+        std::thread::sleep(Duration::from_millis(20));
+        let count = capture.reader.read(&mut some).expect("more of the stream");
+        if count == 0 {
+            break;
+        }
+        capture.file.write_all(&some[..count]).expect("room");
+    }
+    assert!(capture.child.wait().expect("a child").success());
+    let one = statistics_of(&capture.path)[&0];
+    assert_eq!((one.packets + one.lost, one.received), (2 * MANY, 2 * MANY), "{one:?}");
 }
