@@ -5,6 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tempfile::TempDir;
 
@@ -30,27 +31,32 @@ const OURS_SHOWN: &str = "tcp.port in {61000..62023}";
 struct Reachable {
     host: OtherHost,
     near: String,
+    /// Its addresses, as they stand in the address of an engine.
+    addresses: [String; 2],
 }
 
 impl Reachable {
     const FAR: &str = "far0";
-    const ADDRESSES: [[&str; 2]; 2] =
-        [["203.0.113.1/30", "203.0.113.2/30"], ["fd00:113::1/64", "fd00:113::2/64"]];
 
     fn start(lab: &Lab) -> Self {
+        // Others may have one, too.
+        static COUNT: AtomicU8 = AtomicU8::new(0);
         let host = OtherHost::start_with(lab, |world| {
             world.env("CONTAINERDUMP_LAB_TCP", format!("tcp://[::]:{API}"));
         });
         let near = format!("near-{}", host.process());
         let ip = |words: &[&str]| output(Command::new("ip").args(words));
         ip(&["link", "add", &near, "type", "veth", "peer", "name", Self::FAR, "netns", &host.process()]);
-        for [ours, theirs] in Self::ADDRESSES {
-            ip(&["address", "add", ours, "dev", &near, "nodad"]);
+        let cable = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (v4, v6) =
+            (|end| format!("203.0.113.{}", cable * 4 + end), |end| format!("fd00:113:{cable}::{end}"));
+        for [ours, theirs] in [[v4(1) + "/30", v4(2) + "/30"], [v6(1) + "/64", v6(2) + "/64"]] {
+            ip(&["address", "add", &ours, "dev", &near, "nodad"]);
             output(&mut host.inside(&format!("ip address add {theirs} dev {} nodad", Self::FAR)));
         }
         ip(&["link", "set", &near, "up"]);
         output(&mut host.inside(&format!("ip link set {} up", Self::FAR)));
-        Self { host, near }
+        Self { host, near, addresses: [v4(2), format!("[{}]", v6(2))] }
     }
 
     /// Its engine, by TCP.
@@ -79,7 +85,7 @@ fn count(path: &Path, filter: &str) -> usize {
 fn not_its_own_stream(lab: &Lab) {
     let reachable = Reachable::start(lab);
     let web = reachable.host.lab.container(&["--network", "host"]);
-    for address in ["203.0.113.2", "[fd00:113::2]"] {
+    for address in &reachable.addresses {
         let engine = reachable.by_tcp(address);
         let (witness, recording) = (reachable.witness(), Recording::begin(&engine, &[&web], &[]));
         output(Command::new("curl").args(["-gs", "-o", "/dev/null", &format!("http://{address}/")]));
@@ -99,14 +105,14 @@ fn not_its_own_stream(lab: &Lab) {
         assert!(count(&witness, &others) > 5, "{address}");
     }
     let asked_for = ["--own-traffic", "-c", "200", "-f", &format!("tcp port {API} and tcp {OURS}")];
-    let recorded = Recording::begin(&reachable.by_tcp("203.0.113.2"), &[&web], &asked_for).end();
+    let recorded = Recording::begin(&reachable.by_tcp(&reachable.addresses[0]), &[&web], &asked_for).end();
     assert_eq!(capinfos(&recorded.path, "Number of packets"), "200");
 }
 
 fn not_our_questions(lab: &Lab) {
     let reachable = Reachable::start(lab);
     let host = idle(lab);
-    let engine = reachable.by_tcp("203.0.113.2");
+    let engine = reachable.by_tcp(&reachable.addresses[0]);
     let program = || {
         let mut program = engine.program();
         program.env("CONTAINER_HOST", &lab.endpoint);
