@@ -112,10 +112,12 @@ impl Early {
         work(&mut self.state().budget)
     }
 
-    /// What was opened at `tap`, whose other end is in `namespace`.
+    /// What was opened at `tap`, whose other end is in `namespace`, as was just looked up.
     pub(super) fn take(&self, tap: &Tap, namespace: NamespaceId) -> Option<Adopted> {
         let mut state = self.state();
-        let is_it = |held: &Held| held.newcomer.tap() == *tap && held.newcomer.namespace == Some(namespace);
+        // That it leads away may be told to the other thread yet.
+        let leads_there = |held: &Held| held.newcomer.namespace.is_none_or(|its| its == namespace);
+        let is_it = |held: &Held| held.newcomer.tap() == *tap && leads_there(held);
         let at = state.held.iter().position(is_it)?;
         let Held { newcomer, asked, since, ring_mib, expected } = state.held.swap_remove(at);
         state.opened.pop_front();
@@ -141,10 +143,13 @@ impl Early {
             if watched[1].any() == Some(true) {
                 return;
             }
-            let changes = newcomers.changes().unwrap_or_else(|why| {
-                warn!("{why}");
-                Vec::new()
-            });
+            let changes = match newcomers.changes() {
+                Ok(changes) => changes,
+                Err(why) => {
+                    warn!("{why}");
+                    return;
+                }
+            };
             let mut state = self.state();
             for change in changes {
                 match change {
