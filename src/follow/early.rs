@@ -65,6 +65,7 @@ struct State {
 /// A cable that is open.
 struct Held {
     newcomer: Newcomer,
+    settings: Settings,
     asked: Asked,
     /// When that was, in nanoseconds since the epoch.
     since: u64,
@@ -76,6 +77,8 @@ struct Held {
 /// What was opened for somebody who joins.
 pub(super) struct Adopted {
     pub(super) asked: Asked,
+    /// How it was opened.
+    pub(super) settings: Settings,
     pub(super) since: u64,
     pub(super) ring_mib: u32,
     pub(super) expected: Option<Expected>,
@@ -119,10 +122,10 @@ impl Early {
         let leads_there = |held: &Held| held.newcomer.namespace.is_none_or(|its| its == namespace);
         let is_it = |held: &Held| held.newcomer.tap() == *tap && leads_there(held);
         let at = state.held.iter().position(is_it)?;
-        let Held { newcomer, asked, since, ring_mib, expected } = state.held.swap_remove(at);
+        let Held { newcomer, settings, asked, since, ring_mib, expected } = state.held.swap_remove(at);
         state.opened.pop_front();
         debug!("{} was opened {:?} ago", newcomer.name, newcomer.since.elapsed());
-        Some(Adopted { asked, since, ring_mib, expected })
+        Some(Adopted { asked, settings, since, ring_mib, expected })
     }
 
     /// Closes what leads to `namespace`: whoever is there is not meant.
@@ -187,12 +190,14 @@ impl Early {
         let held = state.held.iter().map(|held| held.ring_mib).sum();
         let Some(ring_mib) = state.budget.take_early(held) else { return };
         let place = Place::HostVeth { name: newcomer.name.clone(), index: newcomer.index.0, leads_to: None };
-        let request = Request::new(place, &self.settings, ring_mib);
+        let settings = self.joining.settings(&self.settings);
+        let request = Request::new(place, &settings, ring_mib);
         match opener.ask(&request, &Label::new(&newcomer.name)) {
             Ok(asked) => {
                 state.opened.push_back(newcomer.since);
                 let expected = newcomer.namespace.map(|_| self.joining.expect());
-                state.held.push(Held { newcomer, asked, since: capture::now(), ring_mib, expected });
+                let since = capture::now();
+                state.held.push(Held { newcomer, settings, asked, since, ring_mib, expected });
             }
             Err(why) => {
                 state.budget.give_back(1, ring_mib);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 
 use super::{Follow, Notice, Place};
-use crate::capture::Settings;
 use crate::container::Container;
 use crate::link::{Attachment, Holder, Links};
 use crate::session::{Change, Expected, Member, Over, Source};
@@ -106,8 +105,8 @@ impl Follow {
                 others.push(attachment);
                 continue;
             };
-            // Opened with the filter of the begin; the session has it changed where that is another now.
-            match tap::adopt(target, &attachment, early.asked, &self.settings) {
+            // Where the filter was changed since, the session has it changed there, too.
+            match tap::adopt(target, &attachment, early.asked, &early.settings) {
                 Ok(source) => {
                     opened.sources.push(source);
                     opened.since = opened.since.or(Some(early.since));
@@ -125,15 +124,6 @@ impl Follow {
         others
     }
 
-    /// Those of the begin with the capture filter that is in force now.
-    fn settings_now(&self) -> Settings {
-        let mut settings = self.settings.clone();
-        if let Some(filter) = self.joining.filter() {
-            settings.filter = filter.text().map(str::to_owned);
-        }
-        settings
-    }
-
     /// Opens `attachments`. Fails where nothing else is there to be captured.
     fn open(
         &self,
@@ -147,7 +137,7 @@ impl Follow {
             return Ok(());
         }
         let each = self.early.budget(|budget| budget.take(count));
-        let settings = self.settings_now();
+        let settings = self.joining.settings(&self.settings);
         match tap::join(target, attachments, &settings, each, self.opener.as_deref(), notice) {
             Ok(joined) => {
                 opened.sources.extend(joined.sources);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Source;
 use super::bell::Bell;
-use crate::capture::Filter;
+use crate::capture::{Filter, Settings};
 use crate::link::Holder;
 use crate::remote::{Beating, Heartbeat};
 use crate::text::Label;
@@ -116,9 +116,11 @@ impl Joining {
         Expected { _counted: self.expected.upgrade() }
     }
 
-    /// The capture filter that whoever joins shall have, where it is another than at the begin.
-    pub fn filter(&self) -> Option<Filter> {
-        self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How to take the packets of whoever joins: as at the `begin`, with the capture filter that is in force now.
+    pub fn settings(&self, begin: &Settings) -> Settings {
+        let changed = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        let filter = changed.as_ref().map_or(begin.filter.clone(), |filter| filter.text().map(str::to_owned));
+        Settings { filter, ..begin.clone() }
     }
 }
 
