@@ -87,7 +87,8 @@ fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
     let end = Instant::now();
     let recorded = recording.stop();
     eprintln!("until it has ended: {:?}", end.elapsed());
-    assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), count.to_string());
+    let interfaces = capinfos(&recorded.path, "Number of interfaces in file");
+    assert_eq!(interfaces, count.to_string(), "{}", recorded.said);
     let named = output(Command::new("capinfos").arg(&recorded.path));
     let named: BTreeSet<&str> =
         named.lines().filter_map(|line| line.trim().strip_prefix("Name = ")).collect();
