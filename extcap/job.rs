@@ -74,6 +74,8 @@ impl Job {
         notice: &(dyn Fn(&str) + Sync),
         report: Option<Report<'_>>,
     ) -> Result<Totals, Trouble> {
+        // Each container that is found holds one already.
+        let limit = privilege::raise_descriptors();
         let mut settings = self.settings;
         if !self.own_traffic {
             settings.without = own_traffic::filter(&privilege)?;
@@ -108,7 +110,6 @@ impl Job {
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
         let mut budget = following::budget(&settings, &self.selection, &found);
-        let limit = privilege::raise_descriptors();
         debug!("{rings} rings, {limit} file descriptors");
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
         let opener = if self.follow { following::opener() } else { None };
