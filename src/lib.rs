@@ -11,6 +11,7 @@
 //! Nothing in here knows Wireshark's command line: that is `extcap/`.
 
 mod at_once;
+pub mod bell;
 pub mod capture;
 pub mod container;
 pub mod endpoint;

@@ -9,7 +9,7 @@ use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::opener;
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Crossing, Limits, Member, Output, Session, Source, Stop};
+use containerdump::session::{Crossing, Member, Output, Session, Source, Stop};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
@@ -81,22 +81,12 @@ impl Tap {
         let output = Output::stdout()?;
         let proof = privilege.give_up()?;
         let rings = |(interface, rings)| Source::Rings(interface, rings);
+        let sources = interfaces.into_iter().map(rings).collect();
         let session = Session {
-            members: vec![Member {
-                sources: interfaces.into_iter().map(rings).collect(),
-                ..Member::default()
-            }],
-            changes: None,
-            orders: None,
-            names: Vec::new(),
-            block_timeout,
             // Whoever reads it knows what others capture.
             crossing: Crossing::Both,
-            limits: Limits::default(),
             feeds_session: true,
-            output,
-            begun: false,
-            files: None,
+            ..Session::new(vec![Member { sources, ..Member::default() }], block_timeout, output)
         };
         session.run(&stop, &proof, None).map(|_| ())
     }

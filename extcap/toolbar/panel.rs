@@ -2,12 +2,12 @@
 //! that does nothing else.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use containerdump::bell::Bell;
 use containerdump::session::{Answer, Totals};
-use rustix::event::{EventfdFlags, eventfd};
 
 use super::figures::Snapshot;
 use super::log::Log;
@@ -17,7 +17,7 @@ use super::log::Log;
 pub(crate) struct Panel {
     begun: Instant,
     news: Mutex<News>,
-    bell: OwnedFd,
+    bell: Bell,
 }
 
 /// What is new.
@@ -37,14 +37,13 @@ pub(super) struct News {
 impl Panel {
     /// Fails when the process has no file descriptors left.
     pub(super) fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { begun: Instant::now(), news: Mutex::default(), bell })
+        Ok(Self { begun: Instant::now(), news: Mutex::default(), bell: Bell::new()? })
     }
 
     /// A line for the log.
     pub(crate) fn say(&self, line: &str) {
         self.news().log.add(self.begun.elapsed(), line);
-        self.ring();
+        self.bell.ring();
     }
 
     /// How the capture goes.
@@ -60,32 +59,28 @@ impl Panel {
         news.broken = totals.broken.len();
         news.snapshot = Some(Snapshot { at: Instant::now(), totals: totals.clone() });
         drop(news);
-        self.ring();
+        self.bell.ring();
     }
 
     /// What came of the filter that was asked for.
     pub(super) fn answer(&self, filter: Option<String>, answer: Answer) {
         self.news().answers.push((filter, answer));
-        self.ring();
+        self.bell.ring();
     }
 
     /// Nothing comes any more.
     pub(super) fn end(&self) {
         self.news().over = true;
-        self.ring();
+        self.bell.ring();
     }
 
     pub(super) fn news(&self) -> MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self) {
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-    }
-
     /// Makes it readable by what is new from now on only.
     pub(super) fn hush(&self) {
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        self.bell.hush();
     }
 }
 

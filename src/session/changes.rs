@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Source;
-use super::bell::Bell;
+use crate::bell::Bell;
 use crate::capture::{Filter, Settings};
 use crate::link::Holder;
 use crate::remote::{Beating, Heartbeat};

@@ -5,7 +5,6 @@
 //!                                     limits, statistics          signals, reader, parent, container: the ends
 //! ```
 
-mod bell;
 mod changes;
 mod crossing;
 mod far;
@@ -113,6 +112,23 @@ pub struct Session {
 pub type Report<'a> = (Duration, &'a mut dyn FnMut(&Totals));
 
 impl Session {
+    /// One of `members`, from a section header on, that nobody joins or asks anything of, without names or limits.
+    pub fn new(members: Vec<Member>, block_timeout: Duration, output: Output) -> Self {
+        Self {
+            members,
+            changes: None,
+            orders: None,
+            names: Vec::new(),
+            block_timeout,
+            crossing: Crossing::default(),
+            limits: Limits::default(),
+            feeds_session: false,
+            output,
+            begun: false,
+            files: None,
+        }
+    }
+
     /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
     /// then.
     ///

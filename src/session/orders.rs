@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use super::Over;
-use super::bell::Bell;
 use super::filtering::Answer;
+use crate::bell::Bell;
 use crate::capture::Filter;
 
 /// Orders that wait for a session whose reader holds it up.

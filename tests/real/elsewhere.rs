@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use containerdump::privilege::Privilege;
 use containerdump::remote;
-use containerdump::session::{Crossing, Limits, Member, Output, Session, Source, Stop, Totals};
+use containerdump::session::{Member, Output, Session, Source, Stop, Totals};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use tempfile::TempDir;
@@ -61,19 +61,8 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     }
     let output = if path == "-" { Output::stdout()? } else { Output::file(Path::new(path), false)? };
     let proof = privilege.give_up()?;
-    let session = Session {
-        members: vec![Member { sources, ..Member::default() }],
-        changes: None,
-        orders: None,
-        names: Vec::new(),
-        block_timeout: Duration::from_millis(4),
-        crossing: Crossing::default(),
-        limits: Limits::default(),
-        feeds_session: false,
-        output,
-        begun: false,
-        files: None,
-    };
+    let members = vec![Member { sources, ..Member::default() }];
+    let session = Session::new(members, Duration::from_millis(4), output);
     let outcome = session.run(&stop, &proof, None);
     // Nobody holds their streams any more, which is their end.
     for mut child in children {

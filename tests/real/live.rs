@@ -13,7 +13,7 @@ use containerdump::endpoint::{SeenHolder, SeenProcess};
 use containerdump::link::Holder;
 use containerdump::opener::{Opener, Place, Request};
 use containerdump::privilege::Privilege;
-use containerdump::session::{self, Change, Crossing, Files, Joining, Limits, Member, Session, Source, Stop};
+use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source, Stop};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use tempfile::TempDir;
@@ -61,17 +61,9 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
         }
     });
     let session = Session {
-        members: Vec::new(),
         changes: Some(changes),
-        orders: None,
-        names: Vec::new(),
-        block_timeout: Duration::from_millis(4),
-        crossing: Crossing::default(),
-        limits: Limits::default(),
-        feeds_session: false,
-        output,
-        begun: false,
         files,
+        ..Session::new(Vec::new(), Duration::from_millis(4), output)
     };
     session.run(&stop, &proof, None).map(|_| ())
 }

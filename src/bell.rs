@@ -1,4 +1,4 @@
-//! Wakes a session.
+//! Wakes who waits for descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,21 +9,24 @@ use rustix::event::{EventfdFlags, eventfd};
 /// Something to be rung from elsewhere, and heard by waiting until it is readable. The end of each copy
 /// rings it, too.
 #[derive(Clone, Debug)]
-pub(super) struct Bell(Arc<OwnedFd>);
+pub struct Bell(Arc<OwnedFd>);
 
 impl Bell {
+    /// One that is silent.
+    ///
     /// Fails when the process has no file descriptors left.
-    pub(super) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
     }
 
-    pub(super) fn ring(&self) {
+    /// Wakes whoever waits, now or later.
+    pub fn ring(&self) {
         // One that nobody hears is as loud as it can be.
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 
     /// Makes it readable by the next ringing only.
-    pub(super) fn hush(&self) {
+    pub fn hush(&self) {
         let _ = rustix::io::read(&*self.0, &mut [0; 8]);
     }
 }
