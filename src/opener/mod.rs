@@ -43,8 +43,8 @@ const READY: u8 = b'o';
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is waited for at the end: then it goes on ending by itself.
 const PATIENCE_AT_END: Duration = Duration::from_secs(1);
-/// How long the reason of a tap that failed is waited for.
-const PATIENCE_FOR_REASON: u16 = 500;
+/// How long the reason of a tap that failed is waited for, on a machine that may be busy: such a tap ends soon.
+const PATIENCE_FOR_REASON: u16 = 3000;
 
 /// A tap that was asked for. It ends when nobody has said for 10 seconds that its packets are wanted.
 #[derive(Debug)]

@@ -23,6 +23,13 @@ use crate::trouble::Trouble;
 const MOST_READ: usize = 512 * 1024;
 /// Troubles kept of sources that have left: a program elsewhere may break as often as it is started.
 const MOST_BROKEN: usize = 16;
+/// How long a packet takes at most from its time stamp into a block that is handed over, where other programs keep
+/// the processors busy: the kernel delivers it, and lets the timer of a block run out, in a thread that waits for its
+/// turn (ksoftirqd).
+const LATEST_WHEN_BUSY: Duration = Duration::from_millis(50);
+/// Bytes of a look, of which those of [`LATEST_WHEN_BUSY`] still fit a cache. Where more comes, blocks are handed over
+/// when they are full, and waiting would cost.
+const LITTLE: usize = 128 * 1024;
 /// Sources that are asked one by one, which is faster for so few.
 const FEW: usize = 8;
 
@@ -33,6 +40,8 @@ pub(super) struct Merge {
     readiness: Readiness,
     /// How long the kernel may keep a packet back.
     keeps: Duration,
+    /// Whether the last look brought little.
+    had_little: bool,
     /// Whether somebody may join with packets from a moment ago.
     pub(super) expects: bool,
     /// Why sources ended that ought not to have, and have left.
@@ -55,7 +64,7 @@ impl Merge {
     pub(super) fn new(keeps: Duration) -> Self {
         let (stages, queues, broken) = (Vec::new(), Queues::default(), VecDeque::new());
         let readiness = Readiness::new();
-        Self { stages, queues, readiness, keeps, expects: false, broken, ended_well: false }
+        Self { stages, queues, readiness, keeps, had_little: true, expects: false, broken, ended_well: false }
     }
 
     /// Takes part from now on.
@@ -138,14 +147,25 @@ impl Merge {
         }
     }
 
-    /// How long the kernel may keep a packet back, in nanoseconds.
-    fn keeps(&self) -> u64 {
-        u64::try_from(self.keeps.as_nanos()).unwrap_or(u64::MAX)
+    /// How long an older packet than those that were read is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        if self.had_little { self.keeps.max(LATEST_WHEN_BUSY) } else { self.keeps }
+    }
+
+    /// The same in nanoseconds.
+    fn patience_ns(&self) -> u64 {
+        u64::try_from(self.patience().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Reads the sources, the one that is behind first, as far as packets can be written.
     pub(super) fn read(&mut self) -> Read {
-        let keeps = self.keeps();
+        let read = self.look();
+        self.had_little = read.bytes < LITTLE;
+        read
+    }
+
+    fn look(&mut self) -> Read {
+        let keeps = self.patience_ns();
         self.stages.iter_mut().for_each(Stage::look_again);
         self.find_empty();
         let found_empty = self.stages.iter().filter(|stage| stage.is_empty());
@@ -176,7 +196,7 @@ impl Merge {
 
     /// The time up to which every source has handed over everything.
     pub(super) fn horizon(&self) -> u64 {
-        let keeps = self.keeps();
+        let keeps = self.patience_ns();
         let of_sources = self.stages.iter().map(|stage| stage.complete_until(keeps));
         of_sources.min().unwrap_or(u64::MAX).min(self.latest())
     }

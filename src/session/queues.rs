@@ -18,6 +18,11 @@ impl Queues {
         self.queues.iter().any(|queue| queue.head().is_some())
     }
 
+    /// Where the packet that is to be written next stands in the order of time.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.queues.iter().filter_map(|queue| Some(queue.head()?.time)).min()
+    }
+
     /// The packets that wait to be written.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Packet> {
         self.queues.iter().flat_map(Queue::waiting)

@@ -46,7 +46,7 @@ pub(super) struct Running {
     block_timeout: Duration,
     keeps: Duration,
     /// Since when packets have been held while none could be written.
-    waits_since: Option<(Instant, u64)>,
+    waits_since: Option<Instant>,
 }
 
 impl Running {
@@ -109,9 +109,9 @@ impl Running {
             }
             let expects = |changes: &Changes| changes.expects();
             self.merge.expects = finish.is_none() && self.changes.as_ref().is_some_and(expects);
+            let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
             let read = self.merge.read();
             has_read |= read.bytes > 0;
-            let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
             let progress = match finish::progress(finish.as_ref(), self.merge.horizon()) {
                 // Others may join.
                 Progress::Done if finish.is_none() && self.changes.is_some() => Progress::Underway,
@@ -119,7 +119,8 @@ impl Running {
             };
             let until = finish.as_ref().map_or(u64::MAX, |finish| finish.time);
             // At the end nothing that was read waits for a source any more.
-            let horizon = if progress == Progress::Underway { self.horizon().min(until) } else { until };
+            let horizon =
+                if progress == Progress::Underway { self.horizon(looked_at).min(until) } else { until };
             let complete = self.stream.write_packets(&mut self.merge, horizon, stop)?;
             if progress == Progress::TooSlow {
                 self.stream.abandon(&mut self.merge);
@@ -210,18 +211,20 @@ impl Running {
         }
     }
 
-    /// The time up to which packets can be written.
-    fn horizon(&mut self) -> u64 {
-        // Where the clock was set back, packets would wait for it to come round again.
-        let passed = self.stream.passed;
-        let since = match self.waits_since {
-            Some((since, before)) if before == passed => since,
-            _ => Instant::now(),
-        };
-        self.waits_since = self.merge.queues.hold().then_some((since, passed));
+    /// The time up to which packets can be written, as of the look that began at `looked_at`.
+    fn horizon(&mut self, looked_at: Instant) -> u64 {
+        let horizon = self.merge.horizon();
+        if self.merge.queues.oldest().is_none_or(|oldest| oldest <= horizon) {
+            self.waits_since = None;
+            return horizon;
+        }
+        let since = *self.waits_since.get_or_insert(looked_at);
         let for_others =
             if self.merge.waits_for_others() { Duration::from_nanos(LAG) } else { Duration::ZERO };
-        if since.elapsed() > self.keeps.max(for_others) * 4 { u64::MAX } else { self.merge.horizon() }
+        // Where the clock was set back, packets would wait for it to come round again. Time in which this
+        // program was held up does not count: then the next look lets them go, and no others before their time.
+        let longest = self.merge.patience().max(for_others) * 4;
+        if looked_at.saturating_duration_since(since) > longest { u64::MAX } else { horizon }
     }
 
     /// Waits for packets, the end of something, or the time to look again, which without packets is

@@ -44,8 +44,6 @@ pub(super) struct Stream {
     /// Whether all that stands before the first packet is.
     has_begun: bool,
     pub(super) totals: Totals,
-    /// Packets whose turn has come, written or left out.
-    pub(super) passed: u64,
     pub(super) pauses: Pauses,
     /// What those had who have left since the last report.
     pub(super) parted: Vec<Share>,
@@ -83,7 +81,6 @@ impl Stream {
             begun,
             has_begun: false,
             totals: Totals::default(),
-            passed: 0,
             pauses: Pauses::default(),
             parted: Vec::new(),
         }
@@ -190,14 +187,13 @@ impl Stream {
         let now = capture::now();
         let runs = queues.runs(horizon, |packet, bytes| {
             if self.pauses.hold(packet.time, now) {
-                (self.totals.left_out, self.passed) = (self.totals.left_out + 1, self.passed + 1);
+                self.totals.left_out += 1;
                 return Turn::LeaveOut;
             }
             let lane = &mut self.lanes[packet.interface as usize];
             let passing = self.crossings.passing(packet, bytes);
             if passing.is_some_and(|passing| self.crossings.came(passing, packet, lane.member)) {
                 lane.statistics.crossed += 1;
-                self.passed += 1;
                 return Turn::LeaveOut;
             }
             let block = packet.block();
@@ -218,7 +214,6 @@ impl Stream {
             self.of_file.add_packet(block);
             lane.statistics.written += 1;
             lane.bytes += u64::from(packet.captured);
-            self.passed += 1;
             Turn::Write
         });
         let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());

@@ -5,6 +5,7 @@
 //! these tests counts as ignored; with `CI=true` they run, and fail. The same holds for the static
 //! program (`CONTAINERDUMP_STATIC`).
 
+mod alone;
 mod another_host;
 mod capturing;
 mod crossing;
@@ -129,7 +130,7 @@ fn main() -> ExitCode {
             let ignored = lab.is_err() && !in_ci;
             let run = move || {
                 let lab = lab.map_err(Failed::from)?;
-                test(&lab);
+                alone::run(name, || test(&lab));
                 Ok(())
             };
             Trial::test(name, run).with_ignored_flag(ignored)
@@ -137,5 +138,7 @@ fn main() -> ExitCode {
         .collect();
     trials.extend(static_program::trials(&lab, in_ci));
     trials.extend(tap_container::trials(&lab, in_ci));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    alone::tell();
+    conclusion.exit_code()
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
+use crate::alone;
 use crate::elsewhere;
 use crate::lab::{Lab, eventually, folder, output};
 
@@ -34,7 +35,8 @@ pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
     let trial = |(name, test): Test| {
         let (lab, program) = (lab.clone(), program.clone());
         let run = move || {
-            test(&lab.map_err(Failed::from)?, &program?);
+            let (lab, program) = (lab.map_err(Failed::from)?, program?);
+            alone::run(name, || test(&lab, &program));
             Ok(())
         };
         Trial::test(name, run).with_ignored_flag(ignored)

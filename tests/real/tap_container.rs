@@ -14,6 +14,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::Test;
+use crate::alone;
 use crate::lab::{Lab, eventually, folder, output};
 use crate::podman::Podman;
 use crate::{tap_ends, tap_packets, toolbar};
@@ -38,7 +39,8 @@ pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
     let trial = |(name, test): Test| {
         let lab = lab.clone();
         let run = move || {
-            test(&lab.map_err(Failed::from)?);
+            let lab = lab.map_err(Failed::from)?;
+            alone::run(name, || test(&lab));
             Ok(())
         };
         Trial::test(name, run).with_ignored_flag(ignored)
