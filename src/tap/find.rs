@@ -130,7 +130,11 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place,
 fn none(missed: &Missed, running: &Running) -> Trouble {
     // It may be with an engine that could not be asked.
     match (missed, running.troubles.first()) {
-        (Missed::Name(_) | Missed::Fitting(_), Some(trouble)) => trouble.clone(),
+        (Missed::Name(name), Some(trouble)) => Trouble::new(
+            format!("no running container is called \"{name}\", as far as can be seen: {}", trouble.what()),
+            trouble.remedy().as_str(),
+        ),
+        (Missed::Fitting(_), Some(trouble)) => trouble.clone(),
         (Missed::Name(name), None) => Trouble::new(
             format!("no running container is called \"{name}\""),
             "see which there are: containerdump list",
