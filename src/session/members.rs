@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Duration;
 
-use log::info;
+use log::debug;
 
 use super::far::Far;
 use super::merge::Merge;
@@ -78,7 +78,7 @@ impl Members {
             holders.retain(|holder| ready.next() != Some(&true) || !holder.has_ended());
             if holders.is_empty() {
                 for stage in merge.stages.iter_mut().filter(|stage| stage.ends_with(interfaces)) {
-                    stage.leave(keeps, || info!("what keeps interfaces {interfaces:?} there has ended"));
+                    stage.leave(keeps, || debug!("what keeps interfaces {interfaces:?} there has ended"));
                 }
             }
             !holders.is_empty()
