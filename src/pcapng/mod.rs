@@ -44,6 +44,18 @@ pub struct Interface {
     pub link_type: u32,
 }
 
+impl Interface {
+    /// The same, known to be one of `host`.
+    #[must_use]
+    pub fn on(self, host: &Label) -> Self {
+        Self {
+            name: Label::new(&format!("{host}/{}", self.name)),
+            description: Label::with_limit(&format!("on {host}: {}", self.description), 300),
+            ..self
+        }
+    }
+}
+
 /// What an interface statistics block says of an interface since its capture began, in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -129,6 +141,13 @@ impl Blocks {
                 .write_pcapng_block(NameResolutionBlock { records, options: Vec::new() })
                 .unwrap_or_else(never);
         }
+    }
+
+    /// Adds a block that says nothing.
+    pub fn nothing(&mut self) {
+        self.0
+            .write_pcapng_block(NameResolutionBlock { records: Vec::new(), options: Vec::new() })
+            .unwrap_or_else(never);
     }
 
     /// Adds statistics of interface `number` from `begin` to `now`, nanoseconds since the epoch.

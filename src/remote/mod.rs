@@ -9,6 +9,7 @@
 //! other end may lie: every length, number and text is looked at before it is used, memory does
 //! not grow with what comes, and the first thing that is wrong ends the stream.
 
+mod begin;
 mod block;
 mod filter;
 mod heartbeat;
@@ -22,8 +23,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
+pub use begin::{open, open_growing};
 pub use block::Packet;
 pub use filter::{Heard, LONGEST_FILTER, Listener, answer as answer_to_filter};
 pub use heartbeat::{Beating, FINISH, HEARTBEAT, Heartbeat};
@@ -37,10 +37,8 @@ use window::{Filled, Window};
 
 /// How long the other end may say nothing: it writes statistics every 3 seconds at least.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-/// Bytes that may come before the first packet.
-const MOST_BEFORE_PACKETS: usize = 1024 * 1024;
-/// Interfaces of one stream.
-const MOST_INTERFACES: usize = 256;
+/// Interfaces of one stream that goes on telling them.
+const MOST_INTERFACES_EVER: usize = 4096;
 
 /// A stream of packets from elsewhere. Dropping it ends the program there.
 #[derive(Debug)]
@@ -56,6 +54,8 @@ pub struct Remote {
     asked_to_finish: bool,
     /// What it said last to a new capture filter.
     answer: Option<(u32, Result<(), Label>)>,
+    /// Interfaces that were told after the begin and are not taken yet; `None` where that may not be.
+    told: Option<Vec<Interface>>,
 }
 
 /// Why a stream gives nothing more.
@@ -80,80 +80,19 @@ pub struct Looked {
 #[derive(Debug, PartialEq, Eq)]
 struct Defect(String);
 
-/// Opens the stream of `from`, which comes out of `stream`: waits until all its interfaces are
-/// told, at most for `patience`.
-///
-/// Fails when they are not by then, or what comes is no stream of ours.
-pub fn open(
-    stream: UnixStream,
-    from: &Label,
-    patience: Duration,
-) -> Result<(Vec<Interface>, Remote), Trouble> {
-    let mut remote = Remote {
-        from: from.clone(),
-        stream: Arc::new(stream),
-        window: Window::new(),
-        interfaces: Vec::new(),
-        heard: Instant::now(),
-        counted_up: false,
-        asked_to_finish: false,
-        answer: None,
-    };
-    let interfaces = remote.begin(patience).map_err(|defect| remote.trouble(&defect))?;
-    Ok((interfaces, remote))
-}
-
 impl Remote {
-    fn begin(&mut self, patience: Duration) -> Result<Vec<Interface>, Defect> {
-        self.stream.set_nonblocking(true).map_err(|error| Defect::link(&error))?;
-        let until = Instant::now() + patience;
-        let (mut interfaces, mut bytes, mut begun) = (Vec::new(), 0, false);
-        loop {
-            if let Some(block) = self.window.block()? {
-                bytes += block.len();
-                match block::kind(block)? {
-                    Kind::Section if !begun => begun = block::section(block).map(|()| true)?,
-                    _ if !begun => return Err(Defect::new("it is no pcapng stream")),
-                    Kind::Interface => interfaces.push(interface::read(block)?),
-                    // The first of these says that all interfaces are told.
-                    Kind::Statistics | Kind::Packet => break,
-                    kind => kind.in_its_place()?,
-                }
-                if interfaces.len() > MOST_INTERFACES || bytes > MOST_BEFORE_PACKETS {
-                    return Err(Defect::new("it goes on and on before its first packet"));
-                }
-                let length = block.len();
-                self.window.forget(length);
-            } else {
-                match self.window.fill(&self.stream)? {
-                    Filled::Some => {}
-                    Filled::End => return Err(Defect::new("it ended before it told its interfaces")),
-                    Filled::None => self.wait(until, patience)?,
-                }
-            }
+    fn new(stream: UnixStream, from: &Label) -> Self {
+        Self {
+            from: from.clone(),
+            stream: Arc::new(stream),
+            window: Window::new(),
+            interfaces: Vec::new(),
+            heard: Instant::now(),
+            counted_up: false,
+            asked_to_finish: false,
+            answer: None,
+            told: None,
         }
-        if interfaces.is_empty() {
-            return Err(Defect::new("it has no interface"));
-        }
-        let known = interfaces.iter().map(|interface| (interface.snap_length, Counts::default()));
-        self.interfaces = known.collect();
-        self.heard = Instant::now();
-        Ok(interfaces)
-    }
-
-    /// Waits for more, and keeps the other end going meanwhile.
-    fn wait(&self, until: Instant, patience: Duration) -> Result<(), Defect> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let seconds = patience.as_secs_f32();
-            return Err(Defect(format!("it did not tell its interfaces within {seconds:.0} seconds")));
-        }
-        heartbeat::beat(&self.stream);
-        let left = left.min(heartbeat::EVERY).as_millis().max(1);
-        let mut readable = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-        // An interrupted wait is a short wait.
-        let _ = poll(&mut readable, PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX)));
-        Ok(())
     }
 
     /// Hands packets to `take`, of at most `most` blocks.
@@ -172,8 +111,20 @@ impl Remote {
         let mut looked = Looked::default();
         loop {
             while looked.blocks < most {
+                if self.told.as_ref().is_some_and(|told| !told.is_empty()) {
+                    // Its packets have no number until it is taken.
+                    return Ok(looked);
+                }
                 let Some(block) = self.window.block()? else { break };
                 match block::kind(block)? {
+                    Kind::Interface if let Some(told) = &mut self.told => {
+                        let interface = interface::read(block)?.on(&self.from);
+                        self.interfaces.push((interface.snap_length, Counts::default()));
+                        told.push(interface);
+                        if self.interfaces.len() > MOST_INTERFACES_EVER {
+                            return Err(Some(Defect::new("it tells more and more interfaces")));
+                        }
+                    }
                     Kind::Packet => {
                         let packet = block::packet(block, &self.interfaces)?;
                         self.interfaces[packet.interface].1.delivered += 1;
@@ -237,6 +188,11 @@ impl Remote {
     /// What the other end said last to a new filter, once: its number, and why not.
     pub fn take_answer(&mut self) -> Option<(u32, Result<(), Label>)> {
         self.answer.take()
+    }
+
+    /// The interfaces that were told since this was asked last; no packet is read until they are taken.
+    pub fn take_told(&mut self) -> Vec<Interface> {
+        self.told.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// What became of the packets of each interface, as far as the other end told.

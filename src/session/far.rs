@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::queue::{Batch, SET_BACK};
 use crate::capture::Counts;
-use crate::pcapng;
+use crate::pcapng::{self, Interface};
 use crate::remote::{Ended, Remote};
 use crate::text::Label;
 
@@ -25,8 +25,8 @@ const FURTHEST_BEHIND: u64 = 2_000_000_000;
 /// A stream, and where its packets stand in the order of time.
 pub(super) struct Far {
     remote: Remote,
-    /// Number of its first interface block; the others follow.
-    first: u32,
+    /// Numbers of its interface blocks.
+    numbers: Vec<u32>,
     /// Whether no process tells of its end.
     pub(super) unwatched: bool,
     /// The smallest difference seen between arrival here and time there, nanoseconds.
@@ -36,8 +36,8 @@ pub(super) struct Far {
 }
 
 impl Far {
-    pub(super) fn new(remote: Remote, first: u32, unwatched: bool) -> Self {
-        Self { remote, first, unwatched, behind: i64::MAX, end: None }
+    pub(super) fn new(remote: Remote, numbers: Vec<u32>, unwatched: bool) -> Self {
+        Self { remote, numbers, unwatched, behind: i64::MAX, end: None }
     }
 
     /// Reads at most `most` blocks into `batch`; `last` is where the packet before stands, and is
@@ -49,7 +49,7 @@ impl Far {
         last: &mut u64,
         batch: &mut Batch,
     ) -> Result<(usize, usize), Ended> {
-        let Self { remote, first, behind, end, .. } = self;
+        let Self { remote, numbers, behind, end, .. } = self;
         if *last > now.saturating_add(SET_BACK) {
             *last = 0;
         }
@@ -58,8 +58,8 @@ impl Far {
             *behind = (*behind).min(difference(now, packet.time));
             *last = place(packet.time, *behind, latest).max(*last);
             let stands = end.map_or(*last, |end| end.min(*last));
-            // There are not that many (`remote::open`).
-            let interface = *first + u32::try_from(packet.interface).unwrap_or_default();
+            // Each that has packets has one ([`Far::grow`]).
+            let Some(&interface) = numbers.get(packet.interface) else { return };
             batch.push(stands, interface, packet.data.len(), |bytes| {
                 let (time, length) = (packet.time, packet.length);
                 pcapng::append_packet(bytes, interface, packet.direction, time, length, packet.data);
@@ -83,9 +83,20 @@ impl Far {
         self.remote.finish();
     }
 
-    /// Number of its first interface block.
-    pub(super) fn first(&self) -> u32 {
-        self.first
+    /// Number of its first interface block, if it has any.
+    pub(super) fn first(&self) -> Option<u32> {
+        self.numbers.first().copied()
+    }
+
+    /// Has the interfaces that were told meanwhile numbered by `number`. Whether there were any.
+    pub(super) fn grow(&mut self, mut number: impl FnMut(Interface, Option<u32>) -> u32) -> bool {
+        let told = self.remote.take_told();
+        let grows = !told.is_empty();
+        for interface in told {
+            // What passes from one to another of them is kept once there.
+            self.numbers.push(number(interface, self.first()));
+        }
+        grows
     }
 
     /// Asks for what is left, and for the end.
@@ -105,7 +116,7 @@ impl Far {
 
     /// For each of its interfaces: the number of its block, and what became of its packets.
     pub(super) fn counts(&self) -> impl Iterator<Item = (u32, Counts)> {
-        (self.first..).zip(self.remote.counts())
+        self.numbers.iter().copied().zip(self.remote.counts())
     }
 }
 

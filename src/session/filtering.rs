@@ -61,7 +61,8 @@ impl Filtering {
         (self.awaited, self.is_kept) = (BTreeSet::new(), false);
         for far in merge.far() {
             match far.filter(self.number, filter.whole()) {
-                Ok(()) => drop(self.awaited.insert(far.first())),
+                // One without an interface yet has none to answer beside.
+                Ok(()) => self.awaited.extend(far.first()),
                 Err(why) => {
                     self.is_kept = true;
                     tell(Answer::Kept(stream.name(far.first()), why));
@@ -116,7 +117,7 @@ impl Filtering {
                         tell(Answer::Kept(stream.name(far.first()), why));
                     }
                 }
-                _ => drop(silent.insert(far.first())),
+                _ => silent.extend(far.first()),
             }
         }
         let were_awaited = !self.awaited.is_empty();

@@ -44,8 +44,7 @@ impl Members {
                 Source::Remote { interfaces: theirs, remote, unwatched } => {
                     let numbers: Vec<u32> =
                         theirs.into_iter().map(|interface| number(interface, 1)).collect();
-                    let first = numbers.first().copied().unwrap_or_default();
-                    merge.add(Reader::Far(Far::new(remote, first, unwatched)));
+                    merge.add(Reader::Far(Far::new(remote, numbers, unwatched)));
                 }
             }
         }

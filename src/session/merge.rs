@@ -17,6 +17,7 @@ use super::queues::Queues;
 use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
 use crate::capture::{self, Counts, Filter, Ring};
+use crate::pcapng::Interface;
 use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
@@ -245,6 +246,15 @@ impl Merge {
     /// The sources elsewhere that have not ended.
     pub(super) fn far(&mut self) -> impl Iterator<Item = &mut Far> {
         self.stages.iter_mut().filter_map(Stage::far_mut)
+    }
+
+    /// Has `number` number the interfaces that sources elsewhere told as they went on. True when there were any.
+    pub(super) fn grow(&mut self, mut number: impl FnMut(Interface, Option<u32>) -> u32) -> bool {
+        let mut has_grown = false;
+        for far in self.far() {
+            has_grown |= far.grow(&mut number);
+        }
+        has_grown
     }
 
     /// Asks sources elsewhere for what is left of a capture that ends at `end`.

@@ -83,7 +83,7 @@ impl Running {
     pub(super) fn all(&mut self, stop: &Stop, mut report: Option<Report<'_>>) -> Result<(), End> {
         self.stream.begin(stop)?;
         let while_busy = if self.feeds_session {
-            self.stream.write_statistics(stop)?;
+            self.stream.write_statistics(true, stop)?;
             STATISTICS_FOR_SESSION_EVERY
         } else {
             STATISTICS_EVERY
@@ -110,8 +110,11 @@ impl Running {
             let expects = |changes: &Changes| changes.expects();
             self.merge.expects = finish.is_none() && self.changes.as_ref().is_some_and(expects);
             let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
-            let read = self.merge.read();
+            let mut read = self.merge.read();
             has_read |= read.bytes > 0;
+            // What a stream has behind the interfaces that it told is here already.
+            read.more |= self.merge.grow(|interface, first| self.stream.add(interface, first, 1, None));
+            self.stream.write_blocks(stop)?;
             let progress = match finish::progress(finish.as_ref(), self.merge.horizon()) {
                 // Others may join.
                 Progress::Done if finish.is_none() && self.changes.is_some() => Progress::Underway,
@@ -160,7 +163,7 @@ impl Running {
         if self.feeds_session {
             self.stream.count_waiting(&mut self.merge);
         }
-        self.stream.write_statistics(stop)
+        self.stream.write_statistics(self.feeds_session, stop)
     }
 
     /// Does what was told meanwhile.

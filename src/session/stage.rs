@@ -202,7 +202,9 @@ impl Stage {
     pub(super) fn ends_with(&self, interfaces: &Range<u32>) -> bool {
         match &self.reader {
             Reader::Ring(_, interface) => interfaces.contains(interface),
-            Reader::Far(far) => !far.unwatched && interfaces.contains(&far.first()),
+            Reader::Far(far) => {
+                !far.unwatched && far.first().is_some_and(|first| interfaces.contains(&first))
+            }
         }
     }
 

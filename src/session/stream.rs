@@ -248,9 +248,12 @@ impl Stream {
         Ok(true)
     }
 
-    /// Writes statistics of the interfaces that packets come from.
-    pub(super) fn write_statistics(&mut self, stop: &Stop) -> Result<(), End> {
+    /// Writes statistics of the interfaces that packets come from; for another session at least something.
+    pub(super) fn write_statistics(&mut self, for_session: bool, stop: &Stop) -> Result<(), End> {
         self.add_statistics(|lane| lane.end.is_none());
+        if for_session && self.lanes.iter().all(|lane| lane.end.is_some()) {
+            self.blocks.nothing();
+        }
         self.write_blocks(stop)
     }
 
@@ -286,8 +289,9 @@ impl Stream {
         }
     }
 
-    /// The name of interface `number`.
-    pub(super) fn name(&self, number: u32) -> Label {
-        self.lanes.get(number as usize).map(|lane| lane.interface.name.clone()).unwrap_or_default()
+    /// The name of interface `number`; empty where there is none.
+    pub(super) fn name(&self, number: Option<u32>) -> Label {
+        let lane = number.and_then(|number| self.lanes.get(number as usize));
+        lane.map(|lane| lane.interface.name.clone()).unwrap_or_default()
     }
 }
