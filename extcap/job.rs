@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) own_traffic: bool,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
+    /// Whether a session on another host reads what is captured.
+    pub(crate) feeds_session: bool,
     /// Where it can be watched and changed, in Wireshark.
     pub(crate) toolbar: Option<Toolbar>,
 }
@@ -56,7 +58,7 @@ impl Target {
     }
 
     /// The output, whether its header was written, and the row of files it is the first of.
-    fn open(self) -> Result<(Output, bool, Option<Files>), Trouble> {
+    pub(crate) fn open(self) -> Result<(Output, bool, Option<Files>), Trouble> {
         match self {
             Self::Begun(output) => Ok((output, true, None)),
             Self::StandardOutput => Ok((Output::stdout()?, false, None)),
@@ -135,7 +137,7 @@ impl Job {
             block_timeout,
             crossing: self.crossing,
             limits: self.limits,
-            feeds_session: false,
+            feeds_session: self.feeds_session,
             output,
             begun,
             files,

@@ -26,6 +26,7 @@ pub mod privilege;
 pub mod remote;
 pub mod selection;
 pub mod session;
+pub mod ssh;
 pub mod static_program;
 pub mod tap;
 pub mod text;

@@ -11,6 +11,8 @@ use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
+use super::far_capture;
+use super::hosts::Hosts;
 use super::progress::{EVERY, Progress};
 use super::selected::Selected;
 use crate::job::{Job, Target};
@@ -28,6 +30,7 @@ Examples:
   containerdump capture --project shop --label tier=web
   containerdump capture web -b filesize:100000 -b files:5 -w web.pcapng
   containerdump capture web -w - | wireshark -k -i -
+  containerdump capture --host ann@build1 web -w web.pcapng
 
 NAMEs are captured, and beside them what fits: --all, or all of the projects that have all
 of the labels. Of these, one that cannot be captured is left out with a word why, and so is
@@ -38,7 +41,10 @@ The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Capture {
     #[command(flatten)]
-    selected: Selected,
+    pub(super) selected: Selected,
+
+    #[command(flatten)]
+    pub(super) hosts: Hosts,
 
     /// Only the attachments to this network, or with this name (eth0); may be repeated [default: all]
     #[arg(short = 'i', long, value_name = "NETWORK")]
@@ -119,6 +125,16 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
         let stop = Stop::watch(false)?;
+        self.run_until(&stop, privilege, false)
+    }
+
+    /// The same for a session on another host, which reads standard output.
+    pub(super) fn run_for_session(self, privilege: Privilege) -> Result<(), Trouble> {
+        let stop = Stop::watch(false)?.with_lifeline()?;
+        self.run_until(&stop, privilege, true)
+    }
+
+    fn run_until(self, stop: &Stop, privilege: Privilege, feeds_session: bool) -> Result<(), Trouble> {
         privilege.as_caller(|| journal::open(Some(&self.log_level), self.log_file.as_deref()))??;
         let filter = capture::combined(self.filter.as_deref(), None);
         if let Some(objection) = filter.as_deref().and_then(capture::objection) {
@@ -127,12 +143,13 @@ impl Capture {
                 "see the syntax with: man pcap-filter; containers have addresses there, not names",
             ));
         }
+        if !self.hosts.is_empty() {
+            return far_capture::run(&self, stop, privilege);
+        }
         let target = self.target()?;
         let progress = Progress::new(self.quiet);
-        if let Target::Files(files) = &target {
-            progress.say(&format!("writing to {}, Ctrl-C to stop", files.path().display()));
-        }
-        let limits = self.autostop.into_iter().chain(self.count.map(Limit::Packets)).collect();
+        progress.say_where(&target);
+        let limits = self.limits();
         let follow = self.selected.follows();
         let selection = self.selected.selection();
         let job = Job {
@@ -151,10 +168,11 @@ impl Capture {
             own_traffic: self.own_traffic,
             limits,
             target,
+            feeds_session,
             toolbar: None,
         };
         let totals = job.run(
-            &stop,
+            stop,
             privilege,
             &|line| progress.warn(line),
             Some((EVERY, &mut |totals| progress.show(totals))),
@@ -163,7 +181,30 @@ impl Capture {
         Ok(())
     }
 
-    fn target(&self) -> Result<Target, Trouble> {
+    pub(super) fn limits(&self) -> Limits {
+        self.autostop.iter().copied().chain(self.count.map(Limit::Packets)).collect()
+    }
+
+    /// What another host is asked for, as a command line: all but where to and until when.
+    pub(super) fn for_far(&self) -> Vec<String> {
+        let mut arguments = vec!["capture".to_owned(), "--write=-".to_owned()];
+        arguments.extend(self.network.iter().map(|network| format!("--network={network}")));
+        arguments.extend(self.filter.iter().map(|filter| format!("--filter={filter}")));
+        arguments.push(format!("--snap-length={}", self.snap_length));
+        arguments.extend(self.ring_size.map(|size| format!("--ring-size={size}")));
+        arguments.push(format!("--tap={}", self.tap));
+        arguments.push(format!("--crossing={}", self.crossing));
+        arguments.extend(self.no_promiscuous.then(|| "--no-promiscuous".to_owned()));
+        arguments.extend(self.own_traffic.then(|| "--own-traffic".to_owned()));
+        arguments.extend(self.selected.for_far());
+        arguments
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress::new(self.quiet)
+    }
+
+    pub(super) fn target(&self) -> Result<Target, Trouble> {
         let each: Option<Limits> =
             (!self.ring_buffer.is_empty()).then(|| self.ring_buffer.iter().copied().collect());
         if each.is_some_and(|each| Limits { files: None, ..each } == Limits::default()) {

@@ -1,9 +1,14 @@
 //! The command line for people and scripts.
 
 mod capture;
+mod far;
+mod far_capture;
+mod far_list;
+mod hosts;
 mod list;
 mod progress;
 mod selected;
+mod ssh;
 mod tap;
 
 use std::io::{self, Write as _};
@@ -34,6 +39,8 @@ Examples:
   containerdump capture web db -f 'tcp port 5432' -w both.pcapng
   containerdump capture web -w - | tshark -r - -Y http.request
   containerdump capture web -b filesize:100000 -b files:5 -w ring.pcapng
+  containerdump list --host ann@build1
+  containerdump capture --host ann@build1 web -w web.pcapng
 
 To put it into Wireshark: sudo containerdump-install install
 When something does not work: containerdump-install doctor"
@@ -49,6 +56,10 @@ enum Verb {
     Capture(Box<capture::Capture>),
     #[command(hide = true)]
     Tap(Box<tap::Tap>),
+    #[command(hide = true)]
+    Far(far::Far),
+    #[command(hide = true)]
+    Ssh(ssh::Ssh),
     /// Start taps for the capture at the other end of standard input
     #[command(hide = true)]
     Opener,
@@ -58,11 +69,13 @@ enum Verb {
 pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
     let people = People::parse();
     // A program reads what a tap says, line by line.
-    let gap = if matches!(people.verb, Verb::Tap(_)) { ' ' } else { '\n' };
+    let gap = if matches!(people.verb, Verb::Tap(_) | Verb::Far(_)) { ' ' } else { '\n' };
     let outcome = privilege.and_then(|privilege| match people.verb {
-        Verb::List(list) => list.run(&privilege),
+        Verb::List(list) => list.run(privilege),
         Verb::Capture(capture) => capture.run(privilege),
         Verb::Tap(tap) => tap.run(privilege),
+        Verb::Far(far) => far.run(privilege),
+        Verb::Ssh(ssh) => ssh.run(privilege),
         Verb::Opener => opener::serve(privilege),
     });
     match outcome {

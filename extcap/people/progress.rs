@@ -8,6 +8,7 @@ use std::time::Duration;
 use containerdump::session::Totals;
 
 use crate::amount::bytes;
+use crate::job::Target;
 
 /// Interfaces that are named where many lost packets.
 const MOST_NAMED: usize = 8;
@@ -27,10 +28,10 @@ impl Progress {
         Self { live: !quiet && io::stderr().is_terminal(), quiet, broken: AtomicUsize::new(0) }
     }
 
-    /// Says `line` before the counting begins.
-    pub(super) fn say(&self, line: &str) {
-        if self.live {
-            let _ = writeln!(io::stderr(), "{line}");
+    /// Says, before the counting begins, which file is written.
+    pub(super) fn say_where(&self, target: &Target) {
+        if let (true, Target::Files(files)) = (self.live, target) {
+            let _ = writeln!(io::stderr(), "writing to {}, Ctrl-C to stop", files.path().display());
         }
     }
 

@@ -49,6 +49,18 @@ impl Selected {
             || self.names.iter().any(|name| Selection::is_group(name))
     }
 
+    /// The same as a command line for another host; names come last.
+    pub(super) fn for_far(&self) -> Vec<String> {
+        let flags = [(self.all, "--all"), (self.follow, "--follow"), (self.wait, "--wait")];
+        let mut arguments: Vec<String> =
+            flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()).collect();
+        arguments.extend(self.project.iter().map(|project| format!("--project={project}")));
+        arguments.extend(self.label.iter().map(|label| format!("--label={label}")));
+        arguments.push("--".to_owned());
+        arguments.extend(self.names.iter().cloned());
+        arguments
+    }
+
     pub(super) fn selection(self) -> Selection {
         let is_fitting = self.all || !self.project.is_empty() || !self.label.is_empty();
         let projects = self.project.iter().map(|project| Label::new(project)).collect();

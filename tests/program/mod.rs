@@ -103,7 +103,18 @@ impl Running {
     }
 
     /// Waits for the end. Everything that was said must be fit for a terminal and a dialog.
-    pub(crate) fn ended(mut self) -> Ended {
+    pub(crate) fn ended(self) -> Ended {
+        let (status, stdout, stderr) = self.end();
+        Ended { status, stdout: readable(stdout), stderr: readable(stderr) }
+    }
+
+    /// The same of one that writes packets to standard output: the status, and what was said beside.
+    pub(crate) fn ended_with_bytes(self) -> (Option<i32>, String) {
+        let (status, _, stderr) = self.end();
+        (status.code(), readable(stderr))
+    }
+
+    fn end(mut self) -> (ExitStatus, Vec<u8>, Vec<u8>) {
         let end = Instant::now() + LONGEST;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("the program is our child") {
@@ -115,12 +126,8 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(2));
         };
-        let text = |reader: JoinHandle<Vec<u8>>| {
-            let text = String::from_utf8(reader.join().expect("reading does not panic")).expect("UTF-8");
-            assert!(!text.contains(does_more_than_be_read), "control characters in {text:?}");
-            text
-        };
-        Ended { status, stdout: text(self.stdout), stderr: text(self.stderr) }
+        let all = |reader: JoinHandle<Vec<u8>>| reader.join().expect("reading does not panic");
+        (status, all(self.stdout), all(self.stderr))
     }
 }
 
@@ -145,6 +152,12 @@ impl Ended {
     pub(crate) fn quietly(self) {
         assert_eq!(self.answer(), "");
     }
+}
+
+fn readable(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    assert!(!text.contains(does_more_than_be_read), "control characters in {text:?}");
+    text
 }
 
 /// Waits for `state`, which is sure to come.

@@ -84,7 +84,7 @@ impl OtherHost {
     }
 
     /// Runs a command there, in the network of a container.
-    fn enter(&self, container: &Container, command: &[&str]) -> Command {
+    pub(crate) fn enter(&self, container: &Container, command: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--mount", "--pid", "--net", "--target", &self.process()]);
         enter.args(["nsenter", "--net", "--target", &container.pid]).args(command);
@@ -92,7 +92,7 @@ impl OtherHost {
     }
 
     /// Makes a request from one container to another there.
-    fn fetch(&self, from: &Container, address: &str) {
+    pub(crate) fn fetch(&self, from: &Container, address: &str) {
         output(&mut self.enter(from, &["curl", "-s", "-o", "/dev/null", &format!("http://{address}/")]));
     }
 
@@ -108,7 +108,7 @@ impl OtherHost {
         address.split('/').next().expect("a prefix length").to_owned()
     }
 
-    fn address(&self, container: &Container, network: &str) -> String {
+    pub(crate) fn address(&self, container: &Container, network: &str) -> String {
         let template = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
         self.lab.docker(&["inspect", "--format", &template, &container.name])
     }

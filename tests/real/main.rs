@@ -37,6 +37,10 @@ mod recording;
 mod rootless;
 mod scale;
 mod shared;
+mod ssh;
+mod ssh_capture;
+mod ssh_list;
+mod ssh_rights;
 mod stalling;
 mod static_program;
 mod stopping;
@@ -92,6 +96,9 @@ fn main() -> ExitCode {
         inside::TESTS,
         taps::TESTS,
         another_host::TESTS,
+        ssh_list::TESTS,
+        ssh_capture::TESTS,
+        ssh_rights::TESTS,
         users::TESTS,
         host_network::TESTS,
         scale::TESTS,

@@ -1,6 +1,6 @@
 //! `containerdump list`.
 
-mod json;
+mod listed;
 mod table;
 mod taps;
 
@@ -13,7 +13,12 @@ use containerdump::engine;
 use containerdump::link::{Attachment, Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::tap::{self, Means, Offer};
+use containerdump::text::Label;
 use containerdump::trouble::Trouble;
+
+use super::far_list;
+use super::hosts::Hosts;
+use listed::Listed;
 
 /// Show running containers, their networks, addresses, and where their packets are taken
 #[derive(Args)]
@@ -22,6 +27,7 @@ Examples:
   containerdump list
   containerdump list -v      # which taps there are, and what the others would need
   containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
+  containerdump list --host ann@build1 --host build2
 
 TAPS tells where a capture takes packets. Needs no right but to speak to the engines.")]
 pub(super) struct List {
@@ -31,27 +37,37 @@ pub(super) struct List {
 
     /// Tell of each attachment which taps there are, best first, and what those that cannot be
     /// used would need
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(short, long, conflicts_with_all = ["json", "host"])]
     verbose: bool,
+
+    #[command(flatten)]
+    hosts: Hosts,
 }
 
+/// Containers of another host that are shown.
+const MOST_OF_A_HOST: usize = 10_000;
 /// The longest that looking up all containers may take.
 const LONGEST: Duration = Duration::from_secs(10);
 
 impl List {
-    pub(super) fn run(self, privilege: &Privilege) -> Result<(), Trouble> {
+    pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Trouble> {
+        if !self.hosts.is_empty() {
+            privilege.become_caller()?;
+            privilege.give_up()?;
+            return far_list::show(&self.hosts, self.json);
+        }
         let latest = Instant::now() + LONGEST;
-        let means = Means::of(privilege);
-        let entered = tap::entered(privilege)?;
+        let means = Means::of(&privilege);
+        let entered = tap::entered(&privilege)?;
         let running = tap::running(&entered, engine::FOR_A_LIST)?;
         let links = Links::now()?;
         let containers = running.containers.into_iter();
         let found: Vec<Found> =
             containers.map(|container| Found::new(container, (&links, &entered), &means, latest)).collect();
         let text = match (self.json, self.verbose) {
-            (true, _) => json::lines(&found),
+            (true, _) => found.iter().map(|one| Listed::from(one).line()).collect(),
             (false, true) => taps::explained(&found),
-            (false, false) => table::table(&found),
+            (false, false) => table::table(&found.iter().map(Listed::from).collect::<Vec<_>>(), false),
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -61,6 +77,19 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// What hosts told, as text: each with the lines of its answer.
+///
+/// Fails with the host whose answer is no list.
+pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String, (Label, String)> {
+    let mut listed = Vec::new();
+    for (host, lines) in told {
+        for line in lines.lines().take(MOST_OF_A_HOST) {
+            listed.push(Listed::of_host(host, line).map_err(|why| (host.clone(), why))?);
+        }
+    }
+    Ok(if as_json { listed.iter().map(Listed::line).collect() } else { table::table(&listed, true) })
 }
 
 /// A container, and where its packets pass or why that is not known.
@@ -104,11 +133,6 @@ impl Found {
             is_default: tap::is_default(attachment, &target.attachments),
         });
         Self { passes: passes.collect(), container, trouble: None }
-    }
-
-    /// What a capture takes where nothing else is asked for.
-    fn captured(&self) -> impl Iterator<Item = &Passes> {
-        self.passes.iter().filter(|one| one.is_default)
     }
 }
 

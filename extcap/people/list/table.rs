@@ -2,59 +2,61 @@
 
 use std::fmt::Write as _;
 
-use containerdump::link::Tap;
+use super::listed::{Attachment, Listed, Text};
 
-use super::{Found, Passes};
+const HEAD: [&str; 7] = ["HOST", "NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"];
 
-const HEAD: [&str; 6] = ["NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"];
-
-pub(super) fn table(found: &[Found]) -> String {
-    let rows: Vec<[String; 6]> =
-        std::iter::once(HEAD.map(str::to_owned)).chain(found.iter().map(row)).collect();
+/// The table; without its first column where all is of this host.
+pub(super) fn table(listed: &[Listed], has_hosts: bool) -> String {
+    let rows: Vec<[String; 7]> =
+        std::iter::once(HEAD.map(str::to_owned)).chain(listed.iter().map(row)).collect();
+    let columns = usize::from(!has_hosts)..HEAD.len();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = columns.clone().map(width).collect();
     let mut text = String::new();
     for row in &rows {
         let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            row[columns.clone()].iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
-    if found.iter().flat_map(Found::captured).any(|one| one.best().is_none()) {
+    let captured = |one: &Listed| one.attachments.iter().any(|one| one.default && one.tap.is_none());
+    if listed.iter().any(captured) {
         text.push_str("\n(none): no tap can be used here; what each would need: containerdump list -v\n");
     }
-    for one in found {
+    for one in listed {
         if let Some(trouble) = &one.trouble {
-            let _ = writeln!(text, "\n{}: {trouble}", one.container.name);
+            let host = if has_hosts { format!("{}/", one.host.as_str()) } else { String::new() };
+            let _ = writeln!(text, "\n{host}{}: {trouble}", one.name.as_str());
         }
     }
     text
 }
 
-fn row(found: &Found) -> [String; 6] {
+fn row(listed: &Listed) -> [String; 7] {
     let joined = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(", ") };
-    let container = &found.container;
-    let networks = &container.networks;
     [
-        container.name.to_string(),
-        container.engine.word().to_owned(),
-        container.image.to_string(),
-        joined(networks.iter().map(|network| network.name.to_string()).collect()),
-        joined(container.addresses().map(ToString::to_string).collect()),
-        joined(found.captured().map(in_words).collect()),
+        listed.host.as_str().to_owned(),
+        listed.name.as_str().to_owned(),
+        listed.engine.as_str().to_owned(),
+        listed.image.as_str().to_owned(),
+        joined(listed.networks.iter().map(|network| network.name.as_str().to_owned()).collect()),
+        joined(listed.addresses.iter().map(ToString::to_string).collect()),
+        joined(listed.attachments.iter().filter(|one| one.default).map(in_words).collect()),
     ]
 }
 
 /// `veth01f0f9d`, `eth0 (host network)`, `eth0 (inside)`, `eth0 (engine)`, or `eth0 (none)`.
-fn in_words(passes: &Passes) -> String {
-    let attachment = &passes.attachment;
-    let name = if attachment.interface.is_empty() { &attachment.network } else { &attachment.interface };
-    let place = match passes.best().map(|offer| &offer.tap) {
-        Some(Tap::HostVeth { name, .. }) => return name.clone(),
-        Some(Tap::Host { .. }) => "host network",
-        Some(Tap::Inside { .. }) => "inside",
-        Some(Tap::ThroughEngine { .. }) => "engine",
-        None => "none",
+fn in_words(attachment: &Attachment) -> String {
+    let name = match attachment.interface.as_str() {
+        "" => attachment.network.as_str(),
+        name => name,
+    };
+    let place = match (attachment.tap.as_ref().map(Text::as_str), &attachment.host_veth) {
+        (Some("host"), Some(veth)) => return veth.as_str().to_owned(),
+        (Some("host"), None) => "host network",
+        (Some(other), _) => other,
+        (None, _) => "none",
     };
     format!("{name} ({place})").trim_start().to_owned()
 }

@@ -1,0 +1,135 @@
+//! Captures on other hosts: containerdump there captures, this one writes what comes.
+
+use std::time::Duration;
+
+use containerdump::capture;
+use containerdump::privilege::Privilege;
+use containerdump::remote::{self, Remote};
+use containerdump::session::{Crossing, Member, Session, Source, Stop, Stopped, Totals};
+use containerdump::ssh::{self, Connection, Request};
+use containerdump::trouble::Trouble;
+
+use super::capture::Capture;
+use super::progress::{EVERY, Progress};
+use crate::job::Target;
+
+/// How long a capture may take to begin there: engines are asked, and may have to import a program.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A capture on another host.
+struct Far {
+    session: ssh::Session,
+    connection: Connection,
+}
+
+/// Captures on hosts until there is a reason to stop.
+///
+/// Fails when one of them cannot begin, or none goes on.
+pub(super) fn run(asked: &Capture, stop: &Stop, mut privilege: Privilege) -> Result<(), Trouble> {
+    // Nothing of this host is opened but the file.
+    privilege.become_caller()?;
+    let proof = privilege.give_up()?;
+    let progress = asked.progress();
+    let target = asked.target()?;
+    let connections = asked.hosts.connections()?;
+    let (all, arguments, before) = (connections.clone(), asked.for_far(), asked.hosts.before());
+    let begun = stop.wait_for(None, move || begin(all, &arguments, before));
+    let ended = match begun {
+        Err(Stopped) => Ok(()),
+        Ok(Err(trouble)) => Err(trouble),
+        Ok(Ok(begun)) => {
+            let (mut far, remotes): (Vec<Far>, Vec<Remote>) = begun.into_iter().unzip();
+            let outcome = record(asked, target, (&far, remotes), &progress, |session, report| {
+                session.run(stop, &proof, Some((EVERY, report)))
+            });
+            end(&mut far, outcome, &progress)
+        }
+    };
+    connections.iter().for_each(Connection::end);
+    ended
+}
+
+/// Connects to each, one after the other: each may ask for something. Then begins everywhere at once.
+fn begin(
+    connections: Vec<Connection>,
+    arguments: &[String],
+    before: &'static str,
+) -> Result<Vec<(Far, Remote)>, Trouble> {
+    let mut found = Vec::new();
+    for connection in connections {
+        found.push((connection.open()?, connection));
+    }
+    std::thread::scope(|scope| {
+        let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
+            let mut session = connection.run(&probe, before)?;
+            session.ask(&Request { arguments: arguments.to_vec() })?;
+            let label = connection.host().label();
+            let opened = remote::open_growing(session.stream()?, &label, PATIENCE);
+            let remote = opened.map_err(|trouble| session.explain(trouble))?;
+            Ok((Far { session, connection }, remote))
+        };
+        let threads: Vec<_> = found.into_iter().map(|one| scope.spawn(move || begin_one(one))).collect();
+        let outcomes = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        outcomes.collect()
+    })
+}
+
+/// Writes what comes, and says what is said meanwhile.
+fn record(
+    asked: &Capture,
+    target: Target,
+    (far, remotes): (&[Far], Vec<Remote>),
+    progress: &Progress,
+    run: impl FnOnce(Session, &mut dyn FnMut(&Totals)) -> Result<Totals, Trouble>,
+) -> Result<Totals, Trouble> {
+    progress.say_where(&target);
+    let (output, begun, files) = target.open()?;
+    let member = |remote| Member {
+        sources: vec![Source::Remote { interfaces: Vec::new(), remote, unwatched: true }],
+        ..Member::default()
+    };
+    let members = remotes.into_iter().map(member).collect();
+    let session = Session {
+        // Each host sees to its own: addresses of two of them may be the same.
+        crossing: Crossing::Both,
+        limits: asked.limits(),
+        begun,
+        files,
+        ..Session::new(members, capture::block_timeout(1), output)
+    };
+    run(session, &mut |totals| {
+        tell(far, progress);
+        progress.show(totals);
+    })
+}
+
+/// Says what was said on hosts.
+fn tell(far: &[Far], progress: &Progress) {
+    for Far { session, connection } in far {
+        for line in session.lines() {
+            progress.warn(&format!("{}: {line}", connection.host().label()));
+        }
+    }
+}
+
+/// The end: in the words of those who know why, where it ought not to have come.
+fn end(far: &mut [Far], outcome: Result<Totals, Trouble>, progress: &Progress) -> Result<(), Trouble> {
+    let totals = outcome.map_err(|trouble| {
+        let mut explained = far.iter_mut().map(|one| one.session.explain(trouble.clone()));
+        explained.find(|other| *other != trouble).unwrap_or_else(|| trouble.clone())
+    });
+    let mut failures: Vec<Trouble> = far.iter_mut().filter_map(|one| one.session.failure()).collect();
+    tell(far, progress);
+    let totals = totals?;
+    if failures.len() == far.len() {
+        // What they told came to its end, but they had failed.
+        return Err(failures.swap_remove(0));
+    }
+    progress.end(&totals);
+    for trouble in failures {
+        progress.warn(&trouble.to_string());
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The list of other hosts.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use containerdump::session::{Stop, Stopped};
+use containerdump::ssh::{Connection, Request};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+
+use super::hosts::Hosts;
+use super::list;
+
+/// Bytes of a list: an engine's own may have as many.
+const MOST: usize = 16 * 1024 * 1024;
+/// How long a list may take: there it has ten seconds for looking up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prints the list of `hosts`; of those that can be asked where some cannot.
+///
+/// Fails when one cannot.
+pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
+    let stop = Stop::watch(false)?;
+    let connections = hosts.connections()?;
+    let (before, all) = (hosts.before(), connections.clone());
+    let asked = stop.wait_for(None, move || {
+        Ok(all
+            .iter()
+            .map(|connection| (connection.host().label(), ask(connection, before)))
+            .collect::<Vec<_>>())
+    });
+    connections.iter().for_each(Connection::end);
+    let answers = match asked {
+        Ok(answers) => answers?,
+        Err(Stopped) => return Ok(()),
+    };
+    let (mut told, mut failed) = (Vec::new(), Vec::new());
+    for (host, answer) in answers {
+        match answer.and_then(|answer| readable(&host, answer)) {
+            Ok((lines, notices)) => {
+                for notice in notices {
+                    let _ = writeln!(io::stderr(), "{host}: {notice}");
+                }
+                told.push((host, lines));
+            }
+            Err(trouble) => failed.push(trouble),
+        }
+    }
+    if !told.is_empty() {
+        let text = list::of_hosts(&told, as_json).unwrap_or_default();
+        // A reader who has left does not want the rest.
+        let _ = io::stdout().write_all(text.as_bytes());
+    }
+    let Some(last) = failed.pop() else { return Ok(()) };
+    for trouble in failed {
+        let _ = writeln!(io::stderr(), "containerdump: {trouble}");
+    }
+    Err(last)
+}
+
+/// What a host answered, and what it said beside.
+type Answer = (String, Vec<Label>);
+
+fn ask(connection: &Connection, before: &'static str) -> Result<Answer, Trouble> {
+    let probe = connection.open()?;
+    let mut session = connection.run(&probe, before)?;
+    let arguments = vec!["list".to_owned(), "--json".to_owned()];
+    session.ask(&Request { arguments })?;
+    let answer = session.read_to_end(MOST, PATIENCE)?;
+    Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
+}
+
+/// The answer, if it is a list.
+fn readable(host: &Label, answer: Answer) -> Result<Answer, Trouble> {
+    let told = [(host.clone(), answer.0)];
+    match list::of_hosts(&told, true) {
+        Ok(_) => {
+            let [(_, lines)] = told;
+            Ok((lines, answer.1))
+        }
+        Err((_, why)) => Err(Trouble::new(
+            format!("cannot read the list of {host}: {why}"),
+            "install the same version of containerdump on both",
+        )),
+    }
+}

@@ -1,0 +1,52 @@
+//! Other hosts, as people name them.
+
+use clap::Args;
+use containerdump::ssh::{Connection, Host};
+use containerdump::trouble::Trouble;
+
+#[derive(Args)]
+pub(super) struct Hosts {
+    /// Containers of another host, by ssh: HOST, USER@HOST or USER@HOST:PORT, or what ~/.ssh/config knows; may be
+    /// repeated
+    #[arg(long, value_name = "HOST")]
+    host: Vec<Host>,
+
+    /// Run containerdump there as root, by sudo -n
+    #[arg(long, requires = "host", conflicts_with = "doas")]
+    sudo: bool,
+
+    /// Run containerdump there as root, by doas -n
+    #[arg(long, requires = "host")]
+    doas: bool,
+}
+
+impl Hosts {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.host.is_empty()
+    }
+
+    /// What stands before the program there.
+    pub(super) fn before(&self) -> &'static str {
+        match (self.sudo, self.doas) {
+            (true, _) => "sudo -n ",
+            (_, true) => "doas -n ",
+            _ => "",
+        }
+    }
+
+    /// A connection to each, not open yet.
+    ///
+    /// Fails when one is named twice, or there is no place for a socket.
+    pub(super) fn connections(&self) -> Result<Vec<Connection>, Trouble> {
+        for (at, host) in self.host.iter().enumerate() {
+            if self.host[..at].iter().any(|other| other.label() == host.label()) {
+                return Err(Trouble::new(
+                    format!("cannot tell hosts apart: {} is named twice", host.label()),
+                    "name each host once",
+                ));
+            }
+        }
+        self.host.iter().map(Connection::to).collect()
+    }
+}

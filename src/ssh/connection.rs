@@ -1,0 +1,274 @@
+//! The connection to a host: one master, which authenticates once, and what runs over it.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::folder::Folder;
+use super::session::other_protocol;
+use super::{Host, Installed, Probe, Said, Session, failure, probe};
+use crate::opener::PROGRAM;
+use crate::trouble::Trouble;
+
+/// How long connecting may take: where somebody may have to type something, and where not.
+const PATIENCE_WITH_PEOPLE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How long the master is waited for at the end, and one that connects.
+const PATIENCE_AT_END: Duration = Duration::from_secs(2);
+/// What a host says of itself has less.
+const MOST_SAID: u64 = 64 * 1024;
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What is asked of `ssh` whatever its settings say. Keys, agent, jumps and the policy for host keys are the
+/// user's; the host gets no way back to this machine.
+const OPTIONS: [&str; 8] = [
+    // A link that is dead is known to be after 12 seconds.
+    "ServerAliveInterval=3",
+    "ServerAliveCountMax=3",
+    "ConnectTimeout=15",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+];
+/// The master stays this long, in seconds, once nothing runs over it and nobody ended it.
+const PERSIST: &str = "ControlPersist=10";
+
+/// A connection. It ends with [`Connection::end`] or its last copy; where this program is killed, ten seconds
+/// after what ran over it, which ends at once.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    host: Host,
+    folder: Folder,
+    /// `ssh` that connects, until it has.
+    opening: Mutex<Option<Child>>,
+}
+
+impl Connection {
+    /// One to `host`, which [`Connection::open`] opens.
+    ///
+    /// Fails when there is no place for its socket.
+    pub fn to(host: &Host) -> Result<Self, Trouble> {
+        let folder = Folder::make().map_err(|error| {
+            Trouble::new(
+                format!("cannot make a folder in /tmp: {error}"),
+                "see that it has room and may be written to",
+            )
+        })?;
+        Ok(Self(Arc::new(Inner { host: host.clone(), folder, opening: Mutex::new(None) })))
+    }
+
+    /// Where it leads.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+
+    /// Connects, and looks what is there. Any thread may call [`Connection::end`] meanwhile.
+    ///
+    /// Fails when there is no `ssh`, it says why it cannot, or what answers cannot be used.
+    pub fn open(&self) -> Result<Probe, Trouble> {
+        let Inner { host, .. } = &*self.0;
+        let people = may_ask();
+        let (stdout, mut said) = self.start(people).map_err(|error| {
+            let remedy = "see that ssh is installed (Debian: openssh-client) and can be started";
+            failure::cannot_connect(host, &format!("ssh does not start: {error}"), remedy)
+        })?;
+        let answer = std::thread::Builder::new().spawn(move || {
+            let mut text = Vec::new();
+            let _ = stdout.take(MOST_SAID).read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let answer =
+            answer.map_err(|error| failure::cannot_connect(host, &error.to_string(), "ulimit -u"))?;
+        let until = Instant::now() + if people { PATIENCE_WITH_PEOPLE } else { PATIENCE };
+        let status = loop {
+            let ended = match &mut *self.opening() {
+                Some(child) => child.try_wait(),
+                None => return Err(failure::cannot_connect(host, "it was ended", "connect again")),
+            };
+            match ended {
+                Ok(Some(status)) => break Some(status),
+                Ok(None) if Instant::now() < until => std::thread::sleep(LOOK_EVERY),
+                Ok(None) | Err(_) => break None,
+            }
+        };
+        self.0.give_up_opening();
+        if status.is_none() {
+            let remedy = format!("see that this works: {}", failure::command(host));
+            return Err(failure::cannot_connect(host, "it does not answer", &remedy));
+        }
+        said.wait(PATIENCE_AT_END);
+        let answer = answer.join().unwrap_or_default();
+        match Probe::read(&answer) {
+            Some(probe) => Ok(probe),
+            // It came as far as a shell, or what stands for one.
+            None if status.and_then(|status| status.code()) != Some(255) => {
+                let why = "what answers there is no shell that runs commands";
+                let remedy = format!("see what this prints: {} uname", failure::command(host));
+                Err(failure::cannot_connect(host, why, &remedy))
+            }
+            None => Err(failure::connecting(host, &said.last())),
+        }
+    }
+
+    fn start(&self, people: bool) -> io::Result<(ChildStdout, Said)> {
+        let mut arguments = self.arguments();
+        let mut add = |option: &str| arguments.extend(["-o".to_owned(), option.to_owned()]);
+        add("ControlMaster=yes");
+        add(PERSIST);
+        if !people {
+            add("BatchMode=yes");
+        }
+        arguments.extend(self.destination(probe::COMMAND));
+        let start = |command: &mut Command| {
+            command.args(&arguments);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        };
+        // Signals are kept from this program, and would be from what it starts: a key typed to end it
+        // must end a question for a password.
+        let mut child =
+            start(Command::new(PROGRAM).args(["ssh", "--"])).or_else(|_| start(&mut Command::new("ssh")))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        *self.opening() = Some(child);
+        let (stdout, stderr) = stdout.zip(stderr).ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((stdout, Said::read(stderr, || {})?))
+    }
+
+    /// Runs our program there, as [`Probe`] found it; `before` stands before it, such as `sudo -n`.
+    ///
+    /// Fails when it is not there, or of another protocol, or `ssh` does not start.
+    pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Trouble> {
+        let host = &self.0.host;
+        let missing = |why: &str| {
+            Trouble::new(
+                format!("containerdump {why} on {host}"),
+                "install it there, where commands are looked for: make install",
+            )
+        };
+        match &probe.installed {
+            Installed::Here => self.session(&format!("exec {before}containerdump far")),
+            Installed::Other(version) => Err(other_protocol(host, version)),
+            Installed::Unusable => Err(missing("cannot be started")),
+            Installed::Absent => Err(missing("is not installed")),
+        }
+    }
+
+    /// Runs `command` there. It is text of this program: nothing else may reach the shell there.
+    fn session(&self, command: &str) -> Result<Session, Trouble> {
+        let host = &self.0.host;
+        let mut ssh = Command::new("ssh");
+        ssh.args(self.arguments());
+        // Without its master it must not connect a second time.
+        for option in ["ControlMaster=no", "ProxyCommand=false", "BatchMode=yes"] {
+            ssh.args(["-o", option]);
+        }
+        ssh.args(self.destination(command));
+        Session::start(host, ssh).map_err(|error| {
+            let remedy = "see that ssh is installed (Debian: openssh-client) and can be started";
+            failure::cannot_connect(host, &format!("ssh does not start: {error}"), remedy)
+        })
+    }
+
+    /// Ends it, and what runs over it.
+    pub fn end(&self) {
+        self.0.end();
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.opening()
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        self.0.arguments()
+    }
+
+    fn destination(&self, command: &str) -> Vec<String> {
+        let Inner { host, .. } = &*self.0;
+        let mut arguments = Vec::new();
+        let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+        if let Some(user) = host.user() {
+            add("-l", user.to_owned());
+        }
+        if let Some(port) = host.port() {
+            add("-p", port.to_string());
+        }
+        arguments.extend(["--".to_owned(), host.name().to_owned(), command.to_owned()]);
+        arguments
+    }
+}
+
+impl Inner {
+    fn end(&self) {
+        self.give_up_opening();
+        let Self { host, folder, .. } = self;
+        if folder.socket().exists() {
+            let mut ssh = Command::new("ssh");
+            ssh.args(self.arguments()).args(["-O", "exit", "--", host.name()]);
+            ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            if let Ok(mut child) = ssh.spawn() {
+                end_within(&mut child, PATIENCE_AT_END);
+            }
+        }
+        folder.remove();
+    }
+
+    /// Ends `ssh` that still connects, if there is one: it has to leave a terminal as it was.
+    fn give_up_opening(&self) {
+        let Some(mut child) = self.opening().take() else { return };
+        if matches!(child.try_wait(), Ok(None)) {
+            let pid = i32::try_from(child.id()).unwrap_or(0);
+            if pid > 0 {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+            end_within(&mut child, PATIENCE_AT_END);
+        }
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Option<Child>> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What every `ssh` of this connection is told.
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["-T".to_owned()];
+        let socket: PathBuf = self.folder.socket();
+        // Its path is plain (see `Folder`).
+        let socket = format!("ControlPath={}", socket.display());
+        for option in OPTIONS.into_iter().chain(["LogLevel=ERROR", &socket]) {
+            arguments.extend(["-o".to_owned(), option.to_owned()]);
+        }
+        arguments
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Whether `ssh` may ask somebody: at a terminal, or by a program that shows a window.
+fn may_ask() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let has_window = is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") || is_set("SSH_ASKPASS_REQUIRE");
+    is_set("SSH_ASKPASS") && has_window || OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
+}
+
+fn end_within(child: &mut Child, patience: Duration) {
+    let until = Instant::now() + patience;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,157 @@
+//! Which host, as people say it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::text::Label;
+
+/// The longest name that the system of names has.
+const LONGEST: usize = 253;
+
+/// A host that `ssh` can be given: no part of it can become an option, or mean anything to a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    user: Option<String>,
+    name: String,
+    port: Option<u16>,
+}
+
+impl Host {
+    /// Who logs in there; whom `ssh` says where there is none.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Its name: an address, or what the settings of `ssh` know.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The port; the one that `ssh` says where there is none.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// As it stands in lists and captures: without the user.
+    pub fn label(&self) -> Label {
+        match self.port {
+            Some(port) if self.name.contains(':') => Label::new(&format!("[{}]:{port}", self.name)),
+            Some(port) => Label::new(&format!("{}:{port}", self.name)),
+            None => Label::new(&self.name),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(formatter, "{user}@")?;
+        }
+        write!(formatter, "{}", self.label())
+    }
+}
+
+/// `build1`, `ann@build1`, `ann@build1:2222`, `ann@[2001:db8::1]:2222`, each also behind `ssh://`.
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.strip_prefix("ssh://").map_or(text, |rest| rest.trim_end_matches('/'));
+        let (user, place) = match text.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, text),
+        };
+        let (name, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((name, "")) => (name, None),
+            Some((name, rest)) => (name, Some(rest.strip_prefix(':').unwrap_or("?"))),
+            // An address with colons has no port unless it stands in brackets.
+            None => match place.split_once(':') {
+                Some((name, port)) if !port.contains(':') => (name, Some(port)),
+                _ => (place, None),
+            },
+        };
+        let is_plain = |text: &str, others: &[u8]| {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
+            !text.is_empty() && text.len() <= LONGEST && !text.starts_with('-') && text.bytes().all(fits)
+        };
+        let others: &[u8] = if name.contains(':') { b"._-:%" } else { b"._-" };
+        if !is_plain(name, others) || user.is_some_and(|user| !is_plain(user, b"._-+@")) {
+            return Err("no host such as build1, ann@build1 or ann@build1:2222".to_owned());
+        }
+        let number = |port: &str| port.parse().ok().filter(|port| *port != 0);
+        let port = match port {
+            Some(port) => Some(number(port).ok_or("its port is no number from 1 to 65535")?),
+            None => None,
+        };
+        Ok(Self { user: user.map(str::to_owned), name: name.to_owned(), port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(text: &str) -> Option<(Option<String>, String, Option<u16>)> {
+        text.parse().ok().map(|Host { user, name, port }| (user, name, port))
+    }
+
+    #[test]
+    fn hosts_are_read_as_people_write_them() {
+        let host =
+            |user: Option<&str>, name: &str, port| Some((user.map(str::to_owned), name.to_owned(), port));
+        assert_eq!(parts("build1"), host(None, "build1", None));
+        assert_eq!(parts("ann@build1:2222"), host(Some("ann"), "build1", Some(2222)));
+        assert_eq!(parts("ssh://ann@build1/"), host(Some("ann"), "build1", None));
+        assert_eq!(parts("ann@corp@192.0.2.1"), host(Some("ann@corp"), "192.0.2.1", None));
+        assert_eq!(parts("2001:db8::1"), host(None, "2001:db8::1", None));
+        assert_eq!(parts("[fe80::1%eth0]:22"), host(None, "fe80::1%eth0", Some(22)));
+        assert_eq!("[2001:db8::1]:22".parse::<Host>().expect("a host").to_string(), "[2001:db8::1]:22");
+    }
+
+    #[test]
+    fn what_could_be_an_option_or_mean_anything_to_a_shell_is_refused() {
+        let many = "a".repeat(300);
+        for text in [
+            "",
+            "-oProxyCommand=x",
+            "ann@-oProxyCommand=x",
+            "-ann@host",
+            "a;b",
+            "$(x)",
+            "a b",
+            "a\nb",
+            "a\0b",
+            "`x`",
+            "a|b",
+            "@host",
+            "ann@",
+            "host:",
+            "host:0",
+            "host:99999",
+            "host:22x",
+            "[::1]x",
+            "a%h",
+            "ü",
+            "a/b",
+            "ann$@host",
+            "'a'",
+            many.as_str(),
+        ] {
+            assert_eq!(parts(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_of_any_host_is_an_option_or_has_a_strange_byte(text in ".{0,40}|[-@:a-z0-9.\\[\\]]{0,20}") {
+            if let Some((user, name, _)) = parts(&text) {
+                for part in user.iter().chain([&name]) {
+                    prop_assert!(!part.starts_with('-') && !part.is_empty());
+                    prop_assert!(part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+@:%".contains(&byte)));
+                }
+            }
+        }
+    }
+}

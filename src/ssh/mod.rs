@@ -1,0 +1,27 @@
+//! The same program on other hosts, by the user's own `ssh`. The only place that starts it.
+//!
+//! ```text
+//! [`Connection`] ── ssh, once per host: keys, agent, jumps and known hosts are the user's ──> master
+//!   [`Session`]  ── over that: a fixed command, never text of anybody's ──> containerdump far, there
+//!                ── the request, one line ──>
+//!                <── "containerdump-far 1 VERSION", then what was asked for ──
+//! ```
+//!
+//! Nothing that comes from there is trusted: what it says is bounded and made a [`crate::text::Label`],
+//! packets go through [`crate::remote`].
+
+mod connection;
+mod failure;
+mod folder;
+mod host;
+mod probe;
+mod protocol;
+mod said;
+mod session;
+
+pub use connection::Connection;
+pub use host::Host;
+pub use probe::{Installed, Probe};
+pub use protocol::{HELLO, PROTOCOL, Request, hello};
+pub use said::Said;
+pub use session::Session;
