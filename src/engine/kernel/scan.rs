@@ -5,7 +5,8 @@
 //! is left out.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use super::mark::Mark;
@@ -13,6 +14,10 @@ use super::mark::Mark;
 /// Ticks of a second in `/proc`: `USER_HZ`, which is 100 wherever this is built for
 /// (include/asm-generic/param.h).
 const TICKS: u64 = 100;
+/// Most files of `/proc` are smaller.
+const PAGE: usize = 4096;
+/// Bytes of a file there: command lines can be long (`MAX_ARG_STRLEN`, linux/binfmts.h), and are others'.
+const MOST: u64 = 128 * 1024;
 
 /// What a look at all processes showed.
 pub(super) struct Scan {
@@ -91,7 +96,7 @@ impl Group {
         for one in &self.processes {
             let mark = one.mark.as_ref();
             let is_home = |mark: &&Mark| one.parent == 0 || self.mark_of(one.parent).as_ref() != Some(*mark);
-            let command = || fs::read(format!("/proc/{}/cmdline", one.parent)).ok();
+            let command = || of_process(one.parent, "cmdline");
             let of_monitor = || Mark::in_command(&command()?);
             let told = match mark.filter(is_home) {
                 // Its monitor may know a name.
@@ -134,8 +139,16 @@ impl One {
     }
 }
 
+/// A file of `/proc/PID`, in as few calls of the kernel as it takes: there is one for each process of the host.
+/// `fs::read` asks for the length, which is 0 there, and then begins with 32 bytes.
+fn of_process(pid: i32, file: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(PAGE);
+    File::open(format!("/proc/{pid}/{file}")).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 fn mark_of(pid: i32) -> Option<Mark> {
-    Mark::in_control_groups(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    Mark::in_control_groups(&String::from_utf8(of_process(pid, "cgroup")?).ok()?)
 }
 
 /// What tells the network namespace of a process from any other, for as long as it lives.
@@ -150,7 +163,7 @@ pub(in crate::engine) fn started(pid: i32) -> Option<u64> {
 }
 
 fn stat_of(pid: i32) -> Option<(String, i32, u64)> {
-    stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+    stat(&String::from_utf8_lossy(&of_process(pid, "stat")?))
 }
 
 /// Command, parent and start of a process by its `/proc/PID/stat`. The command stands in parentheses
