@@ -3,8 +3,8 @@
 //! Each source hands its packets over in order, but in blocks: what one has handed over may be
 //! younger than what another still keeps. A packet goes out once every other source is known to
 //! have nothing older: because it has handed over something younger, or because it was found
-//! empty longer ago than it may keep a packet. None is read further than that: what must wait,
-//! waits in the kernel, and what is read goes out while it is still in a cache.
+//! empty longer ago than it may keep a packet. Where much comes, none is read further than that: what must
+//! wait, waits in the kernel, and what is read goes out while it is still in a cache.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -181,7 +181,10 @@ impl Merge {
                 return Read { bytes, more: true };
             }
             let (stage, queue) = (&mut self.stages[index], &mut self.queues.queues[index]);
-            if last > horizon && queue.head().is_some() {
+            // Where little comes, it does not wait in the kernel: the smallest rings have two blocks, and one that is
+            // not read while another is filled costs packets.
+            let may_wait = !self.had_little || bytes >= LITTLE;
+            if may_wait && last > horizon && queue.head().is_some() {
                 continue;
             }
             bytes += stage.read(queue, &mut self.queues.spare, self.keeps);
