@@ -30,7 +30,7 @@ const MOST_BROKEN: usize = 16;
 const LATEST_WHEN_BUSY: Duration = Duration::from_millis(50);
 /// Bytes of a look, of which those of [`LATEST_WHEN_BUSY`] still fit a cache. Where more comes, blocks are handed over
 /// when they are full, and waiting would cost.
-const LITTLE: usize = 128 * 1024;
+const FITS_CACHE: usize = 128 * 1024;
 /// Sources that are asked one by one, which is faster for so few.
 const FEW: usize = 8;
 
@@ -161,7 +161,7 @@ impl Merge {
     /// Reads the sources, the one that is behind first, as far as packets can be written.
     pub(super) fn read(&mut self) -> Read {
         let read = self.look();
-        self.had_little = read.bytes < LITTLE;
+        self.had_little = read.bytes < FITS_CACHE;
         read
     }
 
@@ -183,7 +183,7 @@ impl Merge {
             let (stage, queue) = (&mut self.stages[index], &mut self.queues.queues[index]);
             // Where little comes, it does not wait in the kernel: the smallest rings have two blocks, and one that is
             // not read while another is filled costs packets.
-            let may_wait = !self.had_little || bytes >= LITTLE;
+            let may_wait = !self.had_little || bytes >= FITS_CACHE;
             if may_wait && last > horizon && queue.head().is_some() {
                 continue;
             }
