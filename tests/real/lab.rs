@@ -174,8 +174,16 @@ pub(crate) struct Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let _ =
-            Command::new("docker").args(["--host", &self.lab.endpoint, "network", "rm", &self.name]).output();
+        // A busy engine may still hold an endpoint of a container that it has removed.
+        for _ in 0..20 {
+            let mut remove = Command::new("docker");
+            remove.args(["--host", &self.lab.endpoint, "network", "rm", &self.name]);
+            let said = remove.output().map(|ended| ended.stderr).unwrap_or_default();
+            if !String::from_utf8_lossy(&said).contains("active endpoints") {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
