@@ -37,6 +37,10 @@ pub(super) struct Tap {
     #[arg(short, long, value_name = "ADDRESS")]
     mac: Vec<HardwareAddress>,
 
+    /// Leave out interfaces that are not there any more, as long as one is
+    #[arg(long)]
+    if_there: bool,
+
     /// Capture filter, as in tcpdump (man pcap-filter); inbound and outbound are as the interface
     /// sees them
     #[arg(short, long)]
@@ -53,7 +57,7 @@ pub(super) struct Tap {
     ring_size: Option<u32>,
 
     /// Instead of interfaces here: what an opener asks for on standard input
-    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "filter", "ring_size"])]
+    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "if_there", "filter", "ring_size"])]
     asked: bool,
 }
 
@@ -100,14 +104,21 @@ impl Tap {
             ring_mib: self.ring_size,
             promiscuous: false,
         };
-        let devices = chosen(link::devices(&Links::now()?), &self.interface, &self.mac)?;
+        let devices = self.chosen(link::devices(&Links::now()?))?;
         let block_timeout = capture::block_timeout(devices.len() * 2);
         let ring_mib = capture::Budget::new(settings.ring_mib, devices.len()).take(devices.len());
-        let mut interfaces = Vec::new();
+        let (mut interfaces, mut gone) = (Vec::new(), None);
         for device in devices {
             let attachment = attachment(&device);
             let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
-            let opened = privilege.raised(open)??;
+            let opened = match privilege.raised(open)? {
+                Ok(opened) => opened,
+                Err(why) if self.if_there && !link::devices(&Links::now()?).contains(&device) => {
+                    gone = Some(why);
+                    continue;
+                }
+                Err(why) => return Err(why),
+            };
             let interface = Interface {
                 name: attachment.name(),
                 description: attachment.name(),
@@ -118,9 +129,56 @@ impl Tap {
             };
             interfaces.push((interface, opened.filtered(&attachment, &settings)?));
         }
+        if let Some(why) = gone.filter(|_| interfaces.is_empty()) {
+            return Err(why);
+        }
         let begin = capture::now();
         interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.begin(begin));
         Ok((interfaces, block_timeout))
+    }
+
+    /// Those of `devices` that are named, or have one of the hardware addresses, each once; where nothing
+    /// is asked for, what has packets of others.
+    ///
+    /// Fails when one that is asked for is not there.
+    fn chosen(&self, devices: Vec<Device>) -> Result<Vec<Device>, Trouble> {
+        let mut wanted = Vec::new();
+        let here = || {
+            let shown = devices.iter().map(|device| match device.address {
+                Some(address) => format!("{} ({address})", device.name),
+                None => device.name.clone(),
+            });
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        let mut absent = None;
+        for name in &self.interface {
+            match devices.iter().position(|device| device.name == *name) {
+                Some(found) => wanted.push(found),
+                None => absent = absent.or_else(|| Some(missing(&format!("called {name}"), &here()))),
+            }
+        }
+        for mac in &self.mac {
+            // A VLAN or bridge made upon an interface has its address, too, and a later index.
+            match devices.iter().position(|device| device.address == Some(*mac)) {
+                Some(found) => wanted.push(found),
+                None => {
+                    absent = absent.or_else(|| Some(missing(&format!("with the address {mac}"), &here())));
+                }
+            }
+        }
+        if let Some(why) = absent.filter(|_| wanted.is_empty() || !self.if_there) {
+            return Err(why);
+        }
+        if wanted.is_empty() {
+            let is_used = |device: &Device| device.is_ethernet && device.is_up && !device.is_loopback();
+            wanted = (0..devices.len()).filter(|at| is_used(&devices[*at])).collect();
+        }
+        if wanted.is_empty() {
+            let loopback = devices.iter().position(Device::is_loopback);
+            wanted.push(loopback.ok_or_else(|| missing("to capture", &here()))?);
+        }
+        let is_wanted = |(at, device)| wanted.contains(&at).then_some(device);
+        Ok(devices.into_iter().enumerate().filter_map(is_wanted).collect())
     }
 }
 
@@ -136,40 +194,6 @@ fn attachment(device: &Device) -> Attachment {
         inside: Some(device.name.clone()),
         tap: link::Tap::Inside { name: device.name.clone() },
     }
-}
-
-/// Those of `devices` that are named, or have one of the addresses `macs`, each once; where nothing
-/// is asked for, what has packets of others.
-///
-/// Fails when one that is asked for is not there.
-fn chosen(devices: Vec<Device>, names: &[String], macs: &[HardwareAddress]) -> Result<Vec<Device>, Trouble> {
-    let mut wanted = Vec::new();
-    let here = || {
-        let shown = devices.iter().map(|device| match device.address {
-            Some(address) => format!("{} ({address})", device.name),
-            None => device.name.clone(),
-        });
-        shown.collect::<Vec<_>>().join(", ")
-    };
-    for name in names {
-        let found = devices.iter().position(|device| device.name == *name);
-        wanted.push(found.ok_or_else(|| missing(&format!("called {name}"), &here()))?);
-    }
-    for mac in macs {
-        // A VLAN or bridge made upon an interface has its address, too, and a later index.
-        let found = devices.iter().position(|device| device.address == Some(*mac));
-        wanted.push(found.ok_or_else(|| missing(&format!("with the address {mac}"), &here()))?);
-    }
-    if wanted.is_empty() {
-        let is_used = |device: &Device| device.is_ethernet && device.is_up && !device.is_loopback();
-        wanted = (0..devices.len()).filter(|at| is_used(&devices[*at])).collect();
-    }
-    if wanted.is_empty() {
-        let loopback = devices.iter().position(Device::is_loopback);
-        wanted.push(loopback.ok_or_else(|| missing("to capture", &here()))?);
-    }
-    let is_wanted = |(at, device)| wanted.contains(&at).then_some(device);
-    Ok(devices.into_iter().enumerate().filter_map(is_wanted).collect())
 }
 
 fn missing(which: &str, here: &str) -> Trouble {

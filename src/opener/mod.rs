@@ -23,6 +23,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
@@ -44,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it is waited for at the end: then it goes on ending by itself.
 const PATIENCE_AT_END: Duration = Duration::from_secs(1);
 /// How long the reason of a tap that failed is waited for, on a machine that may be busy: such a tap ends soon.
-const PATIENCE_FOR_REASON: u16 = 3000;
+const PATIENCE_FOR_REASON: Duration = Duration::from_secs(3);
 
 /// A tap that was asked for. It ends when nobody has said for 10 seconds that its packets are wanted.
 #[derive(Debug)]
@@ -165,11 +166,46 @@ impl Drop for Opener {
     }
 }
 
-/// What was said before the end, if that comes soon.
+/// What was said until the end of a line or of all, if that comes soon: what is one line may come in pieces.
 fn said(errors: &PipeReader) -> String {
-    let mut readable = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
-    let mut bytes = [0; 4096];
-    let ready = poll(&mut readable, PollTimeout::from(PATIENCE_FOR_REASON));
-    let count = if ready == Ok(1) { { errors }.read(&mut bytes).unwrap_or_default() } else { 0 };
-    String::from_utf8_lossy(&bytes[..count]).into_owned()
+    let until = Instant::now() + PATIENCE_FOR_REASON;
+    let (mut bytes, mut filled) = ([0; 4096], 0);
+    while filled < bytes.len() && !bytes[..filled].contains(&b'\n') {
+        let left = u16::try_from(until.saturating_duration_since(Instant::now()).as_millis());
+        let mut readable = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut readable, PollTimeout::from(left.unwrap_or(u16::MAX))) {
+            Err(Errno::EINTR) => continue,
+            Ok(1) => {}
+            _ => break,
+        }
+        match { errors }.read(&mut bytes[filled..]) {
+            Ok(count @ 1..) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            _ => break,
+        }
+    }
+    String::from_utf8_lossy(&bytes[..filled]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_in_pieces_is_read_whole() {
+        let (errors, mut tap) = io::pipe().expect("a pipe");
+        let saying = std::thread::spawn(move || {
+            for piece in ["containerdump: ", "x0 is gone. Remedy: see y.", "\n"] {
+                std::thread::sleep(Duration::from_millis(20));
+                tap.write_all(piece.as_bytes()).expect("a reader");
+            }
+            // A process that has said why may be slow to end.
+            tap
+        });
+        assert_eq!(said(&errors), "containerdump: x0 is gone. Remedy: see y.\n");
+        drop(saying.join());
+        assert_eq!(said(&errors), "");
+    }
 }

@@ -137,6 +137,11 @@ fn arguments(
             (None, None) => {}
         }
     }
+    if container.uses_host_network() {
+        // Engines make and remove networks while they run, each with an interface of the host.
+        arguments.push("--if-there".to_owned());
+    }
+    let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     if let Some(filter) = settings.whole_filter() {
         add("--filter", filter);
     }

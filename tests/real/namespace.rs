@@ -131,6 +131,7 @@ fn takes_interfaces_by_name_and_by_address(lab: &Lab) {
         (&[][..], &["eth0", "eth1"][..]),
         (&["--mac", mac], &["eth1"]),
         (&["--interface", "lo"], &["lo"]),
+        (&["--if-there", "--interface", "lo", "--interface", "eth7"], &["lo"]),
         (&["--mac", mac, "--interface", "eth0", "--interface", "eth1"], &["eth0", "eth1"]),
     ] {
         assert_eq!(interfaces_in(&Tap::begin(&container, options).cut().path), names, "{options:?}");
@@ -189,6 +190,7 @@ fn says_in_one_line_what_is_wrong(lab: &Lab) {
     let program = [env!("CARGO_BIN_EXE_containerdump"), "tap"];
     for (before, options, why) in [
         (&[][..], &["--interface", "eth7"][..], "no network interface called eth7 is here"),
+        (&[], &["--if-there", "--interface", "eth7"], "no network interface called eth7 is here"),
         (&[], &["--mac", "02:00:00:00:00:07"], "with the address 02:00:00:00:00:07 is here"),
         (&[], &["--interface", "nflog"], "libpcap takes that name for something else"),
         (&[], &["--filter", "tcp prt 80"], "cannot use capture filter"),
