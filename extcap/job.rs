@@ -81,6 +81,7 @@ impl Job {
         let mut settings = self.settings;
         if !self.own_traffic {
             settings.without = own_traffic::filter(&privilege)?;
+            settings.without_there = own_traffic::filter_there();
             settings.without.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
         }
         let wanted = Wanted {

@@ -28,10 +28,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use containerdump::engine::Dialling;
 
 use arguments::{Arguments, Task};
 
 fn main() -> ExitCode {
+    let _dialling = Dialling;
     let done = match Arguments::parse().task {
         Task::Install(wish) if wish.user => personal::install(&wish),
         Task::Install(wish) => install::install(&wish),

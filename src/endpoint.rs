@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// An address an engine can be reached at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +16,20 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`, without TLS.
     Tcp(String),
+    /// The same with TLS.
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// The folder of Docker's `ca.pem`, `cert.pem` and `key.pem`.
+        certificates: PathBuf,
+    },
+    /// What a command on another host leads to, whose standard streams speak the engine's API.
+    Ssh {
+        /// As `ssh` is told: `ann@build1:2222`.
+        host: String,
+        /// `docker system dial-stdio`.
+        command: &'static str,
+    },
     /// Nobody need be asked: the kernel alone tells.
     Kernel(Seen),
 }
@@ -64,27 +77,6 @@ pub struct SeenProcess {
 }
 
 impl Endpoint {
-    /// What the environment variable `variable` says: `unix:///path` or `tcp://host:port`.
-    ///
-    /// Fails when it names a way that is not known here.
-    pub(crate) fn parse(variable: &str, host: &str) -> Result<Self, Trouble> {
-        match host.split_once("://") {
-            Some(("tcp" | "http", address)) => Ok(Self::Tcp(with_port(address.trim_end_matches('/')))),
-            _ => Self::socket(host).ok_or_else(|| {
-                Trouble::new(
-                    format!("cannot use {variable}={host}: neither unix:///path nor tcp://host:port"),
-                    format!("set {variable} to one of these, or unset it to use the sockets of this host"),
-                )
-            }),
-        }
-    }
-
-    /// The socket that `unix:///path` names; `None` for every other address.
-    pub(crate) fn socket(host: &str) -> Option<Self> {
-        let path = host.strip_prefix("unix://")?;
-        path.starts_with('/').then(|| Self::Unix(path.into()))
-    }
-
     /// Whether an ordinary user serves this socket: the engine is rootless then.
     pub fn is_of_ordinary_user(&self) -> bool {
         let Self::Unix(path) = self else { return false };
@@ -113,7 +105,10 @@ impl std::fmt::Display for Endpoint {
                 let path = Label::with_limit(&path.to_string_lossy(), 200);
                 write!(formatter, "unix://{path}")
             }
-            Self::Tcp(address) => write!(formatter, "tcp://{}", Label::new(address)),
+            Self::Tcp(address) | Self::Tls { address, .. } => {
+                write!(formatter, "tcp://{}", Label::new(address))
+            }
+            Self::Ssh { host, .. } => write!(formatter, "ssh://{}", Label::new(host)),
             Self::Kernel(seen) => match (&seen.file, seen.process) {
                 (Some(file), _) => formatter.write_str(Label::new(&file.path.to_string_lossy()).as_str()),
                 (None, Some(process)) => write!(formatter, "/proc/{}", process.pid),
@@ -123,33 +118,9 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// Docker's clients take port 2375 where an address names none.
-fn with_port(address: &str) -> String {
-    let after_host = address.rsplit(']').next().unwrap_or(address);
-    if after_host.contains(':') { address.to_owned() } else { format!("{address}:2375") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(host: &str) -> Result<Endpoint, Trouble> {
-        Endpoint::parse("DOCKER_HOST", host)
-    }
-
-    #[test]
-    fn addresses_of_both_kinds_are_understood() {
-        assert_eq!(parse("unix:///run/d.sock"), Ok(Endpoint::Unix("/run/d.sock".into())));
-        assert_eq!(parse("tcp://10.0.0.1:99"), Ok(Endpoint::Tcp("10.0.0.1:99".into())));
-        assert_eq!(parse("tcp://host"), Ok(Endpoint::Tcp("host:2375".into())));
-        assert_eq!(parse("tcp://[::1]"), Ok(Endpoint::Tcp("[::1]:2375".into())));
-    }
-
-    #[test]
-    fn other_ways_are_refused_with_the_ways_there_are() {
-        let trouble = parse("ssh://you@host").expect_err("ssh is not known here");
-        assert!(trouble.what().as_str().contains("tcp://host:port"));
-    }
 
     #[test]
     fn a_link_and_what_it_leads_to_are_the_same() {

@@ -38,6 +38,13 @@ pub fn filter(privilege: &Privilege) -> Result<Option<String>, Trouble> {
     Ok(without(&engine::tcp_ports(), &connections))
 }
 
+/// The same for hosts whose engines `ssh` leads to: which connection it is that carries their packets to us, cannot be
+/// told on this side of what translates addresses, so all of that kind are left out.
+pub fn filter_there() -> Option<String> {
+    let ports: Vec<String> = engine::ssh_ports().iter().map(|port| format!("tcp port {port}")).collect();
+    (!ports.is_empty()).then(|| format!("not ({})", ports.join(" or ")))
+}
+
 fn without(engines: &[u16], connections: &[Connection]) -> Option<String> {
     let mut parts = Vec::new();
     let (first, last) = (OWN_PORTS.start(), OWN_PORTS.end());

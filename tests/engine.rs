@@ -165,7 +165,7 @@ fn an_endless_answer_is_not_taken() {
 
 #[test]
 fn a_way_to_the_engine_that_is_not_known_is_told_with_those_that_are() {
-    is_told("ssh://root@host", "neither unix:///path nor tcp://host:port");
+    is_told("npipe:////./pipe/docker_engine", "neither unix:///path, tcp://host:port nor ssh://host");
 }
 
 #[test]

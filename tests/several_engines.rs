@@ -215,10 +215,15 @@ fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
     let settings = Settings::new();
     settings.choose("desk");
     settings.are_told("there is no such context");
-    for host in ["ssh://me@host", "tcp://host:2376", "npipe:////./pipe/docker"] {
+    for (host, why) in [
+        ("npipe:////./pipe/docker", "neither unix:///path, tcp://host:port nor ssh://host"),
+        ("ssh://-oProxyCommand=x", "no host such as"),
+    ] {
         settings.lead_to(host);
-        settings.are_told("contexts lead to sockets of this host only");
+        settings.are_told(why);
     }
+    settings.describe(r#"{"Endpoints": {"docker": {"Host": "tcp://host:2376", "SkipTLSVerify": true}}}"#);
+    settings.are_told("anybody could answer in its engine's place");
     settings.describe("{}");
     settings.are_told("it does not say where Docker listens");
     for garbage in ["", "[[[", "\u{0}"] {

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 
 use containerdump::capture::{self, Settings};
 use containerdump::container::EngineKind;
-use containerdump::engine::{self, Outcome};
+use containerdump::engine::{self, Outcome, Patience};
 use containerdump::link::Entered;
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
 /// Tells the trouble with an engine as it is now, which its interface was started for.
 fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Trouble> {
     let Ok(listings) =
-        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), engine::FOR_A_LIST)))
+        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), Patience::PEOPLE)))
     else {
         return Ok(());
     };
@@ -135,6 +135,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
     Ok(Settings {
         filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),
         without: None,
+        without_there: None,
         snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
             .unwrap_or(capture::LONGEST_SNAP_LENGTH),
         ring_mib: number(arguments, "--ring-size", 2, 2046)?,

@@ -17,11 +17,12 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
+use containerdump::engine::Patience;
 use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::selection::{Chosen, Selection};
 use containerdump::trouble::Trouble;
-use containerdump::{engine, tap};
+use containerdump::{engine, ssh, tap};
 
 use arguments::Arguments;
 use sentence::Sentence;
@@ -37,8 +38,10 @@ pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
 /// Answers the question that the arguments hold; the first of this list where they hold several.
 pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Trouble>) -> ExitCode {
     let arguments = Arguments::read(arguments);
+    // The terminal is that which Wireshark was started from, if there is one.
+    ssh::ask_nobody();
     if arguments.has("--extcap-interfaces") {
-        print(&interfaces::sentences(&engine::list(&entered(&privilege), engine::FOR_A_LIST)));
+        print(&interfaces::sentences(&engine::list(&entered(&privilege), Patience::WIRESHARK)));
     } else if arguments.has("--extcap-dlts") {
         print(&dlts::sentences());
     } else if arguments.has("--capture") {
@@ -69,7 +72,7 @@ fn reloaded(arguments: &Arguments, option: &str, entered: &Entered) -> Vec<Sente
     if option.trim_start_matches('-') != "network" {
         return Vec::new();
     }
-    let Ok(running) = tap::running(entered, engine::FOR_A_LIST) else { return Vec::new() };
+    let Ok(running) = tap::running(entered, Patience::WIRESHARK) else { return Vec::new() };
     let (chosen, _) = Selection { names: vec![wanted], ..Selection::default() }.of(&running.containers);
     match chosen.as_slice() {
         [Chosen { container, is_named: true }] => {

@@ -161,6 +161,7 @@ impl Capture {
             settings: Settings {
                 filter,
                 without: None,
+                without_there: None,
                 snap_length: self.snap_length,
                 ring_mib: self.ring_size,
                 promiscuous: !self.no_promiscuous,

@@ -99,10 +99,10 @@ impl Tap {
     fn open_here(&self, privilege: &Privilege) -> Result<(Rings, Duration), Trouble> {
         let settings = Settings {
             filter: capture::combined(self.filter.as_deref(), None),
-            without: None,
             snap_length: self.snap_length,
             ring_mib: self.ring_size,
             promiscuous: false,
+            ..Settings::default()
         };
         let devices = self.chosen(link::devices(&Links::now()?))?;
         let block_timeout = capture::block_timeout(devices.len() * 2);

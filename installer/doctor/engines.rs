@@ -11,7 +11,7 @@ const CHECK: &str = "engine";
 
 /// Asks every engine.
 pub(super) fn check(report: &mut Report) -> Vec<Listing> {
-    let listings = engine::list(&Entered::default(), engine::FOR_A_LIST);
+    let listings = engine::list(&Entered::default(), engine::Patience::PEOPLE);
     let mut absent = Vec::new();
     let (of_kernel, of_engines): (Vec<&Listing>, Vec<&Listing>) =
         listings.iter().partition(|listing| listing.engine == EngineKind::Kernel);

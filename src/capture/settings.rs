@@ -12,6 +12,8 @@ pub struct Settings {
     pub filter: Option<String>,
     /// A further one in the same language, which the stream does not tell of: the program's own traffic.
     pub without: Option<String>,
+    /// One more for the networks of hosts whose engines `ssh` leads to: the connections that carry packets to us.
+    pub without_there: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
     /// Size of both rings of an attachment together, in MiB; an equal part of [`ALL_RINGS_MIB`](super::ALL_RINGS_MIB)
@@ -26,6 +28,7 @@ impl Default for Settings {
         Self {
             filter: None,
             without: None,
+            without_there: None,
             snap_length: LONGEST_SNAP_LENGTH,
             ring_mib: None,
             promiscuous: true,

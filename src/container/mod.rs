@@ -144,7 +144,7 @@ impl Container {
     pub fn addresses(&self) -> impl Iterator<Item = &IpAddr> {
         let seen = match &self.endpoint {
             Endpoint::Kernel(seen) => seen.addresses.as_slice(),
-            Endpoint::Unix(_) | Endpoint::Tcp(_) => &[],
+            Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => &[],
         };
         self.networks.iter().flat_map(|network| &network.addresses).chain(seen)
     }
@@ -162,7 +162,7 @@ impl Container {
     pub fn members(&self) -> &[Label] {
         match &self.endpoint {
             Endpoint::Kernel(seen) => &seen.members,
-            Endpoint::Unix(_) | Endpoint::Tcp(_) => &[],
+            Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => &[],
         }
     }
 

@@ -15,8 +15,9 @@ use hyper::header::{HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 
-use super::tcp;
+use super::{dial, tcp, tls};
 use crate::endpoint::Endpoint;
 
 /// Most bytes taken from an engine on one connection. Ten thousand containers make about 12 MB.
@@ -26,6 +27,8 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 pub(super) enum Wire {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Ssh(UnixStream, dial::Held),
 }
 
 impl Wire {
@@ -36,6 +39,15 @@ impl Wire {
                 let stream = tcp::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Self::Tcp(stream)
+            }
+            Endpoint::Tls { address, certificates } => {
+                let stream = tcp::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Self::Tls(Box::new(tls::connect(stream, address, certificates).await?))
+            }
+            Endpoint::Ssh { host, command } => {
+                let (stream, held) = dial::connect(host, command).await?;
+                Self::Ssh(stream, held)
             }
             Endpoint::Kernel(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
@@ -62,14 +74,20 @@ async fn send_for(
     mut request: BollardRequest,
     most: usize,
 ) -> Result<Response<Incoming>, Error> {
-    let bounded = Bounded { stream: Wire::connect(endpoint).await?, left: most };
+    let wire = Wire::connect(endpoint).await?;
+    let held = if let Wire::Ssh(_, held) = &wire { Some(held.clone()) } else { None };
+    let bounded = Bounded { stream: wire, left: most };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(bounded)).await?;
     tokio::spawn(connection.with_upgrades());
     // An engine refuses an API version newer than its own; without one it answers in its own.
     let path = request.uri().path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
     *request.uri_mut() = without_version(path).parse().map_err(hyper::http::Error::from)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-    Ok(sender.send_request(request).await?)
+    match (sender.send_request(request).await, held) {
+        // What ended before it answered may have said why.
+        (Err(error), Some(held)) => Err(held.why().await.unwrap_or_else(|| error.into())),
+        (answer, _) => Ok(answer?),
+    }
 }
 
 /// The connection that `answer` came on, now that it carries something else than HTTP; and what of
@@ -106,8 +124,9 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) | Self::Ssh(stream, _) => Pin::new(stream).poll_read(context, buffer),
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -115,20 +134,25 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unix(stream) | Self::Ssh(stream, _) => Pin::new(stream).poll_write(context, bytes),
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is kept back.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            // Nothing is kept back.
+            Self::Unix(_) | Self::Tcp(_) | Self::Ssh(..) => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) | Self::Ssh(stream, _) => Pin::new(stream).poll_shutdown(context),
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! ~/.docker/config.json                                 "currentContext": "desk"
 //! ~/.docker/contexts/meta/SHA-256 OF desk/meta.json     "Endpoints": { "docker": { "Host": … } }
+//! ~/.docker/contexts/tls/SHA-256 OF desk/docker/        ca.pem, cert.pem, key.pem
 //! ```
 
 use std::env;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::address::Named;
+use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
 use crate::trouble::Trouble;
 
@@ -26,7 +29,7 @@ const DEFAULT: &str = "default";
 /// The address of the context that is in use: the one that is `named`, else the one in Docker's
 /// settings. `None` where that is the usual socket.
 ///
-/// Fails when the settings make no sense, or the context is not there or leads to another host.
+/// Fails when the settings make no sense, or the context is not there or cannot be used.
 pub(super) fn current(named: Option<String>) -> Result<Option<Endpoint>, Trouble> {
     let Some(folder) = folder() else { return Ok(None) };
     let name = match named {
@@ -40,7 +43,7 @@ pub(super) fn current(named: Option<String>) -> Result<Option<Endpoint>, Trouble
 }
 
 /// Where Docker's client keeps its settings.
-fn folder() -> Option<PathBuf> {
+pub(super) fn folder() -> Option<PathBuf> {
     let said = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     said("DOCKER_CONFIG").or_else(|| Some(said("HOME")?.join(".docker")))
 }
@@ -82,13 +85,18 @@ fn address(folder: &Path, name: &str) -> Result<Endpoint, Trouble> {
             remedy,
         ));
     }
-    Endpoint::socket(host).ok_or_else(|| {
-        Trouble::new(
-            format!("cannot use Docker context {name} ({host}): contexts lead to sockets of this host only, so far"),
-            "run containerdump on that host, or choose a context of this one (docker context use default, or \
-             DOCKER_CONTEXT=default)",
-        )
-    })
+    let certificates = folder.join("contexts/tls").join(digest(name)).join("docker");
+    let certificates = Some(certificates).filter(|folder| folder.is_dir());
+    if host.starts_with("tcp://") && described["Endpoints"]["docker"]["SkipTLSVerify"] == true {
+        return Err(Trouble::new(
+            format!("cannot use Docker context {name} ({host}): anybody could answer in its engine's place"),
+            format!(
+                "have its certificate verified: docker context update {name} --docker host={host},ca=ca.pem"
+            ),
+        ));
+    }
+    let by = format!("DOCKER_CONTEXT={name}, DOCKER_HOST");
+    Named { by: &by, address: host, certificates }.endpoint(EngineKind::Docker)
 }
 
 /// Reads a file of JSON that is somebody else's: no device, no pipe that never ends.

@@ -1,6 +1,7 @@
 //! Why an engine could not be used, and what to do about it.
 
 use std::error::Error as _;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -17,8 +18,22 @@ pub(super) enum Failure {
     Refused(u16, String),
     Silence(Duration),
     NoSense,
+    /// In the words of those who know better.
+    Told(Trouble),
     Other(String),
 }
+
+/// Why there is no connection, in the words of those who tried.
+#[derive(Debug)]
+pub(super) struct Why(pub(super) Trouble);
+
+impl fmt::Display for Why {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.what().fmt(formatter)
+    }
+}
+
+impl std::error::Error for Why {}
 
 impl Failure {
     /// No socket, or one that nobody listens on: there is no engine.
@@ -36,6 +51,12 @@ impl Failure {
             }
             Self::Silence(deadline) => format!("no answer within {:.1} s", deadline.as_secs_f32()),
             Self::NoSense => "what answers there does not speak Docker's API".to_owned(),
+            Self::Told(trouble) => {
+                return Trouble::new(
+                    format!("cannot {tried} at {endpoint}: {}", trouble.what()),
+                    trouble.remedy().as_str(),
+                );
+            }
         };
         let remedy = match engine {
             EngineKind::Docker => self.remedy_of_docker(),
@@ -52,7 +73,7 @@ impl Failure {
             Self::Connection(..) => "see that the engine runs: docker version",
             Self::Silence(_) => "see whether the engine hangs: docker ps",
             Self::NoSense => "see what DOCKER_HOST names and who listens there",
-            Self::Refused(..) | Self::Other(_) => "ask it yourself: docker ps",
+            Self::Refused(..) | Self::Told(_) | Self::Other(_) => "ask it yourself: docker ps",
         }
     }
 
@@ -69,7 +90,7 @@ impl Failure {
             }
             Self::Silence(_) => "see whether the engine hangs: podman ps",
             Self::NoSense => "see what CONTAINER_HOST names and who listens there",
-            Self::Refused(..) | Self::Other(_) => "ask it yourself: podman ps",
+            Self::Refused(..) | Self::Told(_) | Self::Other(_) => "ask it yourself: podman ps",
         }
     }
 }
@@ -77,6 +98,12 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
+            Error::IOError { err }
+                if err.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Why>) =>
+            {
+                let why = err.into_inner().and_then(|why| why.downcast::<Why>().ok());
+                why.map_or(Self::NoSense, |why| Self::Told(why.0))
+            }
             Error::IOError { err } => Self::Connection(err.kind(), err.to_string()),
             Error::DockerResponseServerError { status_code, message } => Self::Refused(status_code, message),
             Error::JsonSerdeError { .. } | Error::JsonDataError { .. } => Self::NoSense,

@@ -4,11 +4,13 @@
 //! hold up the list of another. The only part of the program that waits on more than one thing at a
 //! time: each question runs on a single-threaded runtime that is gone when the answer is there.
 
+mod address;
 mod api;
 mod ask;
 mod connection;
 mod context;
 mod description;
+mod dial;
 mod events;
 mod failure;
 mod kernel;
@@ -21,16 +23,19 @@ mod tap_stream;
 mod tap_thread;
 mod tap_trouble;
 mod tcp;
+mod tls;
 mod watch;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::container::{self, Container, EngineKind};
+use crate::endpoint::Endpoint;
 use crate::link::Entered;
 use crate::text::Label;
 use crate::trouble::Trouble;
 pub use description::Inspected;
+pub use dial::{Dialling, ssh_ports};
 pub use kernel::named;
 pub use leftovers::{Leftover, leftovers, remove_leftover};
 use places::Place;
@@ -38,10 +43,34 @@ pub use tap_container::{TapContainer, TapEnd, architecture};
 pub use tcp::{OWN_PORTS, tcp_ports};
 pub use watch::{Change, Watch};
 
-/// What engines get for a list that people wait for: Wireshark asks before its window opens.
-pub const FOR_A_LIST: Duration = Duration::from_millis(1500);
-/// What they get when a capture begins: one that is busy is better waited for than not captured.
-pub const FOR_A_CAPTURE: Duration = Duration::from_secs(5);
+/// How long engines are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Those that answer at once, or not at all.
+    engine: Duration,
+    /// Those that `ssh` leads to, which has to connect first, and may have to ask for a passphrase.
+    ssh: Duration,
+}
+
+impl Patience {
+    /// For a list before Wireshark's window opens, where nobody is asked for anything.
+    pub const WIRESHARK: Self = Self { engine: SHORT, ssh: SHORT };
+    /// For a list that people wait for.
+    pub const PEOPLE: Self = Self { engine: SHORT, ssh: FOR_SSH };
+    /// When a capture begins: an engine that is busy is better waited for than not captured.
+    pub const CAPTURE: Self = Self { engine: Duration::from_secs(5), ssh: FOR_SSH };
+
+    fn with(self, endpoint: &Endpoint) -> Duration {
+        match endpoint {
+            Endpoint::Ssh { .. } => self.ssh,
+            Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Kernel(_) => self.engine,
+        }
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(1500);
+/// `ssh` gives up sooner (`ConnectTimeout`), but where somebody types.
+const FOR_SSH: Duration = Duration::from_mins(2);
 /// For finding one container's process, which only that capture waits for.
 const INSPECT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -81,11 +110,11 @@ impl Outcome {
     }
 }
 
-/// Asks every engine for its running containers, Docker first, all at the same time and within
-/// `deadline`. Then come the network namespaces that the kernel shows and no engine told of,
+/// Asks every engine for its running containers, Docker first, all at the same time and with
+/// `patience`. Then come the network namespaces that the kernel shows and no engine told of,
 /// by the names that `entered` knows. Each container is there once, and no two have the same interface value.
-pub fn list(entered: &Entered, deadline: Duration) -> Vec<Listing> {
-    let mut listings = block_on(listings(places::all(), deadline)).unwrap_or_else(|trouble| {
+pub fn list(entered: &Entered, patience: Patience) -> Vec<Listing> {
+    let mut listings = block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
         let engine = EngineKind::Docker;
         vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
     });
@@ -105,8 +134,8 @@ pub fn list(entered: &Entered, deadline: Duration) -> Vec<Listing> {
     listings
 }
 
-async fn listings(places: Vec<Place>, deadline: Duration) -> Vec<Listing> {
-    let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place, deadline))).collect();
+async fn listings(places: Vec<Place>, patience: Patience) -> Vec<Listing> {
+    let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place, patience))).collect();
     let mut listings = Vec::new();
     for one in asked {
         listings.extend(one.await);
@@ -114,11 +143,11 @@ async fn listings(places: Vec<Place>, deadline: Duration) -> Vec<Listing> {
     listings
 }
 
-async fn listing(place: Place, deadline: Duration) -> Listing {
+async fn listing(place: Place, patience: Patience) -> Listing {
     let (engine, shown) = (place.engine, place.shown());
     let (engine, outcome) = match &place.endpoint {
         _ if place.is_bare() => (engine, Outcome::Absent),
-        Ok(endpoint) => api::list(engine, endpoint, deadline).await,
+        Ok(endpoint) => api::list(engine, endpoint, patience.with(endpoint)).await,
         Err(trouble) => (engine, Outcome::Unusable(trouble.clone())),
     };
     Listing { engine, endpoint: shown, outcome }

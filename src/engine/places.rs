@@ -4,6 +4,7 @@ use std::env;
 use std::io;
 use std::path::PathBuf;
 
+use super::address::Named;
 use super::context;
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
@@ -78,7 +79,10 @@ pub(super) fn all() -> Vec<Place> {
 /// its settings name, then the usual sockets: root's, and our own where Docker is rootless.
 fn docker() -> Vec<Place> {
     let named = match variable("DOCKER_HOST") {
-        Some(host) => Some(Endpoint::parse("DOCKER_HOST", &host)),
+        Some(address) => {
+            let named = Named { by: "DOCKER_HOST", address: &address, certificates: certificates() };
+            Some(named.endpoint(EngineKind::Docker))
+        }
         None => context::current(variable("DOCKER_CONTEXT")).transpose(),
     };
     let engine = EngineKind::Docker;
@@ -94,14 +98,20 @@ fn docker() -> Vec<Place> {
 /// Podman where `CONTAINER_HOST` says, else our own and root's.
 fn podman() -> Vec<Place> {
     let engine = EngineKind::Podman;
-    if let Some(host) = variable("CONTAINER_HOST") {
-        let endpoint = Endpoint::parse("CONTAINER_HOST", &host);
+    if let Some(address) = variable("CONTAINER_HOST") {
+        let endpoint = Named { by: "CONTAINER_HOST", address: &address, certificates: None }.endpoint(engine);
         return vec![Place { engine, endpoint, is_named: true }];
     }
     vec![
         Place::usual(engine, ROOTFUL_SOCKET.into()),
         Place::usual(engine, runtime_folder().join("podman/podman.sock")),
     ]
+}
+
+/// The certificates for `DOCKER_HOST`, where it is to speak TLS: in `DOCKER_CERT_PATH`, else beside Docker's settings.
+fn certificates() -> Option<PathBuf> {
+    variable("DOCKER_TLS_VERIFY")?;
+    variable("DOCKER_CERT_PATH").map(PathBuf::from).or_else(context::folder)
 }
 
 /// Where our own engines have their sockets.

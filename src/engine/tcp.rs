@@ -30,7 +30,7 @@ pub fn tcp_ports() -> Vec<u16> {
 }
 
 fn port(endpoint: &Endpoint) -> Option<u16> {
-    let Endpoint::Tcp(address) = endpoint else { return None };
+    let (Endpoint::Tcp(address) | Endpoint::Tls { address, .. }) = endpoint else { return None };
     address.rsplit_once(':')?.1.parse().ok()
 }
 

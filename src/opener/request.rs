@@ -67,7 +67,7 @@ impl Request {
     /// How it is to be captured.
     pub fn settings(&self) -> Settings {
         let Self { filter, snap_length, promiscuous, ring_mib, .. } = self.clone();
-        Settings { filter, without: None, snap_length, promiscuous, ring_mib: Some(ring_mib) }
+        Settings { filter, snap_length, promiscuous, ring_mib: Some(ring_mib), ..Settings::default() }
     }
 
     /// Reads a message.

@@ -39,7 +39,7 @@ const OPTIONS: [&str; 8] = [
     "RemoteCommand=none",
 ];
 /// The master stays this long, in seconds, once nothing runs over it and nobody ended it.
-const PERSIST: &str = "ControlPersist=10";
+pub(super) const PERSIST: &str = "ControlPersist=10";
 
 /// A connection. It ends with [`Connection::end`] or its last copy; where this program is killed, ten seconds
 /// after what ran over it, which ends at once.
@@ -188,11 +188,16 @@ impl Connection {
         self.0.opening()
     }
 
-    fn arguments(&self) -> Vec<String> {
+    /// Whether it is there to be used.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.folder.socket().exists()
+    }
+
+    pub(super) fn arguments(&self) -> Vec<String> {
         self.0.arguments()
     }
 
-    fn destination(&self, command: &str) -> Vec<String> {
+    pub(super) fn destination(&self, command: &str) -> Vec<String> {
         let Inner { host, .. } = &*self.0;
         let mut arguments = Vec::new();
         let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
@@ -258,7 +263,7 @@ impl Drop for Inner {
 }
 
 /// Whether `ssh` may ask somebody: at a terminal, or by a program that shows a window.
-fn may_ask() -> bool {
+pub(super) fn may_ask() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let has_window = is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") || is_set("SSH_ASKPASS_REQUIRE");
     is_set("SSH_ASKPASS") && has_window || OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()

@@ -83,6 +83,15 @@ pub(super) fn broke_off(host: &Host) -> Trouble {
     )
 }
 
+/// Why what was started on `host` ended, where it `said` something.
+pub(super) fn of_command(host: &Host, said: &str) -> Trouble {
+    let last = Label::with_limit(said.lines().last().unwrap_or("it did not say why"), 200);
+    Trouble::new(
+        format!("on {host}: {last}"),
+        format!("see that an engine runs there: {} docker version", command(host)),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

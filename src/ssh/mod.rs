@@ -11,6 +11,7 @@
 //! packets go through [`crate::remote`].
 
 mod connection;
+mod dial;
 mod failure;
 mod folder;
 mod host;
@@ -20,6 +21,7 @@ mod said;
 mod session;
 
 pub use connection::Connection;
+pub use dial::{Dialled, ask_nobody};
 pub use host::Host;
 pub use probe::{Installed, Probe};
 pub use protocol::{HELLO, PROTOCOL, Request, hello};

@@ -1,6 +1,6 @@
 //! What the stream says of an interface.
 
-use super::Target;
+use super::{Target, through_engine};
 use crate::capture::Settings;
 use crate::link::Attachment;
 use crate::pcapng::Interface;
@@ -26,8 +26,10 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
             format!("; not captured: {}", networks.join(", "))
         }
     };
-    let without = match settings.without {
-        Some(_) if container.uses_host_network() => "; without containerdump's own traffic",
+    let without = match (&settings.without, through_engine::without_there(container, settings)) {
+        (Some(_), _) | (_, Some(_)) if container.uses_host_network() => {
+            "; without containerdump's own traffic"
+        }
         _ => "",
     };
     let back = match target.back_after {

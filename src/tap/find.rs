@@ -8,7 +8,7 @@ use log::{debug, info};
 use super::{Running, Target, Wanted, choice, look_up, members, running};
 use crate::at_once::at_once;
 use crate::container::{Container, EngineKind};
-use crate::engine;
+use crate::engine::Patience;
 use crate::link::{self, Links};
 use crate::names;
 use crate::selection::{Chosen, Missed, Selection};
@@ -40,7 +40,7 @@ pub struct Targets {
 /// Fails when an engine cannot be asked, a name means no container or more than one, a named
 /// container has no such attachment or no tap for it, or nothing is left.
 pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> {
-    let running = running(&wanted.entered, engine::FOR_A_CAPTURE)?;
+    let running = running(&wanted.entered, Patience::CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
     let is_awaited = |missed: &&Missed| selection.waits && !matches!(missed, Missed::Ambiguous(..));

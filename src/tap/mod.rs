@@ -28,7 +28,7 @@ pub use open::{Opened, open};
 
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::endpoint::Endpoint;
-use crate::engine::{self, Outcome};
+use crate::engine::{self, Outcome, Patience};
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
 use crate::privilege::Privilege;
 use crate::text::Label;
@@ -95,7 +95,7 @@ pub struct LeftOut {
 pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> Result<Target, Trouble> {
     let holder = match &container.endpoint {
         Endpoint::Kernel(seen) => Ok(Holder::of_seen(container, seen, entered)?),
-        Endpoint::Unix(_) | Endpoint::Tcp(_) => {
+        Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => {
             let inspected = engine::inspect(container)?;
             // Whose guest it is, is known already where the list tells, through others that are guests.
             if let Some(mode) = inspected.mode.filter(|_| !matches!(container.mode, NetworkMode::Shared(_))) {
@@ -144,15 +144,15 @@ pub struct Running {
     pub troubles: Vec<Trouble>,
 }
 
-/// All running containers of all engines that answer within `deadline`, and further network namespaces.
+/// All running containers of all engines that answer with `patience`, and further network namespaces.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running(entered: &Entered, deadline: Duration) -> Result<Running, Trouble> {
+pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble> {
     let mut containers = Vec::new();
     let mut troubles = Vec::new();
     let mut answered = false;
     let mut tried = Vec::new();
-    for listing in engine::list(entered, deadline) {
+    for listing in engine::list(entered, patience) {
         match listing.outcome {
             Outcome::Containers { containers: listed, left_out } => {
                 debug!("{} lists {} containers, {left_out} unreadable", listing.endpoint, listed.len());

@@ -6,8 +6,9 @@ use std::time::Duration;
 use log::info;
 
 use super::{Target, description};
-use crate::capture::Settings;
+use crate::capture::{self, Settings};
 use crate::container::Container;
+use crate::endpoint::Endpoint;
 use crate::engine::{self, TapContainer};
 use crate::link::{Attachment, Tap};
 use crate::pcapng::Interface;
@@ -142,12 +143,19 @@ fn arguments(
         arguments.push("--if-there".to_owned());
     }
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
-    if let Some(filter) = settings.whole_filter() {
+    let filter = settings.whole_filter();
+    if let Some(filter) = capture::combined(without_there(container, settings), filter.as_deref()) {
         add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());
     add("--ring-size", ring_mib.to_string());
     arguments
+}
+
+/// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.
+pub(super) fn without_there<'a>(container: &Container, settings: &'a Settings) -> Option<&'a str> {
+    let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
+    settings.without_there.as_deref().filter(|_| is_there)
 }
 
 /// The hardware address of an attachment, where its engine tells it.

@@ -33,6 +33,7 @@ mod own_traffic;
 mod podman;
 mod privileges;
 mod profile;
+mod reached;
 mod recording;
 mod rootless;
 mod scale;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         inside::TESTS,
         taps::TESTS,
         another_host::TESTS,
+        reached::TESTS,
         ssh_list::TESTS,
         ssh_capture::TESTS,
         ssh_rights::TESTS,

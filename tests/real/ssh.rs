@@ -34,9 +34,14 @@ impl SshHost {
 
     /// One with nothing of ours.
     pub(crate) fn bare(lab: &Lab) -> Self {
+        Self::bare_with(lab, |_| {})
+    }
+
+    /// The same with the world it is in made by `prepare` as well.
+    pub(crate) fn bare_with(lab: &Lab, prepare: impl FnOnce(&mut Command)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (host, folder) = (OtherHost::start(lab), folder());
+        let (host, folder) = (OtherHost::start_with(lab, prepare), folder());
         let (cable, address) = (format!("ssh{number}"), format!("198.19.{number}.2"));
         let there = Self { host, address, cable, folder };
         let world = there.host.process();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::Container;
-use containerdump::engine;
+use containerdump::engine::Patience;
 use containerdump::link::{Attachment, Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::tap::{self, Means, Offer};
@@ -59,7 +59,7 @@ impl List {
         let latest = Instant::now() + LONGEST;
         let means = Means::of(&privilege);
         let entered = tap::entered(&privilege)?;
-        let running = tap::running(&entered, engine::FOR_A_LIST)?;
+        let running = tap::running(&entered, Patience::PEOPLE)?;
         let links = Links::now()?;
         let containers = running.containers.into_iter();
         let found: Vec<Found> =

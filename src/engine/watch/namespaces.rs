@@ -9,7 +9,7 @@ use super::known::Share;
 use super::{Change, Teller};
 use crate::container::{self, Container, ContainerId};
 use crate::endpoint::Endpoint;
-use crate::engine::{FOR_A_LIST, Outcome, kernel};
+use crate::engine::{Outcome, SHORT, kernel};
 use crate::link::Entered;
 
 /// Pauses between two looks: this many times what the last one took, so that they cost less than 1 % of a
@@ -27,7 +27,7 @@ pub(super) async fn run(
     let mut known: HashMap<ContainerId, Container> =
         known.into_iter().map(|(container, _)| (container.id.clone(), container)).collect();
     // Until then engines have told what is theirs.
-    tokio::time::sleep(FOR_A_LIST + PAUSES.0).await;
+    tokio::time::sleep(SHORT + PAUSES.0).await;
     loop {
         let begun = Instant::now();
         let (ids, engines) = share.told();

@@ -14,7 +14,7 @@ use crate::container::{self, Container, ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::engine::failure::Failure;
 use crate::engine::places::Place;
-use crate::engine::{FOR_A_CAPTURE, INSPECT_DEADLINE, Outcome, api, events};
+use crate::engine::{INSPECT_DEADLINE, Outcome, Patience, api, events};
 
 /// For how long further events are waited for, which make one look with the first: what one command
 /// does comes as several.
@@ -182,7 +182,8 @@ impl Watched {
     /// Asks for the list, and tells what is different. False where the engine does not answer.
     async fn look(&mut self) -> bool {
         let begun = Instant::now();
-        let (engine, outcome) = api::list(self.engine, &self.endpoint, FOR_A_CAPTURE).await;
+        let (engine, outcome) =
+            api::list(self.engine, &self.endpoint, Patience::CAPTURE.with(&self.endpoint)).await;
         self.rest = (begun.elapsed() * REST).clamp(GATHER, LONGEST_REST);
         self.look_at = None;
         let mut containers = match outcome {
