@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Prints the list of `hosts`; of those that can be asked where some cannot.
 ///
-/// Fails when one cannot.
+/// Fails when one cannot, or it is ended before.
 pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
     let stop = Stop::watch(false)?;
     let connections = hosts.connections()?;
@@ -32,7 +32,12 @@ pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
     connections.iter().for_each(Connection::end);
     let answers = match asked {
         Ok(answers) => answers?,
-        Err(Stopped) => return Ok(()),
+        Err(Stopped) => {
+            return Err(Trouble::new(
+                "cannot list: it was ended before all hosts had answered",
+                "list again",
+            ));
+        }
     };
     let (mut told, mut failed) = (Vec::new(), Vec::new());
     for (host, answer) in answers {

@@ -129,7 +129,7 @@ impl Entered {
             Namespace::from(file).enter()?;
             let folder = "/proc/thread-self/net";
             let inside = Inside {
-                namespace: process::identity("thread-self"),
+                namespace: process::network_identity("thread-self"),
                 tables: Tables::read(folder),
                 addresses: addresses(folder),
             };

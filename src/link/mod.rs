@@ -29,7 +29,7 @@ pub use file::{Entered, NAMED, NamespaceFile};
 pub use holder::Holder;
 pub use namespace::{Namespace, Rootless, id_of_file, id_of_process};
 pub use newcomers::{LinkChange, Newcomer, Newcomers};
-pub use process::Process;
+pub use process::{Process, network_identity};
 
 use crate::container::Container;
 use crate::text::Label;

@@ -78,16 +78,14 @@ impl Process {
         matches!(poll(&mut handle, PollTimeout::ZERO), Ok(0))
     }
 
-    /// What tells its network namespace from any other, for as long as it lives: each has a
-    /// `/proc/PID/net` of its own (fs/proc/proc_net.c), whose inodes everyone may see, unlike that
-    /// of `/proc/PID/ns/net`. `None` once the process is gone.
+    /// What tells its network namespace from any other. `None` once the process is gone.
     pub fn network_identity(&self) -> Option<u64> {
-        identity(&self.pid.to_string())
+        network_identity(&self.pid.to_string())
     }
 
     /// Whether its network namespace is the one this program runs in.
     pub(super) fn shares_our_network(&self) -> bool {
-        self.network_identity().is_some_and(|its| identity("self") == Some(its))
+        self.network_identity().is_some_and(|its| network_identity("self") == Some(its))
     }
 
     /// What others find it by; `None` once it is gone.
@@ -112,7 +110,10 @@ impl AsFd for Process {
     }
 }
 
-pub(super) fn identity(process: &str) -> Option<u64> {
+/// What tells the network namespace of `process`, a pid or `self`, from any other, for as long as that lives: each has a
+/// `/proc/PID/net` of its own (fs/proc/proc_net.c), whose inodes everyone may see, unlike that of `/proc/PID/ns/net`.
+/// `None` where there is no such process.
+pub fn network_identity(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 

@@ -39,6 +39,7 @@ mod rootless;
 mod scale;
 mod shared;
 mod ssh;
+mod ssh_asking;
 mod ssh_capture;
 mod ssh_list;
 mod ssh_rights;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         taps::TESTS,
         another_host::TESTS,
         reached::TESTS,
+        ssh_asking::TESTS,
         ssh_list::TESTS,
         ssh_capture::TESTS,
         ssh_rights::TESTS,

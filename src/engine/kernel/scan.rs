@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 
 use super::mark::Mark;
+use crate::link::network_identity;
 
 /// Ticks of a second in `/proc`: `USER_HZ`, which is 100 wherever this is built for
 /// (include/asm-generic/param.h).
@@ -50,14 +50,14 @@ impl Scan {
     /// Looks at all processes.
     pub(super) fn now() -> Self {
         let mut groups: BTreeMap<u64, Vec<One>> = BTreeMap::new();
-        let own = namespace_of("self");
+        let own = network_identity("self");
         let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
             let shown = pid.to_string();
-            let Some(namespace) = namespace_of(&shown).filter(|_| own.is_some()) else { continue };
+            let Some(namespace) = network_identity(&shown).filter(|_| own.is_some()) else { continue };
             if Some(namespace) != own
                 && let Some(one) = One::read(pid)
-                && namespace_of(&shown) == Some(namespace)
+                && network_identity(&shown) == Some(namespace)
             {
                 groups.entry(namespace).or_default().push(one);
             }
@@ -67,7 +67,7 @@ impl Scan {
             Group { namespace, processes }
         });
         // There is always a first process.
-        Self { groups: groups.collect(), is_partial: namespace_of("1").is_none() }
+        Self { groups: groups.collect(), is_partial: network_identity("1").is_none() }
     }
 }
 
@@ -149,11 +149,6 @@ fn of_process(pid: i32, file: &str) -> Option<Vec<u8>> {
 
 fn mark_of(pid: i32) -> Option<Mark> {
     Mark::in_control_groups(&String::from_utf8(of_process(pid, "cgroup")?).ok()?)
-}
-
-/// What tells the network namespace of a process from any other, for as long as it lives.
-fn namespace_of(process: &str) -> Option<u64> {
-    Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 
 /// When process `pid` was started, in ticks since the system was: with that, it is told from any later one
