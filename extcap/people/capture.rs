@@ -8,13 +8,14 @@ use clap::Args;
 use containerdump::capture::{self, Settings};
 use containerdump::privilege::Privilege;
 use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
+use containerdump::ssh::{Host, Notice};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
-use super::far_capture;
 use super::hosts::Hosts;
 use super::progress::{EVERY, Progress};
 use super::selected::Selected;
+use super::{far_capture, notices};
 use crate::job::{Job, Target};
 use crate::journal;
 
@@ -203,6 +204,11 @@ impl Capture {
 
     pub(super) fn progress(&self) -> Progress {
         Progress::new(self.quiet)
+    }
+
+    /// How it tells what goes on with other hosts.
+    pub(super) fn tell(&self) -> fn(&Host, &Notice) {
+        if self.quiet { notices::say_nothing } else { notices::tell }
     }
 
     pub(super) fn target(&self) -> Result<Target, Trouble> {

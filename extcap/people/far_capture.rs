@@ -31,7 +31,7 @@ pub(super) fn run(asked: &Capture, stop: &Stop, mut privilege: Privilege) -> Res
     let proof = privilege.give_up()?;
     let progress = asked.progress();
     let target = asked.target()?;
-    let connections = asked.hosts.connections()?;
+    let connections = asked.hosts.connections(asked.tell())?;
     let (all, arguments, before) = (connections.clone(), asked.for_far(), asked.hosts.before());
     let begun = stop.wait_for(None, move || begin(all, &arguments, before));
     let ended = match begun {

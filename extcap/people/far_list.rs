@@ -9,7 +9,7 @@ use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
 use super::hosts::Hosts;
-use super::list;
+use super::{list, notices};
 
 /// Bytes of a list: an engine's own may have as many.
 const MOST: usize = 16 * 1024 * 1024;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Fails when one cannot, or it is ended before.
 pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
     let stop = Stop::watch(false)?;
-    let connections = hosts.connections()?;
+    let connections = hosts.connections(notices::tell)?;
     let (before, all) = (hosts.before(), connections.clone());
     let asked = stop.wait_for(None, move || {
         Ok(all

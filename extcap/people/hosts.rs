@@ -1,7 +1,7 @@
 //! Other hosts, as people name them.
 
 use clap::Args;
-use containerdump::ssh::{Connection, Host};
+use containerdump::ssh::{Connection, Host, Notice, Terms};
 use containerdump::trouble::Trouble;
 
 #[derive(Args)]
@@ -18,6 +18,10 @@ pub(super) struct Hosts {
     /// Run containerdump there as root, by doas -n
     #[arg(long, requires = "host")]
     doas: bool,
+
+    /// Do not send containerdump to a host where it is not installed
+    #[arg(long, requires = "host")]
+    no_send: bool,
 }
 
 impl Hosts {
@@ -35,10 +39,10 @@ impl Hosts {
         }
     }
 
-    /// A connection to each, not open yet.
+    /// A connection to each, not open yet, which tells what goes on by `tell`.
     ///
     /// Fails when one is named twice, or there is no place for a socket.
-    pub(super) fn connections(&self) -> Result<Vec<Connection>, Trouble> {
+    pub(super) fn connections(&self, tell: fn(&Host, &Notice)) -> Result<Vec<Connection>, Trouble> {
         for (at, host) in self.host.iter().enumerate() {
             if self.host[..at].iter().any(|other| other.label() == host.label()) {
                 return Err(Trouble::new(
@@ -47,6 +51,7 @@ impl Hosts {
                 ));
             }
         }
-        self.host.iter().map(Connection::to).collect()
+        let terms = Terms { may_send: !self.no_send, tell };
+        self.host.iter().map(|host| Connection::under(host, terms)).collect()
     }
 }

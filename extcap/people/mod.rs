@@ -6,10 +6,12 @@ mod far_capture;
 mod far_list;
 mod hosts;
 mod list;
+mod notices;
 mod progress;
 mod selected;
 mod ssh;
 mod tap;
+mod unsend;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -54,6 +56,7 @@ struct People {
 enum Verb {
     List(list::List),
     Capture(Box<capture::Capture>),
+    Unsend(unsend::Unsend),
     #[command(hide = true)]
     Tap(Box<tap::Tap>),
     #[command(hide = true)]
@@ -73,6 +76,7 @@ pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
     let outcome = privilege.and_then(|privilege| match people.verb {
         Verb::List(list) => list.run(privilege),
         Verb::Capture(capture) => capture.run(privilege),
+        Verb::Unsend(unsend) => unsend.run(privilege),
         Verb::Tap(tap) => tap.run(privilege),
         Verb::Far(far) => far.run(privilege),
         Verb::Ssh(ssh) => ssh.run(privilege),

@@ -11,8 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::folder::Folder;
-use super::session::other_protocol;
-use super::{Host, Installed, Probe, Said, Session, failure, probe};
+use super::{Host, Probe, Said, Session, Terms, failure, probe};
 use crate::opener::PROGRAM;
 use crate::trouble::Trouble;
 
@@ -49,6 +48,7 @@ pub struct Connection(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     host: Host,
+    terms: Terms,
     folder: Folder,
     /// `ssh` that connects, until it has.
     opening: Mutex<Option<Child>>,
@@ -59,18 +59,29 @@ impl Connection {
     ///
     /// Fails when there is no place for its socket.
     pub fn to(host: &Host) -> Result<Self, Trouble> {
+        Self::under(host, Terms::default())
+    }
+
+    /// The same on terms of its own.
+    ///
+    /// Fails when there is no place for its socket.
+    pub fn under(host: &Host, terms: Terms) -> Result<Self, Trouble> {
         let folder = Folder::make().map_err(|error| {
             Trouble::new(
                 format!("cannot make a folder in /tmp: {error}"),
                 "see that it has room and may be written to",
             )
         })?;
-        Ok(Self(Arc::new(Inner { host: host.clone(), folder, opening: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner { host: host.clone(), terms, folder, opening: Mutex::new(None) })))
     }
 
     /// Where it leads.
     pub fn host(&self) -> &Host {
         &self.0.host
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        self.0.terms
     }
 
     /// Connects, and looks what is there. Any thread may call [`Connection::end`] meanwhile.
@@ -144,27 +155,8 @@ impl Connection {
         Ok((stdout, Said::read(stderr, || {})?))
     }
 
-    /// Runs our program there, as [`Probe`] found it; `before` stands before it, such as `sudo -n`.
-    ///
-    /// Fails when it is not there, or of another protocol, or `ssh` does not start.
-    pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Trouble> {
-        let host = &self.0.host;
-        let missing = |why: &str| {
-            Trouble::new(
-                format!("containerdump {why} on {host}"),
-                "install it there, where commands are looked for: make install",
-            )
-        };
-        match &probe.installed {
-            Installed::Here => self.session(&format!("exec {before}containerdump far")),
-            Installed::Other(version) => Err(other_protocol(host, version)),
-            Installed::Unusable => Err(missing("cannot be started")),
-            Installed::Absent => Err(missing("is not installed")),
-        }
-    }
-
     /// Runs `command` there. It is text of this program: nothing else may reach the shell there.
-    fn session(&self, command: &str) -> Result<Session, Trouble> {
+    pub(super) fn session(&self, command: &str) -> Result<Session, Trouble> {
         let host = &self.0.host;
         let mut ssh = Command::new("ssh");
         ssh.args(self.arguments());

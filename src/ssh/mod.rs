@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! [`Connection`] ── ssh, once per host: keys, agent, jumps and known hosts are the user's ──> master
-//!   [`Session`]  ── over that: a fixed command, never text of anybody's ──> containerdump far, there
+//!   [`Session`]  ── over that: a fixed command, never text of anybody's ──> containerdump far, there: installed, or
+//!                                                                          sent and run from a private folder
 //!                ── the request, one line ──>
 //!                <── "containerdump-far 1 VERSION", then what was asked for ──
 //! ```
@@ -15,10 +16,14 @@ mod dial;
 mod failure;
 mod folder;
 mod host;
+mod place;
 mod probe;
 mod protocol;
 mod said;
+mod sent;
 mod session;
+mod terms;
+mod ways;
 
 pub use connection::Connection;
 pub use dial::{Dialled, ask_nobody};
@@ -27,3 +32,4 @@ pub use probe::{Installed, Probe};
 pub use protocol::{HELLO, PROTOCOL, Request, hello};
 pub use said::Said;
 pub use session::Session;
+pub use terms::{Notice, Terms};

@@ -43,6 +43,7 @@ mod ssh_asking;
 mod ssh_capture;
 mod ssh_list;
 mod ssh_rights;
+mod ssh_sent;
 mod stalling;
 mod static_program;
 mod stopping;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         ssh_list::TESTS,
         ssh_capture::TESTS,
         ssh_rights::TESTS,
+        ssh_sent::TESTS,
         users::TESTS,
         host_network::TESTS,
         scale::TESTS,

@@ -15,7 +15,7 @@ use crate::lab::{Container, Lab, eventually, folder, output};
 pub(crate) struct SshHost {
     pub(crate) host: OtherHost,
     pub(crate) address: String,
-    cable: String,
+    pub(crate) cable: String,
     folder: TempDir,
 }
 

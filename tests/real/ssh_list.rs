@@ -39,7 +39,7 @@ fn the_containers_are_listed(lab: &Lab) {
 fn complaint(there: &SshHost, host: &str) -> String {
     let mut program = there.program();
     let mut alone = Command::new("setsid");
-    alone.arg("--wait").arg(program.get_program()).args(["list", "--host", host]);
+    alone.arg("--wait").arg(program.get_program()).args(["list", "--no-send", "--host", host]);
     alone.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     program.args(["list"]);
     let ended = alone.output().expect("the program");

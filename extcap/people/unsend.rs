@@ -1,0 +1,51 @@
+//! `containerdump unsend`.
+
+use std::io::{self, Write as _};
+
+use clap::Args;
+use containerdump::privilege::Privilege;
+use containerdump::session::Stop;
+use containerdump::ssh::{Connection, Host};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+
+/// Remove containerdump from hosts that it was sent to by list or capture
+///
+/// Where containerdump is installed it stays. Of captures that run there, nothing changes.
+#[derive(Args)]
+pub(super) struct Unsend {
+    /// HOST, USER@HOST or USER@HOST:PORT, or what ~/.ssh/config knows
+    #[arg(value_name = "HOST", required = true)]
+    hosts: Vec<Host>,
+}
+
+impl Unsend {
+    pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Trouble> {
+        privilege.become_caller()?;
+        privilege.give_up()?;
+        let stop = Stop::watch(false)?;
+        for host in &self.hosts {
+            let connection = Connection::to(host)?;
+            let at_work = connection.clone();
+            let removed = stop.wait_for(None, move || remove(&at_work));
+            connection.end();
+            let Ok(removed) = removed else { return Ok(()) };
+            let _ = writeln!(io::stdout(), "{}", told(host, &removed?));
+        }
+        Ok(())
+    }
+}
+
+fn remove(connection: &Connection) -> Result<Vec<Label>, Trouble> {
+    connection.open()?;
+    connection.remove_sent()
+}
+
+fn told(host: &Host, removed: &[Label]) -> String {
+    if removed.is_empty() {
+        return format!("{}: nothing was there", host.label());
+    }
+    let folders: std::collections::BTreeSet<&str> = removed.iter().map(Label::as_str).collect();
+    let folders: Vec<&str> = folders.into_iter().collect();
+    format!("{}: {} removed from {}", host.label(), removed.len(), folders.join(", "))
+}

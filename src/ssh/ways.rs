@@ -1,0 +1,98 @@
+//! How our program comes to run on a host: it is there, or it is sent.
+
+use log::info;
+
+use super::sent::{self, Sent};
+use super::session::other_protocol;
+use super::{Connection, Host, Installed, Notice, Probe, Session};
+use crate::PROGRAM;
+use crate::text::Label;
+use crate::trouble::Trouble;
+
+impl Connection {
+    /// Runs our program there, as [`Probe`] found it, or as it was sent there; `before` stands before it,
+    /// such as `sudo -n`.
+    ///
+    /// Fails when it is not there, or of another protocol, and cannot or may not be sent; or `ssh` does not
+    /// start.
+    pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Trouble> {
+        if probe.installed == Installed::Here {
+            return self.session(&format!("exec {before}containerdump far"));
+        }
+        let sent = self.sent(probe)?;
+        self.tell(&told(&sent, probe, before));
+        for place in &sent.passed_over {
+            self.tell(&format!("not used there: {place}"));
+        }
+        sent.run(before, &|command| self.session(command))
+    }
+
+    /// Removes from there what was sent; returns the folders it lay in.
+    ///
+    /// Fails when the host does not do as it is told.
+    pub fn remove_sent(&self) -> Result<Vec<Label>, Trouble> {
+        sent::remove(self.host(), &|command| self.session(command))
+    }
+
+    fn sent(&self, probe: &Probe) -> Result<Sent, Trouble> {
+        let (host, terms) = (self.host(), self.terms());
+        let missing = missing(host, &probe.installed);
+        if !terms.may_send {
+            return Err(missing);
+        }
+        if probe.system.as_str() != "Linux" {
+            return Err(cannot_be_sent(&missing, &format!("it runs {}", probe.system)));
+        }
+        let Some(architecture) = probe.architecture else {
+            return Err(cannot_be_sent(&missing, "there is none for its processor"));
+        };
+        let bring = Sent::bring(host, architecture, &|command| self.session(command), terms.tell);
+        bring.map_err(|trouble| {
+            info!("{host}: {}", trouble.what());
+            let (remedy, other) = (trouble.remedy(), missing.remedy());
+            let remedy = if remedy == other { remedy.to_string() } else { format!("{remedy}; or {other}") };
+            Trouble::new(format!("{}; {}", missing.what(), trouble.what()), remedy)
+        })
+    }
+
+    fn tell(&self, line: &str) {
+        info!("{}: {line}", self.host());
+        (self.terms().tell)(self.host(), &Notice::Line(line.to_owned()));
+    }
+}
+
+/// What was sent, why, and with which rights it runs.
+fn told(sent: &Sent, probe: &Probe, before: &str) -> String {
+    let when = if sent.before { " before" } else { "" };
+    let why = match &probe.installed {
+        Installed::Here => "there is one".to_owned(),
+        Installed::Other(version) => format!("{version}, which is installed, does not understand this one"),
+        Installed::Unusable => "what is installed cannot be started".to_owned(),
+        Installed::Absent => "not installed there".to_owned(),
+    };
+    let rights = match before.split(' ').next() {
+        Some("") | None if probe.is_root => "as root".to_owned(),
+        Some("") | None => "as an ordinary user".to_owned(),
+        Some(word) => format!("as root, by {word}"),
+    };
+    format!("{PROGRAM} was sent there{when} ({why}), runs {rights}")
+}
+
+/// Why it does not run where it is not sent.
+fn missing(host: &Host, installed: &Installed) -> Trouble {
+    let missing = |why: &str| {
+        Trouble::new(
+            format!("containerdump {why} on {host}"),
+            "install it there, where commands are looked for: make install",
+        )
+    };
+    match installed {
+        Installed::Other(version) => other_protocol(host, version),
+        Installed::Unusable => missing("cannot be started"),
+        Installed::Here | Installed::Absent => missing("is not installed"),
+    }
+}
+
+fn cannot_be_sent(missing: &Trouble, why: &str) -> Trouble {
+    Trouble::new(format!("{}, and cannot be sent there: {why}", missing.what()), missing.remedy().as_str())
+}
