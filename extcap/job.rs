@@ -50,7 +50,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    fn pipe(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Begun(output) => output.pipe(),
             Self::StandardOutput | Self::Files(_) => None,
@@ -157,7 +157,7 @@ impl Job {
 }
 
 /// Begins to use the toolbar, if there is one, in a capture of `sources`.
-fn begin(
+pub(crate) fn begin(
     toolbar: Option<Toolbar>,
     settings: &Settings,
     sources: &[Vec<Source>],

@@ -9,13 +9,14 @@ use fake_engine::{Answer, FakeEngine, address, container, id};
 use program::{Pipe, ask, start_capture};
 
 /// The sentences about interfaces, after the one about the program itself and before those about the
-/// toolbar; but for the one about all containers together, of which tests/golden.rs tells.
+/// toolbar; but for those about all containers together and other hosts, of which tests/golden.rs tells.
 fn listed(docker_host: &str) -> Vec<String> {
     let answer = ask(docker_host, ["--extcap-interfaces", "--extcap-version=4.0"]).answer();
     let mut lines = answer.lines().map(str::to_owned);
     assert!(lines.next().expect("a first line").starts_with("extcap {version="));
     let interfaces = lines.take_while(|line| !line.starts_with("control "));
-    interfaces.filter(|line| !line.starts_with("interface {value=docker-all}")).collect()
+    let others = ["interface {value=docker-all}", "interface {value=containerdump-ssh}"];
+    interfaces.filter(|line| !others.iter().any(|other| line.starts_with(other))).collect()
 }
 
 fn interface(value: &str, display: &str) -> String {

@@ -107,6 +107,14 @@ fn the_options() {
 }
 
 #[test]
+fn the_options_for_other_hosts() {
+    let line = "--extcap-config --extcap-interface containerdump-ssh";
+    is_kept_as(&answer(line), "ssh-config.txt");
+    assert!(!answer(line).contains("{type=password}"), "it would stand in a list of processes");
+    is_nothing(&format!("{line} --extcap-reload-option tap --remote-host build1"));
+}
+
+#[test]
 fn an_option_that_cannot_be_loaded_anew_stays_as_it_is() {
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option";
     is_nothing(&format!("{line} log-level --no-promiscuous true --snap-length 96"));

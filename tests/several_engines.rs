@@ -16,7 +16,8 @@ use tempfile::TempDir;
 /// The lines about interfaces of containers that `command`, asked for them, prints.
 fn listed(mut command: Command) -> Vec<String> {
     let answer = Running::start(command.arg("--extcap-interfaces")).ended().answer();
-    let of_group = |line: &&str| line.contains("{value=docker-all}") || line.contains("{value=podman-all}");
+    let others = ["{value=docker-all}", "{value=podman-all}", "{value=containerdump-ssh}"];
+    let of_group = |line: &&str| others.iter().any(|other| line.contains(other));
     let interfaces = answer.lines().skip(1).take_while(|line| !line.starts_with("control "));
     interfaces.filter(|line| !of_group(line)).map(str::to_owned).collect()
 }

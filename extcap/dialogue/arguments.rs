@@ -8,13 +8,14 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 /// Options that stand alone; every other one takes the argument after it.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 9] = [
     "--capture",
     "--extcap-interfaces",
     "--extcap-config",
     "--extcap-dlts",
     "--extcap-cleanup-postkill",
     "--no-promiscuous",
+    "--remote-noprom",
     "--follow",
     "--own-traffic",
 ];
@@ -92,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_check_box_does_not_swallow_the_next() {
-        let sentences = crate::dialogue::config::sentences().into_iter().map(|one| one.to_string());
+        let all = [crate::dialogue::config::sentences(), crate::dialogue::ssh_config::sentences()];
+        let sentences = all.into_iter().flatten().map(|one| one.to_string());
         let of_box = |line: &String| line.contains("{type=boolflag}");
         let boxes: Vec<String> = sentences.filter(of_box).collect();
         assert!(boxes.len() > 2, "{boxes:?}");

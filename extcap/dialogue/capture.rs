@@ -20,6 +20,7 @@ use containerdump::trouble::Trouble;
 use super::arguments::Arguments;
 use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::interfaces::troubled;
+use super::ssh;
 use crate::job::{Job, Target};
 use crate::journal;
 use crate::toolbar::{self, Toolbar};
@@ -53,6 +54,9 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         if interface == troubled(engine) {
             return tell_trouble(engine, &stop, &output);
         }
+    }
+    if interface == ssh::INTERFACE {
+        return ssh::capture(arguments, output, toolbar, &stop, privilege?);
     }
     let panel = toolbar.as_ref().map(Toolbar::panel);
     let job = Job {
@@ -99,13 +103,13 @@ fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), 
 }
 
 /// The networks that a text names, separated by commas; none for all.
-fn networks(text: Option<&str>) -> Vec<String> {
+pub(super) fn networks(text: Option<&str>) -> Vec<String> {
     let names = text.unwrap_or_default().split(',').map(str::trim);
     names.filter(|name| !name.is_empty() && *name != ALL_NETWORKS).map(str::to_owned).collect()
 }
 
 /// The kind of tap that a text asks for; `None` where the program may choose.
-fn tap(text: Option<&str>) -> Result<Option<Kind>, Trouble> {
+pub(super) fn tap(text: Option<&str>) -> Result<Option<Kind>, Trouble> {
     match text.map(str::trim).filter(|word| !word.is_empty() && *word != ANY_TAP) {
         None => Ok(None),
         Some(word) => Kind::parse(word).map(Some).ok_or_else(|| {
@@ -119,7 +123,7 @@ fn tap(text: Option<&str>) -> Result<Option<Kind>, Trouble> {
 }
 
 /// What a text asks to be kept of packets between containers.
-fn crossing(text: Option<&str>) -> Result<Crossing, Trouble> {
+pub(super) fn crossing(text: Option<&str>) -> Result<Crossing, Trouble> {
     match text.map(str::trim).filter(|word| !word.is_empty()) {
         None => Ok(Crossing::default()),
         Some(word) => Crossing::parse(word).ok_or_else(|| {
@@ -129,8 +133,8 @@ fn crossing(text: Option<&str>) -> Result<Crossing, Trouble> {
     }
 }
 
-fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
-    let own = arguments.text("--filter");
+pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
+    let own = arguments.text("--filter").or_else(|| arguments.text("--remote-filter"));
     let of_wireshark = arguments.text("--extcap-capture-filter");
     Ok(Settings {
         filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),
@@ -139,11 +143,16 @@ fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
         snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
             .unwrap_or(capture::LONGEST_SNAP_LENGTH),
         ring_mib: number(arguments, "--ring-size", 2, 2046)?,
-        promiscuous: !arguments.has("--no-promiscuous"),
+        promiscuous: !arguments.has("--no-promiscuous") && !arguments.has("--remote-noprom"),
     })
 }
 
-fn number(arguments: &Arguments, name: &str, least: u32, most: u32) -> Result<Option<u32>, Trouble> {
+pub(super) fn number(
+    arguments: &Arguments,
+    name: &str,
+    least: u32,
+    most: u32,
+) -> Result<Option<u32>, Trouble> {
     match arguments.text(name).filter(|text| !text.is_empty()) {
         None => Ok(None),
         Some(text) => match text.parse() {

@@ -1,7 +1,8 @@
-//! `--extcap-config`: the options of an interface, the same for containers and groups.
+//! `--extcap-config`: the options of an interface, the same for containers and groups; and what other dialogs
+//! have of them.
 //!
 //! Asked two or three times for every interface on Wireshark's way up, so nothing is looked up
-//! here. `save=false` everywhere: else Wireshark keeps preferences of containers long gone, and
+//! here. `save=false` for all of a container's: else Wireshark keeps preferences of containers long gone, and
 //! aborts at its start when it does not like a name. The defaults told here are the program's.
 
 use std::collections::BTreeMap;
@@ -22,22 +23,17 @@ const MOST_NETWORKS: usize = 200;
 /// Number of the argument whose values can be asked for anew.
 const NETWORK: usize = 0;
 
+/// A dialog: the number its options count from, and whether Wireshark keeps what was chosen.
+pub(super) struct Dialog {
+    pub(super) first: usize,
+    pub(super) saved: bool,
+}
+
 pub(super) fn sentences() -> Vec<Sentence> {
-    let argument =
-        |number: usize, call: &'static str, display: &str, kind: &str, group: &str, tooltip: &str| {
-            Sentence::new("arg")
-                .with("number", number)
-                .with("call", call)
-                .with("display", display)
-                .with("type", kind)
-                .with("tooltip", tooltip)
-                .with("save", false)
-                .with("group", group)
-        };
-    let capture =
-        |number, call, display, kind, tooltip| argument(number, call, display, kind, "Capture", tooltip);
-    let debug =
-        |number, call, display, kind, tooltip| argument(number, call, display, kind, "Debug", tooltip);
+    let dialog = Dialog { first: 0, saved: false };
+    let capture = |number, call, display, kind, tooltip| {
+        dialog.argument(number, call, display, kind, "Capture", tooltip)
+    };
     let mut sentences = vec![
         capture(
             NETWORK,
@@ -55,19 +51,8 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "string",
             "Holds in addition to the filter of the capture dialog",
         )
-        .with("placeholder", "pcap-filter, such as: tcp port 80"),
-        capture(2, "--snap-length", "Snap length", "unsigned", "Bytes kept of each packet")
-            .with("default", LONGEST_SNAP_LENGTH)
-            .with("range", format_args!("1,{LONGEST_SNAP_LENGTH}")),
-        capture(
-            3,
-            "--ring-size",
-            "Ring size (MiB)",
-            "unsigned",
-            "Memory of the kernel for the packets of each attachment until they are read",
-        )
-        .with("default", ALL_RINGS_MIB)
-        .with("range", "2,2046"),
+        .with("placeholder", FILTER),
+        dialog.ring_size().with("default", ALL_RINGS_MIB),
         capture(
             4,
             "--no-promiscuous",
@@ -75,54 +60,116 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "boolflag",
             "Do not ask for packets meant for others",
         ),
-        capture(5, "--tap", "Tap", "selector", "Where packets are taken; containerdump list -v tells more"),
-        capture(
-            8,
-            "--follow",
-            "Follow the container",
-            "boolflag",
-            "Go on when it ends, and with it when it comes back; a group is always followed",
-        ),
-        capture(
-            9,
-            "--crossing",
-            "Packets between containers",
-            "selector",
-            "Where a packet is kept that crosses from one captured container to another",
-        ),
-        capture(
-            10,
-            "--own-traffic",
-            "Own traffic",
-            "boolflag",
-            "Also what containerdump itself sends: to engines over TCP, and the ssh session it runs in",
-        ),
-        debug(6, "--log-level", "Log level", "selector", "How much to log"),
-        debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
-            .with("mustexist", false),
+        network(ALL_NETWORKS, "all networks").with("default", true),
     ];
-    sentences.push(network(ALL_NETWORKS, "all networks").with("default", true));
-    for (word, display) in [
-        (ANY_TAP, "the best there is"),
-        (Kind::Host.word(), "host veth"),
-        (Kind::Inside.word(), "inside the container"),
-        (Kind::Engine.word(), "through the engine"),
-    ] {
-        let value = Sentence::new("value").with("arg", 5).with("value", word).with("display", display);
-        sentences.push(value.with("default", word == ANY_TAP));
-    }
-    for (crossing, display) in
-        [(Crossing::Sender, "once, at the sender"), (Crossing::Both, "twice, at sender and receiver")]
-    {
-        let value = Sentence::new("value").with("arg", 9).with("value", crossing.word());
-        sentences.push(value.with("display", display).with("default", crossing == Crossing::default()));
-    }
-    for (word, display) in [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]
-    {
-        let value = Sentence::new("value").with("arg", 6).with("value", word).with("display", display);
-        sentences.push(value.with("default", word == "message"));
-    }
+    sentences.extend(dialog.common());
     sentences
+}
+
+/// What stands in an empty field for a capture filter.
+pub(super) const FILTER: &str = "pcap-filter, such as: tcp port 80";
+
+impl Dialog {
+    /// An option; nothing of a container's is kept.
+    pub(super) fn argument(
+        &self,
+        number: usize,
+        call: &'static str,
+        display: &str,
+        kind: &str,
+        group: &str,
+        tooltip: &str,
+    ) -> Sentence {
+        let sentence = Sentence::new("arg")
+            .with("number", self.first + number)
+            .with("call", call)
+            .with("display", display)
+            .with("type", kind)
+            .with("tooltip", tooltip);
+        let sentence = if self.saved { sentence } else { sentence.with("save", false) };
+        sentence.with("group", group)
+    }
+
+    /// The size of rings. Wireshark sends a default that is kept, and then each would have what is meant for all.
+    pub(super) fn ring_size(&self) -> Sentence {
+        let tooltip = "Memory of the kernel for the packets of each attachment until they are read";
+        let sentence = self.argument(3, "--ring-size", "Ring size (MiB)", "unsigned", "Capture", tooltip);
+        sentence.with("range", "2,2046")
+    }
+
+    /// What every dialog has.
+    pub(super) fn common(&self) -> Vec<Sentence> {
+        let capture = |number, call, display, kind, tooltip| {
+            self.argument(number, call, display, kind, "Capture", tooltip)
+        };
+        let debug = |number, call, display, kind, tooltip| {
+            self.argument(number, call, display, kind, "Debug", tooltip)
+        };
+        let mut sentences = vec![
+            capture(2, "--snap-length", "Snap length", "unsigned", "Bytes kept of each packet")
+                .with("default", LONGEST_SNAP_LENGTH)
+                .with("range", format_args!("1,{LONGEST_SNAP_LENGTH}")),
+            capture(
+                5,
+                "--tap",
+                "Tap",
+                "selector",
+                "Where packets are taken; containerdump list -v tells more",
+            ),
+            capture(
+                8,
+                "--follow",
+                "Follow the container",
+                "boolflag",
+                "Go on when it ends, and with it when it comes back; a group is always followed",
+            ),
+            capture(
+                9,
+                "--crossing",
+                "Packets between containers",
+                "selector",
+                "Where a packet is kept that crosses from one captured container to another",
+            ),
+            capture(
+                10,
+                "--own-traffic",
+                "Own traffic",
+                "boolflag",
+                "Also what containerdump itself sends: to engines over TCP, and the ssh session it runs in",
+            ),
+            debug(6, "--log-level", "Log level", "selector", "How much to log"),
+            debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
+                .with("mustexist", false),
+        ];
+        let mut value = |number: usize, word: &str, display: &str, default| {
+            sentences.push(self.value(number, word, display).with("default", default));
+        };
+        for (word, display) in [
+            (ANY_TAP, "the best there is"),
+            (Kind::Host.word(), "host veth"),
+            (Kind::Inside.word(), "inside the container"),
+            (Kind::Engine.word(), "through the engine"),
+        ] {
+            value(5, word, display, word == ANY_TAP);
+        }
+        for (crossing, display) in
+            [(Crossing::Sender, "once, at the sender"), (Crossing::Both, "twice, at sender and receiver")]
+        {
+            value(9, crossing.word(), display, crossing == Crossing::default());
+        }
+        for (word, display) in
+            [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]
+        {
+            value(6, word, display, word == "message");
+        }
+        sentences
+    }
+
+    /// A value of an option.
+    pub(super) fn value(&self, number: usize, value: &str, display: &str) -> Sentence {
+        let sentence = Sentence::new("value").with("arg", self.first + number);
+        sentence.with("value", value).with("display", display)
+    }
 }
 
 /// The values of the network argument for one container, as it is now.

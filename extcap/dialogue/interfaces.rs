@@ -11,6 +11,7 @@ use containerdump::text::Label;
 
 use super::controls;
 use super::sentence::Sentence;
+use super::ssh;
 
 /// Interfaces shown at most. Wireshark starts this program two or three times for each of them
 /// before its window opens.
@@ -57,12 +58,9 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
     let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
     let interfaces = containers.iter().take(most).map(interface);
     let notes = notes.iter().map(|(value, note)| sentence(value, note));
-    let mut sentences: Vec<Sentence> = grouped.chain(interfaces).chain(notes).collect();
-    if !sentences.is_empty() {
-        sentences.extend(controls::sentences());
-    }
-    sentences.insert(0, program);
-    sentences
+    let of_ssh = sentence(ssh::INTERFACE, "containers of another host (SSH)");
+    let all = std::iter::once(program).chain(grouped).chain(interfaces).chain(notes).chain([of_ssh]);
+    all.chain(controls::sentences()).collect()
 }
 
 fn interface(container: &Container) -> Sentence {

@@ -11,6 +11,8 @@ mod dlts;
 mod filter;
 mod interfaces;
 mod sentence;
+mod ssh;
+mod ssh_config;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -22,7 +24,7 @@ use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::selection::{Chosen, Selection};
 use containerdump::trouble::Trouble;
-use containerdump::{engine, ssh, tap};
+use containerdump::{engine, tap};
 
 use arguments::Arguments;
 use sentence::Sentence;
@@ -39,7 +41,8 @@ pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
 pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Trouble>) -> ExitCode {
     let arguments = Arguments::read(arguments);
     // The terminal is that which Wireshark was started from, if there is one.
-    ssh::ask_nobody();
+    containerdump::ssh::ask_nobody();
+    let is_of_ssh = arguments.text("--extcap-interface").as_deref() == Some(ssh::INTERFACE);
     if arguments.has("--extcap-interfaces") {
         print(&interfaces::sentences(&engine::list(&entered(&privilege), Patience::WIRESHARK)));
     } else if arguments.has("--extcap-dlts") {
@@ -48,7 +51,9 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
         return capture(&arguments, privilege);
     } else if arguments.has("--extcap-config") {
         match arguments.text("--extcap-reload-option") {
+            None if is_of_ssh => print(&ssh_config::sentences()),
             None => print(&config::sentences()),
+            Some(option) if is_of_ssh => print(&ssh::reloaded(&arguments, &option, privilege)),
             Some(option) => print(&reloaded(&arguments, &option, &entered(&privilege))),
         }
     } else if let Some(filter) = arguments.text("--extcap-capture-filter") {

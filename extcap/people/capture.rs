@@ -12,10 +12,11 @@ use containerdump::ssh::{Host, Notice};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
+use super::far_capture::{self, Here};
 use super::hosts::Hosts;
+use super::notices;
 use super::progress::{EVERY, Progress};
 use super::selected::Selected;
-use super::{far_capture, notices};
 use crate::job::{Job, Target};
 use crate::journal;
 
@@ -145,12 +146,14 @@ impl Capture {
             ));
         }
         if !self.hosts.is_empty() {
-            return far_capture::run(&self, stop, privilege);
+            let here = Here { target: self.target()?, progress: Progress::new(self.quiet), toolbar: None };
+            return far_capture::run(&self, here, stop, privilege);
         }
         let target = self.target()?;
         let progress = Progress::new(self.quiet);
         progress.say_where(&target);
         let limits = self.limits();
+        let settings = self.settings();
         let follow = self.selected.follows();
         let selection = self.selected.selection();
         let job = Job {
@@ -159,14 +162,7 @@ impl Capture {
             networks: self.network,
             tap: Kind::parse(&self.tap),
             crossing: Crossing::parse(&self.crossing).unwrap_or_default(),
-            settings: Settings {
-                filter,
-                without: None,
-                without_there: None,
-                snap_length: self.snap_length,
-                ring_mib: self.ring_size,
-                promiscuous: !self.no_promiscuous,
-            },
+            settings,
             own_traffic: self.own_traffic,
             limits,
             target,
@@ -181,6 +177,18 @@ impl Capture {
         )?;
         progress.end(&totals);
         Ok(())
+    }
+
+    /// How rings are opened.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            filter: capture::combined(self.filter.as_deref(), None),
+            without: None,
+            without_there: None,
+            snap_length: self.snap_length,
+            ring_mib: self.ring_size,
+            promiscuous: !self.no_promiscuous,
+        }
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -202,13 +210,13 @@ impl Capture {
         arguments
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        Progress::new(self.quiet)
-    }
-
     /// How it tells what goes on with other hosts.
     pub(super) fn tell(&self) -> fn(&Host, &Notice) {
-        if self.quiet { notices::say_nothing } else { notices::tell }
+        match self.quiet {
+            _ if !self.hosts.are_at_terminal() => notices::log,
+            true => notices::say_nothing,
+            false => notices::tell,
+        }
     }
 
     pub(super) fn target(&self) -> Result<Target, Trouble> {

@@ -10,8 +10,9 @@ use containerdump::ssh::{self, Connection, Request};
 use containerdump::trouble::Trouble;
 
 use super::capture::Capture;
-use super::progress::{EVERY, Progress};
-use crate::job::Target;
+use super::progress::Progress;
+use crate::job::{self, Target};
+use crate::toolbar::{self, Toolbar};
 
 /// How long a capture may take to begin there: engines are asked, and may have to import a program.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -22,26 +23,34 @@ struct Far {
     connection: Connection,
 }
 
+/// Where a capture goes to, and who watches it.
+pub(super) struct Here {
+    pub(super) target: Target,
+    pub(super) progress: Progress,
+    pub(super) toolbar: Option<Toolbar>,
+}
+
 /// Captures on hosts until there is a reason to stop.
 ///
 /// Fails when one of them cannot begin, or none goes on.
-pub(super) fn run(asked: &Capture, stop: &Stop, mut privilege: Privilege) -> Result<(), Trouble> {
+pub(super) fn run(asked: &Capture, here: Here, stop: &Stop, mut privilege: Privilege) -> Result<(), Trouble> {
     // Nothing of this host is opened but the file.
     privilege.become_caller()?;
     let proof = privilege.give_up()?;
-    let progress = asked.progress();
-    let target = asked.target()?;
+    let Here { target, progress, toolbar } = here;
     let connections = asked.hosts.connections(asked.tell())?;
     let (all, arguments, before) = (connections.clone(), asked.for_far(), asked.hosts.before());
-    let begun = stop.wait_for(None, move || begin(all, &arguments, before));
+    let begun = stop.wait_for(target.pipe(), move || begin(all, &arguments, before));
     let ended = match begun {
         Err(Stopped) => Ok(()),
         Ok(Err(trouble)) => Err(trouble),
         Ok(Ok(begun)) => {
             let (mut far, remotes): (Vec<Far>, Vec<Remote>) = begun.into_iter().unzip();
+            let (toolbar, orders) = job::begin(toolbar, &asked.settings(), &[], &proof);
             let outcome = record(asked, target, (&far, remotes), &progress, |session, report| {
-                session.run(stop, &proof, Some((EVERY, report)))
+                Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
+            toolbar.into_iter().for_each(toolbar::Used::end);
             end(&mut far, outcome, &progress)
         }
     };

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use containerdump::session::{Stop, Stopped};
-use containerdump::ssh::{Connection, Request};
+use containerdump::ssh::{Connection, Probe, Request};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
@@ -64,11 +64,18 @@ pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
 }
 
 /// What a host answered, and what it said beside.
-type Answer = (String, Vec<Label>);
+pub(super) type Answer = (String, Vec<Label>);
 
 fn ask(connection: &Connection, before: &'static str) -> Result<Answer, Trouble> {
     let probe = connection.open()?;
-    let mut session = connection.run(&probe, before)?;
+    list(connection, &probe, before)
+}
+
+/// The list of a host to which there is a connection.
+///
+/// Fails when it does not tell.
+pub(super) fn list(connection: &Connection, probe: &Probe, before: &'static str) -> Result<Answer, Trouble> {
+    let mut session = connection.run(probe, before)?;
     let arguments = vec!["list".to_owned(), "--json".to_owned()];
     session.ask(&Request { arguments })?;
     let answer = session.read_to_end(MOST, PATIENCE)?;

@@ -1,7 +1,7 @@
 //! Other hosts, as people name them.
 
 use clap::Args;
-use containerdump::ssh::{Connection, Host, Notice, Terms};
+use containerdump::ssh::{Asking, Connection, Host, Notice, Terms};
 use containerdump::trouble::Trouble;
 
 #[derive(Args)]
@@ -22,9 +22,31 @@ pub(super) struct Hosts {
     /// Do not send containerdump to a host where it is not installed
     #[arg(long, requires = "host")]
     no_send: bool,
+    /// Who may be asked for what connecting needs
+    #[arg(skip)]
+    asking: Asking,
+}
+
+/// By what the program is run as root there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Gain {
+    #[default]
+    Nothing,
+    Sudo,
+    Doas,
 }
 
 impl Hosts {
+    /// Whether whoever named them sits at the terminal, if there is one.
+    pub(super) fn are_at_terminal(&self) -> bool {
+        self.asking == Asking::AtTerminal
+    }
+
+    /// A single one.
+    pub(super) fn one(host: Host, gain: Gain, asking: Asking) -> Self {
+        Self { host: vec![host], sudo: gain == Gain::Sudo, doas: gain == Gain::Doas, asking, no_send: false }
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.host.is_empty()
@@ -51,7 +73,7 @@ impl Hosts {
                 ));
             }
         }
-        let terms = Terms { may_send: !self.no_send, tell };
+        let terms = Terms { may_send: !self.no_send, asking: self.asking, tell };
         self.host.iter().map(|host| Connection::under(host, terms)).collect()
     }
 }

@@ -11,6 +11,7 @@ mod progress;
 mod selected;
 mod ssh;
 mod tap;
+mod there;
 mod unsend;
 
 use std::io::{self, Write as _};
@@ -20,6 +21,9 @@ use clap::{Parser, Subcommand};
 use containerdump::opener;
 use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
+
+pub(crate) use hosts::Gain;
+pub(crate) use there::There;
 
 /// Every running container as a capture interface.
 ///

@@ -22,5 +22,12 @@ pub(super) fn tell(host: &Host, notice: &Notice) {
     };
 }
 
+/// Leaves it to the log: what Wireshark reads on standard error is a failure.
+pub(super) fn log(host: &Host, notice: &Notice) {
+    if let Notice::Line(sentence) = notice {
+        log::info!("{}: {sentence}", host.label());
+    }
+}
+
 /// Says nothing.
 pub(super) fn say_nothing(_: &Host, _: &Notice) {}

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use containerdump::session::Totals;
 
 use crate::amount::bytes;
 use crate::job::Target;
+use crate::toolbar::{self, Panel};
 
 /// Interfaces that are named where many lost packets.
 const MOST_NAMED: usize = 8;
@@ -21,11 +23,25 @@ pub(super) struct Progress {
     quiet: bool,
     /// Sources that were said to have broken.
     broken: AtomicUsize,
+    /// Wireshark's toolbar, which tells instead.
+    panel: Option<Arc<Panel>>,
 }
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
-        Self { live: !quiet && io::stderr().is_terminal(), quiet, broken: AtomicUsize::new(0) }
+        let live = !quiet && io::stderr().is_terminal();
+        Self { live, quiet, broken: AtomicUsize::new(0), panel: None }
+    }
+
+    /// Shown in Wireshark's toolbar, where there is one, and nowhere else: what is said on stderr becomes a
+    /// dialog.
+    pub(super) fn in_toolbar(panel: Option<Arc<Panel>>) -> Self {
+        Self { live: false, quiet: true, broken: AtomicUsize::new(0), panel }
+    }
+
+    /// Time between two counts.
+    pub(super) fn every(&self) -> Duration {
+        if self.panel.is_some() { toolbar::EVERY } else { EVERY }
     }
 
     /// Says, before the counting begins, which file is written.
@@ -37,12 +53,17 @@ impl Progress {
 
     /// Says that something is missing.
     pub(super) fn warn(&self, line: &str) {
-        if !self.quiet {
+        if let Some(panel) = &self.panel {
+            panel.say(line);
+        } else if !self.quiet {
             let _ = writeln!(io::stderr(), "{line}");
         }
     }
 
     pub(super) fn show(&self, totals: &Totals) {
+        if let Some(panel) = &self.panel {
+            return panel.show(totals);
+        }
         for trouble in &totals.broken[self.broken.swap(totals.broken.len(), Ordering::Relaxed)..] {
             // The rest of the capture goes on.
             let clear = if self.live { "\r\x1b[K" } else { "" };
@@ -56,6 +77,9 @@ impl Progress {
 
     pub(super) fn end(&self, totals: &Totals) {
         self.show(totals);
+        if self.panel.is_some() {
+            return;
+        }
         if self.live {
             let _ = writeln!(io::stderr(), "\r{}\x1b[K", line(totals));
         } else if totals.drops > 0 && !self.quiet {

@@ -1,6 +1,5 @@
 //! The connection to a host: one master, which authenticates once, and what runs over it.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -10,14 +9,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::asking::Manner;
 use super::folder::Folder;
 use super::{Host, Probe, Said, Session, Terms, failure, probe};
 use crate::opener::PROGRAM;
 use crate::trouble::Trouble;
 
-/// How long connecting may take: where somebody may have to type something, and where not.
-const PATIENCE_WITH_PEOPLE: Duration = Duration::from_mins(2);
-const PATIENCE: Duration = Duration::from_secs(40);
 /// How long the master is waited for at the end, and one that connects.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
 /// What a host says of itself has less.
@@ -88,9 +85,9 @@ impl Connection {
     ///
     /// Fails when there is no `ssh`, it says why it cannot, or what answers cannot be used.
     pub fn open(&self) -> Result<Probe, Trouble> {
-        let Inner { host, .. } = &*self.0;
-        let people = may_ask();
-        let (stdout, mut said) = self.start(people).map_err(|error| {
+        let Inner { host, terms, .. } = &*self.0;
+        let manner = terms.asking.manner();
+        let (stdout, mut said) = self.start(&manner).map_err(|error| {
             let remedy = "see that ssh is installed (Debian: openssh-client) and can be started";
             failure::cannot_connect(host, &format!("ssh does not start: {error}"), remedy)
         })?;
@@ -101,7 +98,7 @@ impl Connection {
         });
         let answer =
             answer.map_err(|error| failure::cannot_connect(host, &error.to_string(), "ulimit -u"))?;
-        let until = Instant::now() + if people { PATIENCE_WITH_PEOPLE } else { PATIENCE };
+        let until = Instant::now() + manner.patience;
         let status = loop {
             let ended = match &mut *self.opening() {
                 Some(child) => child.try_wait(),
@@ -132,17 +129,20 @@ impl Connection {
         }
     }
 
-    fn start(&self, people: bool) -> io::Result<(ChildStdout, Said)> {
-        let mut arguments = self.arguments();
+    fn start(&self, manner: &Manner) -> io::Result<(ChildStdout, Said)> {
+        let mut arguments = Vec::new();
         let mut add = |option: &str| arguments.extend(["-o".to_owned(), option.to_owned()]);
+        // The first that is said of something counts.
+        manner.sooner.into_iter().for_each(&mut add);
         add("ControlMaster=yes");
         add(PERSIST);
-        if !people {
+        if !manner.people {
             add("BatchMode=yes");
         }
+        arguments.extend(self.arguments());
         arguments.extend(self.destination(probe::COMMAND));
         let start = |command: &mut Command| {
-            command.args(&arguments);
+            command.args(&arguments).envs(manner.environment.iter().cloned());
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
         };
         // Signals are kept from this program, and would be from what it starts: a key typed to end it
@@ -191,7 +191,7 @@ impl Connection {
 
     pub(super) fn destination(&self, command: &str) -> Vec<String> {
         let Inner { host, .. } = &*self.0;
-        let mut arguments = Vec::new();
+        let mut arguments = host.way().arguments();
         let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
         if let Some(user) = host.user() {
             add("-l", user.to_owned());
@@ -252,13 +252,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Whether `ssh` may ask somebody: at a terminal, or by a program that shows a window.
-pub(super) fn may_ask() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let has_window = is_set("DISPLAY") || is_set("WAYLAND_DISPLAY") || is_set("SSH_ASKPASS_REQUIRE");
-    is_set("SSH_ASKPASS") && has_window || OpenOptions::new().read(true).write(true).open("/dev/tty").is_ok()
 }
 
 fn end_within(child: &mut Child, patience: Duration) {

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::ioctl_fionbio;
 
-use super::connection::{Connection, PERSIST, may_ask};
-use super::failure;
+use super::connection::{Connection, PERSIST};
+use super::{Asking, failure};
 use crate::opener::PROGRAM;
 use crate::trouble::Trouble;
 
@@ -57,14 +57,16 @@ impl Connection {
         let (stream, theirs) = UnixStream::pair()?;
         let mut arguments = self.arguments();
         let is_first = !self.is_open();
-        let people = is_first && !IS_QUIET.load(Ordering::Relaxed) && may_ask();
+        let asking = if IS_QUIET.load(Ordering::Relaxed) { Asking::Nobody } else { self.terms().asking };
+        let manner = asking.manner();
+        let people = is_first && manner.people;
         let batch = if people { "BatchMode=no" } else { "BatchMode=yes" };
         for option in ["ControlMaster=auto", PERSIST, batch] {
             arguments.extend(["-o".to_owned(), option.to_owned()]);
         }
         arguments.extend(self.destination(command));
         let start = |ssh: &mut Command| {
-            ssh.args(&arguments).stderr(Stdio::piped());
+            ssh.args(&arguments).envs(manner.environment.iter().cloned()).stderr(Stdio::piped());
             ssh.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs.try_clone()?));
             // What is typed to end a capture is for us; but what asks for a passphrase has to be in the terminal's job.
             if !people {

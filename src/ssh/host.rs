@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Way;
 use crate::text::Label;
 
 /// The longest name that the system of names has.
@@ -14,9 +15,37 @@ pub struct Host {
     user: Option<String>,
     name: String,
     port: Option<u16>,
+    way: Way,
 }
 
 impl Host {
+    /// The same, where `user` and `port` are said beside it; as it was, where they are not.
+    ///
+    /// Fails when there is no such user or port.
+    pub fn with_login(mut self, user: Option<&str>, port: Option<&str>) -> Result<Self, String> {
+        if let Some(user) = user.map(str::trim).filter(|user| !user.is_empty()) {
+            if !is_plain(user, USER) {
+                return Err("its user is no name such as ann".to_owned());
+            }
+            self.user = Some(user.to_owned());
+        }
+        if let Some(port) = port.map(str::trim).filter(|port| !port.is_empty()) {
+            self.port = Some(number(port)?);
+        }
+        Ok(self)
+    }
+
+    /// The same, by a way of its own.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        Self { way, ..self }
+    }
+
+    /// The way to it, beside what the settings of `ssh` say.
+    pub(super) fn way(&self) -> &Way {
+        &self.way
+    }
+
     /// Who logs in there; whom `ssh` says where there is none.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
@@ -70,21 +99,26 @@ impl FromStr for Host {
                 _ => (place, None),
             },
         };
-        let is_plain = |text: &str, others: &[u8]| {
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
-            !text.is_empty() && text.len() <= LONGEST && !text.starts_with('-') && text.bytes().all(fits)
-        };
         let others: &[u8] = if name.contains(':') { b"._-:%" } else { b"._-" };
-        if !is_plain(name, others) || user.is_some_and(|user| !is_plain(user, b"._-+@")) {
+        if !is_plain(name, others) || user.is_some_and(|user| !is_plain(user, USER)) {
             return Err("no host such as build1, ann@build1 or ann@build1:2222".to_owned());
         }
-        let number = |port: &str| port.parse().ok().filter(|port| *port != 0);
-        let port = match port {
-            Some(port) => Some(number(port).ok_or("its port is no number from 1 to 65535")?),
-            None => None,
-        };
-        Ok(Self { user: user.map(str::to_owned), name: name.to_owned(), port })
+        let port = port.map(number).transpose()?;
+        Ok(Self { user: user.map(str::to_owned), name: name.to_owned(), port, way: Way::default() })
     }
+}
+
+/// Bytes that a user's name may have beside letters and digits.
+const USER: &[u8] = b"._-+@";
+
+fn is_plain(text: &str, others: &[u8]) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
+    !text.is_empty() && text.len() <= LONGEST && !text.starts_with('-') && text.bytes().all(fits)
+}
+
+fn number(port: &str) -> Result<u16, String> {
+    let number = port.parse().ok().filter(|port| *port != 0);
+    number.ok_or_else(|| "its port is no number from 1 to 65535".to_owned())
 }
 
 #[cfg(test)]
@@ -94,7 +128,7 @@ mod tests {
     use super::*;
 
     fn parts(text: &str) -> Option<(Option<String>, String, Option<u16>)> {
-        text.parse().ok().map(|Host { user, name, port }| (user, name, port))
+        text.parse().ok().map(|Host { user, name, port, .. }| (user, name, port))
     }
 
     #[test]
@@ -141,6 +175,18 @@ mod tests {
         ] {
             assert_eq!(parts(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_login_beside_it_counts_and_is_as_plain() {
+        let host: Host = "ann@build1:2222".parse().expect("a host");
+        let with = |user, port| host.clone().with_login(user, port).map(|host| host.to_string());
+        assert_eq!(with(Some(" "), None).as_deref(), Ok("ann@build1:2222"));
+        assert_eq!(with(Some("bob"), Some("22")).as_deref(), Ok("bob@build1:22"));
+        for user in ["-oProxyCommand=x", "a b", "a\nb", "$(x)"] {
+            assert!(with(Some(user), None).is_err(), "{user}");
+        }
+        assert!(with(None, Some("0")).is_err() && with(None, Some("-p1")).is_err());
     }
 
     proptest! {

@@ -11,6 +11,7 @@
 //! Nothing that comes from there is trusted: what it says is bounded and made a [`crate::text::Label`],
 //! packets go through [`crate::remote`].
 
+mod asking;
 mod connection;
 mod dial;
 mod failure;
@@ -23,8 +24,10 @@ mod said;
 mod sent;
 mod session;
 mod terms;
+mod way;
 mod ways;
 
+pub use asking::Asking;
 pub use connection::Connection;
 pub use dial::{Dialled, ask_nobody};
 pub use host::Host;
@@ -33,3 +36,4 @@ pub use protocol::{HELLO, PROTOCOL, Request, hello};
 pub use said::Said;
 pub use session::Session;
 pub use terms::{Notice, Terms};
+pub use way::Way;

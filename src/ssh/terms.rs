@@ -1,12 +1,14 @@
 //! What a connection may do, and whom it tells.
 
-use super::Host;
+use super::{Asking, Host};
 
 /// The terms of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
     /// Whether our program may be sent to a host that has none.
     pub may_send: bool,
+    /// Who may be asked for what connecting needs.
+    pub asking: Asking,
     /// Is told, on whichever thread, what goes on.
     pub tell: fn(&Host, &Notice),
 }
@@ -24,6 +26,6 @@ pub enum Notice {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { may_send: true, tell: |_, _| {} }
+        Self { may_send: true, asking: Asking::default(), tell: |_, _| {} }
     }
 }

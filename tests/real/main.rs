@@ -44,6 +44,7 @@ mod ssh_capture;
 mod ssh_list;
 mod ssh_rights;
 mod ssh_sent;
+mod ssh_wireshark;
 mod stalling;
 mod static_program;
 mod stopping;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         ssh_capture::TESTS,
         ssh_rights::TESTS,
         ssh_sent::TESTS,
+        ssh_wireshark::TESTS,
         users::TESTS,
         host_network::TESTS,
         scale::TESTS,

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use containerdump::container::NetworkMode;
+use containerdump::container::{self, Container, ContainerId, EngineKind, NetworkMode};
+use containerdump::endpoint::{Endpoint, Seen};
 use containerdump::link;
 use containerdump::tap::{self, Kind};
 use containerdump::text::Label;
@@ -14,6 +15,8 @@ use super::{Found, Passes};
 
 /// Of things that a container has several of, those that another host may tell.
 const MOST: usize = 1000;
+/// The longest interface value: two short ids beside the longest name (see `containerdump::container`).
+const LONGEST_VALUE: usize = 170;
 
 /// Foreign text of at most so many characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +95,44 @@ impl Listed {
         listed.attachments.truncate(MOST);
         listed.attachments.iter_mut().for_each(|attachment| attachment.taps.truncate(MOST));
         Ok(listed)
+    }
+
+    /// It as a container, for lists of Wireshark's; `None` where it could not be one.
+    pub(super) fn container(&self) -> Option<Container> {
+        let kinds = [EngineKind::Docker, EngineKind::Podman, EngineKind::Kernel];
+        let engine = kinds.into_iter().find(|kind| kind.word() == self.engine.as_str())?;
+        let value = self.interface.as_str();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let rest = value.strip_prefix(engine.word())?.strip_prefix('-')?;
+        if rest.is_empty() || value.len() > LONGEST_VALUE || !rest.bytes().all(allowed) {
+            return None;
+        }
+        let inode = || self.id.as_str().parse().ok().map(ContainerId::of_namespace);
+        let id = ContainerId::parse(self.id.as_str()).or_else(inode)?;
+        // Nobody here is to ask its engine.
+        let endpoint = Endpoint::Kernel(Seen::default());
+        let networks = self.networks.iter().map(|network| container::Network {
+            name: network.name.0.clone(),
+            id: String::new(),
+            addresses: Vec::new(),
+            mac: Label::default(),
+            gateways: Vec::new(),
+            aliases: Vec::new(),
+        });
+        Some(Container {
+            image: self.image.0.clone(),
+            created: self.created,
+            project: self.project.as_ref().map(|project| project.0.clone()),
+            mode: match self.network_mode.as_str() {
+                "host" => NetworkMode::Host,
+                "none" => NetworkMode::None,
+                "shared" => NetworkMode::Shared(None),
+                _ => NetworkMode::Own,
+            },
+            networks: networks.collect(),
+            value: value.to_owned(),
+            ..Container::new(engine, endpoint, id, self.name.0.clone())
+        })
     }
 
     /// It as a JSON object, on one line.

@@ -92,6 +92,12 @@ pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String
     Ok(if as_json { listed.iter().map(Listed::line).collect() } else { table::table(&listed, true) })
 }
 
+/// The containers in what `host` told, but for those that make no sense.
+pub(super) fn containers_of(host: &Label, lines: &str) -> Vec<Container> {
+    let listed = lines.lines().take(MOST_OF_A_HOST).filter_map(|line| Listed::of_host(host, line).ok());
+    listed.filter_map(|one| one.container()).collect()
+}
+
 /// A container, and where its packets pass or why that is not known.
 struct Found {
     container: Container,

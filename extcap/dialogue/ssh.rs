@@ -1,0 +1,115 @@
+//! The interface for containers of other hosts: what is chosen in its dialog, handed to who does the same for people.
+
+use containerdump::privilege::Privilege;
+use containerdump::session::{Output, Stop};
+use containerdump::ssh::{Asking, Host, Way};
+use containerdump::trouble::Trouble;
+
+use super::arguments::Arguments;
+use super::capture::{crossing, networks, number, settings, tap};
+use super::sentence::Sentence;
+use super::ssh_config;
+use crate::people::{Gain, There};
+use crate::toolbar::Toolbar;
+
+/// Its value.
+pub(super) const INTERFACE: &str = "containerdump-ssh";
+
+/// Captures there.
+///
+/// Fails with what Wireshark shall show.
+pub(super) fn capture(
+    arguments: &Arguments,
+    output: Output,
+    toolbar: Option<Toolbar>,
+    stop: &Stop,
+    privilege: Privilege,
+) -> Result<(), Trouble> {
+    let chosen = arguments.text("--remote-container").unwrap_or_default();
+    there(arguments)?.capture(words(arguments, &chosen)?, output, toolbar, stop, privilege)
+}
+
+/// The values of a reloaded option.
+pub(super) fn reloaded(
+    arguments: &Arguments,
+    option: &str,
+    privilege: Result<Privilege, Trouble>,
+) -> Vec<Sentence> {
+    if option.trim_start_matches('-') != "remote-container" {
+        return Vec::new();
+    }
+    let told = privilege.and_then(|privilege| {
+        let there = there(arguments)?;
+        there.containers(Asking::InWindowSoon, privilege)
+    });
+    match told {
+        Ok(containers) => ssh_config::containers(containers),
+        Err(trouble) => ssh_config::trouble(&trouble),
+    }
+}
+
+/// The host that is meant, and the way to it.
+fn there(arguments: &Arguments) -> Result<There, Trouble> {
+    let text = arguments.text("--remote-host").unwrap_or_default();
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Trouble::new(
+            "cannot connect to another host: none was named",
+            "name one in the options of the interface (Remote SSH server address)",
+        ));
+    }
+    let login = (arguments.text("--remote-username"), arguments.text("--remote-port"));
+    let host = text.parse::<Host>().and_then(|host| host.with_login(login.0.as_deref(), login.1.as_deref()));
+    let host = host.map_err(|why| {
+        Trouble::new(
+            format!("cannot use host {text}: {why}"),
+            "name it as ssh does: build1, ann@build1, ann@build1:2222",
+        )
+    })?;
+    let (key, proxy) = (arguments.path("--sshkey"), arguments.text("--proxycommand"));
+    let host = host.by(Way::new(key.as_deref(), proxy.as_deref())?);
+    Ok(There { host, gain: gain(arguments.text("--remote-priv").as_deref())? })
+}
+
+fn gain(text: Option<&str>) -> Result<Gain, Trouble> {
+    // sshdump says `doas -n`, too.
+    match text.unwrap_or_default().trim().trim_end_matches(" -n") {
+        "" | "none" => Ok(Gain::Nothing),
+        "sudo" => Ok(Gain::Sudo),
+        "doas" => Ok(Gain::Doas),
+        other => {
+            let words = ssh_config::GAINS.map(|(word, _)| word).join(", ");
+            Err(Trouble::new(format!("cannot use --remote-priv {other}"), format!("give one of {words}")))
+        }
+    }
+}
+
+/// The same as options and names of people's `capture`; `container` is an interface value, a name or all.
+fn words(arguments: &Arguments, container: &str) -> Result<Vec<String>, Trouble> {
+    let settings = settings(arguments)?;
+    let mut words = vec!["--write=-".to_owned(), format!("--snap-length={}", settings.snap_length)];
+    let mut add = |name: &str, value: Option<String>| {
+        words.extend(value.map(|value| format!("--{name}={value}")));
+    };
+    add("filter", settings.filter);
+    add("ring-size", settings.ring_mib.map(|size| size.to_string()));
+    add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
+    add("crossing", Some(crossing(arguments.text("--crossing").as_deref())?.word().to_owned()));
+    let count = number(arguments, "--remote-count", 0, u32::MAX)?.filter(|count| *count > 0);
+    add("count", count.map(|count| count.to_string()));
+    for network in networks(arguments.text("--network").as_deref()) {
+        add("network", Some(network));
+    }
+    for (is_set, flag) in [
+        (!settings.promiscuous, "--no-promiscuous"),
+        (arguments.has("--follow"), "--follow"),
+        (arguments.has("--own-traffic"), "--own-traffic"),
+    ] {
+        words.extend(is_set.then(|| flag.to_owned()));
+    }
+    match container.trim() {
+        "" | ssh_config::ALL => words.push("--all".to_owned()),
+        name => words.extend(["--".to_owned(), name.to_owned()]),
+    }
+    Ok(words)
+}

@@ -1,0 +1,141 @@
+//! `--extcap-config` of the interface for other hosts: names, order and tabs are those of Wireshark's sshdump, as
+//! far as there is the same. What is chosen is kept: there is one such interface, whatever containers come and go.
+//!
+//! There is no option for a password: it would stand in a list of processes.
+
+use containerdump::container::Container;
+use containerdump::selection;
+use containerdump::trouble::Trouble;
+
+use super::config::{Dialog, FILTER};
+use super::sentence::Sentence;
+
+/// The value of `--remote-container` that means every one.
+pub(super) const ALL: &str = "all";
+/// The value that names none: Wireshark sends nothing for it.
+const NONE: &str = "";
+/// Numbers of the option whose values can be asked for anew, and of the one behind it.
+const CONTAINER: usize = 5;
+const GAIN: usize = 6;
+/// Containers offered at most: nobody reads further.
+const MOST_CONTAINERS: usize = 1000;
+
+/// Options of sshdump come first; others keep the order they have elsewhere.
+const SSHDUMP: Dialog = Dialog { first: 0, saved: true };
+const OTHERS: Dialog = Dialog { first: 20, saved: true };
+
+/// Words for how the program gets the right to capture there, and what people read.
+pub(super) const GAINS: [(&str, &str); 3] = [("none", "none"), ("sudo", "sudo"), ("doas", "doas")];
+
+pub(super) fn sentences() -> Vec<Sentence> {
+    let server = |number, call, display, kind, tooltip| {
+        SSHDUMP.argument(number, call, display, kind, "Server", tooltip)
+    };
+    let login = |number, call, display, kind, tooltip| {
+        SSHDUMP.argument(number, call, display, kind, "Authentication", tooltip)
+    };
+    let capture = |number, call, display, kind, tooltip| {
+        SSHDUMP.argument(number, call, display, kind, "Capture", tooltip)
+    };
+    let mut sentences = vec![
+        server(
+            0,
+            "--remote-host",
+            "Remote SSH server address",
+            "string",
+            "A name or an address, or a host of ~/.ssh/config; user and port may stand with it: ann@build1:2222",
+        )
+        .with("required", true),
+        server(
+            1,
+            "--remote-port",
+            "Remote SSH server port",
+            "unsigned",
+            "The one that ssh takes where there is none",
+        )
+        .with("range", "1,65535"),
+        login(
+            2,
+            "--remote-username",
+            "Remote SSH server username",
+            "string",
+            "The one that ssh takes where there is none",
+        ),
+        login(
+            3,
+            "--sshkey",
+            "Path to SSH private key",
+            "fileselect",
+            "Those that ssh takes, and the agent's, where there is none; for its passphrase the desktop asks",
+        )
+        .with("mustexist", true),
+        login(
+            4,
+            "--proxycommand",
+            "ProxyCommand",
+            "string",
+            "The command to connect by, as in ~/.ssh/config; your shell runs it",
+        ),
+        capture(
+            CONTAINER,
+            "--remote-container",
+            "Container",
+            "selector",
+            "Whose packets; press the button to see what runs there",
+        )
+        .with("reload", true)
+        .with("placeholder", "Load the containers"),
+        capture(
+            GAIN,
+            "--remote-priv",
+            "Gain capture privilege on the remote machine",
+            "radio",
+            "By what containerdump is run as root there; it must not ask for a password",
+        ),
+        capture(
+            7,
+            "--remote-noprom",
+            "No promiscuous mode",
+            "boolflag",
+            "Do not ask for packets meant for others",
+        ),
+        capture(
+            8,
+            "--remote-filter",
+            "Remote capture filter",
+            "string",
+            "Holds in addition to the filter of the capture dialog, and is applied there",
+        )
+        .with("placeholder", FILTER),
+        capture(9, "--remote-count", "Packets to capture", "unsigned", "0 for as many as come")
+            .with("default", 0),
+        OTHERS.ring_size(),
+        all(),
+    ];
+    for (word, display) in GAINS {
+        sentences.push(SSHDUMP.value(GAIN, word, display).with("default", word == "none"));
+    }
+    sentences.extend(OTHERS.common());
+    sentences
+}
+
+/// The values of the container, as they are on a host now.
+pub(super) fn containers(mut containers: Vec<Container>) -> Vec<Sentence> {
+    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    let groups = selection::groups(&containers);
+    let value = |value: &str, display: &str| SSHDUMP.value(CONTAINER, value, display);
+    let mut sentences = vec![all()];
+    sentences.extend(groups.iter().map(|group| value(&group.value, group.display.as_str())));
+    let shown = containers.iter().take(MOST_CONTAINERS);
+    sentences.extend(shown.map(|one| value(&one.value, one.display().as_str())));
+    sentences
+}
+
+/// Why they cannot be told, in the place where they would stand: Wireshark has no other.
+pub(super) fn trouble(trouble: &Trouble) -> Vec<Sentence> {
+    vec![all(), SSHDUMP.value(CONTAINER, NONE, trouble.what().as_str())]
+}
+
+fn all() -> Sentence {
+    SSHDUMP.value(CONTAINER, ALL, "all containers").with("default", true)
+}

@@ -1,0 +1,94 @@
+//! What Wireshark asks of another host, done as it is for people.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use containerdump::container::Container;
+use containerdump::privilege::Privilege;
+use containerdump::session::{Output, Stop};
+use containerdump::ssh::{Asking, Connection, Host, Terms};
+use containerdump::trouble::Trouble;
+
+use super::far_capture::{self, Here};
+use super::hosts::{Gain, Hosts};
+use super::progress::Progress;
+use super::{People, Verb, far_list, list};
+use crate::job::Target;
+use crate::toolbar::Toolbar;
+
+/// How long a list may take, once connected, for which Wireshark's window stands still.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A host, and with what right it is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct There {
+    pub(crate) host: Host,
+    pub(crate) gain: Gain,
+}
+
+impl There {
+    /// Captures what the options and names of a `capture` say, in `words`, into `output`, which has a section
+    /// header already.
+    ///
+    /// Fails when it cannot begin, or the host goes away.
+    pub(crate) fn capture(
+        self,
+        words: Vec<String>,
+        output: Output,
+        toolbar: Option<Toolbar>,
+        stop: &Stop,
+        privilege: Privilege,
+    ) -> Result<(), Trouble> {
+        let command = ["containerdump", "capture"].map(str::to_owned).into_iter();
+        let cannot = |why: &str| {
+            Trouble::new(
+                format!("cannot use the options: {}", why.trim_start_matches("error: ")),
+                "see what they may be: containerdump capture --help",
+            )
+        };
+        let mut asked = match People::try_parse_from(command.chain(words)).map(|people| people.verb) {
+            Ok(Verb::Capture(capture)) => capture,
+            Ok(_) => return Err(cannot("they are those of something else")),
+            Err(error) => return Err(cannot(error.to_string().lines().next().unwrap_or_default())),
+        };
+        asked.hosts = Hosts::one(self.host, self.gain, Asking::InWindow);
+        let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::panel));
+        let here = Here { target: Target::Begun(output), progress, toolbar };
+        far_capture::run(&asked, here, stop, privilege)
+    }
+
+    /// The containers that run there, as it tells; `asking` says who may be asked for a passphrase.
+    ///
+    /// Fails when it cannot be asked, or answers too slowly.
+    pub(crate) fn containers(
+        &self,
+        asking: Asking,
+        mut privilege: Privilege,
+    ) -> Result<Vec<Container>, Trouble> {
+        privilege.become_caller()?;
+        privilege.give_up()?;
+        let before = Hosts::one(self.host.clone(), self.gain, asking).before();
+        let connection = Connection::under(&self.host, Terms { asking, ..Terms::default() })?;
+        let told = connection.open().and_then(|probe| {
+            let (sender, receiver) = mpsc::channel();
+            let of_thread = connection.clone();
+            // Nobody listens any more when it took too long.
+            let ask = move || drop(sender.send(far_list::list(&of_thread, &probe, before)));
+            std::thread::Builder::new().spawn(ask).map_err(|error| {
+                Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+            })?;
+            receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(slow(&self.host)))
+        });
+        connection.end();
+        let (lines, _) = told?;
+        Ok(list::containers_of(&self.host.label(), &lines))
+    }
+}
+
+fn slow(host: &Host) -> Trouble {
+    Trouble::new(
+        format!("the answer of containerdump on {host} takes longer than {} seconds", PATIENCE.as_secs()),
+        "see how long this takes: containerdump list --host",
+    )
+}
