@@ -17,6 +17,7 @@ pub mod container;
 pub mod endpoint;
 pub mod engine;
 pub mod follow;
+pub mod hosts;
 pub mod link;
 pub mod names;
 pub mod opener;

@@ -222,6 +222,8 @@ fn the_help_for_people_has_nothing_of_what_wireshark_says() {
         (&["list", "--help"], "list-help.txt"),
         (&["capture", "--help"], "capture-help.txt"),
         (&["tap", "--help"], "tap-help.txt"),
+        (&["host", "--help"], "host-help.txt"),
+        (&["host", "add", "--help"], "host-add-help.txt"),
     ] {
         let help = ask("unix:///none", line).answer();
         assert!(!help.contains("--extcap") && !help.contains("--fifo"), "{help}");

@@ -1,15 +1,16 @@
 //! The interface for containers of other hosts: what is chosen in its dialog, handed to who does the same for people.
 
+use containerdump::hosts::Hosts;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Output, Stop};
-use containerdump::ssh::{Asking, Host, Way};
+use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
 use super::capture::{crossing, networks, number, settings, tap};
 use super::sentence::Sentence;
 use super::ssh_config;
-use crate::people::{Gain, There};
+use crate::people::There;
 use crate::toolbar::Toolbar;
 
 /// Its value.
@@ -66,21 +67,22 @@ fn there(arguments: &Arguments) -> Result<There, Trouble> {
             "name it as ssh does: build1, ann@build1, ann@build1:2222",
         )
     })?;
+    let mut host = if host.is_bare() { Hosts::read()?.meant(&host)? } else { host };
     let (key, proxy) = (arguments.path("--sshkey"), arguments.text("--proxycommand"));
-    let host = host.by(Way::new(key.as_deref(), proxy.as_deref())?);
+    if key.is_some() || proxy.is_some() {
+        host = host.by(Way::new(key.as_deref(), proxy.as_deref())?);
+    }
     Ok(There { host, gain: gain(arguments.text("--remote-priv").as_deref())? })
 }
 
 fn gain(text: Option<&str>) -> Result<Gain, Trouble> {
     // sshdump says `doas -n`, too.
     match text.unwrap_or_default().trim().trim_end_matches(" -n") {
-        "" | "none" => Ok(Gain::Nothing),
-        "sudo" => Ok(Gain::Sudo),
-        "doas" => Ok(Gain::Doas),
-        other => {
-            let words = ssh_config::GAINS.map(|(word, _)| word).join(", ");
-            Err(Trouble::new(format!("cannot use --remote-priv {other}"), format!("give one of {words}")))
-        }
+        "" => Ok(Gain::default()),
+        word => Gain::parse(word).ok_or_else(|| {
+            let words = Gain::ALL.map(Gain::word).join(", ");
+            Trouble::new(format!("cannot use --remote-priv {word}"), format!("give one of {words}"))
+        }),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use containerdump::container::Container;
 use containerdump::selection;
+use containerdump::ssh::Gain;
 use containerdump::trouble::Trouble;
 
 use super::config::{Dialog, FILTER};
@@ -23,9 +24,6 @@ const MOST_CONTAINERS: usize = 1000;
 /// Options of sshdump come first; others keep the order they have elsewhere.
 const SSHDUMP: Dialog = Dialog { first: 0, saved: true };
 const OTHERS: Dialog = Dialog { first: 20, saved: true };
-
-/// Words for how the program gets the right to capture there, and what people read.
-pub(super) const GAINS: [(&str, &str); 3] = [("none", "none"), ("sudo", "sudo"), ("doas", "doas")];
 
 pub(super) fn sentences() -> Vec<Sentence> {
     let server = |number, call, display, kind, tooltip| {
@@ -112,8 +110,9 @@ pub(super) fn sentences() -> Vec<Sentence> {
         OTHERS.ring_size(),
         all(),
     ];
-    for (word, display) in GAINS {
-        sentences.push(SSHDUMP.value(GAIN, word, display).with("default", word == "none"));
+    for gain in Gain::ALL {
+        let value = SSHDUMP.value(GAIN, gain.word(), gain.word());
+        sentences.push(value.with("default", gain == Gain::default()));
     }
     sentences.extend(OTHERS.common());
     sentences

@@ -1,13 +1,14 @@
 //! Other hosts, as people name them.
 
 use clap::Args;
-use containerdump::ssh::{Asking, Connection, Host, Notice, Terms};
+use containerdump::hosts as saved;
+use containerdump::ssh::{Asking, Connection, Gain, Host, Notice, Terms};
 use containerdump::trouble::Trouble;
 
 #[derive(Args)]
 pub(super) struct Hosts {
-    /// Containers of another host, by ssh: HOST, USER@HOST or USER@HOST:PORT, or what ~/.ssh/config knows; may be
-    /// repeated
+    /// Containers of another host, by ssh: HOST, USER@HOST or USER@HOST:PORT, what ~/.ssh/config knows, or one that
+    /// was saved (containerdump host add); may be repeated
     #[arg(long, value_name = "HOST")]
     host: Vec<Host>,
 
@@ -25,15 +26,6 @@ pub(super) struct Hosts {
     /// Who may be asked for what connecting needs
     #[arg(skip)]
     asking: Asking,
-}
-
-/// By what the program is run as root there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Gain {
-    #[default]
-    Nothing,
-    Sudo,
-    Doas,
 }
 
 impl Hosts {
@@ -55,18 +47,21 @@ impl Hosts {
     /// What stands before the program there.
     pub(super) fn before(&self) -> &'static str {
         match (self.sudo, self.doas) {
-            (true, _) => "sudo -n ",
-            (_, true) => "doas -n ",
-            _ => "",
+            (true, _) => Gain::Sudo.before(),
+            (_, true) => Gain::Doas.before(),
+            _ => Gain::Nothing.before(),
         }
     }
 
     /// A connection to each, not open yet, which tells what goes on by `tell`.
     ///
-    /// Fails when one is named twice, or there is no place for a socket.
+    /// Fails when saved ones cannot be read, one is named twice, or there is no place for a socket.
     pub(super) fn connections(&self, tell: fn(&Host, &Notice)) -> Result<Vec<Connection>, Trouble> {
-        for (at, host) in self.host.iter().enumerate() {
-            if self.host[..at].iter().any(|other| other.label() == host.label()) {
+        let saved =
+            if self.host.iter().any(Host::is_bare) { saved::Hosts::read()? } else { saved::Hosts::default() };
+        let hosts: Vec<Host> = self.host.iter().map(|host| saved.meant(host)).collect::<Result<_, _>>()?;
+        for (at, host) in hosts.iter().enumerate() {
+            if hosts[..at].iter().any(|other| other.label() == host.label()) {
                 return Err(Trouble::new(
                     format!("cannot tell hosts apart: {} is named twice", host.label()),
                     "name each host once",
@@ -74,6 +69,6 @@ impl Hosts {
             }
         }
         let terms = Terms { may_send: !self.no_send, asking: self.asking, tell };
-        self.host.iter().map(|host| Connection::under(host, terms)).collect()
+        hosts.iter().map(|host| Connection::under(host, terms)).collect()
     }
 }

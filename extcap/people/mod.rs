@@ -4,6 +4,7 @@ mod capture;
 mod far;
 mod far_capture;
 mod far_list;
+mod host;
 mod hosts;
 mod list;
 mod notices;
@@ -22,7 +23,6 @@ use containerdump::opener;
 use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
 
-pub(crate) use hosts::Gain;
 pub(crate) use there::There;
 
 /// Every running container as a capture interface.
@@ -47,6 +47,7 @@ Examples:
   containerdump capture web -b filesize:100000 -b files:5 -w ring.pcapng
   containerdump list --host ann@build1
   containerdump capture --host ann@build1 web -w web.pcapng
+  containerdump host add build1 ann@192.0.2.7:2222
 
 To put it into Wireshark: sudo containerdump-install install
 When something does not work: containerdump-install doctor"
@@ -60,6 +61,8 @@ struct People {
 enum Verb {
     List(list::List),
     Capture(Box<capture::Capture>),
+    #[command(subcommand)]
+    Host(host::Host),
     Unsend(unsend::Unsend),
     #[command(hide = true)]
     Tap(Box<tap::Tap>),
@@ -80,6 +83,7 @@ pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
     let outcome = privilege.and_then(|privilege| match people.verb {
         Verb::List(list) => list.run(privilege),
         Verb::Capture(capture) => capture.run(privilege),
+        Verb::Host(host) => host.run(privilege),
         Verb::Unsend(unsend) => unsend.run(privilege),
         Verb::Tap(tap) => tap.run(privilege),
         Verb::Far(far) => far.run(privilege),

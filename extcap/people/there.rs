@@ -7,11 +7,11 @@ use clap::Parser as _;
 use containerdump::container::Container;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Output, Stop};
-use containerdump::ssh::{Asking, Connection, Host, Terms};
+use containerdump::ssh::{Asking, Connection, Gain, Host, Terms};
 use containerdump::trouble::Trouble;
 
 use super::far_capture::{self, Here};
-use super::hosts::{Gain, Hosts};
+use super::hosts::Hosts;
 use super::progress::Progress;
 use super::{People, Verb, far_list, list};
 use crate::job::Target;

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::Args;
+use containerdump::hosts;
 use containerdump::privilege::Privilege;
 use containerdump::session::Stop;
 use containerdump::ssh::{Connection, Host};
@@ -14,7 +15,7 @@ use containerdump::trouble::Trouble;
 /// Where containerdump is installed it stays. Of captures that run there, nothing changes.
 #[derive(Args)]
 pub(super) struct Unsend {
-    /// HOST, USER@HOST or USER@HOST:PORT, or what ~/.ssh/config knows
+    /// HOST, USER@HOST or USER@HOST:PORT, or what ~/.ssh/config or containerdump host list knows
     #[arg(value_name = "HOST", required = true)]
     hosts: Vec<Host>,
 }
@@ -24,7 +25,9 @@ impl Unsend {
         privilege.become_caller()?;
         privilege.give_up()?;
         let stop = Stop::watch(false)?;
-        for host in &self.hosts {
+        let saved = hosts::Hosts::read()?;
+        let meant: Vec<Host> = self.hosts.iter().map(|host| saved.meant(host)).collect::<Result<_, _>>()?;
+        for host in &meant {
             let connection = Connection::to(host)?;
             let at_work = connection.clone();
             let removed = stop.wait_for(None, move || remove(&at_work));

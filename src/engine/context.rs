@@ -23,6 +23,8 @@ use crate::trouble::Trouble;
 
 /// Most bytes read of a file of Docker's.
 const MOST_BYTES: u64 = 1024 * 1024;
+/// Contexts that are looked at.
+const MOST_CONTEXTS: usize = 1000;
 /// The context that is no context: the usual socket.
 const DEFAULT: &str = "default";
 
@@ -40,6 +42,20 @@ pub(super) fn current(named: Option<String>) -> Result<Option<Endpoint>, Trouble
         Some(name) => address(&folder, &name).map(Some),
         None => Ok(None),
     }
+}
+
+/// Names and addresses of all of Docker's contexts, as far as they can be read.
+pub fn all() -> Vec<(String, String)> {
+    let Some(folder) = folder() else { return Vec::new() };
+    let entries = std::fs::read_dir(folder.join("contexts/meta")).into_iter().flatten().flatten();
+    let contexts = entries.take(MOST_CONTEXTS).filter_map(|entry| {
+        let described = read(&entry.path().join("meta.json")).ok()?;
+        let address = described["Endpoints"]["docker"]["Host"].as_str()?.to_owned();
+        Some((described["Name"].as_str()?.to_owned(), address))
+    });
+    let mut contexts: Vec<(String, String)> = contexts.collect();
+    contexts.sort();
+    contexts
 }
 
 /// Where Docker's client keeps its settings.

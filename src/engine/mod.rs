@@ -34,6 +34,7 @@ use crate::endpoint::Endpoint;
 use crate::link::Entered;
 use crate::text::Label;
 use crate::trouble::Trouble;
+pub use context::all as docker_contexts;
 pub use description::Inspected;
 pub use dial::{Dialling, ssh_ports};
 pub use kernel::named;

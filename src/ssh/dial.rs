@@ -43,7 +43,11 @@ impl Connection {
             return port;
         }
         let mut ssh = Command::new("ssh");
-        ssh.args(["-G", "--", self.host().name()]).stdin(Stdio::null()).stderr(Stdio::null());
+        ssh.arg("-G")
+            .args(self.host().way().arguments())
+            .args(["--", self.host().name()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
         let settings = ssh.output().map(|output| output.stdout).unwrap_or_default();
         let settings = String::from_utf8_lossy(&settings);
         settings.lines().find_map(|line| line.strip_prefix("port ")?.trim().parse().ok()).unwrap_or(22)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Way;
+use super::{Gain, Way};
 use crate::text::Label;
 
 /// The longest name that the system of names has.
@@ -16,6 +16,9 @@ pub struct Host {
     name: String,
     port: Option<u16>,
     way: Way,
+    /// What it is called here, where somebody gave it a name of its own.
+    alias: Option<Label>,
+    gain: Gain,
 }
 
 impl Host {
@@ -41,6 +44,22 @@ impl Host {
         Self { way, ..self }
     }
 
+    /// The same, called `alias` here, where the program becomes root by `gain`.
+    #[must_use]
+    pub fn called(self, alias: &str, gain: Gain) -> Self {
+        Self { alias: Some(Label::new(alias)), gain, ..self }
+    }
+
+    /// Whether nothing but its name is said.
+    pub fn is_bare(&self) -> bool {
+        self.user.is_none() && self.port.is_none() && self.alias.is_none()
+    }
+
+    /// By what the program becomes root there, where nothing else is said.
+    pub fn gain(&self) -> Gain {
+        self.gain
+    }
+
     /// The way to it, beside what the settings of `ssh` say.
     pub(super) fn way(&self) -> &Way {
         &self.way
@@ -61,8 +80,12 @@ impl Host {
         self.port
     }
 
-    /// As it stands in lists and captures: without the user.
+    /// As it stands in lists and captures: what it is called here, else its name and port.
     pub fn label(&self) -> Label {
+        self.alias.clone().unwrap_or_else(|| self.place())
+    }
+
+    fn place(&self) -> Label {
         match self.port {
             Some(port) if self.name.contains(':') => Label::new(&format!("[{}]:{port}", self.name)),
             Some(port) => Label::new(&format!("{}:{port}", self.name)),
@@ -71,12 +94,21 @@ impl Host {
     }
 }
 
+impl Host {
+    /// As people would write it: `ann@build1:2222`.
+    pub fn address(&self) -> String {
+        let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        format!("{user}{}", self.place())
+    }
+}
+
+/// What it is called here, else its address.
 impl fmt::Display for Host {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(user) = &self.user {
-            write!(formatter, "{user}@")?;
+        match &self.alias {
+            Some(alias) => write!(formatter, "{alias}"),
+            None => formatter.write_str(&self.address()),
         }
-        write!(formatter, "{}", self.label())
     }
 }
 
@@ -104,7 +136,9 @@ impl FromStr for Host {
             return Err("no host such as build1, ann@build1 or ann@build1:2222".to_owned());
         }
         let port = port.map(number).transpose()?;
-        Ok(Self { user: user.map(str::to_owned), name: name.to_owned(), port, way: Way::default() })
+        let user = user.map(str::to_owned);
+        let (way, gain) = (Way::default(), Gain::default());
+        Ok(Self { user, name: name.to_owned(), port, way, alias: None, gain })
     }
 }
 

@@ -16,6 +16,7 @@ impl Connection {
     /// Fails when it is not there, or of another protocol, and cannot or may not be sent; or `ssh` does not
     /// start.
     pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Trouble> {
+        let before = if before.is_empty() { self.host().gain().before() } else { before };
         if probe.installed == Installed::Here {
             return self.session(&format!("exec {before}containerdump far"));
         }

@@ -43,6 +43,7 @@ mod ssh_asking;
 mod ssh_capture;
 mod ssh_list;
 mod ssh_rights;
+mod ssh_saved;
 mod ssh_sent;
 mod ssh_wireshark;
 mod stalling;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
         ssh_list::TESTS,
         ssh_capture::TESTS,
         ssh_rights::TESTS,
+        ssh_saved::TESTS,
         ssh_sent::TESTS,
         ssh_wireshark::TESTS,
         users::TESTS,

@@ -1,0 +1,107 @@
+//! Where saved hosts are kept, and how a file of theirs is read and written.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::unistd::Uid;
+
+/// Bytes of a file that is read: 200 hosts with the longest paths of keys have fewer.
+const MOST_BYTES: u64 = 1024 * 1024;
+/// The program's own, in folders that are for all programs.
+const NAME: &str = "containerdump";
+
+/// The user's folder for settings of this program.
+pub(super) fn of_settings() -> Option<PathBuf> {
+    of_user("XDG_CONFIG_HOME", ".config")
+}
+
+/// `default` in the user's home, or what `variable` says instead.
+fn of_user(variable: &str, default: &str) -> Option<PathBuf> {
+    let said = if is_caller() { None } else { absolute(variable) };
+    Some(said.or_else(|| home().map(|home| home.join(default)))?.join(NAME))
+}
+
+/// The user's home.
+pub(super) fn home() -> Option<PathBuf> {
+    if is_caller() { home_of(Uid::current()) } else { absolute("HOME") }
+}
+
+/// Whether the caller of sudo has taken over: variables are root's, and not the caller's.
+fn is_caller() -> bool {
+    let caller = env::var("SUDO_UID").ok().and_then(|number| number.parse().ok());
+    caller == Some(Uid::current().as_raw())
+}
+
+fn absolute(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The home of `user` by passwd(5): other sources of users need a library that a static program does not have.
+fn home_of(user: Uid) -> Option<PathBuf> {
+    let all = fs::read_to_string("/etc/passwd").ok()?;
+    let number = user.to_string();
+    let mut lines = all.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let line = lines.find(|fields| fields.get(2) == Some(&number.as_str()))?;
+    line.get(5).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// What is in a file; `None` where there is none.
+///
+/// Fails when it is no file, too long, or cannot be read.
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    let file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(Some(bytes))
+}
+
+/// Keeps others of this program from changing what is beside `path`, as long as the file is held.
+///
+/// Fails when its folder cannot be made or written to.
+pub(super) fn alone(path: &Path) -> io::Result<File> {
+    let lock = lock(path)?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+fn lock(path: &Path) -> io::Result<File> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let nofollow = OFlag::O_NOFOLLOW.bits();
+    OpenOptions::new().write(true).create(true).mode(0o600).custom_flags(nofollow).open(folder.join(".lock"))
+}
+
+/// Writes a file in one piece: whoever reads it sees what was there or all that is. Only its owner may read it.
+///
+/// Fails when there is no room, or its folder may not be written to.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Where it is a link, as those who keep their settings elsewhere have it, that stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(name);
+    // What a run of that number left behind when it was killed.
+    let _ = fs::remove_file(&beside);
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    };
+    written().inspect_err(|_| drop(fs::remove_file(&beside)))
+}
