@@ -208,7 +208,7 @@ fn what_is_given_up_on_its_way_leaves_nothing() {
         let files = || fs::read_dir(login.cache()).map_or(0, Iterator::count);
         program::until("some of it is there", || files() == 1);
         sending.send(Signal::SIGINT);
-        assert!(sending.ended().status.success(), "{shell:?}");
+        assert!(!sending.ended().status.success(), "{shell:?}");
         program::until("nothing of it is there", || files() == 0);
     }
 }
