@@ -19,7 +19,7 @@ impl Home {
 
     fn start(&self, arguments: &[&str]) -> Running {
         let mut command = program(NOWHERE);
-        command.env("HOME", self.0.path()).env_remove("XDG_CONFIG_HOME").env_remove("SUDO_UID");
+        command.env("HOME", self.0.path()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
         Running::start(command.args(arguments))
     }
 

@@ -101,6 +101,8 @@ impl Installed {
         let home = self.path("home");
         command
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .env_remove("SUDO_UID")
             .env("HOME", &home)
             .env("TMPDIR", &home)
             .env("LC_ALL", "C.UTF-8");

@@ -20,6 +20,7 @@ use containerdump::trouble::Trouble;
 use super::arguments::Arguments;
 use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::interfaces::troubled;
+use super::saved;
 use super::ssh;
 use crate::job::{Job, Target};
 use crate::journal;
@@ -58,6 +59,10 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     if interface == ssh::INTERFACE {
         return ssh::capture(arguments, output, toolbar, &stop, privilege?);
     }
+    let privilege = privilege?;
+    if let Some((there, rest)) = privilege.as_caller(|| saved::meant(&interface))?? {
+        return there.capture(ssh::words(arguments, &rest)?, output, toolbar, &stop, privilege);
+    }
     let panel = toolbar.as_ref().map(Toolbar::panel);
     let job = Job {
         follow: arguments.has("--follow") || Selection::is_group(&interface),
@@ -76,7 +81,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
     let mut show = |totals: &Totals| panel.iter().for_each(|panel| panel.show(totals));
     let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
-    job.run(&stop, privilege?, &notice, report).map(|_| ())
+    job.run(&stop, privilege, &notice, report).map(|_| ())
 }
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.

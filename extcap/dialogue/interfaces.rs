@@ -10,6 +10,7 @@ use containerdump::selection;
 use containerdump::text::Label;
 
 use super::controls;
+use super::saved::Interface;
 use super::sentence::Sentence;
 use super::ssh;
 
@@ -26,7 +27,8 @@ pub(super) const fn troubled(engine: EngineKind) -> &'static str {
     }
 }
 
-pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
+/// All of them: those of this host, of which `listings` tell, and as many of the `saved` hosts as there is room for.
+pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Sentence> {
     let mut containers: Vec<Container> = Vec::new();
     // One for each engine, though it may be at several places.
     let mut notes: BTreeMap<&str, String> = BTreeMap::new();
@@ -57,10 +59,15 @@ pub(super) fn sentences(listings: &[Listing]) -> Vec<Sentence> {
         Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
     let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
     let interfaces = containers.iter().take(most).map(interface);
-    let notes = notes.iter().map(|(value, note)| sentence(value, note));
     let of_ssh = sentence(ssh::INTERFACE, "containers of another host (SSH)");
-    let all = std::iter::once(program).chain(grouped).chain(interfaces).chain(notes).chain([of_ssh]);
-    all.chain(controls::sentences()).collect()
+    let shown = groups.len() + containers.len().min(most) + notes.len();
+    let hosts = saved
+        .iter()
+        .take(MOST_INTERFACES.saturating_sub(shown))
+        .map(|(value, display)| sentence(value, display.as_str()));
+    let notes = notes.iter().map(|(value, note)| sentence(value, note));
+    let all = std::iter::once(program).chain(grouped).chain(interfaces).chain(hosts).chain(notes);
+    all.chain([of_ssh]).chain(controls::sentences()).collect()
 }
 
 fn interface(container: &Container) -> Sentence {

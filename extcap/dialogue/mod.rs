@@ -10,6 +10,7 @@ mod controls;
 mod dlts;
 mod filter;
 mod interfaces;
+mod saved;
 mod sentence;
 mod ssh;
 mod ssh_config;
@@ -44,7 +45,12 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
     containerdump::ssh::ask_nobody();
     let is_of_ssh = arguments.text("--extcap-interface").as_deref() == Some(ssh::INTERFACE);
     if arguments.has("--extcap-interfaces") {
-        print(&interfaces::sentences(&engine::list(&entered(&privilege), Patience::WIRESHARK)));
+        let listings = engine::list(&entered(&privilege), Patience::WIRESHARK);
+        let (saved, is_stale) = as_caller(&privilege, saved::interfaces).unwrap_or_default();
+        print(&interfaces::sentences(&listings, &saved));
+        if is_stale {
+            saved::refresh();
+        }
     } else if arguments.has("--extcap-dlts") {
         print(&dlts::sentences());
     } else if arguments.has("--capture") {
@@ -54,7 +60,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
             None if is_of_ssh => print(&ssh_config::sentences()),
             None => print(&config::sentences()),
             Some(option) if is_of_ssh => print(&ssh::reloaded(&arguments, &option, privilege)),
-            Some(option) => print(&reloaded(&arguments, &option, &entered(&privilege))),
+            Some(option) => print(&reloaded(&arguments, &option, privilege)),
         }
     } else if let Some(filter) = arguments.text("--extcap-capture-filter") {
         return filter::answer(filter);
@@ -70,13 +76,24 @@ fn entered(privilege: &Result<Privilege, Trouble>) -> Entered {
     privilege.as_ref().ok().and_then(|privilege| tap::entered(privilege).ok()).unwrap_or_default()
 }
 
+/// What `work` comes to, which reads files of the user's; `None` where rights stand in its way.
+fn as_caller<T>(privilege: &Result<Privilege, Trouble>, work: impl FnOnce() -> T) -> Option<T> {
+    privilege.as_ref().ok()?.as_caller(work).ok()
+}
+
 /// The values of a reloaded option. Nothing is printed where they cannot be had: Wireshark then
 /// leaves the ones it has.
-fn reloaded(arguments: &Arguments, option: &str, entered: &Entered) -> Vec<Sentence> {
+fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Trouble>) -> Vec<Sentence> {
     let wanted = arguments.text("--extcap-interface").unwrap_or_default();
     if option.trim_start_matches('-') != "network" {
         return Vec::new();
     }
+    match as_caller(&privilege, || saved::meant(&wanted)) {
+        Some(Ok(None)) => {}
+        Some(Ok(Some((there, rest)))) => return saved::networks(&there, &rest, privilege),
+        None | Some(Err(_)) => return Vec::new(),
+    }
+    let entered = &entered(&privilege);
     let Ok(running) = tap::running(entered, Patience::WIRESHARK) else { return Vec::new() };
     let (chosen, _) = Selection { names: vec![wanted], ..Selection::default() }.of(&running.containers);
     match chosen.as_slice() {

@@ -27,7 +27,8 @@ pub(super) fn capture(
     privilege: Privilege,
 ) -> Result<(), Trouble> {
     let chosen = arguments.text("--remote-container").unwrap_or_default();
-    there(arguments)?.capture(words(arguments, &chosen)?, output, toolbar, stop, privilege)
+    let there = privilege.as_caller(|| there(arguments))??;
+    there.capture(words(arguments, &chosen)?, output, toolbar, stop, privilege)
 }
 
 /// The values of a reloaded option.
@@ -40,7 +41,7 @@ pub(super) fn reloaded(
         return Vec::new();
     }
     let told = privilege.and_then(|privilege| {
-        let there = there(arguments)?;
+        let there = privilege.as_caller(|| there(arguments))??;
         there.containers(Asking::InWindowSoon, privilege)
     });
     match told {
@@ -87,7 +88,7 @@ fn gain(text: Option<&str>) -> Result<Gain, Trouble> {
 }
 
 /// The same as options and names of people's `capture`; `container` is an interface value, a name or all.
-fn words(arguments: &Arguments, container: &str) -> Result<Vec<String>, Trouble> {
+pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String>, Trouble> {
     let settings = settings(arguments)?;
     let mut words = vec!["--write=-".to_owned(), format!("--snap-length={}", settings.snap_length)];
     let mut add = |name: &str, value: Option<String>| {

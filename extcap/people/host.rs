@@ -5,12 +5,14 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use containerdump::hosts::{Found, Hosts, Name, Saved, Source, found};
+use containerdump::hosts::{Found, Hosts, Known, Name, Saved, Source, found};
 use containerdump::privilege::Privilege;
 use containerdump::ssh::{self, Gain, Way};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use serde_json::json;
+
+use super::refresh::Refresh;
 
 /// Save hosts under names of your own, for --host and Wireshark
 #[derive(Subcommand)]
@@ -18,6 +20,7 @@ pub(super) enum Host {
     Add(Add),
     List(List),
     Remove(Remove),
+    Refresh(Refresh),
 }
 
 /// Save a host
@@ -74,6 +77,9 @@ pub(super) struct Remove {
 
 impl Host {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Trouble> {
+        if let Self::Refresh(refresh) = &self {
+            refresh.leave();
+        }
         privilege.become_caller()?;
         privilege.give_up()?;
         match self {
@@ -83,7 +89,12 @@ impl Host {
                 print(&if list.json { lines(&hosts) } else { table(&hosts) });
                 Ok(())
             }
-            Self::Remove(remove) => Hosts::change(|hosts| hosts.remove(&remove.name)),
+            Self::Remove(remove) => {
+                Hosts::change(|hosts| hosts.remove(&remove.name))?;
+                remove.name.parse().iter().for_each(Known::forget);
+                Ok(())
+            }
+            Self::Refresh(refresh) => refresh.run(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod hosts;
 mod list;
 mod notices;
 mod progress;
+mod refresh;
 mod selected;
 mod ssh;
 mod tap;
@@ -23,6 +24,8 @@ use containerdump::opener;
 use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
 
+pub(crate) use list::containers_of;
+pub(crate) use refresh::BACKGROUND;
 pub(crate) use there::There;
 
 /// Every running container as a capture interface.

@@ -68,6 +68,13 @@ impl There {
     ) -> Result<Vec<Container>, Trouble> {
         privilege.become_caller()?;
         privilege.give_up()?;
+        Ok(list::containers_of(&self.host.label(), &self.list(asking)?))
+    }
+
+    /// The list as it tells it.
+    ///
+    /// Fails when it cannot be asked, or answers too slowly.
+    pub(super) fn list(&self, asking: Asking) -> Result<String, Trouble> {
         let before = Hosts::one(self.host.clone(), self.gain, asking).before();
         let connection = Connection::under(&self.host, Terms { asking, ..Terms::default() })?;
         let told = connection.open().and_then(|probe| {
@@ -82,7 +89,7 @@ impl There {
         });
         connection.end();
         let (lines, _) = told?;
-        Ok(list::containers_of(&self.host.label(), &lines))
+        Ok(lines)
     }
 }
 

@@ -19,21 +19,26 @@ pub(super) fn of_settings() -> Option<PathBuf> {
     of_user("XDG_CONFIG_HOME", ".config")
 }
 
+/// The user's folder for what can be had again.
+pub(super) fn of_cache() -> Option<PathBuf> {
+    of_user("XDG_CACHE_HOME", ".cache")
+}
+
 /// `default` in the user's home, or what `variable` says instead.
 fn of_user(variable: &str, default: &str) -> Option<PathBuf> {
-    let said = if is_caller() { None } else { absolute(variable) };
+    let said = if caller().is_some() { None } else { absolute(variable) };
     Some(said.or_else(|| home().map(|home| home.join(default)))?.join(NAME))
 }
 
 /// The user's home.
 pub(super) fn home() -> Option<PathBuf> {
-    if is_caller() { home_of(Uid::current()) } else { absolute("HOME") }
+    caller().map_or_else(|| absolute("HOME"), home_of)
 }
 
-/// Whether the caller of sudo has taken over: variables are root's, and not the caller's.
-fn is_caller() -> bool {
-    let caller = env::var("SUDO_UID").ok().and_then(|number| number.parse().ok());
-    caller == Some(Uid::current().as_raw())
+/// Who called sudo, whether or not that user has taken over already: variables are root's then.
+fn caller() -> Option<Uid> {
+    let caller = env::var("SUDO_UID").ok()?.parse().ok().map(Uid::from_raw)?;
+    (!caller.is_root() && (Uid::current().is_root() || Uid::current() == caller)).then_some(caller)
 }
 
 fn absolute(variable: &str) -> Option<PathBuf> {
@@ -79,7 +84,10 @@ pub(super) fn alone(path: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-fn lock(path: &Path) -> io::Result<File> {
+/// What [`alone`] holds, not held yet.
+///
+/// Fails when its folder cannot be made or written to.
+pub(super) fn lock(path: &Path) -> io::Result<File> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let nofollow = OFlag::O_NOFOLLOW.bits();

@@ -6,6 +6,7 @@
 //!
 //! The file is the user's own, and may be written by hand: what is wrong in it is told.
 
+mod cache;
 mod folder;
 mod found;
 mod name;
@@ -19,6 +20,7 @@ use crate::container::folded;
 use crate::ssh::{Gain, Host, Way};
 use crate::trouble::Trouble;
 
+pub use cache::{Known, alone};
 pub use found::{Found, Source, found};
 pub use name::Name;
 
@@ -124,6 +126,17 @@ impl Hosts {
         self.iter().find(|(known, _)| known.as_str() == name).ok_or_else(|| no_such(name))
     }
 
+    /// The one that `interface` is of, and what that is called there: `docker-web`, `all`. `None` where it is none of
+    /// theirs.
+    pub fn of_interface<'a>(&self, interface: &'a str) -> Option<(&Name, &Saved, &'a str)> {
+        let rest = |name: &Name| {
+            interface.strip_prefix(name.as_str())?.strip_prefix('-').filter(|rest| is_of_host(rest))
+        };
+        // A host may be called like another and something behind it.
+        let of_some = self.0.iter().filter_map(|(name, saved)| Some((name, saved, rest(name)?)));
+        of_some.max_by_key(|(name, ..)| name.as_str().len())
+    }
+
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Saved)> {
         self.0.iter()
@@ -204,6 +217,20 @@ impl From<&Saved> for Entry {
             key: saved.key.clone(),
         }
     }
+}
+
+/// What stands behind a host's name for all of its containers.
+pub const ALL: &str = "all";
+
+/// Whether `interface` may be one of this host, or the program's own: no saved host's is.
+pub fn is_of_here(interface: &str) -> bool {
+    name::is_taken(interface)
+}
+
+/// Whether `rest` can stand behind a host's name.
+fn is_of_host(rest: &str) -> bool {
+    let begins = |word: &&str| rest.strip_prefix(*word).is_some_and(|rest| rest.starts_with('-'));
+    rest == ALL || ["docker", "podman", "netns", "compose"].iter().any(begins)
 }
 
 /// Where they are saved; `None` where the user has no home.

@@ -36,15 +36,19 @@ impl FromStr for Name {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err("Wireshark takes digits alone for a number of its list".to_owned());
         }
-        let folded = folded(text);
-        let begins_with = |word: &str| {
-            folded.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        };
-        if let Some(word) = TAKEN.into_iter().find(|word| begins_with(word)) {
-            return Err(format!("interfaces of this host begin with {word}"));
+        if is_taken(text) {
+            return Err("interfaces of this host, or of the program itself, begin with that".to_owned());
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Whether interfaces of this host, or of the program itself, are called so or begin with that.
+pub(super) fn is_taken(text: &str) -> bool {
+    let folded = folded(text);
+    let begins_with =
+        |word: &str| folded.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    TAKEN.into_iter().any(begins_with)
 }
 
 impl fmt::Display for Name {

@@ -20,10 +20,11 @@ const PROMPTS: [&str; 9] = [
     "/usr/lib/openssh/gnome-ssh-askpass",
 ];
 /// How long connecting may take: where somebody may have to type something, where Wireshark's window stands
-/// still meanwhile, and where nobody is asked.
+/// still meanwhile, where nobody is asked, and where nobody waits.
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_mins(2);
 const PATIENCE_OF_A_WINDOW: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE_OF_NOBODY: Duration = Duration::from_secs(20);
 
 /// Who may be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,7 @@ impl Asking {
         let patience = match self {
             _ if people => PATIENCE_WITH_PEOPLE,
             Self::InWindowSoon => PATIENCE_OF_A_WINDOW,
+            Self::Nobody => PATIENCE_OF_NOBODY,
             _ => PATIENCE,
         };
         let sooner = (self == Self::InWindowSoon).then_some("ConnectTimeout=5");

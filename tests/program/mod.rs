@@ -45,6 +45,10 @@ pub(crate) fn program(docker_host: &str) -> Command {
     command.env("DOCKER_HOST", docker_host).env("CONTAINER_HOST", NOWHERE);
     // The tester's machine may have network namespaces of its own.
     command.env("CONTAINERDUMP_ENGINES", "docker,podman");
+    command
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("XDG_CACHE_HOME", "/nonexistent")
+        .env_remove("SUDO_UID");
     command.env_remove("COLUMNS").stdin(Stdio::null());
     command
 }

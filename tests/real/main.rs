@@ -42,6 +42,7 @@ mod ssh;
 mod ssh_asking;
 mod ssh_capture;
 mod ssh_list;
+mod ssh_listed;
 mod ssh_rights;
 mod ssh_saved;
 mod ssh_sent;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         ssh_capture::TESTS,
         ssh_rights::TESTS,
         ssh_saved::TESTS,
+        ssh_listed::TESTS,
         ssh_sent::TESTS,
         ssh_wireshark::TESTS,
         users::TESTS,

@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
 pub(crate) struct Analyst<'a> {
     pub(crate) user: User,
     there: &'a SshHost,
-    key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl<'a> Analyst<'a> {

@@ -15,6 +15,8 @@ use super::{Found, Passes};
 
 /// Of things that a container has several of, those that another host may tell.
 const MOST: usize = 1000;
+/// Networks of a container that Wireshark may show.
+const MOST_NETWORKS: usize = 8;
 /// The longest interface value: two short ids beside the longest name (see `containerdump::container`).
 const LONGEST_VALUE: usize = 170;
 
@@ -45,7 +47,7 @@ pub(super) struct Listed {
     pub(super) trouble: Option<Told>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Network {
     pub(super) name: Name,
     id: Value,
@@ -95,6 +97,17 @@ impl Listed {
         listed.attachments.truncate(MOST);
         listed.attachments.iter_mut().for_each(|attachment| attachment.taps.truncate(MOST));
         Ok(listed)
+    }
+
+    /// It without all that the list of Wireshark does not need.
+    pub(super) fn bare(mut self) -> Self {
+        self.attachments.clear();
+        self.addresses.clear();
+        self.networks.truncate(MOST_NETWORKS);
+        for network in &mut self.networks {
+            *network = Network { name: network.name.clone(), ..Network::default() };
+        }
+        Self { trouble: None, ..self }
     }
 
     /// It as a container, for lists of Wireshark's; `None` where it could not be one.

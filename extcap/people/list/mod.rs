@@ -46,6 +46,8 @@ pub(super) struct List {
 
 /// Containers of another host that are shown.
 const MOST_OF_A_HOST: usize = 10_000;
+/// Those that Wireshark may show.
+const MOST_KEPT: usize = 1000;
 /// The longest that looking up all containers may take.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -92,8 +94,14 @@ pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String
     Ok(if as_json { listed.iter().map(Listed::line).collect() } else { table::table(&listed, true) })
 }
 
+/// As much of what `host` told as the list of Wireshark needs.
+pub(super) fn to_keep(host: &Label, lines: &str) -> String {
+    let listed = lines.lines().take(MOST_KEPT).filter_map(|line| Listed::of_host(host, line).ok());
+    listed.map(|one| one.bare().line()).collect()
+}
+
 /// The containers in what `host` told, but for those that make no sense.
-pub(super) fn containers_of(host: &Label, lines: &str) -> Vec<Container> {
+pub(crate) fn containers_of(host: &Label, lines: &str) -> Vec<Container> {
     let listed = lines.lines().take(MOST_OF_A_HOST).filter_map(|line| Listed::of_host(host, line).ok());
     listed.filter_map(|one| one.container()).collect()
 }
