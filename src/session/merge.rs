@@ -52,10 +52,12 @@ pub(super) struct Merge {
 }
 
 /// What came of reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Read {
     /// Bytes of packets.
     pub(super) bytes: usize,
+    /// Those of them that came in streams from elsewhere.
+    pub(super) of_streams: usize,
     /// Whether there is more that could be written right away.
     pub(super) more: bool,
 }
@@ -175,27 +177,31 @@ impl Merge {
         let running = self.stages.iter().enumerate().filter(|(_, stage)| !stage.is_empty());
         let mut behind: BinaryHeap<Reverse<(u64, usize)>> =
             running.map(|(index, stage)| Reverse((stage.last(), index))).collect();
-        let (mut bytes, mut more) = (0, false);
+        let mut read = Read::default();
         while let Some(Reverse((last, index))) = behind.pop() {
-            if bytes >= MOST_READ {
-                return Read { bytes, more: true };
+            if read.bytes >= MOST_READ {
+                return Read { more: true, ..read };
             }
             let (stage, queue) = (&mut self.stages[index], &mut self.queues.queues[index]);
             // Where little comes, it does not wait in the kernel: the smallest rings have two blocks, and one that is
             // not read while another is filled costs packets.
-            let may_wait = !self.had_little || bytes >= FITS_CACHE;
+            let may_wait = !self.had_little || read.bytes >= FITS_CACHE;
             if may_wait && last > horizon && queue.head().is_some() {
                 continue;
             }
-            bytes += stage.read(queue, &mut self.queues.spare, self.keeps);
-            more |= stage.had_its_share();
+            let bytes = stage.read(queue, &mut self.queues.spare, self.keeps);
+            read.bytes += bytes;
+            if !stage.is_ring() {
+                read.of_streams += bytes;
+            }
+            read.more |= stage.had_its_share();
             if stage.is_empty() || stage.had_its_share() {
                 horizon = horizon.min(stage.complete_until(keeps));
             } else {
                 behind.push(Reverse((stage.last(), index)));
             }
         }
-        Read { bytes, more }
+        read
     }
 
     /// The time up to which every source has handed over everything.
