@@ -33,7 +33,7 @@ build:
 static:
 	@$(LAB)/packages static
 	@installer/static/program
-	@echo 'target/static/containerdump is static; pass it on with the licence beside it'
+	@echo 'target/static/containerdump is static; pass it on with the licences beside it'
 
 demo:
 	@$(LAB)/packages demo

@@ -7,6 +7,7 @@ use containerdump::engine::TapContainer;
 use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
 use containerdump::own_traffic;
+use containerdump::packed::Compress;
 use containerdump::privilege::{self, Privilege, Unprivileged};
 use containerdump::selection::Selection;
 use containerdump::session::{
@@ -35,8 +36,6 @@ pub(crate) struct Job {
     pub(crate) own_traffic: bool,
     pub(crate) limits: Limits,
     pub(crate) target: Target,
-    /// Whether a session on another host reads what is captured.
-    pub(crate) feeds_session: bool,
     /// Where it can be watched and changed, in Wireshark.
     pub(crate) toolbar: Option<Toolbar>,
 }
@@ -46,6 +45,8 @@ pub(crate) enum Target {
     /// A FIFO that is open already and has the section header.
     Begun(Output),
     StandardOutput,
+    /// Standard output, which a session on another host reads.
+    Session(Compress),
     Files(Files),
 }
 
@@ -53,7 +54,7 @@ impl Target {
     pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Begun(output) => output.pipe(),
-            Self::StandardOutput | Self::Files(_) => None,
+            Self::StandardOutput | Self::Session(_) | Self::Files(_) => None,
         }
     }
 
@@ -62,6 +63,7 @@ impl Target {
         match self {
             Self::Begun(output) => Ok((output, true, None)),
             Self::StandardOutput => Ok((Output::stdout()?, false, None)),
+            Self::Session(compress) => Ok((Output::stdout()?.packed(compress), false, None)),
             Self::Files(mut files) => Ok((files.open_next()?, false, Some(files))),
         }
     }
@@ -117,6 +119,7 @@ impl Job {
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
         let opener = if self.follow { following::opener() } else { None };
         privilege.become_caller()?;
+        let feeds_session = matches!(self.target, Target::Session(_));
         let (output, begun, files) = self.target.open()?;
         let proof = privilege.give_up()?;
         let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
@@ -138,7 +141,7 @@ impl Job {
             block_timeout,
             crossing: self.crossing,
             limits: self.limits,
-            feeds_session: self.feeds_session,
+            feeds_session,
             output,
             begun,
             files,

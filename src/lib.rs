@@ -22,6 +22,7 @@ pub mod link;
 pub mod names;
 pub mod opener;
 pub mod own_traffic;
+pub mod packed;
 pub mod pcapng;
 pub mod privilege;
 pub mod remote;

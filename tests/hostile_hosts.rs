@@ -242,6 +242,37 @@ fn a_stream_that_is_none_ends_in_one_message() {
 }
 
 #[test]
+fn a_packed_stream_that_is_none_ends_in_one_message() {
+    let chunk = |zstd: &[u8], says: u32| {
+        let length = u32::try_from(zstd.len()).expect("few").to_le_bytes();
+        [&b"cd-z"[..], &length, &says.to_le_bytes(), zstd].concat()
+    };
+    let packed = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).expect("memory");
+    let (begins, bomb) = (begin("x"), packed(&vec![0; 64 << 20]));
+    let says = u32::try_from(begins.len()).expect("few");
+    let good = chunk(&packed(&begins), says);
+    for (stream, why) in [
+        (chunk(b"garbage, and not by zstd", 1000), "a chunk of it cannot be unpacked"),
+        (chunk(&bomb, 128 << 10), "build1: "),
+        ([&good[..], &chunk(&bomb, 128 << 10)].concat(), "a block of the unknown kind 0"),
+        ([&good[..], &chunk(&packed(&begins), says)].concat(), "a second section begins in it"),
+        ([&good[..], b"cd-0\xff\xff\xff\xff"].concat(), "a chunk of it has 4294967295 bytes"),
+        ([&good[..], &begins].concat(), "a chunk of it is of an unknown kind"),
+    ] {
+        let host = FakeHost::answering("cat stream; cat").with("stream", &stream);
+        let said = host.complaint_of_capture();
+        assert!(said.contains("cannot read packets of build1: ") && said.contains(why), "{why}: {said}");
+    }
+    let breaks_off =
+        FakeHost::answering("cat stream; exit 255").with("stream", &[&good[..], &good[..20]].concat());
+    assert!(breaks_off.complaint_of_capture().contains("build1"));
+    // One that stops within a chunk.
+    let stalls =
+        FakeHost::answering("cat stream; exec sleep 600").with("stream", &[&good[..], &good[..20]].concat());
+    assert!(stalls.complaint_of_capture().contains("nothing came from it for 10 seconds"));
+}
+
+#[test]
 fn interfaces_without_end_are_the_end() {
     let mut blocks = Blocks::begin_section();
     let interface = Interface {

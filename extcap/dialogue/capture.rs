@@ -74,7 +74,6 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         own_traffic: arguments.has("--own-traffic"),
         limits: Limits::default(),
         target: Target::Begun(output),
-        feeds_session: false,
         toolbar,
     };
     // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 use containerdump::capture::{self, Settings};
+use containerdump::packed::Compress;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
 use containerdump::ssh::{Host, Notice};
@@ -101,6 +102,12 @@ pub(super) struct Capture {
           value_parser = Crossing::ALL.map(Crossing::word))]
     crossing: String,
 
+    /// Whether packets of other hosts are compressed on their way here: auto leaves out what does not become
+    /// smaller, and all where the link is faster than that
+    #[arg(long, value_name = "WHEN", default_value = Compress::ALL[0].word(),
+          value_parser = Compress::ALL.map(Compress::word))]
+    compress: String,
+
     /// Do not put the host veths into promiscuous mode
     #[arg(short = 'p', long)]
     no_promiscuous: bool,
@@ -127,16 +134,16 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
         let stop = Stop::watch(false)?;
-        self.run_until(&stop, privilege, false)
+        self.run_until(&stop, privilege, None)
     }
 
     /// The same for a session on another host, which reads standard output.
-    pub(super) fn run_for_session(self, privilege: Privilege) -> Result<(), Trouble> {
+    pub(super) fn run_for_session(self, privilege: Privilege, compress: Compress) -> Result<(), Trouble> {
         let stop = Stop::watch(false)?.with_lifeline()?;
-        self.run_until(&stop, privilege, true)
+        self.run_until(&stop, privilege, Some(compress))
     }
 
-    fn run_until(self, stop: &Stop, privilege: Privilege, feeds_session: bool) -> Result<(), Trouble> {
+    fn run_until(self, stop: &Stop, privilege: Privilege, session: Option<Compress>) -> Result<(), Trouble> {
         privilege.as_caller(|| journal::open(Some(&self.log_level), self.log_file.as_deref()))??;
         let filter = capture::combined(self.filter.as_deref(), None);
         if let Some(objection) = filter.as_deref().and_then(capture::objection) {
@@ -149,7 +156,10 @@ impl Capture {
             let here = Here { target: self.target()?, progress: Progress::new(self.quiet), toolbar: None };
             return far_capture::run(&self, here, stop, privilege);
         }
-        let target = self.target()?;
+        let target = match session {
+            Some(compress) => Target::Session(compress),
+            None => self.target()?,
+        };
         let progress = Progress::new(self.quiet);
         progress.say_where(&target);
         let limits = self.limits();
@@ -166,7 +176,6 @@ impl Capture {
             own_traffic: self.own_traffic,
             limits,
             target,
-            feeds_session,
             toolbar: None,
         };
         let totals = job.run(
@@ -208,6 +217,10 @@ impl Capture {
         arguments.extend(self.own_traffic.then(|| "--own-traffic".to_owned()));
         arguments.extend(self.selected.for_far());
         arguments
+    }
+
+    pub(super) fn compress(&self) -> Compress {
+        Compress::parse(&self.compress).unwrap_or_default()
     }
 
     /// How it tells what goes on with other hosts.

@@ -40,7 +40,7 @@ impl Far {
         let words = std::iter::once("containerdump".to_owned()).chain(request.arguments);
         match People::try_parse_from(words).map(|people| people.verb) {
             Ok(Verb::List(list)) => list.run(privilege),
-            Ok(Verb::Capture(capture)) => capture.run_for_session(privilege),
+            Ok(Verb::Capture(capture)) => capture.run_for_session(privilege, request.compress),
             Ok(_) => Err(not_understood("it is neither list nor capture")),
             Err(error) => Err(not_understood(error.to_string().lines().next().unwrap_or_default())),
         }

@@ -39,8 +39,9 @@ pub(super) fn run(asked: &Capture, here: Here, stop: &Stop, mut privilege: Privi
     let proof = privilege.give_up()?;
     let Here { target, progress, toolbar } = here;
     let connections = asked.hosts.connections(asked.tell())?;
-    let (all, arguments, before) = (connections.clone(), asked.for_far(), asked.hosts.before());
-    let begun = stop.wait_for(target.pipe(), move || begin(all, &arguments, before));
+    let (all, before) = (connections.clone(), asked.hosts.before());
+    let request = Request { arguments: asked.for_far(), compress: asked.compress() };
+    let begun = stop.wait_for(target.pipe(), move || begin(all, &request, before));
     let ended = match begun {
         Err(Stopped) => Ok(()),
         Ok(Err(trouble)) => Err(trouble),
@@ -61,7 +62,7 @@ pub(super) fn run(asked: &Capture, here: Here, stop: &Stop, mut privilege: Privi
 /// Connects to each, one after the other: each may ask for something. Then begins everywhere at once.
 fn begin(
     connections: Vec<Connection>,
-    arguments: &[String],
+    request: &Request,
     before: &'static str,
 ) -> Result<Vec<(Far, Remote)>, Trouble> {
     let mut found = Vec::new();
@@ -71,7 +72,7 @@ fn begin(
     std::thread::scope(|scope| {
         let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
             let mut session = connection.run(&probe, before)?;
-            session.ask(&Request { arguments: arguments.to_vec() })?;
+            session.ask(request)?;
             let label = connection.host().label();
             let opened = remote::open_growing(session.stream()?, &label, PATIENCE);
             let remote = opened.map_err(|trouble| session.explain(trouble))?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use containerdump::packed::Compress;
 use containerdump::session::{Stop, Stopped};
 use containerdump::ssh::{Connection, Probe, Request};
 use containerdump::text::Label;
@@ -77,7 +78,7 @@ fn ask(connection: &Connection, before: &'static str) -> Result<Answer, Trouble>
 pub(super) fn list(connection: &Connection, probe: &Probe, before: &'static str) -> Result<Answer, Trouble> {
     let mut session = connection.run(probe, before)?;
     let arguments = vec!["list".to_owned(), "--json".to_owned()];
-    session.ask(&Request { arguments })?;
+    session.ask(&Request { arguments, compress: Compress::Off })?;
     let answer = session.read_to_end(MOST, PATIENCE)?;
     Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
 }

@@ -28,17 +28,17 @@ pub fn open(
     from: &Label,
     patience: Duration,
 ) -> Result<(Vec<Interface>, Remote), Trouble> {
-    let mut remote = Remote::new(stream, from);
+    let mut remote = Remote::new(stream, from, false);
     let interfaces = remote.begin(patience).map_err(|defect| remote.trouble(&defect))?;
     Ok((interfaces, remote))
 }
 
-/// Opens the stream of `from`, which tells its interfaces as they come: waits until it has begun, at most
-/// for `patience`.
+/// Opens the stream of `from`, packed or not, which tells its interfaces as they come: waits until it has begun,
+/// at most for `patience`.
 ///
 /// Fails when it has not by then, or what comes is no stream of ours.
 pub fn open_growing(stream: UnixStream, from: &Label, patience: Duration) -> Result<Remote, Trouble> {
-    let mut remote = Remote::new(stream, from);
+    let mut remote = Remote::new(stream, from, true);
     remote.told = Some(Vec::new());
     // Nothing is there that could be counted yet.
     remote.counted_up = true;

@@ -81,11 +81,11 @@ pub struct Looked {
 struct Defect(String);
 
 impl Remote {
-    fn new(stream: UnixStream, from: &Label) -> Self {
+    fn new(stream: UnixStream, from: &Label, may_be_packed: bool) -> Self {
         Self {
             from: from.clone(),
             stream: Arc::new(stream),
-            window: Window::new(),
+            window: Window::new(may_be_packed),
             interfaces: Vec::new(),
             heard: Instant::now(),
             counted_up: false,

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use super::Defect;
 use super::block::{self, LONGEST_BLOCK};
+use crate::packed::Unpacker;
 
 /// More than a socket holds (`net.core.wmem_default` is 208 KiB), and than the longest block.
 const SIZE: usize = 512 * 1024;
@@ -16,6 +17,16 @@ pub(super) struct Window {
     bytes: Box<[u8]>,
     begin: usize,
     end: usize,
+    way: Way,
+}
+
+/// How the stream comes.
+#[derive(Debug)]
+enum Way {
+    AsItIs,
+    /// As its first bytes will tell.
+    Unknown,
+    Packed(Box<Unpacker>),
 }
 
 /// What came of reading more.
@@ -29,8 +40,10 @@ pub(super) enum Filled {
 }
 
 impl Window {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; SIZE].into_boxed_slice(), begin: 0, end: 0 }
+    /// One for a stream as it is; with `may_be_packed`, for one that tells itself.
+    pub(super) fn new(may_be_packed: bool) -> Self {
+        let way = if may_be_packed { Way::Unknown } else { Way::AsItIs };
+        Self { bytes: vec![0; SIZE].into_boxed_slice(), begin: 0, end: 0, way }
     }
 
     /// The next block, once all of it is here.
@@ -50,12 +63,12 @@ impl Window {
     }
 
     /// Reads more, where no whole block is here.
-    pub(super) fn fill(&mut self, mut stream: &UnixStream) -> Result<Filled, Defect> {
+    pub(super) fn fill(&mut self, stream: &UnixStream) -> Result<Filled, Defect> {
         if self.begin > 0 {
             self.bytes.copy_within(self.begin..self.end, 0);
             (self.begin, self.end) = (0, self.end - self.begin);
         }
-        match stream.read(&mut self.bytes[self.end..]) {
+        match self.read(stream) {
             Ok(0) => Ok(Filled::End),
             Ok(count) => {
                 self.end += count;
@@ -64,13 +77,34 @@ impl Window {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Filled::None),
                 io::ErrorKind::ConnectionReset => Ok(Filled::End),
+                io::ErrorKind::InvalidData => Err(Defect(error.to_string())),
                 _ => Err(Defect::link(&error)),
             },
         }
     }
 
+    fn read(&mut self, mut stream: &UnixStream) -> io::Result<usize> {
+        if let Way::Unknown = self.way
+            && let Some(first) = self.bytes[..self.end].first_chunk::<4>()
+        {
+            if Unpacker::knows(*first) {
+                self.way = Way::Packed(Box::new(Unpacker::new(*first)?));
+                self.end = 0;
+            } else {
+                self.way = Way::AsItIs;
+            }
+        }
+        let room = &mut self.bytes[self.end..];
+        match &mut self.way {
+            Way::AsItIs => stream.read(room),
+            Way::Unknown => stream.read(&mut room[..4 - self.end]),
+            Way::Packed(unpacker) => unpacker.read(&mut stream, room),
+        }
+    }
+
     /// Whether nothing is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.begin == self.end
+        let is_whole = !matches!(&self.way, Way::Packed(unpacker) if !unpacker.is_whole());
+        self.begin == self.end && is_whole
     }
 }

@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags};
 use socket2::SockRef;
 
 use super::stop::{Stop, Stopped};
+use crate::packed::{Compress, Packer};
 use crate::trouble::Trouble;
 
 /// How long a stalled reader is waited for after the capture was asked to stop.
@@ -26,10 +27,15 @@ const TIMES_FOR_SLOW: u32 = 4;
 const READER_WAIT: Duration = Duration::from_millis(5);
 /// Bytes a pipe may hold; the most an ordinary user may ask for (`fs.pipe-max-size`).
 const PIPE_SIZE: usize = 1024 * 1024;
+/// The same of a socket: the kernel gives twice as much, as far as `net.core.wmem_max` goes, or 208 KiB where it is not
+/// asked.
+const SOCKET_ROOM: usize = 256 * 1024;
 
 /// Takes the bytes of a stream.
 pub struct Output {
     kind: Kind,
+    /// What makes the stream smaller on its way to another program of ours.
+    packer: Option<Packer>,
     patience: Duration,
     /// Set when the capture was asked to stop and the reader stalls: when to give up unless it takes
     /// something, and when in any case.
@@ -94,7 +100,8 @@ impl Output {
             _ => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?),
         };
         if file.metadata().is_ok_and(|about| about.file_type().is_socket()) {
-            return Ok(Self { kind: Kind::Socket(file), patience: PATIENCE, give_up_at: None });
+            let _ = SockRef::from(&file).set_send_buffer_size(SOCKET_ROOM);
+            return Ok(Self::to(Kind::Socket(file)));
         }
         Ok(Self::to_pipe(file))
     }
@@ -112,13 +119,25 @@ impl Output {
             options.create_new(true);
         }
         let file = options.open(path).map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { kind: Kind::File { file, path: path.to_owned() }, patience: PATIENCE, give_up_at: None })
+        Ok(Self::to(Kind::File { file, path: path.to_owned() }))
     }
 
     fn to_pipe(file: File) -> Self {
         // A smaller pipe only means more waits.
         let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE_SIZE);
-        Self { kind: Kind::Pipe(file), patience: PATIENCE, give_up_at: None }
+        Self::to(Kind::Pipe(file))
+    }
+
+    fn to(kind: Kind) -> Self {
+        Self { kind, packer: None, patience: PATIENCE, give_up_at: None }
+    }
+
+    /// The same, for another program of ours, which knows a packed stream when it sees one.
+    #[must_use]
+    pub fn packed(self, compress: Compress) -> Self {
+        let wanted = (compress != Compress::Off).then(|| Packer::new(compress));
+        // Without memory for it the stream goes as it is.
+        Self { packer: wanted.and_then(Result::ok), ..self }
     }
 
     /// Another session reads it.
@@ -146,6 +165,22 @@ impl Output {
     ///
     /// Fails when nothing more can be written.
     pub fn write(&mut self, mut slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), End> {
+        let Some(mut packer) = self.packer.take() else { return self.write_all(slices, stop) };
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let chunk = packer.next(slices);
+            let bytes = chunk.bytes;
+            let mut pieces = chunk.pieces(slices);
+            self.write_all(&mut pieces, stop)?;
+            drop(pieces);
+            IoSlice::advance_slices(&mut slices, bytes);
+        }
+        self.packer = Some(packer);
+        Ok(())
+    }
+
+    /// Writes all of `slices` as they are.
+    fn write_all(&mut self, mut slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), End> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             let written = match &mut self.kind {

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use crate::packed::Compress;
 use crate::trouble::Trouble;
 
 /// The first word that the program says there.
@@ -29,6 +30,9 @@ pub(super) fn greeting(line: &str) -> Option<(u32, &str)> {
 pub struct Request {
     /// A command line of the program's: a verb, and its options.
     pub arguments: Vec<String>,
+    /// Whether the stream of a capture comes packed. Programs that do not know of it send it as it is.
+    #[serde(default)]
+    pub compress: Compress,
 }
 
 impl Request {
@@ -72,11 +76,18 @@ mod tests {
     #[test]
     fn a_request_is_read_as_it_was_written() {
         let arguments = vec!["capture".to_owned(), "it's \\ \"x\"\n\u{1b}".to_owned()];
-        let request = Request { arguments };
+        let request = Request { arguments, compress: Compress::Auto };
         let line = request.line() + "....";
         let mut rest = line.as_bytes();
         assert_eq!(Request::read(&mut rest).expect("a request"), request);
         assert_eq!(rest, b"....");
+    }
+
+    #[test]
+    fn who_does_not_ask_for_a_packed_stream_gets_none() {
+        let request = Request::read(&b"{\"arguments\":[]}\n"[..]).expect("a request");
+        assert_eq!(request.compress, Compress::Off);
+        assert!(Request::read(&b"{\"arguments\":[],\"compress\":\"gzip\"}\n"[..]).is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use super::{Host, PROTOCOL, Request, Said, failure, protocol};
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -18,6 +20,9 @@ const MOST_BEFORE_HELLO: usize = 64 * 1024;
 /// How long an end that has come is waited for.
 const PATIENCE_FOR_END: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Bytes that `ssh` may write ahead: the kernel gives twice as much, as far as `net.core.wmem_max` goes, or 208 KiB where
+/// it is not asked.
+const ROOM: usize = 256 * 1024;
 
 /// One of them. Dropping it ends the program there.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ impl Session {
     /// Starts `command`, which is `ssh`.
     pub(super) fn start(host: &Host, mut command: Command) -> io::Result<Self> {
         let (stream, theirs) = UnixStream::pair()?;
+        // Less only means more waits.
+        let _ = SockRef::from(&theirs).set_send_buffer_size(ROOM);
         command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs.try_clone()?)));
         command.stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stderr(Stdio::piped());
         // What is typed to end the capture is for us: we ask the program there for what is left.

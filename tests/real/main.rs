@@ -43,6 +43,7 @@ mod ssh_asking;
 mod ssh_capture;
 mod ssh_list;
 mod ssh_listed;
+mod ssh_packed;
 mod ssh_rights;
 mod ssh_saved;
 mod ssh_sent;
@@ -106,6 +107,7 @@ fn main() -> ExitCode {
         ssh_asking::TESTS,
         ssh_list::TESTS,
         ssh_capture::TESTS,
+        ssh_packed::TESTS,
         ssh_rights::TESTS,
         ssh_saved::TESTS,
         ssh_listed::TESTS,

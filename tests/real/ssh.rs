@@ -136,6 +136,12 @@ impl SshHost {
         output(&mut self.host.inside(script))
     }
 
+    /// Bytes that have come over the cable, by the kernel's count.
+    pub(crate) fn came(&self) -> u64 {
+        let counter = format!("/sys/class/net/{}/statistics/rx_bytes", self.cable);
+        fs::read_to_string(counter).expect("a counter").trim().parse().expect("a number")
+    }
+
     /// Cuts the cable, without a word to either end.
     pub(crate) fn cut(&self) {
         output(Command::new("ip").args(["link", "set", &self.cable, "down"]));

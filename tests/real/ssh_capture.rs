@@ -21,7 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Begins and waits until its interfaces are told.
-fn begin(there: &SshHost, containers: &[&Container], options: &[&str]) -> Recording {
+pub(crate) fn begin(there: &SshHost, containers: &[&Container], options: &[&str]) -> Recording {
     let recording = Recording::begin_by(there.program(), containers, options);
     eventually("an interface is told", || interfaces(&recording.path) != 0);
     recording

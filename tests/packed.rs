@@ -1,0 +1,227 @@
+//! Streams made smaller on their way: they come out as they went in, at once, and nothing else is believed.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read};
+
+use containerdump::packed::{Compress, Packer, Unpacker};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use zstd::stream::raw::{CParameter, Encoder, Operation as _};
+
+/// Packs what is written at a time, and tells what goes out each time.
+fn packed(compress: Compress, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+    let mut packer = Packer::new(compress).expect("memory");
+    let pack = |write: &Vec<Vec<u8>>| {
+        let mut slices: Vec<IoSlice> = write.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let (mut slices, mut out) = (slices.as_mut_slice(), Vec::new());
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let chunk = packer.next(slices);
+            let bytes = chunk.bytes;
+            assert!(bytes > 0, "it goes on");
+            chunk.pieces(slices).iter().for_each(|piece| out.extend_from_slice(piece));
+            IoSlice::advance_slices(&mut slices, bytes);
+        }
+        out
+    };
+    writes.iter().map(pack).collect()
+}
+
+/// A source that has no more than these pieces, one at each read, and then nothing for now or its end.
+struct Pieces {
+    pieces: VecDeque<Vec<u8>>,
+    ends: bool,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(piece) = self.pieces.front_mut() else {
+            return if self.ends { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        };
+        let count = piece.len().min(into.len());
+        into[..count].copy_from_slice(&piece[..count]);
+        piece.drain(..count);
+        if piece.is_empty() {
+            self.pieces.pop_front();
+        }
+        Ok(count)
+    }
+}
+
+/// Reads what there is of `pieces`, at most so many bytes at a time: what came out, and why no more did.
+fn unpacked(
+    unpacker: &mut Unpacker,
+    pieces: impl IntoIterator<Item = Vec<u8>>,
+    at_once: usize,
+) -> (Vec<u8>, ErrorKind, String) {
+    let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+    let mut source = Pieces { pieces, ends: false };
+    let (mut all, mut room) = (Vec::new(), vec![0; at_once]);
+    loop {
+        match unpacker.read(&mut source, &mut room) {
+            Ok(count) => all.extend_from_slice(&room[..count]),
+            Err(error) => return (all, error.kind(), error.to_string()),
+        }
+    }
+}
+
+/// An unpacker, and the rest of a stream.
+fn begin(stream: &[u8]) -> (Unpacker, &[u8]) {
+    let (first, rest) = stream.split_first_chunk().expect("a first chunk");
+    assert!(Unpacker::knows(*first), "{first:?}");
+    (Unpacker::new(*first).expect("memory"), rest)
+}
+
+/// A chunk by zstd that says it has so many bytes.
+fn chunk(zstd: &[u8], says: u32) -> Vec<u8> {
+    let length = u32::try_from(zstd.len()).expect("few").to_le_bytes();
+    [&b"cd-z"[..], &length, &says.to_le_bytes(), zstd].concat()
+}
+
+fn text(bytes: usize) -> Vec<u8> {
+    let line = |number| format!("GET /items/{number} HTTP/1.1\r\nHost: shop.example\r\nAccept: */*\r\n\r\n");
+    (0..).flat_map(|number: u32| line(number * 7919 % 1000).into_bytes()).take(bytes).collect()
+}
+
+/// What nobody can make smaller.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[test]
+fn every_write_can_be_read_at_once_and_what_repeats_is_not_told_again() {
+    let request = text(900);
+    let writes: Vec<Vec<Vec<u8>>> = (0..50).map(|_| vec![request.clone()]).collect();
+    let all = packed(Compress::Auto, &writes);
+    let (mut unpacker, _) = begin(&all[0]);
+    for (number, out) in all.iter().enumerate() {
+        let out = if number == 0 { out[4..].to_vec() } else { out.clone() };
+        let (bytes, kind, _) = unpacked(&mut unpacker, [out], 512);
+        assert_eq!((bytes == request, kind), (true, ErrorKind::WouldBlock), "write {number}");
+        assert!(unpacker.is_whole());
+    }
+    assert!(all[1..].iter().all(|out| out.len() < 60), "{:?}", all.iter().map(Vec::len).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_becomes_no_smaller_goes_as_it_is() {
+    let megabytes = vec![vec![noise(8 << 20)]];
+    for (compress, most) in [(Compress::Auto, 200), (Compress::On, 2000)] {
+        let out = packed(compress, &megabytes).concat();
+        assert!(out.len() < (8 << 20) + most, "{}", out.len());
+        let as_it_is = out.windows(4).filter(|four| four == b"cd-0").count();
+        assert_eq!(as_it_is > 0, compress == Compress::Auto);
+    }
+    // And text behind it is packed again.
+    let out = packed(Compress::Auto, &[vec![noise(9 << 20)], vec![text(8 << 20)], vec![text(8 << 20)]]);
+    assert!(out[2].len() < 4 << 20, "{}", out[2].len());
+}
+
+#[test]
+fn what_is_no_stream_of_ours_is_refused() {
+    let good = zstd::bulk::compress(&text(1000), 1).expect("memory");
+    let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).expect("memory");
+    assert!(bomb.len() < 128 << 10, "{}", bomb.len());
+    let mut far_back = Encoder::new(1).expect("memory");
+    far_back.set_parameter(CParameter::WindowLog(27)).expect("a window of 128 MiB");
+    let mut room = vec![0; 4096];
+    let written = far_back.run_on_buffers(&text(1000), &mut room).expect("room").bytes_written;
+    let flushed =
+        far_back.flush(&mut zstd::stream::raw::OutBuffer::around(&mut room[written..])).expect("room");
+    assert_eq!(flushed, 0);
+    let long = u32::MAX.to_le_bytes();
+    for (stream, why) in [
+        ([chunk(&good, 1000), b"cd-q0000".to_vec()].concat(), "unknown kind"),
+        ([b"cd-0".to_vec(), vec![0; 4]].concat(), "has 0 bytes"),
+        ([&b"cd-0"[..], &long].concat(), "has 4294967295 bytes"),
+        ([&b"cd-z"[..], &long, &[1, 0, 0, 0]].concat(), "has 4294967295 bytes"),
+        (chunk(&good, 0), "has 0 bytes"),
+        (chunk(&good, 1 << 20), "has 1048576 bytes"),
+        (chunk(&good, 999), "not the length it says"),
+        (chunk(&good, 1001), "not the length it says"),
+        (chunk(&bomb, 128 << 10), "not the length it says"),
+        (chunk(&noise(1000), 1000), "cannot be unpacked"),
+        (chunk(&room, 1000), "cannot be unpacked"),
+    ] {
+        let (mut unpacker, rest) = begin(&stream);
+        let (bytes, kind, said) = unpacked(&mut unpacker, [rest.to_vec()], 1 << 20);
+        assert_eq!(kind, ErrorKind::InvalidData, "{why}: {said}");
+        assert!(said.contains(why), "{why}: {said}");
+        assert!(bytes.len() <= 128 << 10, "{} bytes came out", bytes.len());
+    }
+    for other in [*b"\x0a\x0d\x0d\x0a", *b"cd-1", [0; 4]] {
+        assert!(!Unpacker::knows(other));
+    }
+}
+
+#[test]
+fn one_that_breaks_off_is_not_whole() {
+    let out = packed(Compress::On, &[vec![text(5000)]]).concat();
+    for cut in 4..out.len() {
+        let (mut unpacker, rest) = begin(&out[..cut]);
+        let mut source = Pieces { pieces: [rest.to_vec()].into(), ends: true };
+        let mut room = vec![0; 10_000];
+        while unpacker.read(&mut source, &mut room).expect("nothing is wrong so far") > 0 {}
+        assert!(!unpacker.is_whole(), "{cut} of {}", out.len());
+    }
+}
+
+/// Bytes of which some become smaller.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let ways = (0..3_u8, 1..300_000_usize, 0..2000_usize);
+    ways.prop_map(|(way, many, few)| match way {
+        0 => text(many),
+        1 => noise(many),
+        _ => noise(few),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_went_in_comes_out(
+        writes in vec(vec(bytes(), 0..4), 1..6),
+        always in any::<bool>(),
+        cut in 1..100_000_usize,
+        at_once in 1..200_000_usize,
+    ) {
+        let compress = if always { Compress::On } else { Compress::Auto };
+        let out = packed(compress, &writes).concat();
+        if !out.is_empty() {
+            let (mut unpacker, rest) = begin(&out);
+            let pieces = rest.chunks(cut).map(<[u8]>::to_vec);
+            let (all, kind, said) = unpacked(&mut unpacker, pieces, at_once);
+            prop_assert_eq!(kind, ErrorKind::WouldBlock, "{}", said);
+            prop_assert!(all == writes.concat().concat());
+            prop_assert!(unpacker.is_whole());
+        }
+    }
+
+    #[test]
+    fn whatever_comes_no_more_goes_on_than_was_said(
+        writes in vec(vec(bytes(), 1..3), 1..3),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        at_once in 1..100_000_usize,
+    ) {
+        let mut out = packed(Compress::On, &writes).concat();
+        if out.len() > 12 {
+            for (at, byte) in changes {
+                let at = 4 + at.index(out.len() - 4);
+                out[at] = byte;
+            }
+            let (mut unpacker, rest) = begin(&out);
+            let (all, ..) = unpacked(&mut unpacker, [rest.to_vec()], at_once);
+            // As many chunks as fit, each with as much as one can say.
+            let chunks = out.windows(4).filter(|four| four.starts_with(b"cd-")).count();
+            prop_assert!(all.len() <= chunks * (1 << 20));
+        }
+    }
+}
