@@ -10,15 +10,14 @@ mod lab;
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
 
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use lab::{Container, Lab, output};
+use lab::{Container, Lab};
 use measure::cost::{self, Cost};
 use measure::spread::Spread;
 use measure::table::{Table, judged};
-use measure::{beside_engine, print_setting, typed};
+use measure::{beside_engine, print_setting, sshdump, typed};
 
 /// Pairs of each comparison; the table has the median of their ratios.
 const PAIRS: usize = 15;
@@ -145,15 +144,6 @@ fn curl(lab: &Lab) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["-s", "--unix-socket", socket, "http://d/containers/json"]);
     curl
-}
-
-/// Wireshark's own extcap program, where Wireshark looks for it.
-fn sshdump() -> PathBuf {
-    let folders = output(Command::new("tshark").args(["-G", "folders"]));
-    // Its own folder and the person's; the words for them differ between versions.
-    let of_extcap = folders.lines().filter_map(|line| line.split_once("xtcap path:"));
-    let mut programs = of_extcap.map(|(_, folder)| PathBuf::from(folder.trim()).join("sshdump"));
-    programs.find(|path| path.exists()).expect("sshdump, of the package wireshark-common")
 }
 
 fn more(lab: &Lab, count: usize) -> Vec<Container> {

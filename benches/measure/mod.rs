@@ -7,9 +7,10 @@ pub(crate) mod cost;
 pub(crate) mod spread;
 pub(crate) mod table;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, output};
 
 /// Runs a benchmark beside the engine of `make bench`; says what it needs where there is none.
 pub(crate) fn beside_engine(benchmark: impl FnOnce(&Lab)) -> ExitCode {
@@ -43,4 +44,13 @@ pub(crate) fn print_setting(programs: &[&str]) {
     let mut parts = vec![format!("Linux {kernel}, {processors} processors"), own];
     parts.extend(programs.iter().filter_map(|program| first_line(program, "--version")));
     println!("\n{}", parts.join("; "));
+}
+
+/// Wireshark's own extcap program, where Wireshark looks for it.
+pub(crate) fn sshdump() -> PathBuf {
+    let folders = output(Command::new("tshark").args(["-G", "folders"]));
+    // Its own folder and the person's; the words for them differ between versions.
+    let of_extcap = folders.lines().filter_map(|line| line.split_once("xtcap path:"));
+    let mut programs = of_extcap.map(|(_, folder)| PathBuf::from(folder.trim()).join("sshdump"));
+    programs.find(|path| path.exists()).expect("sshdump, of the package wireshark-common")
 }

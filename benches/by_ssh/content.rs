@@ -1,0 +1,169 @@
+//! The packets that are moved: 1500 bytes each, what a web service says or what is encrypted.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use containerdump::capture::Direction;
+use containerdump::pcapng::{self, Blocks, Interface, Statistics};
+use containerdump::text::Label;
+
+pub(crate) const PACKETS: u32 = 300_000;
+pub(crate) const LENGTH: usize = 1500;
+/// Ethernet, IPv4, TCP with time stamps.
+const HEADERS: usize = 14 + 20 + 32;
+const PAYLOAD: usize = LENGTH - HEADERS;
+/// Connections that take turns.
+const CONNECTIONS: u32 = 8;
+
+/// What the packets are about.
+#[derive(Clone, Copy)]
+pub(crate) enum Content {
+    /// HTTP with JSON.
+    Text,
+    /// As if encrypted.
+    Random,
+}
+
+/// The same packets as a file of tcpdump's and as our stream.
+pub(crate) struct Files {
+    pub(crate) pcap: PathBuf,
+    pub(crate) pcapng: PathBuf,
+}
+
+impl Content {
+    /// Writes both files into `folder`.
+    pub(crate) fn write(self, folder: &Path) -> Files {
+        let files = Files { pcap: folder.join("packets.pcap"), pcapng: folder.join("packets.pcapng") };
+        let file = |path| BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
+        let (mut pcap, mut ours) = (file(&files.pcap), file(&files.pcapng));
+        // Nanoseconds, version 2.4, Ethernet (draft-ietf-opsawg-pcap).
+        for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
+            pcap.write_all(&word.to_le_bytes()).expect("room");
+        }
+        let mut blocks = Blocks::begin_section();
+        blocks.interface(&interface());
+        ours.write_all(&blocks.take()).expect("room");
+        let mut source = Source { state: 0x9e37_79b9_7f4a_7c15, text: Vec::new() };
+        let (begin, mut block) = (containerdump::capture::now(), Vec::new());
+        for number in 0..PACKETS {
+            let frame = source.frame(number, self);
+            let time = begin + u64::from(number) * 1000;
+            let (seconds, rest) = (time / 1_000_000_000, time % 1_000_000_000);
+            let length = u32::try_from(LENGTH).expect("few");
+            let few = |number: u64| u32::try_from(number).expect("32 bits");
+            for word in [few(seconds), few(rest), length, length] {
+                pcap.write_all(&word.to_le_bytes()).expect("room");
+            }
+            pcap.write_all(&frame).expect("room");
+            block.clear();
+            pcapng::append_packet(&mut block, 0, Direction::Outbound, time, length, &frame);
+            ours.write_all(&block).expect("room");
+        }
+        let written = Statistics { written: u64::from(PACKETS), ..Statistics::default() };
+        blocks.statistics(0, written, begin, containerdump::capture::now());
+        ours.write_all(&blocks.take()).expect("room");
+        files
+    }
+}
+
+fn interface() -> Interface {
+    Interface {
+        name: Label::new("web:eth0"),
+        description: Label::new("docker container web"),
+        hardware_address: None,
+        filter: None,
+        snap_length: 262_144,
+        link_type: 1,
+    }
+}
+
+/// The same bytes each time.
+struct Source {
+    state: u64,
+    text: Vec<u8>,
+}
+
+impl Source {
+    fn number(&mut self) -> u64 {
+        // xorshift64 (Marsaglia 2003).
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
+    }
+
+    fn frame(&mut self, number: u32, content: Content) -> Vec<u8> {
+        let connection = number % CONNECTIONS;
+        let sequence = (number / CONNECTIONS).wrapping_mul(1448);
+        let mut frame = Vec::with_capacity(LENGTH);
+        frame.extend([2, 0x42, 0xac, 17, 0, 2, 2, 0x42, 0xac, 17, 0, 3, 8, 0]);
+        frame.extend([0x45, 0, 5, 0xce]);
+        frame.extend(number.to_be_bytes()[2..].iter().chain(&[0x40, 0, 64, 6]));
+        frame.extend(self.number().to_be_bytes()[..2].iter().chain(&[172, 17, 0, 3, 172, 17, 0, 2]));
+        frame.extend((40_000 + connection).to_be_bytes()[2..].iter().chain(&[0, 80]));
+        frame.extend(sequence.to_be_bytes().iter().chain(&[0, 0, 1, 0, 0x80, 0x18, 1, 0xf6]));
+        frame.extend(self.number().to_be_bytes()[..2].iter().chain(&[0, 0, 1, 1, 8, 10]));
+        frame.extend((number / 1000).to_be_bytes().iter().chain(&(number / 1001).to_be_bytes()));
+        match content {
+            Content::Text => {
+                while self.text.len() < PAYLOAD {
+                    self.say();
+                }
+                frame.extend(self.text.drain(..PAYLOAD));
+            }
+            Content::Random => {
+                while frame.len() < LENGTH {
+                    frame.extend(self.number().to_le_bytes());
+                }
+                frame.truncate(LENGTH);
+            }
+        }
+        frame
+    }
+
+    /// One more answer of a web service.
+    fn say(&mut self) {
+        const WORDS: [&str; 16] = [
+            "wool", "blanket", "copper", "kettle", "lantern", "garden", "chair", "oak", "table", "linen",
+            "shirt", "winter", "boots", "glass", "bottle", "blue",
+        ];
+        let mut items = Vec::new();
+        for _ in 0..=self.number() % 4 {
+            let [sku, price, count, word] = [0; 4].map(|_: u8| self.number());
+            let name =
+                [word, word >> 8].map(|word| WORDS[usize::try_from(word % 16).expect("few")]).join(" ");
+            items.push(format!(
+                "{{\"sku\":\"{:08x}\",\"name\":\"{name}\",\"price\":{}.{:02},\"quantity\":{}}}",
+                sku & 0xffff_ffff,
+                price % 400,
+                price % 100,
+                1 + count % 9,
+            ));
+        }
+        let [id, customer, second] = [0; 3].map(|_: u8| self.number());
+        let body = format!(
+            "{{\"order\":\"{id:016x}\",\"customer\":{},\"status\":\"shipped\",\"items\":[{}]}}\n",
+            customer % 100_000,
+            items.join(","),
+        );
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nServer: nginx/1.24.0\r\nDate: Tue, 24 Nov 2026 04:{:02}:{:02} GMT\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: keep-alive\r\n\r\n",
+            second % 60,
+            second / 60 % 60,
+            body.len(),
+        );
+        self.text.extend(head.bytes().chain(body.bytes()));
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Text => "text",
+            Self::Random => "as if encrypted",
+        })
+    }
+}
