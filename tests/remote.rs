@@ -2,12 +2,13 @@
 
 mod far_end;
 
-use std::io::Write as _;
+use std::io::{IoSlice, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use containerdump::capture::{Counts, Direction};
 use containerdump::link::HardwareAddress;
+use containerdump::packed::{Compress, Packer};
 use containerdump::pcapng::{Interface, Statistics};
 use containerdump::remote::{self, Ended};
 use containerdump::text::Label;
@@ -134,6 +135,34 @@ fn one_that_falls_silent_is_given_up() {
         std::thread::sleep(Duration::from_millis(50));
     };
     assert!(matches!(&ended, Ended::Broken(why) if why.to_string().contains("nothing came")), "{ended:?}");
+}
+
+#[test]
+fn one_whose_chunk_takes_long_is_not_given_up() {
+    let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
+    let (interfaces, mut packer) = ([interface("eth0")], Packer::new(Compress::On).expect("memory"));
+    let mut chunk = |bytes: &[u8]| -> Vec<u8> {
+        let slices = [IoSlice::new(bytes)];
+        packer.next(&slices).pieces(&slices).iter().flat_map(|piece| piece.to_vec()).collect()
+    };
+    theirs.write_all(&chunk(&beginning(&interfaces))).expect("room for it");
+    let rest = chunk(&block(&packet()));
+    let sender = std::thread::spawn(move || {
+        for piece in rest.chunks(rest.len().div_ceil(4)) {
+            std::thread::sleep(Duration::from_secs(4));
+            theirs.write_all(piece).expect("somebody who reads");
+        }
+        theirs
+    });
+    let opened = remote::open_growing(ours, &Label::new("container web"), Duration::from_mins(1));
+    let mut remote = opened.expect("a stream");
+    let mut packets = 0;
+    while packets == 0 {
+        remote.read(64, |_| packets += 1).expect("it goes on");
+        remote.take_told();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    sender.join().expect("it was sent");
 }
 
 #[test]

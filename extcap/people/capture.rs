@@ -104,7 +104,7 @@ pub(super) struct Capture {
 
     /// Whether packets of other hosts are compressed on their way here: auto leaves out what does not become
     /// smaller, and all where the link is faster than that
-    #[arg(long, value_name = "WHEN", default_value = Compress::ALL[0].word(),
+    #[arg(long, value_name = "WHEN", requires = "host", default_value = Compress::ALL[0].word(),
           value_parser = Compress::ALL.map(Compress::word))]
     compress: String,
 

@@ -23,6 +23,8 @@ pub struct Unpacker {
     chunk: Chunk,
     /// Whether zstd may have more of what it has read: there was no room for it.
     has_more: bool,
+    /// Whether anything came since that was last asked.
+    came: bool,
 }
 
 /// The chunk that is being read.
@@ -55,7 +57,7 @@ impl Unpacker {
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
         let mut bytes = vec![0; SIZE].into_boxed_slice();
         bytes[..4].copy_from_slice(&begin);
-        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: Chunk::None, has_more: false })
+        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: Chunk::None, has_more: false, came: false })
     }
 
     /// Whether a stream that begins so is packed.
@@ -84,6 +86,11 @@ impl Unpacker {
     /// Whether nothing of a chunk is left.
     pub fn is_whole(&self) -> bool {
         self.chunk == Chunk::None && self.begin == self.end
+    }
+
+    /// Whether anything came since this was last asked, though it need not have been enough to unpack.
+    pub fn take_came(&mut self) -> bool {
+        std::mem::take(&mut self.came)
     }
 
     /// Does what can be done with what is here.
@@ -119,6 +126,7 @@ impl Unpacker {
         let pieces = &mut [IoSliceMut::new(&mut into[..room]), IoSliceMut::new(&mut self.bytes)];
         let count = source.read_vectored(pieces)?;
         let direct = count.min(room);
+        self.came |= count > 0;
         (self.begin, self.end) = (0, count - direct);
         self.chunk = if direct == left { Chunk::None } else { Chunk::AsItIs(left - direct) };
         Ok(direct)
@@ -129,6 +137,7 @@ impl Unpacker {
         (self.begin, self.end) = (0, self.end - self.begin);
         let count = source.read(&mut self.bytes[self.end..])?;
         self.end += count;
+        self.came |= count > 0;
         Ok(count)
     }
 

@@ -64,7 +64,7 @@ impl Remote {
             match self.window.fill(&self.stream)? {
                 Filled::Some => {}
                 Filled::End => return Err(Defect::new("it ended before it began")),
-                Filled::None => self.wait(until, patience, "it did not begin")?,
+                Filled::None(_) => self.wait(until, patience, "it did not begin")?,
             }
         }
     }
@@ -93,7 +93,7 @@ impl Remote {
                 match self.window.fill(&self.stream)? {
                     Filled::Some => {}
                     Filled::End => return Err(Defect::new("it ended before it told its interfaces")),
-                    Filled::None => self.wait(until, patience, "it did not tell its interfaces")?,
+                    Filled::None(_) => self.wait(until, patience, "it did not tell its interfaces")?,
                 }
             }
         }

@@ -149,10 +149,15 @@ impl Remote {
             }
             match self.window.fill(&self.stream)? {
                 Filled::Some => self.heard = Instant::now(),
-                Filled::None if self.heard.elapsed() > LONGEST_SILENCE => {
+                // A large chunk may take long.
+                Filled::None(true) => {
+                    self.heard = Instant::now();
+                    return Ok(looked);
+                }
+                Filled::None(_) if self.heard.elapsed() > LONGEST_SILENCE => {
                     return Err(Some(Defect::new("nothing came from it for 10 seconds")));
                 }
-                Filled::None => return Ok(looked),
+                Filled::None(_) => return Ok(looked),
                 Filled::End => return Err(self.how_it_ended()),
             }
         }

@@ -33,8 +33,8 @@ enum Way {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Filled {
     Some,
-    /// There is nothing for now.
-    None,
+    /// There is nothing for now that could be looked at; whether something came.
+    None(bool),
     /// There will be nothing more.
     End,
 }
@@ -75,7 +75,12 @@ impl Window {
                 Ok(Filled::Some)
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(Filled::None),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                    Ok(Filled::None(match &mut self.way {
+                        Way::Packed(unpacker) => unpacker.take_came(),
+                        Way::AsItIs | Way::Unknown => false,
+                    }))
+                }
                 io::ErrorKind::ConnectionReset => Ok(Filled::End),
                 io::ErrorKind::InvalidData => Err(Defect(error.to_string())),
                 _ => Err(Defect::link(&error)),

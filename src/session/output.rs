@@ -164,8 +164,19 @@ impl Output {
     /// Writes all of `slices`, waiting for the reader as long as there is no reason to stop.
     ///
     /// Fails when nothing more can be written.
-    pub fn write(&mut self, mut slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), End> {
+    pub fn write(&mut self, slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), End> {
         let Some(mut packer) = self.packer.take() else { return self.write_all(slices, stop) };
+        let outcome = self.write_packed(slices, &mut packer, stop);
+        self.packer = Some(packer);
+        outcome
+    }
+
+    fn write_packed(
+        &mut self,
+        mut slices: &mut [IoSlice<'_>],
+        packer: &mut Packer,
+        stop: &Stop,
+    ) -> Result<(), End> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
             let chunk = packer.next(slices);
@@ -175,7 +186,6 @@ impl Output {
             drop(pieces);
             IoSlice::advance_slices(&mut slices, bytes);
         }
-        self.packer = Some(packer);
         Ok(())
     }
 
