@@ -10,6 +10,7 @@ use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
 use super::hosts::Hosts;
+use super::list::Form;
 use super::{list, notices};
 
 /// Bytes of a list: an engine's own may have as many.
@@ -20,14 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Prints the list of `hosts`; of those that can be asked where some cannot.
 ///
 /// Fails when one cannot, or it is ended before.
-pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
+pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
     let stop = Stop::watch(false)?;
     let connections = hosts.connections(notices::tell)?;
     let (before, all) = (hosts.before(), connections.clone());
     let asked = stop.wait_for(None, move || {
         Ok(all
             .iter()
-            .map(|connection| (connection.host().label(), ask(connection, before)))
+            .map(|connection| (connection.host().label(), ask(connection, before, form)))
             .collect::<Vec<_>>())
     });
     connections.iter().for_each(Connection::end);
@@ -42,7 +43,7 @@ pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
     };
     let (mut told, mut failed) = (Vec::new(), Vec::new());
     for (host, answer) in answers {
-        match answer.and_then(|answer| readable(&host, answer)) {
+        match answer.and_then(|answer| readable(&host, answer, form)) {
             Ok((lines, notices)) => {
                 for notice in notices {
                     let _ = writeln!(io::stderr(), "{host}: {notice}");
@@ -53,7 +54,10 @@ pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
         }
     }
     if !told.is_empty() {
-        let text = list::of_hosts(&told, as_json).unwrap_or_default();
+        let text = match form {
+            Form::Taps => told.iter().map(|(host, lines)| list::taps_of_host(host, lines)).collect(),
+            Form::Table | Form::Json => list::of_hosts(&told, form == Form::Json).unwrap_or_default(),
+        };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
     }
@@ -67,24 +71,37 @@ pub(super) fn show(hosts: &Hosts, as_json: bool) -> Result<(), Trouble> {
 /// What a host answered, and what it said beside.
 pub(super) type Answer = (String, Vec<Label>);
 
-fn ask(connection: &Connection, before: &'static str) -> Result<Answer, Trouble> {
+fn ask(connection: &Connection, before: &'static str, form: Form) -> Result<Answer, Trouble> {
     let probe = connection.open()?;
-    list(connection, &probe, before)
+    let option = if form == Form::Taps { "--verbose" } else { "--json" };
+    listed(connection, &probe, before, option)
 }
 
 /// The list of a host to which there is a connection.
 ///
 /// Fails when it does not tell.
 pub(super) fn list(connection: &Connection, probe: &Probe, before: &'static str) -> Result<Answer, Trouble> {
+    listed(connection, probe, before, "--json")
+}
+
+fn listed(
+    connection: &Connection,
+    probe: &Probe,
+    before: &'static str,
+    option: &str,
+) -> Result<Answer, Trouble> {
     let mut session = connection.run(probe, before)?;
-    let arguments = vec!["list".to_owned(), "--json".to_owned()];
+    let arguments = vec!["list".to_owned(), option.to_owned()];
     session.ask(&Request { arguments, compress: Compress::Off })?;
     let answer = session.read_to_end(MOST, PATIENCE)?;
     Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
 }
 
 /// The answer, if it is a list.
-fn readable(host: &Label, answer: Answer) -> Result<Answer, Trouble> {
+fn readable(host: &Label, answer: Answer, form: Form) -> Result<Answer, Trouble> {
+    if form == Form::Taps {
+        return Ok(answer);
+    }
     let told = [(host.clone(), answer.0)];
     match list::of_hosts(&told, true) {
         Ok(_) => {

@@ -19,6 +19,7 @@ use containerdump::trouble::Trouble;
 use super::far_list;
 use super::hosts::Hosts;
 use listed::Listed;
+pub(super) use taps::of_host as taps_of_host;
 
 /// Show running containers, their networks, addresses, and where their packets are taken
 #[derive(Args)]
@@ -28,6 +29,7 @@ Examples:
   containerdump list -v      # which taps there are, and what the others would need
   containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
   containerdump list --host ann@build1 --host build2
+  containerdump list -v --host build2
 
 TAPS tells where a capture takes packets. Needs no right but to speak to the engines.")]
 pub(super) struct List {
@@ -37,11 +39,20 @@ pub(super) struct List {
 
     /// Tell of each attachment which taps there are, best first, and what those that cannot be
     /// used would need
-    #[arg(short, long, conflicts_with_all = ["json", "host"])]
+    #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
 
     #[command(flatten)]
     hosts: Hosts,
+}
+
+/// How a list of other hosts is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Table,
+    Json,
+    /// Which taps there are.
+    Taps,
 }
 
 /// Containers of another host that are shown.
@@ -56,7 +67,12 @@ impl List {
         if !self.hosts.is_empty() {
             privilege.become_caller()?;
             privilege.give_up()?;
-            return far_list::show(&self.hosts, self.json);
+            let form = match (self.json, self.verbose) {
+                (true, _) => Form::Json,
+                (false, true) => Form::Taps,
+                (false, false) => Form::Table,
+            };
+            return far_list::show(&self.hosts, form);
         }
         let latest = Instant::now() + LONGEST;
         let means = Means::of(&privilege);

@@ -3,8 +3,14 @@
 use std::fmt::Write as _;
 
 use containerdump::tap::{Kind, Offer};
+use containerdump::text::Label;
 
 use super::{Found, Passes};
+
+/// What is shown of another host's: lines, characters of each, spaces before them.
+const MOST_LINES: usize = 100_000;
+const LONGEST_LINE: usize = 500;
+const MOST_INDENT: usize = 8;
 
 /// The choice of taps, for all containers.
 pub(super) fn explained(found: &[Found]) -> String {
@@ -56,4 +62,33 @@ fn line(offer: &Offer, best: Option<&Offer>) -> String {
         Some(lack) => format!("{lack}"),
     };
     format!("{star} {word:7} {rest}")
+}
+
+/// What `host` told of its taps, whose `text` is anybody's.
+pub(crate) fn of_host(host: &Label, text: &str) -> String {
+    let line = |line: &str| {
+        let words = line.trim_start_matches(' ');
+        let label = Label::with_limit(words, LONGEST_LINE);
+        match line.len() - words.len() {
+            _ if words.is_empty() => "\n".to_owned(),
+            0 => format!("{host}/{label}\n"),
+            indent => format!("{:indent$}{label}\n", "", indent = indent.min(MOST_INDENT)),
+        }
+    };
+    text.lines().take(MOST_LINES).map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_tells_is_shown_as_its_own_and_harmless() {
+        let text = "web (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{1b}[2J\n\ndb\r(x)\n";
+        assert_eq!(
+            of_host(&Label::new("build1"), text),
+            "build1/web (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{FFFD}[2J\n\n\
+             build1/db\u{FFFD}(x)\n"
+        );
+    }
 }
