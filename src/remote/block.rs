@@ -81,8 +81,8 @@ impl Kind {
     /// Fails when such a block may not stand between packets.
     pub(super) fn in_its_place(self) -> Result<(), Defect> {
         match self {
-            // Names are this side's to give and are passed over: the other end could call any address
-            // anything.
+            // Where the other end is on this host, names are this side's to give and are passed over. A host speaks
+            // for itself (`super::names`).
             Self::Packet | Self::Statistics | Self::Names => Ok(()),
             Self::Section => Err(Defect::new("a second section begins in it")),
             Self::Interface => Err(Defect::new("an interface came up in it after the first packet")),

@@ -14,10 +14,11 @@ mod block;
 mod filter;
 mod heartbeat;
 mod interface;
+mod names;
 mod window;
 
 use std::io::{self, Write as _};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use begin::{open, open_growing};
 pub use block::Packet;
 pub use filter::{Heard, LONGEST_FILTER, Listener, answer as answer_to_filter};
 pub use heartbeat::{Beating, FINISH, HEARTBEAT, Heartbeat};
+pub use names::Called;
 
 use crate::capture::Counts;
 use crate::pcapng::Interface;
@@ -56,6 +58,8 @@ pub struct Remote {
     answer: Option<(u32, Result<(), Label>)>,
     /// Interfaces that were told after the begin and are not taken yet; `None` where that may not be.
     told: Option<Vec<Interface>>,
+    /// Names that were told and are not taken yet; always none where interfaces may not be.
+    named: Vec<(IpAddr, Label)>,
 }
 
 /// Why a stream gives nothing more.
@@ -92,6 +96,7 @@ impl Remote {
             asked_to_finish: false,
             answer: None,
             told: None,
+            named: Vec::new(),
         }
     }
 
@@ -111,8 +116,8 @@ impl Remote {
         let mut looked = Looked::default();
         loop {
             while looked.blocks < most {
-                if self.told.as_ref().is_some_and(|told| !told.is_empty()) {
-                    // Its packets have no number until it is taken.
+                if self.told.as_ref().is_some_and(|told| !told.is_empty()) || !self.named.is_empty() {
+                    // Its packets have no number until it is taken, and names stand before packets.
                     return Ok(looked);
                 }
                 let Some(block) = self.window.block()? else { break };
@@ -125,6 +130,7 @@ impl Remote {
                             return Err(Some(Defect::new("it tells more and more interfaces")));
                         }
                     }
+                    Kind::Names if self.told.is_some() => self.named.extend(names::read(block)?),
                     Kind::Packet => {
                         let packet = block::packet(block, &self.interfaces)?;
                         self.interfaces[packet.interface].1.delivered += 1;
@@ -198,6 +204,12 @@ impl Remote {
     /// The interfaces that were told since this was asked last; no packet is read until they are taken.
     pub fn take_told(&mut self) -> Vec<Interface> {
         self.told.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Who it is, and what it calls addresses, told since this was asked last; no packet is read until that is taken.
+    pub fn take_names(&mut self) -> Option<(Label, Vec<(IpAddr, Label)>)> {
+        let named = std::mem::take(&mut self.named);
+        (!named.is_empty()).then(|| (self.from.clone(), named))
     }
 
     /// What became of the packets of each interface, as far as the other end told.

@@ -4,6 +4,7 @@
 //! hours: the smallest difference between a packet's time there and its arrival here is how much they
 //! do, as far as it is more than a packet takes.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::queue::{Batch, SET_BACK};
@@ -97,6 +98,11 @@ impl Far {
             self.numbers.push(number(interface, self.first()));
         }
         grows
+    }
+
+    /// Who it is, and what it calls addresses, told since this was asked last.
+    pub(super) fn take_names(&mut self) -> Option<(Label, Vec<(IpAddr, Label)>)> {
+        self.remote.take_names()
     }
 
     /// Asks for what is left, and for the end.

@@ -17,7 +17,7 @@ use super::queues::Queues;
 use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
 use crate::capture::{self, Counts, Filter, Ring};
-use crate::pcapng::Interface;
+use crate::remote::Called;
 use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
@@ -45,6 +45,8 @@ pub(super) struct Merge {
     had_little: bool,
     /// Whether somebody may join with packets from a moment ago.
     pub(super) expects: bool,
+    /// What addresses are called by sources elsewhere.
+    pub(super) called: Called,
     /// Why sources ended that ought not to have, and have left.
     broken: VecDeque<Trouble>,
     /// Whether a source ended as it may.
@@ -66,8 +68,9 @@ impl Merge {
     /// Merges what is read; `keeps` is how long the kernel may keep a packet back.
     pub(super) fn new(keeps: Duration) -> Self {
         let (stages, queues, broken) = (Vec::new(), Queues::default(), VecDeque::new());
-        let readiness = Readiness::new();
-        Self { stages, queues, readiness, keeps, had_little: true, expects: false, broken, ended_well: false }
+        let (readiness, called) = (Readiness::new(), Called::default());
+        let (had_little, expects, ended_well) = (true, false, false);
+        Self { stages, queues, readiness, keeps, had_little, expects, called, broken, ended_well }
     }
 
     /// Takes part from now on.
@@ -255,15 +258,6 @@ impl Merge {
     /// The sources elsewhere that have not ended.
     pub(super) fn far(&mut self) -> impl Iterator<Item = &mut Far> {
         self.stages.iter_mut().filter_map(Stage::far_mut)
-    }
-
-    /// Has `number` number the interfaces that sources elsewhere told as they went on. True when there were any.
-    pub(super) fn grow(&mut self, mut number: impl FnMut(Interface, Option<u32>) -> u32) -> bool {
-        let mut has_grown = false;
-        for far in self.far() {
-            has_grown |= far.grow(&mut number);
-        }
-        has_grown
     }
 
     /// Asks sources elsewhere for what is left of a capture that ends at `end`.

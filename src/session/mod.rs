@@ -29,6 +29,7 @@ mod source;
 mod stage;
 mod stop;
 mod stream;
+mod telling;
 mod totals;
 
 use std::io;

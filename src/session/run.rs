@@ -114,6 +114,7 @@ impl Running {
             has_read |= read.bytes > 0;
             // What a stream has behind the interfaces that it told is here already.
             read.more |= self.merge.grow(|interface, first| self.stream.add(interface, first, 1, None));
+            read.more |= self.merge.name(|names| self.stream.add_names(names));
             self.stream.write_blocks(stop)?;
             let progress = match finish::progress(finish.as_ref(), self.merge.horizon()) {
                 // Others may join.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::Test;
 use crate::lab::{Container, Lab, end_of, eventually, signal, start};
-use crate::recording::{Recording, Witness, assert_same, capinfos, fields_of};
+use crate::recording::{Recording, Witness, assert_same, capinfos, fields_of, named_fields_of};
 use crate::ssh::SshHost;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -62,6 +62,8 @@ fn captured_by_ssh(lab: &Lab) {
     assert_eq!(request[..2], [format!("build1/{}:eth0", web.name), "0x00000001".to_owned()]);
     assert!(request[2].starts_with(&format!("on build1: docker container {} (", web.name)), "{request:?}");
     assert!(request[2].contains("host veth veth"), "{request:?}");
+    let ends = named_fields_of(&recorded.path, "http.request", &["ip.src_host", "ip.dst_host"]);
+    assert_eq!(ends[0], [&other, &web].map(|container| format!("build1/{}", container.name)));
     let statistics = recorded.statistics();
     assert!(statistics[&0].packets > 0);
     assert_eq!((statistics[&0].received, statistics[&0].lost), (statistics[&0].packets, 0));
@@ -106,6 +108,9 @@ fn several_hosts(lab: &Lab) {
         assert!(one.packets > 0 && one.received == one.packets + one.lost, "{one:?}");
     }
     assert_eq!(capinfos(&recorded.path, "Strict time order"), "True");
+    let called = |container: &Container| format!("build1/{0} or build2/{0}", container.name);
+    let ends = named_fields_of(&recorded.path, "http.request", &["ip.src_host", "ip.dst_host"]);
+    assert_eq!(ends.last(), Some(&vec![called(&other), called(&web)]), "{ends:?}");
     there.is_left_alone();
 }
 
