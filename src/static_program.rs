@@ -65,7 +65,7 @@ impl Architecture {
 #[derive(Clone, Debug)]
 pub struct StaticProgram {
     architecture: Architecture,
-    content: Arc<[u8]>,
+    content: Arc<Vec<u8>>,
     digest: String,
 }
 
@@ -115,7 +115,7 @@ impl StaticProgram {
             return Err(io::Error::other(format!("it is not {}, as this program is", crate::PROGRAM)));
         }
         let digest = format!("{:x}", Sha256::digest(&content));
-        Ok(Self { architecture, content: content.into(), digest })
+        Ok(Self { architecture, content: Arc::new(content), digest })
     }
 
     /// What it runs on.
@@ -131,6 +131,12 @@ impl StaticProgram {
     /// SHA-256 of its bytes, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+}
+
+impl AsRef<[u8]> for StaticProgram {
+    fn as_ref(&self) -> &[u8] {
+        self.content()
     }
 }
 

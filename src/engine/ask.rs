@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::{BollardRequest, body_full};
+use bollard::{BollardRequest, body_full, body_stream};
+use futures_util::stream;
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
 use hyper::{Method, Request, Response};
 use serde_json::Value;
 
@@ -21,7 +22,8 @@ use crate::endpoint::Endpoint;
 pub(super) enum Sent {
     Nothing,
     Json(Value),
-    Archive(Vec<u8>),
+    /// A tar archive, in pieces.
+    Archive(Vec<Bytes>),
 }
 
 /// Asks, and returns the answer as JSON; `null` where it has no body or more than one value.
@@ -94,16 +96,18 @@ pub(super) async fn stream(endpoint: &Endpoint, path: &str) -> Result<Incoming, 
 }
 
 fn request(method: Method, path: &str, sent: Sent) -> Result<BollardRequest, Error> {
-    let (kind, body) = match sent {
-        Sent::Nothing => (None, Vec::new()),
-        Sent::Json(value) => (Some("application/json"), value.to_string().into_bytes()),
-        Sent::Archive(bytes) => (Some("application/x-tar"), bytes),
-    };
-    let mut request = Request::builder().method(method).uri(path);
-    if let Some(kind) = kind {
-        request = request.header(CONTENT_TYPE, kind);
-    }
-    Ok(request.body(body_full(body.into()))?)
+    let request = Request::builder().method(method).uri(path);
+    Ok(match sent {
+        Sent::Nothing => request.body(body_full(Bytes::new())),
+        Sent::Json(value) => {
+            request.header(CONTENT_TYPE, "application/json").body(body_full(value.to_string().into()))
+        }
+        Sent::Archive(pieces) => {
+            let length: usize = pieces.iter().map(Bytes::len).sum();
+            let request = request.header(CONTENT_TYPE, "application/x-tar").header(CONTENT_LENGTH, length);
+            request.body(body_stream(stream::iter(pieces)))
+        }
+    }?)
 }
 
 /// The body of an answer that is no refusal.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use hyper::Method;
+use hyper::body::Bytes;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -47,8 +48,12 @@ impl TapImage {
         importing: impl FnOnce(&str),
     ) -> Result<Self, Failure> {
         let name = name(program);
-        let archive = archive(program.content());
-        let layer = format!("sha256:{:x}", Sha256::digest(&archive));
+        let archive = archive(Bytes::from_owner(program.clone()));
+        let mut digest = Sha256::new();
+        for piece in &archive {
+            digest.update(piece);
+        }
+        let layer = format!("sha256:{:x}", digest.finalize());
         if let Some(image) = find(endpoint, &name, &layer, program).await? {
             return Ok(image);
         }
@@ -111,7 +116,7 @@ pub(super) fn bare_id(id: &str) -> Option<String> {
 async fn import(
     endpoint: &Endpoint,
     name: &str,
-    archive: Vec<u8>,
+    archive: [Bytes; 3],
     program: &StaticProgram,
 ) -> Result<(), Failure> {
     let change = |label: &str, value: &str| encoded(&format!("LABEL {label}={value}"));
@@ -121,7 +126,7 @@ async fn import(
         change(labels::VERSION, env!("CARGO_PKG_VERSION")),
         change(labels::DIGEST, program.digest()),
     );
-    let said = text(endpoint, Method::POST, &path, Sent::Archive(archive), IMPORT_DEADLINE).await?;
+    let said = text(endpoint, Method::POST, &path, Sent::Archive(archive.into()), IMPORT_DEADLINE).await?;
     // One JSON value after another; a failure comes as one of them, with status 200.
     let values = serde_json::Deserializer::from_slice(&said).into_iter::<Value>();
     match values.map_while(Result::ok).find_map(|value| value["error"].as_str().map(Label::new)) {
@@ -130,15 +135,12 @@ async fn import(
     }
 }
 
-/// A tar archive that holds the program alone, the same each time.
-fn archive(program: &[u8]) -> Vec<u8> {
-    let padded = program.len().div_ceil(BLOCK) * BLOCK;
-    let mut archive = Vec::with_capacity(3 * BLOCK + padded);
-    archive.extend_from_slice(&header(program.len()));
-    archive.extend_from_slice(program);
+/// A tar archive that holds the program alone, the same each time, in pieces: the program is not copied.
+fn archive(program: Bytes) -> [Bytes; 3] {
+    let size = program.len();
     // Two empty blocks end an archive.
-    archive.resize(3 * BLOCK + padded, 0);
-    archive
+    let end = vec![0; size.div_ceil(BLOCK) * BLOCK - size + 2 * BLOCK];
+    [Bytes::copy_from_slice(&header(size)), program, end.into()]
 }
 
 /// The header of a file in the ustar format: name, mode, user, group, size, time, checksum, kind, magic.
@@ -175,7 +177,11 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .expect("tar");
-        tar.stdin.take().expect("its stdin").write_all(&archive(&[7; 1000])).expect("it reads");
+        tar.stdin
+            .take()
+            .expect("its stdin")
+            .write_all(&archive([7; 1000].to_vec().into()).concat())
+            .expect("it reads");
         let output = tar.wait_with_output().expect("its output");
         assert!(output.status.success());
         let listed = String::from_utf8_lossy(&output.stdout);
