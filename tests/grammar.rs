@@ -205,7 +205,14 @@ fn the_port_of_the_grammar_knows_what_keeps_wireshark_from_starting() {
         !objections(interface, line.as_bytes()).is_empty()
     };
     assert!(!objected("docker-web", ""));
-    for keys in ["{call=--Up}", "{call=--a=b}", "{display=a\tb}", "{save=not}{required=maybe}", "{range=1}"] {
+    for keys in [
+        "{call=--Up}",
+        "{call=--a=b}",
+        "{display=a\tb}",
+        "{save=not}{required=maybe}",
+        "{range=1}",
+        "{type=unsigned}{range=1,9}",
+    ] {
         assert!(objected("docker-web", keys), "{keys}");
     }
     assert!(objected("extcap", "") && objected("extcap.web", "") && !objected("extcap", "{save=false}"));

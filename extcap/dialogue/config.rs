@@ -34,16 +34,10 @@ pub(super) fn sentences() -> Vec<Sentence> {
     let capture = |number, call, display, kind, tooltip| {
         dialog.argument(number, call, display, kind, "Capture", tooltip)
     };
+    let [of_network, networks] = dialog.network();
     let mut sentences = vec![
-        capture(
-            NETWORK,
-            "--network",
-            "Network",
-            "selector",
-            "Which of the networks; press the button to see them",
-        )
-        .with("reload", true)
-        .with("placeholder", "Load the networks"),
+        of_network,
+        networks,
         capture(
             1,
             "--filter",
@@ -52,7 +46,8 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "Holds in addition to the filter of the capture dialog",
         )
         .with("placeholder", FILTER),
-        dialog.ring_size().with("default", ALL_RINGS_MIB),
+        dialog.snap_length(),
+        dialog.ring_size(2).with("default", ALL_RINGS_MIB),
         capture(
             4,
             "--no-promiscuous",
@@ -60,12 +55,12 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "boolflag",
             "Do not ask for packets meant for others",
         ),
-        network(ALL_NETWORKS, "all networks").with("default", true),
     ];
     sentences.extend(dialog.common());
     sentences
 }
 
+const RING_SIZE: &str = "Memory of the kernel for the packets of each attachment until they are read";
 /// What stands in an empty field for a capture filter.
 pub(super) const FILTER: &str = "pcap-filter, such as: tcp port 80";
 
@@ -90,11 +85,29 @@ impl Dialog {
         sentence.with("group", group)
     }
 
-    /// The size of rings. Wireshark sends a default that is kept, and then each would have what is meant for all.
-    pub(super) fn ring_size(&self) -> Sentence {
-        let tooltip = "Memory of the kernel for the packets of each attachment until they are read";
-        let sentence = self.argument(3, "--ring-size", "Ring size (MiB)", "unsigned", "Capture", tooltip);
-        sentence.with("range", "2,2046")
+    pub(super) fn network(&self) -> [Sentence; 2] {
+        let tooltip = "Which of the networks; press the button to see them";
+        let sentence = self.argument(NETWORK, "--network", "Network", "selector", "Capture", tooltip);
+        let sentence = sentence.with("reload", true).with("placeholder", "Load the networks");
+        [sentence, network(self.first, ALL_NETWORKS, "all networks").with("default", true)]
+    }
+
+    pub(super) fn snap_length(&self) -> Sentence {
+        let tooltip = "Bytes kept of each packet";
+        let sentence = self.argument(2, "--snap-length", "Snap length", "unsigned", "Capture", tooltip);
+        sentence.with("default", LONGEST_SNAP_LENGTH).with("range", format_args!("1,{LONGEST_SNAP_LENGTH}"))
+    }
+
+    /// The size of rings, from `least` on. Wireshark sends a default that is kept, and then each would have what is
+    /// meant for all; and it shows a number without one as 0.
+    pub(super) fn ring_size(&self, least: u32) -> Sentence {
+        let tooltip = if least == 0 {
+            format!("{RING_SIZE}; 0 for {ALL_RINGS_MIB} MiB for all together")
+        } else {
+            RING_SIZE.to_owned()
+        };
+        let sentence = self.argument(3, "--ring-size", "Ring size (MiB)", "unsigned", "Capture", &tooltip);
+        sentence.with("range", format_args!("{least},2046"))
     }
 
     /// What every dialog has.
@@ -106,9 +119,6 @@ impl Dialog {
             self.argument(number, call, display, kind, "Debug", tooltip)
         };
         let mut sentences = vec![
-            capture(2, "--snap-length", "Snap length", "unsigned", "Bytes kept of each packet")
-                .with("default", LONGEST_SNAP_LENGTH)
-                .with("range", format_args!("1,{LONGEST_SNAP_LENGTH}")),
             capture(
                 5,
                 "--tap",
@@ -174,23 +184,26 @@ impl Dialog {
 
 /// The values of the network argument for one container, as it is now.
 pub(super) fn networks(target: &Target) -> Vec<Sentence> {
-    let mut sentences = vec![network(ALL_NETWORKS, "all networks").with("default", true)];
+    let mut sentences = vec![network(0, ALL_NETWORKS, "all networks").with("default", true)];
     sentences.extend(target.attachments.iter().filter_map(|attachment| {
         match (attachment.interface.as_str(), attachment.network.as_str()) {
             (one, _) if attachment.tap.is_hosts() => {
-                Some(network(one, &format!("{one} · of the host, whose network the container uses")))
+                Some(network(0, one, &format!("{one} · of the host, whose network the container uses")))
             }
             ("", "") => None,
-            (one, "") | ("", one) => Some(network(one, one)),
-            (interface, name) => Some(network(interface, &format!("{interface} · {name}"))),
+            (one, "") | ("", one) => Some(network(0, one, one)),
+            (interface, name) => Some(network(0, interface, &format!("{interface} · {name}"))),
         }
     }));
     sentences
 }
 
 /// The values of the network argument for a group: the networks of all its containers, as their
-/// engines' lists tell them, and on how many of them each is.
-pub(super) fn networks_of<'a>(containers: impl Iterator<Item = &'a Container>) -> Vec<Sentence> {
+/// engines' lists tell them, and on how many of them each is; in a dialog whose numbers count from `first`.
+pub(super) fn networks_of<'a>(
+    first: usize,
+    containers: impl Iterator<Item = &'a Container>,
+) -> Vec<Sentence> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for name in containers.flat_map(|container| &container.networks).map(|one| one.name.as_str()) {
         // Who is in the host's network is captured when named.
@@ -198,14 +211,14 @@ pub(super) fn networks_of<'a>(containers: impl Iterator<Item = &'a Container>) -
             *counts.entry(name).or_default() += 1;
         }
     }
-    let mut sentences = vec![network(ALL_NETWORKS, "all networks").with("default", true)];
+    let mut sentences = vec![network(first, ALL_NETWORKS, "all networks").with("default", true)];
     sentences.extend(counts.into_iter().take(MOST_NETWORKS).map(|(name, count)| {
         let many = if count == 1 { "" } else { "s" };
-        network(name, &format!("{name} · {count} container{many}"))
+        network(first, name, &format!("{name} · {count} container{many}"))
     }));
     sentences
 }
 
-fn network(value: &str, display: &str) -> Sentence {
-    Sentence::new("value").with("arg", NETWORK).with("value", value).with("display", display)
+fn network(first: usize, value: &str, display: &str) -> Sentence {
+    Sentence::new("value").with("arg", first + NETWORK).with("value", value).with("display", display)
 }

@@ -10,6 +10,7 @@ mod controls;
 mod dlts;
 mod filter;
 mod interfaces;
+mod options;
 mod saved;
 mod sentence;
 mod ssh;
@@ -90,7 +91,7 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Tr
     }
     match as_caller(&privilege, || saved::meant(&wanted)) {
         Some(Ok(None)) => {}
-        Some(Ok(Some((there, rest)))) => return saved::networks(&there, &rest, privilege),
+        Some(Ok(Some((there, rest)))) => return saved::networks((&there, &rest), 0, privilege),
         None | Some(Err(_)) => return Vec::new(),
     }
     let entered = &entered(&privilege);
@@ -103,7 +104,7 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Tr
             target.map(|target| config::networks(&target)).unwrap_or_default()
         }
         [] => Vec::new(),
-        of_group => config::networks_of(of_group.iter().map(|chosen| chosen.container)),
+        of_group => config::networks_of(0, of_group.iter().map(|chosen| chosen.container)),
     }
 }
 

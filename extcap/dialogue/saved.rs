@@ -87,8 +87,13 @@ pub(super) fn meant(interface: &str) -> Result<Option<(There, String)>, Trouble>
     Ok(Some((there, rest.to_owned())))
 }
 
-/// The networks of what `rest` is on a host, as they are now; nothing where they cannot be had.
-pub(super) fn networks(there: &There, rest: &str, privilege: Result<Privilege, Trouble>) -> Vec<Sentence> {
+/// The networks of what `rest` is on a host, as they are now, in a dialog whose numbers count from `first`; nothing
+/// where they cannot be had.
+pub(super) fn networks(
+    (there, rest): (&There, &str),
+    first: usize,
+    privilege: Result<Privilege, Trouble>,
+) -> Vec<Sentence> {
     let told = privilege.and_then(|privilege| there.containers(Asking::InWindowSoon, privilege));
     let Ok(containers) = told else { return Vec::new() };
     let selection = Selection { names: vec![rest.to_owned()], ..Selection::default() };
@@ -97,5 +102,5 @@ pub(super) fn networks(there: &There, rest: &str, privilege: Result<Privilege, T
     } else {
         selection.of(&containers).0.into_iter().map(|chosen| chosen.container).collect()
     };
-    if chosen.is_empty() { Vec::new() } else { config::networks_of(chosen.into_iter()) }
+    if chosen.is_empty() { Vec::new() } else { config::networks_of(first, chosen.into_iter()) }
 }

@@ -1,13 +1,14 @@
 //! The interface for containers of other hosts: what is chosen in its dialog, handed to who does the same for people.
 
-use containerdump::hosts::Hosts;
+use containerdump::hosts::{ALL, Hosts};
 use containerdump::privilege::Privilege;
 use containerdump::session::{Output, Stop};
 use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
-use super::capture::{crossing, networks, number, settings, tap};
+use super::options::{crossing, networks, number, settings, tap};
+use super::saved;
 use super::sentence::Sentence;
 use super::ssh_config;
 use crate::people::There;
@@ -26,9 +27,15 @@ pub(super) fn capture(
     stop: &Stop,
     privilege: Privilege,
 ) -> Result<(), Trouble> {
-    let chosen = arguments.text("--remote-container").unwrap_or_default();
     let there = privilege.as_caller(|| there(arguments))??;
-    there.capture(words(arguments, &chosen)?, output, toolbar, stop, privilege)
+    there.capture(words(arguments, &chosen(arguments))?, output, toolbar, stop, privilege)
+}
+
+/// The interface value or name that was chosen there; all where none was.
+fn chosen(arguments: &Arguments) -> String {
+    let chosen = arguments.text("--remote-container").unwrap_or_default();
+    let chosen = chosen.trim();
+    if chosen.is_empty() { ALL.to_owned() } else { chosen.to_owned() }
 }
 
 /// The values of a reloaded option.
@@ -37,9 +44,23 @@ pub(super) fn reloaded(
     option: &str,
     privilege: Result<Privilege, Trouble>,
 ) -> Vec<Sentence> {
-    if option.trim_start_matches('-') != "remote-container" {
-        return Vec::new();
+    match option.trim_start_matches('-') {
+        "remote-container" => load_containers(arguments, privilege),
+        "network" => load_networks(arguments, privilege),
+        _ => Vec::new(),
     }
+}
+
+fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Vec<Sentence> {
+    let Ok(Ok(there)) =
+        privilege.as_ref().map(|privilege| privilege.as_caller(|| there(arguments)).flatten())
+    else {
+        return Vec::new();
+    };
+    saved::networks((&there, &chosen(arguments)), ssh_config::OTHERS.first, privilege)
+}
+
+fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Vec<Sentence> {
     let told = privilege.and_then(|privilege| {
         let there = privilege.as_caller(|| there(arguments))??;
         there.containers(Asking::InWindowSoon, privilege)
@@ -60,7 +81,8 @@ fn there(arguments: &Arguments) -> Result<There, Trouble> {
             "name one in the options of the interface (Remote SSH server address)",
         ));
     }
-    let login = (arguments.text("--remote-username"), arguments.text("--remote-port"));
+    let port = arguments.text("--remote-port").filter(|port| port != "0");
+    let login = (arguments.text("--remote-username"), port);
     let host = text.parse::<Host>().and_then(|host| host.with_login(login.0.as_deref(), login.1.as_deref()));
     let host = host.map_err(|why| {
         Trouble::new(
@@ -98,7 +120,7 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
     add("ring-size", settings.ring_mib.map(|size| size.to_string()));
     add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
     add("crossing", Some(crossing(arguments.text("--crossing").as_deref())?.word().to_owned()));
-    let count = number(arguments, "--remote-count", 0, u32::MAX)?.filter(|count| *count > 0);
+    let count = number(arguments, "--remote-count", 1, u32::MAX)?;
     add("count", count.map(|count| count.to_string()));
     for network in networks(arguments.text("--network").as_deref()) {
         add("network", Some(network));
@@ -110,8 +132,8 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
     ] {
         words.extend(is_set.then(|| flag.to_owned()));
     }
-    match container.trim() {
-        "" | ssh_config::ALL => words.push("--all".to_owned()),
+    match container {
+        ALL => words.push("--all".to_owned()),
         name => words.extend(["--".to_owned(), name.to_owned()]),
     }
     Ok(words)

@@ -4,6 +4,7 @@
 //! There is no option for a password: it would stand in a list of processes.
 
 use containerdump::container::Container;
+use containerdump::hosts::ALL;
 use containerdump::selection;
 use containerdump::ssh::Gain;
 use containerdump::trouble::Trouble;
@@ -11,8 +12,6 @@ use containerdump::trouble::Trouble;
 use super::config::{Dialog, FILTER};
 use super::sentence::Sentence;
 
-/// The value of `--remote-container` that means every one.
-pub(super) const ALL: &str = "all";
 /// The value that names none: Wireshark sends nothing for it.
 const NONE: &str = "";
 /// Numbers of the option whose values can be asked for anew, and of the one behind it.
@@ -23,7 +22,7 @@ const MOST_CONTAINERS: usize = 1000;
 
 /// Options of sshdump come first; others keep the order they have elsewhere.
 const SSHDUMP: Dialog = Dialog { first: 0, saved: true };
-const OTHERS: Dialog = Dialog { first: 20, saved: true };
+pub(super) const OTHERS: Dialog = Dialog { first: 20, saved: true };
 
 pub(super) fn sentences() -> Vec<Sentence> {
     let server = |number, call, display, kind, tooltip| {
@@ -35,6 +34,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
     let capture = |number, call, display, kind, tooltip| {
         SSHDUMP.argument(number, call, display, kind, "Capture", tooltip)
     };
+    let [of_network, networks] = OTHERS.network();
     let mut sentences = vec![
         server(
             0,
@@ -49,9 +49,10 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--remote-port",
             "Remote SSH server port",
             "unsigned",
-            "The one that ssh takes where there is none",
+            "0 for the one that ssh takes",
         )
-        .with("range", "1,65535"),
+        .with("range", "0,65535")
+        .with("default", 0),
         login(
             2,
             "--remote-username",
@@ -107,7 +108,10 @@ pub(super) fn sentences() -> Vec<Sentence> {
         .with("placeholder", FILTER),
         capture(9, "--remote-count", "Packets to capture", "unsigned", "0 for as many as come")
             .with("default", 0),
-        OTHERS.ring_size(),
+        of_network,
+        networks,
+        OTHERS.snap_length(),
+        OTHERS.ring_size(0).with("default", 0),
         all(),
     ];
     for gain in Gain::ALL {

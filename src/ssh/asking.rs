@@ -47,8 +47,8 @@ pub(super) struct Manner {
     pub(super) people: bool,
     /// What its environment has besides.
     pub(super) environment: Vec<(&'static str, OsString)>,
-    /// An option by which it gives up sooner on a host that cannot be reached.
-    pub(super) sooner: Option<&'static str>,
+    /// An option that stands before all others, and counts.
+    pub(super) option: Option<&'static str>,
     /// How long it may take.
     pub(super) patience: Duration,
 }
@@ -72,8 +72,14 @@ impl Asking {
             Self::Nobody => PATIENCE_OF_NOBODY,
             _ => PATIENCE,
         };
-        let sooner = (self == Self::InWindowSoon).then_some("ConnectTimeout=5");
-        Manner { people, environment, sooner, patience }
+        let option = match self {
+            // It gives up sooner on a host that cannot be reached.
+            Self::InWindowSoon => Some("ConnectTimeout=5"),
+            // No security key waits to be touched; by the name that OpenSSH has for it before 8.5, too.
+            Self::Nobody => Some("PubkeyAcceptedKeyTypes=-sk-*"),
+            Self::AtTerminal | Self::InWindow => None,
+        };
+        Manner { people, environment, option, patience }
     }
 }
 
@@ -93,11 +99,15 @@ fn may_ask() -> bool {
 
 /// The program that asks in a window: the one of the environment, else the first that is there.
 fn prompt() -> Option<PathBuf> {
-    if !has_display() {
+    if env::var_os("SSH_ASKPASS_REQUIRE").is_some_and(|value| value == "never") {
         return None;
     }
-    match env::var_os("SSH_ASKPASS").filter(|value| !value.is_empty()) {
-        Some(named) => Some(named.into()),
-        None => PROMPTS.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_owned),
+    let named = env::var_os("SSH_ASKPASS").filter(|value| !value.is_empty());
+    match named {
+        Some(named) if has_display() || is_set("SSH_ASKPASS_REQUIRE") => Some(named.into()),
+        None if has_display() => {
+            PROMPTS.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_owned)
+        }
+        _ => None,
     }
 }

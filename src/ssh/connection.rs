@@ -133,7 +133,7 @@ impl Connection {
         let mut arguments = Vec::new();
         let mut add = |option: &str| arguments.extend(["-o".to_owned(), option.to_owned()]);
         // The first that is said of something counts.
-        manner.sooner.into_iter().for_each(&mut add);
+        manner.option.into_iter().for_each(&mut add);
         add("ControlMaster=yes");
         add(PERSIST);
         if !manner.people {

@@ -66,11 +66,15 @@ impl<'a> Analyst<'a> {
 
     /// What the list of containers in the dialog has once it was loaded; whether somebody can be asked.
     fn loaded(&self, has_window: bool) -> String {
+        self.loaded_option("remote-container", has_window)
+    }
+
+    fn loaded_option(&self, option: &str, has_window: bool) -> String {
         let program = self.user.program.to_str().expect("a path");
         let mut command = self.runs(program);
         let key = self.key.display().to_string();
         command.args(["--extcap-config", "--extcap-interface", "containerdump-ssh"]);
-        command.args(["--extcap-reload-option", "remote-container", "--remote-host", "build1"]);
+        command.args(["--extcap-reload-option", option, "--remote-host", "build1", "--remote-port", "0"]);
         command.args(["--remote-username", "root", "--sshkey", &key, "--remote-noprom", "true"]);
         if has_window {
             command.env("DISPLAY", ":99").env("SSH_ASKPASS", self.user.home.path().join("askpass"));
@@ -144,6 +148,9 @@ fn containers_are_loaded(lab: &Lab) {
     assert_eq!(lines[2], "value {arg=5}{value=compose-shop}{display=compose project shop (1 container)}");
     assert!(lines[3].starts_with(&format!("value {{arg=5}}{{value=docker-{0}}}{{display={0} · ", web.name)));
     assert_eq!(lines.len(), 4, "{loaded}");
+    let networks = analyst.loaded_option("network", false);
+    let bridge = "value {arg=20}{value=bridge}{display=bridge · 1 container}";
+    assert_eq!(networks.lines().collect::<Vec<_>>()[1..], [bridge], "{networks}");
     // A key with a passphrase: nobody to ask, then somebody.
     let key = analyst.key.to_str().expect("a path");
     output(Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "open sesame", "-f", key]));

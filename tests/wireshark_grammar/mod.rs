@@ -147,6 +147,11 @@ fn against_argument(argument: &Sentence) -> Option<String> {
     if range.is_some_and(|range| range.len() != 2 || range.iter().any(Result::is_err)) {
         return Some("a range that is none".to_owned());
     }
+    // A number without a default is shown as 0, and nothing starts while one is out of its range [seen in 4.0].
+    let is_number = argument.get("type") == Some("unsigned") && argument.get("default").is_none();
+    if is_number && argument.get("range").is_some_and(|range| !range.starts_with("0,")) {
+        return Some("a number that has to be typed".to_owned());
+    }
     ["save", "required", "reload", "mustexist"].iter().find_map(|key| unclear_truth(argument, key))
 }
 

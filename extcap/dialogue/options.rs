@@ -1,0 +1,74 @@
+//! The options of a capture, as Wireshark hands them on: whatever it leaves out has the default that its dialog
+//! shows.
+
+use containerdump::capture::{self, Settings};
+use containerdump::session::Crossing;
+use containerdump::tap::Kind;
+use containerdump::trouble::Trouble;
+
+use super::arguments::Arguments;
+use super::config::{ALL_NETWORKS, ANY_TAP};
+
+/// The networks that a text names, separated by commas; none for all.
+pub(super) fn networks(text: Option<&str>) -> Vec<String> {
+    let names = text.unwrap_or_default().split(',').map(str::trim);
+    names.filter(|name| !name.is_empty() && *name != ALL_NETWORKS).map(str::to_owned).collect()
+}
+
+/// The kind of tap that a text asks for; `None` where the program may choose.
+pub(super) fn tap(text: Option<&str>) -> Result<Option<Kind>, Trouble> {
+    match text.map(str::trim).filter(|word| !word.is_empty() && *word != ANY_TAP) {
+        None => Ok(None),
+        Some(word) => Kind::parse(word).map(Some).ok_or_else(|| {
+            let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+            Trouble::new(
+                format!("cannot use --tap {word}"),
+                format!("give one of {ANY_TAP}, {}", words.join(", ")),
+            )
+        }),
+    }
+}
+
+/// What a text asks to be kept of packets between containers.
+pub(super) fn crossing(text: Option<&str>) -> Result<Crossing, Trouble> {
+    match text.map(str::trim).filter(|word| !word.is_empty()) {
+        None => Ok(Crossing::default()),
+        Some(word) => Crossing::parse(word).ok_or_else(|| {
+            let words: Vec<&str> = Crossing::ALL.iter().map(|one| one.word()).collect();
+            Trouble::new(format!("cannot use --crossing {word}"), format!("give one of {}", words.join(", ")))
+        }),
+    }
+}
+
+pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
+    let own = arguments.text("--filter").or_else(|| arguments.text("--remote-filter"));
+    let of_wireshark = arguments.text("--extcap-capture-filter");
+    Ok(Settings {
+        filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),
+        without: None,
+        without_there: None,
+        snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
+            .unwrap_or(capture::LONGEST_SNAP_LENGTH),
+        ring_mib: number(arguments, "--ring-size", 2, 2046)?,
+        promiscuous: !arguments.has("--no-promiscuous") && !arguments.has("--remote-noprom"),
+    })
+}
+
+pub(super) fn number(
+    arguments: &Arguments,
+    name: &str,
+    least: u32,
+    most: u32,
+) -> Result<Option<u32>, Trouble> {
+    // A number that may be left out is shown as 0.
+    match arguments.text(name).filter(|text| !text.is_empty() && text != "0") {
+        None => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(Trouble::new(
+                format!("cannot use {name} {text}"),
+                format!("give a number from {least} to {most}"),
+            )),
+        },
+    }
+}
