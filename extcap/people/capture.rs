@@ -9,7 +9,7 @@ use containerdump::capture::{self, Settings};
 use containerdump::packed::Compress;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
-use containerdump::ssh::{Host, Notice};
+use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
@@ -221,6 +221,25 @@ impl Capture {
 
     pub(super) fn compress(&self) -> Compress {
         Compress::parse(&self.compress).unwrap_or_default()
+    }
+
+    /// The same for who knows nothing of containers; else why not.
+    pub(super) fn plain(&self) -> Result<Plain, String> {
+        let only = |why: &str| Err(format!("it serves {why} only"));
+        let Some(container) = self.selected.only() else { return only("one container, not followed,") };
+        if self.network.len() > 1 {
+            return only("one interface");
+        }
+        if self.tap != "auto" && self.tap != Kind::Host.word() {
+            return only("host veths");
+        }
+        Ok(Plain {
+            container: container.to_owned(),
+            interface: self.network.first().cloned(),
+            filter: self.filter.clone(),
+            snap_length: self.snap_length,
+            promiscuous: !self.no_promiscuous,
+        })
     }
 
     /// How it tells what goes on with other hosts.

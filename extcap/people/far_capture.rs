@@ -6,7 +6,7 @@ use containerdump::capture;
 use containerdump::privilege::Privilege;
 use containerdump::remote::{self, Remote};
 use containerdump::session::{Crossing, Member, Session, Source, Stop, Stopped, Totals};
-use containerdump::ssh::{self, Connection, Request};
+use containerdump::ssh::{self, Connection, Plain, Request};
 use containerdump::trouble::Trouble;
 
 use super::capture::Capture;
@@ -41,7 +41,8 @@ pub(super) fn run(asked: &Capture, here: Here, stop: &Stop, mut privilege: Privi
     let connections = asked.hosts.connections(asked.tell())?;
     let (all, before) = (connections.clone(), asked.hosts.before());
     let request = Request { arguments: asked.for_far(), compress: asked.compress() };
-    let begun = stop.wait_for(target.pipe(), move || begin(all, &request, before));
+    let plain = asked.plain();
+    let begun = stop.wait_for(target.pipe(), move || begin(all, before, &request, &plain));
     let ended = match begun {
         Err(Stopped) => Ok(()),
         Ok(Err(trouble)) => Err(trouble),
@@ -62,8 +63,9 @@ pub(super) fn run(asked: &Capture, here: Here, stop: &Stop, mut privilege: Privi
 /// Connects to each, one after the other: each may ask for something. Then begins everywhere at once.
 fn begin(
     connections: Vec<Connection>,
-    request: &Request,
     before: &'static str,
+    request: &Request,
+    plain: &Result<Plain, String>,
 ) -> Result<Vec<(Far, Remote)>, Trouble> {
     let mut found = Vec::new();
     for connection in connections {
@@ -71,10 +73,9 @@ fn begin(
     }
     std::thread::scope(|scope| {
         let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
-            let mut session = connection.run(&probe, before)?;
-            session.ask(request)?;
+            let (mut session, stream) = connection.capture(&probe, before, request, plain)?;
             let label = connection.host().label();
-            let opened = remote::open_growing(session.stream()?, &label, PATIENCE);
+            let opened = remote::open_growing(stream, &label, PATIENCE);
             let remote = opened.map_err(|trouble| session.explain(trouble))?;
             Ok((Far { session, connection }, remote))
         };
@@ -118,7 +119,7 @@ fn record(
 /// Says what was said on hosts.
 fn tell(far: &[Far], progress: &Progress) {
     for Far { session, connection } in far {
-        for line in session.lines() {
+        for line in session.lines().iter().filter(|line| !ssh::is_routine(line)) {
             progress.warn(&format!("{}: {line}", connection.host().label()));
         }
     }

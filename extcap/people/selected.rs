@@ -49,6 +49,15 @@ impl Selected {
             || self.names.iter().any(|name| Selection::is_group(name))
     }
 
+    /// The only container that is captured, if it is one, by name, and nothing is followed.
+    pub(super) fn only(&self) -> Option<&str> {
+        if self.follows() {
+            None
+        } else {
+            self.names.split_first().filter(|(_, others)| others.is_empty()).map(|(name, _)| name.as_str())
+        }
+    }
+
     /// The same as a command line for another host; names come last.
     pub(super) fn for_far(&self) -> Vec<String> {
         let flags = [(self.all, "--all"), (self.follow, "--follow"), (self.wait, "--wait")];

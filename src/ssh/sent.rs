@@ -1,11 +1,11 @@
 //! Our own program, brought to a host that has none.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::lines::Lines;
 use super::place::{self, Answer};
 use super::{Host, Notice, Session, failure};
 use crate::static_program::{self, Architecture, StaticProgram};
@@ -18,8 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STALL: Duration = Duration::from_secs(15);
 /// How long all of it may take: 4 MB at 5 kB/s.
 const PATIENCE_IN_ALL: Duration = Duration::from_mins(15);
-/// What the host may say meanwhile; it says a line every second.
-const MOST_SAID: usize = 256 * 1024;
 /// Characters of a line that is shown.
 const LONGEST: usize = 200;
 
@@ -173,51 +171,6 @@ fn write(lines: &Lines, program: &StaticProgram, host: &Host) -> Result<JoinHand
         let _ = stream.write_all(program.content()).and_then(|()| stream.shutdown(Shutdown::Write));
     };
     std::thread::Builder::new().name("sending".to_owned()).spawn(write).map_err(cannot)
-}
-
-/// Lines that a host says.
-struct Lines {
-    stream: UnixStream,
-    /// What came and was not handed out.
-    kept: Vec<u8>,
-    total: usize,
-}
-
-impl Lines {
-    fn of(session: &Session) -> Result<Self, Trouble> {
-        Ok(Self { stream: session.stream()?, kept: Vec::new(), total: 0 })
-    }
-
-    /// The next, which must come before `until`; else why not.
-    fn next(&mut self, until: Instant) -> Result<String, String> {
-        loop {
-            if let Some(end) = self.kept.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.kept.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err("nothing goes on there".to_owned());
-            }
-            let mut bytes = [0; 1024];
-            let read =
-                self.stream.set_read_timeout(Some(left)).and_then(|()| (&self.stream).read(&mut bytes));
-            match read {
-                Ok(0) => return Err("it broke off".to_owned()),
-                Ok(count) => {
-                    self.total += count;
-                    self.kept.extend_from_slice(&bytes[..count]);
-                }
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.to_string()),
-            }
-            if self.total > MOST_SAID {
-                return Err("it says something else, and goes on and on".to_owned());
-            }
-        }
-    }
 }
 
 fn cannot_send(host: &Host, why: &str) -> Trouble {

@@ -1,10 +1,13 @@
-//! How our program comes to run on a host: it is there, or it is sent.
+//! How our program comes to run on a host: it is there, or it is sent. Where it is neither, one container may be
+//! captured by others.
+
+use std::os::unix::net::UnixStream;
 
 use log::info;
 
 use super::sent::{self, Sent};
 use super::session::other_protocol;
-use super::{Connection, Host, Installed, Notice, Probe, Session};
+use super::{Connection, Host, Installed, Notice, Plain, Probe, Request, Session};
 use crate::PROGRAM;
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -26,6 +29,46 @@ impl Connection {
             self.tell(&format!("not used there: {place}"));
         }
         sent.run(before, &|command| self.session(command))
+    }
+
+    /// Asks for a capture there: our program, or where that cannot run, what is there for `plain` ones; else
+    /// why it is none. Returns who captures, and what comes of it, whoever it is.
+    ///
+    /// Fails when nobody there does.
+    pub fn capture(
+        &self,
+        probe: &Probe,
+        before: &'static str,
+        request: &Request,
+        plain: &Result<Plain, String>,
+    ) -> Result<(Session, UnixStream), Trouble> {
+        let before = if before.is_empty() { self.host().gain().before() } else { before };
+        let asked = self.run(probe, before).and_then(|mut session| {
+            session.ask(request)?;
+            let stream = session.stream()?;
+            Ok((session, stream))
+        });
+        match asked {
+            Err(trouble) if probe.installed != Installed::Here => {
+                let start = |command: &str| self.session(command);
+                let begun = plain.as_ref().map_err(String::clone);
+                match begun.and_then(|plain| plain.begin(before, &start)) {
+                    Ok((how, session, stream)) => {
+                        self.tell(trouble.what().as_str());
+                        self.tell(&how);
+                        Ok((session, stream))
+                    }
+                    Err(why) => {
+                        self.tell(&format!(
+                            "nor does tcpdump there capture: {}",
+                            Label::with_limit(&why, 300)
+                        ));
+                        Err(trouble)
+                    }
+                }
+            }
+            asked => asked,
+        }
     }
 
     /// Removes from there what was sent; returns the folders it lay in.

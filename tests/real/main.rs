@@ -41,6 +41,7 @@ mod shared;
 mod ssh;
 mod ssh_asking;
 mod ssh_capture;
+mod ssh_fallback;
 mod ssh_list;
 mod ssh_listed;
 mod ssh_packed;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
         ssh_listed::TESTS,
         ssh_sent::TESTS,
         ssh_wireshark::TESTS,
+        ssh_fallback::TESTS,
         users::TESTS,
         host_network::TESTS,
         scale::TESTS,
