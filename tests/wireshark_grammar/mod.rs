@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "no test file says every word of the vocabulary")]
 
+mod tests;
+
 use std::sync::LazyLock;
 
 use regex::Regex;
