@@ -46,7 +46,7 @@ test:
 	@installer/static/program dev || echo 'test: without a static program, its tests are skipped'
 	cargo test --no-run
 	@CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
-		$(LAB)/count $(LAB)/with-engine cargo test --offline --no-fail-fast
+		$(LAB)/count $(LAB)/with-engine env RUST_TEST_THREADS=4 cargo test --offline --no-fail-fast
 
 many: build
 	@$(LAB)/packages test

@@ -133,20 +133,22 @@ impl Plain {
     }
 }
 
-/// Whether tcpdump or dumpcap say it whenever they run.
+/// Whether tcpdump or dumpcap say it whenever they run, and nothing was lost.
 pub fn is_routine(line: &Label) -> bool {
-    let line = line.as_str();
-    let begins = [
+    const BEGINS: [&str; 5] = [
         "tcpdump: listening on ",
         "tcpdump: data link type ",
         "Capturing on ",
         "File: -",
         "Packets captured: ",
     ];
-    let ends =
-        [" packets captured", " packet captured", " received by filter", "0 packets dropped by kernel"];
-    begins.iter().any(|begin| line.starts_with(begin))
-        || ends.iter().any(|end| line.ends_with(end)) && !line.ends_with("00 packets dropped by kernel")
+    const ENDS: [&str; 3] = [" packets captured", " packet captured", " received by filter"];
+    let line = line.as_str();
+    let is_without_loss = line == "0 packets dropped by kernel"
+        || line.starts_with("Packets received/dropped on interface ") && line.contains("/0 (pcap:0/");
+    is_without_loss
+        || BEGINS.iter().any(|begin| line.starts_with(begin))
+        || ENDS.iter().any(|end| line.ends_with(end))
 }
 
 /// Why something ended: in the words of what ran there, where it failed by itself.
@@ -251,6 +253,19 @@ mod tests {
         assert_eq!(why("same", "same\nshared"), "the container is in the host's network");
         assert!(why("docker", "docker2").starts_with("neither docker nor podman"));
         assert_eq!(why("dumpcap", "rm"), "neither tcpdump nor dumpcap is there");
+    }
+
+    #[test]
+    fn what_is_lost_is_told() {
+        let routine = |line: &str| is_routine(&Label::with_limit(line, 200));
+        let of_dumpcap = "Packets received/dropped on interface 'veth1': 7/0 (pcap:0/dumpcap:0/flushed:0/ps_ifdrop:0) (100.0%)";
+        assert!(
+            routine(of_dumpcap) && routine("0 packets dropped by kernel") && routine("12 packets captured")
+        );
+        let lost = of_dumpcap.replace("7/0 (pcap:0", "7/3 (pcap:3");
+        assert!(
+            !routine(&lost) && !routine("10 packets dropped by kernel") && !routine("tcpdump: pcap_loop: no")
+        );
     }
 
     #[test]
