@@ -34,7 +34,7 @@ fn the_containers_are_listed(lab: &Lab) {
     assert_eq!(rows[1][..3], ["build1", &web.name, "docker"]);
     let taps = output(there.program().args(["list", "-v", "--host", "build1"]));
     assert!(taps.starts_with(&format!("build1/{} (docker-{0}, ", web.name)), "{taps}");
-    let veth = taps.split("* host     host veth ").nth(1).and_then(|rest| rest.lines().next()).expect(&taps);
+    let veth = taps.split("* host    host veth ").nth(1).and_then(|rest| rest.lines().next()).expect(&taps);
     assert!(there.inside("ip -o link").contains(&format!(" {veth}@")), "{taps}");
     there.is_left_alone();
 }

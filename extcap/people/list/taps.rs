@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(
             of_host(&Label::new("build1"), text),
             "build1/web (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{FFFD}[2J\n\n\
-             build1/db\u{FFFD}(x)\n"
+             build1/db (x)\n"
         );
     }
 }
