@@ -53,7 +53,7 @@ struct Terminal {
 impl Terminal {
     fn start(there: &SshHost) -> Self {
         let program = there.program();
-        let line = format!("{} list --host build1", program.get_program().display());
+        let line = format!("exec {} list --host build1", program.get_program().display());
         let mut script = Command::new("script");
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         script.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
