@@ -5,8 +5,10 @@ use crate::lab::{Lab, eventually};
 use crate::recording::{Recording, capinfos, fields_of};
 use crate::ssh::SshHost;
 
-pub(crate) const TESTS: &[Test] =
-    &[("an_ordinary_user_captures_through_the_engine_and_by_sudo_as_root_by_ssh", by_engine_and_by_sudo)];
+pub(crate) const TESTS: &[Test] = &[
+    ("an_ordinary_user_captures_through_the_engine_and_by_sudo_as_root_by_ssh", by_engine_and_by_sudo),
+    ("an_ordinary_user_captures_by_doas_as_root_by_ssh", by_doas),
+];
 
 fn by_engine_and_by_sudo(lab: &Lab) {
     let there = SshHost::start(lab);
@@ -18,6 +20,29 @@ fn by_engine_and_by_sudo(lab: &Lab) {
     assert!(refused.status.code() == Some(1) && said.contains("sudo: "), "{said}");
     let_it_be_root(&there);
     let as_root = described(&there, &["--host", host, "--sudo"]).0;
+    assert!(as_root.contains("host veth veth"), "{as_root}");
+    there.is_left_alone();
+}
+
+fn by_doas(lab: &Lab) {
+    let there = SshHost::start(lab);
+    let host = "containerdump-lab@build1";
+    let list = || there.program().args(["list", "--doas", "--host", host]).output().expect("the program");
+    // Its settings lie in a folder of the machine: that host has a copy of its own. Nobody may do anything yet.
+    there.inside("cp -a /etc /run/etc; mount --bind /run/etc /etc; rm -f /etc/doas.conf");
+    let refused = list();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("doas: "), "{said}");
+    let_it_be_root(&there);
+    // Without PAM's consent a password would be asked for: -n makes that an end, too.
+    there.inside("echo 'permit containerdump-lab' >/etc/doas.conf");
+    let refused = list();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("doas: "), "{said}");
+    there.inside(
+        "echo 'permit nopass setenv { DOCKER_HOST CONTAINERDUMP_ENGINES } containerdump-lab' >/etc/doas.conf",
+    );
+    let as_root = described(&there, &["--host", host, "--doas"]).0;
     assert!(as_root.contains("host veth veth"), "{as_root}");
     there.is_left_alone();
 }
