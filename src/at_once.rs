@@ -1,4 +1,4 @@
-//! Work that waits most of the time, done for several things at the same time.
+//! Work that waits most of the time, done for several things at the same time, or beside other work.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -36,4 +36,24 @@ pub(crate) fn at_once<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What `apart` and `here` make, at the same time. The thread for the former has dropped every right and ended when it
+/// returns.
+pub(crate) fn beside<A: Send, B>(apart: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let on_its_own = || {
+            let result = apart();
+            let _ = privilege::drop_on_this_thread();
+            result
+        };
+        let thread = std::thread::Builder::new().spawn_scoped(scope, on_its_own);
+        let result = here();
+        let of_apart = match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where there is no thread to be had, one after the other will do.
+            Err(_) => apart(),
+        };
+        (of_apart, result)
+    })
 }

@@ -29,6 +29,7 @@ mod watch;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::at_once::beside;
 use crate::container::{self, Container, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::link::Entered;
@@ -115,13 +116,16 @@ impl Outcome {
 /// `patience`. Then come the network namespaces that the kernel shows and no engine told of,
 /// by the names that `entered` knows. Each container is there once, and no two have the same interface value.
 pub fn list(entered: &Entered, patience: Patience) -> Vec<Listing> {
-    let mut listings = block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
-        let engine = EngineKind::Docker;
-        vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
+    // The kernel is looked at while engines are waited for.
+    let look = || places::is_wanted(EngineKind::Kernel).then(|| kernel::Look::now(entered));
+    let (look, mut listings) = beside(look, || {
+        block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
+            let engine = EngineKind::Docker;
+            vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
+        })
     });
-    // After the others, whose containers are left out.
-    if places::is_wanted(EngineKind::Kernel) {
-        listings.extend(kernel::list(&listings, entered));
+    if let Some(look) = look {
+        listings.extend(look.beside_listings(&listings, entered));
     }
     listings.sort_by_key(|listing| listing.engine);
     // One engine may be reached through two sockets, one of which is no link to the other.

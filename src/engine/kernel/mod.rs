@@ -37,44 +37,65 @@ const UNTOLD: u64 = 10;
 const OF_EVERY_NAMESPACE: [&str; 10] =
     ["lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
 
-/// The network namespaces that are worth capturing and not in the other engines' answers, and, in a
-/// second listing, what could not be seen.
-pub(super) fn list(answers: &[Listing], entered: &Entered) -> Vec<Listing> {
-    listings(&Told::of(answers), entered)
+/// What one look at the kernel showed, whoever else tells of it.
+pub(super) struct Look {
+    groups: Vec<(Group, Vec<Mark>)>,
+    names: Names,
+    /// Whether there are processes that may not be looked at.
+    is_partial: bool,
 }
 
-/// The same beside `engines` that answer and have told of the containers `ids`.
-pub(super) fn list_beside(
-    ids: HashSet<ContainerId>,
-    engines: &HashSet<EngineKind>,
-    entered: &Entered,
-) -> Vec<Listing> {
-    let engines = engines.iter().map(|engine| engine.word()).collect();
-    listings(&Told { ids, engines }, entered)
-}
+impl Look {
+    /// Looks at all processes, and at the namespaces that have a name.
+    pub(super) fn now(entered: &Entered) -> Self {
+        let Scan { groups, is_partial } = Scan::now();
+        let names = Names::of(names::files(), &groups, entered);
+        let with_marks = |group: Group| {
+            let marks = group.marks();
+            (group, marks)
+        };
+        Self { groups: groups.into_iter().map(with_marks).collect(), names, is_partial }
+    }
 
-fn listings(told: &Told, entered: &Entered) -> Vec<Listing> {
-    let scan = Scan::now();
-    let mut names = Names::of(names::files(), &scan.groups, entered);
-    let mut containers: Vec<Container> = Vec::new();
-    let groups: Vec<(&Group, Vec<Mark>)> = scan.groups.iter().map(|group| (group, group.marks())).collect();
-    for (group, marks) in &groups {
-        let name = names.of_groups.remove(&group.namespace);
-        if !told.tells_of(group, marks) {
-            containers.extend(container(group, marks, name));
+    /// The network namespaces that are worth capturing and not in the other engines' `answers`, and, in
+    /// further listings, what could not be seen.
+    pub(super) fn beside_listings(self, answers: &[Listing], entered: &Entered) -> Vec<Listing> {
+        self.beside(&Told::of(answers), entered)
+    }
+
+    /// The same beside `engines` that answer and have told of the containers `ids`.
+    pub(super) fn beside_containers(
+        self,
+        ids: HashSet<ContainerId>,
+        engines: &HashSet<EngineKind>,
+        entered: &Entered,
+    ) -> Vec<Listing> {
+        let engines = engines.iter().map(|engine| engine.word()).collect();
+        self.beside(&Told { ids, engines }, entered)
+    }
+
+    fn beside(mut self, told: &Told, entered: &Entered) -> Vec<Listing> {
+        let mut containers: Vec<Container> = Vec::new();
+        for (group, marks) in &self.groups {
+            let name = self.names.of_groups.remove(&group.namespace);
+            // An engine that answered later than this look does not tell of what ended meanwhile.
+            if !told.tells_of(group, marks) && group.is_there() {
+                containers.extend(container(group, marks, name));
+            }
         }
+        containers.extend(self.names.alone.into_iter().map(|file| alone(file, entered)));
+        containers.sort_by(|a, b| a.order().cmp(&b.order()));
+        let listing =
+            |outcome| Listing { engine: EngineKind::Kernel, endpoint: Label::new("/proc"), outcome };
+        let mut listings = vec![listing(Outcome::Containers { containers, left_out: 0 })];
+        if self.is_partial {
+            listings.push(listing(Outcome::Unusable(hidden())));
+        }
+        if !self.names.unclear.is_empty() {
+            listings.push(listing(Outcome::Unusable(unclear(&self.names.unclear))));
+        }
+        listings
     }
-    containers.extend(names.alone.into_iter().map(|file| alone(file, entered)));
-    containers.sort_by(|a, b| a.order().cmp(&b.order()));
-    let listing = |outcome| Listing { engine: EngineKind::Kernel, endpoint: Label::new("/proc"), outcome };
-    let mut listings = vec![listing(Outcome::Containers { containers, left_out: 0 })];
-    if scan.is_partial {
-        listings.push(listing(Outcome::Unusable(hidden())));
-    }
-    if !names.unclear.is_empty() {
-        listings.push(listing(Outcome::Unusable(unclear(&names.unclear))));
-    }
-    listings
 }
 
 /// What engines have told already.

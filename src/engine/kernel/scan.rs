@@ -124,6 +124,11 @@ impl Group {
         }
     }
 
+    /// Whether any of its processes still lives.
+    pub(super) fn is_there(&self) -> bool {
+        self.processes.iter().any(|one| network_identity(&one.pid.to_string()) == Some(self.namespace))
+    }
+
     /// Whether its first process started less than `seconds` ago.
     pub(super) fn is_younger_than(&self, seconds: u64) -> bool {
         let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();

@@ -31,7 +31,7 @@ pub(super) async fn run(
     loop {
         let begun = Instant::now();
         let (ids, engines) = share.told();
-        let listings = kernel::list_beside(ids, &engines, &entered);
+        let listings = kernel::Look::now(&entered).beside_containers(ids, &engines, &entered);
         let listed = listings.into_iter().filter_map(|listing| match listing.outcome {
             Outcome::Containers { containers, .. } => Some(containers),
             Outcome::Absent | Outcome::Unusable(_) => None,
