@@ -2,15 +2,12 @@
 
 mod capture;
 mod far;
-mod far_capture;
-mod far_list;
 mod host;
 mod hosts;
 mod list;
 mod notices;
 mod progress;
 mod refresh;
-mod selected;
 mod ssh;
 mod tap;
 mod there;

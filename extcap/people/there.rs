@@ -10,10 +10,10 @@ use containerdump::session::{Output, Stop};
 use containerdump::ssh::{Asking, Connection, Gain, Host, Terms};
 use containerdump::trouble::Trouble;
 
-use super::far_capture::{self, Here};
+use super::capture::{self, Here};
 use super::hosts::Hosts;
 use super::progress::Progress;
-use super::{People, Verb, far_list, list};
+use super::{People, Verb, list};
 use crate::job::Target;
 use crate::toolbar::Toolbar;
 
@@ -55,7 +55,7 @@ impl There {
         asked.hosts = Hosts::one(self.host, self.gain, Asking::InWindow);
         let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::panel));
         let here = Here { target: Target::Begun(output), progress, toolbar };
-        far_capture::run(&asked, here, stop, privilege)
+        capture::run_far(&asked, here, stop, privilege)
     }
 
     /// The containers that run there, as it tells; `asking` says who may be asked for a passphrase.
@@ -81,7 +81,7 @@ impl There {
             let (sender, receiver) = mpsc::channel();
             let of_thread = connection.clone();
             // Nobody listens any more when it took too long.
-            let ask = move || drop(sender.send(far_list::list(&of_thread, &probe, before)));
+            let ask = move || drop(sender.send(list::of_host(&of_thread, &probe, before)));
             std::thread::Builder::new().spawn(ask).map_err(|error| {
                 Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
             })?;

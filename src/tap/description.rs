@@ -1,6 +1,7 @@
 //! What the stream says of an interface.
 
-use super::{Target, through_engine};
+use super::Target;
+use super::elsewhere::without_there;
 use crate::capture::Settings;
 use crate::link::Attachment;
 use crate::pcapng::Interface;
@@ -26,7 +27,7 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
             format!("; not captured: {}", networks.join(", "))
         }
     };
-    let without = match (&settings.without, through_engine::without_there(container, settings)) {
+    let without = match (&settings.without, without_there(container, settings)) {
         (Some(_), _) | (_, Some(_)) if container.uses_host_network() => {
             "; without containerdump's own traffic"
         }

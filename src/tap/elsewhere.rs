@@ -1,6 +1,9 @@
-//! Attachments of a container whose engine runs elsewhere: in a virtual machine, on another host.
+//! Containers whose engine runs elsewhere, in a virtual machine or on another host: their attachments, and what is
+//! not to be captured there.
 
+use crate::capture::Settings;
 use crate::container::Container;
+use crate::endpoint::Endpoint;
 use crate::link::{Attachment, Tap};
 use crate::text::Label;
 
@@ -17,4 +20,10 @@ pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
     let connected = container.networks.iter().filter(|network| !network.mac.is_empty());
     let attachments: Vec<_> = connected.map(|network| attachment(network.name.clone())).collect();
     if attachments.is_empty() { vec![attachment(Label::default())] } else { attachments }
+}
+
+/// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.
+pub(super) fn without_there<'a>(container: &Container, settings: &'a Settings) -> Option<&'a str> {
+    let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
+    settings.without_there.as_deref().filter(|_| is_there)
 }

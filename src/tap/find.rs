@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use log::{debug, info};
 
-use super::{Running, Target, Wanted, choice, look_up, members, running};
+use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running};
 use crate::at_once::at_once;
 use crate::container::{Container, EngineKind};
 use crate::engine::Patience;
@@ -14,9 +14,6 @@ use crate::names;
 use crate::selection::{Chosen, Missed, Selection};
 use crate::text::Label;
 use crate::trouble::Trouble;
-
-/// Containers that are looked up at the same time: each waits for its engine most of the time.
-const AT_ONCE: usize = 8;
 
 /// What was found for a capture.
 #[derive(Debug)]
@@ -51,11 +48,12 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
     let prepared = at_once(&chosen, AT_ONCE, |one| prepared(*one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut left_out = Vec::new();
+    let mut is_any_elsewhere = false;
     let mut taken = HashMap::new();
     for (Chosen { container, is_named }, prepared) in chosen.into_iter().zip(prepared) {
         match prepared {
             Ok(Some(target)) => add(target, &mut targets, &mut taken),
-            Ok(None) => {}
+            Ok(None) => is_any_elsewhere = true,
             Err(why) if is_named => return Err(why),
             Err(why) => {
                 info!("{} is left out: {}", container.name, why.what());
@@ -64,8 +62,9 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
         }
     }
     if targets.is_empty() && !selection.waits {
-        let why = left_out.into_iter().next().map(|(_, why)| why);
-        return Err(why.unwrap_or_else(|| connected_to_nothing(&wanted.networks)));
+        // One that ended meanwhile does not tell why there is nothing of those that run.
+        let why = left_out.into_iter().next().filter(|_| !is_any_elsewhere);
+        return Err(why.map_or_else(|| connected_to_nothing(&wanted.networks), |(_, why)| why));
     }
     for target in &mut targets {
         target.shared_with.remove(&target.container.name);

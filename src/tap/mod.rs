@@ -16,7 +16,7 @@ mod through_engine;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::debug;
 
@@ -26,6 +26,7 @@ pub use join::{Joined, adopt, join};
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
+use crate::at_once::at_once;
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome, Patience};
@@ -33,6 +34,9 @@ use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
 use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
+
+/// Containers that are looked up at the same time: each waits for its engine most of the time.
+const AT_ONCE: usize = 8;
 
 /// What is captured of containers, and what may be used for that.
 #[derive(Clone, Debug)]
@@ -121,6 +125,35 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
     let container = container.clone();
     Ok(Target { container, holder, attachments, left_out, rootless, back_after: None, shared_with })
+}
+
+/// The same for each of `containers`, several at the same time, in their order. One that it is too late for, `until`
+/// having passed, is not looked up.
+pub fn look_up_each(
+    containers: &mut [Container],
+    links: &Links,
+    entered: &Entered,
+    until: Instant,
+) -> Vec<Result<Target, Trouble>> {
+    let one = |container: &Container| {
+        let mut container = container.clone();
+        let outcome = if Instant::now() < until {
+            look_up(&mut container, links, entered)
+        } else {
+            Err(Trouble::new(
+                format!("container {} was not looked up: the engine answers too slowly", container.name),
+                format!("see whether the engine hangs: {} ps", container.engine.word()),
+            ))
+        };
+        (container, outcome)
+    };
+    let each = at_once(containers, AT_ONCE, one);
+    let learned = containers.iter_mut().zip(each);
+    let outcomes = learned.map(|(container, (told, outcome))| {
+        *container = told;
+        outcome
+    });
+    outcomes.collect()
 }
 
 /// Looks into the named network namespaces, in which there may be no process to tell what is there;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use log::info;
 
+use super::elsewhere::without_there;
 use super::{Target, description};
 use crate::capture::{self, Settings};
 use crate::container::Container;
-use crate::endpoint::Endpoint;
 use crate::engine::{self, TapContainer};
 use crate::link::{Attachment, Tap};
 use crate::pcapng::Interface;
@@ -150,12 +150,6 @@ fn arguments(
     add("--snap-length", settings.snap_length.to_string());
     add("--ring-size", ring_mib.to_string());
     arguments
-}
-
-/// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.
-pub(super) fn without_there<'a>(container: &Container, settings: &'a Settings) -> Option<&'a str> {
-    let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
-    settings.without_there.as_deref().filter(|_| is_there)
 }
 
 /// The hardware address of an attachment, where its engine tells it.

@@ -1,8 +1,10 @@
 //! `containerdump list`.
 
+mod far;
 mod listed;
 mod table;
 mod taps;
+mod told;
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -10,16 +12,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use containerdump::container::Container;
 use containerdump::engine::Patience;
-use containerdump::link::{Attachment, Entered, Links};
+use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
-use containerdump::tap::{self, Means, Offer};
-use containerdump::text::Label;
+use containerdump::tap::{self, Means, Offer, Target};
 use containerdump::trouble::Trouble;
 
-use super::far_list;
 use super::hosts::Hosts;
+pub(super) use far::of as of_host;
 use listed::Listed;
-pub(super) use taps::of_host as taps_of_host;
+use told::Form;
+pub(crate) use told::containers as containers_of;
+pub(super) use told::to_keep;
 
 /// Show running containers, their networks, addresses, and where their packets are taken
 #[derive(Args)]
@@ -46,19 +49,6 @@ pub(super) struct List {
     hosts: Hosts,
 }
 
-/// How a list of other hosts is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Table,
-    Json,
-    /// Which taps there are.
-    Taps,
-}
-
-/// Containers of another host that are shown.
-const MOST_OF_A_HOST: usize = 10_000;
-/// Those that Wireshark may show.
-const MOST_KEPT: usize = 1000;
 /// The longest that looking up all containers may take.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -72,16 +62,20 @@ impl List {
                 (false, true) => Form::Taps,
                 (false, false) => Form::Table,
             };
-            return far_list::show(&self.hosts, form);
+            return far::show(&self.hosts, form);
         }
         let latest = Instant::now() + LONGEST;
         let means = Means::of(&privilege);
         let entered = tap::entered(&privilege)?;
         let running = tap::running(&entered, Patience::PEOPLE)?;
         let links = Links::now()?;
-        let containers = running.containers.into_iter();
-        let found: Vec<Found> =
-            containers.map(|container| Found::new(container, (&links, &entered), &means, latest)).collect();
+        let mut containers = running.containers;
+        let looked_up = tap::look_up_each(&mut containers, &links, &entered, latest);
+        let found: Vec<Found> = containers
+            .into_iter()
+            .zip(looked_up)
+            .map(|(container, looked_up)| Found::new(container, looked_up, &means))
+            .collect();
         let text = match (self.json, self.verbose) {
             (true, _) => found.iter().map(|one| Listed::from(one).line()).collect(),
             (false, true) => taps::explained(&found),
@@ -95,31 +89,6 @@ impl List {
         }
         Ok(())
     }
-}
-
-/// What hosts told, as text: each with the lines of its answer.
-///
-/// Fails with the host whose answer is no list.
-pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String, (Label, String)> {
-    let mut listed = Vec::new();
-    for (host, lines) in told {
-        for line in lines.lines().take(MOST_OF_A_HOST) {
-            listed.push(Listed::of_host(host, line).map_err(|why| (host.clone(), why))?);
-        }
-    }
-    Ok(if as_json { listed.iter().map(Listed::line).collect() } else { table::table(&listed, true) })
-}
-
-/// As much of what `host` told as the list of Wireshark needs.
-pub(super) fn to_keep(host: &Label, lines: &str) -> String {
-    let listed = lines.lines().take(MOST_KEPT).filter_map(|line| Listed::of_host(host, line).ok());
-    listed.map(|one| one.bare().line()).collect()
-}
-
-/// The containers in what `host` told, but for those that make no sense.
-pub(crate) fn containers_of(host: &Label, lines: &str) -> Vec<Container> {
-    let listed = lines.lines().take(MOST_OF_A_HOST).filter_map(|line| Listed::of_host(host, line).ok());
-    listed.filter_map(|one| one.container()).collect()
 }
 
 /// A container, and where its packets pass or why that is not known.
@@ -138,21 +107,7 @@ struct Passes {
 }
 
 impl Found {
-    /// Looks a container up, unless it is later than `latest` already.
-    fn new(
-        mut container: Container,
-        (links, entered): (&Links, &Entered),
-        means: &Means,
-        latest: Instant,
-    ) -> Self {
-        let looked_up = if Instant::now() < latest {
-            tap::look_up(&mut container, links, entered)
-        } else {
-            Err(Trouble::new(
-                format!("container {} was not looked up: the engine answers too slowly", container.name),
-                format!("see whether the engine hangs: {} ps", container.engine.word()),
-            ))
-        };
+    fn new(container: Container, looked_up: Result<Target, Trouble>, means: &Means) -> Self {
         let target = match looked_up {
             Ok(target) => target,
             Err(trouble) => return Self { container, passes: Vec::new(), trouble: Some(trouble) },

@@ -65,7 +65,7 @@ fn line(offer: &Offer, best: Option<&Offer>) -> String {
 }
 
 /// What `host` told of its taps, whose `text` is anybody's.
-pub(crate) fn of_host(host: &Label, text: &str) -> String {
+pub(super) fn of_host(host: &Label, text: &str) -> String {
     let line = |line: &str| {
         let words = line.trim_start_matches(' ');
         let label = Label::with_limit(words, LONGEST_LINE);

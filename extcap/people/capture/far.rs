@@ -9,9 +9,9 @@ use containerdump::session::{Crossing, Member, Session, Source, Stop, Stopped, T
 use containerdump::ssh::{self, Connection, Plain, Request};
 use containerdump::trouble::Trouble;
 
-use super::capture::Capture;
-use super::progress::Progress;
+use super::asked::Capture;
 use crate::job::{self, Target};
+use crate::people::progress::Progress;
 use crate::toolbar::{self, Toolbar};
 
 /// How long a capture may take to begin there: engines are asked, and may have to import a program.
@@ -24,16 +24,21 @@ struct Far {
 }
 
 /// Where a capture goes to, and who watches it.
-pub(super) struct Here {
-    pub(super) target: Target,
-    pub(super) progress: Progress,
-    pub(super) toolbar: Option<Toolbar>,
+pub(in crate::people) struct Here {
+    pub(in crate::people) target: Target,
+    pub(in crate::people) progress: Progress,
+    pub(in crate::people) toolbar: Option<Toolbar>,
 }
 
 /// Captures on hosts until there is a reason to stop.
 ///
 /// Fails when one of them cannot begin, or none goes on.
-pub(super) fn run(asked: &Capture, here: Here, stop: &Stop, mut privilege: Privilege) -> Result<(), Trouble> {
+pub(in crate::people) fn run(
+    asked: &Capture,
+    here: Here,
+    stop: &Stop,
+    mut privilege: Privilege,
+) -> Result<(), Trouble> {
     // Nothing of this host is opened but the file.
     privilege.become_caller()?;
     let proof = privilege.give_up()?;

@@ -1,4 +1,4 @@
-//! `containerdump capture`.
+//! What a capture is asked for on the command line.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -7,19 +7,17 @@ use std::time::SystemTime;
 use clap::Args;
 use containerdump::capture::{self, Settings};
 use containerdump::packed::Compress;
-use containerdump::privilege::Privilege;
-use containerdump::session::{Crossing, Files, Limit, Limits, Stop, stamp};
+use containerdump::session::{Crossing, Files, Limit, Limits, stamp};
 use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
-use super::far_capture::{self, Here};
-use super::hosts::Hosts;
-use super::notices;
-use super::progress::{EVERY, Progress};
 use super::selected::Selected;
 use crate::job::{Job, Target};
 use crate::journal;
+use crate::people::hosts::Hosts;
+use crate::people::notices;
+use crate::people::progress::Progress;
 
 /// Capture the packets of containers, both directions, in pcapng
 #[derive(Args)]
@@ -42,12 +40,12 @@ one in the host's network, whose packets are those of the whole host: name it.
 Ends by itself when every container has ended or the reader of the pipe has left.
 The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(super) struct Capture {
+pub(crate) struct Capture {
     #[command(flatten)]
     pub(super) selected: Selected,
 
     #[command(flatten)]
-    pub(super) hosts: Hosts,
+    pub(in crate::people) hosts: Hosts,
 
     /// Only the attachments to this network, or with this name (eth0); may be repeated [default: all]
     #[arg(short = 'i', long, value_name = "NETWORK")]
@@ -132,60 +130,43 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
-        let stop = Stop::watch(false)?;
-        self.run_until(&stop, privilege, None)
+    /// Begins the log, if there is to be one.
+    ///
+    /// Fails when it cannot be written.
+    pub(super) fn open_log(&self) -> Result<(), Trouble> {
+        journal::open(Some(&self.log_level), self.log_file.as_deref())
     }
 
-    /// The same for a session on another host, which reads standard output.
-    pub(super) fn run_for_session(self, privilege: Privilege, compress: Compress) -> Result<(), Trouble> {
-        let stop = Stop::watch(false)?.with_lifeline()?;
-        self.run_until(&stop, privilege, Some(compress))
-    }
-
-    fn run_until(self, stop: &Stop, privilege: Privilege, session: Option<Compress>) -> Result<(), Trouble> {
-        privilege.as_caller(|| journal::open(Some(&self.log_level), self.log_file.as_deref()))??;
-        let filter = capture::combined(self.filter.as_deref(), None);
-        if let Some(objection) = filter.as_deref().and_then(capture::objection) {
-            return Err(Trouble::new(
-                format!("cannot use capture filter \"{}\": {objection}", filter.unwrap_or_default()),
+    /// Fails when the capture filter is none.
+    pub(super) fn check_filter(&self) -> Result<(), Trouble> {
+        let filter = capture::combined(self.filter.as_deref(), None).unwrap_or_default();
+        capture::objection(&filter).map_or(Ok(()), |objection| {
+            Err(Trouble::new(
+                format!("cannot use capture filter \"{filter}\": {objection}"),
                 "see the syntax with: man pcap-filter; containers have addresses there, not names",
-            ));
-        }
-        if !self.hosts.is_empty() {
-            let here = Here { target: self.target()?, progress: Progress::new(self.quiet), toolbar: None };
-            return far_capture::run(&self, here, stop, privilege);
-        }
-        let target = match session {
-            Some(compress) => Target::Session(compress),
-            None => self.target()?,
-        };
-        let progress = Progress::new(self.quiet);
-        progress.say_where(&target);
-        let limits = self.limits();
-        let settings = self.settings();
-        let follow = self.selected.follows();
-        let selection = self.selected.selection();
-        let job = Job {
-            follow,
-            selection,
+            ))
+        })
+    }
+
+    /// What is shown meanwhile.
+    pub(super) fn progress(&self) -> Progress {
+        Progress::new(self.quiet)
+    }
+
+    /// The same of this host, into `target`.
+    pub(super) fn job(self, target: Target) -> Job {
+        Job {
+            follow: self.selected.follows(),
+            limits: self.limits(),
+            settings: self.settings(),
             networks: self.network,
             tap: Kind::parse(&self.tap),
             crossing: Crossing::parse(&self.crossing).unwrap_or_default(),
-            settings,
             own_traffic: self.own_traffic,
-            limits,
+            selection: self.selected.selection(),
             target,
             toolbar: None,
-        };
-        let totals = job.run(
-            stop,
-            privilege,
-            &|line| progress.warn(line),
-            Some((EVERY, &mut |totals| progress.show(totals))),
-        )?;
-        progress.end(&totals);
-        Ok(())
+        }
     }
 
     /// How rings are opened.
@@ -251,6 +232,9 @@ impl Capture {
         }
     }
 
+    /// Where the packets go.
+    ///
+    /// Fails when that makes no sense, or is a terminal.
     pub(super) fn target(&self) -> Result<Target, Trouble> {
         let each: Option<Limits> =
             (!self.ring_buffer.is_empty()).then(|| self.ring_buffer.iter().copied().collect());

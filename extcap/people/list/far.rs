@@ -9,9 +9,10 @@ use containerdump::ssh::{Connection, Probe, Request};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 
-use super::hosts::Hosts;
-use super::list::Form;
-use super::{list, notices};
+use super::taps;
+use super::told::{self, Form};
+use crate::people::hosts::Hosts;
+use crate::people::notices;
 
 /// Bytes of a list: an engine's own may have as many.
 const MOST: usize = 16 * 1024 * 1024;
@@ -41,22 +42,22 @@ pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
             ));
         }
     };
-    let (mut told, mut failed) = (Vec::new(), Vec::new());
+    let (mut lists, mut failed) = (Vec::new(), Vec::new());
     for (host, answer) in answers {
         match answer.and_then(|answer| readable(&host, answer, form)) {
             Ok((lines, notices)) => {
                 for notice in notices {
                     let _ = writeln!(io::stderr(), "{host}: {notice}");
                 }
-                told.push((host, lines));
+                lists.push((host, lines));
             }
             Err(trouble) => failed.push(trouble),
         }
     }
-    if !told.is_empty() {
+    if !lists.is_empty() {
         let text = match form {
-            Form::Taps => told.iter().map(|(host, lines)| list::taps_of_host(host, lines)).collect(),
-            Form::Table | Form::Json => list::of_hosts(&told, form == Form::Json).unwrap_or_default(),
+            Form::Taps => lists.iter().map(|(host, lines)| taps::of_host(host, lines)).collect(),
+            Form::Table | Form::Json => told::of_hosts(&lists, form == Form::Json).unwrap_or_default(),
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -69,7 +70,7 @@ pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
 }
 
 /// What a host answered, and what it said beside.
-pub(super) type Answer = (String, Vec<Label>);
+pub(in crate::people) type Answer = (String, Vec<Label>);
 
 fn ask(connection: &Connection, before: &'static str, form: Form) -> Result<Answer, Trouble> {
     let probe = connection.open()?;
@@ -80,7 +81,11 @@ fn ask(connection: &Connection, before: &'static str, form: Form) -> Result<Answ
 /// The list of a host to which there is a connection.
 ///
 /// Fails when it does not tell.
-pub(super) fn list(connection: &Connection, probe: &Probe, before: &'static str) -> Result<Answer, Trouble> {
+pub(in crate::people) fn of(
+    connection: &Connection,
+    probe: &Probe,
+    before: &'static str,
+) -> Result<Answer, Trouble> {
     listed(connection, probe, before, "--json")
 }
 
@@ -102,10 +107,10 @@ fn readable(host: &Label, answer: Answer, form: Form) -> Result<Answer, Trouble>
     if form == Form::Taps {
         return Ok(answer);
     }
-    let told = [(host.clone(), answer.0)];
-    match list::of_hosts(&told, true) {
+    let lists = [(host.clone(), answer.0)];
+    match told::of_hosts(&lists, true) {
         Ok(_) => {
-            let [(_, lines)] = told;
+            let [(_, lines)] = lists;
             Ok((lines, answer.1))
         }
         Err((_, why)) => Err(Trouble::new(

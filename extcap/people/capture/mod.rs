@@ -1,0 +1,51 @@
+//! `containerdump capture`.
+
+mod asked;
+mod far;
+mod selected;
+
+use containerdump::packed::Compress;
+use containerdump::privilege::Privilege;
+use containerdump::session::Stop;
+use containerdump::trouble::Trouble;
+
+use super::progress::EVERY;
+use crate::job::Target;
+pub(super) use asked::Capture;
+pub(super) use far::{Here, run as run_far};
+
+impl Capture {
+    pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
+        let stop = Stop::watch(false)?;
+        self.run_until(&stop, privilege, None)
+    }
+
+    /// The same for a session on another host, which reads standard output.
+    pub(super) fn run_for_session(self, privilege: Privilege, compress: Compress) -> Result<(), Trouble> {
+        let stop = Stop::watch(false)?.with_lifeline()?;
+        self.run_until(&stop, privilege, Some(compress))
+    }
+
+    fn run_until(self, stop: &Stop, privilege: Privilege, session: Option<Compress>) -> Result<(), Trouble> {
+        privilege.as_caller(|| self.open_log())??;
+        self.check_filter()?;
+        let progress = self.progress();
+        if !self.hosts.is_empty() {
+            let here = Here { target: self.target()?, progress, toolbar: None };
+            return far::run(&self, here, stop, privilege);
+        }
+        let target = match session {
+            Some(compress) => Target::Session(compress),
+            None => self.target()?,
+        };
+        progress.say_where(&target);
+        let totals = self.job(target).run(
+            stop,
+            privilege,
+            &|line| progress.warn(line),
+            Some((EVERY, &mut |totals| progress.show(totals))),
+        )?;
+        progress.end(&totals);
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+//! What other hosts told of their containers.
+
+use containerdump::container::Container;
+use containerdump::text::Label;
+
+use super::listed::Listed;
+use super::table;
+
+/// How a list of other hosts is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Table,
+    Json,
+    /// Which taps there are.
+    Taps,
+}
+
+/// Containers of another host that are shown.
+const MOST_OF_A_HOST: usize = 10_000;
+/// Those that Wireshark may show.
+const MOST_KEPT: usize = 1000;
+
+/// What hosts told, as text: each with the lines of its answer.
+///
+/// Fails with the host whose answer is no list.
+pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String, (Label, String)> {
+    let mut listed = Vec::new();
+    for (host, lines) in told {
+        for line in lines.lines().take(MOST_OF_A_HOST) {
+            listed.push(Listed::of_host(host, line).map_err(|why| (host.clone(), why))?);
+        }
+    }
+    Ok(if as_json { listed.iter().map(Listed::line).collect() } else { table::table(&listed, true) })
+}
+
+/// As much of what `host` told as the list of Wireshark needs.
+pub(in crate::people) fn to_keep(host: &Label, lines: &str) -> String {
+    let listed = lines.lines().take(MOST_KEPT).filter_map(|line| Listed::of_host(host, line).ok());
+    listed.map(|one| one.bare().line()).collect()
+}
+
+/// The containers in what `host` told, but for those that make no sense.
+pub(crate) fn containers(host: &Label, lines: &str) -> Vec<Container> {
+    let listed = lines.lines().take(MOST_OF_A_HOST).filter_map(|line| Listed::of_host(host, line).ok());
+    listed.filter_map(|one| one.container()).collect()
+}
