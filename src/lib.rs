@@ -28,6 +28,7 @@ pub mod privilege;
 pub mod remote;
 pub mod selection;
 pub mod session;
+mod settings_file;
 pub mod ssh;
 pub mod static_program;
 pub mod tap;

@@ -32,8 +32,8 @@ Examples:
   containerdump host add build1 ann@build1 --sudo
   containerdump host add --from ssh-config       # all that it names
 
---from saves what is there now: entries of ~/.ssh/config that are no patterns (files that it
-includes are not read), Docker's contexts and Podman's connections with an ssh:// address.")]
+--from saves what is there now: entries of ~/.ssh/config, and of files that it includes, that
+are no patterns; Docker's contexts and Podman's connections with an ssh:// address.")]
 pub(super) struct Add {
     /// What it is called
     #[arg(required_unless_present = "from")]

@@ -8,9 +8,7 @@
 //! ```
 
 use std::env;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -19,10 +17,9 @@ use sha2::{Digest as _, Sha256};
 use super::address::Named;
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
+use crate::settings_file;
 use crate::trouble::Trouble;
 
-/// Most bytes read of a file of Docker's.
-const MOST_BYTES: u64 = 1024 * 1024;
 /// Contexts that are looked at.
 const MOST_CONTEXTS: usize = 1000;
 /// The context that is no context: the usual socket.
@@ -115,18 +112,9 @@ fn address(folder: &Path, name: &str) -> Result<Endpoint, Trouble> {
     Named { by: &by, address: host, certificates }.endpoint(EngineKind::Docker)
 }
 
-/// Reads a file of JSON that is somebody else's: no device, no pipe that never ends.
+/// Reads a file of JSON.
 fn read(path: &Path) -> io::Result<Value> {
-    let not_blocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let file = OpenOptions::new().read(true).custom_flags(not_blocking).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
+    let bytes = settings_file::read(path)?;
     serde_json::from_slice(&bytes).map_err(|error| io::Error::other(format!("it is no JSON ({error})")))
 }
 

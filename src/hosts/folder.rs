@@ -2,15 +2,15 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::Uid;
 
-/// Bytes of a file that is read: 200 hosts with the longest paths of keys have fewer.
-const MOST_BYTES: u64 = 1024 * 1024;
+use crate::settings_file;
+
 /// The program's own, in folders that are for all programs.
 const NAME: &str = "containerdump";
 
@@ -59,20 +59,11 @@ fn home_of(user: Uid) -> Option<PathBuf> {
 /// Fails when it is no file, too long, or cannot be read.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     use io::ErrorKind::{NotADirectory, NotFound};
-    let file = match OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path) {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
+    match settings_file::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
+        Err(error) => Err(error),
     }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(Some(bytes))
 }
 
 /// Keeps others of this program from changing what is beside `path`, as long as the file is held.

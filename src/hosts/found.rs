@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::{Saved, folder};
+use super::{Saved, ssh_config};
 use crate::engine;
 use crate::ssh::{Gain, Host};
 use crate::trouble::Trouble;
@@ -55,38 +55,10 @@ pub fn found(source: Source) -> Result<Vec<Found>, Trouble> {
     }
 }
 
-/// Names behind `Host` that are no patterns; ssh itself says where they lead.
+/// ssh itself says where they lead.
 fn of_ssh() -> Result<Vec<Found>, Trouble> {
-    let Some(path) = folder::home().map(|home| home.join(".ssh/config")) else { return Ok(Vec::new()) };
-    let bytes = folder::read(&path).map_err(|error| {
-        Trouble::new(
-            format!("cannot read {}: {error}", path.display()),
-            "see that the file is yours and may be read",
-        )
-    })?;
-    let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     let host = |name: String| Found { saved: saved(&name, None), name };
-    Ok(names(&text).into_iter().map(host).collect())
-}
-
-fn names(config: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for line in config.lines() {
-        let line = line.trim_start();
-        let (keyword, rest) =
-            line.split_once(|one: char| one.is_whitespace() || one == '=').unwrap_or((line, ""));
-        if !keyword.eq_ignore_ascii_case("host") {
-            continue;
-        }
-        let words = rest.split(|one: char| one.is_whitespace() || one == '=' || one == '"');
-        for word in words.take_while(|word| !word.starts_with('#')) {
-            let is_name = !word.is_empty() && !word.contains(['*', '?', '!']);
-            if is_name && !names.iter().any(|known| known == word) {
-                names.push(word.to_owned());
-            }
-        }
-    }
-    names
+    Ok(ssh_config::names()?.into_iter().map(host).collect())
 }
 
 fn of_docker() -> Vec<Found> {
@@ -143,13 +115,6 @@ fn saved(address: &str, key: Option<PathBuf>) -> Result<Saved, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_ssh_are_those_that_are_no_patterns() {
-        let config = "Host build1 build2 *.example !x\n  HostName 192.0.2.1\nhost=\"build3\" # Host build4\n\
-                      #Host build5\nMatch host build6\n\tHOST  build1\nHostName build7\nHost";
-        assert_eq!(names(config), ["build1", "build2", "build3"]);
-    }
 
     #[test]
     fn addresses_of_engines_are_those_of_their_hosts() {

@@ -10,6 +10,7 @@ mod cache;
 mod folder;
 mod found;
 mod name;
+mod ssh_config;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
