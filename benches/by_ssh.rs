@@ -2,7 +2,8 @@
 //!
 //! What is moved are 1500-byte packets in a file, and not a capture: that would be what is measured. Each program
 //! takes its turn with the same packets, into a FIFO that one same reader drains. With words on the command line,
-//! `cargo bench --bench by_ssh -- off on`, ours runs with these values of `--compress` instead of `auto`.
+//! `cargo bench --bench by_ssh -- off on`, ours runs with these values of `--compress` instead of `auto`; with `alone`
+//! nothing else does, for a look by perf(1).
 
 #[path = "../tests/real/lab.rs"]
 #[allow(dead_code, reason = "the tests use all of these words")]
@@ -50,11 +51,12 @@ fn main() -> ExitCode {
     if ours.is_empty() {
         ours.push(Program::Ours(Compress::Auto.word()));
     }
+    let peers: &[Program] = if words.iter().any(|word| word == "alone") { &[] } else { &PEERS };
     beside_engine(|lab| {
         let head = ["packets", "ours", "MB/s", "wire", "peer", "MB/s", "wire", "ratio", "goal", "met"];
         let mut table = Table::new(&head);
         for content in [Content::Text, Content::Random] {
-            compare(lab, content, &ours, &mut table);
+            compare(lab, content, (&ours, peers), &mut table);
         }
         table.print();
         println!(
@@ -71,14 +73,14 @@ fn main() -> ExitCode {
     })
 }
 
-fn compare(lab: &Lab, content: Content, ours: &[Program], table: &mut Table) {
+fn compare(lab: &Lab, content: Content, (ours, peers): (&[Program], &[Program]), table: &mut Table) {
     let folder = folder();
     eprintln!("writing packets, {content} …");
     let files = content.write(folder.path());
     let server = Server::start(folder.path(), &files.pcapng);
     let mut rounds: Vec<Vec<Moved>> = Vec::new();
     for number in 1..=ROUNDS {
-        let all = ours.iter().chain(&PEERS);
+        let all = ours.iter().chain(peers);
         rounds.push(all.map(|program| moved(lab, &server, &files, *program)).collect());
         let rates: Vec<String> =
             rounds[number - 1].iter().map(|moved| format!("{:.0}", moved.rate())).collect();
@@ -86,7 +88,7 @@ fn compare(lab: &Lab, content: Content, ours: &[Program], table: &mut Table) {
     }
     let spread = |of: &dyn Fn(&[Moved]) -> f64| Spread::of(rounds.iter().map(|round| of(round)));
     for (at, program) in ours.iter().enumerate() {
-        for (peer_at, peer) in (ours.len()..).zip(PEERS) {
+        for (peer_at, peer) in (ours.len()..).zip(peers.iter().copied()) {
             let ratio = spread(&|round| round[at].rate() / round[peer_at].rate());
             let goal = match (content, peer) {
                 (Content::Text, Program::Sshdump) => 2.0,

@@ -4,12 +4,12 @@
 //! session ── pcapng ──> [`Packer`] ── chunks ──> sshd ─ ssh ──> [`Unpacker`] ── pcapng ──> remote
 //! ```
 //!
-//! A stream is cut into chunks, each of which is told as it is, or by zstd (RFC 8878); those of zstd are
-//! one after the other a single frame, so that what stood in one need not be told again in the next:
+//! A stream is cut into chunks, each of which is told as it is, or by zstd (RFC 8878). A large chunk is a frame of its
+//! own. Small ones are one after the other a single frame, so that what stood in one need not be told again in the next:
 //!
 //! ```text
 //! "cd-0", length, bytes                             as they are
-//! "cd-z", length, length when unpacked, bytes       the next piece of the frame, up to the end of a block
+//! "cd-z", length, length when unpacked, bytes       the next piece of frames, up to the end of a block
 //! ```
 //!
 //! Lengths are four bytes, the least first. Nothing waits for a chunk to be full. A pcapng stream begins
@@ -29,9 +29,10 @@ const AS_IT_IS: [u8; 4] = *b"cd-0";
 const BY_ZSTD: [u8; 4] = *b"cd-z";
 /// Bytes told as they are in one chunk.
 const MOST_AS_IT_IS: usize = 1024 * 1024;
-/// Bytes packed into one chunk: zstd's own blocks have no more.
-const MOST_PACKED: usize = 128 * 1024;
-/// Bytes that these take where they do not become smaller (`ZSTD_compressBound`, and a frame's header).
+/// Bytes packed into one chunk: two of zstd's own blocks. With half as many, ours and `ssh` have more to do for each byte.
+const MOST_PACKED: usize = 256 * 1024;
+/// Bytes that these take where they do not become smaller (`ZSTD_compressBound`, a frame's header, and the end of the frame
+/// before).
 const LONGEST_PACKED: usize = MOST_PACKED + MOST_PACKED / 128 + 64;
 /// How far back zstd looks, as a power of two: what its level 1 has for long inputs. Both ends keep as much.
 const WINDOW: u32 = 19;

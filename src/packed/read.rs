@@ -8,9 +8,9 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer
 
 use super::{AS_IT_IS, BY_ZSTD, LONGEST_PACKED, MOST_AS_IT_IS, MOST_PACKED, WINDOW};
 
-/// Bytes of chunks that are here: more than a socket holds (`net.core.wmem_default` is 208 KiB), and than a
-/// packed chunk.
-const SIZE: usize = 256 * 1024;
+/// Bytes of chunks that are here: more than a socket holds (`net.core.wmem_default` is 208 KiB, and we ask for 256), and
+/// than a packed chunk.
+const SIZE: usize = 512 * 1024;
 const _: () = assert!(SIZE > LONGEST_PACKED);
 
 /// Unpacks a stream.
@@ -21,8 +21,6 @@ pub struct Unpacker {
     begin: usize,
     end: usize,
     chunk: Chunk,
-    /// Whether zstd may have more of what it has read: there was no room for it.
-    has_more: bool,
     /// Whether anything came since that was last asked.
     came: bool,
 }
@@ -57,7 +55,7 @@ impl Unpacker {
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
         let mut bytes = vec![0; SIZE].into_boxed_slice();
         bytes[..4].copy_from_slice(&begin);
-        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: Chunk::None, has_more: false, came: false })
+        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: Chunk::None, came: false })
     }
 
     /// Whether a stream that begins so is packed.
@@ -166,12 +164,12 @@ impl Unpacker {
         Ok(chunk)
     }
 
-    /// Unpacks what is here of a chunk.
+    /// Unpacks a chunk, once all of it is here.
     fn unpack(&mut self, into: &mut [u8]) -> io::Result<Step> {
         let Chunk::Packed(packed, unpacked) = &mut self.chunk else { return Ok(Step::On) };
-        let here = (self.end - self.begin).min(*packed);
-        if here == 0 && *packed > 0 && !self.has_more {
-            // Asked again and again for nothing it fails.
+        let here = *packed;
+        if here > self.end - self.begin {
+            // Of a whole frame zstd makes one step, without a copy.
             return Ok(Step::Wanting);
         }
         let room = into.len().min(*unpacked);
@@ -183,11 +181,9 @@ impl Unpacker {
         self.begin += read;
         *packed -= read;
         *unpacked -= written;
-        self.has_more = written > 0 && written == room;
         match (written, read) {
             (1.., _) => Ok(Step::Read(written)),
             (0, 1..) => Ok(Step::On),
-            (0, 0) if here == 0 && *packed > 0 => Ok(Step::Wanting),
             // It has less than it says, or more.
             (0, 0) => Err(wrong("a chunk of it has not the length it says".to_owned())),
         }

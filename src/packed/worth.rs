@@ -1,12 +1,13 @@
 //! When packing is worth its time.
 //!
-//! Of what hardly becomes smaller, only a little is tried now and then. And where packing takes most of the time,
-//! the link may be faster than that: then for a moment nothing is packed, and whichever brought more bytes a second
-//! is gone on with. Where little comes, or the link is slow, packing takes little of the time, and goes on.
+//! Of what hardly becomes smaller, only a little is tried now and then. Where packing takes much of the time, less effort
+//! is made. And where that takes most of the time, too, the link may be faster: then for a moment nothing is packed, and
+//! whichever brought more bytes a second is gone on with. Where little comes, or the link is slow, packing takes little of
+//! the time, and goes on.
 
 use std::time::{Duration, Instant};
 
-use super::{Compress, MOST_PACKED};
+use super::Compress;
 
 /// When a look ends: so much has been told, or so long has passed.
 const LOOK_BYTES: usize = 8 * 1024 * 1024;
@@ -15,9 +16,11 @@ const LOOK: Duration = Duration::from_millis(250);
 const HARDLY: f64 = 0.9;
 /// So many bytes of such in a row, and no more are tried until the next look: a hundredth of the time that a fast
 /// link takes for all of them.
-const MOST_IN_VAIN: usize = 2 * MOST_PACKED;
-/// The share of a look that packing must have taken before going without is tried.
+const MOST_IN_VAIN: usize = 256 * 1024;
+/// The share of a look that packing must have taken before less effort is made, and then before going without is tried.
 const BUSY: f64 = 0.5;
+/// The share that it may take at most before more effort is made again.
+const IDLE: f64 = 0.2;
 /// How many times as fast it must be to go without: small is worth something, too.
 const FASTER: f64 = 1.5;
 /// How long it is before that is tried again: the first time, and at most, each twice as long as the one before.
@@ -26,9 +29,19 @@ const LATE: Duration = Duration::from_mins(1);
 /// How long nothing is packed before it is seen again what packing would bring.
 const TERM: Duration = Duration::from_secs(10);
 
+/// How hard zstd tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// For a small size.
+    Dense,
+    /// For a short time.
+    Quick,
+}
+
 /// What speaks for packing and against it.
 pub(super) struct Worth {
     compress: Compress,
+    effort: Effort,
     look: Look,
     /// Bytes in a row that hardly became smaller.
     in_vain: usize,
@@ -61,22 +74,22 @@ impl Look {
 
 impl Worth {
     pub(super) fn of(compress: Compress, now: Instant) -> Self {
-        Self { compress, look: Look::at(now), in_vain: 0, left: None, try_at: now, patience: SOON }
+        let (effort, look) = (Effort::Dense, Look::at(now));
+        Self { compress, effort, look, in_vain: 0, left: None, try_at: now, patience: SOON }
     }
 
-    /// Whether the next chunk is to be packed.
-    pub(super) fn pack(&mut self, now: Instant) -> bool {
-        match self.compress {
-            Compress::On => return true,
-            Compress::Off => return false,
-            Compress::Auto => {}
+    /// How the next chunk is to be packed, if it is.
+    pub(super) fn effort(&mut self, now: Instant) -> Option<Effort> {
+        if self.compress == Compress::Off {
+            return None;
         }
         let time = now.saturating_duration_since(self.look.begun);
         if self.look.bytes >= LOOK_BYTES || time >= LOOK {
             self.decide(now, time.as_secs_f64().max(1e-6));
             (self.look, self.in_vain) = (Look::at(now), 0);
         }
-        self.left.is_none() && self.in_vain < MOST_IN_VAIN
+        let is_worth_it = self.left.is_none() && self.in_vain < MOST_IN_VAIN;
+        (is_worth_it || self.compress == Compress::On).then_some(self.effort)
     }
 
     /// So many bytes were told as they are.
@@ -96,9 +109,11 @@ impl Worth {
     /// Looks at how it went, for so many seconds.
     fn decide(&mut self, now: Instant, seconds: f64) {
         #[expect(clippy::cast_precision_loss, reason = "a look has few bytes")]
-        let rate = self.look.bytes as f64 / seconds;
+        let (rate, share) = (self.look.bytes as f64 / seconds, self.look.packing.as_secs_f64() / seconds);
         match self.left {
-            None if self.look.packing.as_secs_f64() > BUSY * seconds && now >= self.try_at => {
+            None if share > BUSY && self.effort == Effort::Dense => self.effort = Effort::Quick,
+            None if share < IDLE => self.effort = Effort::Dense,
+            None if share > BUSY && now >= self.try_at && self.compress == Compress::Auto => {
                 self.left = Some(Left { rate, at: now });
             }
             // What is between the two ends takes some at once: then it is seen at the next look.
@@ -118,6 +133,7 @@ impl Worth {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MOST_PACKED;
     use super::*;
 
     /// Megabytes a second.
@@ -137,16 +153,16 @@ mod tests {
         World { comes, zstd, link, ratio }: World,
         seconds: f64,
     ) -> (f64, f64) {
-        let chunk = 0.131_072;
+        let chunk = 0.262_144;
         let (mut now, mut link_free, mut packed, mut all) = (0.0_f64, 0.0_f64, 0.0, 0.0);
         let at = |now: f64| begun + Duration::from_secs_f64(now);
         while now < seconds {
             // Not before it has come.
             now = now.max(all / comes);
-            let packs = worth.pack(at(now));
-            let left = if packs { chunk * ratio } else { chunk };
-            if packs {
-                let time = chunk / zstd;
+            let effort = worth.effort(at(now));
+            let left = if effort.is_some() { chunk * ratio } else { chunk };
+            if let Some(effort) = effort {
+                let time = chunk / if effort == Effort::Quick { zstd * QUICKER } else { zstd };
                 now += time;
                 packed += chunk;
                 let left = if ratio < 1.0 { MOST_PACKED / 5 } else { MOST_PACKED };
@@ -167,6 +183,8 @@ mod tests {
         share_and_rate(&mut Worth::of(Compress::Auto, begun), begun, world, 20.0)
     }
 
+    /// How many times as fast less effort is.
+    const QUICKER: f64 = 1.5;
     const TEXT: World = World { comes: 2000.0, zstd: 400.0, link: 250.0, ratio: 0.2 };
 
     #[test]
@@ -174,7 +192,19 @@ mod tests {
         for link in [1.0, 10.0, 250.0] {
             let (share, rate) = of_auto(World { link, ..TEXT });
             assert!(share > 0.95, "{link}: {share}");
-            assert!(rate > 0.95 * (link / TEXT.ratio).min(TEXT.zstd), "{link}: {rate}");
+            assert!(rate > 0.95 * (link / TEXT.ratio).min(TEXT.zstd * QUICKER), "{link}: {rate}");
+        }
+    }
+
+    #[test]
+    fn as_much_effort_is_made_as_there_is_time_for() {
+        for (comes, link, effort) in
+            [(2000.0, 10.0, Effort::Dense), (50.0, 1000.0, Effort::Dense), (2000.0, 250.0, Effort::Quick)]
+        {
+            let begun = Instant::now();
+            let mut worth = Worth::of(Compress::On, begun);
+            share_and_rate(&mut worth, begun, World { comes, link, ..TEXT }, 3.0);
+            assert_eq!(worth.effort, effort, "{comes} {link}");
         }
     }
 
