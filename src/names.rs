@@ -29,8 +29,8 @@ const MOST_NAMES: usize = 30_000;
 /// Names of the addresses of `containers` and of what is around them; `captured` are those in the
 /// capture, as they are known now, and `host` the addresses of this host.
 pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) -> Vec<(IpAddr, Label)> {
-    // Containers that share a network have one address: it is called after the captured one, the first
-    // of several, else after the one that is nobody's guest.
+    // Containers that share a network have one address: it is called after a captured one; of several, or
+    // where none is, after the one that is nobody's guest, else after the first.
     let position = |container: &Container| captured.iter().position(|one| one.id == container.id);
     let mut containers: Vec<(Option<usize>, &Container)> = containers
         .iter()
@@ -40,7 +40,7 @@ pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) ->
         })
         .collect();
     containers.sort_by_key(|(position, container)| {
-        (position.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
+        (position.is_some(), !matches!(container.mode, NetworkMode::Shared(_)), position.map(Reverse))
     });
     let mut names: Vec<(IpAddr, Label)> = host.iter().map(|address| (*address, Label::new("host"))).collect();
     if containers.iter().any(|(_, container)| asks_docker(container)) {
@@ -125,16 +125,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_several_containers_is_called_after_the_first_that_is_captured() {
+    fn an_address_of_several_containers_is_called_after_one_that_is_captured() {
         let owner = container("owner", "10.0.0.2", NetworkMode::Own);
         let guests =
             ["a", "bb"].map(|name| container(name, "10.0.0.2", NetworkMode::Shared(Some(owner.id.clone()))));
         let [one, other] = guests;
-        let all = [one.clone(), owner, other.clone()];
+        let all = [one.clone(), owner.clone(), other.clone()];
         let last = |captured: &[&Container]| shown(&of(&all, captured, &[]), "10.0.0.2").pop();
         assert_eq!(last(&[]).as_deref(), Some("owner"));
         assert_eq!(last(&[&one]).as_deref(), Some("a"));
         assert_eq!(last(&[&other, &one]).as_deref(), Some("bb"));
+        // As `--all` has them: by name.
+        assert_eq!(last(&[&one, &other, &owner]).as_deref(), Some("owner"));
     }
 
     #[test]

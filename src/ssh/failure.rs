@@ -1,6 +1,6 @@
 //! Why `ssh` failed, in our words. Its own words are those of OpenSSH, which are not translated.
 
-use super::Host;
+use super::{Gain, Host};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -75,12 +75,26 @@ fn known_as(host: &Host) -> String {
     }
 }
 
-/// What runs on `host` failed, and nobody there said why.
-pub(super) fn broke_off(host: &Host) -> Trouble {
-    Trouble::new(
+/// What runs on `host` failed, and said no more than `said`.
+pub(super) fn broke_off(host: &Host, said: &str) -> Trouble {
+    let last = said.lines().last().unwrap_or_default();
+    let refused = Gain::ALL.into_iter().find(|gain| last.starts_with(&format!("{}: ", gain.word())));
+    if let Some(gain) = refused {
+        let word = gain.word();
+        return Trouble::new(
+            format!("containerdump cannot become root on {host}: {}", Label::with_limit(last, 200)),
+            format!(
+                "see that this needs no password: {} {word} -n true; or leave --{word} out, which serves root and \
+                 members of the engine's group",
+                command(host)
+            ),
+        );
+    }
+    let broke_off = Trouble::new(
         format!("containerdump on {host} ended before it had done what was asked"),
         format!("see that this works: {} containerdump list", command(host)),
-    )
+    );
+    broke_off.explained(said)
 }
 
 /// Why what was started on `host` ended, where it `said` something.
@@ -111,6 +125,17 @@ mod tests {
         );
         assert!(told("Host key verification failed.").contains("is not known"));
         assert!(told("ann@build1: Permission denied (publickey).").contains("ssh-add"));
+    }
+
+    #[test]
+    fn who_may_not_become_root_is_told_how() {
+        let told = |said: &str| broke_off(&"ann@build1".parse().expect("a host"), said).to_string();
+        assert!(
+            told("sudo: a password is required")
+                .contains("on ann@build1: sudo: a password is required.\nRemedy: see that this needs no password: ssh ann@build1 sudo -n true;")
+        );
+        assert!(told("doas: Operation not permitted").contains("or leave --doas out"));
+        assert!(told("sudoku").contains("ended before it had done what was asked: sudoku"));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Session {
         }
         match self.said.reason() {
             Some(reason) => {
-                let told = failure::broke_off(host).explained(&reason);
+                let told = failure::broke_off(host, &reason);
                 Trouble::new(format!("on {host}: {}", told.what()), told.remedy().as_str())
             }
             None if status.and_then(|status| status.code()) == Some(255) => lost(host, &self.said.last()),
@@ -179,7 +179,7 @@ impl Session {
         let _ = self.stream.shutdown(Shutdown::Both);
         self.said.wait(PATIENCE_FOR_END);
         let last = self.said.last();
-        self.explain(failure::broke_off(&self.host).explained(&last))
+        self.explain(failure::broke_off(&self.host, &last))
     }
 
     /// Why it failed, if it did. It ends.

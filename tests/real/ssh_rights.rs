@@ -18,6 +18,7 @@ fn by_engine_and_by_sudo(lab: &Lab) {
     let refused = there.program().args(["list", "--sudo", "--host", host]).output().expect("the program");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("sudo: "), "{said}");
+    assert!(said.contains("cannot become root on containerdump-lab@build1: sudo: "), "{said}");
     let_it_be_root(&there);
     let as_root = described(&there, &["--host", host, "--sudo"]).0;
     assert!(as_root.contains("host veth veth"), "{as_root}");
