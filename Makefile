@@ -11,6 +11,10 @@ LONGEST_FILE = 300
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo )
 # The scripts look for what was built in target/.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
+# For a recipe's first line: programs are linked with a libpcap of our own where one can be had (build.rs), else with the
+# shared one.
+with_libpcap = CONTAINERDUMP_LIBPCAP=$$($(LAB)/packages static >&2 && installer/static/libpcap target/static/libpcap) || \
+	echo 'make: goes on with the shared libpcap; the reason is above'; export CONTAINERDUMP_LIBPCAP
 
 .PHONY: help build static demo test many check bench install uninstall lab lab-down clean
 
@@ -28,36 +32,34 @@ help:
 
 build:
 	@$(LAB)/packages build
-	cargo build --release
+	@$(with_libpcap); set -x; cargo build --release
 
 static:
 	@$(LAB)/packages static
 	@installer/static/program
 	@echo 'target/static/containerdump is static; pass it on with the licences beside it'
 
-demo:
+demo: build
 	@$(LAB)/packages demo
-	cargo build --release
 	@$(LAB)/demo
 
 # Compiled before the engine starts: beside it there is no network to fetch crates from.
 test:
 	@$(LAB)/packages test
 	@installer/static/program dev || echo 'test: without a static program, its tests are skipped'
-	cargo test --no-run
-	@CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
+	@$(with_libpcap); set -ex; cargo test --no-run; \
+		CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
 		$(LAB)/count $(LAB)/with-engine env RUST_TEST_THREADS=4 cargo test --offline --no-fail-fast
 
 many: build
 	@$(LAB)/packages test
-	cargo test --no-run --test real
-	@CONTAINERDUMP_MANY=200 CONTAINERDUMP_PROGRAM=$(CURDIR)/target/release/containerdump $(LAB)/with-engine \
+	@$(with_libpcap); set -ex; cargo test --no-run --test real; \
+		CONTAINERDUMP_MANY=200 CONTAINERDUMP_PROGRAM=$(CURDIR)/target/release/containerdump $(LAB)/with-engine \
 		cargo test --offline --test real -- --nocapture many_containers
 
 bench:
 	@$(LAB)/packages test
-	cargo bench --no-run
-	@$(LAB)/with-engine cargo bench --offline
+	@$(with_libpcap); set -ex; cargo bench --no-run; $(LAB)/with-engine cargo bench --offline
 
 check: $(DENY)
 	@$(LAB)/packages check
