@@ -26,11 +26,29 @@ const DEFAULT_BRIDGE: &str = "bridge";
 /// Most names: 3 MB at 80 characters. Those of the containers that are captured are never left out.
 const MOST_NAMES: usize = 30_000;
 
+/// Sorts containers so that of those that share a network the one comes first whose name says most: the one that is nobody's
+/// guest, then its guests, and last what Podman made for a pod.
+pub fn best_first(containers: &mut [&Container]) {
+    containers.sort_by_key(|container| match container.mode {
+        _ if is_of_pod(container) => 2,
+        NetworkMode::Shared(_) => 1,
+        NetworkMode::Own | NetworkMode::Host | NetworkMode::None => 0,
+    });
+}
+
+/// Whether it is there for the network of a pod: `0123456789ab-infra`, by the first digits of the pod's id.
+fn is_of_pod(container: &Container) -> bool {
+    let is_digits = |digits: &str| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    container.engine == EngineKind::Podman
+        && container.name.as_str().strip_suffix("-infra").is_some_and(is_digits)
+}
+
 /// Names of the addresses of `containers` and of what is around them; `captured` are those in the
-/// capture, as they are known now, and `host` the addresses of this host.
+/// capture, as they are known now, and `host` the addresses of this host. Of captured ones that share an address the first
+/// gives it its name.
 pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) -> Vec<(IpAddr, Label)> {
-    // Containers that share a network have one address: it is called after a captured one; of several, or
-    // where none is, after the one that is nobody's guest, else after the first.
+    // Containers that share a network have one address: it is called after the captured one, the first
+    // of several, else after the one that is nobody's guest.
     let position = |container: &Container| captured.iter().position(|one| one.id == container.id);
     let mut containers: Vec<(Option<usize>, &Container)> = containers
         .iter()
@@ -40,7 +58,7 @@ pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) ->
         })
         .collect();
     containers.sort_by_key(|(position, container)| {
-        (position.is_some(), !matches!(container.mode, NetworkMode::Shared(_)), position.map(Reverse))
+        (position.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
     });
     let mut names: Vec<(IpAddr, Label)> = host.iter().map(|address| (*address, Label::new("host"))).collect();
     if containers.iter().any(|(_, container)| asks_docker(container)) {
@@ -125,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_several_containers_is_called_after_one_that_is_captured() {
+    fn an_address_of_several_containers_is_called_after_the_first_that_is_captured() {
         let owner = container("owner", "10.0.0.2", NetworkMode::Own);
         let guests =
             ["a", "bb"].map(|name| container(name, "10.0.0.2", NetworkMode::Shared(Some(owner.id.clone()))));
@@ -135,8 +153,14 @@ mod tests {
         assert_eq!(last(&[]).as_deref(), Some("owner"));
         assert_eq!(last(&[&one]).as_deref(), Some("a"));
         assert_eq!(last(&[&other, &one]).as_deref(), Some("bb"));
-        // As `--all` has them: by name.
-        assert_eq!(last(&[&one, &other, &owner]).as_deref(), Some("owner"));
+        let mut infra = Container { engine: EngineKind::Podman, ..owner.clone() };
+        infra.name = "0123456789ab-infra".into();
+        let mut all = [&infra, &one, &other, &owner];
+        best_first(&mut all);
+        assert_eq!(
+            all.map(|container| container.name.to_string()),
+            ["owner", "a", "bb", "0123456789ab-infra"]
+        );
     }
 
     #[test]

@@ -239,7 +239,8 @@ impl Follow {
 
     fn tell_names(&mut self) -> Result<(), Over> {
         let Known { running, captured } = &self.known;
-        let captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
+        let mut captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
+        names::best_first(&mut captured);
         let names = names::of(running, &captured, &link::own_addresses());
         if names == self.names {
             return Ok(());

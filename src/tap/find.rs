@@ -45,6 +45,7 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
         return Err(none(missed, &running));
     }
     let links = Links::now()?;
+    let by_name = chosen.iter().filter(|one| one.is_named).count();
     let prepared = at_once(&chosen, AT_ONCE, |one| prepared(*one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut left_out = Vec::new();
@@ -69,7 +70,9 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
     for target in &mut targets {
         target.shared_with.remove(&target.container.name);
     }
-    let captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
+    let mut captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
+    // Those that were named come first.
+    names::best_first(&mut captured[by_name..]);
     let names = names::of(containers, &captured, &link::own_addresses());
     Ok(Targets { targets, left_out, names, running: running.containers })
 }
