@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use containerdump::container::EngineKind;
 use containerdump::engine::{Listing, Outcome};
 use containerdump::static_program::{self, Architecture, StaticProgram};
 use containerdump::trouble::Trouble;
@@ -28,8 +29,10 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Lis
         return report
             .warning(CHECK, &Trouble::new(what, "build and install it: make static && sudo make install"));
     }
+    // The kernel alone runs nothing.
     let answering: Vec<&str> = listings
         .iter()
+        .filter(|listing| listing.engine != EngineKind::Kernel)
         .filter(|listing| matches!(listing.outcome, Outcome::Containers { .. }))
         .map(|listing| listing.engine.word())
         .collect();
