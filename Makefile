@@ -7,7 +7,7 @@ DENY_VERSION = 0.20.2
 DENY = target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 SCRIPTS = $(wildcard $(LAB)/* installer/static/*) .ci/run
 RUST_FILES = $(shell find src extcap installer tests benches -name '*.rs' 2>/dev/null)
-LONGEST_FILE = 300
+LONGEST_FILE = 400
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo )
 # The scripts look for what was built in target/.
 unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET

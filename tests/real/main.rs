@@ -34,6 +34,8 @@ mod podman;
 mod privileges;
 mod profile;
 mod reached;
+#[path = "../reported/mod.rs"]
+mod reported;
 mod recording;
 mod rootless;
 mod scale;
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
         eprintln!("skipped: the tests in tests/real: {why}");
     }
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let tests: Vec<Test> = [
+    let mut tests: Vec<Test> = [
         listing::TESTS,
         namespaces::TESTS,
         without_engine::TESTS,
@@ -146,6 +148,7 @@ fn main() -> ExitCode {
         window_toolbar::TESTS,
     ]
     .concat();
+    tests.extend(reported::tests());
     let mut trials: Vec<Trial> = tests
         .into_iter()
         .map(|(name, test)| {

@@ -1,0 +1,5 @@
+//! Addresses and settings of engines.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[];

@@ -1,0 +1,5 @@
+//! Output files and signals.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[];

@@ -1,0 +1,5 @@
+//! The interface list and the profile.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[];

@@ -1,0 +1,34 @@
+//! What users of tools with the same job reported, one file a group. The first line of each test names the report
+//! (tracker and number), or the symptom where there is none, so that later reports have a place.
+
+mod command_line;
+mod containers;
+mod engines;
+mod files;
+mod install;
+mod list;
+mod loss;
+mod names;
+mod options;
+mod ssh;
+mod window_failures;
+
+use crate::Test;
+
+/// The tests of every group.
+pub(crate) fn tests() -> Vec<Test> {
+    [
+        command_line::TESTS,
+        containers::TESTS,
+        engines::TESTS,
+        files::TESTS,
+        install::TESTS,
+        list::TESTS,
+        loss::TESTS,
+        names::TESTS,
+        options::TESTS,
+        ssh::TESTS,
+        window_failures::TESTS,
+    ]
+    .concat()
+}

@@ -1,0 +1,5 @@
+//! Names of addresses: repeated, kept, shared by several containers.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[];
