@@ -34,9 +34,9 @@ mod podman;
 mod privileges;
 mod profile;
 mod reached;
+mod recording;
 #[path = "../reported/mod.rs"]
 mod reported;
-mod recording;
 mod rootless;
 mod scale;
 mod shared;
