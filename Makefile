@@ -47,7 +47,9 @@ demo: build
 test:
 	@$(LAB)/packages test
 	@installer/static/program dev || echo 'test: without a static program, its tests are skipped'
-	@$(with_libpcap); set -ex; cargo test --no-run; \
+	@$(with_libpcap); set -ex; $(LAB)/wireshark-newest make & newest=$$!; \
+		cargo test --no-run || { wait; exit 1; }; \
+		wait $$newest || echo 'test: without the newest Wireshark, its tests are skipped'; \
 		CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
 		$(LAB)/count $(LAB)/with-engine env RUST_TEST_THREADS=4 cargo test --offline --no-fail-fast
 

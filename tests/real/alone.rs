@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError, RwLock};
 const MOST: usize = 4;
 
 static BESIDE_OTHERS: RwLock<()> = RwLock::new(());
-static ONLY_ALONE: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+static ONLY_ALONE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Runs a test, once more alone if it fails.
 ///
 /// Panics when it fails then, too, or too many others have needed that.
-pub(crate) fn run(name: &'static str, test: impl Fn()) {
+pub(crate) fn run(name: &str, test: impl Fn()) {
     let beside = BESIDE_OTHERS.read().unwrap_or_else(PoisonError::into_inner);
     let outcome = catch_unwind(AssertUnwindSafe(&test));
     drop(beside);
@@ -25,7 +25,7 @@ pub(crate) fn run(name: &'static str, test: impl Fn()) {
     let _alone = BESIDE_OTHERS.write().unwrap_or_else(PoisonError::into_inner);
     test();
     let mut names = ONLY_ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    names.push(name);
+    names.push(name.to_owned());
     assert!(names.len() <= MOST, "too many that pass only alone: {}", names.join(", "));
 }
 

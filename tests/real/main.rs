@@ -143,7 +143,6 @@ fn main() -> ExitCode {
         wireshark::TESTS,
         toolbar::TESTS,
         toolbar_hosts::TESTS,
-        window::TESTS,
         profile::TESTS,
         window_toolbar::TESTS,
     ]
@@ -164,6 +163,7 @@ fn main() -> ExitCode {
         .collect();
     trials.extend(static_program::trials(&lab, in_ci));
     trials.extend(tap_container::trials(&lab, in_ci));
+    trials.extend(window::trials(&lab, in_ci));
     let conclusion = libtest_mimic::run(&arguments, trials);
     alone::tell();
     conclusion.exit_code()

@@ -2,15 +2,21 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::Test;
+use libtest_mimic::{Failed, Trial};
+
+use crate::alone;
 use crate::lab::{Container, Lab, end_of, eventually, output, start};
 use crate::recording::{capinfos, fields_of, statistics_of};
+use crate::reported;
 use crate::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
+/// A test that runs in each version of Wireshark.
+pub(crate) type WindowTest = (&'static str, fn(&Lab, Version));
+
+const TESTS: &[WindowTest] = &[
     ("the_window_shows_packets_with_names", the_window_shows_packets_with_names),
     ("a_window_closed_while_capturing_leaves_no_process", a_window_closed_while_capturing_leaves_no_process),
 ];
@@ -31,8 +37,30 @@ function tap.reset() file:close() file = io.open(path, "w") end
 /// Stands in the program's place: writes down what it is asked, and hands over to it.
 const EAVESDROPPER: &str = "#!/bin/sh\necho \"$*\" >>\"$HOME/asked\"\nexec \"$HOME/containerdump\" \"$@\"\n";
 
+/// Which Wireshark a test runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Of the machine's own packages; the oldest that is supported, in Debian 12.
+    Installed,
+    /// Of Debian sid, from `tests/lab/wireshark-newest`.
+    Newest,
+}
+
+impl Version {
+    pub(crate) const ALL: [Self; 2] = [Self::Installed, Self::Newest];
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/wireshark-newest");
+
+    /// Fails with the reason where tests cannot run in this one.
+    pub(crate) fn check(self) -> Result<(), &'static str> {
+        let newest = concat!(env!("CARGO_MANIFEST_DIR"), "/target/wireshark-newest");
+        let is_there = self == Self::Installed || Path::new(newest).is_dir();
+        is_there.then_some(()).ok_or("no target/wireshark-newest: run tests/lab/wireshark-newest make")
+    }
+}
+
 /// A user with a screen, where what Wireshark asks and shows is written down.
 pub(crate) struct Desk {
+    version: Version,
     display: String,
     server: Child,
     manager: Child,
@@ -41,6 +69,11 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(lab: &Lab) -> Self {
+        Self::with(lab, Version::Installed)
+    }
+
+    /// A desk with this version of Wireshark.
+    pub(crate) fn with(lab: &Lab, version: Version) -> Self {
         let mut user = User::new(lab);
         let home = user.home.path();
         let program = home.join("containerdump");
@@ -62,12 +95,12 @@ impl Desk {
         let display = format!(":{}", read().trim());
         let manager = start(user.runs("openbox").env("DISPLAY", &display));
         user.program = program;
-        Self { display, server, manager, user }
+        Self { version, display, server, manager, user }
     }
 
     /// Opens Wireshark's window with a container's capture under way, written to `file`.
     pub(crate) fn open(&self, container: &Container, options: &[&str]) -> Child {
-        self.open_by(self.runs("wireshark"), container, options)
+        self.open_by(self.wireshark(), container, options)
     }
 
     /// The same where `wireshark` runs it.
@@ -92,9 +125,24 @@ impl Desk {
         end_of(window)
     }
 
+    /// Wireshark, run by this user on this screen.
+    pub(crate) fn wireshark(&self) -> Command {
+        match self.version {
+            Version::Installed => self.runs("wireshark"),
+            Version::Newest => {
+                let mut command = Command::new(Version::SCRIPT);
+                command.args(["run", "wireshark"]);
+                self.on_screen(self.user.prepare(command))
+            }
+        }
+    }
+
     /// A program of this machine, run by this user on this screen.
     pub(crate) fn runs(&self, program: &str) -> Command {
-        let mut command = self.user.runs(program);
+        self.on_screen(self.user.runs(program))
+    }
+
+    fn on_screen(&self, mut command: Command) -> Command {
         command.env("DISPLAY", &self.display).env("QT_QPA_PLATFORM", "xcb");
         command.env("TMPDIR", self.user.home.path()).env("XDG_RUNTIME_DIR", self.user.home.path());
         command
@@ -124,9 +172,34 @@ impl Drop for Desk {
     }
 }
 
-fn the_window_shows_packets_with_names(lab: &Lab) {
+/// Each test of the window, once in each version.
+pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for version in Version::ALL {
+        let found = version.check();
+        if let Err(why) = found {
+            eprintln!("skipped: the tests of the window in the newest Wireshark: {why}");
+        }
+        let suffix = if version == Version::Installed { "" } else { "_in_the_newest_wireshark" };
+        for (name, test) in [TESTS, reported::WINDOW_TESTS].concat() {
+            let (name, lab) = (format!("{name}{suffix}"), lab.clone());
+            let ignored = (lab.is_err() || found.is_err()) && !in_ci;
+            let title = name.clone();
+            let run = move || {
+                found?;
+                let lab = lab.map_err(Failed::from)?;
+                alone::run(&name, || test(&lab, version));
+                Ok(())
+            };
+            trials.push(Trial::test(title, run).with_ignored_flag(ignored));
+        }
+    }
+    trials
+}
+
+fn the_window_shows_packets_with_names(lab: &Lab, version: Version) {
     let container = lab.container(&[]);
-    let desk = Desk::new(lab);
+    let desk = Desk::with(lab, version);
     let window = desk.open(&container, &["-a", "packets:300"]);
     eventually("the capture ends", || {
         container.fetch(1);
@@ -154,9 +227,9 @@ fn the_window_shows_packets_with_names(lab: &Lab) {
     assert_eq!(about("--capture --extcap-interface"), 1, "{asked:?}");
 }
 
-fn a_window_closed_while_capturing_leaves_no_process(lab: &Lab) {
+fn a_window_closed_while_capturing_leaves_no_process(lab: &Lab, version: Version) {
     let container = lab.container(&[]);
-    let desk = Desk::new(lab);
+    let desk = Desk::with(lab, version);
     let window = desk.open(&container, &[]);
     container.fetch(3);
     eventually("the window shows them", || desk.lines("shown").len() >= 30);

@@ -50,6 +50,11 @@ impl User {
     pub(crate) fn runs(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+        self.prepare(command)
+    }
+
+    /// Gives a command this user's home, capture sources and engine.
+    pub(crate) fn prepare(&self, mut command: Command) -> Command {
         command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path().join("config"));
         command
             .env("WIRESHARK_EXTCAP_DIR", self.home.path().join("extcap"))

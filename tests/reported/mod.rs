@@ -14,6 +14,10 @@ mod ssh;
 mod window_failures;
 
 use crate::Test;
+use crate::window::WindowTest;
+
+/// Those that run in the window of each version of Wireshark.
+pub(crate) const WINDOW_TESTS: &[WindowTest] = &[];
 
 /// The tests of every group.
 pub(crate) fn tests() -> Vec<Test> {
