@@ -26,8 +26,16 @@ pub(crate) const LEVELS: [(&str, LevelFilter); 4] = [
 /// Begins the log in `file`; without a file nothing is logged: Wireshark makes a dialog of what
 /// appears on stderr.
 ///
-/// Fails when the file cannot be opened.
+/// Fails when there is no such level, or the file cannot be opened.
 pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Trouble> {
+    let level = level.unwrap_or(LEVELS[0].0);
+    let Some((_, level)) = LEVELS.iter().find(|(word, _)| *word == level) else {
+        let words = LEVELS.map(|(word, _)| word).join(", ");
+        return Err(Trouble::new(
+            format!("cannot use --log-level {}", Label::new(level)),
+            format!("give one of {words}"),
+        ));
+    };
     let Some(path) = file else { return Ok(()) };
     let opened = OpenOptions::new()
         .append(true)
@@ -41,8 +49,7 @@ pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Troub
             "name one in a folder of your own, or none",
         )
     })?;
-    let wanted = LEVELS.iter().find(|(word, _)| Some(*word) == level);
-    log::set_max_level(wanted.map_or(LevelFilter::Warn, |(_, level)| *level));
+    log::set_max_level(*level);
     // Only the first log of a process is kept, and there is only one.
     let _ = log::set_boxed_logger(Box::new(Journal(Mutex::new(file))));
     Ok(())

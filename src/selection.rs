@@ -75,9 +75,12 @@ impl Selection {
         self.fitting.is_some() || self.names.iter().any(|name| Self::is_group(name))
     }
 
-    /// Whether `name` looks like the interface value of a group.
+    /// Whether `name` is the interface value of a group.
     pub fn is_group(name: &str) -> bool {
-        name.ends_with("-all") || name.starts_with("compose-")
+        name.starts_with("compose-")
+            || container::GROUPED
+                .iter()
+                .any(|engine| container::value_of_all(*engine).eq_ignore_ascii_case(name))
     }
 
     /// Those of `containers` that are meant, each once, the named ones first; and what means none.

@@ -12,12 +12,12 @@ use containerdump::link::Entered;
 use containerdump::pcapng::Blocks;
 use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
-use containerdump::session::{End, Limits, Output, Report, Stop, Stopped, Totals};
+use containerdump::session::{End, Limit, Output, Report, Stop, Stopped, Totals};
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
 use super::interfaces::troubled;
-use super::options::{crossing, networks, settings, tap};
+use super::options::{count, crossing, networks, settings, tap};
 use super::saved;
 use super::ssh;
 use crate::job::{Job, Target};
@@ -63,14 +63,14 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     }
     let panel = toolbar.as_ref().map(Toolbar::panel);
     let job = Job {
-        follow: arguments.has("--follow") || Selection::is_group(&interface),
+        follow: !arguments.has("--stop-with-container") || Selection::is_group(&interface),
         selection: Selection { names: vec![interface], ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
         crossing: crossing(arguments.text("--crossing").as_deref())?,
         settings: settings(arguments)?,
         own_traffic: arguments.has("--own-traffic"),
-        limits: Limits::default(),
+        limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),
         target: Target::Begun(output),
         toolbar,
     };
@@ -78,7 +78,11 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
     let mut show = |totals: &Totals| panel.iter().for_each(|panel| panel.show(totals));
     let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
-    job.run(&stop, privilege, &notice, report).map(|_| ())
+    let totals = job.run(&stop, privilege, &notice, report)?;
+    if totals.sources_ended {
+        notice("the capture has ended: the container has stopped");
+    }
+    Ok(())
 }
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.

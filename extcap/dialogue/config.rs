@@ -29,7 +29,8 @@ pub(super) struct Dialog {
     pub(super) saved: bool,
 }
 
-pub(super) fn sentences() -> Vec<Sentence> {
+/// The dialog of a container, or of a group of them.
+pub(super) fn sentences(is_group: bool) -> Vec<Sentence> {
     let dialog = Dialog { first: 0, saved: false };
     let capture = |number, call, display, kind, tooltip| {
         dialog.argument(number, call, display, kind, "Capture", tooltip)
@@ -56,6 +57,8 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "Do not ask for packets meant for others",
         ),
     ];
+    // A group has no container whose end could be the end of the capture.
+    sentences.extend((!is_group).then(|| dialog.stop_with_container()));
     sentences.extend(dialog.common());
     sentences
 }
@@ -110,6 +113,12 @@ impl Dialog {
         sentence.with("range", format_args!("{least},2046"))
     }
 
+    pub(super) fn stop_with_container(&self) -> Sentence {
+        let tooltip = "Otherwise the capture goes on when the container is restarted or recreated";
+        let display = "Stop when the container stops";
+        self.argument(8, "--stop-with-container", display, "boolflag", "Capture", tooltip)
+    }
+
     /// What every dialog has.
     pub(super) fn common(&self) -> Vec<Sentence> {
         let capture = |number, call, display, kind, tooltip| {
@@ -125,13 +134,6 @@ impl Dialog {
                 "Tap",
                 "selector",
                 "Where packets are taken; containerdump list -v tells more",
-            ),
-            capture(
-                8,
-                "--follow",
-                "Follow the container",
-                "boolflag",
-                "Go on when it ends, and with it when it comes back; a group is always followed",
             ),
             capture(
                 9,

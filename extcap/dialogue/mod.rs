@@ -22,6 +22,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
 use containerdump::engine::Patience;
+use containerdump::hosts::ALL;
 use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::selection::{Chosen, Selection};
@@ -59,7 +60,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
     } else if arguments.has("--extcap-config") {
         match arguments.text("--extcap-reload-option") {
             None if is_of_ssh => print(&ssh_config::sentences()),
-            None => print(&config::sentences()),
+            None => print(&config::sentences(is_of_group(&arguments, &privilege))),
             Some(option) if is_of_ssh => print(&ssh::reloaded(&arguments, &option, privilege)),
             Some(option) => print(&reloaded(&arguments, &option, privilege)),
         }
@@ -75,6 +76,15 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
 /// of a trouble.
 fn entered(privilege: &Result<Privilege, Trouble>) -> Entered {
     privilege.as_ref().ok().and_then(|privilege| tap::entered(privilege).ok()).unwrap_or_default()
+}
+
+/// Whether the interface is a group of containers, of this host or of a saved one.
+fn is_of_group(arguments: &Arguments, privilege: &Result<Privilege, Trouble>) -> bool {
+    let interface = arguments.text("--extcap-interface").unwrap_or_default();
+    match as_caller(privilege, || saved::meant(&interface)) {
+        Some(Ok(Some((_, rest)))) => rest == ALL || Selection::is_group(&rest),
+        _ => Selection::is_group(&interface),
+    }
 }
 
 /// What `work` comes to, which reads files of the user's; `None` where rights stand in its way.
@@ -109,6 +119,10 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Tr
 }
 
 fn capture(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> ExitCode {
+    // Only a person or a script sends one; Wireshark shows it when the capture ends.
+    if let Some(warning) = arguments.warning() {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
     match capture::run(arguments, privilege) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {

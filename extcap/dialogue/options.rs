@@ -54,6 +54,11 @@ pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
     })
 }
 
+/// After how many packets the capture ends; `None` for no limit.
+pub(super) fn count(arguments: &Arguments) -> Result<Option<u32>, Trouble> {
+    number(arguments, "--remote-count", 1, u32::MAX)
+}
+
 pub(super) fn number(
     arguments: &Arguments,
     name: &str,

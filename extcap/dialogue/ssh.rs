@@ -7,7 +7,7 @@ use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
-use super::options::{crossing, networks, number, settings, tap};
+use super::options::{count, crossing, networks, settings, tap};
 use super::saved;
 use super::sentence::Sentence;
 use super::ssh_config;
@@ -120,14 +120,13 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
     add("ring-size", settings.ring_mib.map(|size| size.to_string()));
     add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
     add("crossing", Some(crossing(arguments.text("--crossing").as_deref())?.word().to_owned()));
-    let count = number(arguments, "--remote-count", 1, u32::MAX)?;
-    add("count", count.map(|count| count.to_string()));
+    add("count", count(arguments)?.map(|count| count.to_string()));
     for network in networks(arguments.text("--network").as_deref()) {
         add("network", Some(network));
     }
     for (is_set, flag) in [
         (!settings.promiscuous, "--no-promiscuous"),
-        (arguments.has("--follow"), "--follow"),
+        (!arguments.has("--stop-with-container"), "--follow"),
         (arguments.has("--own-traffic"), "--own-traffic"),
     ] {
         words.extend(is_set.then(|| flag.to_owned()));

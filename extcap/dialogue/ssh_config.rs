@@ -118,6 +118,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
         let value = SSHDUMP.value(GAIN, gain.word(), gain.word());
         sentences.push(value.with("default", gain == Gain::default()));
     }
+    sentences.push(OTHERS.stop_with_container());
     sentences.extend(OTHERS.common());
     sentences
 }

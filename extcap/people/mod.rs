@@ -75,6 +75,12 @@ enum Verb {
     Opener,
 }
 
+/// The command line, to compare the extcap options with.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    <People as clap::CommandFactory>::command()
+}
+
 /// Does what was asked for.
 pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
     let people = People::parse();

@@ -52,6 +52,7 @@ impl There {
             Ok(_) => return Err(cannot("they are those of something else")),
             Err(error) => return Err(cannot(error.to_string().lines().next().unwrap_or_default())),
         };
+        asked.is_of_window = true;
         asked.hosts = Hosts::one(self.host, self.gain, Asking::InWindow);
         let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::panel));
         let here = Here { target: Target::Begun(output), progress, toolbar };

@@ -125,6 +125,7 @@ impl Running {
             // At the end nothing that was read waits for a source any more.
             let horizon =
                 if progress == Progress::Underway { self.horizon(looked_at).min(until) } else { until };
+            self.stream.totals.sources_ended = finish.is_none() && progress == Progress::Done;
             let complete = self.stream.write_packets(&mut self.merge, horizon, stop)?;
             if progress == Progress::TooSlow {
                 self.stream.abandon(&mut self.merge);

@@ -24,6 +24,8 @@ pub struct Totals {
     pub left_out: u64,
     /// Files opened.
     pub files: usize,
+    /// Whether the capture ended because all its sources did.
+    pub sources_ended: bool,
     /// In a report: the interfaces that packets come from by now.
     pub interfaces: Vec<Share>,
     /// In a report: those that have left since the last one.

@@ -52,7 +52,7 @@ fn wrong_ones_are_noticed(_: &[Page]) -> Vec<String> {
         "containerdump lst",
         "containerdump list --jsn",
         "containerdump capture web -a size:3",
-        "containerdump capture web -s 0",
+        "containerdump capture web -s 262145",
         "containerdump --extcap-interfaces --extcap-nonsense",
         "sudo containerdump-install instal",
     ]

@@ -16,7 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_capture_can_begin_before_its_container", a_capture_can_begin_before_its_container),
     ("a_network_that_is_connected_later_joins", a_network_that_is_connected_later_joins),
     ("who_joins_is_captured_for_every_user", every_user),
-    ("in_wireshark_a_capture_goes_on_where_that_is_asked_for", in_wireshark),
+    ("in_wireshark_a_capture_goes_on_unless_it_is_to_stop_with_its_container", in_wireshark),
 ];
 
 /// A capture under way that follows.
@@ -218,7 +218,7 @@ fn every_user(lab: &Lab) {
 }
 
 fn in_wireshark(lab: &Lab) {
-    for (options, goes_on) in [(&["--follow", "true"][..], true), (&[], false)] {
+    for (options, goes_on) in [(&[][..], true), (&["--stop-with-container", "true"], false)] {
         let container = lab.container(&[]);
         let folder = folder();
         let fifo = fifo(&folder);

@@ -100,7 +100,9 @@ fn the_end_of_the_container_ends_its_capture(lab: &Lab) {
     let recorded = recording.end();
     let statistics = recorded.statistics()[&0];
     assert!(statistics.packets >= 6 && statistics.packets == statistics.written, "{statistics:?}");
-    assert_eq!(recorded.said, "");
+    let said = "the capture has ended: every captured container has stopped.\n\
+                Remedy: with --follow it goes on when they are restarted or recreated.\n";
+    assert_eq!(recorded.said, said);
 }
 
 fn one_container_of_two_may_end(lab: &Lab) {

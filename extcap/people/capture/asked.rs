@@ -37,7 +37,7 @@ NAMEs are captured, and beside them what fits: --all, or all of the projects tha
 of the labels. Of these, one that cannot be captured is left out with a word why, and so is
 one in the host's network, whose packets are those of the whole host: name it.
 
-Ends by itself when every container has ended or the reader of the pipe has left.
+Ends by itself when every container has stopped (--follow goes on) or the reader of the pipe has left.
 The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Capture {
@@ -47,8 +47,12 @@ pub(crate) struct Capture {
     #[command(flatten)]
     pub(in crate::people) hosts: Hosts,
 
+    /// Whether Wireshark asks for it.
+    #[arg(skip)]
+    pub(in crate::people) is_of_window: bool,
+
     /// Only the attachments to this network, or with this name (eth0); may be repeated [default: all]
-    #[arg(short = 'i', long, value_name = "NETWORK")]
+    #[arg(short = 'i', long, alias = "interface", value_name = "NETWORK")]
     network: Vec<String>,
 
     /// Capture filter, as in tcpdump (man pcap-filter); inbound and outbound are as the container
@@ -56,9 +60,10 @@ pub(crate) struct Capture {
     #[arg(short, long)]
     filter: Option<String>,
 
-    /// Snap length: bytes kept of each packet
-    #[arg(short, long, value_name = "LEN", default_value_t = capture::LONGEST_SNAP_LENGTH,
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
+    /// Snap length: bytes kept of each packet; 0 keeps whole packets
+    #[arg(short, long, aliases = ["snaplen", "snapshot-length"], value_name = "LEN",
+          default_value_t = capture::LONGEST_SNAP_LENGTH,
+          value_parser = clap::value_parser!(u32).range(..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
     snap_length: u32,
 
     /// Stop after this many packets
@@ -85,7 +90,8 @@ pub(crate) struct Capture {
 
     /// Kernel memory for the packets of each attachment until they are read, in MiB
     /// [default: 224 for all attachments together]
-    #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(2..=2046))]
+    #[arg(short = 'B', long, alias = "buffer-size", value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(2..=2046))]
     ring_size: Option<u32>,
 
     /// Where packets are taken: at the host veth, inside the container, or by a tap container that
@@ -107,7 +113,7 @@ pub(crate) struct Capture {
     compress: String,
 
     /// Do not put the host veths into promiscuous mode
-    #[arg(short = 'p', long)]
+    #[arg(short = 'p', long, alias = "no-promiscuous-mode")]
     no_promiscuous: bool,
 
     /// Also capture containerdump's own traffic: connections to engines over TCP, and the ssh session it
@@ -169,13 +175,18 @@ impl Capture {
         }
     }
 
+    /// Bytes kept of each packet: 0 is tcpdump's word for all of them.
+    fn snap_length(&self) -> u32 {
+        if self.snap_length == 0 { capture::LONGEST_SNAP_LENGTH } else { self.snap_length }
+    }
+
     /// How rings are opened.
     pub(super) fn settings(&self) -> Settings {
         Settings {
             filter: capture::combined(self.filter.as_deref(), None),
             without: None,
             without_there: None,
-            snap_length: self.snap_length,
+            snap_length: self.snap_length(),
             ring_mib: self.ring_size,
             promiscuous: !self.no_promiscuous,
         }
@@ -207,7 +218,9 @@ impl Capture {
     /// The same for who knows nothing of containers; else why not.
     pub(super) fn plain(&self) -> Result<Plain, String> {
         let only = |why: &str| Err(format!("it serves {why} only"));
-        let Some(container) = self.selected.only() else { return only("one container, not followed,") };
+        let Some(container) = self.selected.only(self.is_of_window) else {
+            return only("one container, not followed,");
+        };
         if self.network.len() > 1 {
             return only("one interface");
         }
@@ -218,7 +231,7 @@ impl Capture {
             container: container.to_owned(),
             interface: self.network.first().cloned(),
             filter: self.filter.clone(),
-            snap_length: self.snap_length,
+            snap_length: self.snap_length(),
             promiscuous: !self.no_promiscuous,
         })
     }

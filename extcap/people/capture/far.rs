@@ -9,6 +9,7 @@ use containerdump::session::{Crossing, Member, Session, Source, Stop, Stopped, T
 use containerdump::ssh::{self, Connection, Plain, Request};
 use containerdump::trouble::Trouble;
 
+use super::CONTAINERS_STOPPED;
 use super::asked::Capture;
 use crate::job::{self, Target};
 use crate::people::progress::Progress;
@@ -58,7 +59,13 @@ pub(in crate::people) fn run(
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
             toolbar.into_iter().for_each(toolbar::Used::end);
-            end(&mut far, outcome, &progress)
+            let outcome = end(&mut far, outcome, &progress);
+            if let Ok(Totals { sources_ended: true, .. }) = outcome
+                && !asked.selected.follows()
+            {
+                progress.warn(CONTAINERS_STOPPED);
+            }
+            outcome.map(|_| ())
         }
     };
     connections.iter().for_each(Connection::end);
@@ -131,7 +138,7 @@ fn tell(far: &[Far], progress: &Progress) {
 }
 
 /// The end: in the words of those who know why, where it ought not to have come.
-fn end(far: &mut [Far], outcome: Result<Totals, Trouble>, progress: &Progress) -> Result<(), Trouble> {
+fn end(far: &mut [Far], outcome: Result<Totals, Trouble>, progress: &Progress) -> Result<Totals, Trouble> {
     let totals = outcome.map_err(|trouble| {
         let mut explained = far.iter_mut().map(|one| one.session.explain(trouble.clone()));
         explained.find(|other| *other != trouble).unwrap_or_else(|| trouble.clone())
@@ -147,5 +154,5 @@ fn end(far: &mut [Far], outcome: Result<Totals, Trouble>, progress: &Progress) -
     for trouble in failures {
         progress.warn(&trouble.to_string());
     }
-    Ok(())
+    Ok(totals)
 }

@@ -14,6 +14,10 @@ use crate::job::Target;
 pub(super) use asked::Capture;
 pub(super) use far::{Here, run as run_far};
 
+/// Why a capture of named containers ended by itself.
+const CONTAINERS_STOPPED: &str = "the capture has ended: every captured container has stopped.\n\
+    Remedy: with --follow it goes on when they are restarted or recreated.";
+
 impl Capture {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
         let stop = Stop::watch(false)?;
@@ -39,6 +43,7 @@ impl Capture {
             None => self.target()?,
         };
         progress.say_where(&target);
+        let ends_with_containers = session.is_none() && !self.selected.follows();
         let totals = self.job(target).run(
             stop,
             privilege,
@@ -46,6 +51,9 @@ impl Capture {
             Some((EVERY, &mut |totals| progress.show(totals))),
         )?;
         progress.end(&totals);
+        if ends_with_containers && totals.sources_ended {
+            progress.warn(CONTAINERS_STOPPED);
+        }
         Ok(())
     }
 }

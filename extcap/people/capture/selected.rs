@@ -23,8 +23,8 @@ pub(super) struct Selected {
     #[arg(long, value_name = "LABEL")]
     label: Vec<WantedLabel>,
 
-    /// Go on when a container ends, and with it when it comes back, restarted or made anew; with --all,
-    /// --project and --label that is so anyway, and those that start later join
+    /// Continue when a container stops, and capture it again when it is restarted or recreated; always so with
+    /// --all, --project and --label, where containers that start later join
     #[arg(long)]
     follow: bool,
 
@@ -41,17 +41,22 @@ impl Selected {
 
     /// Whether the capture goes on as containers come and go.
     pub(super) fn follows(&self) -> bool {
-        self.follow
-            || self.wait
+        self.follow || self.takes_new_containers()
+    }
+
+    /// Whether containers may be captured that do not run yet.
+    fn takes_new_containers(&self) -> bool {
+        self.wait
             || self.all
             || !self.project.is_empty()
             || !self.label.is_empty()
             || self.names.iter().any(|name| Selection::is_group(name))
     }
 
-    /// The only container that is captured, if it is one, by name, and nothing is followed.
-    pub(super) fn only(&self) -> Option<&str> {
-        if self.follows() {
+    /// The only container that is captured, if it is one, by name, and nothing is followed. In Wireshark following is the
+    /// default, which nobody asked for.
+    pub(super) fn only(&self, is_of_window: bool) -> Option<&str> {
+        if self.takes_new_containers() || (self.follow && !is_of_window) {
             None
         } else {
             self.names.split_first().filter(|(_, others)| others.is_empty()).map(|(name, _)| name.as_str())
