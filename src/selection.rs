@@ -63,7 +63,7 @@ pub enum Missed {
 pub struct Group {
     /// The interface value: `docker-all`, `compose-shop`.
     pub value: String,
-    /// What people read in the list: `compose project shop (4 containers)`.
+    /// What people read in the list: `Compose project shop (4 containers)`.
     pub display: Label,
     /// Who belongs to it.
     pub criteria: Criteria,
@@ -199,7 +199,7 @@ pub fn groups(containers: &[Container]) -> Vec<Group> {
     for engine in container::GROUPED {
         let criteria = Criteria::of_engine(engine);
         if criteria.of(containers).next().is_some() {
-            let display = Label::new(&format!("all containers ({})", engine.word()));
+            let display = Label::new(&format!("All containers ({})", engine.name()));
             groups.push(Group { value: container::value_of_all(engine), display, criteria });
         }
     }
@@ -221,7 +221,7 @@ pub fn groups(containers: &[Container]) -> Vec<Group> {
             let free = std::iter::once(named.clone()).chain(numbered);
             let value = free.into_iter().find(|value| taken.insert(container::folded(value)));
             let many = format!(" ({count} container{})", if count == 1 { "" } else { "s" });
-            let begin = "compose project ";
+            let begin = "Compose project ";
             // How many there are must not be what is cut off.
             let shown = Label::with_limit(project, crate::text::LONGEST - begin.len() - many.len());
             let display = Label::new(&format!("{begin}{shown}{many}"));

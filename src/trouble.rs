@@ -13,6 +13,8 @@ const LONGEST: usize = 400;
 pub struct Trouble {
     what: Label,
     remedy: Label,
+    /// Both for Wireshark's window, where they differ.
+    in_window: Option<Box<(Label, Label)>>,
 }
 
 impl Trouble {
@@ -22,6 +24,31 @@ impl Trouble {
         Self {
             what: Label::with_limit(&without_numbers(what.as_ref()), LONGEST),
             remedy: Label::with_limit(remedy.as_ref(), LONGEST),
+            in_window: None,
+        }
+    }
+
+    /// Adds the text that Wireshark's window shows instead: options and actions have other names there than on the
+    /// command line.
+    #[must_use]
+    pub fn in_window(self, what: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
+        let other = Self::new(what, remedy);
+        Self { in_window: Some(Box::new((other.what, other.remedy))), ..self }
+    }
+
+    /// Adds the remedy that Wireshark's window shows instead.
+    #[must_use]
+    pub fn remedy_in_window(self, remedy: impl AsRef<str>) -> Self {
+        let what = self.what.clone();
+        self.in_window(what.as_str(), remedy)
+    }
+
+    /// The error as Wireshark's window shows it.
+    #[must_use]
+    pub fn for_window(self) -> Self {
+        match self.in_window {
+            None => self,
+            Some(in_window) => Self { what: in_window.0, remedy: in_window.1, in_window: None },
         }
     }
 
@@ -83,6 +110,17 @@ mod tests {
         assert_eq!(other.explained(&said), trouble);
         assert_eq!(other.explained("\n"), other);
         assert_eq!(other.explained("killed").to_string(), "x is not captured: killed.\nRemedy: see y.");
+    }
+
+    #[test]
+    fn the_window_shows_its_own_remedy_and_the_command_line_the_other() {
+        let error = Trouble::new("cannot use a", "leave --a out").remedy_in_window("choose another A");
+        assert_eq!(error.to_string(), "cannot use a.\nRemedy: leave --a out.");
+        assert_eq!(error.clone().for_window().to_string(), "cannot use a.\nRemedy: choose another A.");
+        let error = error.in_window("A cannot be used", "press F5");
+        assert_eq!(error.for_window().to_string(), "A cannot be used.\nRemedy: press F5.");
+        let error = Trouble::new("cannot read b", "chmod 600 b");
+        assert_eq!(error.clone().for_window(), error);
     }
 
     #[test]

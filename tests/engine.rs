@@ -36,7 +36,7 @@ fn is_told(docker_host: &str, reason: &str) {
     let pipe = Pipe::new();
     let stream = pipe.read();
     let capture = start_capture(docker_host, "containerdump-docker", pipe.path());
-    let entry = interface("containerdump-docker", &format!("docker: {reason}, start it for help"));
+    let entry = interface("containerdump-docker", &format!("Docker: {reason}, double-click for help"));
     assert_eq!(listed(docker_host), [entry]);
     let complaint = capture.ended().complaint();
     assert!(complaint.starts_with("cannot ") && complaint.contains(reason), "{complaint}");
@@ -69,7 +69,7 @@ fn guests_of_each_other_are_listed() {
     ];
     let shown =
         |name: &str, note: &str| interface(&format!("docker-{name}"), &format!("{name} · nginx:1.27{note}"));
-    let note = " (the host's network)";
+    let note = " (host network)";
     let expected = [
         shown("egg", ""),
         shown("far", note),
@@ -125,7 +125,7 @@ fn the_words_of_an_engine_that_fails_cannot_make_an_interface() {
     let engine = FakeEngine::answering(Answer::Status(500, words));
     let entries = listed(&engine.address());
     assert_eq!(entries.len(), 1, "{entries:?}");
-    assert!(entries[0].starts_with("interface {value=containerdump-docker}{display=docker: "), "{entries:?}");
+    assert!(entries[0].starts_with("interface {value=containerdump-docker}{display=Docker: "), "{entries:?}");
 }
 
 #[test]
@@ -212,7 +212,8 @@ fn of_very_many_containers_a_thousand_are_listed_and_the_rest_is_told() {
     let engine = FakeEngine::running((0..10_000).map(|number| container(&format!("web-{number}"))));
     let entries = listed(&engine.address());
     // All of them together are one of the thousand.
-    let rest = interface("containerdump-docker", "9001 more containers: containerdump capture NAME");
+    let rest =
+        interface("containerdump-docker", "9001 more containers, not listed: containerdump capture NAME");
     assert_eq!((entries.len(), entries.last()), (1000, Some(&rest)));
 }
 

@@ -130,7 +130,7 @@ fn networks_of_an_engine_elsewhere_are_those_it_tells() {
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option=--network";
     assert_eq!(
         ask(&engine.address(), line.split(' ')).answer(),
-        "value {arg=0}{value=all}{display=all networks}{default=true}\n\
+        "value {arg=0}{value=all}{display=All networks}{default=true}\n\
          value {arg=0}{value=bridge}{display=bridge}\n"
     );
 }
@@ -142,7 +142,7 @@ fn networks_of_a_group_are_those_of_all_its_containers() {
         let line = ["--extcap-config", "--extcap-interface", interface, "--extcap-reload-option=network"];
         ask(&engine.address(), line).answer()
     };
-    let all = "value {arg=0}{value=all}{display=all networks}{default=true}\n";
+    let all = "value {arg=0}{value=all}{display=All networks}{default=true}\n";
     assert_eq!(
         networks("docker-all"),
         format!(

@@ -212,7 +212,7 @@ fn every_known_way_to_break_out_of_the_list_ends_in_it() {
         read.into_iter().partition(|(value, _)| value != "docker-all" && !value.starts_with("compose-"));
     // Each image is the name of a project, too.
     let shown = |(_, display): &(String, String)| {
-        let (project, _) = display.strip_prefix("compose project ")?.rsplit_once(" (")?;
+        let (project, _) = display.strip_prefix("Compose project ")?.rsplit_once(" (")?;
         Some(project.trim_end_matches('…').to_owned())
     };
     let projects: Vec<String> = groups.iter().filter_map(shown).collect();

@@ -113,7 +113,7 @@ const LATER: u64 = 99_999_999_999;
 fn a_host_that_hangs_costs_the_list_nothing() {
     let home = Home::new("exec sleep 600");
     let begun = Instant::now();
-    let unknown = [pair("shop-all", "shop: its containers are not known yet, press F5")];
+    let unknown = [pair("shop-all", "shop: containers not loaded yet, press F5")];
     assert_eq!(home.listed(), unknown);
     until("it is asked", || home.path("called").exists());
     assert_eq!(home.listed(), unknown);
@@ -135,7 +135,7 @@ fn a_host_that_hangs_costs_the_list_nothing() {
     home.is_quiet();
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     assert_eq!(fs::read_to_string(home.path("called")).expect("calls").lines().count(), 1);
-    assert_eq!(home.listed(), [pair("shop-all", "shop: it does not answer, start it for help")]);
+    assert_eq!(home.listed(), [pair("shop-all", "shop: it does not answer, double-click for help")]);
     assert_eq!(home.refreshing(), [0; 0], "it is not asked again so soon");
 }
 
@@ -145,23 +145,23 @@ fn what_was_told_is_listed_and_asked_for_anew() {
     let text = [head("ann@192.0.2.7", 5, "null"), line("docker-web", "web", r#""shop""#)].join("\n");
     home.knows(text.as_bytes());
     let containers = [
-        pair("shop-compose-shop", "shop: compose project shop (1 container)"),
+        pair("shop-compose-shop", "shop: Compose project shop (1 container)"),
         pair("shop-docker-web", "shop: web · web"),
     ];
     let with = |first: &str| [&[pair("shop-all", first)], &containers[..]].concat();
-    assert_eq!(home.listed(), with("shop: all containers"));
+    assert_eq!(home.listed(), with("shop: All containers"));
     home.is_quiet();
     until("its failure is known", || {
         fs::read_to_string(home.cache()).is_ok_and(|text| text.contains("listens"))
     });
-    assert_eq!(home.listed(), with("shop: nothing listens there, start it for help"));
+    assert_eq!(home.listed(), with("shop: nothing listens there, double-click for help"));
     let visible = Running::start(home.program().args(["host", "refresh", "shop"])).ended().complaint();
     assert!(visible.contains("cannot connect to shop: nothing listens there"), "{visible}");
     let mode = |path: PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(home.cache()), 0o600);
     // What is known of another host that was called so is not shown.
     home.save(r#"{"shop": {"address": "ann@192.0.2.8"}}"#);
-    assert_eq!(home.listed(), [pair("shop-all", "shop: its containers are not known yet, press F5")]);
+    assert_eq!(home.listed(), [pair("shop-all", "shop: containers not loaded yet, press F5")]);
     home.is_quiet();
     Running::start(home.program().args(["host", "remove", "shop"])).ended().quietly();
     assert!(!home.cache().exists() && home.listed().is_empty());
@@ -203,7 +203,7 @@ fn a_cache_that_lies_is_a_list_of_interfaces_and_nothing_else() {
     assert_eq!(values.len(), 3, "{values:?}");
     assert!(values[0] == "shop-all" && values[1].starts_with("shop-compose-x--value-stolen"), "{values:?}");
     assert_eq!(values[2], "shop-docker-web");
-    let unknown = [pair("shop-all", "shop: its containers are not known yet, press F5")];
+    let unknown = [pair("shop-all", "shop: containers not loaded yet, press F5")];
     let long = [first.as_bytes(), &b"\n".repeat(2 * 1024 * 1024)].concat();
     for nothing in
         [&b""[..], b"\xff\xfe", b"{}", first.replace("\"version\":1", "\"version\":2").as_bytes(), &long]

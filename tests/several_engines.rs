@@ -44,7 +44,7 @@ fn two_engines_are_one_list_after_one_question_each() {
     let expected = [
         interface("docker-db", "db · nginx:1.27"),
         interface("docker-web", "web · nginx:1.27"),
-        interface("podman-web", "web · nginx:1.27 (podman)"),
+        interface("podman-web", "web · nginx:1.27 (Podman)"),
     ];
     assert_eq!(listed(beside(&docker.address(), &podman.address())), expected);
     assert_eq!((docker.asked(), podman.asked()), (vec!["GET /containers/json".to_owned()], docker.asked()));
@@ -54,14 +54,14 @@ fn two_engines_are_one_list_after_one_question_each() {
 fn an_engine_that_hangs_does_not_hold_up_the_list_of_another() {
     let good = FakeEngine::running([container("web")]);
     let [one, other] = [Answer::Silence, Answer::Dripping].map(FakeEngine::answering);
-    let said = "no answer within 1.5 s, start it for help";
-    let of_podman = interface("containerdump-podman", &format!("podman: {said}"));
+    let said = "no answer within 1.5 s, double-click for help";
+    let of_podman = interface("containerdump-podman", &format!("Podman: {said}"));
     let begin = Instant::now();
     let expected = [interface("docker-web", "web · nginx:1.27"), of_podman.clone()];
     assert_eq!(listed(beside(&good.address(), &one.address())), expected);
     // Both at the same time: well under two deadlines.
     let middle = Instant::now();
-    let of_docker = interface("containerdump-docker", &format!("docker: {said}"));
+    let of_docker = interface("containerdump-docker", &format!("Docker: {said}"));
     assert_eq!(listed(beside(&other.address(), &one.address())), [of_docker, of_podman]);
     for took in [middle - begin, middle.elapsed()] {
         assert!(took < Duration::from_millis(2700), "{took:?}");
@@ -71,7 +71,7 @@ fn an_engine_that_hangs_does_not_hold_up_the_list_of_another() {
 #[test]
 fn a_podman_that_may_not_be_asked_is_one_entry_that_says_so() {
     let (docker, podman) = (FakeEngine::running([container("web")]), podman([]).with_mode(0o000));
-    let troubled = interface("containerdump-podman", "podman: permission denied, start it for help");
+    let troubled = interface("containerdump-podman", "Podman: permission denied, double-click for help");
     let command = || beside(&docker.address(), &podman.address());
     assert_eq!(listed(command()), [interface("docker-web", "web · nginx:1.27"), troubled]);
     let pipe = Pipe::new();
@@ -91,7 +91,7 @@ fn an_engine_with_two_sockets_is_listed_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let link = folder.path().join("docker.sock");
     let one = podman([container("web")]);
-    let expected = [interface("podman-web", "web · nginx:1.27 (podman)")];
+    let expected = [interface("podman-web", "web · nginx:1.27 (Podman)")];
     symlink(one.socket(), &link).expect("a link");
     assert_eq!(listed(beside(&address(&link), &one.address())), expected);
     assert_eq!(one.asked().len(), 1);
@@ -103,7 +103,7 @@ fn an_engine_with_two_sockets_is_listed_once() {
 #[test]
 fn who_answers_is_told_by_the_answer() {
     let podman = podman([container("web")]);
-    let of_podman = [interface("podman-web", "web · nginx:1.27 (podman)")];
+    let of_podman = [interface("podman-web", "web · nginx:1.27 (Podman)")];
     assert_eq!(listed(beside(&podman.address(), NOWHERE)), of_podman);
     assert_eq!(podman.asked(), ["GET /containers/json"]);
 }
@@ -114,8 +114,8 @@ fn containers_of_one_name_in_two_podmans_are_told_apart() {
     let (rootful, rootless) = (podman([made("rootful", 10)]), podman([made("rootless", 20)]));
     let value = format!("podman-web-{}", &id("rootless")[..12]);
     let lines = listed(beside(&rootful.address(), &rootless.address()));
-    assert!(lines.contains(&interface("podman-web", "web · nginx:1.27 (podman)")), "{lines:?}");
-    assert!(lines.contains(&interface(&value, "web · nginx:1.27 (podman)")), "{lines:?}");
+    assert!(lines.contains(&interface("podman-web", "web · nginx:1.27 (Podman)")), "{lines:?}");
+    assert!(lines.contains(&interface(&value, "web · nginx:1.27 (Podman)")), "{lines:?}");
     let mut capture = beside(&rootful.address(), &rootless.address());
     let said = Running::start(capture.args(["capture", "web", "-w", "-"])).ended().stderr;
     assert!(said.contains("\"web\" means more than one container: ") && said.contains(&value), "{said}");
@@ -130,7 +130,7 @@ fn podman_is_looked_for_in_the_folder_of_the_session() {
     let mut command = program(NOWHERE);
     command.env_remove("CONTAINER_HOST").env("XDG_RUNTIME_DIR", folder.path());
     // Root's Podman is looked for as well, and may be there.
-    assert!(listed(command).contains(&interface("podman-mine", "mine · nginx:1.27 (podman)")));
+    assert!(listed(command).contains(&interface("podman-mine", "mine · nginx:1.27 (Podman)")));
 }
 
 /// Somebody's settings of Docker.
@@ -179,7 +179,7 @@ impl Settings {
         let lines = listed(self.program());
         assert!(
             lines.len() == 1
-                && lines[0].starts_with("interface {value=containerdump-docker}{display=docker: "),
+                && lines[0].starts_with("interface {value=containerdump-docker}{display=Docker: "),
             "{lines:?}"
         );
         let said = Running::start(self.program().arg("list")).ended();

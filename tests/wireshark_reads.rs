@@ -131,7 +131,7 @@ impl Installed {
         with.retain(|line| !without.contains(line));
         let before = with.len();
         // That is there whatever runs on this host.
-        with.retain(|line| line != "containerdump-ssh (containers of another host (SSH))");
+        with.retain(|line| line != "containerdump-ssh (Containers on another host (SSH))");
         assert_eq!(before - with.len(), 1, "{with:?}");
         with.sort();
         with
@@ -142,8 +142,8 @@ impl Installed {
 fn is_group(line: &str) -> bool {
     let Some((value, display)) = line.split_once(" (") else { return false };
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let is_project = value.starts_with("compose-") && display.starts_with("compose project ");
-    let is_all = value == "docker-all" && display == "all containers (docker))";
+    let is_project = value.starts_with("compose-") && display.starts_with("Compose project ");
+    let is_all = value == "docker-all" && display == "All containers (Docker))";
     value.bytes().all(safe) && (is_project || is_all)
 }
 
@@ -163,7 +163,7 @@ fn hostile_containers_are_listed() {
 
 fn engine_in_trouble_is_listed() {
     let installed = Installed::new();
-    let listed = |reason: &str| [format!("containerdump-docker (docker: {reason}, start it for help)")];
+    let listed = |reason: &str| [format!("containerdump-docker (Docker: {reason}, double-click for help)")];
     let engine = FakeEngine::answering(Answer::Silence).with_mode(0o000);
     assert_eq!(installed.added(&engine.address()), listed("permission denied"));
     let engine = engine.with_mode(0o666);

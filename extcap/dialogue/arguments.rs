@@ -37,7 +37,7 @@ const KNOWN: &[Known] = &[
     valued("--network", &["-i", "--interface"]),
     valued("--filter", &["-f"]),
     valued("--snap-length", &["-s", "--snaplen", "--snapshot-length"]),
-    valued("--ring-size", &["-B", "--buffer-size"]),
+    valued("--buffer-size", &["-B"]),
     flag("--no-promiscuous", &["-p", "--no-promiscuous-mode"]),
     valued("--tap", &[]),
     flag("--stop-with-container", &[]),
@@ -191,7 +191,7 @@ mod tests {
         let arguments = read("-p -f udp -B 4 -c 7 -i eth0");
         assert!(arguments.has("--no-promiscuous"));
         for (name, value) in
-            [("--filter", "udp"), ("--ring-size", "4"), ("--remote-count", "7"), ("--network", "eth0")]
+            [("--filter", "udp"), ("--buffer-size", "4"), ("--remote-count", "7"), ("--network", "eth0")]
         {
             assert_eq!(arguments.text(name).as_deref(), Some(value), "{name}");
         }

@@ -20,6 +20,8 @@ pub(super) const ALL_NETWORKS: &str = "all";
 pub(super) const ANY_TAP: &str = "auto";
 /// Networks offered at most: nobody reads further.
 const MOST_NETWORKS: usize = 200;
+/// The largest kernel buffer of an attachment, in MiB.
+pub(super) const MAX_BUFFER_MIB: u32 = 2046;
 /// Number of the argument whose values can be asked for anew.
 const NETWORK: usize = 0;
 
@@ -39,22 +41,15 @@ pub(super) fn sentences(is_group: bool) -> Vec<Sentence> {
     let mut sentences = vec![
         of_network,
         networks,
-        capture(
-            1,
-            "--filter",
-            "Capture filter",
-            "string",
-            "Holds in addition to the filter of the capture dialog",
-        )
-        .with("placeholder", FILTER),
+        capture(1, "--filter", "Capture filter", "string", FILTER_TOOLTIP).with("placeholder", FILTER),
         dialog.snap_length(),
-        dialog.ring_size(2).with("default", ALL_RINGS_MIB),
+        dialog.buffer_size(),
         capture(
             4,
             "--no-promiscuous",
             "No promiscuous mode",
             "boolflag",
-            "Do not ask for packets meant for others",
+            "Do not put the host veths into promiscuous mode",
         ),
     ];
     // A group has no container whose end could be the end of the capture.
@@ -63,9 +58,9 @@ pub(super) fn sentences(is_group: bool) -> Vec<Sentence> {
     sentences
 }
 
-const RING_SIZE: &str = "Memory of the kernel for the packets of each attachment until they are read";
+const FILTER_TOOLTIP: &str = "In addition to the capture filter above the list";
 /// What stands in an empty field for a capture filter.
-pub(super) const FILTER: &str = "pcap-filter, such as: tcp port 80";
+pub(super) const FILTER: &str = "Enter a capture filter, for example: tcp port 80";
 
 impl Dialog {
     /// An option; nothing of a container's is kept.
@@ -89,37 +84,36 @@ impl Dialog {
     }
 
     pub(super) fn network(&self) -> [Sentence; 2] {
-        let tooltip = "Which of the networks; press the button to see them";
+        let tooltip = "Capture the attachments to one network only; Load networks lists them";
         let sentence = self.argument(NETWORK, "--network", "Network", "selector", "Capture", tooltip);
-        let sentence = sentence.with("reload", true).with("placeholder", "Load the networks");
-        [sentence, network(self.first, ALL_NETWORKS, "all networks").with("default", true)]
+        let sentence = sentence.with("reload", true).with("placeholder", "Load networks");
+        [sentence, network(self.first, ALL_NETWORKS, "All networks").with("default", true)]
     }
 
     pub(super) fn snap_length(&self) -> Sentence {
-        let tooltip = "Bytes kept of each packet";
-        let sentence = self.argument(2, "--snap-length", "Snap length", "unsigned", "Capture", tooltip);
+        let tooltip = format!("Bytes captured of each packet: 1 to {LONGEST_SNAP_LENGTH}");
+        let display = "Snapshot length (bytes)";
+        let sentence = self.argument(2, "--snap-length", display, "unsigned", "Capture", &tooltip);
         sentence.with("default", LONGEST_SNAP_LENGTH).with("range", format_args!("1,{LONGEST_SNAP_LENGTH}"))
     }
 
-    /// The size of rings, from `least` on. Wireshark sends a default that is kept, and then each would have what is
-    /// meant for all; and it shows a number without one as 0.
-    pub(super) fn ring_size(&self, least: u32) -> Sentence {
-        let tooltip = if least == 0 {
-            format!("{RING_SIZE}; 0 for {ALL_RINGS_MIB} MiB for all together")
-        } else {
-            RING_SIZE.to_owned()
-        };
-        let sentence = self.argument(3, "--ring-size", "Ring size (MiB)", "unsigned", "Capture", &tooltip);
-        sentence.with("range", format_args!("{least},2046"))
+    pub(super) fn buffer_size(&self) -> Sentence {
+        let tooltip = format!(
+            "Kernel buffer of each attachment: 2 to {MAX_BUFFER_MIB} MiB; 0 shares {ALL_RINGS_MIB} MiB among all \
+             attachments"
+        );
+        let display = "Kernel buffer size (MiB)";
+        let sentence = self.argument(3, "--buffer-size", display, "unsigned", "Capture", &tooltip);
+        sentence.with("range", format_args!("0,{MAX_BUFFER_MIB}")).with("default", 0)
     }
 
     pub(super) fn stop_with_container(&self) -> Sentence {
-        let tooltip = "Otherwise the capture goes on when the container is restarted or recreated";
+        let tooltip = "Otherwise the capture continues when the container is restarted or recreated";
         let display = "Stop when the container stops";
         self.argument(8, "--stop-with-container", display, "boolflag", "Capture", tooltip)
     }
 
-    /// What every dialog has.
+    /// Options of every dialog.
     pub(super) fn common(&self) -> Vec<Sentence> {
         let capture = |number, call, display, kind, tooltip| {
             self.argument(number, call, display, kind, "Capture", tooltip)
@@ -131,41 +125,47 @@ impl Dialog {
             capture(
                 5,
                 "--tap",
-                "Tap",
+                "Where to capture",
                 "selector",
-                "Where packets are taken; containerdump list -v tells more",
+                "Automatic uses the first of these that is possible; containerdump list -v shows which are",
             ),
             capture(
                 9,
                 "--crossing",
-                "Packets between containers",
+                "Packets between captured containers",
                 "selector",
-                "Where a packet is kept that crosses from one captured container to another",
+                "Where to capture a packet that one captured container sends to another",
             ),
             capture(
                 10,
                 "--own-traffic",
-                "Own traffic",
+                "Include containerdump's own traffic",
                 "boolflag",
-                "Also what containerdump itself sends: to engines over TCP, and the ssh session it runs in",
+                "Connections to container engines over TCP, and the SSH session that containerdump runs in",
             ),
-            debug(6, "--log-level", "Log level", "selector", "How much to log"),
-            debug(7, "--log-file", "Log file", "fileselect", "Where to log; without it nothing is kept")
-                .with("mustexist", false),
+            debug(6, "--log-level", "Log level", "selector", "Set the log level"),
+            debug(
+                7,
+                "--log-file",
+                "Use a file for logging",
+                "fileselect",
+                "Set a file where log messages are written; without one, nothing is logged",
+            )
+            .with("mustexist", false),
         ];
         let mut value = |number: usize, word: &str, display: &str, default| {
             sentences.push(self.value(number, word, display).with("default", default));
         };
         for (word, display) in [
-            (ANY_TAP, "the best there is"),
-            (Kind::Host.word(), "host veth"),
-            (Kind::Inside.word(), "inside the container"),
-            (Kind::Engine.word(), "through the engine"),
+            (ANY_TAP, "Automatic"),
+            (Kind::Host.word(), "At the host veth"),
+            (Kind::Inside.word(), "Inside the container"),
+            (Kind::Engine.word(), "Through the engine"),
         ] {
             value(5, word, display, word == ANY_TAP);
         }
         for (crossing, display) in
-            [(Crossing::Sender, "once, at the sender"), (Crossing::Both, "twice, at sender and receiver")]
+            [(Crossing::Sender, "Once, at the sender"), (Crossing::Both, "Twice, at sender and receiver")]
         {
             value(9, crossing.word(), display, crossing == Crossing::default());
         }
@@ -186,12 +186,10 @@ impl Dialog {
 
 /// The values of the network argument for one container, as it is now.
 pub(super) fn networks(target: &Target) -> Vec<Sentence> {
-    let mut sentences = vec![network(0, ALL_NETWORKS, "all networks").with("default", true)];
+    let mut sentences = vec![network(0, ALL_NETWORKS, "All networks").with("default", true)];
     sentences.extend(target.attachments.iter().filter_map(|attachment| {
         match (attachment.interface.as_str(), attachment.network.as_str()) {
-            (one, _) if attachment.tap.is_hosts() => {
-                Some(network(0, one, &format!("{one} · of the host, whose network the container uses")))
-            }
+            (one, _) if attachment.tap.is_hosts() => Some(network(0, one, &format!("{one} · host network"))),
             ("", "") => None,
             (one, "") | ("", one) => Some(network(0, one, one)),
             (interface, name) => Some(network(0, interface, &format!("{interface} · {name}"))),
@@ -213,7 +211,7 @@ pub(super) fn networks_of<'a>(
             *counts.entry(name).or_default() += 1;
         }
     }
-    let mut sentences = vec![network(first, ALL_NETWORKS, "all networks").with("default", true)];
+    let mut sentences = vec![network(first, ALL_NETWORKS, "All networks").with("default", true)];
     sentences.extend(counts.into_iter().take(MOST_NETWORKS).map(|(name, count)| {
         let many = if count == 1 { "" } else { "s" };
         network(first, name, &format!("{name} · {count} container{many}"))

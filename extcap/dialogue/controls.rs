@@ -12,12 +12,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
             .with("tooltip", tooltip)
     };
     vec![
-        control(
-            Control::Shown,
-            "selector",
-            "Show",
-            "Who is in the capture; figures are of the one that is chosen",
-        ),
+        control(Control::Shown, "selector", "Show", "Interface of the capture whose figures are shown"),
         Sentence::new("value")
             .with("control", Control::Shown as u8)
             .with("value", ALL)
@@ -27,22 +22,17 @@ pub(super) fn sentences() -> Vec<Sentence> {
             Control::Now,
             "string",
             "Now",
-            "Packets and bytes written in the last second; packets dropped since the capture began",
+            "Packets and bytes written in the last second; packets dropped since the capture started",
         ),
         control(
             Control::Filter,
             "string",
             "Filter",
-            "Capture filter for packets from now on, as soon as Enter is pressed; empty for every packet",
+            "Capture filter for packets from now on; press Enter to apply, empty for all packets",
         )
-        .with("placeholder", "no capture filter"),
-        control(
-            Control::Pause,
-            "button",
-            "Pause",
-            "Leave packets out until it is pressed again; they are not kept",
-        ),
-        control(Control::Log, "button", "Log", "Who joins and leaves, and what was dropped")
+        .with("placeholder", "No capture filter"),
+        control(Control::Pause, "button", "Pause", "Discard packets until the button is pressed again"),
+        control(Control::Log, "button", "Log", "Containers added and removed, and dropped packets")
             .with("role", "logger"),
     ]
 }

@@ -41,8 +41,8 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
             Outcome::Unusable(trouble) => {
                 let reason = trouble.what().as_str();
                 let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
-                let display = Label::with_limit(&format!("{}: {reason}", listing.engine.word()), 60);
-                let note = format!("{display}, start it for help");
+                let display = Label::with_limit(&format!("{}: {reason}", listing.engine.name()), 60);
+                let note = format!("{display}, double-click for help");
                 notes.entry(troubled(listing.engine)).or_insert(note);
             }
         }
@@ -52,14 +52,14 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
     let most = MOST_INTERFACES - groups.len();
     if let Some(first_left_out) = containers.get(most) {
         let more = containers.len() - most;
-        let note = format!("{more} more containers: containerdump capture NAME");
+        let note = format!("{more} more containers, not listed: containerdump capture NAME");
         notes.entry(troubled(first_left_out.engine)).or_insert(note);
     }
     let program =
         Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
     let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
     let interfaces = containers.iter().take(most).map(interface);
-    let of_ssh = sentence(ssh::INTERFACE, "containers of another host (SSH)");
+    let of_ssh = sentence(ssh::INTERFACE, "Containers on another host (SSH)");
     let shown = groups.len() + containers.len().min(most) + notes.len();
     let hosts = saved
         .iter()

@@ -126,6 +126,7 @@ fn capture(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Exit
     match capture::run(arguments, privilege) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
+            let trouble = trouble.for_window();
             log::error!("{trouble}");
             // Where it cannot be said there is nobody to say it to.
             let _ = writeln!(io::stderr(), "{trouble}");

@@ -7,7 +7,7 @@ use containerdump::tap::Kind;
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
-use super::config::{ALL_NETWORKS, ANY_TAP};
+use super::config::{ALL_NETWORKS, ANY_TAP, MAX_BUFFER_MIB};
 
 /// The networks that a text names, separated by commas; none for all.
 pub(super) fn networks(text: Option<&str>) -> Vec<String> {
@@ -49,7 +49,7 @@ pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
         without_there: None,
         snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
             .unwrap_or(capture::LONGEST_SNAP_LENGTH),
-        ring_mib: number(arguments, "--ring-size", 2, 2046)?,
+        ring_mib: number(arguments, "--buffer-size", 2, MAX_BUFFER_MIB)?,
         promiscuous: !arguments.has("--no-promiscuous") && !arguments.has("--remote-noprom"),
     })
 }

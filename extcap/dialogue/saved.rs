@@ -45,12 +45,12 @@ pub(super) fn interfaces() -> (Vec<Interface>, bool) {
 /// Those of one host, without its name: itself first, then projects and containers.
 fn of_host(name: &Name, known: Option<&Known>) -> Vec<(String, String)> {
     let itself = match known {
-        None => "its containers are not known yet, press F5".to_owned(),
-        Some(Known { trouble: None, .. }) => "all containers".to_owned(),
+        None => "containers not loaded yet, press F5".to_owned(),
+        Some(Known { trouble: None, .. }) => "All containers".to_owned(),
         Some(Known { trouble: Some(trouble), .. }) => {
             let why = trouble.as_str();
             let why = why.rsplit_once(": ").map_or(why, |(_, why)| why);
-            format!("{}, start it for help", Label::with_limit(why, 60))
+            format!("{}, double-click for help", Label::with_limit(why, 60))
         }
     };
     let mut all = vec![(ALL.to_owned(), itself)];

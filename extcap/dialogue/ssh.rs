@@ -117,7 +117,7 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
         words.extend(value.map(|value| format!("--{name}={value}")));
     };
     add("filter", settings.filter);
-    add("ring-size", settings.ring_mib.map(|size| size.to_string()));
+    add("buffer-size", settings.ring_mib.map(|size| size.to_string()));
     add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
     add("crossing", Some(crossing(arguments.text("--crossing").as_deref())?.word().to_owned()));
     add("count", count(arguments)?.map(|count| count.to_string()));

@@ -41,7 +41,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--remote-host",
             "Remote SSH server address",
             "string",
-            "A name or an address, or a host of ~/.ssh/config; user and port may stand with it: ann@build1:2222",
+            "The remote SSH host: an address, a host name or a Host of ~/.ssh/config; user and port are optional: ann@build1:2222",
         )
         .with("required", true),
         server(
@@ -49,7 +49,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--remote-port",
             "Remote SSH server port",
             "unsigned",
-            "0 for the one that ssh takes",
+            "The remote SSH host port: 1 to 65535; 0 uses that of your SSH configuration",
         )
         .with("range", "0,65535")
         .with("default", 0),
@@ -58,14 +58,14 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--remote-username",
             "Remote SSH server username",
             "string",
-            "The one that ssh takes where there is none",
+            "The remote SSH username; if empty, that of your SSH configuration",
         ),
         login(
             3,
             "--sshkey",
             "Path to SSH private key",
             "fileselect",
-            "Those that ssh takes, and the agent's, where there is none; for its passphrase the desktop asks",
+            "Private key file; if empty, ssh uses your configuration and agent. The desktop asks for its passphrase",
         )
         .with("mustexist", true),
         login(
@@ -73,45 +73,45 @@ pub(super) fn sentences() -> Vec<Sentence> {
             "--proxycommand",
             "ProxyCommand",
             "string",
-            "The command to connect by, as in ~/.ssh/config; your shell runs it",
+            "The command to use as proxy for the SSH connection, as in ~/.ssh/config; your shell runs it",
         ),
         capture(
             CONTAINER,
             "--remote-container",
             "Container",
             "selector",
-            "Whose packets; press the button to see what runs there",
+            "The container to capture; Load containers lists those of the remote host",
         )
         .with("reload", true)
-        .with("placeholder", "Load the containers"),
+        .with("placeholder", "Load containers"),
         capture(
             GAIN,
             "--remote-priv",
-            "Gain capture privilege on the remote machine",
+            "Gain capture privilege",
             "radio",
-            "By what containerdump is run as root there; it must not ask for a password",
+            "Run containerdump as root on the remote host with sudo or doas, which must not ask for a password",
         ),
         capture(
             7,
             "--remote-noprom",
             "No promiscuous mode",
             "boolflag",
-            "Do not ask for packets meant for others",
+            "Do not put the host veths into promiscuous mode",
         ),
         capture(
             8,
             "--remote-filter",
             "Remote capture filter",
             "string",
-            "Holds in addition to the filter of the capture dialog, and is applied there",
+            "In addition to the capture filter above the list; applied on the remote host",
         )
         .with("placeholder", FILTER),
-        capture(9, "--remote-count", "Packets to capture", "unsigned", "0 for as many as come")
+        capture(9, "--remote-count", "Packets to capture", "unsigned", "Stop after this many packets: 1 to 2147483647; 0 for no limit")
             .with("default", 0),
         of_network,
         networks,
         OTHERS.snap_length(),
-        OTHERS.ring_size(0).with("default", 0),
+        OTHERS.buffer_size(),
         all(),
     ];
     for gain in Gain::ALL {
@@ -137,9 +137,9 @@ pub(super) fn containers(mut containers: Vec<Container>) -> Vec<Sentence> {
 
 /// Why they cannot be told, in the place where they would stand: Wireshark has no other.
 pub(super) fn trouble(trouble: &Trouble) -> Vec<Sentence> {
-    vec![all(), SSHDUMP.value(CONTAINER, NONE, trouble.what().as_str())]
+    vec![all(), SSHDUMP.value(CONTAINER, NONE, trouble.clone().for_window().what().as_str())]
 }
 
 fn all() -> Sentence {
-    SSHDUMP.value(CONTAINER, ALL, "all containers").with("default", true)
+    SSHDUMP.value(CONTAINER, ALL, "All containers").with("default", true)
 }

@@ -51,13 +51,12 @@ pub(super) struct Tap {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
     snap_length: u32,
 
-    /// Kernel memory for the packets of each interface until they are read, in MiB
-    /// [default: 224 for all interfaces together]
+    /// Kernel buffer of each interface in MiB [default: 224 shared by all interfaces]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2046))]
-    ring_size: Option<u32>,
+    buffer_size: Option<u32>,
 
     /// Instead of interfaces here: what an opener asks for on standard input
-    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "if_there", "filter", "ring_size"])]
+    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "if_there", "filter", "buffer_size"])]
     asked: bool,
 }
 
@@ -100,7 +99,7 @@ impl Tap {
         let settings = Settings {
             filter: capture::combined(self.filter.as_deref(), None),
             snap_length: self.snap_length,
-            ring_mib: self.ring_size,
+            ring_mib: self.buffer_size,
             promiscuous: false,
             ..Settings::default()
         };

@@ -134,7 +134,7 @@ impl Operator {
     fn refuse(&mut self, trouble: &Trouble) {
         self.fields.was_changed(Control::Filter);
         self.panel.say(&format!("the capture filter stays as it is: {}", trouble.what()));
-        self.warning = Some(trouble.to_string());
+        self.warning = Some(trouble.clone().for_window().to_string());
     }
 
     /// Takes in what the capture has to say. Whether it has ended.

@@ -31,6 +31,7 @@ pub(super) fn no_interface(attachment: &Attachment) -> Trouble {
         format!("cannot capture {}: libpcap takes that name for something else", attachment.name()),
         "choose other interfaces of the container: -i",
     )
+    .remedy_in_window("choose another network in the options of the interface")
 }
 
 /// Why an attachment cannot be opened, in words that help.
@@ -55,7 +56,8 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Troub
         );
     }
     if text.contains("memory") {
-        return Trouble::new(what(&text), "ask for smaller rings: --ring-size");
+        return Trouble::new(what(&text), "use a smaller kernel buffer: --buffer-size")
+            .remedy_in_window("use a smaller kernel buffer in the options of the interface");
     }
     Trouble::new(what(&text), "see that the container runs and its network is up, then capture again")
 }

@@ -33,6 +33,15 @@ impl EngineKind {
             Self::Kernel => "netns",
         }
     }
+
+    /// The name that people know: `Docker`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "Docker",
+            Self::Podman => "Podman",
+            Self::Kernel => "Linux",
+        }
+    }
 }
 
 /// How a container is connected, as far as it decides where its packets can be taken.
@@ -119,9 +128,9 @@ impl Container {
     pub fn display(&self) -> Label {
         let engine = match self.engine {
             EngineKind::Docker | EngineKind::Kernel => "",
-            EngineKind::Podman => " (podman)",
+            EngineKind::Podman => " (Podman)",
         };
-        let network = if self.uses_host_network() { " (the host's network)" } else { "" };
+        let network = if self.uses_host_network() { " (host network)" } else { "" };
         // Neither must be what is cut off.
         let limit = crate::text::LONGEST - engine.len() - network.len();
         let shown = Label::with_limit(&format!("{} · {}", self.name, self.image), limit);

@@ -98,15 +98,34 @@ fn none_possible(
         Some(kind) if fitting.is_empty() => Trouble::new(
             format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.word()),
             "leave --tap out, or see which taps there are: containerdump list -v",
+        )
+        .in_window(
+            format!("cannot capture {name} {}: its packets do not pass there", in_dialog(kind)),
+            CHOOSE_AUTOMATIC,
         ),
         Some(kind) => Trouble::new(
             format!("cannot capture {name} with --tap {}: {told}{}", kind.word(), reasons(fitting)),
             format!("{}; or leave --tap out", remedies.join("; or ")),
+        )
+        .in_window(
+            format!("cannot capture {name} {}: {told}{}", in_dialog(kind), reasons(fitting)),
+            format!("{}; or {CHOOSE_AUTOMATIC}", remedies.join("; or ")),
         ),
         None => Trouble::new(
             format!("cannot capture {name}: {told}{}", reasons(fitting)),
             format!("one of these is enough: {}", remedies.join("; or ")),
         ),
+    }
+}
+
+const CHOOSE_AUTOMATIC: &str = "choose Automatic under Where to capture in the options of the interface";
+
+/// How Wireshark's dialog calls a kind of tap.
+const fn in_dialog(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Host => "at the host veth",
+        Kind::Inside => "inside the container",
+        Kind::Engine => "through the engine",
     }
 }
 

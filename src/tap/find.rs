@@ -132,19 +132,28 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place,
 fn none(missed: &Missed, running: &Running) -> Trouble {
     // It may be with an engine that could not be asked.
     match (missed, running.troubles.first()) {
-        (Missed::Name(name), Some(trouble)) => Trouble::new(
-            format!("no running container is called \"{name}\", as far as can be seen: {}", trouble.what()),
-            trouble.remedy().as_str(),
-        ),
+        (Missed::Name(name), Some(trouble)) => {
+            let why = trouble.what();
+            Trouble::new(
+                format!("no running container is called \"{name}\", as far as can be seen: {why}"),
+                trouble.remedy().as_str(),
+            )
+            .in_window(
+                format!("{}, as far as can be seen: {why}", no_longer_runs(name)),
+                trouble.clone().for_window().remedy().as_str(),
+            )
+        }
         (Missed::Fitting(_), Some(trouble)) => trouble.clone(),
         (Missed::Name(name), None) => Trouble::new(
             format!("no running container is called \"{name}\""),
             "see which there are: containerdump list",
-        ),
+        )
+        .in_window(no_longer_runs(name), "press F5 and choose again"),
         (Missed::Ambiguous(name, values), _) => Trouble::new(
             format!("\"{name}\" means more than one container: {}", values.join(", ")),
             "give one of these names, or more of the id",
-        ),
+        )
+        .remedy_in_window("press F5 and choose one of these"),
         (Missed::Fitting(criteria), None) => {
             let kernels = |container: &&Container| container.engine == EngineKind::Kernel;
             let alone = running.containers.iter().filter(kernels).count();
@@ -161,6 +170,20 @@ fn none(missed: &Missed, running: &Running) -> Trouble {
     }
 }
 
+/// The entry of Wireshark's list that `interface` was has ended since it was listed.
+fn no_longer_runs(interface: &str) -> String {
+    match interface.split_once('-') {
+        Some(("compose", project)) => {
+            format!("no container of Compose project {project} is running any more")
+        }
+        Some(("docker", "all")) => "no Docker container is running any more".to_owned(),
+        Some(("podman", "all")) => "no Podman container is running any more".to_owned(),
+        Some(("docker" | "podman", name)) => format!("container {name} no longer runs"),
+        Some(("netns", name)) => format!("network namespace {name} no longer exists"),
+        _ => format!("container {interface} no longer runs"),
+    }
+}
+
 fn of_the_host(container: &Container) -> Trouble {
     Trouble::new(
         format!("{} has no network of its own: it uses the host's", container.name),
@@ -173,4 +196,5 @@ fn connected_to_nothing(networks: &[String]) -> Trouble {
         format!("none of the containers is connected to {}", networks.join(", ")),
         "see their networks: containerdump list",
     )
+    .remedy_in_window("press Load networks in the options of the interface and choose one of the list")
 }

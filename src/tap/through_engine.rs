@@ -148,7 +148,7 @@ fn arguments(
         add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());
-    add("--ring-size", ring_mib.to_string());
+    add("--buffer-size", ring_mib.to_string());
     arguments
 }
 

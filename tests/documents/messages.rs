@@ -33,8 +33,8 @@ fn given_ones_are_explained(pages: &[Page]) -> Vec<String> {
     let code = code();
     let explained = explained(pages).join("\n");
     // The first text in a trouble is what went wrong.
-    let trouble =
-        Regex::new(r#"Trouble::new\(\s*(?:format!\(\s*)?"((?:[^"\\]|\\.)*)""#).expect("an expression");
+    let trouble = Regex::new(r#"(?:Trouble::new|\.in_window)\(\s*(?:format!\(\s*)?"((?:[^"\\]|\\.)*)""#)
+        .expect("an expression");
     let argument = Regex::new(r"\{[^}]*\}").expect("an expression");
     let mut complaints = Vec::new();
     let mut seen = 0;

@@ -218,7 +218,7 @@ fn names_stand_in_the_stream(lab: &Lab) {
 
 fn received_and_dropped_make_what_was_sent(lab: &Lab) {
     const SENT: u64 = 60_000;
-    let statistics = flooded(lab, SENT, &["--ring-size", "2"]);
+    let statistics = flooded(lab, SENT, &["--buffer-size", "2"]);
     assert!(statistics.lost_in_kernel > 0, "nothing was dropped: {statistics:?}");
     assert_eq!(statistics.packets + statistics.lost_in_kernel, SENT, "{statistics:?}");
     assert_eq!(statistics.received, SENT, "{statistics:?}");

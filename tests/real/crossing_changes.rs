@@ -134,7 +134,7 @@ fn what_its_sender_has_lost_is_kept(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db, other) = (lab.container(&on), lab.container(&on), lab.container(&on));
-    let with = ["--ring-size", "2", "--filter", "udp port 9"];
+    let with = ["--buffer-size", "2", "--filter", "udp port 9"];
     let recording = Recording::begin(lab, &[&web, &db], &with);
     // A bridge may bring what is for others, too.
     let witness = Witness::begin(&db.host_veth("eth0"), "udp port 9");

@@ -164,7 +164,7 @@ fn is_captured_whole(lab: &Lab) {
 fn what_was_lost_elsewhere_is_told_here(lab: &Lab) {
     const SENT: u64 = 60_000;
     let container = lab.container(&[]);
-    let options = ["--filter", "udp port 9", "--ring-size", "2"];
+    let options = ["--filter", "udp port 9", "--buffer-size", "2"];
     let recording = Recording::begin(&[tap(&container, &options)]);
     // Whoever does not run does not read its rings.
     let session = recording.child.id().to_string();

@@ -80,7 +80,7 @@ fn told_wherever_it_is_chosen(lab: &Lab) {
     let said = output(lab.program().arg("--extcap-interfaces"));
     for container in [&host, &guest] {
         let line = format!(
-            "interface {{value={}}}{{display={} · {image} (the host's network)}}",
+            "interface {{value={}}}{{display={} · {image} (host network)}}",
             container.interface(),
             container.name
         );

@@ -127,8 +127,8 @@ fn groups_stand_in_wiresharks_list_and_are_captured(lab: &Lab) {
     let user = User::new(lab);
     let list = output(user.runs("tshark").arg("-D"));
     for expected in [
-        " docker-all (all containers (docker))".to_owned(),
-        format!(" compose-{project} (compose project {project} (2 containers))"),
+        " docker-all (All containers (Docker))".to_owned(),
+        format!(" compose-{project} (Compose project {project} (2 containers))"),
     ] {
         assert_eq!(list.lines().filter(|line| line.ends_with(&expected)).count(), 1, "{expected}: {list}");
     }

@@ -139,7 +139,7 @@ fn listed_beside_dockers(lab: &Lab) {
     let (docker, one) = (lab.container(&[]), podman.container(&["--network", &network.name]));
     let said = output(program(lab).arg("--extcap-interfaces"));
     let image = podman.podman(&["inspect", "--format", "{{.ImageName}}", &one.name]);
-    let wanted = format!("interface {{value=podman-{0}}}{{display={0} · {image} (podman)}}", one.name);
+    let wanted = format!("interface {{value=podman-{0}}}{{display={0} · {image} (Podman)}}", one.name);
     assert_eq!(said.lines().filter(|line| **line == wanted).count(), 1, "{wanted} in {said}");
     let at = |value: &str| said.find(&format!("{{value={value}}}")).expect("its line");
     assert!(at(&docker.interface()) < at(&format!("podman-{}", one.name)), "{said}");

@@ -43,11 +43,11 @@ fn are_interfaces(lab: &Lab) {
     let analyst = analyst(lab, &there);
     let project = ["--label", "com.docker.compose.project=market"];
     let (web, other) = (there.host.lab.container(&project), there.host.lab.container(&[]));
-    assert_eq!(listed(&analyst), ["shop-all (shop: its containers are not known yet, press F5)"]);
+    assert_eq!(listed(&analyst), ["shop-all (shop: containers not loaded yet, press F5)"]);
     eventually("its containers are told", || listed(&analyst).len() == 4);
     let list = listed(&analyst);
-    assert_eq!(list[0], "shop-all (shop: all containers)");
-    assert_eq!(list[1], "shop-compose-market (shop: compose project market (1 container))");
+    assert_eq!(list[0], "shop-all (shop: All containers)");
+    assert_eq!(list[1], "shop-compose-market (shop: Compose project market (1 container))");
     for container in [&web, &other] {
         assert!(list.iter().any(|one| one.starts_with(&line(container, &container.name))), "{list:?}");
     }
@@ -75,7 +75,7 @@ fn are_interfaces(lab: &Lab) {
     let question = ["--extcap-config", "--extcap-interface", &interface, "--extcap-reload-option", "network"];
     assert_eq!(
         output(program(&analyst).args(question)),
-        "value {arg=0}{value=all}{display=all networks}{default=true}\n\
+        "value {arg=0}{value=all}{display=All networks}{default=true}\n\
          value {arg=0}{value=bridge}{display=bridge · 1 container}"
     );
     eventually("nothing of ours runs there", || there.runs().is_empty());
@@ -91,7 +91,7 @@ fn gone_or_another(lab: &Lab) {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("cannot connect to shop: its host key is not the one that is known"), "{said}");
     let list = listed(&analyst);
-    assert_eq!(list[0], "shop-all (shop: its host key is not the one that is known, start it for help)");
+    assert_eq!(list[0], "shop-all (shop: its host key is not the one that is known, double-click for help)");
     assert!(list[1].starts_with(&line(&web, &web.name)), "what was known of it stays: {list:?}");
     let mut tshark = analyst.runs("tshark");
     let ended = end_of(start(tshark.args(["-q", "-i", "shop-all", "-w", "/dev/null"])));

@@ -98,7 +98,7 @@ fn captures_there(lab: &Lab) {
     let analyst = Analyst::new(lab, &there);
     let (web, other, address) = pair(&there);
     let listed = output(analyst.runs("tshark").arg("-D"));
-    assert!(listed.contains(". containerdump-ssh (containers of another host (SSH))"), "{listed}");
+    assert!(listed.contains(". containerdump-ssh (Containers on another host (SSH))"), "{listed}");
     let filter = format!("tcp and host {address}");
     let file = analyst.user.home.path().join("out.pcapng");
     let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
@@ -143,9 +143,9 @@ fn containers_are_loaded(lab: &Lab) {
     let web = there.host.lab.container(&["--label", "com.docker.compose.project=shop"]);
     let loaded = analyst.loaded(false);
     let lines: Vec<&str> = loaded.lines().collect();
-    assert_eq!(lines[0], "value {arg=5}{value=all}{display=all containers}{default=true}");
-    assert_eq!(lines[1], "value {arg=5}{value=docker-all}{display=all containers (docker)}");
-    assert_eq!(lines[2], "value {arg=5}{value=compose-shop}{display=compose project shop (1 container)}");
+    assert_eq!(lines[0], "value {arg=5}{value=all}{display=All containers}{default=true}");
+    assert_eq!(lines[1], "value {arg=5}{value=docker-all}{display=All containers (Docker)}");
+    assert_eq!(lines[2], "value {arg=5}{value=compose-shop}{display=Compose project shop (1 container)}");
     assert!(lines[3].starts_with(&format!("value {{arg=5}}{{value=docker-{0}}}{{display={0} · ", web.name)));
     assert_eq!(lines.len(), 4, "{loaded}");
     let networks = analyst.loaded_option("network", false);

@@ -140,7 +140,7 @@ fn tells_drops(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
     let options =
-        ["--extcap-interface", &interface, "--extcap-capture-filter", "udp port 9", "--ring-size", "2"];
+        ["--extcap-interface", &interface, "--extcap-capture-filter", "udp port 9", "--buffer-size", "2"];
     let capture = Captured::begin(lab.program(), &options, Pipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     let name = block(&container);

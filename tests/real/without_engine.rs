@@ -123,7 +123,7 @@ fn dockers_that_may_not_be_asked(lab: &Lab) {
     let short = &container.id[..12];
     for line in [
         format!("interface {{value=netns-{short}}}{{display={short} · docker: httpd}}"),
-        "interface {value=containerdump-docker}{display=docker: permission denied, start it for help}"
+        "interface {value=containerdump-docker}{display=Docker: permission denied, double-click for help}"
             .to_owned(),
     ] {
         assert_eq!(interfaces.lines().filter(|it| **it == line).count(), 1, "{line} in {interfaces}");

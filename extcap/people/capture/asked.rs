@@ -88,11 +88,9 @@ pub(crate) struct Capture {
     #[arg(short, long, value_name = "CONDITION")]
     autostop: Vec<Limit>,
 
-    /// Kernel memory for the packets of each attachment until they are read, in MiB
-    /// [default: 224 for all attachments together]
-    #[arg(short = 'B', long, alias = "buffer-size", value_name = "MIB",
-          value_parser = clap::value_parser!(u32).range(2..=2046))]
-    ring_size: Option<u32>,
+    /// Kernel buffer of each attachment in MiB, 2 to 2046; 0 shares 224 MiB among all attachments
+    #[arg(short = 'B', long, value_name = "MIB", default_value_t = 0, value_parser = buffer_size)]
+    buffer_size: u32,
 
     /// Where packets are taken: at the host veth, inside the container, or by a tap container that
     /// the engine joins to it; auto takes the first that can be used (see list -v)
@@ -133,6 +131,12 @@ pub(crate) struct Capture {
     /// File to log to; without it nothing is logged
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
+}
+
+/// A kernel buffer that an attachment can have, in MiB, or 0.
+fn buffer_size(text: &str) -> Result<u32, String> {
+    let size = text.parse().ok().filter(|size| *size == 0 || (2..=2046).contains(size));
+    size.ok_or_else(|| "not 0, nor a number from 2 to 2046".to_owned())
 }
 
 impl Capture {
@@ -187,7 +191,7 @@ impl Capture {
             without: None,
             without_there: None,
             snap_length: self.snap_length(),
-            ring_mib: self.ring_size,
+            ring_mib: Some(self.buffer_size).filter(|size| *size > 0),
             promiscuous: !self.no_promiscuous,
         }
     }
@@ -202,7 +206,7 @@ impl Capture {
         arguments.extend(self.network.iter().map(|network| format!("--network={network}")));
         arguments.extend(self.filter.iter().map(|filter| format!("--filter={filter}")));
         arguments.push(format!("--snap-length={}", self.snap_length));
-        arguments.extend(self.ring_size.map(|size| format!("--ring-size={size}")));
+        arguments.push(format!("--buffer-size={}", self.buffer_size));
         arguments.push(format!("--tap={}", self.tap));
         arguments.push(format!("--crossing={}", self.crossing));
         arguments.extend(self.no_promiscuous.then(|| "--no-promiscuous".to_owned()));
