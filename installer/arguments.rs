@@ -18,9 +18,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Task {
     /// Put the program where Wireshark looks, with the right to capture (needs root)
     Install(Install),
-    /// Take away what install put there
+    /// Remove what install put there
     Uninstall(Uninstall),
-    /// Check everything a capture needs, and say how to mend what is missing
+    /// Check everything a capture needs, and name the remedy for what is missing
     Doctor(Doctor),
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Install {
     /// The containerdump program to install [default: the one beside this installer]
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
-    /// Group whose members may capture [default: wireshark, where it exists]
+    /// Group whose members may capture [default: wireshark, which is made where it is missing]
     #[arg(long, value_name = "NAME", conflicts_with = "user")]
     pub(crate) group: Option<String>,
     /// Leave out Wireshark's profile Containers: names, a column for the container, colours by direction

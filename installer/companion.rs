@@ -35,7 +35,7 @@ pub(crate) fn files(source: &Path, program: &Path, rights: Rights, told: &str) -
     let is_needed = |own: &Architecture| !is_there(static_program::name(*own));
     if Architecture::own().filter(is_needed).is_some_and(|own| StaticProgram::at(source, own).is_err()) {
         say("note: no packets can be taken through an engine (--tap engine): that needs the program without");
-        say("shared libraries. To have it: make static, then install again.");
+        say(format_args!("shared libraries. To have it, {}.", static_program::REMEDY));
     }
     files
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, geteuid};
+use nix::unistd::{Gid, Uid, User, geteuid};
 
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
@@ -10,6 +10,7 @@ use containerdump::trouble::Trouble;
 use crate::arguments::Install;
 use crate::command::Environment;
 use crate::companion;
+use crate::group::CaptureGroup;
 use crate::layout::{self, shown};
 use crate::places::Wireshark;
 use crate::plan::{File, Plan};
@@ -26,7 +27,9 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     }
     let tree = Tree::of_root(wish.root.as_deref());
     let record = Record::load(&tree, Path::new(layout::FOLDER))?;
-    let group = capturing_group(wish.group.as_deref(), record.group.as_deref())?;
+    let group = CaptureGroup::choose(wish.group.as_deref(), record.group.as_deref())?;
+    // Below another root the group is that of the machine on which the package is installed.
+    let group = Some(group).filter(|group| wish.root.is_none() || group.id().is_some());
     program::ensure_tools()?;
     program::ensure_usable_file_system(&tree.real(Path::new(layout::FOLDER)))?;
     let wireshark = Wireshark::ask(Environment::Clean);
@@ -40,23 +43,38 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
         plan.files.extend(profile::files(&plan.tree, &record, &wireshark.profiles, rights, "root:root 0644"));
     }
     let profile = plan.files.iter().any(profile::is_of);
-    let group_name = group.as_ref().map(|group| group.name.clone());
-    let record = Record { group: group_name, no_profile: wish.no_profile, ..record };
-    if wish.dry_run { plan.show(&record) } else { plan.perform(record) }?;
-    say_what_is_left(group.as_ref(), &wireshark);
+    let name = group.as_ref().map(|group| group.name().to_owned());
+    let mut record = Record { group: name.clone(), no_profile: wish.no_profile, ..record };
+    if wish.dry_run {
+        plan.show(&record)?;
+    } else {
+        plan.check(&record)?;
+        if let Some(group) = group {
+            let id = group.make(&mut record)?.gid;
+            plan.files.iter_mut().filter(|file| file.captures).for_each(|file| file.rights.group = id);
+        }
+        plan.perform(record)?;
+    }
+    report_next_steps(name.as_deref(), &wireshark);
     if profile {
         say(profile::HINT);
     }
     Ok(())
 }
 
-fn plan(tree: Tree, program: &[u8], group: Option<&Group>, wireshark: &Wireshark) -> Result<Plan, Trouble> {
+fn plan(
+    tree: Tree,
+    program: &[u8],
+    group: Option<&CaptureGroup>,
+    wireshark: &Wireshark,
+) -> Result<Plan, Trouble> {
     let owner = Rights { user: Uid::from_raw(0), group: Gid::from_raw(0), mode: 0o755 };
-    let group_name = group.map_or("root", |group| group.name.as_str());
+    let group_name = group.map_or("root", CaptureGroup::name);
+    let group = group.and_then(CaptureGroup::id).unwrap_or(owner.group);
     let program = File {
         path: layout::PROGRAM.into(),
         content: program.to_vec(),
-        rights: Rights { group: group.map_or(owner.group, |group| group.gid), mode: 0o750, ..owner },
+        rights: Rights { group, mode: 0o750, ..owner },
         captures: true,
         told: format!("root:{group_name} 0750 cap_net_raw=ep"),
     };
@@ -71,33 +89,10 @@ fn plan(tree: Tree, program: &[u8], group: Option<&Group>, wireshark: &Wireshark
         .global
         .iter()
         .map(|folder| folder.join(layout::NAME))
-        .chain([PathBuf::from(layout::COMMAND)])
         .map(|path| (path, PathBuf::from(layout::PROGRAM)))
+        .chain([(PathBuf::from(layout::COMMAND), PathBuf::from(layout::INSTALLER))])
         .collect();
     Ok(Plan { tree, record: layout::FOLDER.into(), owner, files: vec![program, installer], links })
-}
-
-/// The group asked for; else the one of the last time; else Wireshark's. `None`: root alone.
-fn capturing_group(asked: Option<&str>, recorded: Option<&str>) -> Result<Option<Group>, Trouble> {
-    if let Some(name) = asked {
-        return group(name)?.map(Some).ok_or_else(|| {
-            Trouble::new(
-                format!("cannot let group {name} capture: there is no such group"),
-                format!("make it (sudo groupadd --system {name}), or name another with --group"),
-            )
-        });
-    }
-    let recorded = recorded.map(group).transpose()?.flatten();
-    recorded.map_or_else(|| group(layout::GROUP), |group| Ok(Some(group)))
-}
-
-fn group(name: &str) -> Result<Option<Group>, Trouble> {
-    Group::from_name(name).map_err(|error| {
-        Trouble::new(
-            format!("cannot look up group {name}: {}", error.desc()),
-            "see whether `getent group` works",
-        )
-    })
 }
 
 /// The program to install: the one named; else the one beside this installer; else, where this
@@ -113,7 +108,7 @@ pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, 
         || {
             Trouble::new(
                 format!("cannot find the program to install: there is no {}", shown(&beside)),
-                "name it: containerdump-install install --program PATH",
+                format!("name it: {} --program PATH", layout::install_again()),
             )
         },
     )
@@ -140,14 +135,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
     })
 }
 
-fn own_path() -> Result<PathBuf, Trouble> {
+/// Where this installer is.
+pub(crate) fn own_path() -> Result<PathBuf, Trouble> {
     std::env::current_exe().map_err(|error| {
         Trouble::new(format!("cannot tell where this installer is: {error}"), "see that /proc is mounted")
     })
 }
 
 fn needs_root() -> Trouble {
-    let own = own_path().map_or_else(|_| Label::new("containerdump-install"), |path| shown(&path));
+    let own = layout::command();
     Trouble::new(
         "cannot install for this machine: only root can give a program the right to capture (CAP_NET_RAW)",
         format!(
@@ -157,7 +153,7 @@ fn needs_root() -> Trouble {
     )
 }
 
-fn say_what_is_left(group: Option<&Group>, wireshark: &Wireshark) {
+fn report_next_steps(group: Option<&str>, wireshark: &Wireshark) {
     for trouble in &wireshark.troubles {
         say(format_args!("note: {trouble}"));
     }
@@ -166,16 +162,28 @@ fn say_what_is_left(group: Option<&Group>, wireshark: &Wireshark) {
             "note: no Wireshark was found, so nothing was linked for it. Install Wireshark, then run this again.",
         );
     }
-    match group {
-        Some(group) => say(format_args!(
-            "Members of group {0} can capture. To become one: sudo usermod -aG {0} YOUR-NAME, then log in again.",
-            Label::new(&group.name)
+    match (group.map(Label::new), caller_of_sudo()) {
+        (Some(group), Some((name, groups))) if groups.contains(&group.to_string()) => say(format_args!(
+            "User {name} is a member of group {group} and can capture, from the next login on if added just now."
         )),
-        None => say(format_args!(
-            "There is no group {0}: only root can capture. To let others: sudo groupadd --system {0}; \
-             sudo usermod -aG {0} YOUR-NAME; install again; log in again.",
-            layout::GROUP
-        )),
+        (Some(group), caller) => {
+            let name = caller.map_or_else(|| Label::new("YOUR-NAME"), |(name, _)| name);
+            say(format_args!(
+                "Members of group {group} can capture. To become one: sudo usermod -aG {group} {name}, then log out \
+                 and in again."
+            ));
+        }
+        (None, _) => say("Only root can capture: no group was named."),
     }
-    say("Then start Wireshark again, or press F5 in it. To check everything: containerdump-install doctor");
+    say("Then restart Wireshark, or press F5 in it. To check everything: containerdump doctor");
+}
+
+/// The name of the user who called sudo, and the names of the groups that the user was given.
+fn caller_of_sudo() -> Option<(Label, Vec<String>)> {
+    let id = std::env::var("SUDO_UID").ok()?.parse().ok()?;
+    let user = User::from_uid(Uid::from_raw(id)).ok().flatten().filter(|user| !user.uid.is_root())?;
+    let name = std::ffi::CString::new(user.name.clone()).ok()?;
+    let ids = nix::unistd::getgrouplist(&name, user.gid).ok()?;
+    let groups = ids.into_iter().filter_map(|id: Gid| nix::unistd::Group::from_gid(id).ok().flatten());
+    Some((Label::new(&user.name), groups.map(|group| group.name).collect()))
 }

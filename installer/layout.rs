@@ -9,13 +9,13 @@ use containerdump::text::Label;
 pub(crate) const FOLDER: &str = "/usr/local/libexec/containerdump";
 /// The program itself. Every link leads here.
 pub(crate) const PROGRAM: &str = "/usr/local/libexec/containerdump/containerdump";
-/// The link for people's command lines.
+/// The link for command lines. It leads to the installer, which starts the program (see `launcher`).
 pub(crate) const COMMAND: &str = "/usr/local/bin/containerdump";
-/// The installer, so that `uninstall` and `doctor` stay at hand.
-pub(crate) const INSTALLER: &str = "/usr/local/sbin/containerdump-install";
+/// The installer, beside the program that it starts.
+pub(crate) const INSTALLER: &str = "/usr/local/libexec/containerdump/containerdump-install";
 /// Name of the program in every folder.
 pub(crate) const NAME: &str = "containerdump";
-/// Whose members may capture, unless told otherwise. Debian's Wireshark uses the same.
+/// Whose members may capture by default. It is the group that Debian's Wireshark makes for dumpcap.
 pub(crate) const GROUP: &str = "wireshark";
 
 /// Where a user's own installation is recorded: `~/.local/share/containerdump`.
@@ -30,6 +30,27 @@ pub(crate) fn folder_of(variable: &str, default: &str) -> Option<PathBuf> {
 
 fn absolute(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// The command that reaches this installer wherever it was started from, as it can be typed. Absolute: sudo looks
+/// for programs in a path of its own, on Fedora without `/usr/local/bin`.
+pub(crate) fn command() -> String {
+    match std::env::current_exe() {
+        Ok(own) if own != Path::new(INSTALLER) => word(&own),
+        _ => COMMAND.to_owned(),
+    }
+}
+
+/// The command that installs again.
+pub(crate) fn install_again() -> String {
+    format!("sudo {} install", command())
+}
+
+/// A path as a word of a shell.
+pub(crate) fn word(path: &Path) -> String {
+    let path = shown(path).to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if path.bytes().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// A path as it may be shown.

@@ -6,14 +6,19 @@
 //! uninstall  record -> tree               exactly what the record and the files agree on
 //! doctor     places, engine, rights -> report
 //! ```
+//!
+//! Installed, it is also what the command `containerdump` starts (see `launcher`).
 
 mod arguments;
 mod command;
 mod companion;
 mod doctor;
 mod folders;
+mod group;
 mod install;
+mod launcher;
 mod layout;
+mod membership;
 mod personal;
 mod places;
 mod plan;
@@ -22,6 +27,7 @@ mod program;
 mod record;
 mod tree;
 mod uninstall;
+mod users;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -29,10 +35,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use containerdump::engine::Dialling;
+use containerdump::trouble::Trouble;
 
 use arguments::{Arguments, Task};
 
 fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if launcher::is_for_program(&arguments) {
+        return launcher::start_program(&arguments);
+    }
     let _dialling = Dialling;
     let done = match Arguments::parse().task {
         Task::Install(wish) if wish.user => personal::install(&wish),
@@ -43,10 +54,15 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            let _ = writeln!(std::io::stderr(), "containerdump-install: {trouble}");
+            complain("containerdump-install", &trouble);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints why `program` failed.
+fn complain(program: &str, trouble: &Trouble) {
+    let _ = writeln!(std::io::stderr(), "{program}: {trouble}");
 }
 
 /// Prints a line. A reader that has gone away is no reason to stop half-way.

@@ -24,7 +24,10 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     if geteuid().is_root() {
         return Err(Trouble::new(
             "cannot install for root alone: a Wireshark that runs as root does not look into a personal folder",
-            "run it as the user who starts Wireshark, or install for everybody: containerdump-install install",
+            format!(
+                "run it as the user who starts Wireshark, or install for everybody: {}",
+                layout::install_again()
+            ),
         ));
     }
     let wireshark = Wireshark::ask(Environment::OfUser);
@@ -59,10 +62,11 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
     say(
         "This copy lists containers in your own Wireshark. It has no right to capture on this host's interfaces",
     );
-    say(
-        "(CAP_NET_RAW): a file in a home folder is never given one. For that: sudo containerdump-install install,",
-    );
-    say("after containerdump-install uninstall --user, because Wireshark prefers the copy in your folder.");
+    say(format_args!(
+        "(CAP_NET_RAW): a file in a home folder is never given one. For that: {} uninstall --user;",
+        layout::command()
+    ));
+    say(format_args!("{} (Wireshark prefers the copy in your folder).", layout::install_again()));
     if profile {
         say(profile::HINT);
     }

@@ -83,7 +83,7 @@ impl Plan {
     }
 
     /// Makes sure that nothing is in the way that is not ours.
-    fn check(&self, record: &Record) -> Result<(), Trouble> {
+    pub(crate) fn check(&self, record: &Record) -> Result<(), Trouble> {
         self.tree.folder(&self.record)?;
         for file in &self.files {
             let (above, name) = split(&file.path)?;
@@ -109,7 +109,7 @@ impl Plan {
             };
             match folder.look(name)? {
                 Entry::Nothing => {}
-                Entry::Link(leads) if leads == *target => {}
+                Entry::Link(leads) if leads == *target || record.has_link(path, &leads) => {}
                 _ => return Err(in_the_way(&folder.path.join(name))),
             }
         }
@@ -140,12 +140,19 @@ impl Plan {
     fn link(&self, path: &Path, target: &Path, record: &mut Record) -> Result<(), Trouble> {
         let (above, name) = split(path)?;
         let folder = self.folder(above, record)?;
-        let done = if folder.look(name)? == Entry::Link(target.to_owned()) {
-            "unchanged "
-        } else {
-            folder.place_link(name, target)?;
-            "linked    "
+        let done = match folder.look(name)? {
+            Entry::Link(leads) if leads == *target => "unchanged ",
+            Entry::Link(leads) if record.has_link(path, &leads) => {
+                folder.remove(name)?;
+                folder.place_link(name, target)?;
+                "linked    "
+            }
+            _ => {
+                folder.place_link(name, target)?;
+                "linked    "
+            }
         };
+        record.settle_link(path, target);
         say(format_args!("{done}  {} -> {}", self.shown(path), shown(target)));
         Ok(())
     }

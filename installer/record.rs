@@ -20,6 +20,9 @@ pub(crate) struct Record {
     pub(crate) version: String,
     /// The group that may capture.
     pub(crate) group: Option<String>,
+    /// The group that install made, for `uninstall` to remove.
+    #[serde(default)]
+    pub(crate) made_group: Option<String>,
     /// Whether Wireshark's profile was declined.
     #[serde(default)]
     pub(crate) no_profile: bool,
@@ -111,6 +114,16 @@ impl Record {
     pub(crate) fn settle(&mut self, path: &Path, content: &[u8]) {
         self.files.retain(|file| file.path != path);
         self.expect(path, content);
+    }
+
+    /// Notes that the link at `path` leads to `target` now, and nowhere else.
+    pub(crate) fn settle_link(&mut self, path: &Path, target: &Path) {
+        self.links.retain(|link| link.path != path || link.target == target);
+    }
+
+    /// Whether a link at `path` that leads to `target` was put there.
+    pub(crate) fn has_link(&self, path: &Path, target: &Path) -> bool {
+        self.links.iter().any(|link| link.path == path && link.target == target)
     }
 
     /// Notes a link.

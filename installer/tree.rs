@@ -17,7 +17,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, symlinkat, unlinkat};
 
 use containerdump::trouble::Trouble;
 
-use crate::layout::shown;
+use crate::layout::{self, shown};
+use crate::users;
 
 /// A file system seen from one folder, which stands for `/`.
 pub(crate) struct Tree {
@@ -122,7 +123,11 @@ impl Tree {
             let descriptor = match opened {
                 Ok(descriptor) => descriptor,
                 Err(_) if self.strict && matches!(folder.look(name)?, Entry::Link(_)) => {
-                    return Err(untrusted(&path, "is a symbolic link"));
+                    let remedy = format!(
+                        "make {} a folder of its own, or use your distribution's package",
+                        shown(&path)
+                    );
+                    return Err(untrusted(&path, "is a symbolic link", &remedy));
                 }
                 Err(error) => return Err(failed("open folder", &path, error)),
             };
@@ -137,14 +142,29 @@ impl Tree {
             return Ok(());
         }
         let status = fstat(&folder.descriptor).map_err(|error| failed("look at", &folder.path, error))?;
-        let by_group = status.st_mode & 0o020 != 0 && status.st_gid != 0;
+        let place = layout::word(&folder.path);
         if status.st_uid != 0 {
-            Err(untrusted(&folder.path, "does not belong to root"))
-        } else if by_group || status.st_mode & 0o002 != 0 {
-            Err(untrusted(&folder.path, "can be written to by others than root"))
-        } else {
-            Ok(())
+            return Err(untrusted(
+                &folder.path,
+                "does not belong to root",
+                &format!("sudo chown root {place}"),
+            ));
         }
+        if status.st_mode & 0o002 != 0 {
+            let why = "can be written to by others than root";
+            return Err(untrusted(&folder.path, why, &format!("sudo chmod o-w {place}")));
+        }
+        if status.st_mode & 0o020 == 0 || status.st_gid == 0 {
+            return Ok(());
+        }
+        // On Debian /usr/local may belong to group staff, in which is nobody until the administrator adds somebody.
+        let group = Gid::from_raw(status.st_gid);
+        let members = users::members(group)?;
+        let Some(first) = members.first() else { return Ok(()) };
+        let (group, users) = (users::group_name(group), members.join(", "));
+        let why = format!("can be written to by group {group}, of which {users} is a member");
+        let remedy = format!("sudo chmod g-w {place}, or: sudo gpasswd --delete {first} {group}");
+        Err(untrusted(&folder.path, &why, &remedy))
     }
 }
 
@@ -254,13 +274,13 @@ fn rights(status: &FileStat) -> Rights {
     }
 }
 
-fn untrusted(path: &Path, why: &str) -> Trouble {
+fn untrusted(path: &Path, why: &str, remedy: &str) -> Trouble {
     Trouble::new(
         format!(
             "cannot trust folder {}: it {why}, so where it leads could be changed by others",
             shown(path)
         ),
-        format!("make {} a folder that belongs to root and only root can write to", shown(path)),
+        format!("{remedy}; then install again"),
     )
 }
 

@@ -11,6 +11,7 @@ use containerdump::trouble::Trouble;
 
 use crate::arguments::Uninstall;
 use crate::command::Environment;
+use crate::group;
 use crate::layout::{self, shown};
 use crate::personal::no_home;
 use crate::places::Wireshark;
@@ -29,7 +30,7 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
     } else {
         return Err(Trouble::new(
             "cannot uninstall for this machine: what root installed only root can take away",
-            "sudo containerdump-install uninstall. For your own copy: containerdump-install uninstall --user",
+            format!("sudo {0} uninstall. For your own copy: {0} uninstall --user", layout::command()),
         ));
     };
     let mut record = Record::load(&tree, &record_folder)?;
@@ -68,6 +69,7 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
         }
     }
     if wish.root.is_none() {
+        removal.removed += usize::from(group::remove(&record, wish.dry_run)?);
         removal.removed += from_engines(wish.dry_run)?;
     }
     if removal.removed == 0 {
@@ -97,13 +99,13 @@ fn from_engines(dry_run: bool) -> Result<usize, Trouble> {
     Ok(removed)
 }
 
-/// Links lead to one place only, so they are known as ours even where the record is lost.
+/// Each link leads to one place only, so they are known as ours even where the record is lost.
 fn add_links_of_today(record: &mut Record) {
     let wireshark = Wireshark::ask(Environment::Clean);
     for folder in wireshark.global {
         record.add_link(&folder.join(layout::NAME), Path::new(layout::PROGRAM));
     }
-    record.add_link(Path::new(layout::COMMAND), Path::new(layout::PROGRAM));
+    record.add_link(Path::new(layout::COMMAND), Path::new(layout::INSTALLER));
 }
 
 struct Removal<'a> {

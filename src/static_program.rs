@@ -61,6 +61,9 @@ impl Architecture {
     }
 }
 
+/// How to have the one for this machine where there is none.
+pub const REMEDY: &str = "in the source folder of containerdump, run: make install";
+
 /// A program that needs no file but its own.
 #[derive(Clone, Debug)]
 pub struct StaticProgram {
@@ -94,7 +97,7 @@ impl StaticProgram {
         Err(Trouble::new(
             format!("cannot find containerdump without shared libraries for {}: {why}", architecture.word()),
             if Some(architecture) == Architecture::own() {
-                "build and install it: make static && sudo make install".to_owned()
+                REMEDY.to_owned()
             } else {
                 format!(
                     "build it there (make static) and put it beside this program as {}",

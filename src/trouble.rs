@@ -19,7 +19,7 @@ pub struct Trouble {
 
 impl Trouble {
     /// `what`: "cannot open interface veth12 of container web: no permission to capture".
-    /// `remedy`: "run as root, or: sudo containerdump-install install".
+    /// `remedy`: "run as root, or: sudo containerdump install".
     pub fn new(what: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
         Self {
             what: Label::with_limit(&without_numbers(what.as_ref()), LONGEST),

@@ -4,6 +4,7 @@ mod capture;
 mod far;
 mod host;
 mod hosts;
+mod installer;
 mod list;
 mod notices;
 mod progress;
@@ -49,8 +50,7 @@ Examples:
   containerdump capture --host ann@build1 web -w web.pcapng
   containerdump host add build1 ann@192.0.2.7:2222
 
-To put it into Wireshark: sudo containerdump-install install
-When something does not work: containerdump-install doctor"
+When something does not work: containerdump doctor"
 )]
 struct People {
     #[command(subcommand)]
@@ -64,6 +64,12 @@ enum Verb {
     #[command(subcommand)]
     Host(host::Host),
     Unsend(unsend::Unsend),
+    /// Check everything a capture needs, and name the remedy for what is missing
+    Doctor(installer::Installer),
+    /// Put the program where Wireshark looks, with the right to capture
+    Install(installer::Installer),
+    /// Remove what install put there
+    Uninstall(installer::Installer),
     #[command(hide = true)]
     Tap(Box<tap::Tap>),
     #[command(hide = true)]
@@ -91,6 +97,9 @@ pub(crate) fn answer(privilege: Result<Privilege, Trouble>) -> ExitCode {
         Verb::Capture(capture) => capture.run(privilege),
         Verb::Host(host) => host.run(privilege),
         Verb::Unsend(unsend) => unsend.run(privilege),
+        Verb::Doctor(arguments) => arguments.refuse("doctor"),
+        Verb::Install(arguments) => arguments.refuse("install"),
+        Verb::Uninstall(arguments) => arguments.refuse("uninstall"),
         Verb::Tap(tap) => tap.run(privilege),
         Verb::Far(far) => far.run(privilege),
         Verb::Ssh(ssh) => ssh.run(privilege),

@@ -5,10 +5,10 @@ use nix::unistd::{AccessFlags, access};
 
 use containerdump::trouble::Trouble;
 
-use super::membership;
 use super::report::Report;
 use crate::command;
 use crate::layout::shown;
+use crate::membership;
 use crate::places::Wireshark;
 
 const CHECK: &str = "dumpcap";

@@ -1,11 +1,17 @@
 //! Does an engine answer?
 
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+
 use containerdump::container::EngineKind;
 use containerdump::engine::{self, Listing, Outcome};
 use containerdump::link::Entered;
 use containerdump::trouble::Trouble;
 
 use super::report::Report;
+use crate::membership;
 
 const CHECK: &str = "engine";
 
@@ -26,7 +32,10 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
                 }
             }
             Outcome::Absent => absent.push(format!("{name} at {}", listing.endpoint)),
-            Outcome::Unusable(trouble) => report.failed(CHECK, trouble),
+            Outcome::Unusable(trouble) => match closed_socket(listing.endpoint.as_str()) {
+                Some(why) => report.failed(CHECK, &why),
+                None => report.failed(CHECK, trouble),
+            },
         }
     }
     let mut others = 0;
@@ -45,6 +54,14 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
         if others > 0 { report.warning(CHECK, &trouble) } else { report.failed(CHECK, &trouble) }
     }
     listings
+}
+
+/// Why this user may not use the socket of an engine, where that is the reason. The session matters: a group that
+/// was joined just now counts from the next login on.
+fn closed_socket(endpoint: &str) -> Option<Trouble> {
+    let socket = Path::new(endpoint.strip_prefix("unix://")?);
+    (access(socket, AccessFlags::W_OK) == Err(Errno::EACCES) && socket.exists())
+        .then(|| membership::not_writable(socket))
 }
 
 /// What the kernel shows beside the engines' containers; how many namespaces that are. There are none

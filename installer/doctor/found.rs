@@ -34,7 +34,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) -> Option<PathBu
     }
     if let Err(error) = started.metadata() {
         let what = format!("{} leads nowhere: {error}", shown(&started));
-        report.failed(CHECK, &Trouble::new(what, "install it again: sudo containerdump-install install"));
+        report.failed(CHECK, &Trouble::new(what, layout::install_again()));
         return None;
     }
     report.ok(CHECK, format!("Wireshark finds {}", leads(&started)));
@@ -56,7 +56,7 @@ fn absent(folders: &[&PathBuf]) -> Trouble {
     let looked = if looked.is_empty() { "there is none".to_owned() } else { looked.join(", ") };
     Trouble::new(
         format!("containerdump is in no folder Wireshark looks in: {looked}"),
-        "sudo containerdump-install install",
+        layout::install_again(),
     )
 }
 
@@ -67,7 +67,7 @@ fn hides(personal: &Path, global: &Path) -> Trouble {
             shown(personal),
             shown(global)
         ),
-        format!("containerdump-install uninstall --user, or: rm {}", shown(personal)),
+        format!("{} uninstall --user, or: rm {}", layout::command(), layout::word(personal)),
     )
 }
 
@@ -79,7 +79,7 @@ fn check_for_installer(report: &mut Report, folders: &[&PathBuf]) {
             CHECK,
             &Trouble::new(
                 format!("{} is no capture source, but Wireshark starts it as one", shown(&path)),
-                format!("sudo rm {}", shown(&path)),
+                format!("sudo rm {}", layout::word(&path)),
             ),
         );
     }
@@ -87,7 +87,7 @@ fn check_for_installer(report: &mut Report, folders: &[&PathBuf]) {
 
 fn check_version(report: &mut Report, program: &Path) {
     let ours = env!("CARGO_PKG_VERSION");
-    let remedy = "install it again: sudo containerdump-install install";
+    let remedy = layout::install_again();
     match command::run(program, &["--version"], Environment::OfUser, Duration::from_secs(5)) {
         Ok(answer) => match answer.stdout.split_whitespace().last() {
             Some(version) if version == ours => {

@@ -9,6 +9,7 @@ use containerdump::trouble::Trouble;
 
 use super::report::Report;
 use crate::command::{self, Environment};
+use crate::layout;
 use crate::places::Wireshark;
 
 const CHECK: &str = "listed";
@@ -32,40 +33,56 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
     let answer = match command::run(tshark, &["-D"], Environment::OfUser, LONGEST) {
         Ok(answer) if answer.success => answer,
         Ok(answer) => {
-            let why = answer.stderr.lines().last().unwrap_or("it does not say why").to_owned();
+            let why = answer.stderr.lines().last().unwrap_or("it gives no reason").to_owned();
             let what = format!("tshark -D lists no interfaces: {why}");
-            return report.failed(CHECK, &Trouble::new(what, "run tshark -D and see to what it says"));
+            return report.failed(CHECK, &Trouble::new(what, "run tshark -D and follow its message"));
         }
         Err(trouble) => return report.failed(CHECK, &trouble),
     };
     let listed: Vec<&str> = answer.stdout.lines().filter_map(value).filter(|value| is_ours(value)).collect();
-    let running: Vec<&str> = listings
-        .iter()
-        // Which names the kernel's have depends on who looks.
-        .filter(|listing| listing.engine != EngineKind::Kernel)
-        .filter_map(|listing| match &listing.outcome {
-            Outcome::Containers { containers, .. } => Some(containers),
-            _ => None,
-        })
-        .flatten()
-        .map(|container| container.value.as_str())
-        .collect();
-    let missing: Vec<&str> = running.iter().copied().filter(|value| !listed.contains(value)).collect();
-    if listed.is_empty() && running.is_empty() {
-        let what = "Wireshark lists nothing of containerdump, but no container runs that it could list";
-        report.warning(CHECK, &Trouble::new(what, "start a container, then run doctor again"));
-    } else if missing.is_empty() {
-        report.ok(CHECK, format!("Wireshark lists {}", some(&listed)));
-    } else if listed.is_empty() {
-        let what = format!("Wireshark does not list {}", some(&missing));
-        let remedy = "first what failed above; if nothing did, containerdump --extcap-interfaces should list them \
-                      and end with status 0";
-        report.failed(CHECK, &Trouble::new(what, remedy));
-    } else {
-        let what = format!("Wireshark lists {}, but not {}", some(&listed), some(&missing));
-        report
-            .warning(CHECK, &Trouble::new(what, "they may have started or ended just now: run doctor again"));
+    judge(report, &listed, listings);
+}
+
+/// Compares `listed`, what Wireshark lists of ours, with what the engines run.
+fn judge(report: &mut Report, listed: &[&str], listings: &[Listing]) {
+    // Which names the kernel's have depends on who looks.
+    let of_engines = || listings.iter().filter(|listing| listing.engine != EngineKind::Kernel);
+    let mut running = Vec::new();
+    let mut unread = Vec::new();
+    for listing in of_engines() {
+        match &listing.outcome {
+            Outcome::Containers { containers, .. } => {
+                running.extend(containers.iter().map(|container| container.value.as_str()));
+            }
+            Outcome::Unusable(_) => unread.push(listing.engine.word()),
+            Outcome::Absent => {}
+        }
     }
+    let missing: Vec<&str> = running.iter().copied().filter(|value| !listed.contains(value)).collect();
+    if listed.is_empty() {
+        // Containers of other hosts (SSH) are always listed.
+        let what = "Wireshark lists no interface of containerdump";
+        return report.failed(CHECK, &Trouble::new(what, remedy()));
+    }
+    if !missing.is_empty() {
+        let what = format!("Wireshark lists {}, but not {}", some(listed), some(&missing));
+        let remedy = "they may have started or ended just now: run doctor again";
+        return report.warning(CHECK, &Trouble::new(what, remedy));
+    }
+    if !unread.is_empty() {
+        let what = format!(
+            "Wireshark lists {}; which containers {} runs is not known",
+            some(listed),
+            unread.join(" and ")
+        );
+        return report.warning(CHECK, &Trouble::new(what, "mend first what failed in the check engine"));
+    }
+    let none = if running.is_empty() { "; no container runs" } else { "" };
+    report.ok(CHECK, format!("Wireshark lists {}{none}", some(listed)));
+}
+
+fn remedy() -> String {
+    format!("mend first what failed above; if nothing did, {} list shows the reason", layout::command())
 }
 
 /// The interface's value in a line of `tshark -D`: `12. docker-web (web · nginx:1.27)`.
@@ -85,5 +102,35 @@ fn some(values: &[&str]) -> String {
     match values.len().saturating_sub(shown.len()) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(listed: &[&str], outcome: Outcome) -> String {
+        let mut report = Report::default();
+        let endpoint = Label::new("unix:///run/docker.sock");
+        judge(&mut report, listed, &[Listing { engine: EngineKind::Docker, endpoint, outcome }]);
+        report.last()
+    }
+
+    #[test]
+    fn an_engine_that_cannot_be_read_is_not_an_engine_without_containers() {
+        let unread = || Outcome::Unusable(Trouble::new("permission denied", "log in again"));
+        let said = judged(&["containerdump-docker", "containerdump-ssh"], unread());
+        assert!(said.contains("which containers docker runs is not known"), "{said}");
+        let said = judged(&[], unread());
+        assert!(said.contains("lists no interface of containerdump") && !said.contains("no container runs"));
+    }
+
+    #[test]
+    fn an_engine_without_containers_is_no_failure() {
+        let none = Outcome::Containers { containers: Vec::new(), left_out: 0 };
+        assert_eq!(
+            judged(&["containerdump-ssh"], none),
+            "Ok: Wireshark lists containerdump-ssh; no container runs"
+        );
     }
 }

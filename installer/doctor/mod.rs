@@ -4,7 +4,6 @@ mod dumpcap;
 mod engines;
 mod found;
 mod listed;
-mod membership;
 mod profile;
 mod report;
 mod rights;

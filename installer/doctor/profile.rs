@@ -37,7 +37,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) {
     }
     let missing = Trouble::new(
         "there is no profile Containers, in which names, containers and directions show by themselves",
-        "sudo containerdump-install install",
+        layout::install_again(),
     );
     report.warning(CHECK, &missing);
 }

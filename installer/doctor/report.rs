@@ -59,6 +59,11 @@ impl Report {
         self.findings.push(Finding { state, check, found, remedy });
     }
 
+    #[cfg(test)]
+    pub(super) fn last(&self) -> String {
+        self.findings.last().map(|last| format!("{:?}: {}", last.state, last.found)).unwrap_or_default()
+    }
+
     /// Whether any check failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.count(State::Failed) > 0

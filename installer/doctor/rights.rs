@@ -8,16 +8,15 @@ use nix::unistd::{AccessFlags, access, geteuid};
 
 use containerdump::trouble::Trouble;
 
-use super::membership;
 use super::report::Report;
 use crate::layout::{self, shown};
+use crate::membership;
 use crate::program::{self, Carried};
 
 const KERNEL: &str = "kernel";
 const RIGHT: &str = "right";
 /// `CAP_NET_RAW`, as a bit of the sets in `/proc/PID/status`.
 const NET_RAW: u64 = 1 << 13;
-const AGAIN: &str = "sudo containerdump-install install";
 
 /// Looks at the kernel, at this process and at the program.
 pub(super) fn check(report: &mut Report, started: Option<&Path>) {
@@ -86,12 +85,12 @@ fn check_installed(report: &mut Report, program: &Path) {
         }
         Ok(Carried::Nothing) => {
             let what = format!("{} does not carry the right to capture: a copy loses it", shown(program));
-            report.failed(RIGHT, &Trouble::new(what, AGAIN));
+            report.failed(RIGHT, &Trouble::new(what, layout::install_again()));
         }
         Ok(Carried::Other(other)) => {
             let what =
                 format!("{} carries {other}; it needs cap_net_raw=ep and nothing else", shown(program));
-            report.failed(RIGHT, &Trouble::new(what, AGAIN));
+            report.failed(RIGHT, &Trouble::new(what, layout::install_again()));
         }
         Err(trouble) => report.warning(RIGHT, &trouble),
     }
@@ -104,7 +103,7 @@ fn check_installed(report: &mut Report, program: &Path) {
             status.mode() & 0o7777,
             status.uid()
         );
-        report.failed(RIGHT, &Trouble::new(what, AGAIN));
+        report.failed(RIGHT, &Trouble::new(what, layout::install_again()));
     }
 }
 
@@ -116,7 +115,7 @@ fn check_copy(report: &mut Report, program: &Path) {
                  installs has",
                 shown(program)
             );
-            let remedy = format!("take it away (containerdump-install uninstall --user), then {AGAIN}");
+            let remedy = format!("{} uninstall --user; then {}", layout::command(), layout::install_again());
             report.warning(RIGHT, &Trouble::new(what, remedy));
         }
         Ok(_) => {
@@ -124,7 +123,10 @@ fn check_copy(report: &mut Report, program: &Path) {
                 format!("{} carries rights, though it is not where only root can change it", shown(program));
             report.failed(
                 RIGHT,
-                &Trouble::new(what, format!("sudo setcap -r {}, then {AGAIN}", shown(program))),
+                &Trouble::new(
+                    what,
+                    format!("sudo setcap -r {}; {}", layout::word(program), layout::install_again()),
+                ),
             );
         }
         Err(trouble) => report.warning(RIGHT, &trouble),

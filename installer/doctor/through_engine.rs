@@ -26,8 +26,7 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Lis
             "no packets can be taken through an engine: {}: {error}, and the program itself needs shared libraries",
             shown(&companion)
         );
-        return report
-            .warning(CHECK, &Trouble::new(what, "build and install it: make static && sudo make install"));
+        return report.warning(CHECK, &Trouble::new(what, static_program::REMEDY));
     }
     // The kernel alone runs nothing.
     let answering: Vec<&str> = listings

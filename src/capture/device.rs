@@ -45,8 +45,8 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Troub
     if text.contains("ermission") || text.contains("not permitted") {
         return Trouble::new(
             what("no permission to capture"),
-            "install it with the right to (sudo containerdump-install install) and become a member of the group \
-             wireshark, or run as root",
+            "install it with the right to (make install), become a member of the group wireshark, or run \
+             as root; containerdump doctor says which is missing",
         );
     }
     if text.contains("No such device") {

@@ -6,7 +6,7 @@ use super::Target;
 use crate::container::{Container, EngineKind};
 use crate::link::{Attachment, Tap};
 use crate::privilege::Privilege;
-use crate::static_program::{Architecture, StaticProgram};
+use crate::static_program::{self, Architecture, StaticProgram};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -67,10 +67,7 @@ impl Means {
     pub fn of(privilege: &Privilege) -> Self {
         let is_there = Architecture::own().is_some_and(StaticProgram::is_there);
         let no_program = (!is_there).then(|| {
-            Trouble::new(
-                "no containerdump without shared libraries is installed",
-                "make static && sudo make install",
-            )
+            Trouble::new("no containerdump without shared libraries is installed", static_program::REMEDY)
         });
         Self { capture: privilege.may_capture(), goes_there: true, enter: privilege.may_enter(), no_program }
     }
@@ -114,7 +111,7 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
         let lack = (!means.capture).then(|| {
             Lack::new(
                 "no permission to capture",
-                "sudo containerdump-install install, become a member of the group wireshark (sudo usermod -aG wireshark USER, then log in again)",
+                "make install, become a member of the group wireshark (sudo usermod -aG wireshark \"$USER\", then log in again)",
             )
         });
         offers.push(Offer { tap: attachment.tap.clone(), lack });

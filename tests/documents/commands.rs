@@ -54,7 +54,7 @@ fn wrong_ones_are_noticed(_: &[Page]) -> Vec<String> {
         "containerdump capture web -a size:3",
         "containerdump capture web -s 262145",
         "containerdump --extcap-interfaces --extcap-nonsense",
-        "sudo containerdump-install instal",
+        "sudo containerdump uninstall --sur",
     ]
     .iter()
     .filter(|line| simple_commands(line).iter().all(|words| objection(words).is_none()))
@@ -108,7 +108,12 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
 
 /// What the program has against its arguments.
 fn objection(words: &[String]) -> Option<String> {
+    let command = words.get(1).map(String::as_str);
     let program = match words[0].as_str() {
+        // Installed, the command starts the installer, which has these.
+        "containerdump" if matches!(command, Some("install" | "uninstall" | "doctor")) => {
+            env!("CARGO_BIN_EXE_containerdump-install")
+        }
         "containerdump" => env!("CARGO_BIN_EXE_containerdump"),
         "containerdump-install" => env!("CARGO_BIN_EXE_containerdump-install"),
         _ => return None,

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::setting::{GROUP, GROUP_ID, NOBODY, Need, PROGRAM, Run, Said, Scratch, built, set_mode, trial};
+use crate::setting::{
+    COMMAND, GROUP, GROUP_ID, NOBODY, Need, PROGRAM, Run, Said, Scratch, built, find, set_mode, trial,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let needs = &[Need::Root, Need::Tshark];
@@ -22,6 +24,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("doctor_sees_a_lost_capability_and_a_mode_too_wide", needs, wrong_rights),
         trial("doctor_sees_a_personal_copy_that_hides_the_program", needs, hidden),
         trial("doctor_prints_a_plain_table_when_piped", needs, table),
+        trial("doctor_is_a_command_also_of_users_who_may_not_start_the_program", needs, by_command),
+        trial("a_user_outside_the_capture_group_is_told_so_by_every_command", needs, other_commands),
     ]
 }
 
@@ -72,6 +76,7 @@ impl Checks {
         let mut failed = 0;
         for check in &checks {
             let remedy = check["remedy"].as_str().unwrap_or("");
+            assert_runnable(remedy);
             match check["state"].as_str() {
                 Some("ok") => {}
                 Some("warning") => assert!(!remedy.is_empty(), "no remedy: {check}"),
@@ -98,6 +103,19 @@ impl Checks {
     }
 }
 
+/// Asserts that every program that a remedy runs with sudo is on this machine, by the path that is named.
+fn assert_runnable(remedy: &str) {
+    // Fedora's, where Debian's stands beside it; systemd's.
+    let of_others = ["dnf", "systemctl", "modprobe"];
+    for after in remedy.split("sudo ").skip(1) {
+        let program = after.split([' ', ';', ',', ')']).next().unwrap_or("").trim_matches('\'');
+        // The command is installed only where doctor sees it.
+        let is_installed = program == COMMAND || program.starts_with('/') && Path::new(program).exists();
+        let exists = is_installed || find(program).is_some();
+        assert!(exists || of_others.contains(&program), "there is no {program:?} to run: {remedy}");
+    }
+}
+
 fn no_engine() {
     let checks = Ward::new().doctor(NOBODY);
     checks.has("engine", "failed", "/nonexistent.sock");
@@ -112,7 +130,7 @@ fn refused() {
     set_mode(&socket, 0o000);
     let endpoint = format!("unix://{}", socket.display());
     let checks = Checks::of(&ward.installer(NOBODY).env("DOCKER_HOST", endpoint).run(&["doctor", "--json"]));
-    checks.has("engine", "failed", "ermission");
+    checks.has("engine", "failed", "engine.sock: its mode is 0000");
 }
 
 fn missing_folder() {
@@ -190,6 +208,42 @@ fn in_place_of_the_installed(ward: &Ward, change: &str) -> Said {
         .env("HOME", &ward.home)
         .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
         .run(&["--mount", "sh", "-c", &script])
+}
+
+/// Runs `command` where the scratch root's program is installed, as a user in `group` and no other.
+fn with_the_command(group: u32, command: &str) -> Said {
+    let ward = Ward::installed();
+    let folder = Path::new(PROGRAM).parent().expect("a folder");
+    let script = format!(
+        "mount -t tmpfs -o mode=755 none /usr/local && mkdir -p {0} /usr/local/bin && mount --bind \"$FOLDER\" {0} && \
+         ln -s \"$(readlink \"$LINK\")\" {COMMAND} && \
+         exec setpriv --reuid={NOBODY} --regid={group} --clear-groups env {command}",
+        folder.display()
+    );
+    Run::new("unshare")
+        .env("FOLDER", ward.scratch.path(&folder.to_string_lossy()))
+        .env("LINK", ward.scratch.path(COMMAND))
+        .env("HOME", &ward.home)
+        .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
+        .run(&["--mount", "sh", "-c", &script])
+}
+
+fn by_command() {
+    // The symptom: containerdump-install lay in /usr/local/sbin, which is not in the PATH of users.
+    for group in [NOBODY, GROUP_ID] {
+        let said = with_the_command(group, "containerdump doctor --json");
+        Checks::of(&said).has("wireshark", "ok", "Wireshark ");
+        // What the program has given up, doctor and the dumpcap that it starts must not have lost.
+        assert!(!said.stdout.contains("no_new_privs"), "{said:#?}");
+    }
+}
+
+fn other_commands() {
+    // The symptom: "/usr/local/bin/containerdump: Permission denied" and no more.
+    let said = with_the_command(NOBODY, "containerdump list");
+    said.failed_saying(&format!("only members of group {GROUP} may, and user nobody is not one"));
+    let said = with_the_command(GROUP_ID, "containerdump --version").succeeded();
+    assert_eq!(said.stdout.trim(), concat!("containerdump ", env!("CARGO_PKG_VERSION")));
 }
 
 fn hidden() {

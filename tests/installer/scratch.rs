@@ -28,6 +28,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_dry_run_does_nothing", root, dry_run),
         trial("a_folder_that_is_a_link_is_refused", root, linked_folder),
         trial("a_folder_others_can_write_to_is_refused", root, loose_folder),
+        trial("a_folder_of_a_group_without_members_is_accepted", root, memberless_group),
+        trial("a_folder_that_members_of_a_group_can_write_to_is_refused", root, group_with_members),
+        trial("a_link_that_an_earlier_version_put_there_is_replaced", root, earlier_link),
         trial("a_link_in_the_programs_place_is_refused", root, linked_program),
         trial("a_link_in_the_temporary_files_place_is_not_followed", root, linked_temporary),
         trial("a_foreign_file_is_refused_and_nothing_is_installed", root, foreign_file),
@@ -73,14 +76,14 @@ fn old_companion() {
     let program = folder.path().join("containerdump");
     let said = scratch.run("install", &["--program", &program.to_string_lossy()]).succeeded();
     assert!(said.stdout.contains("is left out: it is not containerdump"), "{said:#?}");
-    assert!(said.stdout.contains("make static, then install again"), "{said:#?}");
+    assert!(said.stdout.contains("in the source folder of containerdump, run: make install"), "{said:#?}");
     assert!(scratch.path(PROGRAM).exists() && !scratch.path(COMPANION).exists());
 }
 
 fn links() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
-    assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new(PROGRAM));
+    assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new(INSTALLER));
     let all = everything_below(scratch.folder.path());
     let capture_sources: Vec<&PathBuf> =
         all.iter().filter(|path| path.parent().is_some_and(|it| it.ends_with("extcap"))).collect();
@@ -158,6 +161,67 @@ fn loose_folder() {
     assert_eq!(everything_below(&folder), Vec::<PathBuf>::new());
 }
 
+/// `/usr/local` as Debian has it with its group staff, whose members are `members`.
+fn install_below_staff(members: &str) -> (Scratch, crate::setting::Said) {
+    const STAFF: u32 = 50;
+    let scratch = Scratch::new();
+    for path in ["/usr/local", "/usr/local/bin", "/usr/local/libexec"] {
+        let folder = scratch.make_folder(path);
+        chown(&folder, Some(0), Some(STAFF)).expect("change the group");
+        set_mode(&folder, 0o2775);
+    }
+    let groups = scratch.path("/groups");
+    fs::write(&groups, format!("root:x:0:\ndaemon:x:{GROUP_ID}:\nstaff:x:{STAFF}:{members}\n"))
+        .expect("groups");
+    let script = "mount --bind \"$GROUPS_FILE\" /etc/group && exec \"$INSTALLER\" install --group daemon --root \"$ROOT\"";
+    let said = Run::new("unshare")
+        .env("GROUPS_FILE", &groups)
+        .env("ROOT", scratch.folder.path())
+        .env("INSTALLER", built("containerdump-install"))
+        .run(&["--mount", "sh", "-c", script]);
+    (scratch, said)
+}
+
+fn memberless_group() {
+    // turnkeylinux/tracker#1440: /usr/local of root:staff with mode 2775, as Debian makes it.
+    let (scratch, said) = install_below_staff("");
+    said.succeeded();
+    for path in [PROGRAM, INSTALLER] {
+        let above = scratch.path(path).parent().expect("a folder").metadata().expect("look at it");
+        assert_eq!((above.uid(), above.mode() & 0o7022), (0, 0), "members of staff could replace {path}");
+    }
+}
+
+fn group_with_members() {
+    // turnkeylinux/tracker#1440: the remedy has to fit.
+    let (scratch, said) = install_below_staff("root,nobody");
+    let said = said.failed_saying("can be written to by group staff, of which nobody is a member");
+    let place = scratch.path("/usr/local");
+    let remedy =
+        format!("Remedy: sudo chmod g-w {}, or: sudo gpasswd --delete nobody staff;", place.display());
+    assert!(said.stderr.contains(&remedy), "{said:#?}");
+    assert!(!scratch.path(PROGRAM).exists());
+}
+
+fn earlier_link() {
+    let scratch = Scratch::new();
+    scratch.install().succeeded();
+    // It led to the program once.
+    let record = scratch.path("/usr/local/libexec/containerdump/installed.json");
+    let text = fs::read_to_string(&record).expect("the record");
+    fs::write(
+        &record,
+        text.replace(&format!("\"target\": \"{INSTALLER}\""), &format!("\"target\": \"{PROGRAM}\"")),
+    )
+    .expect("write the record");
+    fs::remove_file(scratch.path(COMMAND)).expect("remove a link");
+    symlink(PROGRAM, scratch.path(COMMAND)).expect("make a link");
+    scratch.install().succeeded();
+    assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new(INSTALLER));
+    scratch.run("uninstall", &[]).succeeded();
+    assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
+}
+
 fn linked_program() {
     let scratch = Scratch::new();
     let target = scratch.make_folder("/elsewhere").join("target");
@@ -184,7 +248,6 @@ fn foreign_file() {
         let scratch = Scratch::new();
         scratch.make_folder("/usr/local/libexec/containerdump");
         scratch.make_folder("/usr/local/bin");
-        scratch.make_folder("/usr/local/sbin");
         fs::write(scratch.path(path), "theirs").expect("write a file");
         let before = everything_below(scratch.folder.path());
         scratch.install().failed_saying("was not put there by this installer");

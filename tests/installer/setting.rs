@@ -25,7 +25,7 @@ pub(crate) const COMPANION: &str = if cfg!(target_arch = "aarch64") {
     "/usr/local/libexec/containerdump/containerdump-x86_64"
 };
 /// Where the installer is put.
-pub(crate) const INSTALLER: &str = "/usr/local/sbin/containerdump-install";
+pub(crate) const INSTALLER: &str = "/usr/local/libexec/containerdump/containerdump-install";
 /// Where the link for people is put.
 pub(crate) const COMMAND: &str = "/usr/local/bin/containerdump";
 
