@@ -26,7 +26,7 @@ impl FakeHost {
         let looked = looked.split('/').map(print).collect::<Vec<_>>().concat();
         let script = format!(
             "#!/bin/bash\nfor last; do :; done\ncase $last in *containerdump-probe*) {PROBE} ;; *eval*) read -r script\n\
-             echo \"$last\" >>{0}/commands\ncase $script in *pid_of*) {looked} ;; *) {capture} ;; esac ;; esac\n",
+             echo \"$last\" >>{0}/commands\ncase $script in *pid_of*) {looked} ;; *) echo containerdump-savefile; {capture} ;; esac ;; esac\n",
             folder.path().display(),
         );
         std::fs::write(&path, script).expect("a script");
@@ -80,7 +80,7 @@ fn a_savefile_is_written_anew_and_nothing_of_it_is_in_a_command_line() {
         .arg(file)
         .output();
     let shown = shown.expect("tshark");
-    let expected = "7.000009000\t60\t3\tbuild1/web:eth0\n".repeat(2);
+    let expected = "7.000009000\t60\t3\tweb:eth0\n".repeat(2);
     assert_eq!(String::from_utf8_lossy(&shown.stdout), expected);
     let commands = std::fs::read_to_string(host.0.path().join("commands")).expect("it was asked");
     for command in commands.lines() {

@@ -154,7 +154,7 @@ fn one_whose_chunk_takes_long_is_not_given_up() {
         }
         theirs
     });
-    let opened = remote::open_growing(ours, &Label::new("container web"), Duration::from_mins(1));
+    let opened = remote::open_growing(ours, &Label::new("container web"), false, Duration::from_mins(1));
     let mut remote = opened.expect("a stream");
     let mut packets = 0;
     while packets == 0 {

@@ -59,7 +59,9 @@ impl Hosts {
     pub(super) fn connections(&self, tell: fn(&Host, &Notice)) -> Result<Vec<Connection>, Trouble> {
         let saved =
             if self.host.iter().any(Host::is_bare) { saved::Hosts::read()? } else { saved::Hosts::default() };
-        let hosts: Vec<Host> = self.host.iter().map(|host| saved.meant(host)).collect::<Result<_, _>>()?;
+        let mut hosts: Vec<Host> =
+            self.host.iter().map(|host| saved.meant(host)).collect::<Result<_, _>>()?;
+        Host::distinguish(&mut hosts);
         for (at, host) in hosts.iter().enumerate() {
             if hosts[..at].iter().any(|other| other.label() == host.label()) {
                 return Err(Trouble::new(

@@ -27,6 +27,9 @@ use crate::text::Label;
 /// Names in one name resolution block; with 80 characters each far below dumpcap's 256 KiB.
 const NAMES_IN_A_BLOCK: usize = 500;
 
+/// Characters of the name of an interface or address with its host: two labels and what stands between them.
+pub const MAX_NAME_LEN: usize = 200;
+
 /// What an interface block says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -45,11 +48,18 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// The same, known to be one of `host`.
+    /// The same on `host`; `in_name` adds the host to the name, too: `web@build1:eth0`.
     #[must_use]
-    pub fn on(self, host: &Label) -> Self {
+    pub fn on(self, host: &Label, in_name: bool) -> Self {
+        let name = match self.name.as_str().rsplit_once(':') {
+            _ if !in_name => self.name,
+            Some((container, interface)) => {
+                Label::with_limit(&format!("{container}@{host}:{interface}"), MAX_NAME_LEN)
+            }
+            None => Label::with_limit(&format!("{}@{host}", self.name), MAX_NAME_LEN),
+        };
         Self {
-            name: Label::new(&format!("{host}/{}", self.name)),
+            name,
             description: Label::with_limit(&format!("on {host}: {}", self.description), 300),
             ..self
         }

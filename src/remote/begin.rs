@@ -33,12 +33,18 @@ pub fn open(
     Ok((interfaces, remote))
 }
 
-/// Opens the stream of `from`, packed or not, which tells its interfaces as they come: waits until it has begun,
-/// at most for `patience`.
+/// Opens the stream of the host `from`, packed or not, which tells its interfaces as they come: waits until it has begun,
+/// at most for `patience`. `host_in_names` is set where the capture has several hosts.
 ///
 /// Fails when it has not by then, or what comes is no stream of ours.
-pub fn open_growing(stream: UnixStream, from: &Label, patience: Duration) -> Result<Remote, Trouble> {
+pub fn open_growing(
+    stream: UnixStream,
+    from: &Label,
+    host_in_names: bool,
+    patience: Duration,
+) -> Result<Remote, Trouble> {
     let mut remote = Remote::new(stream, from, true);
+    remote.host_in_names = host_in_names;
     remote.told = Some(Vec::new());
     // Nothing is there that could be counted yet.
     remote.counted_up = true;

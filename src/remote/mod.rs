@@ -31,7 +31,7 @@ pub use heartbeat::{Beating, FINISH, HEARTBEAT, Heartbeat};
 pub use names::Called;
 
 use crate::capture::Counts;
-use crate::pcapng::Interface;
+use crate::pcapng::{self, Interface};
 use crate::text::Label;
 use crate::trouble::Trouble;
 use block::Kind;
@@ -46,6 +46,8 @@ const MOST_INTERFACES_EVER: usize = 4096;
 #[derive(Debug)]
 pub struct Remote {
     from: Label,
+    /// Whether names of interfaces and addresses have the host, as one of several: `web@build1`.
+    host_in_names: bool,
     stream: Arc<UnixStream>,
     window: Window,
     /// For each interface: bytes kept of a packet, and what became of all of them.
@@ -88,6 +90,7 @@ impl Remote {
     fn new(stream: UnixStream, from: &Label, may_be_packed: bool) -> Self {
         Self {
             from: from.clone(),
+            host_in_names: false,
             stream: Arc::new(stream),
             window: Window::new(may_be_packed),
             interfaces: Vec::new(),
@@ -123,7 +126,7 @@ impl Remote {
                 let Some(block) = self.window.block()? else { break };
                 match block::kind(block)? {
                     Kind::Interface if let Some(told) = &mut self.told => {
-                        let interface = interface::read(block)?.on(&self.from);
+                        let interface = interface::read(block)?.on(&self.from, self.host_in_names);
                         self.interfaces.push((interface.snap_length, Counts::default()));
                         told.push(interface);
                         if self.interfaces.len() > MOST_INTERFACES_EVER {
@@ -206,9 +209,15 @@ impl Remote {
         self.told.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Who it is, and what it calls addresses, told since this was asked last; no packet is read until that is taken.
+    /// The host, and the names of addresses received since the last call, with the host where it is one of several; no packet is
+    /// read until they are taken.
     pub fn take_names(&mut self) -> Option<(Label, Vec<(IpAddr, Label)>)> {
-        let named = std::mem::take(&mut self.named);
+        let mut named = std::mem::take(&mut self.named);
+        if self.host_in_names {
+            for (_, name) in &mut named {
+                *name = Label::with_limit(&format!("{name}@{}", self.from), pcapng::MAX_NAME_LEN);
+            }
+        }
         (!named.is_empty()).then(|| (self.from.clone(), named))
     }
 

@@ -1,5 +1,4 @@
-//! What hosts call addresses. Each speaks for itself: a name says whose it is, and where several have one address,
-//! all of them are told.
+//! Names of addresses as hosts tell them. Where several hosts have one address, its name has all of theirs.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -45,7 +44,7 @@ pub(super) fn read(block: &[u8]) -> Result<Vec<(IpAddr, Label)>, Defect> {
 pub struct Called(BTreeMap<IpAddr, Vec<(Label, Label)>>);
 
 impl Called {
-    /// Adds what `host` calls addresses. Returns those that are called otherwise from now on.
+    /// Adds names that `host` has for addresses. Returns the addresses whose name changed.
     pub fn add(&mut self, host: &Label, names: Vec<(IpAddr, Label)>) -> Vec<(IpAddr, Label)> {
         let last: BTreeMap<IpAddr, Label> = names.into_iter().collect();
         let mut changed = Vec::new();
@@ -61,7 +60,7 @@ impl Called {
                 Some((_, before)) => *before = name,
                 None => hosts.push((host.clone(), name)),
             }
-            let each: Vec<String> = hosts.iter().map(|(host, name)| format!("{host}/{name}")).collect();
+            let each: Vec<&str> = hosts.iter().map(|(_, name)| name.as_str()).collect();
             changed.push((address, Label::with_limit(&each.join(" or "), LONGEST)));
         }
         changed
@@ -100,15 +99,15 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_have_one_address_do_not_contradict_each_other() {
+    fn an_address_of_two_hosts_has_the_names_of_both() {
         let (mut called, [one, two]) = (Called::default(), ["build1", "build2"].map(Label::new));
-        let web = names(&[("172.17.0.2", "www"), ("172.17.0.2", "web")]);
-        assert_eq!(called.add(&one, web.clone()), names(&[("172.17.0.2", "build1/web")]));
+        let web = names(&[("172.17.0.2", "www@build1"), ("172.17.0.2", "web@build1")]);
+        assert_eq!(called.add(&one, web.clone()), names(&[("172.17.0.2", "web@build1")]));
         assert_eq!(called.add(&one, web), []);
-        let both = called.add(&two, names(&[("172.17.0.2", "db"), ("172.18.0.2", "x")]));
-        assert_eq!(both, names(&[("172.17.0.2", "build1/web or build2/db"), ("172.18.0.2", "build2/x")]));
-        let renamed = called.add(&one, names(&[("172.17.0.2", "shop")]));
-        assert_eq!(renamed, names(&[("172.17.0.2", "build1/shop or build2/db")]));
+        let both = called.add(&two, names(&[("172.17.0.2", "db@build2"), ("172.18.0.2", "x@build2")]));
+        assert_eq!(both, names(&[("172.17.0.2", "web@build1 or db@build2"), ("172.18.0.2", "x@build2")]));
+        let renamed = called.add(&one, names(&[("172.17.0.2", "shop@build1")]));
+        assert_eq!(renamed, names(&[("172.17.0.2", "shop@build1 or db@build2")]));
     }
 
     #[test]

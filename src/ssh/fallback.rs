@@ -14,8 +14,8 @@ use crate::text::Label;
 use crate::trouble::Trouble;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What begins each line that is said when it is looked for a container.
-const FIRST: &str = "containerdump-look ";
+/// Starts each line of [`LOOK`]. A login shell may print before the first one, without a line end.
+const MARKER: &str = "containerdump-look ";
 /// Bytes of a name of an interface, without the zero (IFNAMSIZ, linux/if.h).
 const LONGEST_INTERFACE: usize = 15;
 
@@ -35,7 +35,7 @@ if [ "$(pid_of $engine)" = "$pid" ]; then say same; fi; break; done; say done"#;
 
 /// Captures until standard input ends, or nothing came there for ten seconds. That an interface went is no failure.
 const CAPTURE: &str = r#"read -r tool && read -r veth && read -r snap && read -r options && read -r filter || exit 1;
-PATH=$PATH:/usr/sbin:/sbin; exec 3<&0;
+PATH=$PATH:/usr/sbin:/sbin; exec 3<&0; echo containerdump-savefile;
 case $tool in tcpdump) set -- tcpdump -n -U --immediate-mode -B 16384 $options -i "$veth" -s "$snap" -w -; [ -z "$filter" ] || set -- "$@" -- "$filter" ;;
 *) set -- dumpcap -q -P -B 16 $options -i "$veth" -s "$snap" -w -; [ -z "$filter" ] || set -- "$@" -f "$filter" ;; esac;
 "$@" </dev/null & p=$!; trap 'kill $p' HUP INT TERM;
@@ -95,9 +95,9 @@ impl Plain {
         let mut told = Vec::new();
         loop {
             let line = lines.next(Instant::now() + PATIENCE).map_err(|why| explained(&mut session, why))?;
-            match line.strip_prefix(FIRST) {
-                Some("done") => break,
-                Some(words) => told.push(words.to_owned()),
+            match line.split_once(MARKER) {
+                Some((_, "done")) => break,
+                Some((_, words)) => told.push(words.to_owned()),
                 None => {}
             }
         }

@@ -19,6 +19,8 @@ pub struct Host {
     /// What it is called here, where somebody gave it a name of its own.
     alias: Option<Label>,
     gain: Gain,
+    /// Whether its label has the port, since another host of the run has the same name.
+    has_port_in_label: bool,
 }
 
 impl Host {
@@ -80,9 +82,22 @@ impl Host {
         self.port
     }
 
-    /// As it stands in lists and captures: what it is called here, else its name and port.
+    /// As it stands in lists and captures: its saved name, else its name, with the port where [`Host::distinguish`]
+    /// found that it is needed.
     pub fn label(&self) -> Label {
-        self.alias.clone().unwrap_or_else(|| self.place())
+        match &self.alias {
+            Some(alias) => alias.clone(),
+            None if self.has_port_in_label => self.place(),
+            None => Label::new(&self.name),
+        }
+    }
+
+    /// Adds the port to the labels of those `hosts` that would have the same label without.
+    pub fn distinguish(hosts: &mut [Self]) {
+        let labels: Vec<Label> = hosts.iter().map(Self::label).collect();
+        for (host, label) in hosts.iter_mut().zip(&labels) {
+            host.has_port_in_label |= labels.iter().filter(|other| *other == label).count() > 1;
+        }
     }
 
     fn place(&self) -> Label {
@@ -138,7 +153,7 @@ impl FromStr for Host {
         let port = port.map(number).transpose()?;
         let user = user.map(str::to_owned);
         let (way, gain) = (Way::default(), Gain::default());
-        Ok(Self { user, name: name.to_owned(), port, way, alias: None, gain })
+        Ok(Self { user, name: name.to_owned(), port, way, alias: None, gain, has_port_in_label: false })
     }
 }
 
@@ -221,6 +236,19 @@ mod tests {
             assert!(with(Some(user), None).is_err(), "{user}");
         }
         assert!(with(None, Some("0")).is_err() && with(None, Some("-p1")).is_err());
+    }
+
+    #[test]
+    fn a_label_has_a_port_only_where_two_hosts_have_the_same_name() {
+        let labels = |texts: &[&str]| {
+            let mut hosts: Vec<Host> = texts.iter().map(|text| text.parse().expect("a host")).collect();
+            hosts[0] = hosts[0].clone().called("shop", Gain::Nothing);
+            Host::distinguish(&mut hosts);
+            hosts.iter().map(|host| host.label().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&["192.0.2.7:22", "ann@build1:2222"]), ["shop", "build1"]);
+        assert_eq!(labels(&["a", "b:2222", "b:2223", "b"]), ["shop", "b:2222", "b:2223", "b"]);
+        assert_eq!(labels(&["a", "shop:22"]), ["shop", "shop:22"]);
     }
 
     proptest! {

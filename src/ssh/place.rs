@@ -9,8 +9,8 @@
 
 /// Places, by number.
 pub(super) const MOST: u8 = 3;
-/// What begins each line that a script prints.
-const FIRST: &str = "containerdump-place ";
+/// Starts each line that a script prints. A login shell may print before the first one, without a line end.
+const MARKER: &str = "containerdump-place ";
 /// What stands on the first line of a script, for finding out whether programs can be started from a place.
 pub(super) const TRIAL: &str = "#!/bin/sh";
 
@@ -101,7 +101,7 @@ pub(super) enum Answer<'a> {
 impl<'a> Answer<'a> {
     /// Reads a line; `None` where it is something else, such as what a login shell says.
     pub(super) fn read(line: &'a str) -> Option<Self> {
-        let line = line.strip_prefix(FIRST)?;
+        let (_, line) = line.split_once(MARKER)?;
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let number = || rest.trim().parse().ok().filter(|number| *number < MOST);
         match word {
@@ -156,6 +156,7 @@ mod tests {
     fn what_a_script_says_is_read() {
         let read = |line: &str| format!("{:?}", Answer::read(line));
         assert_eq!(read("containerdump-place here 2"), "Some(Here(2))");
+        assert_eq!(read("Welcome\u{7}containerdump-place here 2"), "Some(Here(2))");
         assert_eq!(read("containerdump-place here 3"), "None");
         assert_eq!(read("containerdump-place has   12"), "Some(Has(12))");
         assert_eq!(read("containerdump-place has -1"), "None");

@@ -10,8 +10,8 @@ pub(super) const COMMAND: &str = "exec sh -c 'echo containerdump-probe; \
     echo system $(uname -s) $(uname -m); echo user $(id -u); \
     if command -v containerdump >/dev/null; then \
     echo program $(containerdump far --hello 2>/dev/null </dev/null); fi'";
-/// Its first line: a login shell may say things of its own before.
-const FIRST: &str = "containerdump-probe";
+/// Starts the answer. A login shell may print before it, with or without a line end.
+const MARKER: &str = "containerdump-probe\n";
 
 /// What there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Installed {
 impl Probe {
     /// Reads what [`COMMAND`] prints; `None` where it is something else.
     pub(super) fn read(text: &str) -> Option<Self> {
-        let mut lines = text.lines().skip_while(|line| *line != FIRST).skip(1);
+        let mut lines = text.split_once(MARKER)?.1.lines();
         let mut next = |word: &str| lines.next()?.strip_prefix(word).map(str::trim);
         let (system, processor) = next("system ")?.split_once(' ')?;
         let is_root = next("user ")? == "0";
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_a_host_says_is_read() {
-        let text = "Welcome!\ncontainerdump-probe\nsystem Linux x86_64\nuser 0\n";
+        let text = "Welcome!\n\u{1b}]0;ann@build1\u{7}containerdump-probe\nsystem Linux x86_64\nuser 0\n";
         let probe = Probe::read(text).expect("a probe");
         assert_eq!((probe.system.as_str(), probe.is_root), ("Linux", true));
         assert_eq!(probe.architecture, Some(Architecture::X86_64));

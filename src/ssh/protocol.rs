@@ -19,9 +19,9 @@ pub fn hello() -> String {
     format!("{HELLO} {PROTOCOL} {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// The protocol and the version in a first line, if it is one.
+/// The protocol and the version in a first line, if it is one; what a login shell printed without a line end is before it.
 pub(super) fn greeting(line: &str) -> Option<(u32, &str)> {
-    let (protocol, version) = line.trim_end().strip_prefix(HELLO)?.strip_prefix(' ')?.split_once(' ')?;
+    let (protocol, version) = line.trim_end().split_once(HELLO)?.1.strip_prefix(' ')?.split_once(' ')?;
     Some((protocol.parse().ok()?, version))
 }
 
@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn a_greeting_is_known_by_its_first_word() {
         assert_eq!(greeting(&hello()), Some((PROTOCOL, env!("CARGO_PKG_VERSION"))));
+        assert_eq!(greeting("\u{1b}]0;ann\u{7}containerdump-far 2 0.9\r"), Some((2, "0.9")));
         assert_eq!(greeting("containerdump-farther 1 x"), None);
         assert_eq!(greeting("containerdump-far x 1"), None);
     }

@@ -13,6 +13,9 @@ use crate::capture::{Direction, LONGEST_SNAP_LENGTH, now};
 use crate::pcapng::{self, Blocks, Interface, Statistics};
 use crate::remote::FINISH;
 
+/// Starts the file. A login shell may print before it, with or without a line end, so many bytes at most.
+const MARKER: &[u8] = b"containerdump-savefile\n";
+const MAX_BEFORE_MARKER: usize = 64 * 1024;
 /// Bytes of the header of a file, and of a packet.
 const FILE_HEAD: usize = 24;
 const PACKET_HEAD: usize = 16;
@@ -56,7 +59,15 @@ pub(super) fn rewritten(
 ) -> Result<UnixStream, String> {
     let until = Instant::now() + patience;
     let mut source = Source { stream, kept: Vec::new(), taken: 0 };
-    while source.rest().len() < FILE_HEAD {
+    let mut has_marker = false;
+    loop {
+        has_marker = has_marker || source.skip_marker();
+        if has_marker && source.rest().len() >= FILE_HEAD {
+            break;
+        }
+        if !has_marker && source.rest().len() > MAX_BEFORE_MARKER {
+            return Err(format!("unexpected output exceeds {} KiB", MAX_BEFORE_MARKER / 1024));
+        }
         if Instant::now() > until {
             return Err("it does not begin".to_owned());
         }
@@ -165,6 +176,13 @@ enum Filled {
 impl Source {
     fn rest(&self) -> &[u8] {
         self.kept.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Skips all up to the end of the marker; `false` where it has not come yet.
+    fn skip_marker(&mut self) -> bool {
+        let at = self.rest().windows(MARKER.len()).position(|bytes| bytes == MARKER);
+        self.taken += at.map_or(0, |at| at + MARKER.len());
+        at.is_some()
     }
 
     /// Reads more, or waits a while in vain.

@@ -60,11 +60,11 @@ fn captured_by_ssh(lab: &Lab) {
     assert_same(&recorded.path, &witness);
     let fields = ["frame.interface_name", "frame.packet_flags_direction", "frame.interface_description"];
     let request = recorded.fields("http.request", &fields).concat();
-    assert_eq!(request[..2], [format!("build1/{}:eth0", web.name), "0x00000001".to_owned()]);
+    assert_eq!(request[..2], [format!("{}:eth0", web.name), "0x00000001".to_owned()]);
     assert!(request[2].starts_with(&format!("on build1: docker container {} (", web.name)), "{request:?}");
     assert!(request[2].contains("host veth veth"), "{request:?}");
     let ends = named_fields_of(&recorded.path, "http.request", &["ip.src_host", "ip.dst_host"]);
-    assert_eq!(ends[0], [&other, &web].map(|container| format!("build1/{}", container.name)));
+    assert_eq!(ends[0], [&other, &web].map(|container| container.name.clone()));
     let statistics = recorded.statistics();
     assert!(statistics[&0].packets > 0);
     assert_eq!((statistics[&0].received, statistics[&0].lost), (statistics[&0].packets, 0));
@@ -109,7 +109,7 @@ fn several_hosts(lab: &Lab) {
         assert!(one.packets > 0 && one.received == one.packets + one.lost, "{one:?}");
     }
     assert_eq!(capinfos(&recorded.path, "Strict time order"), "True");
-    let called = |container: &Container| format!("build1/{0} or build2/{0}", container.name);
+    let called = |container: &Container| format!("{0}@build1 or {0}@build2", container.name);
     let ends = named_fields_of(&recorded.path, "http.request", &["ip.src_host", "ip.dst_host"]);
     assert_eq!(ends.last(), Some(&vec![called(&other), called(&web)]), "{ends:?}");
     there.is_left_alone();

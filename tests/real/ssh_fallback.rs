@@ -37,7 +37,7 @@ fn tcpdump_captures_the_same(lab: &Lab) {
     assert!(recorded.fields("frame.cap_len > 90", &["frame.number"]).is_empty());
     let fields = ["frame.interface_name", "frame.packet_flags_direction", "frame.interface_description"];
     let request = recorded.fields("tcp", &fields).concat();
-    assert_eq!(request[..2], [format!("build1/{}:eth1", web.name), "0x00000000".to_owned()]);
+    assert_eq!(request[..2], [format!("{}:eth1", web.name), "0x00000000".to_owned()]);
     let veth = there.inside("ip -o link").lines().filter(|line| line.contains(": veth")).count();
     assert!(veth >= 3 && request[2].contains("eth1 by tcpdump at host veth veth"), "{request:?}");
     let said: Vec<&str> = recorded.said.lines().collect();

@@ -71,7 +71,7 @@ fn are_interfaces(lab: &Lab) {
     let ended = end_of(child);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let names = fields_of(&file, "http.request", &["frame.interface_name"]).concat();
-    assert!(names.iter().all(|name| *name == format!("shop/{}:eth0", web.name)), "{names:?}");
+    assert!(names.iter().all(|name| *name == format!("{}:eth0", web.name)), "{names:?}");
     let question = ["--extcap-config", "--extcap-interface", &interface, "--extcap-reload-option", "network"];
     assert_eq!(
         output(program(&analyst).args(question)),

@@ -39,7 +39,7 @@ fn used_by_its_name(lab: &Lab) {
     });
     let recorded = capture.stop();
     let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
-    assert_eq!(names[0], format!("shop/{}:eth0", web.name));
+    assert_eq!(names[0], format!("{}:eth0", web.name));
     there.is_left_alone();
 }
 

@@ -34,7 +34,7 @@ fn said(there: &SshHost, options: &[&str]) -> String {
     let listed = program.args(["list", "--host", "build1"]).args(options).output().expect("the program");
     let said = String::from_utf8_lossy(&listed.stderr).into_owned();
     assert!(listed.status.success(), "{said}");
-    assert!(listed.stdout.starts_with(b"HOST"), "{said}");
+    assert!(listed.stdout.starts_with(b"NAME"), "{said}");
     said
 }
 

@@ -118,7 +118,7 @@ fn captures_there(lab: &Lab) {
     let (witness, _folder) = witness.stop();
     assert_same(&file, &witness);
     let names = fields_of(&file, "http.request", &["frame.interface_name"]).concat();
-    assert_eq!(names, vec![format!("{}:2222/{}:eth0", there.address, web.name); 20]);
+    assert_eq!(names, vec![format!("{}:eth0", web.name); 20]);
     eventually("nothing of ours runs there", || there.runs().is_empty());
     eventually("nothing of ours runs here", || !analyst.user.captures());
     // All of them, and an end of its own.
@@ -191,7 +191,7 @@ fn toolbar_of_a_host(lab: &Lab) {
     ];
     let capture = Captured::begin(there.program(), &options, Pipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
-    let name = format!("build1/{}:eth0", web.name);
+    let name = format!("{}:eth0", web.name);
     toolbar.shows("the interface", |toolbar| toolbar.list.iter().any(|(_, display)| *display == name));
     assert_eq!(toolbar.field(FILTER), "udp port 9");
     there.host.fetch(&other, &address);

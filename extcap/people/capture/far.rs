@@ -79,6 +79,7 @@ fn begin(
     request: &Request,
     plain: &Result<Plain, String>,
 ) -> Result<Vec<(Far, Remote)>, Trouble> {
+    let host_in_names = connections.len() > 1;
     let mut found = Vec::new();
     for connection in connections {
         found.push((connection.open()?, connection));
@@ -87,7 +88,7 @@ fn begin(
         let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
             let (mut session, stream) = connection.capture(&probe, before, request, plain)?;
             let label = connection.host().label();
-            let opened = remote::open_growing(stream, &label, PATIENCE);
+            let opened = remote::open_growing(stream, &label, host_in_names, PATIENCE);
             let remote = opened.map_err(|trouble| session.explain(trouble))?;
             Ok((Far { session, connection }, remote))
         };

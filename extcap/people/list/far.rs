@@ -56,7 +56,12 @@ pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
     }
     if !lists.is_empty() {
         let text = match form {
-            Form::Taps => lists.iter().map(|(host, lines)| taps::of_host(host, lines)).collect(),
+            Form::Taps => {
+                let of_list = |(host, lines): &(Label, String)| {
+                    taps::of_host((connections.len() > 1).then_some(host), lines)
+                };
+                lists.iter().map(of_list).collect()
+            }
             Form::Table | Form::Json => told::of_hosts(&lists, form == Form::Json).unwrap_or_default(),
         };
         // A reader who has left does not want the rest.

@@ -6,7 +6,7 @@ use super::listed::{Attachment, Listed, Text};
 
 const HEAD: [&str; 7] = ["HOST", "NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"];
 
-/// The table; without its first column where all is of this host.
+/// The table; `has_hosts` shows the column of hosts.
 pub(super) fn table(listed: &[Listed], has_hosts: bool) -> String {
     let rows: Vec<[String; 7]> =
         std::iter::once(HEAD.map(str::to_owned)).chain(listed.iter().map(row)).collect();
@@ -26,8 +26,8 @@ pub(super) fn table(listed: &[Listed], has_hosts: bool) -> String {
     }
     for one in listed {
         if let Some(trouble) = &one.trouble {
-            let host = if has_hosts { format!("{}/", one.host.as_str()) } else { String::new() };
-            let _ = writeln!(text, "\n{host}{}: {trouble}", one.name.as_str());
+            let host = if has_hosts { format!("@{}", one.host.as_str()) } else { String::new() };
+            let _ = writeln!(text, "\n{}{host}: {trouble}", one.name.as_str());
         }
     }
     text

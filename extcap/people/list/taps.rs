@@ -64,14 +64,18 @@ fn line(offer: &Offer, best: Option<&Offer>) -> String {
     format!("{star} {word:7} {rest}")
 }
 
-/// What `host` told of its taps, whose `text` is anybody's.
-pub(super) fn of_host(host: &Label, text: &str) -> String {
+/// The list of taps that another host printed, made safe to show; `host` is added to each container where it is one of several.
+pub(super) fn of_host(host: Option<&Label>, text: &str) -> String {
+    let host = host.map(|host| format!("@{host}")).unwrap_or_default();
     let line = |line: &str| {
         let words = line.trim_start_matches(' ');
         let label = Label::with_limit(words, LONGEST_LINE);
         match line.len() - words.len() {
             _ if words.is_empty() => "\n".to_owned(),
-            0 => format!("{host}/{label}\n"),
+            0 => match label.as_str().split_once(' ') {
+                Some((name, rest)) => format!("{name}{host} {rest}\n"),
+                None => format!("{label}{host}\n"),
+            },
             indent => format!("{:indent$}{label}\n", "", indent = indent.min(MOST_INDENT)),
         }
     };
@@ -86,9 +90,10 @@ mod tests {
     fn what_a_host_tells_is_shown_as_its_own_and_harmless() {
         let text = "web (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{1b}[2J\n\ndb\r(x)\n";
         assert_eq!(
-            of_host(&Label::new("build1"), text),
-            "build1/web (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{FFFD}[2J\n\n\
-             build1/db (x)\n"
+            of_host(Some(&Label::new("build1")), text),
+            "web@build1 (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{FFFD}[2J\n\n\
+             db@build1 (x)\n"
         );
+        assert!(of_host(None, text).starts_with("web (docker-web, nginx)\n"));
     }
 }

@@ -30,7 +30,11 @@ pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String
             listed.push(Listed::of_host(host, line).map_err(|why| (host.clone(), why))?);
         }
     }
-    Ok(if as_json { listed.iter().map(Listed::line).collect() } else { table::table(&listed, true) })
+    Ok(if as_json {
+        listed.iter().map(Listed::line).collect()
+    } else {
+        table::table(&listed, told.len() > 1)
+    })
 }
 
 /// As much of what `host` told as the list of Wireshark needs.
