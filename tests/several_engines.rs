@@ -25,7 +25,7 @@ fn listed(mut command: Command) -> Vec<String> {
 /// The program where Docker is at one address and Podman at another.
 fn beside(docker: &str, podman: &str) -> Command {
     let mut command = program(docker);
-    command.env("CONTAINER_HOST", podman);
+    command.env("CONTAINER_HOST", podman).env("CONTAINERDUMP_ENGINES", "docker,podman");
     command
 }
 
@@ -104,7 +104,7 @@ fn an_engine_with_two_sockets_is_listed_once() {
 fn who_answers_is_told_by_the_answer() {
     let podman = podman([container("web")]);
     let of_podman = [interface("podman-web", "web · nginx:1.27 (Podman)")];
-    assert_eq!(listed(beside(&podman.address(), NOWHERE)), of_podman);
+    assert_eq!(listed(program(&podman.address())), of_podman);
     assert_eq!(podman.asked(), ["GET /containers/json"]);
 }
 
@@ -128,7 +128,7 @@ fn podman_is_looked_for_in_the_folder_of_the_session() {
     fs::create_dir(folder.path().join("podman")).expect("a folder");
     symlink(podman.socket(), folder.path().join("podman/podman.sock")).expect("a link");
     let mut command = program(NOWHERE);
-    command.env_remove("CONTAINER_HOST").env("XDG_RUNTIME_DIR", folder.path());
+    command.env("CONTAINERDUMP_ENGINES", "podman").env("XDG_RUNTIME_DIR", folder.path());
     // Root's Podman is looked for as well, and may be there.
     assert!(listed(command).contains(&interface("podman-mine", "mine · nginx:1.27 (Podman)")));
 }
@@ -234,16 +234,35 @@ fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_told() {
+fn settings_that_cannot_be_read_are_told_and_name_no_context() {
     let settings = Settings::new();
-    for garbage in ["{", "\u{1b}[31m}{value=x}", &" ".repeat(2 * 1024 * 1024)] {
+    // Docker's usual socket may be this machine's own; rootless Docker's is not.
+    let docker = FakeEngine::running([container("web")]);
+    symlink(docker.socket(), settings.0.path().join("docker.sock")).expect("a link");
+    let program = || {
+        let mut command = settings.program();
+        command.env("XDG_RUNTIME_DIR", settings.0.path());
+        command
+    };
+    let is_told = |reason: &str| {
+        let lines = listed(program());
+        assert!(lines.contains(&interface("docker-web", "web · nginx:1.27")), "{lines:?}");
+        let ended = Running::start(program().arg("list")).ended();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        assert!(ended.stdout.contains("web"), "{}", ended.stdout);
+        let expected = ["cannot read Docker's settings in", reason, "Remedy: correct or remove the file"];
+        assert!(expected.iter().all(|part| ended.stderr.contains(part)), "{}", ended.stderr);
+    };
+    for garbage in ["{", "\u{feff}{}", "\u{1b}[31m}{value=x}"] {
         settings.write("config.json", garbage);
-        settings.are_told("cannot read Docker's settings");
+        is_told("invalid JSON");
     }
+    settings.write("config.json", &" ".repeat(2 * 1024 * 1024));
+    is_told("larger than 1 MiB");
     let fifo = settings.write("config.json", "");
     fs::remove_file(&fifo).expect("it is there");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-    settings.are_told("it is no file");
+    is_told("it is no file");
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Installed {
     fn listed_with(&self, folder: &str, docker_host: &str) -> Vec<String> {
         let mut tshark = self.command("tshark");
         tshark.arg("-D").env("WIRESHARK_EXTCAP_DIR", self.path(folder)).env("DOCKER_HOST", docker_host);
-        tshark.env("CONTAINER_HOST", program::NOWHERE).env("CONTAINERDUMP_ENGINES", "docker,podman");
+        tshark.env("CONTAINERDUMP_ENGINES", "docker");
         let output = tshark.output().expect("tshark starts");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         let said = text(output.stdout) + &text(output.stderr);

@@ -11,6 +11,7 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use log::warn;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -25,20 +26,39 @@ const MOST_CONTEXTS: usize = 1000;
 /// The context that is no context: the usual socket.
 const DEFAULT: &str = "default";
 
-/// The address of the context that is in use: the one that is `named`, else the one in Docker's
-/// settings. `None` where that is the usual socket.
-///
-/// Fails when the settings make no sense, or the context is not there or cannot be used.
-pub(super) fn current(named: Option<String>) -> Result<Option<Endpoint>, Trouble> {
-    let Some(folder) = folder() else { return Ok(None) };
-    let name = match named {
-        Some(name) => Some(name),
-        None => in_settings(&folder.join("config.json"))?,
+/// The context that is in use.
+pub(super) struct Current {
+    /// What configures it: `DOCKER_CONTEXT=desk`, `Docker context desk`.
+    pub(super) by: String,
+    /// Its address, or why it cannot be used.
+    pub(super) endpoint: Result<Endpoint, Trouble>,
+}
+
+/// The context that is in use: `named` by `DOCKER_CONTEXT`, else by Docker's settings. `None` where that is
+/// the usual socket, as with settings that cannot be read: so does Docker's client, with a warning.
+pub(super) fn current(named: Option<String>) -> Option<Current> {
+    let folder = folder()?;
+    let (name, by) = match named {
+        Some(name) => (name.clone(), format!("DOCKER_CONTEXT={name}")),
+        None => {
+            let named = in_settings(&folder.join("config.json"));
+            let name = named.unwrap_or_else(|trouble| {
+                warn!("{trouble}");
+                None
+            })?;
+            (name.clone(), format!("the Docker context {name} (docker context use)"))
+        }
     };
-    match name.filter(|name| name != DEFAULT) {
-        Some(name) => address(&folder, &name).map(Some),
-        None => Ok(None),
+    (name != DEFAULT).then(|| Current { by, endpoint: address(&folder, &name) })
+}
+
+/// Why Docker's settings cannot be read, where they are needed to know which context is in use.
+pub(super) fn unreadable_settings() -> Option<Trouble> {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("DOCKER_HOST") || is_set("DOCKER_CONTEXT") {
+        return None;
     }
+    in_settings(&folder()?.join("config.json")).err()
 }
 
 /// Names and addresses of all of Docker's contexts, as far as they can be read.
@@ -61,22 +81,44 @@ pub(super) fn folder() -> Option<PathBuf> {
     said("DOCKER_CONFIG").or_else(|| Some(said("HOME")?.join(".docker")))
 }
 
-/// The context that Docker's settings name. Settings that are not there, or not ours to read, name
-/// none.
+/// The context that Docker's settings name. Settings that are missing, empty or not ours to read name none.
+///
+/// Fails when they cannot be understood.
 fn in_settings(path: &Path) -> Result<Option<String>, Trouble> {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
-    let settings = match read(path) {
-        Ok(settings) => settings,
+    let bytes = match settings_file::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => return Ok(None),
-        Err(error) => {
-            return Err(Trouble::new(
-                format!("cannot read Docker's settings in {}: {error}", path.display()),
-                "mend or remove the file, or set DOCKER_HOST=unix:///var/run/docker.sock",
-            ));
-        }
+        Err(error) => return Err(unreadable(path, &error)),
     };
-    let name = settings["currentContext"].as_str().unwrap_or_default();
-    Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
+    named_in(&bytes).map_err(|why| unreadable(path, &why))
+}
+
+/// The context that `settings` name: in the first value, whatever follows it, as Docker's client reads them.
+fn named_in(settings: &[u8]) -> Result<Option<String>, String> {
+    let mut values = serde_json::Deserializer::from_slice(settings).into_iter::<Value>();
+    let settings = match values.next() {
+        None => return Ok(None),
+        Some(value) => value.map_err(|error| format!("invalid JSON ({error})"))?,
+    };
+    let settings = match &settings {
+        Value::Null => return Ok(None),
+        Value::Object(settings) => settings,
+        _ => return Err("not a JSON object".to_owned()),
+    };
+    let context = settings.iter().find(|(key, _)| key.eq_ignore_ascii_case("currentContext"));
+    match context.map(|(_, name)| name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name.clone()).filter(|name| !name.is_empty())),
+        Some(_) => Err("currentContext is not a string".to_owned()),
+    }
+}
+
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Trouble {
+    Trouble::new(
+        format!("cannot read Docker's settings in {}: {why}; no Docker context is used", path.display()),
+        "correct or remove the file",
+    )
 }
 
 /// The address of the context called `name`.
@@ -125,7 +167,27 @@ fn digest(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::digest;
+    use super::{digest, named_in};
+
+    #[test]
+    fn settings_are_read_as_dockers_client_reads_them() {
+        for (settings, context) in [
+            ("", None),
+            (" \n", None),
+            ("null", None),
+            ("{}", None),
+            (r#"{"currentContext": ""}"#, None),
+            (r#"{"currentContext": "desk"}"#, Some("desk")),
+            (r#"{"currentcontext": "desk"} and more"#, Some("desk")),
+        ] {
+            assert_eq!(named_in(settings.as_bytes()), Ok(context.map(str::to_owned)), "{settings}");
+        }
+        for settings in
+            ["{", "\u{feff}{}", "[]", r#"{"currentContext": 5}"#, r#"{"currentContext": "desk",}"#]
+        {
+            assert!(named_in(settings.as_bytes()).is_err(), "{settings}");
+        }
+    }
 
     #[test]
     fn folders_are_named_as_docker_names_them() {

@@ -97,7 +97,7 @@ pub enum Outcome {
         /// How many were left out because their description made no sense.
         left_out: usize,
     },
-    /// No engine there.
+    /// No engine listens there, and none is configured to.
     Absent,
     /// An engine is there but cannot be used.
     Unusable(Trouble),
@@ -155,7 +155,16 @@ async fn listing(place: Place, patience: Patience) -> Listing {
         Ok(endpoint) => api::list(engine, endpoint, patience.with(endpoint)).await,
         Err(trouble) => (engine, Outcome::Unusable(trouble.clone())),
     };
+    let outcome = match outcome {
+        Outcome::Absent => place.absence().map_or(Outcome::Absent, Outcome::Unusable),
+        outcome => outcome,
+    };
     Listing { engine, endpoint: shown, outcome }
+}
+
+/// Why the settings of an engine's client were left aside, if they had to be.
+pub fn unreadable_settings() -> Option<Trouble> {
+    context::unreadable_settings().filter(|_| places::is_wanted(EngineKind::Docker))
 }
 
 /// What the engine of a container tells when it is asked about that one alone.

@@ -4,15 +4,13 @@ use std::env;
 use std::io;
 use std::path::PathBuf;
 
-use super::address::Named;
-use super::context;
+use super::address::{self, DOCKER_SOCKET, Named};
+use super::context::{self, Current};
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
 use crate::text::Label;
 use crate::trouble::Trouble;
 
-/// Docker's own socket where nothing else is said.
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 /// The socket of root's Podman where nothing else is said.
 const ROOTFUL_SOCKET: &str = "/run/podman/podman.sock";
 
@@ -23,14 +21,29 @@ pub(super) struct Place {
     pub(super) engine: EngineKind,
     /// Where it listens, or why that cannot be known.
     pub(super) endpoint: Result<Endpoint, Trouble>,
-    /// Whether somebody named this place; else it is where engines usually are.
-    is_named: bool,
+    /// What configures this place, such as `DOCKER_HOST`; `None` where it is one of the usual ones.
+    configured_by: Option<String>,
 }
 
 impl Place {
     /// A place where `engine` usually is.
     fn usual(engine: EngineKind, path: PathBuf) -> Self {
-        Self { engine, endpoint: Ok(Endpoint::Unix(path)), is_named: false }
+        Self { engine, endpoint: Ok(Endpoint::Unix(path)), configured_by: None }
+    }
+
+    /// A place that the user configured.
+    fn configured(engine: EngineKind, by: &str, endpoint: Result<Endpoint, Trouble>) -> Self {
+        Self { engine, endpoint, configured_by: Some(by.to_owned()) }
+    }
+
+    /// Why a place that the user configured cannot be used when no engine listens there. That none
+    /// listens at a usual place is no trouble: `None`.
+    pub(super) fn absence(&self) -> Option<Trouble> {
+        let by = self.configured_by.as_ref()?;
+        Some(Trouble::new(
+            format!("cannot list containers at {}: nothing listens there", self.shown()),
+            format!("start the engine, or change {by}, which configures this address"),
+        ))
     }
 
     /// Where it is, safe to show.
@@ -48,7 +61,7 @@ impl Place {
         use io::ErrorKind::{NotFound, PermissionDenied};
         let Ok(Endpoint::Unix(path)) = &self.endpoint else { return false };
         let looked = path.symlink_metadata().map_err(|error| error.kind());
-        !self.is_named && matches!(looked, Err(NotFound | PermissionDenied))
+        self.configured_by.is_none() && matches!(looked, Err(NotFound | PermissionDenied))
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -67,7 +80,7 @@ pub(super) fn all() -> Vec<Place> {
     }
     for docker in docker().into_iter().rev() {
         match places.iter_mut().find(|place| place.is_same(&docker)) {
-            Some(place) => place.is_named |= docker.is_named,
+            Some(place) => place.configured_by = place.configured_by.take().or(docker.configured_by),
             None => places.insert(0, docker),
         }
     }
@@ -78,29 +91,35 @@ pub(super) fn all() -> Vec<Place> {
 /// Docker where its own client would look: `DOCKER_HOST`, then the context that `DOCKER_CONTEXT` or
 /// its settings name, then the usual sockets: root's, and our own where Docker is rootless.
 fn docker() -> Vec<Place> {
-    let named = match variable("DOCKER_HOST") {
-        Some(address) => {
-            let named = Named { by: "DOCKER_HOST", address: &address, certificates: certificates() };
-            Some(named.endpoint(EngineKind::Docker))
-        }
-        None => context::current(variable("DOCKER_CONTEXT")).transpose(),
-    };
     let engine = EngineKind::Docker;
-    match named {
-        Some(endpoint) => vec![Place { engine, endpoint, is_named: true }],
-        None => vec![
-            Place::usual(engine, DOCKER_SOCKET.into()),
-            Place::usual(engine, runtime_folder().join("docker.sock")),
-        ],
+    if let Some(address) = variable("DOCKER_HOST") {
+        let by = "DOCKER_HOST";
+        let endpoint = match certificates() {
+            Some(certificates) if address.trim().is_empty() => Ok(address::usual_with_tls(certificates)),
+            certificates => Named { by, address: &address, certificates }.endpoint(engine),
+        };
+        return vec![Place::configured(engine, by, endpoint)];
     }
+    if let Some(Current { by, endpoint }) = context::current(variable("DOCKER_CONTEXT")) {
+        return vec![Place::configured(engine, &by, endpoint)];
+    }
+    if let Some(certificates) = certificates() {
+        let endpoint = Ok(address::usual_with_tls(certificates));
+        return vec![Place::configured(engine, "DOCKER_TLS_VERIFY", endpoint)];
+    }
+    vec![
+        Place::usual(engine, DOCKER_SOCKET.into()),
+        Place::usual(engine, runtime_folder().join("docker.sock")),
+    ]
 }
 
 /// Podman where `CONTAINER_HOST` says, else our own and root's.
 fn podman() -> Vec<Place> {
     let engine = EngineKind::Podman;
     if let Some(address) = variable("CONTAINER_HOST") {
-        let endpoint = Named { by: "CONTAINER_HOST", address: &address, certificates: None }.endpoint(engine);
-        return vec![Place { engine, endpoint, is_named: true }];
+        let by = "CONTAINER_HOST";
+        let endpoint = Named { by, address: &address, certificates: None }.endpoint(engine);
+        return vec![Place::configured(engine, by, endpoint)];
     }
     vec![
         Place::usual(engine, ROOTFUL_SOCKET.into()),

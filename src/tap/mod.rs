@@ -200,7 +200,11 @@ pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble
     if containers.is_empty() && !troubles.is_empty() {
         return Err(troubles.remove(0));
     }
+    let settings = engine::unreadable_settings();
     if containers.is_empty() && !answered {
+        if let Some(trouble) = settings {
+            return Err(trouble);
+        }
         return Err(Trouble::new(
             format!(
                 "no container engine runs here: nothing listens at {}; and no process has a network of its own",
@@ -210,5 +214,6 @@ pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble
              or say with DOCKER_HOST or CONTAINER_HOST where it listens",
         ));
     }
+    troubles.extend(settings);
     Ok(Running { containers, troubles })
 }

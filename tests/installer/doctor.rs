@@ -54,8 +54,8 @@ impl Ward {
     fn installer(&self, group: u32) -> Run {
         Run::as_nobody(group, built("containerdump-install"))
             .env("HOME", &self.home)
-            // This machine may have network namespaces of its own.
-            .env("CONTAINERDUMP_ENGINES", "docker,podman")
+            // This machine may have network namespaces and a Podman of its own.
+            .env("CONTAINERDUMP_ENGINES", "docker")
             .env("WIRESHARK_EXTCAP_DIR", &self.extcap)
     }
 

@@ -170,7 +170,7 @@ impl Run {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin")
             .env("DOCKER_HOST", "unix:///nonexistent.sock")
-            .env("CONTAINER_HOST", "unix:///nonexistent.sock");
+            .env("CONTAINERDUMP_ENGINES", "docker");
         Self { command }
     }
 

@@ -65,7 +65,7 @@ impl OtherHost {
     pub(crate) fn program(&self) -> Command {
         let mut program = self.inside("echo $$ >program; exec \"$@\"");
         program.args(["sh", env!("CARGO_BIN_EXE_containerdump")]);
-        program.env("DOCKER_HOST", &self.lab.endpoint).env("CONTAINER_HOST", "unix:///nonexistent.sock");
+        program.env("DOCKER_HOST", &self.lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
         program
     }
 

@@ -274,7 +274,7 @@ fn another_hosts_interfaces(lab: &Lab) {
     let program = env!("CARGO_BIN_EXE_containerdump");
     let within = || {
         let mut command = ours.enter(&[program]);
-        command.env("DOCKER_HOST", &lab.endpoint).env("CONTAINER_HOST", "unix:///nonexistent.sock");
+        command.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
         command
     };
     let object = described_by(within(), &host.name);

@@ -115,10 +115,7 @@ impl Users {
         let mut command = Command::new("setpriv");
         command.args([&format!("--reuid={}", self.user), &format!("--regid={}", self.user)]);
         command.arg("--clear-groups").args(options).arg(program).current_dir(self.folder.path());
-        command
-            .env("DOCKER_HOST", "unix:///nonexistent.sock")
-            .env("CONTAINER_HOST", "unix:///nonexistent.sock");
-        command.env("XDG_RUNTIME_DIR", "/nonexistent");
+        command.env("CONTAINERDUMP_ENGINES", "netns").env("XDG_RUNTIME_DIR", "/nonexistent");
         command
     }
 

@@ -36,7 +36,7 @@ fn captured_at_its_host_veth(lab: &Lab) {
     for (name, mut program) in
         [(namespace.interface(), user.capturing()), (namespace.name.clone(), lab.program())]
     {
-        program.env("DOCKER_HOST", "unix:///nonexistent.sock");
+        program.env("CONTAINERDUMP_ENGINES", "netns");
         let witness = Witness::begin(&veth, "icmp");
         let recording = Recording::begin_with(program, &[&name], &["--filter", "icmp"]);
         output(&mut namespace.enter(&["busybox", "ping", "-c", "3", &namespace.address(1)]));

@@ -115,7 +115,7 @@ fn not_our_questions(lab: &Lab) {
     let engine = reachable.by_tcp(&reachable.addresses[0]);
     let program = || {
         let mut program = engine.program();
-        program.env("CONTAINER_HOST", &lab.endpoint);
+        program.env("CONTAINER_HOST", &lab.endpoint).env_remove("CONTAINERDUMP_ENGINES");
         program
     };
     let witness = reachable.witness();
@@ -189,7 +189,7 @@ impl Server {
     fn capture(&self, lab: &Lab, host: &Container, before: &str) -> PathBuf {
         let path = self.folder.path().join("out.pcapng");
         let command = format!(
-            "export DOCKER_HOST={} CONTAINER_HOST=unix:///nonexistent.sock; {before} {} capture {} -i lo \
+            "export DOCKER_HOST={} CONTAINERDUMP_ENGINES=docker,netns; {before} {} capture {} -i lo \
              -f 'tcp port {}' -a duration:4 -w -; true",
             lab.endpoint,
             env!("CARGO_BIN_EXE_containerdump"),
@@ -258,7 +258,7 @@ fn not_our_standard_output(lab: &Lab) {
     );
     let mut bash = Command::new("bash");
     bash.args(["-c", &command]).env("DOCKER_HOST", &lab.endpoint).stdin(Stdio::null());
-    let child = bash.env("CONTAINER_HOST", "unix:///nonexistent.sock").spawn().expect("bash");
+    let child = bash.env("CONTAINERDUMP_ENGINES", "docker,netns").spawn().expect("bash");
     let (mut ours, _) = listener.accept().expect("a connection");
     let mut file = File::create(&path).expect("a file");
     let reader = std::thread::spawn(move || io::copy(&mut ours, &mut file));

@@ -122,7 +122,7 @@ impl Drop for Thing<'_> {
 /// Our program, where engines are looked for without a word of where Podman is.
 pub(crate) fn program(lab: &Lab) -> Command {
     let mut program = lab.program();
-    program.env_remove("CONTAINER_HOST");
+    program.env_remove("CONTAINERDUMP_ENGINES");
     program
 }
 

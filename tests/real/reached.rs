@@ -146,14 +146,13 @@ fn with_tls(lab: &Lab) {
             .env("CONTAINERDUMP_LAB_TCP", "tcp://0.0.0.0:2376")
             .env("CONTAINERDUMP_ENGINE_SETTINGS", settings);
     });
-    let engine = format!("tcp://{}", there.address);
+    let engine = format!("tcp://{}:2376", there.address);
     let (client, stranger) = (path("client"), path("stranger"));
     let with =
         |folder| [("DOCKER_HOST", engine.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", folder)];
     captured(&there, &with(&client));
     let config = path("config");
-    let endpoint =
-        format!("host={engine}:2376,ca={client}/ca.pem,cert={client}/cert.pem,key={client}/key.pem");
+    let endpoint = format!("host={engine},ca={client}/ca.pem,cert={client}/cert.pem,key={client}/key.pem");
     let docker = |words: &[&str]| output(Command::new("docker").args(["--config", &config]).args(words));
     docker(&["context", "create", "far", "--docker", &endpoint]);
     captured(&there, &[("DOCKER_HOST", ""), ("DOCKER_CONFIG", &config), ("DOCKER_CONTEXT", "far")]);

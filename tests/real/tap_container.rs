@@ -153,7 +153,12 @@ fn has_one_right_in_podman(lab: &Lab) {
     assert_eq!(told[0]["HostConfig"]["LogConfig"]["Type"], "none");
     assert!(told[0]["HostConfig"]["AutoRemove"] == true && told[0]["Mounts"] == serde_json::json!([]));
     has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &pid);
-    let said = output(lab.program().env("CONTAINER_HOST", &podman.url).arg("--extcap-interfaces"));
+    let said = output(
+        lab.program()
+            .env("CONTAINER_HOST", &podman.url)
+            .env_remove("CONTAINERDUMP_ENGINES")
+            .arg("--extcap-interfaces"),
+    );
     assert!(said.contains(&container.name) && !said.contains("containerdump-tap"), "{said}");
     let end = tap.end();
     assert_eq!((end.status, end.said.as_str()), (Some(0), ""));

@@ -54,7 +54,12 @@ fn packets_pass(lab: &Lab) {
 
 /// A port that leads to the engine, as one on another host would.
 fn relay(url: &str) -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    relay_at("127.0.0.1:0", url)
+}
+
+/// The same at an address of one's choice.
+pub(crate) fn relay_at(address: &str, url: &str) -> Endpoint {
+    let listener = TcpListener::bind(address).expect("a port");
     let address = listener.local_addr().expect("its address");
     let Endpoint::Unix(socket) = socket(url) else { unreachable!("it is a socket") };
     std::thread::spawn(move || {

@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn powerless(lab: &Lab) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_containerdump")]);
-    command.env("DOCKER_HOST", &lab.endpoint).env("CONTAINER_HOST", "unix:///nonexistent.sock");
+    command.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
     command
 }
 

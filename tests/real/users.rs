@@ -57,7 +57,7 @@ impl Programs {
         let path = match user {
             User::Root => {
                 let mut program = lab.program();
-                program.env_remove("CONTAINER_HOST");
+                program.env_remove("CONTAINERDUMP_ENGINES");
                 return program;
             }
             User::CaptureGroup => &self.capable,

@@ -22,12 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_an_engine_tells_of_is_not_seen_again", not_seen_again),
 ];
 
-const NOWHERE: &str = "unix:///nonexistent.sock";
-
 /// Our program where no engine answers.
 fn alone(lab: &Lab) -> Command {
     let mut program = lab.program();
-    program.env("DOCKER_HOST", NOWHERE).env("CONTAINER_HOST", NOWHERE);
+    program.env("CONTAINERDUMP_ENGINES", "netns");
     program
 }
 
@@ -242,14 +240,14 @@ fn not_seen_again(lab: &Lab) {
     std::thread::sleep(Duration::from_secs(11));
     let owner = Users::of(4242);
     let mut program = owner.program();
-    program.env_remove("CONTAINER_HOST").env("XDG_RUNTIME_DIR", "/run/user/4242");
+    program.env("CONTAINERDUMP_ENGINES", "podman,netns").env("XDG_RUNTIME_DIR", "/run/user/4242");
     let (objects, _) = listed(program);
     assert_eq!(only(&objects, "id", &of_user)["engine"], "podman");
     // That it is left out, and not merely unseen, is told by an owner whose Podman is not asked.
     let (unasked, _) = listed(owner.program());
     assert_eq!(only(&unasked, "id", &of_user)["engine"], "netns");
     let mut program = lab.program();
-    program.env_remove("CONTAINER_HOST");
+    program.env_remove("CONTAINERDUMP_ENGINES");
     let (objects, said) = listed(program);
     assert_eq!(said, "");
     let (unasked, _) = listed(alone(lab));

@@ -1,5 +1,156 @@
 //! Addresses and settings of engines.
 
-use crate::Test;
+use std::fs;
+use std::process::Command;
+use std::sync::Once;
 
-pub(crate) const TESTS: &[Test] = &[];
+use containerdump::endpoint::Endpoint;
+
+use crate::Test;
+use crate::kernel::{listed, only};
+use crate::lab::{Container, Lab, folder, output};
+use crate::podman::Podman;
+use crate::tap_packets::relay_at;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("docker_is_found_at_every_address_that_its_client_takes", dockers_addresses),
+    ("podman_is_found_at_every_address_that_its_client_takes", podmans_addresses),
+    ("docker_is_found_beside_settings_that_cannot_be_read", unreadable_settings),
+    ("a_configured_address_where_nothing_listens_is_reported", nothing_listens),
+];
+
+/// The program of a user who has configured nothing.
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_containerdump"));
+    program.env_remove("DOCKER_HOST").env_remove("CONTAINER_HOST");
+    program.env("XDG_CONFIG_HOME", "/nonexistent").env("XDG_RUNTIME_DIR", "/nonexistent");
+    program
+}
+
+/// A TCP port that leads to the engine at `url`.
+fn port_to(url: &str) -> u16 {
+    let Endpoint::Tcp(address) = relay_at("127.0.0.1:0", url) else { unreachable!("it is TCP") };
+    address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+}
+
+fn dockers_addresses(lab: &Lab) {
+    // moby/moby#10461, docker/compose#636: addresses that `docker ps` takes are refused.
+    let container = lab.container(&[]);
+    let port = port_to(&lab.endpoint);
+    // It lasts as long as the process, in which this test may run twice.
+    static USUAL_PORT: Once = Once::new();
+    USUAL_PORT.call_once(|| drop(relay_at("127.0.0.1:2375", &lab.endpoint)));
+    let addresses = [
+        "unix://",
+        " ",
+        "tcp://",
+        ":2375",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "localhost",
+        "tcp://localhost",
+        &format!(" {} ", lab.endpoint),
+        &format!("tcp://:{port}"),
+        &format!(":{port}"),
+        &format!("127.0.0.1:{port}"),
+        &format!(" tcp://127.0.0.1:{port}\t"),
+        &format!("tcp://127.0.0.1:{port}?x=1"),
+        &format!("tcp://127.0.0.1:{port}#x"),
+        &format!("tcp://ann@127.0.0.1:{port}"),
+    ];
+    for address in addresses {
+        let theirs =
+            output(Command::new("docker").args(["ps", "-q", "--no-trunc"]).env("DOCKER_HOST", address));
+        assert!(theirs.contains(&container.id), "{address:?}: {theirs}");
+        let mut ours = program();
+        ours.env("DOCKER_HOST", address).env("CONTAINERDUMP_ENGINES", "docker");
+        let (ours, said) = listed(ours);
+        assert!(ours.iter().any(|object| object["id"] == container.id.as_str()), "{address:?}: {said}");
+    }
+}
+
+fn podmans_addresses(lab: &Lab) {
+    // moby/moby#10461, docker/compose#636: the same of `podman --remote ps`.
+    let podman = Podman::rootful(lab);
+    let container = podman.container(&[]);
+    let id = podman.podman(&["inspect", "--format", "{{.Id}}", &container.name]);
+    let path = podman.url.trim_start_matches("unix://").to_owned();
+    let port = port_to(&podman.url);
+    let addresses = [
+        &format!("unix:{path}"),
+        &format!("unix:/{path}"),
+        &format!("unix://{path}?secure=True"),
+        &format!("tcp://:{port}"),
+        &format!("tcp://127.0.0.1:{port}?secure=True"),
+        &format!("tcp://localhost:{port}/"),
+    ];
+    for address in addresses {
+        let ps = ["--remote", "ps", "-q", "--no-trunc"];
+        let theirs = output(Command::new("podman").args(ps).env("CONTAINER_HOST", address));
+        assert!(theirs.contains(&id), "{address:?}: {theirs}");
+        let mut ours = program();
+        ours.env("CONTAINER_HOST", address).env("CONTAINERDUMP_ENGINES", "podman");
+        let (ours, said) = listed(ours);
+        assert!(ours.iter().any(|object| object["id"] == id.as_str()), "{address:?}: {said}");
+    }
+}
+
+fn unreadable_settings(lab: &Lab) {
+    // Symptom: an empty or damaged ~/.docker/config.json hides Docker; `docker ps` works, with a warning.
+    let container = lab.container(&[]);
+    let home = folder();
+    fs::create_dir(home.path().join(".docker")).expect("a folder");
+    for settings in ["", "{", "\u{feff}{}", "[]", r#"{"currentContext": 5}"#, "{} and more", "null"] {
+        fs::write(home.path().join(".docker/config.json"), settings).expect("a file");
+        let mut docker = Command::new("docker");
+        docker.args(["ps", "-q", "--no-trunc"]).env("HOME", home.path()).env_remove("DOCKER_HOST");
+        let theirs = docker.output().expect("docker");
+        assert!(String::from_utf8_lossy(&theirs.stdout).contains(&container.id), "{settings:?}");
+        let warns = !theirs.stderr.is_empty();
+        let mut ours = program();
+        ours.env("HOME", home.path()).env("CONTAINERDUMP_ENGINES", "docker");
+        let (objects, said) = listed(ours);
+        assert_eq!(only(&objects, "id", &container.id)["engine"], "docker", "{settings:?}");
+        assert_eq!(said.contains("cannot read Docker's settings in"), warns, "{settings:?}: {said}");
+    }
+}
+
+fn nothing_listens(lab: &Lab) {
+    // Symptom: with DOCKER_HOST at which nothing listens, the list has only what the kernel shows, and not a word.
+    let container = lab.container(&[]);
+    let home = folder();
+    let config = home.path().display().to_string();
+    let create = ["context", "create", "desk", "--docker", "host=tcp://127.0.0.1:1"];
+    output(Command::new("docker").args(["--config", &config]).args(create));
+    for (name, value, engine, address) in [
+        ("DOCKER_HOST", "tcp://127.0.0.1:1", "docker", "tcp://127.0.0.1:1"),
+        ("DOCKER_HOST", "unix:///nonexistent.sock", "docker", "unix:///nonexistent.sock"),
+        ("DOCKER_CONTEXT", "desk", "docker", "tcp://127.0.0.1:1"),
+        ("CONTAINER_HOST", "tcp://:1", "podman", "tcp://localhost:1"),
+        ("CONTAINER_HOST", "unix:/nonexistent.sock", "podman", "unix:///nonexistent.sock"),
+    ] {
+        is_reported(&container, &config, (name, value), engine, address);
+    }
+}
+
+/// Asserts that the program reports that nothing listens at `address`, of which the variable `set` tells.
+fn is_reported(container: &Container, config: &str, set: (&str, &str), engine: &str, address: &str) {
+    let program = || {
+        let mut program = program();
+        program.env("DOCKER_CONFIG", config).env(set.0, set.1);
+        program.env("CONTAINERDUMP_ENGINES", format!("{engine},netns"));
+        program
+    };
+    let what = format!("cannot list containers at {address}: nothing listens there");
+    let (objects, said) = listed(program());
+    assert_eq!(only(&objects, "id", &container.id)["engine"], "netns");
+    assert!(said.contains(&what) && said.contains(set.0), "{said}");
+    let capture = program().args(["capture", "absent", "-w", "-"]).output().expect("the program");
+    let said = String::from_utf8_lossy(&capture.stderr).into_owned();
+    assert!(capture.status.code() == Some(1) && said.contains(&what), "{said}");
+    let interfaces = output(program().arg("--extcap-interfaces"));
+    let entry = format!(
+        "interface {{value=containerdump-{engine}}}{{display={engine}: nothing listens there, start it for help}}"
+    );
+    assert!(interfaces.contains(&entry), "{interfaces}");
+}
