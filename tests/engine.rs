@@ -96,13 +96,20 @@ fn options_and_link_types_are_told_without_asking_the_engine() {
 }
 
 #[test]
-fn an_engine_that_is_not_there_is_passed_over_in_silence() {
+fn a_configured_engine_that_does_not_listen_is_one_entry_that_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
-    let nobody_listens = folder.path().join("stale.sock");
-    drop(UnixListener::bind(&nobody_listens).expect("a socket"));
-    assert_eq!(listed(&address(&nobody_listens)), [""; 0]);
-    assert_eq!(listed(&address(&folder.path().join("none.sock"))), [""; 0]);
-    assert_eq!(listed("tcp://127.0.0.1:1"), [""; 0]);
+    let stale = folder.path().join("docker.sock");
+    drop(UnixListener::bind(&stale).expect("a socket"));
+    for address in
+        [address(&stale), address(&folder.path().join("none.sock")), "tcp://127.0.0.1:1".to_owned()]
+    {
+        is_told(&address, "nothing listens there");
+    }
+    // At a usual place that is no trouble.
+    let mut command = program::program("");
+    command.env("XDG_RUNTIME_DIR", folder.path()).env("DOCKER_CONFIG", folder.path());
+    let answer = program::Running::start(command.arg("--extcap-interfaces")).ended().answer();
+    assert!(!answer.contains("nothing listens there"), "{answer}");
 }
 
 #[test]

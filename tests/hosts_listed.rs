@@ -37,7 +37,7 @@ impl Home {
     fn program(&self) -> Command {
         let mut command = program(NOWHERE);
         let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
-        command.env("PATH", path).env("HOME", self.0.path());
+        command.env("PATH", path).env("HOME", self.0.path()).env("CONTAINERDUMP_ENGINES", "none");
         command.env("XDG_CONFIG_HOME", self.path("config")).env("XDG_CACHE_HOME", self.path("cache"));
         command
     }

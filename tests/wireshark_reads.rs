@@ -33,7 +33,11 @@ fn main() {
             &["tshark"],
         ),
         ("tshark lists an engine in trouble", engine_in_trouble_is_listed, &["tshark"]),
-        ("tshark lists nothing where there is no engine", no_engine_lists_nothing, &["tshark"]),
+        (
+            "tshark lists one entry where no engine listens at a configured address",
+            no_engine_is_one_entry,
+            &["tshark"],
+        ),
         ("a fifo of another user is not written to", fifo_of_another_is_refused, &["root"]),
     ];
     let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
@@ -173,9 +177,10 @@ fn engine_in_trouble_is_listed() {
     assert_eq!(installed.added(&engine.address()), listed(words));
 }
 
-fn no_engine_lists_nothing() {
+fn no_engine_is_one_entry() {
     let installed = Installed::new();
-    assert_eq!(installed.added(&address(&installed.path("none.sock"))), [""; 0]);
+    let entry = "containerdump-docker (docker: nothing listens there, start it for help)";
+    assert_eq!(installed.added(&address(&installed.path("none.sock"))), [entry]);
 }
 
 fn fifo_of_another_is_refused() {
