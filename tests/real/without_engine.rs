@@ -116,7 +116,7 @@ fn dockers_that_may_not_be_asked(lab: &Lab) {
     let container = lab.container(&[]);
     let user = Users::of(4343);
     let mut program = user.program();
-    program.env("DOCKER_HOST", &lab.endpoint);
+    program.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
     let interfaces = output(program.arg("--extcap-interfaces"));
     let short = &container.id[..12];
     for line in [
@@ -128,7 +128,7 @@ fn dockers_that_may_not_be_asked(lab: &Lab) {
     }
     let (objects, said) = listed({
         let mut program = user.program();
-        program.env("DOCKER_HOST", &lab.endpoint);
+        program.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
         program
     });
     assert_eq!(

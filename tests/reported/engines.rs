@@ -150,7 +150,8 @@ fn is_reported(container: &Container, config: &str, set: (&str, &str), engine: &
     assert!(capture.status.code() == Some(1) && said.contains(&what), "{said}");
     let interfaces = output(program().arg("--extcap-interfaces"));
     let entry = format!(
-        "interface {{value=containerdump-{engine}}}{{display={engine}: nothing listens there, start it for help}}"
+        "interface {{value=containerdump-{engine}}}{{display={}: nothing listens there, double-click for help}}",
+        if engine == "docker" { "Docker" } else { "Podman" }
     );
     assert!(interfaces.contains(&entry), "{interfaces}");
 }
