@@ -38,16 +38,17 @@ pub(super) struct Current {
 /// the usual socket, as with settings that cannot be read: so does Docker's client, with a warning.
 pub(super) fn current(named: Option<String>) -> Option<Current> {
     let folder = folder()?;
-    let (name, by) = match named {
-        Some(name) => (name.clone(), format!("DOCKER_CONTEXT={name}")),
-        None => {
-            let named = in_settings(&folder.join("config.json"));
-            let name = named.unwrap_or_else(|trouble| {
-                warn!("{trouble}");
-                None
-            })?;
-            (name.clone(), format!("the Docker context {name} (docker context use)"))
-        }
+    let (name, by) = if let Some(name) = named {
+        let by = format!("DOCKER_CONTEXT={name}");
+        (name, by)
+    } else {
+        let named = in_settings(&folder.join("config.json"));
+        let name = named.unwrap_or_else(|trouble| {
+            warn!("{trouble}");
+            None
+        })?;
+        let by = format!("the Docker context {name} (docker context use)");
+        (name, by)
     };
     (name != DEFAULT).then(|| Current { by, endpoint: address(&folder, &name) })
 }
