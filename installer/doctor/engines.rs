@@ -18,7 +18,9 @@ const CHECK: &str = "engine";
 /// Asks every engine.
 pub(super) fn check(report: &mut Report) -> Vec<Listing> {
     let listings = engine::list(&Entered::default(), engine::Patience::PEOPLE);
-    engine::unreadable_settings().iter().for_each(|trouble| report.warning(CHECK, trouble));
+    if let Some(trouble) = engine::unreadable_settings() {
+        report.warning(CHECK, &trouble);
+    }
     let mut absent = Vec::new();
     let (of_kernel, of_engines): (Vec<&Listing>, Vec<&Listing>) =
         listings.iter().partition(|listing| listing.engine == EngineKind::Kernel);

@@ -35,10 +35,10 @@ fn port_to(url: &str) -> u16 {
 
 fn dockers_addresses(lab: &Lab) {
     // moby/moby#10461, docker/compose#636: addresses that `docker ps` takes are refused.
-    let container = lab.container(&[]);
-    let port = port_to(&lab.endpoint);
     // It lasts as long as the process, in which this test may run twice.
     static USUAL_PORT: Once = Once::new();
+    let container = lab.container(&[]);
+    let port = port_to(&lab.endpoint);
     USUAL_PORT.call_once(|| drop(relay_at("127.0.0.1:2375", &lab.endpoint)));
     let addresses = [
         "unix://",
