@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod follow;
 pub mod hosts;
+pub mod last_options;
 pub mod link;
 pub mod names;
 pub mod opener;

@@ -45,6 +45,8 @@ const KNOWN: &[Known] = &[
     flag("--follow", &[]),
     valued("--crossing", &[]),
     flag("--own-traffic", &[]),
+    valued("--last-filter", &[]),
+    flag("--forget-options", &[]),
     valued("--log-level", &[]),
     valued("--log-file", &[]),
     valued("--remote-host", &[]),
@@ -74,7 +76,7 @@ fn is_option(word: &[u8]) -> bool {
 }
 
 /// The arguments as options with their values; the last of a name is the one that counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Arguments {
     options: Vec<(Vec<u8>, OsString)>,
     unknown: Vec<Label>,
@@ -90,7 +92,10 @@ impl Arguments {
             let of_wireshark = word.starts_with(b"--extcap-");
             let value = match (attached, found) {
                 (Some(value), _) => OsString::from_vec(value.to_vec()),
-                (None, Some(Known { is_flag: true, .. })) => OsString::from("true"),
+                (None, Some(Known { is_flag: true, .. })) => {
+                    let is_truth = |next: &&OsString| *next == "true" || *next == "false";
+                    rest.next_if(is_truth).cloned().unwrap_or_else(|| OsString::from("true"))
+                }
                 (None, _) => {
                     // The value of a known option may begin with dashes (`-oops` as an interface).
                     let is_value = |next: &&OsString| {
@@ -140,6 +145,25 @@ impl Arguments {
         self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
+    /// The same, with `defaults` for options that are not given.
+    pub(super) fn over<'a>(&self, defaults: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let defaults = defaults.map(|(name, value)| (name.as_bytes().to_vec(), OsString::from(value)));
+        let options = defaults.chain(self.options.iter().cloned()).collect();
+        Self { options, unknown: self.unknown.clone() }
+    }
+
+    /// The same without the options of these names.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let stays = |(name, _): &&(Vec<u8>, OsString)| !names.iter().any(|one| one.as_bytes() == name);
+        Self { options: self.options.iter().filter(stays).cloned().collect(), unknown: self.unknown.clone() }
+    }
+
+    /// The capture filter among the options, in addition to that of Wireshark; `None` for no filter.
+    pub(super) fn own_filter(&self) -> Option<String> {
+        let filters = ["--filter", "--last-filter", "--remote-filter"];
+        filters.iter().filter_map(|name| self.text(name)).find(|filter| !filter.trim().is_empty())
+    }
+
     fn value(&self, name: &str) -> Option<&OsStr> {
         let is_it = |option: &&(Vec<u8>, OsString)| option.0 == name.as_bytes();
         self.options.iter().rev().find(is_it).map(|(_, value)| value.as_os_str())
@@ -162,6 +186,8 @@ fn split(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 
 #[cfg(test)]
 mod tests {
+    use containerdump::last_options::LastOptions;
+
     use super::*;
 
     fn read(line: &str) -> Arguments {
@@ -172,6 +198,12 @@ mod tests {
     fn both_spellings_are_read_and_the_last_counts() {
         let arguments = read("--extcap-interface a --extcap-interface=b=c --unknown x");
         assert_eq!(arguments.text("--extcap-interface").as_deref(), Some("b=c"));
+    }
+
+    #[test]
+    fn a_flag_may_be_followed_by_its_value() {
+        assert!(!read("--no-promiscuous false --capture").has("--no-promiscuous"));
+        assert!(!read("--no-promiscuous=false --capture").has("--no-promiscuous"));
     }
 
     #[test]
@@ -231,7 +263,10 @@ mod tests {
 
     #[test]
     fn no_option_of_the_dialogs_or_of_wireshark_is_unknown() {
-        let all = [crate::dialogue::config::sentences(false), crate::dialogue::ssh_config::sentences()];
+        let all = [
+            crate::dialogue::config::sentences(false, &LastOptions::NONE),
+            crate::dialogue::ssh_config::sentences(),
+        ];
         let lines = all.into_iter().flatten().map(|one| one.to_string());
         let calls: Vec<String> = lines
             .filter_map(|line| Some(line.split_once("{call=")?.1.split_once('}')?.0.to_owned()))
@@ -247,9 +282,12 @@ mod tests {
 
     #[test]
     fn a_check_box_does_not_swallow_the_next() {
-        let all = [crate::dialogue::config::sentences(false), crate::dialogue::ssh_config::sentences()];
+        let all = [
+            crate::dialogue::config::sentences(false, &LastOptions::NONE),
+            crate::dialogue::ssh_config::sentences(),
+        ];
         let sentences = all.into_iter().flatten().map(|one| one.to_string());
-        let of_box = |line: &String| line.contains("{type=boolflag}");
+        let of_box = |line: &String| line.contains("{type=bool");
         let boxes: Vec<String> = sentences.filter(of_box).collect();
         assert!(boxes.len() > 2, "{boxes:?}");
         for line in boxes {

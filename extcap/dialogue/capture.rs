@@ -20,6 +20,7 @@ use super::interfaces::troubled;
 use super::options::{count, crossing, networks, settings, tap};
 use super::saved;
 use super::ssh;
+use super::{as_caller, last};
 use crate::job::{Job, Target};
 use crate::journal;
 use crate::toolbar::{self, Toolbar};
@@ -46,6 +47,12 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         Ok(()) => {}
         Err(End::ReaderGone | End::Stalled) => return Ok(()),
         Err(End::Failed(trouble)) => return Err(trouble),
+    }
+    let applied = as_caller(&privilege, || last::apply(arguments));
+    let (arguments, line) = applied.unwrap_or_else(|| (arguments.clone(), None));
+    let arguments = &arguments;
+    if let (Some(toolbar), Some(line)) = (&toolbar, line) {
+        toolbar.panel().say_in_window(&line);
     }
     journal::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
     let interface = arguments.text("--extcap-interface").unwrap_or_default();

@@ -6,12 +6,16 @@
 //! aborts at its start when it does not like a name. The defaults told here are the program's.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
 use containerdump::container::Container;
+use containerdump::last_options::LastOptions;
 use containerdump::session::Crossing;
 use containerdump::tap::{Kind, Target};
+use containerdump::text::Label;
 
+use super::last::{FORGET, LAST_FILTER};
 use super::sentence::Sentence;
 
 /// The value of `--network` that means every one.
@@ -22,25 +26,27 @@ pub(super) const ANY_TAP: &str = "auto";
 const MOST_NETWORKS: usize = 200;
 /// The largest kernel buffer of an attachment, in MiB.
 pub(super) const MAX_BUFFER_MIB: u32 = 2046;
+/// Characters of a capture filter that a value of the dialog can hold.
+const MAX_FILTER_LEN: usize = 400;
 /// Number of the argument whose values can be asked for anew.
 const NETWORK: usize = 0;
 
-/// A dialog: the number its options count from, and whether Wireshark keeps what was chosen.
+/// A dialog: the number its options count from, whether Wireshark keeps what was chosen, and what else was.
 pub(super) struct Dialog {
     pub(super) first: usize,
     pub(super) saved: bool,
+    pub(super) last: LastOptions,
 }
 
 /// The dialog of a container, or of a group of them.
-pub(super) fn sentences(is_group: bool) -> Vec<Sentence> {
-    let dialog = Dialog { first: 0, saved: false };
+/// Its defaults are the `last` options.
+pub(super) fn sentences(is_group: bool, last: &LastOptions) -> Vec<Sentence> {
+    let dialog = Dialog { first: 0, saved: false, last: last.clone() };
     let capture = |number, call, display, kind, tooltip| {
         dialog.argument(number, call, display, kind, "Capture", tooltip)
     };
-    let [of_network, networks] = dialog.network();
-    let mut sentences = vec![
-        of_network,
-        networks,
+    let mut sentences = dialog.network();
+    sentences.extend([
         capture(1, "--filter", "Capture filter", "string", FILTER_TOOLTIP).with("placeholder", FILTER),
         dialog.snap_length(),
         dialog.buffer_size(),
@@ -51,10 +57,12 @@ pub(super) fn sentences(is_group: bool) -> Vec<Sentence> {
             "boolflag",
             "Do not put the host veths into promiscuous mode",
         ),
-    ];
+    ]);
     // A group has no container whose end could be the end of the capture.
     sentences.extend((!is_group).then(|| dialog.stop_with_container()));
     sentences.extend(dialog.common());
+    sentences.extend(dialog.last_filter());
+    sentences.extend((!last.is_empty()).then(|| dialog.forget()));
     sentences
 }
 
@@ -77,24 +85,60 @@ impl Dialog {
             .with("number", self.first + number)
             .with("call", call)
             .with("display", display)
-            .with("type", kind)
+            .with("type", if kind == "boolflag" && !self.saved { "boolean" } else { kind })
             .with("tooltip", tooltip);
         let sentence = if self.saved { sentence } else { sentence.with("save", false) };
-        sentence.with("group", group)
+        let sentence = sentence.with("group", group);
+        // A check box that was ticked is sent when it is not ticked any more.
+        if kind == "boolflag" && self.last.value(call) == Some("true") {
+            sentence.with("default", true)
+        } else {
+            sentence
+        }
     }
 
-    pub(super) fn network(&self) -> [Sentence; 2] {
+    /// The value of an option in the dialog: that of the last capture, else `default`.
+    fn default(&self, call: &str, default: impl fmt::Display) -> String {
+        self.last.value(call).map_or_else(|| default.to_string(), str::to_owned)
+    }
+
+    /// The filter of the last capture, which may be left out: an empty text would not be sent.
+    fn last_filter(&self) -> Vec<Sentence> {
+        let Some(filter) = self.last.value("--filter") else { return Vec::new() };
+        // What the grammar cannot hold is not offered.
+        if Label::with_limit(filter, MAX_FILTER_LEN).as_str() != filter {
+            return Vec::new();
+        }
+        let tooltip = "That of the last capture; another one above takes its place";
+        vec![
+            self.argument(11, LAST_FILTER, "Last capture filter", "selector", "Capture", tooltip),
+            self.value(11, filter, filter).with("default", true),
+            self.value(11, "", "No capture filter"),
+        ]
+    }
+
+    fn forget(&self) -> Sentence {
+        let tooltip = "Start with the defaults; whatever else is chosen here does not count";
+        self.argument(12, FORGET, "Forget these options", "boolflag", "Capture", tooltip)
+    }
+
+    pub(super) fn network(&self) -> Vec<Sentence> {
         let tooltip = "Capture the attachments to one network only; Load networks lists them";
         let sentence = self.argument(NETWORK, "--network", "Network", "selector", "Capture", tooltip);
         let sentence = sentence.with("reload", true).with("placeholder", "Load networks");
-        [sentence, network(self.first, ALL_NETWORKS, "All networks").with("default", true)]
+        let chosen = self.last.value("--network");
+        let all = network(self.first, ALL_NETWORKS, "All networks").with("default", chosen.is_none());
+        let chosen = chosen.map(|name| network(self.first, name, name).with("default", true));
+        [sentence, all].into_iter().chain(chosen).collect()
     }
 
     pub(super) fn snap_length(&self) -> Sentence {
         let tooltip = format!("Bytes captured of each packet: 1 to {LONGEST_SNAP_LENGTH}");
         let display = "Snapshot length (bytes)";
         let sentence = self.argument(2, "--snap-length", display, "unsigned", "Capture", &tooltip);
-        sentence.with("default", LONGEST_SNAP_LENGTH).with("range", format_args!("1,{LONGEST_SNAP_LENGTH}"))
+        sentence
+            .with("default", self.default("--snap-length", LONGEST_SNAP_LENGTH))
+            .with("range", format_args!("1,{LONGEST_SNAP_LENGTH}"))
     }
 
     pub(super) fn buffer_size(&self) -> Sentence {
@@ -104,7 +148,9 @@ impl Dialog {
         );
         let display = "Kernel buffer size (MiB)";
         let sentence = self.argument(3, "--buffer-size", display, "unsigned", "Capture", &tooltip);
-        sentence.with("range", format_args!("0,{MAX_BUFFER_MIB}")).with("default", 0)
+        sentence
+            .with("range", format_args!("0,{MAX_BUFFER_MIB}"))
+            .with("default", self.default("--buffer-size", 0))
     }
 
     pub(super) fn stop_with_container(&self) -> Sentence {
@@ -153,26 +199,31 @@ impl Dialog {
             )
             .with("mustexist", false),
         ];
-        let mut value = |number: usize, word: &str, display: &str, default| {
-            sentences.push(self.value(number, word, display).with("default", default));
+        let mut value = |number: usize, word: &str, display: &str, default: &str| {
+            sentences.push(self.value(number, word, display).with("default", word == default));
         };
+        let [tap, crossing, level] = [
+            self.default("--tap", ANY_TAP),
+            self.default("--crossing", Crossing::default().word()),
+            self.default("--log-level", "message"),
+        ];
         for (word, display) in [
             (ANY_TAP, "Automatic"),
             (Kind::Host.word(), "At the host veth"),
             (Kind::Inside.word(), "Inside the container"),
             (Kind::Engine.word(), "Through the engine"),
         ] {
-            value(5, word, display, word == ANY_TAP);
+            value(5, word, display, &tap);
         }
-        for (crossing, display) in
+        for (one, display) in
             [(Crossing::Sender, "Once, at the sender"), (Crossing::Both, "Twice, at sender and receiver")]
         {
-            value(9, crossing.word(), display, crossing == Crossing::default());
+            value(9, one.word(), display, &crossing);
         }
         for (word, display) in
             [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]
         {
-            value(6, word, display, word == "message");
+            value(6, word, display, &level);
         }
         sentences
     }

@@ -10,6 +10,7 @@ mod controls;
 mod dlts;
 mod filter;
 mod interfaces;
+mod last;
 mod options;
 mod saved;
 mod sentence;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 use containerdump::engine::Patience;
 use containerdump::hosts::ALL;
+use containerdump::last_options::LastOptions;
 use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::selection::{Chosen, Selection};
@@ -60,7 +62,11 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Troubl
     } else if arguments.has("--extcap-config") {
         match arguments.text("--extcap-reload-option") {
             None if is_of_ssh => print(&ssh_config::sentences()),
-            None => print(&config::sentences(is_of_group(&arguments, &privilege))),
+            None => {
+                let interface = arguments.text("--extcap-interface").unwrap_or_default();
+                let last = as_caller(&privilege, || LastOptions::read(&interface)).unwrap_or_default();
+                print(&config::sentences(is_of_group(&interface, &privilege), &last));
+            }
             Some(option) if is_of_ssh => print(&ssh::reloaded(&arguments, &option, privilege)),
             Some(option) => print(&reloaded(&arguments, &option, privilege)),
         }
@@ -79,11 +85,10 @@ fn entered(privilege: &Result<Privilege, Trouble>) -> Entered {
 }
 
 /// Whether the interface is a group of containers, of this host or of a saved one.
-fn is_of_group(arguments: &Arguments, privilege: &Result<Privilege, Trouble>) -> bool {
-    let interface = arguments.text("--extcap-interface").unwrap_or_default();
-    match as_caller(privilege, || saved::meant(&interface)) {
+fn is_of_group(interface: &str, privilege: &Result<Privilege, Trouble>) -> bool {
+    match as_caller(privilege, || saved::meant(interface)) {
         Some(Ok(Some((_, rest)))) => rest == ALL || Selection::is_group(&rest),
-        _ => Selection::is_group(&interface),
+        _ => Selection::is_group(interface),
     }
 }
 

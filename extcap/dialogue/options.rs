@@ -41,7 +41,7 @@ pub(super) fn crossing(text: Option<&str>) -> Result<Crossing, Trouble> {
 }
 
 pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
-    let own = arguments.text("--filter").or_else(|| arguments.text("--remote-filter"));
+    let own = arguments.own_filter();
     let of_wireshark = arguments.text("--extcap-capture-filter");
     Ok(Settings {
         filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),

@@ -5,6 +5,7 @@
 
 use containerdump::container::Container;
 use containerdump::hosts::ALL;
+use containerdump::last_options::LastOptions;
 use containerdump::selection;
 use containerdump::ssh::Gain;
 use containerdump::trouble::Trouble;
@@ -21,8 +22,8 @@ const GAIN: usize = 6;
 const MOST_CONTAINERS: usize = 1000;
 
 /// Options of sshdump come first; others keep the order they have elsewhere.
-const SSHDUMP: Dialog = Dialog { first: 0, saved: true };
-pub(super) const OTHERS: Dialog = Dialog { first: 20, saved: true };
+const SSHDUMP: Dialog = Dialog { first: 0, saved: true, last: LastOptions::NONE };
+pub(super) const OTHERS: Dialog = Dialog { first: 20, saved: true, last: LastOptions::NONE };
 
 pub(super) fn sentences() -> Vec<Sentence> {
     let server = |number, call, display, kind, tooltip| {
@@ -34,7 +35,6 @@ pub(super) fn sentences() -> Vec<Sentence> {
     let capture = |number, call, display, kind, tooltip| {
         SSHDUMP.argument(number, call, display, kind, "Capture", tooltip)
     };
-    let [of_network, networks] = OTHERS.network();
     let mut sentences = vec![
         server(
             0,
@@ -108,12 +108,9 @@ pub(super) fn sentences() -> Vec<Sentence> {
         .with("placeholder", FILTER),
         capture(9, "--remote-count", "Packets to capture", "unsigned", "Stop after this many packets: 1 to 2147483647; 0 for no limit")
             .with("default", 0),
-        of_network,
-        networks,
-        OTHERS.snap_length(),
-        OTHERS.buffer_size(),
-        all(),
     ];
+    sentences.extend(OTHERS.network());
+    sentences.extend([OTHERS.snap_length(), OTHERS.buffer_size(), all()]);
     for gain in Gain::ALL {
         let value = SSHDUMP.value(GAIN, gain.word(), gain.word());
         sentences.push(value.with("default", gain == Gain::default()));

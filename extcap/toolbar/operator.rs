@@ -209,6 +209,9 @@ impl Operator {
         if let Some(text) = self.warning.take() {
             pipes.write(Control::Filter, Command::Warn, text.as_bytes());
         }
+        if let Some(text) = self.panel.news().status.take() {
+            pipes.write(Control::Log, Command::Status, text.as_bytes());
+        }
         let all = self.fields.write(pipes);
         let log =
             self.panel.news().log.write(|command, text| pipes.write(Control::Log, command, text.as_bytes()));

@@ -8,9 +8,13 @@ use std::time::Instant;
 
 use containerdump::bell::Bell;
 use containerdump::session::{Answer, Totals};
+use containerdump::text::Label;
 
 use super::figures::Snapshot;
 use super::log::Log;
+
+/// Characters that the status bar has room for.
+const MAX_STATUS_LEN: usize = 200;
 
 /// Where it is written down.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) struct Panel {
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) log: Log,
+    /// A text for the status bar.
+    pub(super) status: Option<String>,
     /// The figures of now; those before are of no use any more.
     pub(super) snapshot: Option<Snapshot>,
     /// What came of filters.
@@ -44,6 +50,12 @@ impl Panel {
     pub(crate) fn say(&self, line: &str) {
         self.news().log.add(self.begun.elapsed(), line);
         self.bell.ring();
+    }
+
+    /// A line for the log and for the status bar of Wireshark's window.
+    pub(crate) fn say_in_window(&self, line: &str) {
+        self.news().status = Some(Label::with_limit(line, MAX_STATUS_LEN).to_string());
+        self.say(line);
     }
 
     /// How the capture goes.

@@ -15,12 +15,12 @@ use crate::settings_file;
 const NAME: &str = "containerdump";
 
 /// The user's folder for settings of this program.
-pub(super) fn of_settings() -> Option<PathBuf> {
+pub(crate) fn of_settings() -> Option<PathBuf> {
     of_user("XDG_CONFIG_HOME", ".config")
 }
 
 /// The user's folder for what can be had again.
-pub(super) fn of_cache() -> Option<PathBuf> {
+pub(crate) fn of_cache() -> Option<PathBuf> {
     of_user("XDG_CACHE_HOME", ".cache")
 }
 
@@ -31,7 +31,7 @@ fn of_user(variable: &str, default: &str) -> Option<PathBuf> {
 }
 
 /// The user's home.
-pub(super) fn home() -> Option<PathBuf> {
+pub(crate) fn home() -> Option<PathBuf> {
     caller().map_or_else(|| absolute("HOME"), home_of)
 }
 
@@ -57,7 +57,7 @@ fn home_of(user: Uid) -> Option<PathBuf> {
 /// What is in a file; `None` where there is none.
 ///
 /// Fails when it is no file, too long, or cannot be read.
-pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     use io::ErrorKind::{NotADirectory, NotFound};
     match settings_file::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// Keeps others of this program from changing what is beside `path`, as long as the file is held.
 ///
 /// Fails when its folder cannot be made or written to.
-pub(super) fn alone(path: &Path) -> io::Result<File> {
+pub(crate) fn alone(path: &Path) -> io::Result<File> {
     let lock = lock(path)?;
     lock.lock()?;
     Ok(lock)
@@ -78,7 +78,7 @@ pub(super) fn alone(path: &Path) -> io::Result<File> {
 /// What [`alone`] holds, not held yet.
 ///
 /// Fails when its folder cannot be made or written to.
-pub(super) fn lock(path: &Path) -> io::Result<File> {
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let nofollow = OFlag::O_NOFOLLOW.bits();
@@ -88,7 +88,7 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
 /// Writes a file in one piece: whoever reads it sees what was there or all that is. Only its owner may read it.
 ///
 /// Fails when there is no room, or its folder may not be written to.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Where it is a link, as those who keep their settings elsewhere have it, that stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();

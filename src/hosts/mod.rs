@@ -7,7 +7,7 @@
 //! The file is the user's own, and may be written by hand: what is wrong in it is told.
 
 mod cache;
-mod folder;
+pub(crate) mod folder;
 mod found;
 mod name;
 mod ssh_config;

@@ -100,6 +100,7 @@ pub(crate) struct Toolbar {
     changed: BTreeSet<u8>,
     pub(crate) list: Vec<(String, String)>,
     pub(crate) log: String,
+    pub(crate) status: String,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -123,6 +124,7 @@ impl Toolbar {
             changed: BTreeSet::new(),
             list: Vec::new(),
             log: String::new(),
+            status: String::new(),
             warnings: Vec::new(),
         };
         if let Some(filter) = filter {
@@ -184,6 +186,7 @@ impl Toolbar {
                     }
                     self.fields.insert(control, text);
                 }
+                (_, 6) => self.status = text,
                 (_, 8) => self.warnings.push(text),
                 other => panic!("{other:?} with {text:?}"),
             }
