@@ -44,7 +44,7 @@ pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Trouble> {
     let own = arguments.own_filter();
     let of_wireshark = arguments.text("--extcap-capture-filter");
     Ok(Settings {
-        filter: capture::combined(of_wireshark.as_deref(), own.as_deref()),
+        filter: capture::combined(of_wireshark.as_deref(), own.as_deref())?,
         without: None,
         without_there: None,
         snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?

@@ -97,7 +97,7 @@ impl Tap {
     /// Opens interfaces of the network namespace this runs in, which count from now on. Also returns the block timeout.
     fn open_here(&self, privilege: &Privilege) -> Result<(Rings, Duration), Trouble> {
         let settings = Settings {
-            filter: capture::combined(self.filter.as_deref(), None),
+            filter: capture::combined(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
             ring_mib: self.buffer_size,
             promiscuous: false,

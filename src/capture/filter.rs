@@ -47,14 +47,51 @@ pub fn objection(filter: &str) -> Option<String> {
     dead.compile(filter, true).err().map(|error| error_text(&error))
 }
 
-/// Both filters as one: a packet must pass each. Empty ones are left out.
-pub fn combined(first: Option<&str>, second: Option<&str>) -> Option<String> {
-    let given =
-        |filter: Option<&str>| filter.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    match (given(first), given(second)) {
-        (Some(first), Some(second)) => Some(format!("({first}) and ({second})")),
-        (one, other) => one.or(other),
+/// Words after which the rest of an expression refers to another place in the packet (pcap-filter(7)).
+const SHIFTING_WORDS: [&str; 5] = ["vlan", "mpls", "pppoes", "geneve", "vxlan"];
+
+/// Both filters as one, which accepts what each of them accepts. Empty ones are left out.
+///
+/// Fails when one of them is not a filter by itself, or when both shift what follows in an expression.
+pub fn combined(first: Option<&str>, second: Option<&str>) -> Result<Option<String>, Trouble> {
+    let (first, second) = (given(first), given(second));
+    for filter in [first, second].into_iter().flatten() {
+        if let Some(why) = objection(filter) {
+            return Err(refused(filter, &why));
+        }
     }
+    let (Some(one), Some(other)) = (first, second) else {
+        return Ok(first.or(second).map(str::to_owned));
+    };
+    match (contains_word(one, &SHIFTING_WORDS), contains_word(other, &SHIFTING_WORDS)) {
+        (true, true) => Err(Trouble::new(
+            format!(
+                "cannot combine capture filters \"{one}\" and \"{other}\": each has a word ({}) that changes what the \
+                 rest of the expression refers to",
+                SHIFTING_WORDS.join(", ")
+            ),
+            "write both as one filter, in one of the two places",
+        )),
+        (true, false) => Ok(Some(format!("({other}) and ({one})"))),
+        (false, _) => Ok(Some(format!("({one}) and ({other})"))),
+    }
+}
+
+/// `filter` for packets that pass `exclusion`, too: a filter that the program made, without shifting words.
+pub fn excluding(exclusion: Option<&str>, filter: Option<&str>) -> Option<String> {
+    match (given(exclusion), given(filter)) {
+        (Some(exclusion), Some(filter)) => Some(format!("({exclusion}) and ({filter})")),
+        (one, other) => one.or(other).map(str::to_owned),
+    }
+}
+
+fn given(filter: Option<&str>) -> Option<&str> {
+    filter.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Whether one of `words` stands in `filter`.
+pub(super) fn contains_word(filter: &str, words: &[&str]) -> bool {
+    filter.split(|character: char| !character.is_ascii_alphanumeric()).any(|word| words.contains(&word))
 }
 
 /// Which end of an attachment a ring is at.
@@ -98,7 +135,7 @@ pub(super) fn compiled<T: Activated + ?Sized>(
 ) -> Result<Vec<Instruction>, Trouble> {
     let Some(filter) = filter else { return Ok(vec![Instruction::new(RETURN, 0, 0, snap_length)]) };
     let seen = if side == Side::Host { seen_from_host(filter) } else { filter.to_owned() };
-    let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error))?;
+    let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error_text(&error)))?;
     Ok(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)).collect())
 }
 
@@ -157,9 +194,9 @@ fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<Instruc
     ))
 }
 
-fn refused(filter: &str, error: &pcap::Error) -> Trouble {
+fn refused(filter: &str, why: &str) -> Trouble {
     Trouble::new(
-        format!("cannot use capture filter \"{filter}\": {}", error_text(error)),
+        format!("cannot use capture filter \"{filter}\": {why}"),
         "see the syntax with: man pcap-filter; containers have addresses there, not names",
     )
 }
@@ -189,13 +226,33 @@ mod tests {
     }
 
     #[test]
-    fn two_filters_both_hold_and_an_empty_one_does_not_count() {
-        assert_eq!(
-            combined(Some("tcp"), Some("port 80 or port 81")).as_deref(),
-            Some("(tcp) and (port 80 or port 81)")
-        );
-        assert_eq!(combined(Some(" "), Some("udp")).as_deref(), Some("udp"));
-        assert_eq!(combined(None, Some("")), None);
+    fn a_combined_filter_accepts_what_each_of_both_accepts() {
+        let both = |one: &str, other: &str| combined(Some(one), Some(other)).expect("a filter");
+        assert_eq!(both("tcp", "port 80 or port 81").as_deref(), Some("(tcp) and (port 80 or port 81)"));
+        assert_eq!(both(" ", "udp").as_deref(), Some("udp"));
+        assert_eq!(combined(None, Some("")).expect("none"), None);
+    }
+
+    #[test]
+    fn a_filter_that_shifts_what_follows_comes_last_and_two_such_are_refused() {
+        for shifting in ["not vlan", "vlan 7 and tcp", "mpls", "pppoes"] {
+            let last = Some(format!("(icmp) and ({shifting})"));
+            assert_eq!(combined(Some(shifting), Some("icmp")).expect("a filter"), last);
+            assert_eq!(combined(Some("icmp"), Some(shifting)).expect("a filter"), last);
+            let refused = combined(Some(shifting), Some("vlan")).expect_err("both shift");
+            assert!(refused.what().as_str().starts_with("cannot combine capture filters"), "{refused}");
+        }
+        assert!(!contains_word("host vlan7", &SHIFTING_WORDS));
+    }
+
+    #[test]
+    fn each_of_two_filters_has_to_be_one_by_itself() {
+        for wrong in ["udp) or (tcp", "tcp prt 80", "81"] {
+            for (one, other) in [(wrong, "tcp port 80"), ("tcp port 80", wrong)] {
+                let refused = combined(Some(one), Some(other)).expect_err("no filter");
+                assert!(refused.what().as_str().contains(&format!("\"{wrong}\"")), "{refused}");
+            }
+        }
     }
 
     #[test]

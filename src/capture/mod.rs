@@ -22,7 +22,7 @@ use socket2::SockRef;
 pub use budget::{ALL_RINGS_MIB, Budget, EARLY_RINGS_MIB, block_timeout_within};
 pub use change::Filter;
 pub use counts::Counts;
-pub use filter::{combined, objection};
+pub use filter::{combined, excluding, objection};
 pub use settings::{LONGEST_SNAP_LENGTH, Settings};
 
 use crate::at_once::at_once;

@@ -1,6 +1,6 @@
 //! How packets are taken.
 
-use super::combined;
+use super::excluding;
 
 /// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
 pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
@@ -40,6 +40,6 @@ impl Settings {
     /// What a packet must pass to be taken. What is left out comes first: words such as `vlan` change the
     /// meaning of all that follows.
     pub fn whole_filter(&self) -> Option<String> {
-        combined(self.without.as_deref(), self.filter.as_deref())
+        excluding(self.without.as_deref(), self.filter.as_deref())
     }
 }

@@ -144,7 +144,7 @@ fn arguments(
     }
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     let filter = settings.whole_filter();
-    if let Some(filter) = capture::combined(without_there(container, settings), filter.as_deref()) {
+    if let Some(filter) = capture::excluding(without_there(container, settings), filter.as_deref()) {
         add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());

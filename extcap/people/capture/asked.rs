@@ -147,15 +147,11 @@ impl Capture {
         journal::open(Some(&self.log_level), self.log_file.as_deref())
     }
 
-    /// Fails when the capture filter is none.
-    pub(super) fn check_filter(&self) -> Result<(), Trouble> {
-        let filter = capture::combined(self.filter.as_deref(), None).unwrap_or_default();
-        capture::objection(&filter).map_or(Ok(()), |objection| {
-            Err(Trouble::new(
-                format!("cannot use capture filter \"{filter}\": {objection}"),
-                "see the syntax with: man pcap-filter; containers have addresses there, not names",
-            ))
-        })
+    /// The capture filter; `None` for every packet.
+    ///
+    /// Fails when it is not valid.
+    pub(super) fn filter(&self) -> Result<Option<String>, Trouble> {
+        capture::combined(self.filter.as_deref(), None)
     }
 
     /// What is shown meanwhile.
@@ -164,11 +160,11 @@ impl Capture {
     }
 
     /// The same of this host, into `target`.
-    pub(super) fn job(self, target: Target) -> Job {
-        Job {
+    pub(super) fn job(self, target: Target) -> Result<Job, Trouble> {
+        Ok(Job {
             follow: self.selected.follows(),
             limits: self.limits(),
-            settings: self.settings(),
+            settings: self.settings()?,
             networks: self.network,
             tap: Kind::parse(&self.tap),
             crossing: Crossing::parse(&self.crossing).unwrap_or_default(),
@@ -176,7 +172,7 @@ impl Capture {
             selection: self.selected.selection(),
             target,
             toolbar: None,
-        }
+        })
     }
 
     /// Bytes kept of each packet: 0 is tcpdump's word for all of them.
@@ -185,15 +181,17 @@ impl Capture {
     }
 
     /// How rings are opened.
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
-            filter: capture::combined(self.filter.as_deref(), None),
+    ///
+    /// Fails when the capture filter is not valid.
+    pub(super) fn settings(&self) -> Result<Settings, Trouble> {
+        Ok(Settings {
+            filter: self.filter()?,
             without: None,
             without_there: None,
             snap_length: self.snap_length(),
             ring_mib: Some(self.buffer_size).filter(|size| *size > 0),
             promiscuous: !self.no_promiscuous,
-        }
+        })
     }
 
     pub(super) fn limits(&self) -> Limits {

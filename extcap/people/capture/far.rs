@@ -44,6 +44,7 @@ pub(in crate::people) fn run(
     privilege.become_caller()?;
     let proof = privilege.give_up()?;
     let Here { target, progress, toolbar } = here;
+    let settings = asked.settings()?;
     let connections = asked.hosts.connections(asked.tell())?;
     let (all, before) = (connections.clone(), asked.hosts.before());
     let request = Request { arguments: asked.for_far(), compress: asked.compress() };
@@ -54,7 +55,7 @@ pub(in crate::people) fn run(
         Ok(Err(trouble)) => Err(trouble),
         Ok(Ok(begun)) => {
             let (mut far, remotes): (Vec<Far>, Vec<Remote>) = begun.into_iter().unzip();
-            let (toolbar, orders) = job::begin(toolbar, &asked.settings(), &[], &proof);
+            let (toolbar, orders) = job::begin(toolbar, &settings, &[], &proof);
             let outcome = record(asked, target, (&far, remotes), &progress, |session, report| {
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });

@@ -32,7 +32,7 @@ impl Capture {
 
     fn run_until(self, stop: &Stop, privilege: Privilege, session: Option<Compress>) -> Result<(), Trouble> {
         privilege.as_caller(|| self.open_log())??;
-        self.check_filter()?;
+        self.filter()?;
         let progress = self.progress();
         if !self.hosts.is_empty() {
             let here = Here { target: self.target()?, progress, toolbar: None };
@@ -44,7 +44,7 @@ impl Capture {
         };
         progress.say_where(&target);
         let ends_with_containers = session.is_none() && !self.selected.follows();
-        let totals = self.job(target).run(
+        let totals = self.job(target)?.run(
             stop,
             privilege,
             &|line| progress.warn(line),
