@@ -27,7 +27,7 @@ pub(crate) struct Job {
     pub(crate) networks: Vec<String>,
     /// The kind of tap that was asked for; the best where none was.
     pub(crate) tap: Option<tap::Kind>,
-    /// Whether those who come later join, and who comes back.
+    /// Whether containers that are recreated are captured again; those of a group are, and later ones, too.
     pub(crate) follow: bool,
     /// What is kept of packets that cross between the containers.
     pub(crate) crossing: Crossing,
@@ -114,10 +114,12 @@ impl Job {
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
-        let mut budget = following::budget(&settings, &self.selection, &found);
+        let selection = self.selection.bound(&found.running);
+        let follows = self.follow || selection.is_of_group();
+        let mut budget = following::budget(&settings, &selection, &found);
         debug!("{rings} rings, {limit} file descriptors");
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
-        let opener = if self.follow { following::opener() } else { None };
+        let opener = if follows { following::opener() } else { None };
         privilege.become_caller()?;
         let feeds_session = matches!(self.target, Target::Session(_));
         let (output, begun, files) = self.target.open()?;
@@ -125,8 +127,8 @@ impl Job {
         let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
         let (mut follow, mut changes) = (None, None);
         let mut tap_containers = taken.tap_containers;
-        if self.follow {
-            let terms = Terms { selection: self.selection, wanted, settings, budget };
+        if follows {
+            let terms = Terms { selection, wanted, settings, budget };
             let captured = following::captured(&found, taken.ring_mib, std::mem::take(&mut tap_containers));
             let begun = following::begin(terms, &found, captured, opener)?;
             (follow, changes) = (Some(begun.0), Some(begun.1));

@@ -103,7 +103,7 @@ fn names_of(container: &Container) -> Vec<(IpAddr, Label)> {
     let service = container.service.iter();
     let known = service
         .chain([&container.name])
-        .flat_map(|name| container.addresses().map(|address| (*address, name.clone())));
+        .flat_map(|name| container.addresses().map(|address| (*address, name.shortened())));
     aliases.chain(known).filter(|(address, name)| !address.is_unspecified() && !name.is_empty()).collect()
 }
 

@@ -10,11 +10,16 @@ use crate::text::Label;
 /// The containers that a capture is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Containers by interface value, name or id; and groups, by their interface values.
+    /// Containers by name, interface value or id; and groups by interface value.
     pub names: Vec<String>,
-    /// All that fit, beside those.
-    pub fitting: Option<Criteria>,
-    /// Whether those that do not run yet are waited for.
+    /// Whether names are interface values as in Wireshark's list, where `docker-all` is the group: elsewhere a
+    /// container of that name comes first.
+    pub values_first: bool,
+    /// Containers by name, interface value or id, and never a group.
+    pub containers: Vec<String>,
+    /// All containers that fit one of these.
+    pub fitting: Vec<Criteria>,
+    /// Whether containers that do not run yet are waited for.
     pub waits: bool,
 }
 
@@ -39,12 +44,14 @@ pub struct WantedLabel {
 }
 
 /// A container that is selected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen<'a> {
     /// The container.
     pub container: &'a Container,
     /// Whether it was named, rather than being one of many that fit.
     pub is_named: bool,
+    /// Attachments that were named with it, `web:eth0`; where there is none, whatever else is wanted.
+    pub attachments: Vec<&'a str>,
 }
 
 /// A part of a selection that means no container at the moment, or none for sure.
@@ -70,47 +77,110 @@ pub struct Group {
 }
 
 impl Selection {
-    /// Whether it means all that have something in common, rather than containers by their names.
+    /// Whether it selects containers by what they have in common.
     pub fn is_of_group(&self) -> bool {
-        self.fitting.is_some() || self.names.iter().any(|name| Self::is_group(name))
+        !self.fitting.is_empty()
     }
 
-    /// Whether `name` is the interface value of a group.
-    pub fn is_group(name: &str) -> bool {
-        name.starts_with("compose-")
+    /// Whether `value` is the interface value of a group, which no container has.
+    pub fn is_group(value: &str) -> bool {
+        value.starts_with("compose-")
             || container::GROUPED
                 .iter()
-                .any(|engine| container::value_of_all(*engine).eq_ignore_ascii_case(name))
+                .any(|engine| container::value_of_all(*engine).eq_ignore_ascii_case(value))
     }
 
-    /// Those of `containers` that are meant, each once, the named ones first; and what means none.
-    pub fn of<'a>(&self, containers: &'a [Container]) -> (Vec<Chosen<'a>>, Vec<Missed>) {
-        let groups = if self.names.is_empty() { Vec::new() } else { groups(containers) };
-        let (mut named, mut fitting, mut missed) = (Vec::new(), Vec::new(), Vec::new());
-        for name in &self.names {
-            // No container has the value of a group.
-            if let Some(group) = groups.iter().find(|group| group.value.eq_ignore_ascii_case(name)) {
-                fitting.extend(group.criteria.of(containers));
-                continue;
-            }
-            match container::find(containers, name) {
-                Found::One(container) => named.push(container),
-                Found::Several(values) => missed.push(Missed::Ambiguous(name.clone(), values)),
-                Found::None => missed.push(Missed::Name(name.clone())),
+    /// The same with each name that means something among `containers` bound to that: a name that means a container
+    /// never means a group later, nor the other way round.
+    pub fn bound(mut self, containers: &[Container]) -> Self {
+        let groups = groups(containers);
+        for name in std::mem::take(&mut self.names) {
+            match self.meaning(&name, containers, &groups) {
+                Meaning::Group(group) => self.fitting.push(group.criteria.clone()),
+                Meaning::Container(Found::None, _) => self.names.push(name),
+                Meaning::Container(..) => self.containers.push(name),
             }
         }
-        if let Some(criteria) = &self.fitting {
+        self
+    }
+
+    /// Those of `containers` that are selected, each once, the named ones first; and the parts that select none.
+    pub fn of<'a>(&'a self, containers: &'a [Container]) -> (Vec<Chosen<'a>>, Vec<Missed>) {
+        let groups = if self.names.is_empty() { Vec::new() } else { groups(containers) };
+        let (mut named, mut fitting, mut missed) = (Vec::<Chosen>::new(), Vec::new(), Vec::new());
+        let mut take = |name: &String, found: Found<'a>, attachment: Option<&'a str>| match found {
+            Found::One(container) => add_named(&mut named, container, attachment),
+            Found::Several(values) => missed.push(Missed::Ambiguous(name.clone(), values)),
+            Found::None => missed.push(Missed::Name(name.clone())),
+        };
+        for name in &self.names {
+            match self.meaning(name, containers, &groups) {
+                Meaning::Group(group) => fitting.extend(group.criteria.of(containers)),
+                Meaning::Container(found, attachment) => take(name, found, attachment),
+            }
+        }
+        for name in &self.containers {
+            let (found, attachment) = self.container(name, containers);
+            take(name, found, attachment);
+        }
+        for criteria in &self.fitting {
             let before = fitting.len();
             fitting.extend(criteria.of(containers));
             if fitting.len() == before {
                 missed.push(Missed::Fitting(criteria.clone()));
             }
         }
-        let mut taken = HashSet::new();
-        let all = named.into_iter().map(|one| (one, true)).chain(fitting.into_iter().map(|one| (one, false)));
-        let each_once = all.filter(|(container, _)| taken.insert(&container.id));
-        (each_once.map(|(container, is_named)| Chosen { container, is_named }).collect(), missed)
+        let mut taken: HashSet<_> = named.iter().map(|one| &one.container.id).collect();
+        fitting.retain(|container| taken.insert(&container.id));
+        let fits = |container| Chosen { container, is_named: false, attachments: Vec::new() };
+        (named.into_iter().chain(fitting.into_iter().map(fits)).collect(), missed)
     }
+
+    fn meaning<'a, 'g>(
+        &self,
+        name: &'a str,
+        containers: &'a [Container],
+        groups: &'g [Group],
+    ) -> Meaning<'a, 'g> {
+        let group = groups.iter().find(|group| group.value.eq_ignore_ascii_case(name));
+        // No container has the value of a group, but it may have it for a name.
+        if let Some(group) = group.filter(|_| self.values_first) {
+            return Meaning::Group(group);
+        }
+        match (self.container(name, containers), group) {
+            ((Found::None, _), Some(group)) => Meaning::Group(group),
+            ((found, attachment), _) => Meaning::Container(found, attachment),
+        }
+    }
+
+    /// The container that `name` means, and which attachment of it: `web:eth0`.
+    fn container<'a>(&self, name: &'a str, containers: &'a [Container]) -> (Found<'a>, Option<&'a str>) {
+        match (container::find(containers, name, self.values_first), name.rsplit_once(':')) {
+            (Found::None, Some((name, attachment))) if !attachment.is_empty() => {
+                (container::find(containers, name, self.values_first), Some(attachment))
+            }
+            (found, _) => (found, None),
+        }
+    }
+}
+
+/// Adds a container that was named, once: whole if it was named without an attachment.
+fn add_named<'a>(named: &mut Vec<Chosen<'a>>, container: &'a Container, attachment: Option<&'a str>) {
+    let Some(known) = named.iter_mut().find(|one| one.container.id == container.id) else {
+        named.push(Chosen { container, is_named: true, attachments: attachment.into_iter().collect() });
+        return;
+    };
+    match attachment {
+        None => known.attachments.clear(),
+        Some(attachment) if !known.attachments.is_empty() => known.attachments.push(attachment),
+        Some(_) => {}
+    }
+}
+
+/// What a name of a selection means.
+enum Meaning<'a, 'g> {
+    Group(&'g Group),
+    Container(Found<'a>, Option<&'a str>),
 }
 
 impl Criteria {
@@ -121,7 +191,7 @@ impl Criteria {
 
     /// All of a compose project, whichever engine runs them.
     pub fn of_project(project: &str) -> Self {
-        Self { projects: vec![Label::new(project)], ..Self::default() }
+        Self { projects: vec![Label::of_name(project)], ..Self::default() }
     }
 
     /// Whether `container` fits.

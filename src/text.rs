@@ -8,6 +8,9 @@ use std::fmt;
 /// Longest label, in characters. Wireshark refuses to start when the display text of a saved
 /// option is longer than 80; a list of interfaces is unreadable well before that.
 pub(crate) const LONGEST: usize = 80;
+/// Longest name that is kept whole, in characters: engines set no limit, and people select containers, projects and
+/// networks by it. Where it is shown it may be shortened.
+pub const MAX_NAME_LEN: usize = 500;
 
 /// A single line of printable text that cannot end or open a sentence of the extcap grammar,
 /// move a terminal's cursor or turn the direction of writing.
@@ -18,6 +21,16 @@ impl Label {
     /// Makes `text` safe and cuts it to 80 characters.
     pub fn new(text: &str) -> Self {
         Self::with_limit(text, LONGEST)
+    }
+
+    /// Makes `text` safe and keeps it whole, as what it is selected by.
+    pub fn of_name(text: &str) -> Self {
+        Self::with_limit(text, MAX_NAME_LEN)
+    }
+
+    /// The same cut to 80 characters, where it is shown among others.
+    pub fn shortened(&self) -> Self {
+        Self::new(&self.0)
     }
 
     /// Makes `text` safe and cuts it to `longest` characters, for sentences rather than names.

@@ -162,7 +162,11 @@ proptest! {
         are_good_values(&values.chain(containers.iter().map(|one| one.value.clone())).collect::<Vec<_>>());
         for group in &groups {
             // The value means the group, and the group has somebody in it.
-            let selection = Selection { names: vec![group.value.clone()], ..Selection::default() };
+            let selection = Selection {
+                names: vec![group.value.clone()],
+                values_first: true,
+                ..Selection::default()
+            };
             let (chosen, missed) = selection.of(&containers);
             prop_assert!(missed.is_empty() && !chosen.is_empty());
             prop_assert!(chosen.iter().all(|one| !one.is_named && group.criteria.includes(one.container)));

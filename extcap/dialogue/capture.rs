@@ -70,8 +70,8 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     }
     let panel = toolbar.as_ref().map(Toolbar::panel);
     let job = Job {
-        follow: !arguments.has("--stop-with-container") || Selection::is_group(&interface),
-        selection: Selection { names: vec![interface], ..Selection::default() },
+        follow: !arguments.has("--stop-with-container"),
+        selection: Selection { names: vec![interface], values_first: true, ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
         crossing: crossing(arguments.text("--crossing").as_deref())?,

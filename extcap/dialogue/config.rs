@@ -271,5 +271,8 @@ pub(super) fn networks_of<'a>(
 }
 
 fn network(first: usize, value: &str, display: &str) -> Sentence {
-    Sentence::new("value").with("arg", first + NETWORK).with("value", value).with("display", display)
+    Sentence::new("value")
+        .with("arg", first + NETWORK)
+        .with("value", value)
+        .with("display", Label::new(display))
 }

@@ -111,9 +111,10 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Tr
     }
     let entered = &entered(&privilege);
     let Ok(running) = tap::running(entered, Patience::WIRESHARK) else { return Vec::new() };
-    let (chosen, _) = Selection { names: vec![wanted], ..Selection::default() }.of(&running.containers);
+    let selection = Selection { names: vec![wanted], values_first: true, ..Selection::default() };
+    let (chosen, _) = selection.of(&running.containers);
     match chosen.as_slice() {
-        [Chosen { container, is_named: true }] => {
+        [Chosen { container, is_named: true, .. }] => {
             let mut container = (*container).clone();
             let target = Links::now().and_then(|links| tap::look_up(&mut container, &links, entered));
             target.map(|target| config::networks(&target)).unwrap_or_default()

@@ -96,7 +96,7 @@ pub(super) fn networks(
 ) -> Vec<Sentence> {
     let told = privilege.and_then(|privilege| there.containers(Asking::InWindowSoon, privilege));
     let Ok(containers) = told else { return Vec::new() };
-    let selection = Selection { names: vec![rest.to_owned()], ..Selection::default() };
+    let selection = Selection { names: vec![rest.to_owned()], values_first: true, ..Selection::default() };
     let chosen: Vec<&Container> = if rest == ALL {
         containers.iter().collect()
     } else {

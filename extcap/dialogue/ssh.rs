@@ -133,7 +133,7 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
     }
     match container {
         ALL => words.push("--all".to_owned()),
-        name => words.extend(["--".to_owned(), name.to_owned()]),
+        name => words.extend(["--by-interface", "--", name].map(str::to_owned)),
     }
     Ok(words)
 }

@@ -23,14 +23,23 @@ impl ContainerId {
         &self.0
     }
 
+    /// Whether `text` stands for it: all of its digits, or the first 12 or more, as `docker ps` shows them. Fewer may
+    /// be a mistyped name.
+    pub fn is(&self, text: &str) -> bool {
+        self.0 == text || text.len() >= SHORT_LEN && self.0.starts_with(text)
+    }
+
     /// The first 12 digits, as `docker ps` shows them; of a namespace the last ones.
     pub fn short(&self) -> &str {
-        match self.0.get(..12) {
+        match self.0.get(..SHORT_LEN) {
             Some(first) => first,
             None => self.0.strip_prefix(FIRST_DIGITS).unwrap_or(&self.0),
         }
     }
 }
+
+/// Digits of a short id.
+const SHORT_LEN: usize = 12;
 
 /// What nearly all numbers of namespaces begin with: they are given out one after the other from
 /// `PROC_DYNAMIC_FIRST`, 4026531840 (fs/proc/generic.c).

@@ -52,18 +52,20 @@ pub fn folded(value: &str) -> String {
         .collect()
 }
 
-/// Finds what `wanted` names: an interface value, a container's name, its id, the beginning
-/// of an id that only one container has, or another container in the same network namespace.
-pub fn find<'a>(containers: &'a [Container], wanted: &str) -> Found<'a> {
-    // In this order: a container may be named like the interface of another, on purpose.
-    let ways: [&dyn Fn(&Container) -> bool; 6] = [
-        &|container| container.value == wanted,
+/// Finds what `wanted` names: a container by its name or its interface value (the value first with `values_first`), by
+/// its id ([`ContainerId::is`](super::ContainerId::is)), or by another container in the same network namespace.
+pub fn find<'a>(containers: &'a [Container], wanted: &str, values_first: bool) -> Found<'a> {
+    // Two engines may each have a container of that name, and it may be the value of another container.
+    let by_name = |container: &Container| container.name.as_str() == wanted;
+    let by_value = |container: &Container| container.value == wanted;
+    let (first, second): (&dyn Fn(&Container) -> bool, &dyn Fn(&Container) -> bool) =
+        if values_first { (&by_value, &by_name) } else { (&by_name, &by_value) };
+    let ways: [&dyn Fn(&Container) -> bool; 5] = [
+        first,
+        second,
         // Wireshark matches `-i` without regard to case.
         &|container| container.value.eq_ignore_ascii_case(wanted),
-        // Two engines may each have a container of that name.
-        &|container| container.name.as_str() == wanted,
-        &|container| container.id.as_str() == wanted,
-        &|container| wanted.len() >= 4 && container.id.as_str().starts_with(wanted),
+        &|container| container.id.is(wanted),
         &|container| container.members().iter().any(|member| member.as_str() == wanted),
     ];
     for is_meant in ways {

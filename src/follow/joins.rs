@@ -77,7 +77,7 @@ impl Follow {
         let Some(chosen) = chosen.into_iter().find(|chosen| chosen.container.id == container.id) else {
             return Ok(None);
         };
-        let Some(mut target) = tap::prepared(chosen, running, &Links::now()?, &self.wanted)? else {
+        let Some(mut target) = tap::prepared(&chosen, running, &Links::now()?, &self.wanted)? else {
             return Ok(None);
         };
         target.back_after = away;

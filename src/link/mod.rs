@@ -32,7 +32,7 @@ pub use newcomers::{LinkChange, Newcomer, Newcomers};
 pub use process::{Process, network_identity};
 
 use crate::container::Container;
-use crate::text::Label;
+use crate::text::{self, Label};
 use crate::trouble::Trouble;
 use network::{network_of_interface, network_on_bridge};
 use tables::Tables;
@@ -154,9 +154,12 @@ impl Attachment {
     pub fn name(&self) -> Label {
         let interface = if self.interface.is_empty() { &self.network } else { &self.interface };
         if self.container.is_empty() {
-            return interface.clone();
+            return interface.shortened();
         }
-        Label::new(&format!("{}:{interface}", self.container))
+        // The interface tells attachments of one container apart and is not what is cut off.
+        let interface = Label::with_limit(interface.as_str(), text::LONGEST / 2);
+        let limit = text::LONGEST - 1 - interface.as_str().chars().count();
+        Label::new(&format!("{}:{interface}", Label::with_limit(self.container.as_str(), limit)))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::lines::{BROKE_OFF, Lines};
 use super::sent::Start;
 use super::{Session, savefile};
+use crate::container::ContainerId;
 use crate::pcapng::Interface;
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -29,6 +30,7 @@ pid_of() { $1 inspect --type container --format '{{.State.Pid}}' "$name" 2>/dev/
 links() { while read -r number link rest; do say $1 "$number" "$link"; done; };
 for engine in docker podman; do command -v $engine >/dev/null && pid=$(pid_of $engine) || continue;
 [ "$pid" -gt 1 ] 2>/dev/null || continue; say engine $engine;
+say called "$($engine inspect --type container --format '{{.Id}} {{.Name}}' "$name" 2>/dev/null </dev/null)";
 if [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ]; then say shared; fi;
 nsenter -t "$pid" -n ip -o link | links inside; ip -o link | links host;
 if [ "$(pid_of $engine)" = "$pid" ]; then say same; fi; break; done; say done"#;
@@ -101,7 +103,7 @@ impl Plain {
                 None => {}
             }
         }
-        let found = Found::among(&told, self.interface.as_deref())?;
+        let found = Found::among(&told, &self.container, self.interface.as_deref())?;
         let Found { tool, engine, inside, veth, others } = &found;
         let options = if self.promiscuous { "" } else { "-p" };
         let snap = self.snap_length.to_string();
@@ -183,9 +185,15 @@ fn link(words: &str) -> Option<(u32, &str, u32)> {
     Some((number.strip_suffix(':')?.parse().ok()?, name, other.parse().ok()?))
 }
 
+/// Whether an id and a name, as an engine tells them, are those of the `wanted` container.
+fn is_called(words: &str, wanted: &str) -> bool {
+    let Some((id, name)) = words.split_once(' ') else { return false };
+    name.trim_start_matches('/') == wanted || ContainerId::parse(id).is_some_and(|id| id.is(wanted))
+}
+
 impl Found {
     /// Reads what was told of a container, and of the host.
-    fn among(told: &[String], wanted: Option<&str>) -> Result<Self, String> {
+    fn among(told: &[String], container: &str, wanted: Option<&str>) -> Result<Self, String> {
         let all = |word: &'static str| {
             told.iter().filter_map(move |line| line.strip_prefix(word)?.strip_prefix(' '))
         };
@@ -194,6 +202,10 @@ impl Found {
         let tool = known("tool", ["tcpdump", "dumpcap"]).ok_or("neither tcpdump nor dumpcap is there")?;
         let engine = known("engine", ["docker", "podman"])
             .ok_or("neither docker nor podman there tells of a running container of that name")?;
+        // Engines take any first digits of an id, and a mistyped name may be some.
+        if !all("called").any(|words| is_called(words, container)) {
+            return Err("the engine there has no running container of that name or id".to_owned());
+        }
         if told.iter().any(|line| line == "shared") {
             return Err("the container is in the host's network".to_owned());
         }
@@ -226,10 +238,10 @@ mod tests {
     use super::*;
 
     fn among(told: &str, wanted: Option<&str>) -> Result<Found, String> {
-        Found::among(&told.lines().map(str::to_owned).collect::<Vec<_>>(), wanted)
+        Found::among(&told.lines().map(str::to_owned).collect::<Vec<_>>(), "web", wanted)
     }
 
-    const TOLD: &str = "tool dumpcap\nengine docker\ninside 1: lo:\ninside 12: eth0@if13:\ninside 14: eth1@if15:\n\
+    const TOLD: &str = "tool dumpcap\nengine docker\ncalled ID /web\ninside 1: lo:\ninside 12: eth0@if13:\ninside 14: eth1@if15:\n\
         host 2: eth0:\nhost 13: veth1@if12:\nhost 15: veth2@if14:\nsame";
 
     #[test]
@@ -253,6 +265,19 @@ mod tests {
         assert_eq!(why("same", "same\nshared"), "the container is in the host's network");
         assert!(why("docker", "docker2").starts_with("neither docker nor podman"));
         assert_eq!(why("dumpcap", "rm"), "neither tcpdump nor dumpcap is there");
+    }
+
+    #[test]
+    fn a_container_is_meant_by_its_name_or_twelve_digits_of_its_id() {
+        let id = "64ab".repeat(16);
+        for wanted in ["web", &id[..12], &id] {
+            assert!(is_called(&format!("{id} /web"), wanted), "{wanted}");
+        }
+        for wanted in ["64", &id[..11], "we", "64ab64ab64ac"] {
+            assert!(!is_called(&format!("{id} /web"), wanted), "{wanted}");
+        }
+        let other = among(&TOLD.replace("/web", "/webs"), None).expect_err("another");
+        assert_eq!(other, "the engine there has no running container of that name or id");
     }
 
     #[test]

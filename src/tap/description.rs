@@ -14,7 +14,7 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
         // The tap tells it.
         _ if attachment.tap.is_hosts() => String::new(),
         "" => String::new(),
-        network => format!(", network {network}"),
+        network => format!(", network {}", Label::new(network)),
     };
     let shared = match target.shared_with.iter().map(Label::as_str).collect::<Vec<_>>().as_slice() {
         [] => String::new(),
@@ -43,7 +43,7 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
             &format!(
                 "{} container {} ({}){network}, {}{back}{missed}{without}{shared}",
                 container.engine.word(),
-                container.name,
+                container.name.shortened(),
                 container.image,
                 attachment.tap
             ),

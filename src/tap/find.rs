@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use log::{debug, info};
 
-use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running};
+use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running, suggest};
 use crate::at_once::at_once;
 use crate::container::{Container, EngineKind};
 use crate::engine::Patience;
@@ -46,12 +46,12 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
     }
     let links = Links::now()?;
     let by_name = chosen.iter().filter(|one| one.is_named).count();
-    let prepared = at_once(&chosen, AT_ONCE, |one| prepared(*one, containers, &links, wanted));
+    let prepared = at_once(&chosen, AT_ONCE, |one| prepared(one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut left_out = Vec::new();
     let mut is_any_elsewhere = false;
     let mut taken = HashMap::new();
-    for (Chosen { container, is_named }, prepared) in chosen.into_iter().zip(prepared) {
+    for (Chosen { container, is_named, .. }, prepared) in chosen.into_iter().zip(prepared) {
         match prepared {
             Ok(Some(target)) => add(target, &mut targets, &mut taken),
             Ok(None) => is_any_elsewhere = true,
@@ -82,22 +82,24 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
 ///
 /// Fails when it cannot be looked up, has no such attachment, or no tap for it.
 pub fn prepared(
-    Chosen { container, is_named }: Chosen<'_>,
+    Chosen { container, is_named, attachments }: &Chosen<'_>,
     containers: &[Container],
     links: &Links,
     wanted: &Wanted,
 ) -> Result<Option<Target>, Trouble> {
     let Wanted { networks, tap, means, entered } = wanted;
-    let mut target = look_up(&mut container.clone(), links, entered)?;
+    let attachments: Vec<String> = attachments.iter().map(|name| (*name).to_owned()).collect();
+    let networks = if attachments.is_empty() { networks } else { &attachments };
+    let mut target = look_up(&mut (*container).clone(), links, entered)?;
     // Root enters on a thread of its own, and need not give up its place.
     target.rootless = target.rootless.filter(|_| means.goes_there && !means.enter);
     if target.uses_host_network() {
-        if !is_named {
+        if !*is_named {
             return Err(of_the_host(container));
         }
         info!("container {} has no network of its own: it uses the host's", container.name);
     }
-    if !is_named && !choice::is_connected(&target, networks) {
+    if !*is_named && !choice::is_connected(&target, networks) {
         debug!("{} is connected to none of {}", container.name, networks.join(", "));
         return Ok(None);
     }
@@ -146,12 +148,12 @@ fn none(missed: &Missed, running: &Running) -> Trouble {
         (Missed::Fitting(_), Some(trouble)) => trouble.clone(),
         (Missed::Name(name), None) => Trouble::new(
             format!("no running container is called \"{name}\""),
-            "see which there are: containerdump list",
+            suggest::remedy(name, &running.containers),
         )
         .in_window(no_longer_runs(name), "press F5 and choose again"),
         (Missed::Ambiguous(name, values), _) => Trouble::new(
             format!("\"{name}\" means more than one container: {}", values.join(", ")),
-            "give one of these names, or more of the id",
+            "give one of these names",
         )
         .remedy_in_window("press F5 and choose one of these"),
         (Missed::Fitting(criteria), None) => {

@@ -12,6 +12,7 @@ mod join;
 mod members;
 mod offer;
 mod open;
+mod suggest;
 mod through_engine;
 
 use std::collections::BTreeSet;

@@ -55,6 +55,12 @@ impl Lab {
         again
     }
 
+    /// A container that was renamed, as it is now.
+    pub(crate) fn found_again_as(&self, container: Container, name: &str) -> Container {
+        std::mem::forget(container);
+        self.found(name)
+    }
+
     /// Makes a network of its own.
     pub(crate) fn network(&self) -> Network {
         self.network_with(&[])

@@ -109,7 +109,7 @@ fn what_fits_nothing_is_refused_with_a_remedy(lab: &Lab) {
         (vec!["--all", "-i", "nowhere"], "none of the containers is connected to nowhere"),
         (vec!["--label", "=x"], "no label such as tier"),
         (vec!["--all", "--project", "x"], "cannot be used with"),
-        (vec![], "required"),
+        (vec![], "no container was named"),
     ] {
         let mut command = lab.program();
         let ended = end_of(start(command.arg("capture").args(&arguments).args(["-w", "-"])));

@@ -116,6 +116,8 @@ fn why_it_cannot(lab: &Lab) {
         why.unwrap_or_else(|| panic!("{said}")).to_owned()
     };
     assert!(why(&["build1", "nobody"]).ends_with(" a running container of that name"));
+    let too_short = why(&["build1", &web.id[..8]]);
+    assert_eq!(too_short, "the engine there has no running container of that name or id");
     assert_eq!(why(&["build1", &host.name]), "the container is in the host's network");
     assert_eq!(why(&["build1", &web.name, "-i", "eth7"]), "the container has no eth7");
     let user = why(&["containerdump-lab@build1", &web.name]);

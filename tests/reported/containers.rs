@@ -4,11 +4,15 @@ use std::process::Command;
 
 use crate::Test;
 use crate::lab::{Container, Lab, eventually, output};
-use crate::recording::packets_so_far;
+use crate::recording::{Recording, fields_of, packets_so_far};
 use crate::wireshark_end::{Captured, Pipes, Toolbar};
 
-pub(crate) const TESTS: &[Test] =
-    &[("two_capture_filters_together_accept_what_each_accepts", two_filters_together)];
+pub(crate) const TESTS: &[Test] = &[
+    ("two_capture_filters_together_accept_what_each_accepts", two_filters_together),
+    ("a_container_that_is_called_like_a_group_is_captured_by_its_name", called_like_a_group),
+    ("a_long_name_is_matched_whole", long_name),
+    ("a_container_is_named_by_twelve_digits_of_its_id_and_not_by_fewer", by_id),
+];
 
 /// Sends `count` echo requests to a container.
 fn ping(container: &Container, count: usize) {
@@ -32,4 +36,82 @@ fn two_filters_together(lab: &Lab) {
         let (path, _folder) = capture.stop();
         assert_eq!(packets_so_far(&path, "not icmp"), 0, "{of_dialog}, {own}");
     }
+}
+
+/// A container of that name and with further options of `docker run`.
+fn called(lab: &Lab, name: &str, options: &[&str]) -> Container {
+    let container = lab.container(options);
+    lab.docker(&["rename", &container.name, name]);
+    lab.found_again_as(container, name)
+}
+
+/// What a capture that is refused says.
+fn refusal(lab: &Lab, arguments: &[&str]) -> String {
+    let ended = lab.program().arg("capture").args(arguments).args(["-w", "-"]).output().expect("the program");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!((ended.status.code(), ended.stdout.len()), (Some(1), 0), "{said}");
+    said
+}
+
+fn called_like_a_group(lab: &Lab) {
+    // docker/compose#2120, docker/compose#7384: names that begin with compose- or end with -all are the user's.
+    let project = format!("x{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let member = lab.container(&["--label", &label]);
+    for name in
+        [format!("compose-{project}"), format!("serve{}-all", std::process::id()), "docker-all".to_owned()]
+    {
+        let container = called(lab, &name, &[]);
+        let recording = Recording::begin(lab, &[&container], &["-f", "tcp port 80"]);
+        member.fetch(1);
+        container.fetch(1);
+        // Neither a group nor followed: it ends with its container.
+        drop(container);
+        let recorded = recording.end();
+        let requests = recorded.fields("http.request", &["frame.interface_name"]).concat();
+        assert_eq!(requests, [format!("{name}:eth0")]);
+    }
+    // In Wireshark's list the same value is the group.
+    let namesake = called(lab, &format!("compose-{project}"), &[]);
+    let interface = format!("compose-{project}");
+    let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
+    let _toolbar = Toolbar::open(&capture.pipes);
+    capture.captures();
+    namesake.fetch(1);
+    member.fetch(1);
+    eventually("the request is there", || packets_so_far(&capture.path, "http.request") == 1);
+    let (path, _folder) = capture.stop();
+    let requests = fields_of(&path, "http.request", &["frame.interface_name"]).concat();
+    assert_eq!(requests, [format!("{}:eth0", member.name)]);
+}
+
+fn long_name(lab: &Lab) {
+    // cri-dockerd names containers k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT, with 87 characters and more.
+    let begin = "k8s_".repeat(25);
+    let (one, other) = (called(lab, &format!("{begin}one"), &[]), called(lab, &format!("{begin}other"), &[]));
+    let recording = Recording::begin(lab, &[&one], &["-f", "tcp port 80"]);
+    one.fetch(1);
+    other.fetch(1);
+    let recorded = recording.stop();
+    let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
+    assert!(names.len() == 1 && names[0].ends_with("…:eth0") && names[0].chars().count() <= 80, "{names:?}");
+    let listed = output(lab.program().args(["list", "--json"]));
+    for container in [&one, &other] {
+        assert!(listed.contains(&format!("\"name\":\"{}\"", container.name)), "{listed}");
+    }
+}
+
+fn by_id(lab: &Lab) {
+    // A mistyped name was taken for the first digits of another container's id.
+    let container = lab.container(&[]);
+    for digits in [1, 4, 11] {
+        let said = refusal(lab, &[&container.id[..digits]]);
+        assert!(said.starts_with("containerdump: no running container is called "), "{said}");
+        assert!(said.contains("did you mean ") && said.contains("first 12 digits or more"), "{said}");
+    }
+    let recording = Recording::begin_with(lab.program(), &[&container.id[..12]], &["-f", "tcp port 80"]);
+    container.fetch(1);
+    let recorded = recording.stop();
+    let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
+    assert_eq!(names, [format!("{}:eth0", container.name)]);
 }

@@ -3,6 +3,7 @@
 mod asked;
 mod far;
 mod selected;
+mod unnamed;
 
 use containerdump::packed::Compress;
 use containerdump::privilege::Privilege;
@@ -33,6 +34,9 @@ impl Capture {
     fn run_until(self, stop: &Stop, privilege: Privilege, session: Option<Compress>) -> Result<(), Trouble> {
         privilege.as_caller(|| self.open_log())??;
         self.filter()?;
+        if self.selected.is_empty() {
+            return Err(unnamed::refusal(!self.hosts.is_empty()));
+        }
         let progress = self.progress();
         if !self.hosts.is_empty() {
             let here = Here { target: self.target()?, progress, toolbar: None };

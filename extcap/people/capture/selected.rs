@@ -6,9 +6,9 @@ use containerdump::text::Label;
 
 #[derive(Args)]
 pub(super) struct Selected {
-    /// Containers, by name, by interface (docker-web), or by the first 4 or more digits of the id;
-    /// groups of them by interface (docker-all, compose-shop)
-    #[arg(required_unless_present_any = ["all", "project", "label"], value_name = "NAME")]
+    /// Containers, by name, by interface (docker-web), or by the first 12 or more digits of the id;
+    /// else groups of them, by interface (docker-all, compose-shop)
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
 
     /// All containers that an engine tells of
@@ -31,6 +31,10 @@ pub(super) struct Selected {
     /// Begin although there is no such container yet, and take it in when it starts
     #[arg(long)]
     wait: bool,
+
+    /// NAMEs are those of Wireshark's list, where docker-all is the group whatever containers are called
+    #[arg(long, hide = true)]
+    by_interface: bool,
 }
 
 impl Selected {
@@ -39,33 +43,38 @@ impl Selected {
         self.names.first().or(self.project.first()).map_or("containers", String::as_str)
     }
 
-    /// Whether the capture goes on as containers come and go.
-    pub(super) fn follows(&self) -> bool {
-        self.follow || self.takes_new_containers()
+    /// Whether no container is selected in any way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.is_fitting()
     }
 
-    /// Whether containers may be captured that do not run yet.
-    fn takes_new_containers(&self) -> bool {
-        self.wait
-            || self.all
-            || !self.project.is_empty()
-            || !self.label.is_empty()
-            || self.names.iter().any(|name| Selection::is_group(name))
+    fn is_fitting(&self) -> bool {
+        self.all || !self.project.is_empty() || !self.label.is_empty()
+    }
+
+    /// Whether the capture goes on as containers come and go, whatever they are.
+    pub(super) fn follows(&self) -> bool {
+        self.follow || self.wait
     }
 
     /// The only container that is captured, if it is one, by name, and nothing is followed. In Wireshark following is the
     /// default, which nobody asked for.
     pub(super) fn only(&self, is_of_window: bool) -> Option<&str> {
-        if self.takes_new_containers() || (self.follow && !is_of_window) {
-            None
-        } else {
-            self.names.split_first().filter(|(_, others)| others.is_empty()).map(|(name, _)| name.as_str())
+        let follows = self.wait || (self.follow && !is_of_window);
+        match self.names.as_slice() {
+            [name] if !follows && !self.is_fitting() => Some(name),
+            _ => None,
         }
     }
 
     /// The same as a command line for another host; names come last.
     pub(super) fn for_far(&self) -> Vec<String> {
-        let flags = [(self.all, "--all"), (self.follow, "--follow"), (self.wait, "--wait")];
+        let flags = [
+            (self.all, "--all"),
+            (self.follow, "--follow"),
+            (self.wait, "--wait"),
+            (self.by_interface, "--by-interface"),
+        ];
         let mut arguments: Vec<String> =
             flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()).collect();
         arguments.extend(self.project.iter().map(|project| format!("--project={project}")));
@@ -76,9 +85,15 @@ impl Selected {
     }
 
     pub(super) fn selection(self) -> Selection {
-        let is_fitting = self.all || !self.project.is_empty() || !self.label.is_empty();
-        let projects = self.project.iter().map(|project| Label::new(project)).collect();
+        let is_fitting = self.is_fitting();
+        let projects = self.project.iter().map(|project| Label::of_name(project)).collect();
         let criteria = Criteria { engine: None, projects, labels: self.label };
-        Selection { names: self.names, fitting: is_fitting.then_some(criteria), waits: self.wait }
+        Selection {
+            names: self.names,
+            values_first: self.by_interface,
+            fitting: is_fitting.then_some(criteria).into_iter().collect(),
+            waits: self.wait,
+            ..Selection::default()
+        }
     }
 }

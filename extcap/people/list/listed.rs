@@ -7,7 +7,7 @@ use containerdump::container::{self, Container, ContainerId, EngineKind, Network
 use containerdump::endpoint::{Endpoint, Seen};
 use containerdump::link;
 use containerdump::tap::{self, Kind};
-use containerdump::text::Label;
+use containerdump::text::{Label, MAX_NAME_LEN};
 use containerdump::trouble::Trouble;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -24,7 +24,9 @@ const LONGEST_VALUE: usize = 170;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Text<const LONGEST: usize>(Label);
 
-type Name = Text<80>;
+/// What something is selected by, and what is only shown.
+type Name = Text<MAX_NAME_LEN>;
+type Word = Text<80>;
 /// An interface value, an id.
 type Value = Text<200>;
 type Sentence = Text<400>;
@@ -32,15 +34,15 @@ type Sentence = Text<400>;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listed {
     #[serde(default)]
-    pub(super) host: Name,
+    pub(super) host: Word,
     interface: Value,
-    pub(super) engine: Name,
+    pub(super) engine: Word,
     id: Value,
     pub(super) name: Name,
-    pub(super) image: Name,
+    pub(super) image: Word,
     created: i64,
     project: Option<Name>,
-    network_mode: Name,
+    network_mode: Word,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) networks: Vec<Network>,
     pub(super) attachments: Vec<Attachment>,
@@ -52,23 +54,23 @@ pub(super) struct Network {
     pub(super) name: Name,
     id: Value,
     addresses: Vec<IpAddr>,
-    mac: Name,
+    mac: Word,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Attachment {
-    pub(super) interface: Name,
+    pub(super) interface: Word,
     pub(super) network: Name,
-    pub(super) tap: Option<Name>,
+    pub(super) tap: Option<Word>,
     taps: Vec<Offer>,
-    pub(super) host_veth: Option<Name>,
+    pub(super) host_veth: Option<Word>,
     host_index: Option<u32>,
     pub(super) default: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Offer {
-    tap: Name,
+    tap: Word,
     lack: Option<Lack>,
 }
 
@@ -159,21 +161,21 @@ impl From<&Found> for Listed {
     fn from(found: &Found) -> Self {
         let container = &found.container;
         let networks = container.networks.iter().map(|network| Network {
-            name: name(network.name.as_str()),
+            name: text(network.name.as_str()),
             id: text(&network.id),
             addresses: network.addresses.clone(),
-            mac: name(network.mac.as_str()),
+            mac: text(network.mac.as_str()),
         });
         Self {
-            host: Name::default(),
+            host: Word::default(),
             interface: text(&container.value),
-            engine: name(container.engine.word()),
+            engine: text(container.engine.word()),
             id: text(container.id.as_str()),
-            name: name(container.name.as_str()),
-            image: name(container.image.as_str()),
+            name: text(container.name.as_str()),
+            image: text(container.image.as_str()),
             created: container.created,
-            project: container.project.as_ref().map(|project| name(project.as_str())),
-            network_mode: name(match container.mode {
+            project: container.project.as_ref().map(|project| text(project.as_str())),
+            network_mode: text(match container.mode {
                 NetworkMode::Own => "own",
                 NetworkMode::Host => "host",
                 NetworkMode::None => "none",
@@ -191,14 +193,14 @@ impl From<&Passes> for Attachment {
     fn from(passes: &Passes) -> Self {
         let attachment = &passes.attachment;
         let (veth, index) = match &attachment.tap {
-            link::Tap::HostVeth { name, index } => (Some(self::name(name)), Some(index.0)),
+            link::Tap::HostVeth { name, index } => (Some(text(name)), Some(index.0)),
             link::Tap::Host { index, .. } => (None, Some(index.0)),
             link::Tap::Inside { .. } | link::Tap::ThroughEngine { .. } => (None, None),
         };
         Self {
-            interface: name(attachment.interface.as_str()),
-            network: name(attachment.network.as_str()),
-            tap: passes.best().map(|offer| name(Kind::of(&offer.tap).word())),
+            interface: text(attachment.interface.as_str()),
+            network: text(attachment.network.as_str()),
+            tap: passes.best().map(|offer| text(Kind::of(&offer.tap).word())),
             taps: passes.offers.iter().map(Offer::from).collect(),
             host_veth: veth,
             host_index: index,
@@ -213,7 +215,7 @@ impl From<&tap::Offer> for Offer {
             .lack
             .as_ref()
             .map(|lack| Lack { why: Text(lack.why.clone()), remedy: Text(lack.remedy.clone()) });
-        Self { tap: name(Kind::of(&offer.tap).word()), lack }
+        Self { tap: text(Kind::of(&offer.tap).word()), lack }
     }
 }
 
@@ -227,10 +229,6 @@ impl std::fmt::Display for Told {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Trouble::new(self.what.as_str(), self.remedy.as_str()).fmt(formatter)
     }
-}
-
-fn name(name: &str) -> Name {
-    text(name)
 }
 
 fn text<const LONGEST: usize>(text: &str) -> Text<LONGEST> {
@@ -268,7 +266,7 @@ mod tests {
     fn what_another_host_tells_is_made_harmless_and_bounded() {
         let line = LINE.replace("NAME", &"x".repeat(5000));
         let listed = Listed::of_host(&Label::new("build1"), &line).expect("a container");
-        assert_eq!((listed.host.as_str(), listed.name.as_str().chars().count()), ("build1", 80));
+        assert_eq!((listed.host.as_str(), listed.name.as_str().chars().count()), ("build1", MAX_NAME_LEN));
         assert_eq!(listed.image.as_str(), "a\u{FFFD}]0;x\u{FFFD}");
         assert!(listed.line().starts_with(r#"{"addresses":["172.19.0.3"],"attachments":[{"default":true,"#));
     }
