@@ -1,11 +1,13 @@
 //! Which containers are found and captured.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+use tempfile::TempDir;
 
 use crate::Test;
-use crate::lab::{Container, Lab, eventually, output};
+use crate::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::recording::{Recording, fields_of, packets_so_far};
-use crate::wireshark_end::{Captured, Pipes, Toolbar};
 
 pub(crate) const TESTS: &[Test] = &[
     ("two_capture_filters_together_accept_what_each_accepts", two_filters_together),
@@ -13,6 +15,37 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_long_name_is_matched_whole", long_name),
     ("a_container_is_named_by_twelve_digits_of_its_id_and_not_by_fewer", by_id),
 ];
+
+/// A capture as tshark starts it, which reads no toolbar.
+struct Extcap {
+    child: Child,
+    copy: Child,
+    path: PathBuf,
+    folder: TempDir,
+}
+
+impl Extcap {
+    /// Begins and waits for the first interface.
+    fn begin(lab: &Lab, options: &[&str]) -> Self {
+        let folder = folder();
+        let (fifo, path) = (fifo(&folder), folder.path().join("out.pcapng"));
+        let child = start(lab.program().args(["--capture", "--fifo"]).arg(&fifo).args(options));
+        // dd would keep what does not fill a block.
+        let mut copy = Command::new("sh");
+        copy.args(["-c", "cat \"$0\" > \"$1\""]).args([&fifo, &path]);
+        let copy = start(&mut copy);
+        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 200));
+        Self { child, copy, path, folder }
+    }
+
+    fn stop(self) -> (PathBuf, TempDir) {
+        signal(&self.child, "TERM");
+        let ended = end_of(self.child);
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+        end_of(self.copy);
+        (self.path, self.folder)
+    }
+}
 
 /// Sends `count` echo requests to a container.
 fn ping(container: &Container, count: usize) {
@@ -27,9 +60,7 @@ fn two_filters_together(lab: &Lab) {
         let interface = container.interface();
         let options =
             ["--extcap-interface", &interface, "--extcap-capture-filter", of_dialog, "--filter", own];
-        let capture = Captured::begin(lab.program(), &options, Pipes::make());
-        let _toolbar = Toolbar::open(&capture.pipes);
-        capture.captures();
+        let capture = Extcap::begin(lab, &options);
         ping(&container, 2);
         container.fetch(1);
         eventually("the packets are there", || packets_so_far(&capture.path, "icmp") == 4);
@@ -74,9 +105,7 @@ fn called_like_a_group(lab: &Lab) {
     // In Wireshark's list the same value is the group.
     let namesake = called(lab, &format!("compose-{project}"), &[]);
     let interface = format!("compose-{project}");
-    let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
-    let _toolbar = Toolbar::open(&capture.pipes);
-    capture.captures();
+    let capture = Extcap::begin(lab, &["--extcap-interface", &interface]);
     namesake.fetch(1);
     member.fetch(1);
     eventually("the request is there", || packets_so_far(&capture.path, "http.request") == 1);
