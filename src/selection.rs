@@ -92,6 +92,7 @@ impl Selection {
 
     /// The same with each name that means something among `containers` bound to that: a name that means a container
     /// never means a group later, nor the other way round.
+    #[must_use]
     pub fn bound(mut self, containers: &[Container]) -> Self {
         let groups = groups(containers);
         for name in std::mem::take(&mut self.names) {

@@ -29,6 +29,7 @@ impl Label {
     }
 
     /// The same cut to 80 characters, where it is shown among others.
+    #[must_use]
     pub fn shortened(&self) -> Self {
         Self::new(&self.0)
     }

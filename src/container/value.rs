@@ -58,11 +58,9 @@ pub fn find<'a>(containers: &'a [Container], wanted: &str, values_first: bool) -
     // Two engines may each have a container of that name, and it may be the value of another container.
     let by_name = |container: &Container| container.name.as_str() == wanted;
     let by_value = |container: &Container| container.value == wanted;
-    let (first, second): (&dyn Fn(&Container) -> bool, &dyn Fn(&Container) -> bool) =
-        if values_first { (&by_value, &by_name) } else { (&by_name, &by_value) };
     let ways: [&dyn Fn(&Container) -> bool; 5] = [
-        first,
-        second,
+        if values_first { &by_value } else { &by_name },
+        if values_first { &by_name } else { &by_value },
         // Wireshark matches `-i` without regard to case.
         &|container| container.value.eq_ignore_ascii_case(wanted),
         &|container| container.id.is(wanted),
