@@ -54,8 +54,8 @@ fn attachment_is_named(lab: &Lab) {
         &format!("http://{}/", container.address_on("eth1")),
     ]));
     let recorded = recording.stop();
-    let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
-    assert_eq!(names, [name]);
+    let interfaces = recorded.fields("http.request", &["frame.interface_name"]).concat();
+    assert_eq!(interfaces, [name]);
     let said = refusal(lab, &["capture", &named("eth7"), "-w", "-"]);
     assert!(said.contains("is not connected to eth7"), "{said}");
 }

@@ -5,6 +5,7 @@ use containerdump::selection::{Criteria, Selection, WantedLabel};
 use containerdump::text::Label;
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Selected {
     /// Containers, by name, by interface (docker-web), or by the first 12 or more digits of the id;
     /// else groups of them, by interface (docker-all, compose-shop)
