@@ -3,6 +3,9 @@
 mod fake_host;
 mod program;
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::process::Stdio;
 use std::time::Instant;
 
 use containerdump::pcapng::{Blocks, Interface};
@@ -88,6 +91,41 @@ fn interfaces_without_end_are_the_end() {
     }
     let host = FakeHost::answering("cat stream; cat").with("stream", &blocks.take());
     assert!(host.complaint_of_capture().contains("it tells more and more interfaces"));
+}
+
+/// The 17th stream that broke was the end of the whole capture.
+#[test]
+fn each_of_many_streams_that_break_is_told_and_the_others_go_on() {
+    const HOSTS: usize = 20;
+    let mut blocks = Blocks::begin_section();
+    blocks.take();
+    blocks.nothing();
+    let far = "number=1; while ! mkdir n$number 2>/dev/null; do number=$((number + 1)); done; cat stream; \
+        if [ $number = 1 ]; then while cat nothing; do sleep 1; done; fi; \
+        while [ $number -gt 9 ] && ! [ -e go ]; do sleep 0.1; done; echo garbage; cat";
+    let host = FakeHost::answering(far).with("stream", &begin("x")).with("nothing", &blocks.take());
+    let hosts: Vec<String> = (1..=HOSTS).map(|number| format!("--host=build{number}")).collect();
+    let hosts = hosts.iter().map(String::as_str);
+    let arguments: Vec<&str> = ["capture", "web", "-w", "-"].into_iter().chain(hosts).collect();
+    let path = |name: &str| host.0.path().join(name);
+    let mut command = host.command(&arguments);
+    command.stdout(Stdio::null()).stderr(File::create(path("said")).expect("a file"));
+    let mut capture = command.spawn().expect("the program starts");
+    program::until("all are asked", || path(&format!("n{HOSTS}")).exists());
+    // Some break at once, the others later.
+    std::fs::write(path("go"), b"").expect("a file");
+    let told = || {
+        let said = std::fs::read_to_string(path("said")).expect("what it says");
+        let told = said.lines().filter(|line| line.starts_with("cannot read packets of build"));
+        told.map(str::to_owned).collect::<Vec<_>>()
+    };
+    program::until("each is told", || {
+        assert_eq!(capture.try_wait().expect("a child"), None, "{:?}", told());
+        told().len() == HOSTS - 1
+    });
+    assert_eq!(told().into_iter().collect::<BTreeSet<_>>().len(), HOSTS - 1, "{:?}", told());
+    capture.kill().expect("it runs");
+    capture.wait().expect("a child");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use containerdump::session::Totals;
@@ -21,8 +20,6 @@ pub(super) const EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Progress {
     live: bool,
     quiet: bool,
-    /// Sources that were said to have broken.
-    broken: AtomicUsize,
     /// Wireshark's toolbar, which tells instead.
     panel: Option<Arc<Panel>>,
 }
@@ -30,13 +27,13 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
         let live = !quiet && io::stderr().is_terminal();
-        Self { live, quiet, broken: AtomicUsize::new(0), panel: None }
+        Self { live, quiet, panel: None }
     }
 
     /// Shown in Wireshark's toolbar, where there is one, and nowhere else: what is said on stderr becomes a
     /// dialog.
     pub(super) fn in_toolbar(panel: Option<Arc<Panel>>) -> Self {
-        Self { live: false, quiet: true, broken: AtomicUsize::new(0), panel }
+        Self { live: false, quiet: true, panel }
     }
 
     /// Time between two counts.
@@ -64,7 +61,7 @@ impl Progress {
         if let Some(panel) = &self.panel {
             return panel.show(totals);
         }
-        for trouble in &totals.broken[self.broken.swap(totals.broken.len(), Ordering::Relaxed)..] {
+        for trouble in &totals.broken {
             // The rest of the capture goes on.
             let clear = if self.live { "\r\x1b[K" } else { "" };
             self.warn(&format!("{clear}{trouble}"));

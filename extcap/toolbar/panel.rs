@@ -34,8 +34,6 @@ pub(super) struct News {
     pub(super) snapshot: Option<Snapshot>,
     /// What came of filters.
     pub(super) answers: Vec<(Option<String>, Answer)>,
-    /// Sources that were said to have broken.
-    broken: usize,
     /// The capture has ended.
     pub(super) over: bool,
 }
@@ -65,10 +63,9 @@ impl Panel {
             let line = format!("{} has left: {} packets, {} dropped", share.name, share.packets, share.drops);
             news.log.add(self.begun.elapsed(), &line);
         }
-        for trouble in totals.broken.iter().skip(news.broken) {
+        for trouble in &totals.broken {
             news.log.add(self.begun.elapsed(), trouble.what().as_str());
         }
-        news.broken = totals.broken.len();
         news.snapshot = Some(Snapshot { at: Instant::now(), totals: totals.clone() });
         drop(news);
         self.bell.ring();

@@ -89,6 +89,19 @@ impl Statistics {
     pub fn lost(&self) -> u64 {
         self.kernel_drops + self.abandoned
     }
+
+    /// What was counted after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            written: self.written.saturating_sub(earlier.written),
+            crossed: self.crossed.saturating_sub(earlier.crossed),
+            kernel_drops: self.kernel_drops.saturating_sub(earlier.kernel_drops),
+            interface_drops: self.interface_drops.saturating_sub(earlier.interface_drops),
+            abandoned: self.abandoned.saturating_sub(earlier.abandoned),
+            waiting: self.waiting,
+        }
+    }
 }
 
 /// Makes the blocks that are not packets; they wait in it until taken.

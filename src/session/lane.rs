@@ -22,6 +22,10 @@ pub(super) struct Lane {
     past: Counts,
     /// When the last of them had, nanoseconds since the epoch.
     pub(super) end: Option<u64>,
+    /// When the file being written began, and what was counted in those before.
+    of_file: (u64, Statistics),
+    /// Whether its last statistics are in the file being written.
+    pub(super) has_statistics: bool,
 }
 
 /// What an interface has of a capture.
@@ -40,7 +44,32 @@ pub struct Share {
 impl Lane {
     pub(super) fn new(interface: Interface, member: u32, readers: usize, begin: u64) -> Self {
         let (statistics, past) = (Statistics::default(), Counts::default());
-        Self { interface, member, begin, statistics, bytes: 0, left: 0, readers, past, end: None }
+        let of_file = (begin, statistics);
+        Self {
+            interface,
+            member,
+            begin,
+            statistics,
+            bytes: 0,
+            left: 0,
+            readers,
+            past,
+            end: None,
+            of_file,
+            has_statistics: false,
+        }
+    }
+
+    /// Begins to count for the next file at `now`, nanoseconds since the epoch.
+    pub(super) fn begin_file(&mut self, now: u64) {
+        (self.of_file, self.has_statistics) = ((now, self.statistics), false);
+    }
+
+    /// The statistics of the file being written as of `now`, and the time they begin and end at, nanoseconds since
+    /// the epoch.
+    pub(super) fn of_file(&self, now: u64) -> (Statistics, u64, u64) {
+        let (begin, before) = &self.of_file;
+        (self.statistics.since(before), *begin, self.end.unwrap_or(now).max(*begin))
     }
 
     /// Leaves the counts of sources that have ended, for those of the others to be added.

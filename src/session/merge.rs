@@ -7,7 +7,7 @@
 //! wait, waits in the kernel, and what is read goes out while it is still in a cache.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ use crate::trouble::Trouble;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
 const MOST_READ: usize = 512 * 1024;
-/// Troubles kept of sources that have left: a program elsewhere may break as often as it is started.
-const MOST_BROKEN: usize = 16;
+/// Errors of broken sources kept until they are reported; a capture that reports nothing keeps no more.
+const MAX_UNREPORTED: usize = 1000;
 /// How long a packet takes at most from its time stamp into a block that is handed over, where other programs keep
 /// the processors busy: the kernel delivers it, and lets the timer of a block run out, in a thread that waits for its
 /// turn (ksoftirqd).
@@ -47,8 +47,10 @@ pub(super) struct Merge {
     pub(super) expects: bool,
     /// What addresses are called by sources elsewhere.
     pub(super) called: Called,
-    /// Why sources ended that ought not to have, and have left.
-    broken: VecDeque<Trouble>,
+    /// Why sources broke, each until it is reported.
+    broken: Vec<Trouble>,
+    /// Why the last of them did.
+    last_broken: Option<Trouble>,
     /// Whether a source ended as it may.
     ended_well: bool,
 }
@@ -67,10 +69,18 @@ pub(super) struct Read {
 impl Merge {
     /// Merges what is read; `keeps` is how long the kernel may keep a packet back.
     pub(super) fn new(keeps: Duration) -> Self {
-        let (stages, queues, broken) = (Vec::new(), Queues::default(), VecDeque::new());
-        let (readiness, called) = (Readiness::new(), Called::default());
-        let (had_little, expects, ended_well) = (true, false, false);
-        Self { stages, queues, readiness, keeps, had_little, expects, called, broken, ended_well }
+        Self {
+            stages: Vec::new(),
+            queues: Queues::default(),
+            readiness: Readiness::new(),
+            keeps,
+            had_little: true,
+            expects: false,
+            called: Called::default(),
+            broken: Vec::new(),
+            last_broken: None,
+            ended_well: false,
+        }
     }
 
     /// Takes part from now on.
@@ -94,13 +104,7 @@ impl Merge {
             }
             self.queues.queues.remove(index);
             let stage = self.stages.remove(index);
-            match stage.broken() {
-                Some(trouble) => self.broken.push_back(trouble.clone()),
-                None => self.ended_well = true,
-            }
-            if self.broken.len() > MOST_BROKEN {
-                self.broken.pop_front();
-            }
+            self.ended_well |= stage.broken().is_none();
             parted.push(stage);
         }
         parted
@@ -194,6 +198,12 @@ impl Merge {
             }
             let bytes = stage.read(queue, &mut self.queues.spare, self.keeps);
             read.bytes += bytes;
+            // A source that has ended is not read again, so each error is kept once.
+            if let Some(trouble) = stage.broken() {
+                self.broken.truncate(MAX_UNREPORTED - 1);
+                self.broken.push(trouble.clone());
+                self.last_broken = Some(trouble.clone());
+            }
             if !stage.is_ring() {
                 read.of_streams += bytes;
             }
@@ -270,12 +280,16 @@ impl Merge {
         self.stages.iter().any(|stage| stage.far().is_some())
     }
 
-    /// Why sources ended that ought not to have, and whether that was the end of all.
-    pub(super) fn broken(&self) -> (Vec<Trouble>, bool) {
-        let still_here = self.stages.iter().filter_map(Stage::broken);
-        let broken: Vec<Trouble> = self.broken.iter().chain(still_here).cloned().collect();
+    /// Why sources broke since this was last called.
+    pub(super) fn take_broken(&mut self) -> Vec<Trouble> {
+        std::mem::take(&mut self.broken)
+    }
+
+    /// Why the capture failed, if every source broke. It is not reported again.
+    pub(super) fn take_failure(&mut self) -> Option<Trouble> {
         let others = self.ended_well || self.stages.iter().any(|stage| stage.broken().is_none());
-        let all = !broken.is_empty() && !others;
-        (broken, all)
+        let failure = self.last_broken.take_if(|_| !others)?;
+        self.broken.pop();
+        Some(failure)
     }
 }

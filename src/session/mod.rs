@@ -147,10 +147,10 @@ impl Session {
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);
         let totals = match outcome {
-            Ok(()) | Err(End::ReaderGone) => Ok(running.total()),
+            Ok(()) | Err(End::ReaderGone) => Ok(running.last_report()),
             Err(End::Stalled) => {
                 running.abandon();
-                Ok(running.total())
+                Ok(running.last_report())
             }
             Err(End::Failed(trouble)) => Err(trouble),
         };

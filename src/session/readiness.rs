@@ -51,8 +51,8 @@ impl Readiness {
     pub(super) fn ready(&mut self) -> Option<&[u64]> {
         let epoll = self.epoll.as_ref()?;
         self.events.clear();
-        // There is room for every ring: one that found none would seem empty.
-        self.events.reserve(usize::try_from(self.watched).ok()?);
+        // There is room for every ring: one that found none would seem empty. No room at all is a panic of rustix.
+        self.events.reserve(usize::try_from(self.watched).ok()?.max(1));
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         epoll::wait(epoll, spare_capacity(&mut self.events), Some(&at_once)).ok()?;
         self.ready.clear();

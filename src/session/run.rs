@@ -22,10 +22,12 @@ use super::{Report, Session, Totals};
 use crate::capture::{self, Filter};
 use crate::remote;
 
-/// Time between two rounds of statistics in the stream, and in one that another session reads while
-/// packets come.
-const STATISTICS_EVERY: Duration = Duration::from_secs(3);
-const STATISTICS_FOR_SESSION_EVERY: Duration = Duration::from_secs(1);
+/// Time between two rounds of statistics in a stream that another session reads, and while packets come.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(3);
+const BUSY_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an idle capture waits; one that reads other sessions has to see when they fall silent.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+const REMOTE_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a pause is remembered, nanoseconds: whoever joins may bring packets from a moment ago.
 const REMEMBERED: u64 = 10_000_000_000;
 /// Time between two looks for the end of a stream that was asked for.
@@ -60,7 +62,8 @@ impl Running {
             output.feed_session();
         }
         let mut merge = Merge::new(keeps);
-        let mut stream = Stream::new(names, output, files, limits, crossing, begun);
+        let what = (session.feeds_session, begun);
+        let mut stream = Stream::new(names, output, files, limits, crossing, what);
         let mut members = Members::default();
         for member in session.members {
             members.add(member, &mut merge, &mut stream);
@@ -82,18 +85,17 @@ impl Running {
     /// Runs to its end.
     pub(super) fn all(&mut self, stop: &Stop, mut report: Option<Report<'_>>) -> Result<(), End> {
         self.stream.begin(stop)?;
-        let while_busy = if self.feeds_session {
-            self.stream.write_statistics(true, stop)?;
-            STATISTICS_FOR_SESSION_EVERY
-        } else {
-            STATISTICS_EVERY
-        };
-        let mut statistics_at = Instant::now() + while_busy;
+        if self.feeds_session {
+            self.stream.write_statistics(stop)?;
+        }
+        let mut statistics_at = self.feeds_session.then(|| Instant::now() + BUSY_STATISTICS_INTERVAL);
         let (mut report_at, mut has_read) = (Instant::now(), true);
         let mut finish: Option<Finish> = None;
         let (mut load, mut looked_at) = (Load::Backlog, Instant::now());
         loop {
-            let nothing_until = if report.is_some() { statistics_at.min(report_at) } else { statistics_at };
+            let idle = if self.merge.runs_elsewhere() { REMOTE_IDLE_TIMEOUT } else { IDLE_TIMEOUT };
+            let times = [statistics_at, report.is_some().then_some(report_at)].into_iter().flatten();
+            let nothing_until = times.fold(Instant::now() + idle, Instant::min);
             if self.wait(stop, finish.as_ref(), load, nothing_until) && finish.is_none() {
                 debug!("finishing");
                 let now = Finish::now(self.keeps, self.merge.runs_elsewhere());
@@ -138,34 +140,36 @@ impl Running {
             self.stream.write_blocks(stop)?;
             load = Load::of(read, time, self.merge.queues.hold(), self.block_timeout);
             let now = Instant::now();
-            if now >= statistics_at {
-                self.tell(stop)?;
-                statistics_at = now + STATISTICS_EVERY;
-            }
-            if read.bytes > 0 {
-                statistics_at = statistics_at.min(now + while_busy);
+            if let Some(at) = &mut statistics_at {
+                if now >= *at {
+                    self.tell(stop)?;
+                    *at = now + STATISTICS_INTERVAL;
+                }
+                if read.bytes > 0 {
+                    *at = (*at).min(now + BUSY_STATISTICS_INTERVAL);
+                }
             }
             if let Some((every, report)) = report.as_mut().filter(|_| now >= report_at) {
                 // Asking the kernel costs more than all else while nothing comes.
-                report(&self.stream.report(Some(&mut self.merge).filter(|_| has_read)));
+                report(&self.stream.report(&mut self.merge, has_read));
                 (report_at, has_read) = (now + *every, false);
             }
         }
         self.total();
         self.stream.write_last_statistics(stop)?;
-        match self.merge.broken() {
-            (mut broken, true) => Err(End::Failed(broken.remove(0))),
-            (_, false) => Ok(()),
+        let Some(failure) = self.merge.take_failure() else { return Ok(()) };
+        // The error tells of one source, the last report of the others.
+        if let Some((_, report)) = &mut report {
+            report(&self.stream.report(&mut self.merge, true));
         }
+        Err(End::Failed(failure))
     }
 
-    /// Writes statistics of what came so far.
+    /// Writes statistics of what came so far, for the session that reads the stream.
     fn tell(&mut self, stop: &Stop) -> Result<(), End> {
         self.stream.total(&mut self.merge);
-        if self.feeds_session {
-            self.stream.count_waiting(&mut self.merge);
-        }
-        self.stream.write_statistics(self.feeds_session, stop)
+        self.stream.count_waiting(&mut self.merge);
+        self.stream.write_statistics(stop)
     }
 
     /// Does what was told meanwhile.
@@ -284,10 +288,15 @@ impl Running {
         self.merge.close();
     }
 
-    /// What the capture came to so far.
-    pub(super) fn total(&mut self) -> Totals {
+    /// Brings the totals up to date.
+    fn total(&mut self) {
         self.merge.ask();
         self.stream.total(&mut self.merge);
-        self.stream.totals.clone()
+    }
+
+    /// The last report.
+    pub(super) fn last_report(&mut self) -> Totals {
+        self.merge.ask();
+        self.stream.report(&mut self.merge, true)
     }
 }

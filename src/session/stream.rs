@@ -25,8 +25,8 @@ use crate::text::Label;
 /// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
 const MOST_PIECES: usize = 1024;
 
-/// Interfaces that have left, told of with the next report; more are not told of.
-const MOST_LEFT: usize = 256;
+/// Interfaces that have left, kept until they are reported; a capture that reports nothing keeps no more.
+const MAX_UNREPORTED: usize = 1000;
 
 /// A stream being written.
 pub(super) struct Stream {
@@ -39,6 +39,8 @@ pub(super) struct Stream {
     pub(super) of_capture: Used,
     pub(super) of_file: Used,
     most_files: usize,
+    /// Whether another session reads the stream: it has statistics while it runs.
+    feeds_session: bool,
     /// Whether the section header is in the output already.
     begun: bool,
     /// Whether all that stands before the first packet is.
@@ -66,7 +68,7 @@ impl Stream {
         files: Option<Files>,
         limits: Limits,
         crossing: Crossing,
-        begun: bool,
+        (feeds_session, begun): (bool, bool),
     ) -> Self {
         Self {
             lanes: Vec::new(),
@@ -78,6 +80,7 @@ impl Stream {
             files,
             of_capture: Used::new(limits),
             most_files: limits.files.unwrap_or(usize::MAX),
+            feeds_session,
             begun,
             has_begun: false,
             totals: Totals::default(),
@@ -136,11 +139,13 @@ impl Stream {
             let now = capture::now();
             lane.end = Some(now);
             lane.forget_counts();
-            self.blocks.statistics(number, lane.statistics, lane.begin, now);
+            let (statistics, begin, end) = lane.of_file(now);
+            self.blocks.statistics(number, statistics, begin, end);
+            lane.has_statistics = true;
             let Statistics { written, crossed, .. } = lane.statistics;
             let (name, lost) = (&lane.interface.name, lane.statistics.lost());
             info!("{name} leaves: {written} packets, {lost} lost, {crossed} at their sender");
-            if self.parted.len() < MOST_LEFT {
+            if self.parted.len() < MAX_UNREPORTED {
                 self.parted.push(lane.share());
             }
         }
@@ -243,30 +248,36 @@ impl Stream {
         info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());
         self.output = next;
         self.of_file = used;
+        let now = capture::now();
+        self.lanes.iter_mut().for_each(|lane| lane.begin_file(now));
         self.blocks = Blocks::begin_section();
         self.begin(stop)?;
         Ok(true)
     }
 
-    /// Writes statistics of the interfaces that packets come from; for another session at least something.
-    pub(super) fn write_statistics(&mut self, for_session: bool, stop: &Stop) -> Result<(), End> {
+    /// Writes statistics of the interfaces that packets come from, for the session that reads the stream; at least
+    /// something. Not for Wireshark, which takes drops over only from an interface that has exactly one such block.
+    pub(super) fn write_statistics(&mut self, stop: &Stop) -> Result<(), End> {
         self.add_statistics(|lane| lane.end.is_none());
-        if for_session && self.lanes.iter().all(|lane| lane.end.is_some()) {
+        if self.lanes.iter().all(|lane| lane.end.is_some()) {
             self.blocks.nothing();
         }
         self.write_blocks(stop)
     }
 
-    /// Writes statistics of all interfaces there were, as they stand at the end of a file.
+    /// Writes statistics at the end of a file, of all interfaces in it that have none yet.
     pub(super) fn write_last_statistics(&mut self, stop: &Stop) -> Result<(), End> {
-        self.add_statistics(|_| true);
+        // Another session takes the end of a stream for a proper one where statistics are the last of it.
+        let all = self.feeds_session;
+        self.add_statistics(|lane| all || !lane.has_statistics);
         self.write_blocks(stop)
     }
 
     fn add_statistics(&mut self, wanted: impl Fn(&Lane) -> bool) {
         let now = capture::now();
         for (number, lane) in (0_u32..).zip(&self.lanes).filter(|(_, lane)| wanted(lane)) {
-            self.blocks.statistics(number, lane.statistics, lane.begin, lane.end.unwrap_or(now));
+            let (statistics, begin, end) = lane.of_file(now);
+            self.blocks.statistics(number, statistics, begin, end);
         }
     }
 

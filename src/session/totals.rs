@@ -30,7 +30,7 @@ pub struct Totals {
     pub interfaces: Vec<Share>,
     /// In a report: those that have left since the last one.
     pub parted: Vec<Share>,
-    /// Why sources ended that ought not to have; the last of them where there are many.
+    /// Why sources broke since the last report.
     pub broken: Vec<Trouble>,
 }
 
@@ -49,17 +49,17 @@ impl Stream {
         self.totals.losses = losses::of_each(self.lanes.iter().map(lost));
         self.totals.drops = self.totals.losses.iter().map(|(_, lost)| lost).sum();
         self.totals.files = self.files.as_ref().map_or(1, Files::opened);
-        self.totals.broken = merge.broken().0;
     }
 
-    /// What there is to be told now to whoever watches, with the counts of `merge` where there may be new ones.
-    pub(super) fn report(&mut self, merge: Option<&mut Merge>) -> Totals {
-        if let Some(merge) = merge {
+    /// A report of the capture so far; with `has_read`, the sources are asked for new counts.
+    pub(super) fn report(&mut self, merge: &mut Merge, has_read: bool) -> Totals {
+        if has_read {
             self.total(merge);
         }
         let captured = self.lanes.iter().filter(|lane| lane.end.is_none());
         let interfaces = captured.map(Lane::share).collect();
-        Totals { interfaces, parted: std::mem::take(&mut self.parted), ..self.totals.clone() }
+        let (parted, broken) = (std::mem::take(&mut self.parted), merge.take_broken());
+        Totals { interfaces, parted, broken, ..self.totals.clone() }
     }
 
     /// Counts what is on its way, for a session that reads this stream: should it leave before that has come,

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test file says every word of the vocabulary")]
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use containerdump::pcapng::{Blocks, Interface};
 use containerdump::text::Label;
@@ -44,8 +45,14 @@ impl FakeHost {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(&mut self.command(arguments))
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
-        Running::start(program(NOWHERE).env("PATH", path).args(arguments))
+        let mut command = program(NOWHERE);
+        command.env("PATH", path).args(arguments);
+        command
     }
 
     pub(crate) fn list(&self) -> Ended {

@@ -118,7 +118,7 @@ fn a_reader_who_stalls_loses_no_stream(lab: &Lab) {
     command.args([SESSION, "-"]).args(tap(&container, &["--filter", "udp port 9"]));
     let mut child = start(&mut command);
     let mut reader = child.stdout.take().expect("a pipe");
-    let mut head = [0; 200];
+    let mut head = [0; 100];
     reader.read_exact(&mut head).expect("a header");
     // More than pipes and sockets on the way hold.
     flood(&container, SENT);

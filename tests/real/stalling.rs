@@ -1,10 +1,9 @@
 //! A reader that takes nothing for a while: memory holds what comes, what it does not hold is counted,
 //! and the memory is bounded.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command};
 use std::time::Duration;
 
@@ -24,10 +23,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_stream_of_a_slow_reader_ends_whole", the_stream_of_a_slow_reader),
 ];
 
-/// Longer than statistics are apart.
+/// Longer than rings take to fill.
 const STALL: Duration = Duration::from_secs(4);
 /// Longer than a stream from elsewhere may say nothing.
 const LONG_STALL: Duration = Duration::from_secs(12);
+/// Longer than a reader that reads all there is takes from one piece to the next.
+const SETTLED: Duration = Duration::from_millis(400);
 /// More than the processes of a capture have besides rings: code, most of it shared, stacks, what is under way.
 const BESIDES_KB: u64 = 24 * 1024;
 
@@ -83,13 +84,13 @@ impl Stalled {
         assert!(used < most, "{used} kB of {most} in {processes:?}");
     }
 
-    /// Reads on; once `told` holds of what was read, each of `containers` sends `more` packets, and the capture
-    /// ends. Returns what was said.
-    fn resume(&mut self, containers: &[&Container], more: u64, told: impl Fn(&[u8]) -> bool) -> String {
+    /// Reads on; once `read` holds of the length of what was read, each of `containers` sends `more` packets, and the
+    /// capture ends. Returns what was said.
+    fn resume(&mut self, containers: &[&Container], more: u64, read: impl Fn(u64) -> bool) -> String {
         let (mut from, mut to) = (self.reader.by_ref(), self.file.try_clone().expect("a descriptor"));
         std::thread::scope(|scope| {
             let reading = scope.spawn(move || io::copy(&mut from, &mut to));
-            eventually("it is told", || told(&fs::read(&self.path).expect("the file")));
+            eventually("it is read", || read(length(&self.path)));
             for container in containers {
                 flood(container, more);
             }
@@ -104,24 +105,8 @@ impl Stalled {
     }
 }
 
-/// How many interfaces tell of a loss in the statistics of a stream so far.
-fn losing(stream: &[u8]) -> usize {
-    let number = |at: usize| Some(u32::from_le_bytes(stream.get(at..at + 4)?.try_into().ok()?));
-    let (mut at, mut interfaces) = (0, BTreeSet::new());
-    while let (Some(kind), Some(length)) = (number(at), number(at + 4)) {
-        let end = at + length as usize;
-        // Behind type, length, interface and time stand options: number, length, value.
-        let mut option = at + 20;
-        while kind == 5 && option + 4 < end {
-            let (Some(head), Some(value)) = (number(option), number(option + 4)) else { break };
-            if head & 0xffff == 7 && value > 0 {
-                interfaces.insert(number(at + 8));
-            }
-            option += 4 + ((head >> 16) as usize).next_multiple_of(4);
-        }
-        at = end;
-    }
-    interfaces.len()
+fn length(path: &Path) -> u64 {
+    path.metadata().expect("the file").len()
 }
 
 /// A process and all that it has started, and so on.
@@ -156,7 +141,11 @@ fn assert_counted(
     }
     std::thread::sleep(stall);
     capture.assert_bounded(lab, containers, rings_mib);
-    let said = capture.resume(containers, MORE, |stream| losing(stream) == containers.len());
+    let path = capture.path.clone();
+    let said = capture.resume(containers, MORE, |before| {
+        std::thread::sleep(SETTLED);
+        length(&path) == before
+    });
     let statistics = statistics_of(&capture.path);
     let mut told = Vec::new();
     for (container, times) in containers.iter().zip(1..) {
@@ -201,21 +190,20 @@ fn through_an_engine(lab: &Lab) {
 
 /// Floods `container`, which is captured with what a capture has by itself, while nobody reads; ends once so many
 /// bytes were read. Returns what was sent, what became of it, and what was said.
-fn burst(lab: &Lab, container: &Container, tap: &str, until: usize) -> (u64, Statistics, String) {
+fn burst(lab: &Lab, container: &Container, tap: &str, until: u64) -> (u64, Statistics, String) {
     let mut capture = Stalled::begin(lab, &["--tap", tap, &container.name]);
     capture.read_until(container);
     flood(container, 2 * MANY);
     std::thread::sleep(STALL);
     capture.assert_bounded(lab, &[container], 224);
-    let said = capture.resume(&[container], MORE, |stream| stream.len() > until);
+    let said = capture.resume(&[container], MORE, |read| read > until);
     (2 * MANY + MORE, statistics_of(&capture.path)[&0], said)
 }
 
 fn a_burst_that_memory_holds(lab: &Lab) {
     let container = lab.container(&[]);
     for tap in ["auto", "engine"] {
-        let all_of_it = usize::try_from(2 * MANY * 1000).expect("a size");
-        let (sent, one, said) = burst(lab, &container, tap, all_of_it);
+        let (sent, one, said) = burst(lab, &container, tap, 2 * MANY * 1000);
         assert_eq!((one.packets, one.received, one.lost), (sent, sent, 0), "{tap}: {one:?}");
         assert!(!said.contains("dropped"), "{said}");
     }

@@ -63,7 +63,10 @@ impl Captured {
         program.arg("--extcap-control-out").arg(&pipes.from_capture);
         let child = start(&mut program);
         let mut copy = Command::new("dd");
-        copy.arg("status=none").arg(format!("if={}", fifo.display())).arg(format!("of={}", path.display()));
+        // With one size for both ends it writes what it reads at once.
+        copy.args(["status=none", "bs=64k"])
+            .arg(format!("if={}", fifo.display()))
+            .arg(format!("of={}", path.display()));
         Self { child, copy: start(&mut copy), path, pipes }
     }
 
