@@ -12,6 +12,9 @@ use crate::amount::bytes;
 /// Interfaces named where packets are dropped at many.
 const MOST_NAMED: usize = 3;
 
+/// Time between two messages in the status bar, which shows each for about 7 seconds and nothing else meanwhile.
+const DROP_NOTICE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Interfaces named at the begin.
 const MOST_AT_BEGIN: usize = 10;
 
@@ -53,6 +56,26 @@ impl Snapshot {
         format!("{packets} pkt/s, {bytes}/s, {dropped} dropped")
     }
 
+    /// Figures of a capture that has ended: of `shown` where it was in it to the end, else of all.
+    pub(super) fn stopped(&self, shown: &str) -> String {
+        let is_known = self.totals.interfaces.iter().any(|share| share.name.as_str() == shown);
+        let Share { packets, bytes: count, drops, .. } = self.of(if is_known { shown } else { ALL });
+        format!("stopped, {packets} packets, {}, {drops} dropped", bytes(count))
+    }
+
+    /// How many packets were dropped so far and where, for the status bar.
+    fn dropped(&self) -> String {
+        let packets =
+            |count: u64| format!("{count} {} dropped", if count == 1 { "packet" } else { "packets" });
+        match self.totals.losses.as_slice() {
+            [(name, count)] => format!("{name}: {}", packets(*count)),
+            losses => {
+                let worst = worst(&losses.iter().cloned().collect());
+                format!("{}: {}", packets(self.totals.drops), worst.unwrap_or_default())
+            }
+        }
+    }
+
     /// Packets dropped at each interface, by its name.
     pub(super) fn drops(&self) -> BTreeMap<Label, u64> {
         let mut drops = BTreeMap::new();
@@ -88,6 +111,27 @@ impl Snapshot {
         let worst = worst(&drops).map(|worst| format!(" ({worst})")).unwrap_or_default();
         let packets = if count == 1 { "packet" } else { "packets" };
         Some(format!("{count} {packets} dropped{worst}, {} in all", self.totals.drops))
+    }
+}
+
+/// What the status bar was told of drops.
+#[derive(Debug, Default)]
+pub(super) struct DropNotice {
+    told_at: Option<Instant>,
+    drops: u64,
+}
+
+impl DropNotice {
+    /// What to tell now: at once when the first packet is dropped, then at most every [`DROP_NOTICE_INTERVAL`].
+    pub(super) fn of(&mut self, now: &Snapshot) -> Option<String> {
+        let is_due = self
+            .told_at
+            .is_none_or(|told_at| now.at.saturating_duration_since(told_at) >= DROP_NOTICE_INTERVAL);
+        if now.totals.drops <= self.drops || !is_due {
+            return None;
+        }
+        (self.told_at, self.drops) = (Some(now.at), now.totals.drops);
+        Some(now.dropped())
     }
 }
 
@@ -157,6 +201,35 @@ mod tests {
         let (then, now) = two_seconds();
         assert_eq!(now.dropped_since(&then).as_deref(), Some("7 packets dropped (web:eth0 7), 8 in all"));
         assert_eq!(now.dropped_since(&now), None);
+    }
+
+    #[test]
+    fn drops_are_in_the_status_bar_at_once_and_then_now_and_then() {
+        let begin = Instant::now();
+        let mut notice = DropNotice::default();
+        let mut of = |seconds: u64, drops: &[u64]| {
+            let names = ["web:eth0", "db:eth0"];
+            let shares = names.iter().zip(drops).map(|(name, drops)| share(name, 1, *drops)).collect();
+            let mut snapshot = snapshot(begin + Duration::from_secs(seconds), shares);
+            snapshot.totals.losses.retain(|(_, lost)| *lost > 0);
+            notice.of(&snapshot)
+        };
+        assert_eq!(of(0, &[0, 0]), None);
+        assert_eq!(of(1, &[1, 0]).as_deref(), Some("web:eth0: 1 packet dropped"));
+        assert_eq!(of(2, &[1234, 0]), None);
+        assert_eq!(of(10, &[1234, 0]), None);
+        assert_eq!(of(11, &[1234, 0]).as_deref(), Some("web:eth0: 1234 packets dropped"));
+        assert_eq!(of(30, &[1234, 0]), None, "there are no more");
+        let both = of(31, &[1234, 5]);
+        assert_eq!(both.as_deref(), Some("1239 packets dropped: web:eth0 1234, db:eth0 5"));
+    }
+
+    #[test]
+    fn a_capture_that_has_ended_shows_its_totals() {
+        let (_, now) = two_seconds();
+        assert_eq!(now.stopped(ALL), "stopped, 5010 packets, 501.0 kB, 8 dropped");
+        assert_eq!(now.stopped("web:eth0"), "stopped, 2010 packets, 201.0 kB, 7 dropped");
+        assert_eq!(now.stopped("gone:eth0"), now.stopped(ALL));
     }
 
     #[test]

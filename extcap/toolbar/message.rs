@@ -22,7 +22,7 @@ pub(super) enum Command {
     Add = 2,
     /// A selector does not have this value any more; without a payload, none at all.
     Remove = 3,
-    /// A text for the status bar.
+    /// A message in the status bar, for some seconds.
     Status = 6,
     /// A dialog that tells what is wrong.
     Warn = 8,

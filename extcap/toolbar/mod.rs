@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use containerdump::capture::Settings;
 use containerdump::privilege::Unprivileged;
-use containerdump::session::{Ordered, orders};
+use containerdump::session::{Ordered, Totals, orders};
 
 use control::Wish;
 pub(crate) use control::{ALL, Control};
@@ -85,9 +85,9 @@ impl Toolbar {
 }
 
 impl Used {
-    /// Says the last words, if that does not take long.
-    pub(crate) fn end(self) {
-        self.panel.end();
+    /// Shows what the capture came to, if that does not take long.
+    pub(crate) fn end(self, totals: Option<&Totals>) {
+        self.panel.end(totals);
         let until = Instant::now() + PATIENCE;
         while !self.thread.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use containerdump::capture::{self, Filter, Settings};
 use containerdump::session::{Answer, Order, Orders};
@@ -11,14 +12,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::control::{ALL, Wish};
 use super::fields::Fields;
-use super::figures::Snapshot;
+use super::figures::{DropNotice, Snapshot};
 use super::message::Command;
 use super::panel::Panel;
 use super::pipes::Pipes;
-use super::{Control, Terms};
+use super::{Control, PATIENCE, Terms};
 
 /// How long it takes until another look whether Wireshark has read, in milliseconds.
 const LOOK_AGAIN: u16 = 200;
+/// The same at the end, when the program waits for it.
+const LOOK_AT_END: Duration = Duration::from_millis(2);
 /// Reports after which all that came in a pause has been counted.
 const REPORTS_UNTIL_COUNTED: u8 = 2;
 
@@ -43,6 +46,7 @@ pub(super) struct Operator {
     left_out: Option<(u64, u8)>,
     /// What a dialog is to say.
     warning: Option<String>,
+    drop_notice: DropNotice,
 }
 
 impl Operator {
@@ -50,19 +54,30 @@ impl Operator {
         let mut fields = Fields::new();
         fields.show(Control::Filter, terms.settings.filter.as_deref().unwrap_or_default());
         fields.show(Control::Pause, PAUSE);
-        let (shown, paused, before) = (ALL.to_owned(), false, None);
-        let (is_there, left_out, warning) = (false, None, None);
-        Self { pipes, panel, orders, terms, is_there, fields, shown, paused, before, left_out, warning }
+        Self {
+            pipes,
+            panel,
+            orders,
+            terms,
+            is_there: false,
+            fields,
+            shown: ALL.to_owned(),
+            paused: false,
+            before: None,
+            left_out: None,
+            warning: None,
+            drop_notice: DropNotice::default(),
+        }
     }
 
     /// Does so until the capture has ended.
     pub(super) fn run(mut self) {
         loop {
-            let is_over = self.hear_news();
-            let all = self.write();
-            if is_over {
+            if self.hear_news() {
+                self.end();
                 break;
             }
+            let all = self.write();
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut watched = vec![readable(self.panel.as_fd())];
             watched.extend(self.pipes.input().map(readable));
@@ -77,6 +92,18 @@ impl Operator {
             for wish in wishes {
                 self.grant(wish);
             }
+        }
+    }
+
+    /// Shows what the capture came to.
+    fn end(&mut self) {
+        if let Some(last) = &self.before {
+            self.fields.show(Control::Now, &last.stopped(&self.shown));
+        }
+        let until = Instant::now() + PATIENCE;
+        // What stands before it and is not read yet is not in its way.
+        while self.is_there && !self.write_all() && Instant::now() < until {
+            std::thread::sleep(LOOK_AT_END);
         }
     }
 
@@ -104,10 +131,10 @@ impl Operator {
                         // A capture that is over has none.
                         let _ = self.orders.ask(Order::Filter(filter, tell));
                     }
-                    Err(trouble) => self.refuse(&trouble),
+                    Err(trouble) => self.refuse(text, &trouble),
                 }
             }
-            Wish::NoFilter(why) => self.refuse(&Trouble::new(
+            Wish::NoFilter(why) => self.warn(&Trouble::new(
                 format!("cannot use what was written as a capture filter: {why}"),
                 "write one as in tcpdump: man pcap-filter",
             )),
@@ -130,9 +157,15 @@ impl Operator {
         self.panel.say(line);
     }
 
-    /// Keeps the filter that is in force, and says why.
-    fn refuse(&mut self, trouble: &Trouble) {
+    /// Keeps the filter that is in force, and says why. What was typed stays in the field, to be corrected; written
+    /// once more by us, Wireshark does not give it to the next capture.
+    fn refuse(&mut self, text: Option<String>, trouble: &Trouble) {
         self.fields.was_changed(Control::Filter);
+        self.fields.show(Control::Filter, &text.unwrap_or_default());
+        self.warn(trouble);
+    }
+
+    fn warn(&mut self, trouble: &Trouble) {
         self.panel.say(&format!("the capture filter stays as it is: {}", trouble.what()));
         self.warning = Some(trouble.clone().for_window().to_string());
     }
@@ -154,7 +187,7 @@ impl Operator {
                     self.fields.show(Control::Filter, text.as_deref().unwrap_or_default());
                 }
                 Answer::Everywhere => self.panel.say("the capture filter is in force at all taps"),
-                Answer::Refused(trouble) => self.refuse(&trouble),
+                Answer::Refused(trouble) => self.refuse(text, &trouble),
                 Answer::Kept(name, why) => {
                     self.panel.say(&format!("the tap of {name} keeps the capture filter it had: {why}"));
                 }
@@ -172,6 +205,9 @@ impl Operator {
         }
         if let Some(line) = self.before.as_ref().and_then(|before| snapshot.dropped_since(before)) {
             self.panel.say(&line);
+        }
+        if let Some(text) = self.drop_notice.of(&snapshot) {
+            self.panel.news().status = Some(text);
         }
         if let Some((before, reports)) = &mut self.left_out
             && !self.paused
@@ -202,9 +238,11 @@ impl Operator {
         if !self.is_there {
             return true;
         }
-        if !self.pipes.all_was_read() {
-            return false;
-        }
+        self.pipes.all_was_read() && self.write_all()
+    }
+
+    /// The same at once.
+    fn write_all(&mut self) -> bool {
         let pipes = &mut self.pipes;
         if let Some(text) = self.warning.take() {
             pipes.write(Control::Filter, Command::Warn, text.as_bytes());

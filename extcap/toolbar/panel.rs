@@ -77,8 +77,11 @@ impl Panel {
         self.bell.ring();
     }
 
-    /// Nothing comes any more.
-    pub(super) fn end(&self) {
+    /// The capture has ended; with what it came to, where it did not fail.
+    pub(super) fn end(&self, totals: Option<&Totals>) {
+        if let Some(totals) = totals {
+            self.show(totals);
+        }
         self.news().over = true;
         self.bell.ring();
     }

@@ -175,8 +175,8 @@ fn filter_is_changed(lab: &Lab) {
     toolbar.set(FILTER, "tcp prt 80");
     toolbar.shows("why it is no filter", |toolbar| toolbar.warnings.len() == 1);
     assert!(toolbar.warnings[0].contains("syntax error") && toolbar.warnings[0].contains("\nRemedy: "));
-    toolbar.shows("the filter in force", |toolbar| {
-        toolbar.field(FILTER) == "udp port 9 and inbound" && toolbar.log.contains("the capture filter stays")
+    toolbar.shows("what is to be corrected", |toolbar| {
+        toolbar.field(FILTER) == "tcp prt 80" && toolbar.log.contains("the capture filter stays")
     });
     container.fetch(3);
     send(&container);

@@ -103,8 +103,9 @@ pub(crate) struct Toolbar {
     changed: BTreeSet<u8>,
     pub(crate) list: Vec<(String, String)>,
     pub(crate) log: String,
-    pub(crate) status: String,
     pub(crate) warnings: Vec<String>,
+    /// What the status bar showed.
+    pub(crate) status: Vec<String>,
 }
 
 impl Toolbar {
@@ -127,8 +128,8 @@ impl Toolbar {
             changed: BTreeSet::new(),
             list: Vec::new(),
             log: String::new(),
-            status: String::new(),
             warnings: Vec::new(),
+            status: Vec::new(),
         };
         if let Some(filter) = filter {
             toolbar.set(FILTER, filter);
@@ -189,7 +190,7 @@ impl Toolbar {
                     }
                     self.fields.insert(control, text);
                 }
-                (_, 6) => self.status = text,
+                (_, 6) => self.status.push(text),
                 (_, 8) => self.warnings.push(text),
                 other => panic!("{other:?} with {text:?}"),
             }

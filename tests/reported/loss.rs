@@ -11,11 +11,12 @@ use crate::Test;
 use crate::capturing::flood;
 use crate::lab::{Lab, end_of, eventually, folder, output, signal};
 use crate::recording::{Recording, capinfos, each_block, packets_so_far, statistics_of};
-use crate::wireshark_end::{Captured, Pipes};
+use crate::wireshark_end::{Captured, NOW, Pipes, Toolbar};
 
 pub(crate) const TESTS: &[Test] = &[
     ("each_interface_has_exactly_one_statistics_block", one_block),
     ("each_file_of_a_ring_buffer_counts_the_drops_of_its_own_time", one_block_in_each_file),
+    ("dropped_packets_are_told_in_the_status_bar_and_at_the_end_in_the_toolbar", status_bar),
     ("an_idle_capture_writes_nothing", idle),
     ("an_idle_capture_ends_when_its_reader_exits", idle_without_a_reader),
 ];
@@ -59,7 +60,7 @@ fn one_block(lab: &Lab) {
     // interface over only where it has exactly one statistics block.
     let label = format!("loss={}", std::process::id());
     let (stays, leaves) = (lab.container(&["--label", &label]), lab.container(&["--label", &label]));
-    let options = ["--ring-size", "2", "--extcap-capture-filter", "udp port 9"];
+    let options = ["--buffer-size", "2", "--extcap-capture-filter", "udp port 9"];
     let interface = stays.interface();
     let capture = Captured::begin(
         lab.program(),
@@ -122,6 +123,42 @@ fn one_block_in_each_file(lab: &Lab) {
     assert!(sum(|one| one.lost) > 0);
     assert_eq!(sum(|one| one.packets + one.lost), SENT + 41);
     assert_eq!(sum(|one| one.received), SENT + 41);
+}
+
+fn status_bar(lab: &Lab) {
+    // "Dropped: 0 (0.0%)" in the status bar with 480,582 packets dropped; Now kept the figure of the last second.
+    let container = lab.container(&[]);
+    let interface = container.interface();
+    let options =
+        ["--extcap-interface", &interface, "--extcap-capture-filter", "udp port 9", "--buffer-size", "2"];
+    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    capture.captures();
+    capture.nobody_reads(|| flood(&container, SENT));
+    toolbar.shows("drops in the status bar", |toolbar| !toolbar.status.is_empty());
+    eventually("all that was not dropped is written", || {
+        let told = toolbar
+            .log
+            .rsplit_once(" in all")
+            .map(|(log, _)| log.rsplit(' ').next().unwrap_or_default().to_owned());
+        toolbar.read();
+        let dropped: u64 = told.and_then(|count| count.parse().ok()).unwrap_or_default();
+        packets_so_far(&capture.path, "udp") as u64 + dropped == SENT
+    });
+    let (path, _folder) = capture.stop();
+    let statistics = statistics_of(&path)[&0];
+    toolbar.read();
+    let dropped = |count: u64| format!("{}:eth0: {count} packets dropped", container.name);
+    assert!(toolbar.status[0].starts_with(&format!("{}:eth0: ", container.name)), "{:?}", toolbar.status);
+    assert!(
+        toolbar.status.len() < 3 || toolbar.status.contains(&dropped(statistics.lost)),
+        "{:?}",
+        toolbar.status
+    );
+    let now = toolbar.field(NOW);
+    let (begin, end) =
+        (format!("stopped, {} packets, ", statistics.packets), format!(", {} dropped", statistics.lost));
+    assert!(now.starts_with(&begin) && now.ends_with(&end), "{now}");
 }
 
 fn idle(lab: &Lab) {

@@ -154,7 +154,7 @@ fn in_window(program: Command, container: &Container, options: &[&str]) -> (Stri
     container.fetch(1);
     eventually("its packets are there", || requests_so_far(&capture.path) == 1);
     toolbar.read();
-    let status = toolbar.status.clone();
+    let status = toolbar.status.concat();
     let (path, folder) = capture.stop();
     (status, path, folder)
 }

@@ -13,7 +13,7 @@ use super::CONTAINERS_STOPPED;
 use super::asked::Capture;
 use crate::job::{self, Target};
 use crate::people::progress::Progress;
-use crate::toolbar::{self, Toolbar};
+use crate::toolbar::Toolbar;
 
 /// How long a capture may take to begin there: engines are asked, and may have to import a program.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -59,7 +59,7 @@ pub(in crate::people) fn run(
             let outcome = record(asked, target, (&far, remotes), &progress, |session, report| {
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
-            toolbar.into_iter().for_each(toolbar::Used::end);
+            toolbar.into_iter().for_each(|toolbar| toolbar.end(outcome.as_ref().ok()));
             let outcome = end(&mut far, outcome, &progress);
             if let Ok(Totals { sources_ended: true, .. }) = outcome
                 && !asked.selected.follows()
