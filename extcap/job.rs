@@ -149,7 +149,9 @@ impl Job {
             files,
         };
         let outcome = beside(follow, notice, || session.run(stop, &proof, report));
-        toolbar.into_iter().for_each(|toolbar| toolbar.end(outcome.as_ref().ok()));
+        if let Some(toolbar) = toolbar {
+            toolbar.end(outcome.as_ref().ok());
+        }
         // What was made for the capture is gone before the program is.
         tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;

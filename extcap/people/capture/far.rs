@@ -59,7 +59,9 @@ pub(in crate::people) fn run(
             let outcome = record(asked, target, (&far, remotes), &progress, |session, report| {
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
-            toolbar.into_iter().for_each(|toolbar| toolbar.end(outcome.as_ref().ok()));
+            if let Some(toolbar) = toolbar {
+                toolbar.end(outcome.as_ref().ok());
+            }
             let outcome = end(&mut far, outcome, &progress);
             if let Ok(Totals { sources_ended: true, .. }) = outcome
                 && !asked.selected.follows()
