@@ -154,9 +154,9 @@ fn what_was_told_is_listed_and_asked_for_anew() {
     until("its failure is known", || {
         fs::read_to_string(home.cache()).is_ok_and(|text| text.contains("listens"))
     });
-    assert_eq!(home.listed(), with("shop: nothing listens there, double-click for help"));
+    assert_eq!(home.listed(), with("shop: nothing listens on that port, double-click for help"));
     let visible = Running::start(home.program().args(["host", "refresh", "shop"])).ended().complaint();
-    assert!(visible.contains("cannot connect to shop: nothing listens there"), "{visible}");
+    assert!(visible.contains("cannot connect to shop: nothing listens on that port"), "{visible}");
     let mode = |path: PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(home.cache()), 0o600);
     // What is known of another host that was called so is not shown.

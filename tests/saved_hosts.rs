@@ -74,6 +74,10 @@ fn what_could_not_be_told_apart_or_used_is_not_saved() {
     let before = fs::read(home.file()).expect("the file");
     assert!(home.host(&["add", "Build-1", "x"]).complaint().contains("which is the same to Wireshark"));
     assert!(home.host(&["add", "b", "c", "--key", "a\nb"]).complaint().contains("cannot use key "));
+    let no_key = home.host(&["add", "k", "b1", "--key", "/nosuch"]).complaint();
+    assert!(no_key.contains("cannot save host k: key file /nosuch cannot be read (No such file"), "{no_key}");
+    let no_file = home.host(&["add", "k", "b1", "--key", "/"]).complaint();
+    assert!(no_file.contains("key file / cannot be read (not a regular file)"), "{no_file}");
     for refused in [
         &["add", "docker-x", "build1"][..],
         &["add", "a/b", "build1"],

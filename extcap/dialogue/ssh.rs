@@ -67,7 +67,7 @@ fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Trouble>)
     });
     match told {
         Ok(containers) => ssh_config::containers(containers),
-        Err(trouble) => ssh_config::trouble(&trouble),
+        Err(trouble) => ssh_config::trouble(&trouble, &chosen(arguments)),
     }
 }
 

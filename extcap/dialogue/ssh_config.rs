@@ -13,8 +13,6 @@ use containerdump::trouble::Trouble;
 use super::config::{Dialog, FILTER};
 use super::sentence::Sentence;
 
-/// The value that names none: Wireshark sends nothing for it.
-const NONE: &str = "";
 /// Numbers of the option whose values can be asked for anew, and of the one behind it.
 const CONTAINER: usize = 5;
 const GAIN: usize = 6;
@@ -132,9 +130,11 @@ pub(super) fn containers(mut containers: Vec<Container>) -> Vec<Sentence> {
     sentences
 }
 
-/// Why they cannot be told, in the place where they would stand: Wireshark has no other.
-pub(super) fn trouble(trouble: &Trouble) -> Vec<Sentence> {
-    vec![all(), SSHDUMP.value(CONTAINER, NONE, trouble.clone().for_window().what().as_str())]
+/// The error of loading them, in their place: Wireshark has no other. It has the value that was `chosen`, since Wireshark
+/// goes on showing that one, and the choice stays.
+pub(super) fn trouble(trouble: &Trouble, chosen: &str) -> Vec<Sentence> {
+    let trouble = trouble.clone().for_window();
+    vec![SSHDUMP.value(CONTAINER, chosen, trouble.what().as_str()).with("default", true)]
 }
 
 fn all() -> Sentence {

@@ -125,7 +125,14 @@ impl Add {
         let key = self.key.map(|key| std::path::absolute(&key).unwrap_or(key));
         // Said now rather than when it is used.
         Way::new(key.as_deref(), None)?;
-        Hosts::change(|hosts| hosts.add(name, Saved { host, gain, key }))
+        let saved = Saved { host, gain, key };
+        saved.check_key().map_err(|why| {
+            Trouble::new(
+                format!("cannot save host {name}: {why}"),
+                "name a private key file that you may read: --key FILE",
+            )
+        })?;
+        Hosts::change(|hosts| hosts.add(name, saved))
     }
 }
 
@@ -162,6 +169,7 @@ fn add_one(hosts: &mut Hosts, name: &str, saved: Result<Saved, String>) -> Resul
         return Err(as_label("it is saved already".to_owned()));
     }
     Way::new(saved.key.as_deref(), None).map_err(|trouble| trouble.what().clone())?;
+    saved.check_key().map_err(as_label)?;
     let address = saved.host.address();
     hosts.add(name, saved).map_err(|trouble| trouble.what().clone())?;
     Ok(address)

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::container::folded;
-use crate::ssh::{Gain, Host, Way};
+use crate::ssh::{self, Gain, Host, Way};
 use crate::trouble::Trouble;
 
 pub use cache::{Known, alone};
@@ -188,6 +188,12 @@ impl Hosts {
 }
 
 impl Saved {
+    /// Fails when its key file cannot be read.
+    pub fn check_key(&self) -> Result<(), String> {
+        let Some(key) = &self.key else { return Ok(()) };
+        ssh::check_key(key).map_err(|error| format!("key file {} cannot be read ({error})", key.display()))
+    }
+
     /// It, as a host of that name.
     ///
     /// Fails when ssh cannot be told its key.

@@ -66,6 +66,7 @@ impl Asking {
             },
             Self::Nobody => (false, Vec::new()),
         };
+        let environment = if people { environment } else { no_questions() };
         let patience = match self {
             _ if people => PATIENCE_WITH_PEOPLE,
             Self::InWindowSoon => PATIENCE_OF_A_WINDOW,
@@ -81,6 +82,11 @@ impl Asking {
         };
         Manner { people, environment, option, patience }
     }
+}
+
+/// Keeps every `ssh` from asking at a terminal: BatchMode does not reach the one that leads to a jump host.
+pub(super) fn no_questions() -> Vec<(&'static str, OsString)> {
+    vec![("SSH_ASKPASS", "/bin/false".into()), ("SSH_ASKPASS_REQUIRE", "force".into())]
 }
 
 fn is_set(name: &str) -> bool {

@@ -125,7 +125,7 @@ impl Connection {
                 let remedy = format!("see what this prints: {} uname", failure::command(host));
                 Err(failure::cannot_connect(host, why, &remedy))
             }
-            None => Err(failure::connecting(host, &said.last())),
+            None => Err(failure::connecting(host, manner.people, &said.last())),
         }
     }
 
@@ -192,13 +192,7 @@ impl Connection {
     pub(super) fn destination(&self, command: &str) -> Vec<String> {
         let Inner { host, .. } = &*self.0;
         let mut arguments = host.way().arguments();
-        let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
-        if let Some(user) = host.user() {
-            add("-l", user.to_owned());
-        }
-        if let Some(port) = host.port() {
-            add("-p", port.to_string());
-        }
+        arguments.extend(host.login_arguments());
         arguments.extend(["--".to_owned(), host.name().to_owned(), command.to_owned()]);
         arguments
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::ioctl_fionbio;
 
 use super::connection::{Connection, PERSIST};
+use super::settings::Settings;
 use super::{Asking, failure};
 use crate::opener::PROGRAM;
 use crate::trouble::Trouble;
@@ -26,6 +27,8 @@ pub struct Dialled {
     stream: UnixStream,
     child: Child,
     errors: ChildStderr,
+    /// Whether it could ask for a passphrase.
+    can_ask: bool,
 }
 
 /// Whether nobody may be asked for a passphrase, whatever there is to ask in.
@@ -42,15 +45,7 @@ impl Connection {
         if let Some(port) = self.host().port() {
             return port;
         }
-        let mut ssh = Command::new("ssh");
-        ssh.arg("-G")
-            .args(self.host().way().arguments())
-            .args(["--", self.host().name()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
-        let settings = ssh.output().map(|output| output.stdout).unwrap_or_default();
-        let settings = String::from_utf8_lossy(&settings);
-        settings.lines().find_map(|line| line.strip_prefix("port ")?.trim().parse().ok()).unwrap_or(22)
+        Settings::read(self.host()).port.unwrap_or(22)
     }
 
     /// Starts `command` there, which is text of this program. The first one connects, and all others use its
@@ -83,7 +78,7 @@ impl Connection {
             start(Command::new(PROGRAM).args(["ssh", "--"])).or_else(|_| start(&mut Command::new("ssh")))?;
         let errors = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
         ioctl_fionbio(&errors, true)?;
-        Ok(Dialled { connection: self.clone(), stream, child, errors })
+        Ok(Dialled { connection: self.clone(), stream, child, errors, can_ask: manner.people })
     }
 }
 
@@ -110,7 +105,7 @@ impl Dialled {
         let host = self.connection.host();
         Some(match status.code() {
             Some(0) => Ok(()),
-            Some(255) => Err(failure::connecting(host, &said)),
+            Some(255) => Err(failure::connecting(host, self.can_ask, &said)),
             _ => Err(failure::of_command(host, &said)),
         })
     }

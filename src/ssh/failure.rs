@@ -1,58 +1,121 @@
 //! Why `ssh` failed, in our words. Its own words are those of OpenSSH, which are not translated.
 
-use super::{Gain, Host};
+use super::key::UnusableKey;
+use super::{Gain, Host, proxy};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
-/// What is said, what it means, and what to do; the first that fits. `SSH` stands for the command that
-/// connects, `KEY` for the name its key is known by.
-const KNOWN: [(&str, &str, &str); 11] = [
+/// What OpenSSH prints, what it means, and the remedy on the command line and in Wireshark's window, where that differs;
+/// the first that fits. `{ssh}` stands for the command that connects, `{name}` for the name in known_hosts.
+const KNOWN: [(&str, &str, &str, Option<&str>); 15] = [
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "its host key is not the one that is known",
-        "find out why: something else may answer in its place. If its key was changed on purpose, forget the \
-         old one (ssh-keygen -R KEY), then compare the new one: SSH",
+        "find out why: another machine may answer at this address. If the key was changed on purpose, remove the \
+         old one (ssh-keygen -R {name}), then connect and compare the new one: {ssh}",
+        None,
     ),
     (
         "Host key verification failed",
         "its host key is not known",
-        "connect once in a terminal and compare the fingerprint: SSH",
+        "connect once in a terminal and compare the fingerprint: {ssh}",
+        Some(
+            "connect once in a terminal and compare the fingerprint: {ssh}; Wireshark asks for it only where \
+             ssh-askpass is installed",
+        ),
+    ),
+    (
+        "UNPROTECTED PRIVATE KEY FILE",
+        "ssh refuses a key file that other users can read",
+        "chmod 600 on the key file that this names: {ssh}",
+        None,
     ),
     (
         "Permission denied (",
-        "it does not let you in",
-        "see that this works: SSH; without a terminal to ask in, an agent must have the key (ssh-add)",
+        "login refused (no key was accepted)",
+        "see that this works: {ssh}; without a terminal, the key has to be in an agent (ssh-add) or have no passphrase",
+        Some("see *Remote SSH server username* and *Path to SSH private key*, and that this works: {ssh}"),
     ),
-    ("Too many authentication failures", "it does not let you in", "name the key for it in ~/.ssh/config"),
+    (
+        "Too many authentication failures",
+        "login refused (too many keys were tried)",
+        "name the key: IdentityFile and IdentitiesOnly in ~/.ssh/config, or containerdump host add --key",
+        Some("choose *Path to SSH private key*"),
+    ),
     (
         "Connection refused",
-        "nothing listens there",
+        "nothing listens on that port",
         "see that sshd runs there, and on which port: --host NAME:PORT",
+        Some("see that sshd runs there, and *Remote SSH server port*"),
     ),
-    ("No route to host", "there is no way to it", "see that it runs and can be reached: SSH"),
-    ("Network is unreachable", "there is no way to it", "see that this machine has a network"),
-    ("timed out", "it does not answer", "see that it runs and can be reached: SSH"),
-    ("Could not resolve hostname", "there is no host of that name", "see its name, and ~/.ssh/config"),
+    ("No route to host", "no route to that host", "see that it runs and can be reached: {ssh}", None),
+    (
+        "Network is unreachable",
+        "no route to that network",
+        "see that this machine has a network: ip route",
+        None,
+    ),
+    ("timed out", "connection timed out", "see that it runs and can be reached: {ssh}", None),
+    (
+        "Could not resolve hostname",
+        "there is no host of that name",
+        "see its name, and ~/.ssh/config",
+        Some("see *Remote SSH server address*, and ~/.ssh/config"),
+    ),
     (
         "Bad owner or permissions",
-        "ssh does not trust your settings, since others may change them",
+        "ssh refuses a settings file that other users can change",
         "chmod 600 ~/.ssh/config",
+        None,
     ),
+    ("Unable to negotiate", "it offers no algorithm that ssh accepts", "see what this prints: {ssh}", None),
     (
         "Connection closed by",
         "it closed the connection",
-        "see that this works: SSH; and the log of sshd there",
+        "see that this works: {ssh}; and the log of sshd there",
+        None,
+    ),
+    (
+        "Connection reset by",
+        "it reset the connection",
+        "see that this works: {ssh}; and the log of sshd there",
+        None,
+    ),
+    (
+        "remote host",
+        "it closed the connection",
+        "see that this works: {ssh}; and the log of sshd there",
+        None,
     ),
 ];
 
-/// Why no connection to `host` came to be, where `ssh` `said` something.
-pub(super) fn connecting(host: &Host, said: &str) -> Trouble {
-    let of_host = |text: &str| text.replace("SSH", &command(host)).replace("KEY", &known_as(host));
-    if let Some((_, why, remedy)) = KNOWN.iter().find(|(words, ..)| said.contains(words)) {
-        return cannot_connect(host, why, &of_host(remedy));
+/// Why no connection to `host` came to be, where `ssh` `said` something; `can_ask` is set where it could ask for a
+/// passphrase.
+pub(super) fn connecting(host: &Host, can_ask: bool, said: &str) -> Trouble {
+    if let Some(trouble) = proxy::failed(host, said) {
+        return trouble;
     }
-    let last = Label::with_limit(said.lines().last().unwrap_or("ssh did not say why"), 200);
-    cannot_connect(host, last.as_str(), &of_host("see that this works: SSH"))
+    if said.contains("Permission denied (")
+        && let Some(key) = UnusableKey::find(host, can_ask)
+    {
+        return key.trouble(host);
+    }
+    let Some((why, remedy_text, in_window)) = known(said) else {
+        let last = Label::with_limit(said.lines().last().unwrap_or("ssh did not say why"), 200);
+        return cannot_connect(host, last.as_str(), &format!("see that this works: {}", command(host)));
+    };
+    let remedy = |text: &str| text.replace("{ssh}", &command(host)).replace("{name}", &known_as(host));
+    let trouble = cannot_connect(host, why, &remedy(remedy_text));
+    match in_window {
+        Some(text) => trouble.remedy_in_window(remedy(text)),
+        None => trouble,
+    }
+}
+
+/// What `ssh` `said`, in our words, and the remedies of [`KNOWN`].
+pub(super) fn known(said: &str) -> Option<(&'static str, &'static str, Option<&'static str>)> {
+    let found = KNOWN.iter().find(|(words, ..)| said.contains(words));
+    found.map(|(_, why, remedy, in_window)| (*why, *remedy, *in_window))
 }
 
 /// Why no connection to `host` came to be.
@@ -60,11 +123,24 @@ pub(super) fn cannot_connect(host: &Host, why: &str, remedy: &str) -> Trouble {
     Trouble::new(format!("cannot connect to {host}: {why}"), remedy)
 }
 
-/// What connects to `host` by hand.
+/// The command that connects to `host` by hand.
 pub(super) fn command(host: &Host) -> String {
+    let options: Vec<String> =
+        host.way().arguments().iter().map(|argument| format!(" {}", quoted(argument))).collect();
+    let options = options.concat();
     let user = host.user().map(|user| format!("{user}@")).unwrap_or_default();
     let port = host.port().map(|port| format!(" -p {port}")).unwrap_or_default();
-    format!("ssh{port} {user}{}", host.name())
+    format!("ssh{options}{port} {user}{}", host.name())
+}
+
+/// `argument` as a shell takes it.
+fn quoted(argument: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-~+=:@%,".contains(&byte);
+    if argument.bytes().all(is_plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
 }
 
 /// The name of `host` in known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
@@ -84,11 +160,15 @@ pub(super) fn broke_off(host: &Host, said: &str) -> Trouble {
         return Trouble::new(
             format!("containerdump cannot become root on {host}: {}", Label::with_limit(last, 200)),
             format!(
-                "see that this needs no password: {} {word} -n true; or leave --{word} out, which serves root and \
+                "see that this needs no password: {} {word} -n true; or leave --{word} out, which is enough for root and \
                  members of the engine's group",
                 command(host)
             ),
-        );
+        )
+        .remedy_in_window(format!(
+            "see that this needs no password: {} {word} -n true; or choose none as *Gain capture privilege*",
+            command(host)
+        ));
     }
     let broke_off = Trouble::new(
         format!("containerdump on {host} ended before it had done what was asked"),
@@ -108,10 +188,13 @@ pub(super) fn of_command(host: &Host, said: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::ssh::Way;
 
     fn told(said: &str) -> String {
-        connecting(&"ann@build1:22".parse().expect("a host"), said).to_string()
+        connecting(&"ann@build1:22".parse().expect("a host"), true, said).to_string()
     }
 
     #[test]
@@ -121,10 +204,39 @@ mod tests {
             told(changed).contains("ann@build1:22: its host key is not the one that is known.\nRemedy: ")
         );
         assert!(
-            told(changed).contains("(ssh-keygen -R build1), then compare the new one: ssh -p 22 ann@build1.")
+            told(changed).contains(
+                "(ssh-keygen -R build1), then connect and compare the new one: ssh -p 22 ann@build1."
+            )
         );
         assert!(told("Host key verification failed.").contains("is not known"));
         assert!(told("ann@build1: Permission denied (publickey).").contains("ssh-add"));
+    }
+
+    #[test]
+    fn the_window_is_told_of_its_own_fields() {
+        let window = |said: &str| {
+            let host: Host = "build1".parse().expect("a host");
+            connecting(&host, true, said).for_window().to_string()
+        };
+        assert!(
+            window("ssh: connect to host build1 port 22: Connection refused")
+                .contains("*Remote SSH server port*")
+        );
+        assert!(
+            window("ann@build1: Permission denied (publickey).")
+                .contains("login refused (no key was accepted)")
+        );
+        assert!(!told("connect to host x port 22: Connection refused").contains('*'));
+    }
+
+    #[test]
+    fn the_command_that_connects_has_the_key_and_is_quoted() {
+        let way = Way::new(Some(Path::new("/home/ann/it's a key")), None).expect("a way");
+        let host = "ann@build1:22".parse::<Host>().expect("a host").by(way);
+        assert_eq!(
+            command(&host),
+            r"ssh -i '/home/ann/it'\''s a key' -o IdentitiesOnly=yes -p 22 ann@build1"
+        );
     }
 
     #[test]

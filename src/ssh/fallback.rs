@@ -24,7 +24,7 @@ const LONGEST_INTERFACE: usize = 15;
 const SHELL: [&str; 2] = ["exec ", r#"sh -c 'read -r script && eval "$script"'"#];
 
 /// Looks for a container's interfaces, and for the host's. It is the same container before and after.
-const LOOK: &str = r#"read -r name; PATH=$PATH:/usr/sbin:/sbin; say() { echo "containerdump-look $*"; };
+const LOOK: &str = r#"read -r name; PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin:/snap/bin; say() { echo "containerdump-look $*"; };
 for tool in tcpdump dumpcap; do if command -v $tool >/dev/null; then say tool $tool; fi; done;
 pid_of() { $1 inspect --type container --format '{{.State.Pid}}' "$name" 2>/dev/null </dev/null; };
 links() { while read -r number link rest; do say $1 "$number" "$link"; done; };
@@ -37,7 +37,7 @@ if [ "$(pid_of $engine)" = "$pid" ]; then say same; fi; break; done; say done"#;
 
 /// Captures until standard input ends, or nothing came there for ten seconds. That an interface went is no failure.
 const CAPTURE: &str = r#"read -r tool && read -r veth && read -r snap && read -r options && read -r filter || exit 1;
-PATH=$PATH:/usr/sbin:/sbin; exec 3<&0; echo containerdump-savefile;
+PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/bin; exec 3<&0; echo containerdump-savefile;
 case $tool in tcpdump) set -- tcpdump -n -U --immediate-mode -B 16384 $options -i "$veth" -s "$snap" -w -; [ -z "$filter" ] || set -- "$@" -- "$filter" ;;
 *) set -- dumpcap -q -P -B 16 $options -i "$veth" -s "$snap" -w -; [ -z "$filter" ] || set -- "$@" -f "$filter" ;; esac;
 "$@" </dev/null & p=$!; trap 'kill $p' HUP INT TERM;
@@ -103,6 +103,8 @@ impl Plain {
                 None => {}
             }
         }
+        // The host may not allow a second session beside it (`MaxSessions 1`).
+        drop(session);
         let found = Found::among(&told, &self.container, self.interface.as_deref())?;
         let Found { tool, engine, inside, veth, others } = &found;
         let options = if self.promiscuous { "" } else { "-p" };

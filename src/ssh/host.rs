@@ -67,6 +67,13 @@ impl Host {
         &self.way
     }
 
+    /// Options of `ssh` for the user and the port.
+    pub(super) fn login_arguments(&self) -> Vec<String> {
+        let user = self.user.iter().flat_map(|user| ["-l".to_owned(), user.clone()]);
+        let port = self.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]);
+        user.chain(port).collect()
+    }
+
     /// Who logs in there; whom `ssh` says where there is none.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

@@ -43,9 +43,11 @@ good() { [ -f "$1" ] && [ "$(sum "$1")" = "$digest" ]; };"#;
 const OFFER: &str = r#"read -r name && read -r digest && read -r size && read -r skip && read -r trial || exit 1;
 say() { echo "containerdump-place $1"; }; make=1;
 t=; drop() { if [ -n "$t" ]; then rm -f "$t"; fi; }; trap drop EXIT; trap "exit 1" HUP INT TERM PIPE;
+as_root() { if [ -n "$gain" ] && $gain true; then $gain "$t"; fi </dev/null >/dev/null 2>&1; };
 works() { fault="has no room";
 t=$(mktemp ./new.XXXXXX 2>/dev/null) && echo "$trial" >"$t" && chmod 700 "$t" || return 1;
 fault="lets no program be started"; "$t" </dev/null >/dev/null 2>&1;
+if [ $? = 0 ]; then fault="cannot be read by root"; as_root; else false; fi;
 if [ $? = 0 ]; then fault="has no sha256sum beside it"; [ -n "$(sum "$t")" ]; else false; fi;
 set -- $?; drop; t=; return $1; };
 leave() { case $place in */containerdump.*) cd /; rmdir "$place" 2>/dev/null ;; esac; };
@@ -119,9 +121,10 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Offers a program.
-pub(super) fn offer() -> String {
-    command(&[OFFER])
+/// Offers a program that is to run with `before` before it. Where that lets root start anything, root has to be able to start
+/// programs in the place, too: a home by FUSE or NFS may be closed to root.
+pub(super) fn offer(before: &'static str) -> String {
+    command(&["gain=\"", before, "\"; ", OFFER])
 }
 
 /// Runs it; `before` stands before it.
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn scripts_are_the_same_to_every_shell() {
-        for command in [offer(), run("sudo -n "), remove()] {
+        for command in [offer("sudo -n "), run("sudo -n "), remove()] {
             let script = command.strip_prefix("exec sh -c '").and_then(|rest| rest.strip_suffix('\''));
             let script = script.expect("quotes");
             assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");

@@ -38,12 +38,13 @@ pub(super) struct Sent {
 pub(super) type Start<'a> = &'a dyn Fn(&str) -> Result<Session, Trouble>;
 
 impl Sent {
-    /// Sends the program for `architecture` to `host`, unless it lies there already.
+    /// Sends the program for `architecture` to `host`, where it runs with `before` before it, unless it lies there already.
     ///
     /// Fails when there is none here or no place for it there, or when it does not arrive.
     pub(super) fn bring(
         host: &Host,
         architecture: Architecture,
+        before: &'static str,
         start: Start<'_>,
         tell: fn(&Host, &Notice),
     ) -> Result<Self, Trouble> {
@@ -51,7 +52,7 @@ impl Sent {
         let digest = program.digest().to_owned();
         let name = format!("{}-{digest}", static_program::name(architecture));
         let mut sent = Self { place: 0, name, digest, before: false, passed_over: Vec::new() };
-        let mut offer = Offer { host, tell, until: Instant::now() + PATIENCE_IN_ALL };
+        let mut offer = Offer { host, before, tell, until: Instant::now() + PATIENCE_IN_ALL };
         let mut skip = 0;
         while skip < place::MOST {
             match offer.make(&mut sent, &program, skip, start)? {
@@ -101,6 +102,8 @@ pub(super) fn remove(host: &Host, start: Start<'_>) -> Result<Vec<Label>, Troubl
 /// One that is being made.
 struct Offer<'a> {
     host: &'a Host,
+    /// What stands before the program when it runs.
+    before: &'static str,
     tell: fn(&Host, &Notice),
     /// When it must have come.
     until: Instant,
@@ -115,7 +118,7 @@ impl Offer<'_> {
         skip: u8,
         start: Start<'_>,
     ) -> Result<Option<u8>, Trouble> {
-        let mut session = start(&place::offer())?;
+        let mut session = start(&place::offer(self.before))?;
         let mut lines = Lines::of(&session)?;
         let size = program.content().len();
         let asked = format!("{}\n{}\n{size}\n{skip}\n{}\n", sent.name, sent.digest, place::TRIAL);
@@ -155,8 +158,8 @@ impl Offer<'_> {
             (self.tell)(self.host, &Notice::SendingEnded);
             let _ = lines.stream.shutdown(Shutdown::Both);
             let _ = writer.join();
-            // What says there how much has come looks once a second whether it still has to.
-            let _ = std::thread::Builder::new().spawn(move || drop(session));
+            // Its end takes a second, but the host may not allow a second session beside it (`MaxSessions 1`).
+            drop(session);
         }
         outcome
     }

@@ -41,6 +41,11 @@ impl Way {
         Ok(Self { key: key.transpose()?, proxy: proxy.transpose()? })
     }
 
+    /// The private key to log in with, if one was chosen.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// Arguments of `ssh` that say so.
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments = Vec::new();

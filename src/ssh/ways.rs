@@ -21,9 +21,10 @@ impl Connection {
     pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Trouble> {
         let before = if before.is_empty() { self.host().gain().before() } else { before };
         if probe.installed == Installed::Here {
-            return self.session(&format!("exec {before}containerdump far"));
+            // By its path: sudo and doas look for commands in folders of their own.
+            return self.session(&format!(r#"exec sh -c 'exec {before}"$(command -v containerdump)" far'"#));
         }
-        let sent = self.sent(probe)?;
+        let sent = self.sent(probe, before)?;
         self.tell(&told(&sent, probe, before));
         for place in &sent.passed_over {
             self.tell(&format!("not used there: {place}"));
@@ -63,7 +64,8 @@ impl Connection {
                             "nor does tcpdump there capture: {}",
                             Label::with_limit(&why, 300)
                         ));
-                        Err(trouble)
+                        let needs_root = plain.is_ok() && before.is_empty() && !probe.is_root;
+                        Err(if needs_root { or_as_root(&trouble) } else { trouble })
                     }
                 }
             }
@@ -78,7 +80,7 @@ impl Connection {
         sent::remove(self.host(), &|command| self.session(command))
     }
 
-    fn sent(&self, probe: &Probe) -> Result<Sent, Trouble> {
+    fn sent(&self, probe: &Probe, before: &'static str) -> Result<Sent, Trouble> {
         let (host, terms) = (self.host(), self.terms());
         let missing = missing(host, &probe.installed);
         if !terms.may_send {
@@ -90,7 +92,7 @@ impl Connection {
         let Some(architecture) = probe.architecture else {
             return Err(cannot_be_sent(&missing, "there is none for its processor"));
         };
-        let bring = Sent::bring(host, architecture, &|command| self.session(command), terms.tell);
+        let bring = Sent::bring(host, architecture, before, &|command| self.session(command), terms.tell);
         bring.map_err(|trouble| {
             info!("{host}: {}", trouble.what());
             let (remedy, other) = (trouble.remedy(), missing.remedy());
@@ -135,6 +137,16 @@ fn missing(host: &Host, installed: &Installed) -> Trouble {
         Installed::Unusable => missing("cannot be started"),
         Installed::Here | Installed::Absent => missing("is not installed"),
     }
+}
+
+/// The same where root's rights may be what is missing.
+fn or_as_root(missing: &Trouble) -> Trouble {
+    let remedy = |first: &str, otherwise: &Trouble| format!("{first}; or {}", otherwise.remedy());
+    Trouble::new(missing.what().as_str(), remedy("capture as root there: --sudo or --doas", missing))
+        .remedy_in_window(remedy(
+            "choose sudo or doas as *Gain capture privilege*",
+            &missing.clone().for_window(),
+        ))
 }
 
 fn cannot_be_sent(missing: &Trouble, why: &str) -> Trouble {

@@ -141,10 +141,7 @@ pub fn look_up_each(
         let outcome = if Instant::now() < until {
             look_up(&mut container, links, entered)
         } else {
-            Err(Trouble::new(
-                format!("container {} was not looked up: the engine answers too slowly", container.name),
-                format!("see whether the engine hangs: {} ps", container.engine.word()),
-            ))
+            Err(too_late(&container))
         };
         (container, outcome)
     };
@@ -155,6 +152,20 @@ pub fn look_up_each(
         outcome
     });
     outcomes.collect()
+}
+
+/// The error of a container whose turn did not come in time.
+fn too_late(container: &Container) -> Trouble {
+    let (whose, remedy) = match container.engine {
+        EngineKind::Docker => ("the", "see whether the engine hangs: docker ps"),
+        EngineKind::Podman => ("the", "see whether the engine hangs: podman ps"),
+        // It waited behind containers of engines.
+        EngineKind::Kernel => ("an", "see whether an engine hangs: docker ps, podman ps"),
+    };
+    Trouble::new(
+        format!("container {} was not looked up: {whose} engine answers too slowly", container.name),
+        remedy,
+    )
 }
 
 /// Looks into the named network namespaces, in which there may be no process to tell what is there;
@@ -217,4 +228,18 @@ pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble
     }
     troubles.extend(settings);
     Ok(Running { containers, troubles })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_namespace_that_is_looked_up_too_late_blames_no_engine_called_netns() {
+        let endpoint = Endpoint::Kernel(crate::endpoint::Seen::default());
+        let id = crate::container::ContainerId::of_namespace(7);
+        let container = Container::new(EngineKind::Kernel, endpoint, id, "job".into());
+        let error = too_late(&container).to_string();
+        assert!(error.ends_with("Remedy: see whether an engine hangs: docker ps, podman ps."), "{error}");
+    }
 }

@@ -100,6 +100,24 @@ impl SshHost {
         eventually("its server runs", || self.path("sshd.pid").exists());
     }
 
+    /// Restarts its server with a further line of settings.
+    pub(crate) fn serve_with(&self, line: &str) {
+        let config = self.path("sshd_config");
+        let settings = fs::read_to_string(&config).expect("its settings");
+        fs::write(&config, format!("{settings}{line}\n")).expect("its settings");
+        let pid = self.path("sshd.pid");
+        self.inside(&format!("kill $(cat {0}); while [ -e {0} ]; do sleep 0.05; done", pid.display()));
+        self.inside(&format!("/usr/sbin/sshd -f {0} -E {0}.log", config.display()));
+        eventually("its server runs", || pid.exists());
+    }
+
+    /// Adds entries to the settings that `ssh` reads here.
+    pub(crate) fn configure(&self, entries: &str) {
+        let config = self.path("ssh_config");
+        let settings = fs::read_to_string(&config).expect("our settings");
+        fs::write(&config, settings + entries).expect("our settings");
+    }
+
     /// Makes one of the keys the one that it is known by.
     pub(crate) fn know(&self, key: &str) {
         let key = fs::read_to_string(self.path(key)).expect("a key");
