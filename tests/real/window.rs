@@ -181,7 +181,7 @@ pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
             eprintln!("skipped: the tests of the window in the newest Wireshark: {why}");
         }
         let suffix = if version == Version::Installed { "" } else { "_in_the_newest_wireshark" };
-        for (name, test) in [TESTS, reported::WINDOW_TESTS].concat() {
+        for (name, test) in [&[TESTS], reported::WINDOW_TESTS].concat().concat() {
             let (name, lab) = (format!("{name}{suffix}"), lab.clone());
             let ignored = (lab.is_err() || found.is_err()) && !in_ci;
             let title = name.clone();

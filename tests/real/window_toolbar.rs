@@ -34,7 +34,8 @@ fn apart(desk: &Desk) -> Command {
     );
     fs::write(desk.path("extcap/containerdump"), script).expect("a script");
     let settings = desk.path("config/wireshark");
-    fs::write(settings.join("recent"), "gui.interface_toolbar_show: containerdump\n").expect("settings");
+    // The profile shows the toolbar, which Wireshark hides by default.
+    fs::write(settings.join("recent"), include_str!("../../installer/profile/recent")).expect("settings");
     fs::write(settings.join("recent_common"), "gui.geometry_main_maximized: TRUE\n").expect("settings");
     let of_user = desk.runs("wireshark");
     let mut wireshark = Command::new("unshare");

@@ -17,7 +17,7 @@ use crate::Test;
 use crate::window::WindowTest;
 
 /// Those that run in the window of each version of Wireshark.
-pub(crate) const WINDOW_TESTS: &[WindowTest] = options::WINDOW_TESTS;
+pub(crate) const WINDOW_TESTS: &[&[WindowTest]] = &[list::WINDOW_TESTS, options::WINDOW_TESTS];
 
 /// The tests of every group.
 pub(crate) fn tests() -> Vec<Test> {
