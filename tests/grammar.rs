@@ -234,7 +234,7 @@ fn every_known_way_to_break_out_of_the_list_ends_in_it() {
 #[test]
 fn the_options_of_every_interface_make_the_dialog_that_was_meant() {
     let of_others = hostile().into_iter().map(|(_, interface, _)| interface);
-    for interface in of_others.chain(["containerdump-ssh".to_owned()]) {
+    for interface in of_others.chain(["containerdump-ssh", "docker-all"].map(str::to_owned)) {
         let printed = ask("unix:///none", ["--extcap-config", "--extcap-interface", &interface]).answer();
         assert_eq!(objections(&interface, printed.as_bytes()), [""; 0]);
     }

@@ -35,6 +35,7 @@ const KNOWN: &[Known] = &[
     flag("--extcap-cleanup-postkill", &[]),
     valued("--fifo", &[]),
     valued("--network", &["-i", "--interface"]),
+    valued("--containers", &[]),
     valued("--filter", &["-f"]),
     valued("--snap-length", &["-s", "--snaplen", "--snapshot-length"]),
     valued("--buffer-size", &["-B"]),

@@ -17,10 +17,10 @@ use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
 use super::interfaces::troubled;
-use super::options::{count, crossing, networks, settings, tap};
+use super::options::{containers, count, crossing, networks, settings, tap};
 use super::saved;
 use super::ssh;
-use super::{as_caller, last};
+use super::{as_caller, last, siblings};
 use crate::job::{Job, Target};
 use crate::journal;
 use crate::toolbar::{self, Toolbar};
@@ -69,9 +69,15 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         return there.capture(ssh::words(arguments, &rest)?, output, toolbar, &stop, privilege);
     }
     let panel = toolbar.as_ref().map(Toolbar::panel);
+    if let (Some(panel), Some(line)) = (&panel, siblings::advice(&interface, siblings::interfaces())) {
+        panel.say_in_window(&line);
+    }
+    let some = if Selection::is_group(&interface) { containers(arguments) } else { Vec::new() };
+    let values_first = some.is_empty();
+    let names = if values_first { vec![interface] } else { some };
     let job = Job {
         follow: !arguments.has("--stop-with-container"),
-        selection: Selection { names: vec![interface], values_first: true, ..Selection::default() },
+        selection: Selection { names, values_first, ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
         crossing: crossing(arguments.text("--crossing").as_deref())?,

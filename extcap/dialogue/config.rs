@@ -58,6 +58,7 @@ pub(super) fn sentences(is_group: bool, last: &LastOptions) -> Vec<Sentence> {
             "Do not put the host veths into promiscuous mode",
         ),
     ]);
+    sentences.extend(is_group.then(|| dialog.containers()));
     // A group has no container whose end could be the end of the capture.
     sentences.extend((!is_group).then(|| dialog.stop_with_container()));
     sentences.extend(dialog.common());
@@ -115,6 +116,18 @@ impl Dialog {
             self.value(11, filter, filter).with("default", true),
             self.value(11, "", "No capture filter"),
         ]
+    }
+
+    /// Containers of a group. An empty text is not sent, so those of the last capture are no default.
+    fn containers(&self) -> Sentence {
+        let tooltip =
+            "Names of containers, separated by commas; empty for all. A packet between them is captured once";
+        let placeholder = self.last.value("--containers").map_or_else(
+            || "All; or names, for example: web, db".to_owned(),
+            |last| format!("All; in the last capture: {last}"),
+        );
+        let sentence = self.argument(13, "--containers", "Containers", "string", "Capture", tooltip);
+        sentence.with("placeholder", placeholder)
     }
 
     fn forget(&self) -> Sentence {

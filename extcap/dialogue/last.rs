@@ -16,16 +16,17 @@ use containerdump::session::Crossing;
 /// Options of which the dialog always sends a value, and nothing but the dialog does: they are selectors.
 const SELECTORS: [&str; 4] = ["--network", "--tap", "--crossing", "--log-level"];
 /// What the dialog cannot show as its default, since Wireshark sends neither a default nor an empty text.
-const NOT_SHOWN: [&str; 2] = ["--filter", "--log-file"];
+const NOT_SHOWN: [&str; 3] = ["--containers", "--filter", "--log-file"];
 /// The filter of the last capture, which the dialog offers.
 pub(super) const LAST_FILTER: &str = "--last-filter";
 /// Has the options of earlier captures forgotten.
 pub(super) const FORGET: &str = "--forget-options";
 
 /// Options of a container that are kept, and their defaults.
-fn kept() -> [(&'static str, String); 11] {
+fn kept() -> [(&'static str, String); 12] {
     [
         ("--network", ALL_NETWORKS.to_owned()),
+        ("--containers", String::new()),
         ("--filter", String::new()),
         ("--snap-length", LONGEST_SNAP_LENGTH.to_string()),
         ("--buffer-size", "0".to_owned()),

@@ -14,6 +14,7 @@ mod last;
 mod options;
 mod saved;
 mod sentence;
+mod siblings;
 mod ssh;
 mod ssh_config;
 

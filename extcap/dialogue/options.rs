@@ -11,8 +11,18 @@ use super::config::{ALL_NETWORKS, ANY_TAP, MAX_BUFFER_MIB};
 
 /// The networks that a text names, separated by commas; none for all.
 pub(super) fn networks(text: Option<&str>) -> Vec<String> {
-    let names = text.unwrap_or_default().split(',').map(str::trim);
-    names.filter(|name| !name.is_empty() && *name != ALL_NETWORKS).map(str::to_owned).collect()
+    listed(text).filter(|name| *name != ALL_NETWORKS).map(str::to_owned).collect()
+}
+
+/// The containers of a group that a capture is of; none for all.
+pub(super) fn containers(arguments: &Arguments) -> Vec<String> {
+    let text = arguments.text("--containers");
+    listed(text.as_deref()).map(str::to_owned).collect()
+}
+
+/// What a text lists, separated by commas.
+fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
+    text.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// The kind of tap that a text asks for; `None` where the program may choose.

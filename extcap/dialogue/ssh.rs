@@ -7,7 +7,7 @@ use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
-use super::options::{count, crossing, networks, settings, tap};
+use super::options::{containers, count, crossing, networks, settings, tap};
 use super::saved;
 use super::sentence::Sentence;
 use super::ssh_config;
@@ -131,7 +131,9 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
     ] {
         words.extend(is_set.then(|| flag.to_owned()));
     }
+    let named = containers(arguments);
     match container {
+        _ if !named.is_empty() => words.extend(std::iter::once("--".to_owned()).chain(named)),
         ALL => words.push("--all".to_owned()),
         name => words.extend(["--by-interface", "--", name].map(str::to_owned)),
     }

@@ -14,7 +14,7 @@ use super::figures::Snapshot;
 use super::log::Log;
 
 /// Characters that the status bar has room for.
-const MAX_STATUS_LEN: usize = 200;
+const MAX_STATUS_LEN: usize = 400;
 
 /// Where it is written down.
 #[derive(Debug)]
@@ -52,7 +52,10 @@ impl Panel {
 
     /// A line for the log and for the status bar of Wireshark's window.
     pub(crate) fn say_in_window(&self, line: &str) {
-        self.news().status = Some(Label::with_limit(line, MAX_STATUS_LEN).to_string());
+        let mut news = self.news();
+        let status = news.status.take().map_or_else(|| line.to_owned(), |before| format!("{before}; {line}"));
+        news.status = Some(Label::with_limit(&status, MAX_STATUS_LEN).to_string());
+        drop(news);
         self.say(line);
     }
 
