@@ -6,6 +6,7 @@ use std::path::Path;
 use containerdump::capture::{Budget, Settings};
 use containerdump::engine::{TapContainer, Watch};
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
+use containerdump::link::Tap;
 use containerdump::opener::{self, Opener};
 use containerdump::selection::Selection;
 use containerdump::session::{self, Changes};
@@ -29,12 +30,16 @@ pub(crate) fn opener() -> Option<Opener> {
     Opener::start(Path::new(opener::PROGRAM)).inspect_err(|trouble| log::warn!("{trouble}")).ok()
 }
 
-/// Who is captured of what was `found`: each attachment has rings of `each` MiB, and `tap_containers` run.
-pub(crate) fn captured(found: &Targets, each: u32, tap_containers: Vec<TapContainer>) -> Captured {
+/// Who is captured of what was `found`: `taps` of each are open, each has rings of `each` MiB, and `tap_containers` run.
+pub(crate) fn captured(
+    found: &Targets,
+    taps: Vec<Vec<Tap>>,
+    each: u32,
+    tap_containers: Vec<TapContainer>,
+) -> Captured {
     let mut captured = Captured::default();
-    for target in &found.targets {
-        let taps = target.attachments.iter().map(|attachment| attachment.tap.clone()).collect();
-        let rings = vec![(target.attachments.len(), each)];
+    for (target, taps) in found.targets.iter().zip(taps) {
+        let rings = vec![(taps.len(), each)];
         captured.add(&target.container.id, Place { taps, rings, ..Place::of(target) });
     }
     for tap_container in tap_containers {

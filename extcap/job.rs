@@ -129,7 +129,8 @@ impl Job {
         let mut tap_containers = taken.tap_containers;
         if follows {
             let terms = Terms { selection, wanted, settings, budget };
-            let captured = following::captured(&found, taken.ring_mib, std::mem::take(&mut tap_containers));
+            let captured =
+                following::captured(&found, taken.taps, taken.ring_mib, std::mem::take(&mut tap_containers));
             let begun = following::begin(terms, &found, captured, opener)?;
             (follow, changes) = (Some(begun.0), Some(begun.1));
         }

@@ -89,11 +89,21 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
     };
     // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
     let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
-    let mut show = |totals: &Totals| panel.iter().for_each(|panel| panel.show(totals));
+    let mut show = |totals: &Totals| {
+        if let Some(panel) = &panel {
+            totals.disappeared_in_words().for_each(|line| panel.say(&line));
+            panel.show(totals);
+        }
+    };
     let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
     let totals = job.run(&stop, privilege, &notice, report)?;
     if totals.sources_ended {
-        notice("the capture has ended: the container has stopped");
+        totals.disappeared_in_words().for_each(|line| notice(&line));
+        notice(if totals.has_disappeared {
+            "the capture has ended: no captured interface is left"
+        } else {
+            "the capture has ended: the container has stopped"
+        });
     }
     Ok(())
 }

@@ -58,12 +58,16 @@ impl Progress {
     }
 
     pub(super) fn show(&self, totals: &Totals) {
+        // Ends the line of the counter.
+        let clear = if self.live { "\r\x1b[K" } else { "" };
+        for line in totals.disappeared_in_words() {
+            self.warn(&format!("{clear}{line}"));
+        }
         if let Some(panel) = &self.panel {
             return panel.show(totals);
         }
         for trouble in &totals.broken {
             // The rest of the capture goes on.
-            let clear = if self.live { "\r\x1b[K" } else { "" };
             self.warn(&format!("{clear}{trouble}"));
         }
         if self.live {

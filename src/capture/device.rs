@@ -15,6 +15,14 @@ use crate::trouble::Trouble;
 const OTHER_SOURCES: [&str; 8] =
     ["bluetooth", "dbus-", "dag", "netmap:", "nflog", "nfqueue", "snf", "usbmon"];
 
+/// Why an interface that is not up is not opened.
+const DOWN: &str = "the interface is down";
+
+/// Whether `why` tells that an interface is down.
+pub fn is_down(why: &Trouble) -> bool {
+    why.what().as_str().ends_with(DOWN)
+}
+
 /// Whether libpcap may take `name` for something else than the interface of that name.
 pub(super) fn is_ambiguous(name: &str) -> bool {
     name == "any" || name.contains(':') || OTHER_SOURCES.iter().any(|begin| name.starts_with(begin))
@@ -54,6 +62,9 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Troub
             what("the interface is gone"),
             "see that the container runs, then capture again",
         );
+    }
+    if text.contains("not up") {
+        return Trouble::new(what(DOWN), "bring it up (ip link set INTERFACE up), then capture again");
     }
     if text.contains("memory") {
         return Trouble::new(what(&text), "use a smaller kernel buffer: --buffer-size")

@@ -17,11 +17,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Linktype, Precision};
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 pub use budget::{ALL_RINGS_MIB, Budget, EARLY_RINGS_MIB, block_timeout_within};
 pub use change::Filter;
 pub use counts::Counts;
+pub use device::is_down;
 pub use filter::{combined, excluding, objection};
 pub use settings::{LONGEST_SNAP_LENGTH, Settings};
 
@@ -58,6 +59,8 @@ pub struct Ring {
     former: Vec<Instruction>,
     /// Whether packets were read since the kernel was last asked for its counts.
     read_since: bool,
+    /// What the kernel says its socket is bound to: something else once that interface is gone.
+    bound_to: Option<SockAddr>,
 }
 
 /// Why a ring gives nothing more.
@@ -148,6 +151,7 @@ impl Opened {
                 )
             })?;
             let (counted, former, read_since) = (Counted::default(), Vec::new(), false);
+            let bound_to = bound(&handle);
             Ok(Ring {
                 handle,
                 direction,
@@ -158,6 +162,7 @@ impl Opened {
                 program,
                 former,
                 read_since,
+                bound_to,
             })
         };
         self.0.into_iter().map(ring).collect()
@@ -190,7 +195,7 @@ impl Ring {
     ///
     /// Fails when the interface is gone.
     pub fn read(&mut self, most: usize, mut take: impl FnMut(u64, u32, &[u8])) -> Result<usize, Ended> {
-        let Self { handle, begin, counted, read_since, .. } = self;
+        let Self { handle, begin, counted, read_since, bound_to, .. } = self;
         let outcome = handle.dispatch(Some(most), |packet| {
             let time = nanoseconds(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
             if begin.is_none_or(|begin| time >= begin) {
@@ -207,6 +212,8 @@ impl Ring {
                 Ok(count)
             }
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
+            // libpcap takes an interface that went down for gone where it has another name by now.
+            Err(_) if bound_to.is_some() && *bound_to == bound(handle) => Ok(0),
             Err(error) => Err(Ended(error.to_string())),
         }
     }
@@ -232,6 +239,11 @@ impl AsFd for Ring {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
+}
+
+/// The interface that the socket behind `handle` is bound to (net/packet/af_packet.c, `packet_getname`).
+fn bound(handle: &Capture<Active>) -> Option<SockAddr> {
+    SockRef::from(handle).local_addr().ok()
 }
 
 /// Gives the kernel a program in place of the one it has, between two packets (net/core/filter.c,

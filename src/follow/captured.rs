@@ -48,6 +48,14 @@ impl Place {
     }
 }
 
+/// Whether both are one interface: a host veth may get another name while it is captured.
+fn is_same(one: &Tap, other: &Tap) -> bool {
+    match (one, other) {
+        (Tap::HostVeth { index: one, .. }, Tap::HostVeth { index: other, .. }) => one == other,
+        _ => one == other,
+    }
+}
+
 impl Captured {
     /// Adds what is captured of a container to what already is.
     pub fn add(&mut self, id: &ContainerId, more: Place) {
@@ -71,7 +79,8 @@ impl Captured {
     /// Whether `tap`, of container `id` in `namespace`, is captured for whomever.
     pub(super) fn has_tap(&self, id: &ContainerId, namespace: Option<u64>, tap: &Tap) -> bool {
         let is_there = |(one, place): (&ContainerId, &Place)| {
-            (one == id || namespace.is_some() && place.namespace == namespace) && place.taps.contains(tap)
+            (one == id || namespace.is_some() && place.namespace == namespace)
+                && place.taps.iter().any(|one| is_same(one, tap))
         };
         self.places.iter().any(is_there)
     }

@@ -81,9 +81,13 @@ impl Follow {
             return Ok(None);
         };
         target.back_after = away;
+        let is_named = !self.wanted.networks.is_empty() || !chosen.attachments.is_empty();
         let place = Place::of(&target);
         let captured = &self.known.captured;
-        let is_new = |one: &Attachment| !captured.has_tap(&container.id, place.namespace, &one.tap);
+        // Of a container that has lost its last network, nothing but loopback would be left.
+        let is_left = |one: &Attachment| is_named || !captured.has(&container.id) || !one.tap.is_loopback();
+        let is_new =
+            |one: &Attachment| is_left(one) && !captured.has_tap(&container.id, place.namespace, &one.tap);
         let attachments: Vec<Attachment> =
             std::mem::take(&mut target.attachments).into_iter().filter(is_new).collect();
         if attachments.is_empty() && captured.has(&container.id) {

@@ -174,6 +174,12 @@ impl Links {
         netlink::links().map(Self).map_err(|error| cannot_ask(&error))
     }
 
+    /// Whether `tap` means a link among them that is down.
+    pub fn is_down(&self, tap: &Tap) -> bool {
+        let (Tap::HostVeth { index, .. } | Tap::Host { index, .. }) = tap else { return false };
+        self.0.iter().any(|link| link.index == *index && !link.is_up)
+    }
+
     /// Whether a link of that name and index is among them.
     pub fn have(&self, name: &str, index: LinkIndex) -> bool {
         self.0.iter().any(|link| link.index == index && link.name == name)

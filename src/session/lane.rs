@@ -16,6 +16,8 @@ pub(super) struct Lane {
     pub(super) bytes: u64,
     /// Packets that the reader of this stream left no time for.
     pub(super) left: u64,
+    /// Whether it went away while its container ran.
+    pub(super) has_disappeared: bool,
     /// Rings and streams that it is read from.
     pub(super) readers: usize,
     /// What became of the packets of those that have ended.
@@ -52,6 +54,7 @@ impl Lane {
             statistics,
             bytes: 0,
             left: 0,
+            has_disappeared: false,
             readers,
             past,
             end: None,

@@ -69,6 +69,12 @@ impl Members {
         self.0.iter().flat_map(|watched| &watched.holders).map(|holder| holder.as_fd())
     }
 
+    /// Whether what keeps `interface` there is alive.
+    pub(super) fn keep(&self, interface: u32) -> bool {
+        let mut of_it = self.0.iter().filter(|watched| watched.interfaces.contains(&interface));
+        of_it.any(|watched| watched.holders.iter().any(Holder::is_alive))
+    }
+
     /// Lets those leave whose descriptor is `ready`, in the order of [`Members::descriptors`], and who have ended.
     /// `keeps` is how long the kernel may keep a packet back.
     pub(super) fn leave(&mut self, ready: &[bool], merge: &mut Merge, keeps: Duration) {
@@ -77,7 +83,9 @@ impl Members {
             holders.retain(|holder| ready.next() != Some(&true) || !holder.has_ended());
             if holders.is_empty() {
                 for stage in merge.stages.iter_mut().filter(|stage| stage.ends_with(interfaces)) {
-                    stage.leave(keeps, || debug!("what keeps interfaces {interfaces:?} there has ended"));
+                    stage.leave_with_container(keeps, || {
+                        debug!("what keeps interfaces {interfaces:?} there has ended");
+                    });
                 }
             }
             !holders.is_empty()

@@ -135,7 +135,10 @@ impl Running {
             if complete || progress != Progress::Underway {
                 break;
             }
-            self.merge.part().into_iter().for_each(|stage| self.stream.part(stage));
+            for stage in self.merge.part() {
+                Self::tell_disappeared(&stage, &self.members, &mut self.stream);
+                self.stream.part(stage);
+            }
             self.stream.pauses.forget(horizon.min(capture::now().saturating_sub(REMEMBERED)));
             self.stream.write_blocks(stop)?;
             load = Load::of(read, time, self.merge.queues.hold(), self.block_timeout);
@@ -155,6 +158,9 @@ impl Running {
                 (report_at, has_read) = (now + *every, false);
             }
         }
+        for stage in &self.merge.stages {
+            Self::tell_disappeared(stage, &self.members, &mut self.stream);
+        }
         self.total();
         self.stream.write_last_statistics(stop)?;
         let Some(failure) = self.merge.take_failure() else { return Ok(()) };
@@ -163,6 +169,13 @@ impl Running {
             report(&self.stream.report(&mut self.merge, true));
         }
         Err(End::Failed(failure))
+    }
+
+    /// Tells of an interface that went away while its container runs.
+    fn tell_disappeared(stage: &Stage, members: &Members, stream: &mut Stream) {
+        if let Some(interface) = stage.disappeared().filter(|interface| members.keep(*interface)) {
+            stream.disappears(interface);
+        }
     }
 
     /// Writes statistics of what came so far, for the session that reads the stream.

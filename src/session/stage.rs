@@ -44,6 +44,8 @@ pub(super) struct Stage {
     empty_at: Option<u64>,
     /// What it came from is gone, or is not wanted any more: what it still has is read.
     leaving: Option<Finish>,
+    /// Whether that is because its container has ended.
+    ended_with_container: bool,
     /// Why it gives nothing more.
     pub(super) ended: Option<Ended>,
     /// By what [`Readiness`](super::readiness::Readiness) knows it; `None` where it is asked itself.
@@ -63,7 +65,17 @@ pub(super) enum Ended {
 impl Stage {
     pub(super) fn new(reader: Reader) -> Self {
         let (last, at_once, bytes) = (0, PACKETS_AT_ONCE, 0);
-        Self { reader, last, at_once, bytes, empty_at: None, leaving: None, ended: None, watched_as: None }
+        Self {
+            reader,
+            last,
+            at_once,
+            bytes,
+            empty_at: None,
+            leaving: None,
+            ended_with_container: false,
+            ended: None,
+            watched_as: None,
+        }
     }
 
     /// Forgets that the source was found empty: that was then.
@@ -152,6 +164,22 @@ impl Stage {
         self.leaving = Some(Finish::now(keeps, self.far().is_some()));
         if let Reader::Far(far) = &mut self.reader {
             far.leave();
+        }
+    }
+
+    /// Its container has ended.
+    pub(super) fn leave_with_container(&mut self, keeps: Duration, begin: impl FnOnce()) {
+        self.ended_with_container = true;
+        self.leave(keeps, begin);
+    }
+
+    /// The first interface that it was read from, where that went away by itself.
+    pub(super) fn disappeared(&self) -> Option<u32> {
+        let is_gone = matches!(self.ended, Some(Ended::Gone | Ended::TooSlow)) && !self.ended_with_container;
+        is_gone.then_some(())?;
+        match &self.reader {
+            Reader::Ring(_, interface) => Some(*interface),
+            Reader::Far(far) => far.first().filter(|_| !far.unwatched),
         }
     }
 

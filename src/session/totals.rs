@@ -30,11 +30,39 @@ pub struct Totals {
     pub interfaces: Vec<Share>,
     /// In a report: those that have left since the last one.
     pub parted: Vec<Share>,
+    /// Whether an interface went away while its container ran.
+    pub has_disappeared: bool,
+    /// In a report: such interfaces since the last one.
+    pub disappeared: Vec<Label>,
     /// Why sources broke since the last report.
     pub broken: Vec<Trouble>,
 }
 
+/// Interfaces that went away and are not reported yet.
+const MAX_DISAPPEARED: usize = 1000;
+
+impl Totals {
+    /// What there is to say of interfaces that went away, one line each.
+    pub fn disappeared_in_words(&self) -> impl Iterator<Item = String> {
+        self.disappeared.iter().map(|name| {
+            format!("{name} is gone while its container runs: the network was disconnected, or the interface removed")
+        })
+    }
+}
+
 impl Stream {
+    /// An interface went away while its container ran.
+    pub(super) fn disappears(&mut self, interface: u32) {
+        let Some(lane) = self.lanes.get_mut(interface as usize) else { return };
+        self.totals.has_disappeared = true;
+        // Each of its rings ends.
+        if !std::mem::replace(&mut lane.has_disappeared, true)
+            && self.totals.disappeared.len() < MAX_DISAPPEARED
+        {
+            self.totals.disappeared.push(lane.interface.name.clone());
+        }
+    }
+
     /// Brings the counts of the sources up to date, as far as [`Merge::counts_as_read`] does.
     pub(super) fn total(&mut self, merge: &mut Merge) {
         self.lanes.iter_mut().for_each(Lane::forget_counts);
@@ -59,7 +87,8 @@ impl Stream {
         let captured = self.lanes.iter().filter(|lane| lane.end.is_none());
         let interfaces = captured.map(Lane::share).collect();
         let (parted, broken) = (std::mem::take(&mut self.parted), merge.take_broken());
-        Totals { interfaces, parted, broken, ..self.totals.clone() }
+        let disappeared = std::mem::take(&mut self.totals.disappeared);
+        Totals { interfaces, parted, disappeared, broken, ..self.totals.clone() }
     }
 
     /// Counts what is on its way, for a session that reads this stream: should it leave before that has come,

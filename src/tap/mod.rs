@@ -31,7 +31,7 @@ use crate::at_once::at_once;
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome, Patience};
-use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless};
+use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless, Tap};
 use crate::privilege::Privilege;
 use crate::text::Label;
 use crate::trouble::Trouble;
@@ -62,6 +62,8 @@ pub struct Target {
     pub holder: Result<Holder, Trouble>,
     /// Those of its attachments that are wanted.
     pub attachments: Vec<Attachment>,
+    /// Interfaces of this host among their taps that are down.
+    pub down: Vec<Tap>,
     /// What is wanted of it, too, and no tap serves.
     pub left_out: Vec<LeftOut>,
     /// Its namespaces, where they are the caller's own and the program goes there itself.
@@ -124,8 +126,10 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
     }
     let rootless = holder.as_ref().ok().and_then(Holder::process).and_then(Rootless::of);
     let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
+    let taps = attachments.iter().map(|attachment| &attachment.tap);
+    let down = taps.filter(|tap| links.is_down(tap)).cloned().collect();
     let container = container.clone();
-    Ok(Target { container, holder, attachments, left_out, rootless, back_after: None, shared_with })
+    Ok(Target { container, holder, attachments, down, left_out, rootless, back_after: None, shared_with })
 }
 
 /// The same for each of `containers`, several at the same time, in their order. One that it is too late for, `until`

@@ -108,12 +108,16 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
     let mut offers = Vec::new();
     let container = &target.container;
     if Kind::of(&attachment.tap) == Kind::Host {
-        let lack = (!means.capture).then(|| {
+        let mut lack = (!means.capture).then(|| {
             Lack::new(
                 "no permission to capture",
                 "make install, become a member of the group wireshark (sudo usermod -aG wireshark \"$USER\", then log in again)",
             )
         });
+        if lack.is_none() && target.down.contains(&attachment.tap) {
+            let device = Label::new(attachment.tap.device());
+            lack = Some(Lack::new("the host veth is down", format!("sudo ip link set {device} up")));
+        }
         offers.push(Offer { tap: attachment.tap.clone(), lack });
     }
     // Where the network is the host's there is nothing to enter.

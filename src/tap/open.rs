@@ -23,6 +23,8 @@ const AT_ONCE: usize = 128;
 pub struct Opened {
     /// Where packets come from, for each target, in the order of its attachments.
     pub sources: Vec<Vec<Source>>,
+    /// The taps that were opened, for each target.
+    pub taps: Vec<Vec<Tap>>,
     /// What has to run meanwhile.
     pub tap_containers: Vec<TapContainer>,
     /// Memory of the rings of each attachment, in MiB.
@@ -65,8 +67,8 @@ pub fn open(
             Ok(())
         }
         // Engines make and remove networks while they run, each with an interface of the host; and of many
-        // containers one may end now.
-        Err(why) if is_gone(target, attachment) => {
+        // containers one may end now, or have an interface that is down.
+        Err(why) if is_gone(target, attachment) || capture::is_down(&why) => {
             if attachment.tap.is_hosts() {
                 warn!("{} is not captured: {}", attachment.name(), why.what());
             } else {
@@ -107,6 +109,13 @@ pub fn open(
         tap_containers.push(tap_container);
     }
     sources.sort_by_key(|(number, _)| *number);
+    let all = targets.iter().flat_map(|target| &target.attachments).enumerate();
+    let is_open = |number: usize, tap: &Tap| {
+        matches!(tap, Tap::ThroughEngine { .. }) || sources.iter().any(|(opened, _)| *opened == number)
+    };
+    let mut opened_taps = all.map(|(number, one)| is_open(number, &one.tap).then(|| one.tap.clone()));
+    let taps_of = |target: &Target| opened_taps.by_ref().take(target.attachments.len()).flatten().collect();
+    let taps = targets.iter().map(taps_of).collect();
     let mut sources = sources.into_iter().peekable();
     let mut end = 0;
     let of_target = |target: &Target| {
@@ -115,7 +124,7 @@ pub fn open(
             .map(|(_, source)| source)
             .collect()
     };
-    Ok(Opened { sources: targets.iter().map(of_target).collect(), tap_containers, ring_mib })
+    Ok(Opened { sources: targets.iter().map(of_target).collect(), taps, tap_containers, ring_mib })
 }
 
 fn open_rings(

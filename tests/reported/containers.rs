@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 use tempfile::TempDir;
 
 use crate::Test;
+use crate::following::Following;
 use crate::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::recording::{Recording, fields_of, packets_so_far};
 
@@ -13,6 +14,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("two_capture_filters_together_accept_what_each_accepts", two_filters_together),
     ("a_container_that_is_called_like_a_group_is_captured_by_its_name", called_like_a_group),
     ("a_long_name_is_matched_whole", long_name),
+    ("a_container_with_a_veth_that_is_down_does_not_end_the_capture_of_others", veth_is_down),
+    ("a_veth_that_is_renamed_while_it_is_down_is_captured_on", renamed_while_down),
+    ("a_network_that_is_disconnected_is_reported_and_captured_again", network_is_disconnected),
     ("a_container_is_named_by_twelve_digits_of_its_id_and_not_by_fewer", by_id),
 ];
 
@@ -143,4 +147,85 @@ fn by_id(lab: &Lab) {
     let recorded = recording.stop();
     let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
     assert_eq!(names, [format!("{}:eth0", container.name)]);
+}
+
+fn ip(arguments: &[&str]) -> String {
+    output(Command::new("ip").args(arguments))
+}
+
+fn veth_is_down(lab: &Lab) {
+    // the-tcpdump-group/libpcap#570, #859: one interface that is down ended the capture of all.
+    let (network, label) = (lab.network(), format!("down=d{}", std::process::id()));
+    let both = lab.container(&["--label", &label]);
+    let other = lab.container(&["--label", &label]);
+    lab.docker(&["network", "connect", &network.name, &both.name]);
+    let down = lab.container(&["--label", &label]);
+    ip(&["link", "set", &both.host_veth("eth1"), "down"]);
+    ip(&["link", "set", &down.host_veth("eth0"), "down"]);
+    let at_host = ["--tap", "host", "-f", "tcp port 80"];
+    for selected in [vec![both.name.as_str()], vec!["--label", &label]] {
+        let options = [&selected[..], &at_host].concat();
+        let recording = Recording::begin_with(lab.program(), &[], &options);
+        both.fetch(1);
+        other.fetch(1);
+        let recorded = recording.stop();
+        let lines: Vec<&str> = recorded.said.lines().filter(|line| line.contains("not captured: ")).collect();
+        let part = format!("not captured: {} of {} (host: the host veth is down)", network.name, both.name);
+        assert!(lines.contains(&part.as_str()), "{lines:?}");
+        assert_eq!(lines.len(), if selected.len() == 1 { 1 } else { 2 }, "{lines:?}");
+        let requests = recorded.fields("http.request", &["frame.interface_name"]).concat();
+        assert_eq!(requests.len(), selected.len(), "{requests:?}");
+    }
+    let said = refusal(lab, &[&down.name, "--tap", "host"]);
+    assert!(said.contains("the host veth is down") && said.contains("sudo ip link set veth"), "{said}");
+    // Inside it can be opened; packets come once the veth is up.
+    let recording = Recording::begin(lab, &[&down], &["-f", "tcp port 80"]);
+    ip(&["link", "set", &down.host_veth("eth0"), "up"]);
+    down.fetch(1);
+    assert_eq!(recording.stop().fields("http.request", &["frame.number"]).len(), 1);
+}
+
+fn renamed_while_down(lab: &Lab) {
+    // A veth that was renamed while it was down ended the capture without a word.
+    for options in [&["-f", "tcp port 80"][..], &["-f", "tcp port 80", "--follow"]] {
+        let container = lab.container(&[]);
+        let recording = Recording::begin(lab, &[&container], options);
+        container.fetch(1);
+        let (veth, renamed) = (container.host_veth("eth0"), format!("r{}", &container.id[..8]));
+        ip(&["link", "set", &veth, "down"]);
+        ip(&["link", "set", &veth, "name", &renamed]);
+        ip(&["link", "set", &renamed, "up"]);
+        // The bridge forwards to it again.
+        eventually("it is reached", || {
+            let url = format!("http://{}/", container.address());
+            let mut curl = Command::new("curl");
+            curl.args(["-s", "-m", "2", "-o", "/dev/null", &url]).status().expect("curl").success()
+        });
+        eventually("both requests are there", || packets_so_far(&recording.path, "http.request") == 2);
+        let recorded = recording.stop();
+        assert_eq!(recorded.said, "");
+    }
+}
+
+fn network_is_disconnected(lab: &Lab) {
+    // docker network disconnect ended the capture without a word; what came after was not captured, but its lo "joined".
+    let container = lab.container(&[]);
+    let gone = format!("{}:eth0 is gone while its container runs", container.name);
+    let recording = Recording::begin(lab, &[&container], &["-f", "tcp port 80"]);
+    let following = Following::begin(lab.program(), &[&container.name, "--follow", "-f", "tcp port 80"]);
+    following.wait_for(&format!("{}:eth0", container.name), 1);
+    container.fetch(1);
+    lab.docker(&["network", "disconnect", "bridge", &container.name]);
+    let said = recording.end().said;
+    assert!(said.contains(&gone) && said.contains("no captured interface is left"), "{said}");
+    eventually("it is reported", || following.said().contains(&gone));
+    lab.docker(&["network", "connect", "bridge", &container.name]);
+    eventually("it is captured again", || following.interfaces().len() == 2);
+    let interface = following.interfaces().pop().expect("an interface").0;
+    let address = container.address_on(interface.rsplit(':').next().expect("an interface"));
+    output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{address}/")]));
+    eventually("both requests are there", || packets_so_far(following.path(), "http.request") == 2);
+    let said = following.said();
+    following.stop();
+    assert!(!said.contains(":lo") && said.matches("has joined").count() == 1, "{said}");
 }

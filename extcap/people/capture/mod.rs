@@ -19,6 +19,10 @@ pub(super) use far::{Here, run as run_far};
 const CONTAINERS_STOPPED: &str = "the capture has ended: every captured container has stopped.\n\
     Remedy: with --follow it goes on when they are restarted or recreated.";
 
+/// The same where their interfaces went away.
+const INTERFACES_GONE: &str = "the capture has ended: no captured interface is left.\n\
+    Remedy: with --follow it goes on when the container is connected to a network again.";
+
 impl Capture {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Trouble> {
         let stop = Stop::watch(false)?;
@@ -56,7 +60,7 @@ impl Capture {
         )?;
         progress.end(&totals);
         if ends_with_containers && totals.sources_ended {
-            progress.warn(CONTAINERS_STOPPED);
+            progress.warn(if totals.has_disappeared { INTERFACES_GONE } else { CONTAINERS_STOPPED });
         }
         Ok(())
     }
