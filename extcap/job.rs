@@ -50,6 +50,15 @@ pub(crate) enum Target {
     Files(Files),
 }
 
+/// An output that is open.
+pub(crate) struct Opened {
+    pub(crate) output: Output,
+    /// Whether its header was written.
+    pub(crate) begun: bool,
+    /// The ring buffer of files that it is the first of.
+    pub(crate) files: Option<Files>,
+}
+
 impl Target {
     pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
@@ -58,14 +67,19 @@ impl Target {
         }
     }
 
-    /// The output, whether its header was written, and the row of files it is the first of.
-    pub(crate) fn open(self) -> Result<(Output, bool, Option<Files>), Trouble> {
-        match self {
-            Self::Begun(output) => Ok((output, true, None)),
-            Self::StandardOutput => Ok((Output::stdout()?, false, None)),
-            Self::Session(compress) => Ok((Output::stdout()?.packed(compress), false, None)),
-            Self::Files(mut files) => Ok((files.open_next()?, false, Some(files))),
-        }
+    /// Opens the output.
+    ///
+    /// Fails when it cannot be opened; with [`Stopped`] when there is a reason to stop before it can.
+    pub(crate) fn open(self, stop: &Stop) -> Result<Result<Opened, Trouble>, Stopped> {
+        let opened = |output, begun, files| Opened { output, begun, files };
+        Ok(match self {
+            Self::Begun(output) => Ok(opened(output, true, None)),
+            Self::StandardOutput => Output::stdout().map(|output| opened(output, false, None)),
+            Self::Session(compress) => {
+                Output::stdout().map(|output| opened(output.packed(compress), false, None))
+            }
+            Self::Files(mut files) => files.open_next(stop)?.map(|output| opened(output, false, Some(files))),
+        })
     }
 }
 
@@ -122,7 +136,10 @@ impl Job {
         let opener = if follows { following::opener() } else { None };
         privilege.become_caller()?;
         let feeds_session = matches!(self.target, Target::Session(_));
-        let (output, begun, files) = self.target.open()?;
+        let Opened { output, begun, files } = match self.target.open(stop) {
+            Ok(opened) => opened?,
+            Err(Stopped) => return Ok(Totals::default()),
+        };
         let proof = privilege.give_up()?;
         let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
         let (mut follow, mut changes) = (None, None);

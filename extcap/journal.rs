@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use containerdump::session::stamp;
+use containerdump::session::{Destination, stamp};
 use containerdump::text::Label;
 use containerdump::trouble::Trouble;
 use log::{LevelFilter, Log, Metadata, Record};
@@ -37,12 +37,11 @@ pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Troub
         ));
     };
     let Some(path) = file else { return Ok(()) };
-    let opened = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
-        .open(path);
+    let opened = Destination::of_path(path).and_then(|destination| {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600).custom_flags(destination.flags().bits());
+        options.open(&destination.path)
+    });
     let file = opened.map_err(|error| {
         Trouble::new(
             format!("cannot open log file {}: {error}", path.display()),

@@ -21,6 +21,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,6 +31,9 @@ use rustix::thread::{
 };
 
 use crate::trouble::Trouble;
+
+/// Programs under which further ones are root's own: the files they write are root's, whoever called sudo.
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "su"];
 
 /// To hold a process's network namespace, and to enter it.
 const ENTER: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
@@ -187,13 +191,30 @@ impl Privilege {
     }
 }
 
-/// User and group of the person who called sudo; `None` where it was not called, by root, or
-/// where the program is not root's.
+/// User and group of the user who started this program by sudo; `None` where sudo was called by root or started a
+/// shell (`sudo -i`, `sudo su`), or where the program is not root's.
 fn caller_of_sudo() -> Option<(Uid, Gid)> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let (user, group) = (number("SUDO_UID")?, number("SUDO_GID")?);
     let root = Uid::current().is_root() && Uid::effective().is_root();
-    (root && user != 0).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
+    (root && user != 0 && is_what_sudo_started()).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
+}
+
+/// Whether sudo was called for this program, also by way of another (`sudo timeout 5 containerdump …`). Without a word
+/// of what it was called for, that is taken for granted.
+fn is_what_sudo_started() -> bool {
+    let Ok(command) = std::env::var("SUDO_COMMAND") else { return true };
+    let own = std::env::current_exe().unwrap_or_default();
+    is_started_by(&command, &[own.as_path(), Path::new("containerdump"), Path::new("containerdump-install")])
+}
+
+/// Whether the command of sudo's starts one of `programs`.
+fn is_started_by(command: &str, programs: &[&Path]) -> bool {
+    let mut words = command.split_whitespace().map(|word| Path::new(word).file_name());
+    let is_shell =
+        words.clone().next().flatten().is_some_and(|name| SHELLS.iter().any(|shell| name == *shell));
+    !is_shell
+        && words.any(|word| word.is_some() && programs.iter().any(|program| program.file_name() == word))
 }
 
 /// Takes every capability from the calling thread. Threads have sets of their own.
@@ -226,7 +247,19 @@ fn unsafe_to_go_on(tried: &str, why: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests {
-    use super::is_left;
+    use super::{is_left, is_started_by};
+    use std::path::Path;
+
+    #[test]
+    fn files_are_the_callers_where_sudo_was_called_for_this_program() {
+        let is = |command| is_started_by(command, &[Path::new("/opt/containerdump"), Path::new("/x/cd-1.2")]);
+        assert!(is("/usr/local/bin/containerdump capture web"));
+        assert!(is("/usr/bin/timeout 5 containerdump capture web"));
+        assert!(is("/home/ann/cd-1.2 far"));
+        for command in ["/bin/bash", "/usr/bin/su", "/bin/sh -c containerdump", "./captures.sh", ""] {
+            assert!(!is(command), "{command}");
+        }
+    }
 
     #[test]
     fn a_capability_of_any_kind_is_seen() {

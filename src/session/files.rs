@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::limits::{Limits, Used};
 use super::output::Output;
+use super::stop::{Stop, Stopped};
 use crate::trouble::Trouble;
 
 /// Names, opens and forgets the files of a capture.
@@ -34,14 +35,17 @@ impl Files {
 
     /// Opens the next file, and removes the oldest if there are too many.
     ///
-    /// Fails when it cannot be made.
-    pub fn open_next(&mut self) -> Result<Output, Trouble> {
+    /// Fails when it cannot be opened; with [`Stopped`] when there is a reason to stop before it can.
+    pub fn open_next(&mut self, stop: &Stop) -> Result<Result<Output, Trouble>, Stopped> {
         self.number += 1;
         let path = match self.each {
             Some(_) => numbered(&self.path, self.number, SystemTime::now()),
             None => self.path.clone(),
         };
-        let output = Output::file(&path, self.replace)?;
+        let output = match Output::file(&path, self.replace, stop)? {
+            Ok(output) => output,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
         self.written.push_back(path);
         let most = self.each.and_then(|each| each.files).unwrap_or(usize::MAX);
         while self.written.len() > most {
@@ -50,7 +54,7 @@ impl Files {
                 let _ = fs::remove_file(oldest);
             }
         }
-        Ok(output)
+        Ok(Ok(output))
     }
 
     /// How many were opened.

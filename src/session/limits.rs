@@ -1,7 +1,7 @@
 //! When a capture is complete and when its file is, as users of dumpcap know it: `-a` and `-b`.
 
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bounds of a capture or of one file of it; `None` is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Limits {
     pub bytes: Option<u64>,
     /// Time.
     pub duration: Option<Duration>,
+    /// The next file begins when the time of day is a multiple of this, seconds since 1970 (`-b` only).
+    pub interval: Option<Duration>,
     /// Files: after which to stop (`-a`), or to keep (`-b`).
     pub files: Option<usize>,
 }
@@ -25,21 +27,39 @@ pub enum Limit {
     Filesize(u64),
     /// `duration:N`, in seconds, with a fraction if wanted.
     Duration(Duration),
+    /// `interval:N`, in seconds.
+    Interval(Duration),
     /// `files:N`.
     Files(usize),
+}
+
+impl Limit {
+    /// A condition that ends a whole capture, and not one file of it.
+    ///
+    /// Fails when `text` is none.
+    pub fn of_capture(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Self::Interval(_) => Err("interval:SECONDS is for -b".to_owned()),
+            limit => Ok(limit),
+        }
+    }
 }
 
 impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("'{text}' is none of duration:SECONDS, filesize:KB, packets:COUNT, files:COUNT");
+        let wrong = || {
+            format!(
+                "'{text}' is none of duration:SECONDS, interval:SECONDS, filesize:KB, packets:COUNT, files:COUNT"
+            )
+        };
         let (name, value) = text.split_once(':').ok_or_else(wrong)?;
         let count = || value.parse::<u64>().ok().filter(|count| *count > 0).ok_or_else(wrong);
         match name {
             "packets" => Ok(Self::Packets(count()?)),
             "filesize" => Ok(Self::Filesize(count()?.saturating_mul(1000))),
+            "interval" => Ok(Self::Interval(Duration::from_secs(count()?))),
             "files" => Ok(Self::Files(usize::try_from(count()?).map_err(|_| wrong())?)),
             "duration" => {
                 let seconds: f64 = value.parse().map_err(|_| wrong())?;
@@ -59,6 +79,7 @@ impl FromIterator<Limit> for Limits {
                 Limit::Packets(count) => all.packets = Some(count),
                 Limit::Filesize(bytes) => all.bytes = Some(bytes),
                 Limit::Duration(duration) => all.duration = Some(duration),
+                Limit::Interval(interval) => all.interval = Some(interval),
                 Limit::Files(count) => all.files = Some(count),
             }
         }
@@ -73,11 +94,16 @@ pub(super) struct Used {
     packets: u64,
     bytes: u64,
     since: Instant,
+    /// How long it may last.
+    time: Option<Duration>,
 }
 
 impl Used {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, packets: 0, bytes: 0, since: Instant::now() }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let until = [limits.duration, limits.interval.map(|interval| until_multiple(now, interval))];
+        let time = until.into_iter().flatten().min();
+        Self { limits, packets: 0, bytes: 0, since: Instant::now(), time }
     }
 
     /// Whether a packet whose block has `bytes` bytes fits in.
@@ -96,7 +122,7 @@ impl Used {
 
     /// The time left, if it is limited.
     pub(super) fn time_left(&self) -> Option<Duration> {
-        Some(self.limits.duration?.saturating_sub(self.since.elapsed()))
+        Some(self.time?.saturating_sub(self.since.elapsed()))
     }
 
     /// Whether the time is over.
@@ -114,14 +140,28 @@ impl Used {
     }
 }
 
+/// The time from `now`, since 1970, until the next multiple of `interval`, which is not zero.
+fn until_multiple(now: Duration, interval: Duration) -> Duration {
+    let passed = now.as_nanos() % interval.as_nanos().max(1);
+    interval.saturating_sub(Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn an_interval_ends_at_a_multiple_of_itself() {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        assert_eq!(until_multiple(ms(100_250), s(10)), ms(9750));
+        assert_eq!(until_multiple(s(100), s(10)), s(10));
+    }
+
+    #[test]
     fn conditions_are_read_as_dumpcap_reads_them() {
         assert_eq!("filesize:10".parse(), Ok(Limit::Filesize(10_000)));
         assert_eq!("duration:0.5".parse(), Ok(Limit::Duration(Duration::from_millis(500))));
+        assert_eq!("interval:60".parse(), Ok(Limit::Interval(Duration::from_mins(1))));
         assert_eq!("files:3".parse(), Ok(Limit::Files(3)));
         for wrong in ["files:0", "duration:-1", "duration:NaN", "size:3", "packets", "packets:x"] {
             assert!(wrong.parse::<Limit>().is_err(), "{wrong}");

@@ -7,6 +7,7 @@
 
 mod changes;
 mod crossing;
+mod destination;
 mod far;
 mod files;
 mod filtering;
@@ -37,6 +38,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use changes::{Change, Changes, Expected, Joining, Member, Over, changes};
+pub use destination::Destination;
 pub use files::{Files, stamp};
 pub use filtering::Answer;
 pub use lane::Share;
@@ -105,7 +107,7 @@ pub struct Session {
     pub output: Output,
     /// Whether the section header is in `output` already.
     pub begun: bool,
-    /// The row of files `output` is the first of.
+    /// The ring buffer of files that `output` is the first of.
     pub files: Option<Files>,
 }
 

@@ -1,7 +1,7 @@
 //! Where the stream goes: a pipe with a reader who may leave or stall, or files.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write as _};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, IoSlice, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use nix::libc::{MSG_DONTWAIT, MSG_NOSIGNAL};
 use nix::poll::{PollFd, PollFlags};
 use socket2::SockRef;
 
+use super::destination::Destination;
 use super::stop::{Stop, Stopped};
 use crate::packed::{Compress, Packer};
 use crate::trouble::Trouble;
@@ -34,6 +35,7 @@ const SOCKET_ROOM: usize = 256 * 1024;
 /// Takes the bytes of a stream.
 pub struct Output {
     kind: Kind,
+    made: Made,
     /// What makes the stream smaller on its way to another program of ours.
     packer: Option<Packer>,
     patience: Duration,
@@ -50,6 +52,17 @@ enum Kind {
         file: File,
         path: PathBuf,
     },
+}
+
+/// A file that was made for the stream, as long as nothing was written to it; it goes away with this value, for
+/// example on a full disk.
+struct Made(Option<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // Where it cannot be removed it stays, empty.
+        let _ = self.0.take().map(fs::remove_file);
+    }
 }
 
 /// Why nothing more can be written.
@@ -77,7 +90,7 @@ impl Output {
                 .open(path);
             match opened {
                 Ok(file) => return Ok(own_fifo(&file, path).map(|()| Self::to_pipe(file))),
-                Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => stop.sleep(READER_WAIT)?,
+                Err(error) if is_unread(&error) => stop.sleep(READER_WAIT)?,
                 Err(error) => return Ok(Err(cannot_open(path, &error))),
             }
         }
@@ -106,20 +119,59 @@ impl Output {
         Ok(Self::to_pipe(file))
     }
 
-    /// Makes the file `path`, readable to its owner only. With `replace` a file that is there is
-    /// overwritten.
+    /// Opens `path` as tcpdump does: links are followed, and a FIFO, a device and a descriptor (`/dev/fd/3`) are written
+    /// to as they are. A new file is readable to its owner only. A file that exists is replaced with `replace`.
     ///
-    /// Fails when it is there already, or cannot be made.
-    pub fn file(path: &Path, replace: bool) -> Result<Self, Trouble> {
-        let mut options = OpenOptions::new();
-        options.write(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
-        if replace {
-            options.create(true).truncate(true);
-        } else {
-            options.create_new(true);
+    /// Fails when it exists and is not to be replaced, or cannot be opened; with [`Stopped`] when there is a
+    /// reason to stop before a FIFO has a reader.
+    pub fn file(path: &Path, replace: bool, stop: &Stop) -> Result<Result<Self, Trouble>, Stopped> {
+        let destination = match Destination::of_path(path) {
+            Ok(destination) => destination,
+            Err(error) => return Ok(Err(cannot_open(path, &error))),
+        };
+        match fs::metadata(&destination.path) {
+            Ok(about) if about.is_dir() => Ok(Err(is_folder(path))),
+            Ok(about) if destination.is_descriptor || !about.is_file() => {
+                Self::existing(path, &destination, &about, stop)
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(Err(cannot_open(path, &error))),
+            Ok(_) | Err(_) => {
+                let opened = if replace { replaced(&destination) } else { made(&destination) };
+                Ok(opened.map_err(|error| cannot_open(path, &error)).map(|(file, is_new)| {
+                    let made = Made(is_new.then(|| destination.path.clone()));
+                    Self { made, ..Self::to(Kind::File { file, path: destination.path }) }
+                }))
+            }
         }
-        let file = options.open(path).map_err(|error| cannot_open(path, &error))?;
-        Ok(Self::to(Kind::File { file, path: path.to_owned() }))
+    }
+
+    /// Opens what is no file to be made: a FIFO, once it has a reader, a device, or a descriptor.
+    fn existing(
+        path: &Path,
+        destination: &Destination,
+        about: &Metadata,
+        stop: &Stop,
+    ) -> Result<Result<Self, Trouble>, Stopped> {
+        let mut options = OpenOptions::new();
+        // What is in a file behind a descriptor stays.
+        options.write(true).append(about.is_file()).custom_flags(destination.flags().bits());
+        let file = loop {
+            match options.open(&destination.path) {
+                Ok(file) => break file,
+                Err(error) if is_unread(&error) && about.file_type().is_fifo() => stop.sleep(READER_WAIT)?,
+                Err(error) => return Ok(Err(cannot_open(path, &error))),
+            }
+        };
+        if file.is_terminal() {
+            return Ok(Err(Trouble::new(
+                format!("cannot write a capture to {}: it is a terminal", path.display()),
+                "name a file (-w FILE), or pipe it on: -w - | wireshark -k -i -",
+            )));
+        }
+        if about.file_type().is_fifo() {
+            return Ok(Ok(Self::to_pipe(file)));
+        }
+        Ok(Ok(Self::to(Kind::File { file, path: path.to_owned() })))
     }
 
     fn to_pipe(file: File) -> Self {
@@ -129,7 +181,7 @@ impl Output {
     }
 
     fn to(kind: Kind) -> Self {
-        Self { kind, packer: None, patience: PATIENCE, give_up_at: None }
+        Self { kind, made: Made(None), packer: None, patience: PATIENCE, give_up_at: None }
     }
 
     /// The same, for another program of ours, which knows a packed stream when it sees one.
@@ -203,6 +255,7 @@ impl Output {
             match written {
                 Ok(0) => return Err(self.failed(&io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
+                    self.made.0 = None;
                     IoSlice::advance_slices(&mut slices, count);
                     if let Some((at, latest)) = &mut self.give_up_at {
                         *at = (Instant::now() + self.patience).min(*latest);
@@ -249,6 +302,45 @@ impl Output {
             "see that the disk has room; -b filesize:KB -b files:N keeps a capture small",
         ))
     }
+}
+
+/// Makes a file. Also returns that it is new.
+fn made(destination: &Destination) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600).create_new(true).custom_flags(destination.flags().bits());
+    Ok((options.open(&destination.path)?, true))
+}
+
+/// Makes a file in place of one that may exist: whoever has that one open, or another name for it, does not get the new
+/// packets. Also returns whether it is new.
+fn replaced(destination: &Destination) -> io::Result<(File, bool)> {
+    let error = match fs::remove_file(&destination.path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => error,
+        _ => return made(destination),
+    };
+    // Its folder is closed to us: then only a file that is ours alone is written anew.
+    let mut options = OpenOptions::new();
+    let file = options.write(true).custom_flags(destination.flags().bits()).open(&destination.path)?;
+    let about = file.metadata()?;
+    let us = nix::unistd::Uid::effective().as_raw();
+    if !about.is_file() || about.uid() != us || about.nlink() != 1 || about.mode() & 0o077 != 0 {
+        return Err(error);
+    }
+    file.set_len(0)?;
+    Ok((file, false))
+}
+
+/// Whether a FIFO could not be opened because it has no reader yet.
+fn is_unread(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::ENXIO)
+}
+
+fn is_folder(path: &Path) -> Trouble {
+    let path = path.display();
+    Trouble::new(
+        format!("cannot write to {path}: it is a directory"),
+        format!("name a file in it: -w {path}/web.pcapng"),
+    )
 }
 
 /// Only a FIFO of the user's own is written to.

@@ -13,8 +13,32 @@ use super::lifeline::Lifeline;
 use crate::privilege;
 use crate::trouble::Trouble;
 
-/// Watches for the reasons to stop. From its making on, SIGINT, SIGTERM and SIGHUP end nothing by
-/// themselves, in this thread and those it starts.
+/// Signals that keep their own effect: a failure of the program, its end with a memory dump (Ctrl-\), and those that stop
+/// and continue it or tell of children and windows.
+const LEFT_ALONE: [Signal; 16] = [
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGQUIT,
+    Signal::SIGPIPE,
+    Signal::SIGCHLD,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGURG,
+    Signal::SIGWINCH,
+];
+/// Signals that change nothing: tcpdump goes on after the first two, and the last is told by `write`, too.
+const WITHOUT_EFFECT: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGXFSZ];
+
+/// Watches for the reasons to stop. From its making on, no signal that can be caught ends this thread and those it
+/// starts without the last statistics: SIGTERM, SIGINT, SIGHUP and all others whose purpose is to end a program are
+/// reasons to stop.
 #[derive(Debug)]
 pub struct Stop {
     signals: SignalFd,
@@ -46,11 +70,14 @@ impl Stop {
                 "free some file descriptors: ulimit -n",
             )
         };
-        let mut mask = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            mask.add(signal);
+        let mut mask = SigSet::all();
+        for signal in LEFT_ALONE.into_iter().chain(ignored()) {
+            mask.remove(signal);
         }
         mask.thread_block().map_err(|errno| cannot(errno.into()))?;
+        for signal in WITHOUT_EFFECT {
+            mask.remove(signal);
+        }
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&mask, flags).map_err(|errno| cannot(errno.into()))?;
         // No parent to be seen: it is in another pid namespace, and its end is not ours.
@@ -156,6 +183,17 @@ impl Stop {
         let others = [self.parent.as_ref().map(AsFd::as_fd), self.lifeline.as_ref().map(AsFd::as_fd)];
         std::iter::once(self.signals.as_fd()).chain(others.into_iter().flatten())
     }
+}
+
+/// Signals that were ignored when the program started, as SIGHUP under nohup; but SIGINT, which shells make
+/// programs in the background ignore, and SIGTERM end a capture even then, as they end tcpdump.
+fn ignored() -> Vec<Signal> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    let is_ignored = |signal: &Signal| mask & (1 << (*signal as u64 - 1)) != 0;
+    let ends = |signal: &Signal| matches!(signal, Signal::SIGINT | Signal::SIGTERM);
+    Signal::iterator().filter(|signal| is_ignored(signal) && !ends(signal)).collect()
 }
 
 /// A pipe that is ready when nobody reads from it any more: that is told unasked.

@@ -240,7 +240,8 @@ impl Stream {
         if files.opened() >= self.most_files {
             return Ok(false);
         }
-        let next = files.open_next().map_err(End::Failed)?;
+        let Ok(next) = files.open_next(stop) else { return Ok(false) };
+        let next = next.map_err(End::Failed)?;
         let used = files.use_of_one();
         merge.ask();
         self.total(merge);

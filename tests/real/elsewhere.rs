@@ -59,7 +59,11 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
         let (interfaces, remote) = remote::open(stream, &Label::new("elsewhere"), Duration::from_secs(10))?;
         sources.push(Source::Remote { interfaces, remote, unwatched: true });
     }
-    let output = if path == "-" { Output::stdout()? } else { Output::file(Path::new(path), false)? };
+    let output = if path == "-" {
+        Output::stdout()?
+    } else {
+        Output::file(Path::new(path), false, &stop).expect("no reason to stop")?
+    };
     let proof = privilege.give_up()?;
     let members = vec![Member { sources, ..Member::default() }];
     let session = Session::new(members, Duration::from_millis(4), output);

@@ -49,7 +49,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
         (session::Output::fifo(Path::new(path), &stop).expect("a reader")?, None)
     } else {
         let mut files = Files::new(PathBuf::from(path), false, each);
-        (files.open_next()?, Some(files))
+        (files.open_next(&stop).expect("no reason to stop")?, Some(files))
     };
     let proof = privilege.give_up()?;
     let (joining, changes) = session::changes().expect("a descriptor");

@@ -79,13 +79,14 @@ pub(crate) struct Capture {
     #[arg(long)]
     overwrite: bool,
 
-    /// Write a row of files: the next begins after duration:SECONDS, filesize:KB or
-    /// packets:COUNT; files:COUNT keeps the newest ones only; may be repeated
+    /// Ring buffer: write multiple files; the next begins after duration:SECONDS, filesize:KB or
+    /// packets:COUNT, or when the time of day is a multiple of interval:SECONDS; files:COUNT keeps the
+    /// newest ones only; may be repeated
     #[arg(short = 'b', long, value_name = "CONDITION")]
     ring_buffer: Vec<Limit>,
 
     /// Stop after duration:SECONDS, filesize:KB, packets:COUNT or files:COUNT; may be repeated
-    #[arg(short, long, value_name = "CONDITION")]
+    #[arg(short, long, value_name = "CONDITION", value_parser = Limit::of_capture)]
     autostop: Vec<Limit>,
 
     /// Kernel buffer of each attachment in MiB, 2 to 2046; 0 shares 224 MiB among all attachments
@@ -132,6 +133,9 @@ pub(crate) struct Capture {
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 }
+
+/// What means standard output where a file is named.
+const STANDARD_OUTPUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// A kernel buffer that an attachment can have, in MiB, or 0.
 fn buffer_size(text: &str) -> Result<u32, String> {
@@ -255,12 +259,12 @@ impl Capture {
             (!self.ring_buffer.is_empty()).then(|| self.ring_buffer.iter().copied().collect());
         if each.is_some_and(|each| Limits { files: None, ..each } == Limits::default()) {
             return Err(Trouble::new(
-                "cannot write a row of files: nothing says when the next one begins",
-                "add one of -b duration:SECONDS, -b filesize:KB, -b packets:COUNT",
+                "cannot write multiple files: nothing says when the next one begins",
+                "add one of -b duration:SECONDS, -b interval:SECONDS, -b filesize:KB, -b packets:COUNT",
             ));
         }
         let to_pipe = match &self.write {
-            Some(path) => path == Path::new("-"),
+            Some(path) => STANDARD_OUTPUT.iter().any(|other| path == Path::new(other)),
             None => !io::stdout().is_terminal(),
         };
         if !to_pipe {

@@ -11,7 +11,7 @@ use containerdump::trouble::Trouble;
 
 use super::CONTAINERS_STOPPED;
 use super::asked::Capture;
-use crate::job::{self, Target};
+use crate::job::{self, Opened, Target};
 use crate::people::progress::Progress;
 use crate::toolbar::Toolbar;
 
@@ -56,7 +56,7 @@ pub(in crate::people) fn run(
         Ok(Ok(begun)) => {
             let (mut far, remotes): (Vec<Far>, Vec<Remote>) = begun.into_iter().unzip();
             let (toolbar, orders) = job::begin(toolbar, &settings, &[], &proof);
-            let outcome = record(asked, target, (&far, remotes), &progress, |session, report| {
+            let outcome = record((asked, stop), target, (&far, remotes), &progress, |session, report| {
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
             if let Some(toolbar) = toolbar {
@@ -105,14 +105,17 @@ fn begin(
 
 /// Writes what comes, and says what is said meanwhile.
 fn record(
-    asked: &Capture,
+    (asked, stop): (&Capture, &Stop),
     target: Target,
     (far, remotes): (&[Far], Vec<Remote>),
     progress: &Progress,
     run: impl FnOnce(Session, &mut dyn FnMut(&Totals)) -> Result<Totals, Trouble>,
 ) -> Result<Totals, Trouble> {
     progress.say_where(&target);
-    let (output, begun, files) = target.open()?;
+    let Opened { output, begun, files } = match target.open(stop) {
+        Ok(opened) => opened?,
+        Err(Stopped) => return Ok(Totals::default()),
+    };
     let member = |remote| Member {
         sources: vec![Source::Remote { interfaces: Vec::new(), remote, unwatched: true }],
         ..Member::default()
