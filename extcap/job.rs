@@ -43,7 +43,7 @@ pub(crate) struct Job {
 /// Where a capture goes to.
 pub(crate) enum Target {
     /// A FIFO that is open already and has the section header.
-    Begun(Output),
+    Begun(Box<Output>),
     StandardOutput,
     /// Standard output, which a session on another host reads.
     Session(Compress),
@@ -73,7 +73,7 @@ impl Target {
     pub(crate) fn open(self, stop: &Stop) -> Result<Result<Opened, Trouble>, Stopped> {
         let opened = |output, begun, files| Opened { output, begun, files };
         Ok(match self {
-            Self::Begun(output) => Ok(opened(output, true, None)),
+            Self::Begun(output) => Ok(opened(*output, true, None)),
             Self::StandardOutput => Output::stdout().map(|output| opened(output, false, None)),
             Self::Session(compress) => {
                 Output::stdout().map(|output| opened(output.packed(compress), false, None))
@@ -137,7 +137,7 @@ impl Job {
         privilege.become_caller()?;
         let feeds_session = matches!(self.target, Target::Session(_));
         let Opened { output, begun, files } = match self.target.open(stop) {
-            Ok(opened) => opened?,
+            Ok(outcome) => outcome?,
             Err(Stopped) => return Ok(Totals::default()),
         };
         let proof = privilege.give_up()?;

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         settings: settings(arguments)?,
         own_traffic: arguments.has("--own-traffic"),
         limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),
-        target: Target::Begun(output),
+        target: Target::Begun(Box::new(output)),
         toolbar,
     };
     // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
