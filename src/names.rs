@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::container::{Container, EngineKind, NetworkMode};
+use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
 use crate::text::Label;
 
 /// Where Docker answers questions for names, inside each container that is in a network with a name of
@@ -25,6 +25,47 @@ const DOCKER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 const DEFAULT_BRIDGE: &str = "bridge";
 /// Most names: 3 MB at 80 characters. Those of the containers that are captured are never left out.
 const MOST_NAMES: usize = 30_000;
+
+/// Containers that an address is called after; of more, the latest.
+const MAX_OWNERS: usize = 4;
+/// Characters of a name of several containers, as many as Wireshark shows (`MAXDNSNAMELEN`).
+const MAX_SHARED_LEN: usize = 250;
+
+/// Which containers have had which address since a capture began. A reader that reads twice gives an address its last
+/// name also where it was another's: so that is the name of all of them, `job1 or job2`.
+#[derive(Debug, Default)]
+pub struct Owners(BTreeMap<IpAddr, Vec<(ContainerId, Label)>>);
+
+impl Owners {
+    /// Adds to `names`, which are those of `containers` now, the names of addresses that others had before.
+    pub fn add_to(&mut self, names: &mut Vec<(IpAddr, Label)>, containers: &[Container]) {
+        let shown: BTreeMap<IpAddr, Label> = names.iter().cloned().collect();
+        let mut now: BTreeMap<IpAddr, Vec<&Container>> = BTreeMap::new();
+        for container in containers {
+            container.addresses().for_each(|address| now.entry(*address).or_default().push(container));
+        }
+        for (address, containers) in now {
+            let is_shown = |one: &&&Container| shown.get(&address) == Some(&one.name);
+            let Some(owner) = containers.iter().find(is_shown) else { continue };
+            let is_full = self.0.len() >= MOST_NAMES && !self.0.contains_key(&address);
+            if is_full {
+                continue;
+            }
+            let owners = self.0.entry(address).or_default();
+            // One that has it still shares it; one that was recreated has the name that it had.
+            owners.retain(|(id, name)| {
+                *name != owner.name && containers.iter().all(|container| container.id != *id)
+            });
+            owners.push((owner.id.clone(), owner.name.clone()));
+            let older = owners.len().saturating_sub(MAX_OWNERS);
+            owners.drain(..older);
+            if owners.len() > 1 {
+                let all: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
+                names.push((address, Label::with_limit(&all.join(" or "), MAX_SHARED_LEN)));
+            }
+        }
+    }
+}
 
 /// Sorts containers so that of those that share a network the one comes first whose name says most: the one that is nobody's
 /// guest, then its guests, and last what Podman made for a pod.
@@ -110,7 +151,7 @@ fn names_of(container: &Container) -> Vec<(IpAddr, Label)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::{ContainerId, Network};
+    use crate::container::Network;
     use crate::endpoint::Endpoint;
 
     fn container(name: &str, address: &str, mode: NetworkMode) -> Container {
@@ -161,6 +202,30 @@ mod tests {
             all.map(|container| container.name.to_string()),
             ["owner", "a", "bb", "0123456789ab-infra"]
         );
+    }
+
+    #[test]
+    fn an_address_that_passes_to_another_container_is_called_after_both() {
+        let job = |number: usize| {
+            let id = ContainerId::parse(&format!("{number:0>64}")).expect("an id");
+            Container { id, ..container(&format!("job{number}"), "10.0.0.2", NetworkMode::Own) }
+        };
+        let mut owners = Owners::default();
+        let mut after = |containers: &[Container]| {
+            let mut names = of(containers, &[], &[]);
+            owners.add_to(&mut names, containers);
+            shown(&names, "10.0.0.2").pop().expect("a name")
+        };
+        assert_eq!(after(&[job(1)]), "job1");
+        assert_eq!(after(&[Container { name: "renamed".into(), ..job(1) }]), "renamed");
+        assert_eq!(after(&[job(1)]), "job1");
+        assert_eq!(after(&[job(2)]), "job1 or job2");
+        assert_eq!(after(&[Container { id: job(7).id, ..job(2) }]), "job1 or job2", "it was recreated");
+        assert_eq!(after(&[job(3)]), "job1 or job2 or job3");
+        assert_eq!(after(&[job(4)]), "job1 or job2 or job3 or job4");
+        assert_eq!(after(&[job(5)]), "job2 or job3 or job4 or job5");
+        let guest = Container { mode: NetworkMode::Shared(Some(job(5).id)), ..job(6) };
+        assert_eq!(after(&[job(5), guest]), "job2 or job3 or job4 or job5", "a guest had it never alone");
     }
 
     #[test]

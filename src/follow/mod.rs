@@ -27,7 +27,7 @@ use crate::capture::{Budget, Settings};
 use crate::container::{Container, ContainerId};
 use crate::engine::{self, Watch};
 use crate::link::{self, Newcomers};
-use crate::names;
+use crate::names::{self, Owners};
 use crate::opener::Opener;
 use crate::selection::Selection;
 use crate::session::{Change, Joining, Over};
@@ -81,6 +81,7 @@ pub struct Follow {
     /// When those left who were captured, by their names.
     left: HashMap<Label, Instant>,
     names: Vec<(IpAddr, Label)>,
+    owners: Owners,
     /// When an engine was back last.
     back: Option<Instant>,
 }
@@ -114,6 +115,7 @@ impl Follow {
             known,
             left: HashMap::new(),
             names: Vec::new(),
+            owners: Owners::default(),
             back: None,
         };
         follow.early.awaits(follow.awaited());
@@ -241,7 +243,8 @@ impl Follow {
         let Known { running, captured } = &self.known;
         let mut captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
         names::best_first(&mut captured);
-        let names = names::of(running, &captured, &link::own_addresses());
+        let mut names = names::of(running, &captured, &link::own_addresses());
+        self.owners.add_to(&mut names, running);
         if names == self.names {
             return Ok(());
         }

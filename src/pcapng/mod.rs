@@ -5,6 +5,7 @@
 //! dumpcap: it crashes (4.0) on a section header over 2048 bytes and ends the capture at a block
 //! over 256 KiB.
 
+mod machine;
 mod packet;
 
 use std::borrow::Cow;
@@ -112,7 +113,11 @@ impl Blocks {
     pub fn begin_section() -> Self {
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,
-            options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(crate::PROGRAM))],
+            options: vec![
+                SectionHeaderOption::Hardware(Cow::Borrowed(machine::hardware())),
+                SectionHeaderOption::OS(Cow::Borrowed(machine::operating_system())),
+                SectionHeaderOption::UserApplication(Cow::Borrowed(crate::PROGRAM)),
+            ],
             ..SectionHeaderBlock::default()
         };
         Self(PcapNgWriter::with_section_header(Vec::new(), section).unwrap_or_else(never))

@@ -25,6 +25,7 @@ mod pauses;
 mod queue;
 mod queues;
 mod readiness;
+mod repeat;
 mod run;
 mod source;
 mod stage;

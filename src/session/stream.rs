@@ -15,6 +15,7 @@ use super::output::{End, Output};
 use super::pauses::Pauses;
 use super::queue::Turn;
 use super::queues::Queues;
+use super::repeat::Repetition;
 use super::stage::Stage;
 use super::stop::Stop;
 use super::{Crossing, Totals};
@@ -28,11 +29,16 @@ const MOST_PIECES: usize = 1024;
 /// Interfaces that have left, kept until they are reported; a capture that reports nothing keeps no more.
 const MAX_UNREPORTED: usize = 1000;
 
+/// Names kept, as many as one program of ours gives; of more, the latest.
+const MAX_NAMES: usize = 30_000;
+
 /// A stream being written.
 pub(super) struct Stream {
     pub(super) lanes: Vec<Lane>,
     crossings: Crossings,
     names: Vec<(IpAddr, Label)>,
+    /// Where others may cut the stream into files: files of our own begin with all names.
+    repetition: Option<Repetition>,
     blocks: Blocks,
     pub(super) output: Output,
     pub(super) files: Option<Files>,
@@ -74,6 +80,7 @@ impl Stream {
             lanes: Vec::new(),
             crossings: Crossings::new(crossing),
             names,
+            repetition: (output.pipe().is_some() && !feeds_session).then(Repetition::new),
             blocks: Blocks::begin_section(),
             output,
             of_file: files.as_ref().map_or_else(|| Used::new(Limits::default()), Files::use_of_one),
@@ -117,6 +124,15 @@ impl Stream {
         let renewed: HashSet<IpAddr> = names.iter().map(|(address, _)| *address).collect();
         self.names.retain(|(address, _)| !renewed.contains(address));
         self.names.extend(names);
+        let excess = self.names.len().saturating_sub(MAX_NAMES);
+        self.names.drain(..excess);
+    }
+
+    fn add_all_names(&mut self) {
+        self.blocks.names(&self.names);
+        if let Some(repetition) = &mut self.repetition {
+            repetition.written(&self.names);
+        }
     }
 
     /// Keeps what became of the packets of a source that has ended. Its last statistics wait to be
@@ -161,7 +177,7 @@ impl Stream {
         for lane in &self.lanes {
             self.blocks.interface(&lane.interface);
         }
-        self.blocks.names(&self.names);
+        self.add_all_names();
         self.has_begun = true;
         self.write_blocks(stop)
     }
@@ -178,7 +194,9 @@ impl Stream {
             if self.of_file.is_over() && !self.next_file(merge, stop)? {
                 return Ok(true);
             }
-            match self.write_runs(&mut merge.queues, horizon, stop)? {
+            let room = self.write_runs(&mut merge.queues, horizon, stop)?;
+            self.write_blocks(stop)?;
+            match room {
                 Room::Enough => return Ok(self.of_capture.is_full()),
                 Room::NoneInFile if self.next_file(merge, stop)? => {}
                 Room::NoneInFile | Room::NoneInCapture => return Ok(true),
@@ -222,7 +240,9 @@ impl Stream {
             Turn::Write
         });
         let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
+        let mut bytes = 0;
         for run in &runs {
+            bytes += queues.bytes(run).len() as u64;
             self.totals.packets += run.packets;
             self.totals.bytes += run.captured;
             slices.push(IoSlice::new(queues.bytes(run)));
@@ -231,6 +251,9 @@ impl Stream {
             self.output.write(pieces, stop)?;
         }
         queues.forget_taken();
+        if self.repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes)) {
+            self.add_all_names();
+        }
         Ok(room)
     }
 
