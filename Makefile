@@ -47,9 +47,11 @@ demo: build
 test:
 	@$(LAB)/packages test
 	@installer/static/program dev || echo 'test: without a static program, its tests are skipped'
-	@$(with_libpcap); set -ex; $(LAB)/wireshark-newest make & newest=$$!; \
+	@$(with_libpcap); set -ex; \
+		{ $(LAB)/wireshark-newest make || echo 'test: without the newest Wireshark, its tests are skipped'; \
+			$(LAB)/bare root || echo 'test: without a bare Debian, the README is not tried on one'; } & roots=$$!; \
 		cargo test --no-run || { wait; exit 1; }; \
-		wait $$newest || echo 'test: without the newest Wireshark, its tests are skipped'; \
+		wait $$roots; \
 		CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
 		$(LAB)/count $(LAB)/with-engine env RUST_TEST_THREADS=4 cargo test --offline --no-fail-fast
 

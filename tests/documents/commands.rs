@@ -11,6 +11,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("every_command_line_is_understood_by_its_program", commands_are_understood),
     ("every_example_in_the_help_is_understood", examples_are_understood),
     ("every_goal_of_make_that_is_named_exists", goals_exist),
+    ("every_block_of_the_readme_is_one_that_a_test_runs", readme_is_run),
     ("a_command_line_that_is_wrong_is_noticed", wrong_ones_are_noticed),
 ];
 
@@ -45,6 +46,13 @@ fn goals_exist(pages: &[Page]) -> Vec<String> {
         .filter(|(_, goal)| !goals.contains(&goal.as_str()))
         .map(|(page, goal)| format!("{page}: there is no make {goal}"))
         .collect()
+}
+
+/// Blocks marked `console` are run by `runnable`, those marked `sh` on a bare Debian (tests/reported/install.rs).
+fn readme_is_run(pages: &[Page]) -> Vec<String> {
+    let blocks = &Page::find(pages, "README.md").blocks;
+    let others = blocks.iter().filter(|block| !["console", "sh"].contains(&block.kind.as_str()));
+    others.map(|block| format!("README.md: no test runs a block marked {:?}", block.kind)).collect()
 }
 
 fn wrong_ones_are_noticed(_: &[Page]) -> Vec<String> {

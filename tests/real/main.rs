@@ -164,6 +164,7 @@ fn main() -> ExitCode {
     trials.extend(static_program::trials(&lab, in_ci));
     trials.extend(tap_container::trials(&lab, in_ci));
     trials.extend(window::trials(&lab, in_ci));
+    trials.extend(reported::install::trials(&lab, in_ci));
     let conclusion = libtest_mimic::run(&arguments, trials);
     alone::tell();
     conclusion.exit_code()

@@ -5,7 +5,7 @@ mod command_line;
 mod containers;
 mod engines;
 mod files;
-mod install;
+pub(crate) mod install;
 mod list;
 mod loss;
 mod names;
@@ -26,7 +26,6 @@ pub(crate) fn tests() -> Vec<Test> {
         containers::TESTS,
         engines::TESTS,
         files::TESTS,
-        install::TESTS,
         list::TESTS,
         loss::TESTS,
         names::TESTS,
