@@ -5,6 +5,7 @@ mod dialogue;
 mod following;
 mod job;
 mod journal;
+mod linger;
 mod people;
 mod toolbar;
 

@@ -35,11 +35,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use containerdump::engine::Dialling;
+use containerdump::privilege::forbid_inspection;
 use containerdump::trouble::Trouble;
 
 use arguments::{Arguments, Task};
 
 fn main() -> ExitCode {
+    if let Err(trouble) = forbid_inspection() {
+        complain("containerdump-install", &trouble);
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<_> = std::env::args_os().collect();
     if launcher::is_for_program(&arguments) {
         return launcher::start_program(&arguments);

@@ -2,10 +2,10 @@
 //!
 //! The order, which every caller keeps:
 //!
-//! 1. [`Privilege::confine`] is the first statement of `main`: nothing is in effect any more,
-//!    nothing but `CAP_NET_RAW` can come back (for root also what entering a container's network
-//!    namespace needs, under sudo also what step 4 needs), no program started from here gains
-//!    anything.
+//! 1. [`Privilege::confine`] is the first statement of `main`: no other process of the user can look into
+//!    this one ([`forbid_inspection`]), nothing is in effect any more, nothing but `CAP_NET_RAW` can come
+//!    back (for root also what entering a container's network namespace needs, under sudo also what step 4
+//!    needs), no program started from here gains anything.
 //! 2. Arguments, engine, kernel tables: all looked at without a capability.
 //! 3. [`Privilege::raised`] around the opening of rings, on one thread.
 //! 4. [`Privilege::become_caller`] before a file is written: under sudo it shall belong to the
@@ -24,7 +24,7 @@ use std::io;
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
     set_no_new_privs,
@@ -37,6 +37,15 @@ const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "t
 
 /// To hold a process's network namespace, and to enter it.
 const ENTER: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
+
+/// Forbids other processes of this user, also those of a rootless container, to read the memory of this process, its
+/// descriptors and what it sees (`/proc/PID/mem`, `fd`, `root`). Exec allows it again: each program begins with this.
+///
+/// Fails when the kernel does not allow that.
+pub fn forbid_inspection() -> Result<(), Trouble> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| unsafe_to_go_on("protect its memory from other processes", &errno.to_string()))
+}
 
 /// Raises the limit of file descriptors to what the process may have at all, and returns it: a capture of many
 /// containers takes five for each (two rings, each with a descriptor of libpcap's own, and a process). The
@@ -65,6 +74,7 @@ impl Privilege {
     ///
     /// Fails when the kernel does not allow that; nothing must be done then.
     pub fn confine() -> Result<Self, Trouble> {
+        forbid_inspection()?;
         let confine = || -> io::Result<Self> {
             let mut kept = CapabilitySet::NET_RAW | ENTER;
             if caller_of_sudo().is_some() {

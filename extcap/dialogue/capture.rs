@@ -23,15 +23,18 @@ use super::ssh;
 use super::{as_caller, last, siblings};
 use crate::job::{Job, Target};
 use crate::journal;
+use crate::linger::Linger;
 use crate::toolbar::{self, Toolbar};
 
 /// Captures until there is a reason to stop.
 ///
 /// Fails with what Wireshark shall show.
-pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Result<(), Trouble> {
-    // First of all: Wireshark's window stands still until the toolbar's pipe is open.
-    let (to_us, from_us) = (arguments.path("--extcap-control-in"), arguments.path("--extcap-control-out"));
-    let toolbar = Toolbar::open(to_us.as_deref(), from_us.as_deref());
+pub(super) fn run(
+    arguments: &Arguments,
+    privilege: Result<Privilege, Trouble>,
+    linger: &Linger,
+) -> Result<(), Trouble> {
+    let toolbar = Toolbar::open(linger.control_in(), arguments.path("--extcap-control-out").as_deref());
     let stop = Stop::watch(true)?;
     let Some(path) = arguments.path("--fifo") else {
         return Err(Trouble::new(
@@ -43,6 +46,7 @@ pub(super) fn run(arguments: &Arguments, privilege: Result<Privilege, Trouble>) 
         Ok(output) => output?,
         Err(Stopped) => return Ok(()),
     };
+    linger.fifo_was_opened();
     match output.write(&mut [IoSlice::new(&Blocks::begin_section().take())], &stop) {
         Ok(()) => {}
         Err(End::ReaderGone | End::Stalled) => return Ok(()),

@@ -35,6 +35,8 @@ use containerdump::{engine, tap};
 use arguments::Arguments;
 use sentence::Sentence;
 
+use crate::linger::Linger;
+
 /// Whether it is Wireshark who asks: people's commands come first and have no dashes.
 pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
     let dashes = |argument: &OsString| argument.as_bytes().starts_with(b"--");
@@ -126,11 +128,13 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Tr
 }
 
 fn capture(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> ExitCode {
+    // First of all: Wireshark's window is blocked until its control pipe has a reader.
+    let linger = Linger::begin(arguments.path("--extcap-control-in"), arguments.path("--fifo"));
     // Only a person or a script sends one; Wireshark shows it when the capture ends.
     if let Some(warning) = arguments.warning() {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    match capture::run(arguments, privilege) {
+    let status = match capture::run(arguments, privilege, &linger) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             let trouble = trouble.for_window();
@@ -139,7 +143,9 @@ fn capture(arguments: &Arguments, privilege: Result<Privilege, Trouble>) -> Exit
             let _ = writeln!(io::stderr(), "{trouble}");
             ExitCode::FAILURE
         }
-    }
+    };
+    linger.wait();
+    status
 }
 
 /// Prints one line each. A reader who has left does not want the rest.

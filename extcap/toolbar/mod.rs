@@ -9,6 +9,7 @@
 //! replaced by what is newer, or dropped and counted.
 
 mod control;
+mod control_in;
 mod fields;
 mod figures;
 mod log;
@@ -29,6 +30,7 @@ use containerdump::session::{Ordered, Totals, orders};
 
 use control::Wish;
 pub(crate) use control::{ALL, Control};
+pub(crate) use control_in::ControlIn;
 use operator::Operator;
 pub(crate) use panel::Panel;
 use pipes::Pipes;
@@ -61,9 +63,9 @@ pub(crate) struct Used {
 }
 
 impl Toolbar {
-    /// Opens the pipes, at once, and without waiting for Wireshark. None where there is no toolbar.
-    pub(crate) fn open(input: Option<&Path>, output: Option<&Path>) -> Option<Self> {
-        let pipes = Pipes::open(input?, output)?;
+    /// Opens the pipe to Wireshark beside that from it, without waiting. None where there is no toolbar.
+    pub(crate) fn open(control_in: Option<&ControlIn>, output: Option<&Path>) -> Option<Self> {
+        let pipes = Pipes::open(control_in?, output).ok()?;
         Some(Self { pipes, panel: Arc::new(Panel::new().ok()?) })
     }
 

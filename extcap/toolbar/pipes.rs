@@ -1,10 +1,9 @@
 //! The two FIFOs of a toolbar. Nothing here waits: Wireshark may be slow, gone or never have come.
 //!
-//! Wireshark opens the one it writes while its window stands still until somebody reads there: so ours
-//! is opened before anything else, and stays open.
+//! The one that Wireshark writes is opened before anything else ([`super::ControlIn`]), and stays open.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -14,7 +13,7 @@ use nix::fcntl::OFlag;
 use rustix::io::ioctl_fionread;
 
 use super::message::{Command, Reader, bytes};
-use super::{Control, Wish};
+use super::{Control, ControlIn, Wish};
 
 /// Bytes read at once, and how often in a row.
 const PIECE: usize = 4096;
@@ -23,6 +22,7 @@ const MOST_PIECES: usize = 16;
 /// Both ways.
 #[derive(Debug)]
 pub(super) struct Pipes {
+    control_in: ControlIn,
     /// `None` once nobody can come any more.
     input: Option<File>,
     output: Option<File>,
@@ -30,13 +30,14 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// Opens the FIFO `input` to read, and `output` to write. None where the first cannot be: without it
-    /// nobody says that there is a toolbar.
-    pub(super) fn open(input: &Path, output: Option<&Path>) -> Option<Self> {
-        let input = fifo(input, OpenOptions::new().read(true))?;
+    /// Opens the FIFO `output` to write, beside `control_in`.
+    ///
+    /// Fails when there are no file descriptors left.
+    pub(super) fn open(control_in: &ControlIn, output: Option<&Path>) -> io::Result<Self> {
+        let input = control_in.file()?;
         // Opened to read, too, it can be written before anybody reads, and when nobody does any more.
         let output = output.and_then(|path| fifo(path, OpenOptions::new().read(true).write(true)));
-        Some(Self { input: Some(input), output, reader: Reader::default() })
+        Ok(Self { control_in: control_in.clone(), input: Some(input), output, reader: Reader::default() })
     }
 
     /// Readable when something is wanted.
@@ -63,6 +64,9 @@ impl Pipes {
                 // Nothing for now.
                 Err(_) => break,
             }
+        }
+        if wishes.contains(&Wish::Begin) {
+            self.control_in.was_initialized();
         }
         wishes
     }
@@ -94,7 +98,7 @@ impl Pipes {
 }
 
 /// Opens a FIFO of the user's own. What cannot be opened is no reason not to capture.
-fn fifo(path: &Path, options: &mut OpenOptions) -> Option<File> {
+pub(super) fn fifo(path: &Path, options: &mut OpenOptions) -> Option<File> {
     let file = opened(path, options, OFlag::O_NOFOLLOW)?;
     let own = nix::unistd::Uid::current().as_raw();
     let is_own = file.metadata().is_ok_and(|about| about.file_type().is_fifo() && about.uid() == own);
