@@ -132,8 +132,9 @@ impl Job {
         let follows = self.follow || selection.is_of_group();
         let mut budget = following::budget(&settings, &selection, &found);
         debug!("{rings} rings, {limit} file descriptors");
-        let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
+        // Before the user namespace of a rootless container is entered, whose root could look into what starts there.
         let opener = if follows { following::opener() } else { None };
+        let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
         privilege.become_caller()?;
         let feeds_session = matches!(self.target, Target::Session(_));
         let Opened { output, begun, files } = match self.target.open(stop) {

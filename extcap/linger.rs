@@ -118,3 +118,53 @@ impl Linger {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    /// Where the pipes of a capture are that panics.
+    const PIPES: &str = "CONTAINERDUMP_TEST_PIPES";
+
+    #[test]
+    fn capture_that_panics() {
+        if let Some(folder) = std::env::var_os(PIPES) {
+            let folder = Path::new(&folder);
+            let _linger = Linger::begin(Some(folder.join("in")), Some(folder.join("fifo")));
+            panic!("on\npurpose");
+        }
+    }
+
+    #[test]
+    fn a_capture_that_panics_ends_after_wireshark_has_opened_its_pipes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["in", "fifo"] {
+            mkfifo(&path(name), Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");
+        }
+        let mut panics = Command::new(std::env::current_exe().expect("its path"));
+        panics
+            .args(["--exact", "linger::tests::capture_that_panics", "--nocapture"])
+            .env(PIPES, folder.path());
+        let mut panics = panics.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut said = BufReader::new(panics.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let complaint = said.find(|line| line.starts_with("containerdump failed")).expect("a complaint");
+        assert!(complaint.ends_with("on purpose"), "{complaint}");
+        assert!(said.next().is_some_and(|line| line.starts_with("Remedy: ")));
+        let open = |options: &mut OpenOptions, name| {
+            options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path(name)).expect("it is there")
+        };
+        let mut control_in = open(OpenOptions::new().write(true), "in");
+        control_in.write_all(b"T\0\0\x02\0\0").expect("a reader");
+        assert!(matches!(panics.try_wait(), Ok(None)), "it waits for a reader of the FIFO, too");
+        let _fifo = open(OpenOptions::new().read(true), "fifo");
+        assert!(!panics.wait().expect("a child").success());
+    }
+}

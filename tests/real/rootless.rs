@@ -43,6 +43,10 @@ impl Owner {
         folder
     }
 
+    pub(crate) fn program(&self) -> &std::path::Path {
+        &self.program
+    }
+
     pub(crate) fn run(&self) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(&self.program);

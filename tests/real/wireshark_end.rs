@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -80,6 +81,26 @@ impl Captured {
         signal(&self.copy, "STOP");
         work();
         signal(&self.copy, "CONT");
+    }
+
+    /// Waits until nothing more comes, and opens the control pipe only `later`, as Wireshark does. Returns the
+    /// status and what it says.
+    pub(crate) fn fails(self, later: Duration) -> (Option<i32>, String) {
+        end_of(self.copy);
+        std::thread::sleep(later);
+        // One that waits would wait for ever where this fails.
+        let flags = OFlag::O_NONBLOCK.bits();
+        let control = OpenOptions::new().write(true).custom_flags(flags).open(&self.pipes.to_capture);
+        let mut control = control.expect("the capture is still there to read the control pipe");
+        control.write_all(&message(0, 0, b"")).expect("a reader");
+        let ended = end_of(self.child);
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    }
+
+    /// Waits until nothing more comes, and returns the program.
+    pub(crate) fn comes_to_its_end(self) -> (Child, Pipes) {
+        end_of(self.copy);
+        (self.child, self.pipes)
     }
 
     /// Ends the capture as Wireshark does.
