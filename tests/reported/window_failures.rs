@@ -41,12 +41,15 @@ fn without(call: &str, lab: &Lab) -> Command {
     strace
 }
 
+/// A program, its options, and what it says.
+type Failure<'a> = (fn(&Lab) -> Command, &'a [&'a str], &'a str);
+
 fn waits_for_the_control_pipe(lab: &Lab) {
     // A capture that fails early freezes Wireshark's window: the control pipe has no reader when it is opened.
     let container = lab.container(&[]);
     let here = container.interface();
     let plain: fn(&Lab) -> Command = Lab::program;
-    let failures: &[(fn(&Lab) -> Command, &[&str], &str)] = &[
+    let failures: &[Failure] = &[
         (plain, &[], "no"),
         (plain, &["--extcap-interface", "docker-gone"], "gone"),
         (plain, &["--extcap-interface", "containerdump-docker"], "cannot capture containerdump-docker"),
