@@ -82,6 +82,11 @@ pub(super) fn folder() -> Option<PathBuf> {
     said("DOCKER_CONFIG").or_else(|| Some(said("HOME")?.join(".docker")))
 }
 
+/// Whether `folder` has the certificates of a context.
+pub(super) fn is_certificate_folder(folder: &Path) -> bool {
+    self::folder().is_some_and(|settings| folder.starts_with(settings.join("contexts/tls")))
+}
+
 /// The context that Docker's settings name. Settings that are missing, empty or not ours to read name none.
 ///
 /// Fails when they cannot be understood.

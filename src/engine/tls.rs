@@ -1,7 +1,7 @@
 //! TLS to an engine, with the certificates that Docker's client would use.
 //!
 //! ```text
-//! ca.pem               whom the engine's certificate has to be from
+//! ca.pem               whom the engine's certificate has to be from; a context without it trusts the system's authorities
 //! cert.pem, key.pem    what we show to it, where both are there
 //! ```
 
@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::context;
 use super::failure::Why;
 use crate::trouble::Trouble;
 
@@ -53,14 +54,7 @@ fn host(address: &str) -> &str {
 }
 
 fn settings(folder: &Path) -> io::Result<ClientConfig> {
-    let mut trusted = RootCertStore::empty();
-    let ca = folder.join("ca.pem");
-    for certificate in certificates(&ca)? {
-        trusted.add(certificate).map_err(|error| of_file(&ca, &error))?;
-    }
-    if trusted.is_empty() {
-        return Err(of_file(&ca, &"no certificate is in it"));
-    }
+    let trusted = authorities(folder)?;
     let settings = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
@@ -73,6 +67,30 @@ fn settings(folder: &Path) -> io::Result<ClientConfig> {
     };
     let secret = PrivateKeyDer::from_pem_slice(&read(&key)?).map_err(|error| of_file(&key, &error))?;
     settings.with_client_auth_cert(ours, secret).map_err(|error| of_file(&key, &error))
+}
+
+/// The authorities that an engine's certificate may be from: those in `ca.pem`. Without it they are the system's, but only
+/// for a context: as in Docker's client, `DOCKER_CERT_PATH` has to have one.
+fn authorities(folder: &Path) -> io::Result<RootCertStore> {
+    let mut trusted = RootCertStore::empty();
+    let ca = folder.join("ca.pem");
+    if !ca.exists() && context::is_certificate_folder(folder) {
+        let system = rustls_native_certs::load_native_certs();
+        // One of many that cannot be read does not matter.
+        trusted.add_parsable_certificates(system.certs);
+        if trusted.is_empty() {
+            let why = system.errors.first().map_or_else(|| "there is none".to_owned(), ToString::to_string);
+            return Err(io::Error::new(ErrorKind::InvalidData, format!("the system's authorities: {why}")));
+        }
+        return Ok(trusted);
+    }
+    for certificate in certificates(&ca)? {
+        trusted.add(certificate).map_err(|error| of_file(&ca, &error))?;
+    }
+    if trusted.is_empty() {
+        return Err(of_file(&ca, &"no certificate is in it"));
+    }
+    Ok(trusted)
 }
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {

@@ -112,8 +112,9 @@ fn not_reached(lab: &Lab) {
 }
 
 /// Certificates of an engine and of its client, as Docker's documentation has them made.
-fn certificates(folder: &Path) {
-    let addresses: Vec<_> = (0..64).map(|number| format!("IP:198.19.{number}.2")).collect();
+pub(crate) fn certificates(folder: &Path) {
+    let links = (0..64).map(|number| format!("IP:198.19.{number}.2"));
+    let addresses: Vec<_> = links.chain(["IP:127.0.0.1".to_owned()]).collect();
     let script = format!(
         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem
         for who in server client other; do

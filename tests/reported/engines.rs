@@ -7,15 +7,18 @@ use std::sync::Once;
 use containerdump::endpoint::Endpoint;
 
 use crate::Test;
+use crate::another_host::OtherHost;
 use crate::kernel::{listed, only};
 use crate::lab::{Container, Lab, folder, output};
 use crate::podman::Podman;
+use crate::reached::certificates;
 use crate::tap_packets::relay_at;
 
 pub(crate) const TESTS: &[Test] = &[
     ("docker_is_found_at_every_address_that_its_client_takes", dockers_addresses),
     ("podman_is_found_at_every_address_that_its_client_takes", podmans_addresses),
     ("docker_is_found_beside_settings_that_cannot_be_read", unreadable_settings),
+    ("a_context_without_an_authority_trusts_the_systems", system_authorities),
     ("a_configured_address_where_nothing_listens_is_reported", nothing_listens),
 ];
 
@@ -113,6 +116,52 @@ fn unreadable_settings(lab: &Lab) {
         assert_eq!(only(&objects, "id", &container.id)["engine"], "docker", "{settings:?}");
         assert_eq!(said.contains("cannot read Docker's settings in"), warns, "{settings:?}: {said}");
     }
+}
+
+fn system_authorities(lab: &Lab) {
+    // docker/cli#2468: a context with TLS and without ca.pem trusts the system's authorities.
+    let folder = folder();
+    certificates(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let host = OtherHost::start_with(lab, |world| {
+        let settings = serde_json::json!({
+            "tlsverify": true,
+            "tlscacert": path("ca.pem"),
+            "tlscert": path("server-cert.pem"),
+            "tlskey": path("server-key.pem"),
+        });
+        world.env("CONTAINERDUMP_LAB_TCP", "tcp://127.0.0.1:2376");
+        world.env("CONTAINERDUMP_ENGINE_SETTINGS", settings.to_string());
+    });
+    let container = host.lab.container(&[]);
+    let config = path("config");
+    let endpoint =
+        format!("host=tcp://127.0.0.1:2376,cert={},key={}", path("client/cert.pem"), path("client/key.pem"));
+    output(
+        Command::new("docker").args(["--config", &config, "context", "create", "far", "--docker", &endpoint]),
+    );
+    let set = |command: &mut Command, authorities: &str| {
+        command.env("DOCKER_HOST", "").env("DOCKER_CONFIG", &config).env("DOCKER_CONTEXT", "far");
+        command.env("SSL_CERT_FILE", path(authorities)).env("SSL_CERT_DIR", "/nonexistent");
+    };
+    let mut docker = host.inside("docker ps -q --no-trunc");
+    set(&mut docker, "ca.pem");
+    assert_eq!(output(&mut docker), container.id);
+    let listed_with = |authorities| {
+        let mut ours = host.program();
+        set(&mut ours, authorities);
+        listed_by(ours.env("CONTAINERDUMP_ENGINES", "docker"))
+    };
+    assert!(listed_with("ca.pem").0.contains(&container.id), "{:?}", listed_with("ca.pem"));
+    let (_, said) = listed_with("stranger.pem");
+    assert!(said.contains("no TLS: invalid peer certificate: "), "{said}");
+}
+
+/// What `list --json` prints, and on stderr.
+fn listed_by(program: &mut Command) -> (String, String) {
+    let ended = program.args(["list", "--json"]).output().expect("the program");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&ended.stdout), text(&ended.stderr))
 }
 
 fn nothing_listens(lab: &Lab) {
