@@ -72,7 +72,10 @@ fn a_host_that_takes_a_program_and_stalls_is_given_up() {
     let is_given_up = |offered: &String| {
         let begun = Instant::now();
         let said = FakeHost::new(PROBE, offered, "").complaint();
-        assert!(said.contains("cannot send containerdump to build1: nothing goes on there"), "{said}");
+        assert!(
+            said.contains("cannot send containerdump to build1: timed out waiting for the host"),
+            "{said}"
+        );
         assert!(begun.elapsed() > Duration::from_secs(10));
     };
     std::thread::scope(|scope| {
@@ -88,9 +91,9 @@ fn a_host_that_makes_no_sense_of_a_program_is_told_of_in_one_message() {
         return;
     }
     let floods = FakeHost::new(PROBE, &format!("{PLACE} send 0; cat /dev/zero"), "");
-    assert!(floods.complaint().contains("it says something else, and goes on and on"));
+    assert!(floods.complaint().contains("unexpected output exceeds"));
     let floods = FakeHost::new(PROBE, &format!("while :; do {PLACE} not x; done"), "");
-    assert!(floods.complaint().contains("it says something else, and goes on and on"));
+    assert!(floods.complaint().contains("unexpected output exceeds"));
     let breaks_off = FakeHost::new(PROBE, &format!("{PLACE} send 0; exit 1"), "");
     assert!(breaks_off.complaint().contains("cannot send containerdump to build1"));
     // It has it before it was sent, at a place there is not; more of it than there is.

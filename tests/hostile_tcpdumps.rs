@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 const PROBE: &str = "echo containerdump-probe; echo system Linux riscv64; echo user 0";
 /// What a container with one veth looks like.
-const LOOKED: &str = "tool tcpdump/engine docker/inside 12: eth0@if13:/host 13: veth1@if12:/same/done";
+const LOOKED: &str =
+    "tool tcpdump/engine docker/called 0123456789ab web/inside 12: eth0@if13:/host 13: veth1@if12:/same/done";
 const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 /// The header of a savefile: microseconds, little-endian, version 2.4, Ethernet.
 const HEAD: &str = r"printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0'";
@@ -32,6 +33,13 @@ impl FakeHost {
         std::fs::write(&path, script).expect("a script");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
         Self(folder)
+    }
+
+    /// Makes its login one that is not root's.
+    fn make_ordinary(&mut self) {
+        let path = self.0.path().join("ssh");
+        let script = std::fs::read_to_string(&path).expect("the script");
+        std::fs::write(&path, script.replace("echo user 0", "echo user 1000")).expect("the script");
     }
 
     /// What is said while it is captured, and the status.
@@ -91,13 +99,24 @@ fn a_savefile_is_written_anew_and_nothing_of_it_is_in_a_command_line() {
 #[test]
 fn what_is_no_container_of_a_host_is_not_captured() {
     let looked = |from: &str, to: &str| FakeHost::new(&LOOKED.replace(from, to), "cat /dev/zero").why();
-    assert_eq!(looked("veth1@", "-w@"), "the container has no veth there");
-    assert_eq!(looked("13: veth1@if12", "13: veth1@if99"), "the container has no veth there");
+    assert_eq!(looked("veth1@", "-w@"), "the container has no host veth");
+    assert_eq!(looked("13: veth1@if12", "13: veth1@if99"), "the container has no host veth");
     assert_eq!(looked("/same", "/shared/same"), "the container is in the host's network");
     assert_eq!(looked("/done", ""), "it broke off");
     assert!(looked("eth0@", &format!("{ESCAPE}@")).contains("savefile"));
     let floods = FakeHost::new("tool tcpdump'; yes; printf '", "");
-    assert_eq!(floods.why(), "it says something else, and goes on and on");
+    assert_eq!(floods.why(), "unexpected output exceeds 256 KiB");
+}
+
+#[test]
+fn a_login_without_root_is_told_of_sudo_where_tcpdump_fails() {
+    // The remedy was `make install`, where `--sudo` is enough.
+    let fails = "echo 'tcpdump: veth1: You do not have permission to capture on that device' >&2; exit 1";
+    let mut host = FakeHost::new(LOOKED, fails);
+    assert!(!host.captures().0.contains("--sudo"), "root needs none");
+    host.make_ordinary();
+    let said = host.captures().0;
+    assert!(said.contains("Remedy: capture as root there: --sudo or --doas; or install it there"), "{said}");
 }
 
 #[test]

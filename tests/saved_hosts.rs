@@ -72,7 +72,11 @@ fn what_could_not_be_told_apart_or_used_is_not_saved() {
     let home = Home::new();
     home.host(&["add", "build.1", "192.0.2.7"]).quietly();
     let before = fs::read(home.file()).expect("the file");
-    assert!(home.host(&["add", "Build-1", "x"]).complaint().contains("which is the same to Wireshark"));
+    assert!(
+        home.host(&["add", "Build-1", "x"])
+            .complaint()
+            .contains("which has the same interface name in Wireshark")
+    );
     assert!(home.host(&["add", "b", "c", "--key", "a\nb"]).complaint().contains("cannot use key "));
     let no_key = home.host(&["add", "k", "b1", "--key", "/nosuch"]).complaint();
     assert!(no_key.contains("cannot save host k: key file /nosuch cannot be read (No such file"), "{no_key}");
@@ -151,6 +155,9 @@ fn entries_of_ssh_are_saved_as_ssh_knows_them() {
     let said = home.host(&["add", "--from", "ssh-config"]).answer();
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[..2], ["build1: build1", "build2: not saved (it is saved already)"]);
-    assert!(lines[2].starts_with("docker: not saved (interfaces of this host") && lines.len() == 4, "{said}");
+    assert!(
+        lines[2].starts_with("docker: not saved (names of local interfaces") && lines.len() == 4,
+        "{said}"
+    );
     assert_eq!(home.saved(), [pair("build1", "build1"), pair("build2", "elsewhere")]);
 }

@@ -218,7 +218,7 @@ fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
     settings.are_told("there is no such context");
     for (host, why) in [
         ("npipe:////./pipe/docker", "neither unix:///path, tcp://host:port nor ssh://host"),
-        ("ssh://-oProxyCommand=x", "no host such as"),
+        ("ssh://-oProxyCommand=x", "invalid host"),
     ] {
         settings.lead_to(host);
         settings.are_told(why);

@@ -77,8 +77,8 @@ fn there(arguments: &Arguments) -> Result<There, Trouble> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Trouble::new(
-            "cannot connect to another host: none was named",
-            "name one in the options of the interface (Remote SSH server address)",
+            "cannot connect: no remote host is given",
+            "enter *Remote SSH server address* in the options of the interface",
         ));
     }
     let port = arguments.text("--remote-port").filter(|port| port != "0");

@@ -217,7 +217,7 @@ mod tests {
             ("/run/docker.sock", "neither unix:///path, tcp://host:port nor ssh://host"),
             ("tcp://host:99/path", "an address has no path"),
             ("tcp://host:99999", "invalid port"),
-            ("ssh://-oProxyCommand=x", "no host such as"),
+            ("ssh://-oProxyCommand=x", "invalid host"),
             ("ssh://host/tmp/own.sock", "leave out the path: DOCKER_HOST=ssh://host"),
             ("https://host", "DOCKER_TLS_VERIFY"),
         ] {

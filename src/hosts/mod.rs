@@ -65,7 +65,7 @@ impl Hosts {
         let wrong = |why: &str| {
             Trouble::new(
                 format!("cannot read saved hosts in {}: {why}", path.display()),
-                "mend or remove the file; containerdump host add writes it",
+                "correct or remove the file; containerdump host add writes it",
             )
         };
         let Some(bytes) = folder::read(&path).map_err(|error| wrong(&error.to_string()))? else {
@@ -103,7 +103,7 @@ impl Hosts {
     fn insert(&mut self, name: Name, saved: Saved) -> Result<(), String> {
         let is_same = |other: &&Name| folded(other.as_str()) == folded(name.as_str());
         if let Some(other) = self.0.keys().find(is_same) {
-            return Err(format!("there is {other}, which is the same to Wireshark"));
+            return Err(format!("there is {other}, which has the same interface name in Wireshark"));
         }
         if self.0.len() == MOST {
             return Err(format!("there are {MOST} already"));
@@ -209,7 +209,8 @@ impl TryFrom<Entry> for Saved {
     fn try_from(entry: Entry) -> Result<Self, String> {
         let gain = match &entry.privilege {
             None => Gain::default(),
-            Some(word) => Gain::parse(word).ok_or_else(|| format!("{word} is none of none, sudo, doas"))?,
+            Some(word) => Gain::parse(word)
+                .ok_or_else(|| format!("unknown privilege {word} (expected none, sudo or doas)"))?,
         };
         Ok(Self { host: entry.address.parse()?, gain, key: entry.key })
     }
@@ -279,12 +280,12 @@ mod tests {
             ("", "EOF"),
             ("[]", "invalid type"),
             (r#"{"a": {}}"#, "address"),
-            (r#"{"a": {"address": "-oX=y"}}"#, "host a: no host"),
-            (r#"{"a": {"address": "b", "privilege": "su"}}"#, "host a: su is none of"),
+            (r#"{"a": {"address": "-oX=y"}}"#, "host a: invalid host"),
+            (r#"{"a": {"address": "b", "privilege": "su"}}"#, "host a: unknown privilege su"),
             (r#"{"a": {"address": "b", "password": "x"}}"#, "password"),
             (r#"{"-a": {"address": "b"}}"#, "host -a: "),
             (r#"{"docker": {"address": "b"}}"#, "host docker: "),
-            (r#"{"a.b": {"address": "b"}, "a-B": {"address": "b"}}"#, "the same to Wireshark"),
+            (r#"{"a.b": {"address": "b"}, "a-B": {"address": "b"}}"#, "the same interface name"),
         ] {
             let said = parse(wrong).err().unwrap_or_else(|| panic!("{wrong}"));
             assert!(said.contains(why), "{wrong}: {said}");

@@ -37,7 +37,7 @@ impl FromStr for Name {
             return Err("Wireshark takes digits alone for a number of its list".to_owned());
         }
         if is_taken(text) {
-            return Err("interfaces of this host, or of the program itself, begin with that".to_owned());
+            return Err("names of local interfaces begin with it".to_owned());
         }
         Ok(Self(text.to_owned()))
     }

@@ -91,7 +91,7 @@ impl Remote {
                     kind => kind.in_its_place()?,
                 }
                 if interfaces.len() > MOST_INTERFACES || bytes > MOST_BEFORE_PACKETS {
-                    return Err(Defect::new("it goes on and on before its first packet"));
+                    return Err(Defect::new("too much precedes its first packet"));
                 }
                 let length = block.len();
                 self.window.forget(length);

@@ -102,7 +102,7 @@ impl Connection {
         let status = loop {
             let ended = match &mut *self.opening() {
                 Some(child) => child.try_wait(),
-                None => return Err(failure::cannot_connect(host, "it was ended", "connect again")),
+                None => return Err(failure::cannot_connect(host, "interrupted", "connect again")),
             };
             match ended {
                 Ok(Some(status)) => break Some(status),
@@ -121,7 +121,7 @@ impl Connection {
             Some(probe) => Ok(probe),
             // It came as far as a shell, or what stands for one.
             None if status.and_then(|status| status.code()) != Some(255) => {
-                let why = "what answers there is no shell that runs commands";
+                let why = "the login does not run commands";
                 let remedy = format!("see what this prints: {} uname", failure::command(host));
                 Err(failure::cannot_connect(host, why, &remedy))
             }

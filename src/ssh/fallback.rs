@@ -89,7 +89,7 @@ impl Plain {
             .split(|one: char| !one.is_alphanumeric())
             .any(|word| word == "inbound" || word == "outbound")
         {
-            return Err("at a host veth, inbound and outbound mean something else".to_owned());
+            return Err("inbound and outbound have the opposite meaning at a host veth".to_owned());
         }
         let command = [SHELL[0], before, SHELL[1]].concat();
         let says = |trouble: Trouble| trouble.what().to_string();
@@ -201,7 +201,7 @@ impl Found {
         };
         let known =
             |word, names: [&'static str; 2]| names.into_iter().find(|name| all(word).any(|one| one == *name));
-        let tool = known("tool", ["tcpdump", "dumpcap"]).ok_or("neither tcpdump nor dumpcap is there")?;
+        let tool = known("tool", ["tcpdump", "dumpcap"]).ok_or("neither tcpdump nor dumpcap is installed")?;
         let engine = known("engine", ["docker", "podman"])
             .ok_or("neither docker nor podman there tells of a running container of that name")?;
         // Engines take any first digits of an id, and a mistyped name may be some.
@@ -225,9 +225,9 @@ impl Found {
             return Err(match wanted {
                 Some(wanted) if !inside.is_empty() => format!("the container has no {}", Label::new(wanted)),
                 _ if all("inside").next().is_none() => {
-                    "the container's network is root's to look into".to_owned()
+                    "only root can look into the container's network".to_owned()
                 }
-                _ => "the container has no veth there".to_owned(),
+                _ => "the container has no host veth".to_owned(),
             });
         };
         let others = inside.len() - 1;
@@ -261,12 +261,12 @@ mod tests {
         assert_eq!(why("veth1", "-w"), "the container has no eth0");
         assert_eq!(why("veth1", "a;b"), "the container has no eth0");
         assert_eq!(why("veth1", "averyveryverylongname"), "the container has no eth0");
-        assert_eq!(why("host", "hos"), "the container has no veth there");
-        assert_eq!(why("inside", "insid"), "the container's network is root's to look into");
+        assert_eq!(why("host", "hos"), "the container has no host veth");
+        assert_eq!(why("inside", "insid"), "only root can look into the container's network");
         assert_eq!(why("same", "sam"), "the container ended meanwhile");
         assert_eq!(why("same", "same\nshared"), "the container is in the host's network");
         assert!(why("docker", "docker2").starts_with("neither docker nor podman"));
-        assert_eq!(why("dumpcap", "rm"), "neither tcpdump nor dumpcap is there");
+        assert_eq!(why("dumpcap", "rm"), "neither tcpdump nor dumpcap is installed");
     }
 
     #[test]

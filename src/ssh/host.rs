@@ -30,7 +30,7 @@ impl Host {
     pub fn with_login(mut self, user: Option<&str>, port: Option<&str>) -> Result<Self, String> {
         if let Some(user) = user.map(str::trim).filter(|user| !user.is_empty()) {
             if !is_plain(user, USER) {
-                return Err("its user is no name such as ann".to_owned());
+                return Err("invalid user name (expected for example ann)".to_owned());
             }
             self.user = Some(user.to_owned());
         }
@@ -155,7 +155,7 @@ impl FromStr for Host {
         };
         let others: &[u8] = if name.contains(':') { b"._-:%" } else { b"._-" };
         if !is_plain(name, others) || user.is_some_and(|user| !is_plain(user, USER)) {
-            return Err("no host such as build1, ann@build1 or ann@build1:2222".to_owned());
+            return Err("invalid host (expected for example build1, ann@build1, ann@build1:2222)".to_owned());
         }
         let port = port.map(number).transpose()?;
         let user = user.map(str::to_owned);
@@ -174,7 +174,7 @@ fn is_plain(text: &str, others: &[u8]) -> bool {
 
 fn number(port: &str) -> Result<u16, String> {
     let number = port.parse().ok().filter(|port| *port != 0);
-    number.ok_or_else(|| "its port is no number from 1 to 65535".to_owned())
+    number.ok_or_else(|| "invalid port (expected 1 to 65535)".to_owned())
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Lines {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err("nothing goes on there".to_owned());
+                return Err("timed out waiting for the host".to_owned());
             }
             let mut bytes = [0; 1024];
             let read =
@@ -58,7 +58,7 @@ impl Lines {
                 Err(error) => return Err(error.to_string()),
             }
             if self.total > MOST_SAID {
-                return Err("it says something else, and goes on and on".to_owned());
+                return Err(format!("unexpected output exceeds {} KiB", MOST_SAID / 1024));
             }
         }
     }

@@ -57,7 +57,7 @@ impl Request {
                 Err(error) => return Err(wrong(&error.to_string())),
             }
         }
-        Err(wrong("it goes on and on"))
+        Err(wrong("it is too long"))
     }
 
     /// The line that asks for it.

@@ -76,15 +76,13 @@ impl Session {
                 Ok(1) => line.push(byte[0]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return Err(
-                        self.no_hello(&format!("it said nothing within {} seconds", PATIENCE.as_secs()))
-                    );
+                    return Err(self.no_hello(&format!("no output within {} seconds", PATIENCE.as_secs())));
                 }
                 Ok(_) | Err(_) => return Err(self.broke_off()),
             }
             total += 1;
         }
-        Err(self.no_hello("it says something else, and goes on and on"))
+        Err(self.no_hello(&format!("unexpected output exceeds {} KiB", MOST_BEFORE_HELLO / 1024)))
     }
 
     fn no_hello(&self, why: &str) -> Trouble {
@@ -134,7 +132,7 @@ impl Session {
                 Err(_) => return Err(self.broke_off()),
             }
             if all.len() > most {
-                return Err(self.too("is longer than any list"));
+                return Err(self.too(&format!("is longer than {} MiB", most / (1024 * 1024))));
             }
         }
         if self.status().is_some_and(|status| status.success()) { Ok(all) } else { Err(self.broke_off()) }

@@ -100,7 +100,7 @@ fn ends_by_a_key(lab: &Lab) {
     terminal.shows("Enter passphrase for key ");
     // Ctrl-C.
     terminal.key("\u{3}");
-    terminal.shows("it was ended before all hosts had answered");
+    terminal.shows("interrupted before all hosts had answered");
     assert_eq!(end_of(terminal.child).status.code(), Some(1));
     let of_this = there.path("runtime").display().to_string();
     eventually("nothing of it is left", || {

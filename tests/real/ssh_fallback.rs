@@ -121,11 +121,11 @@ fn why_it_cannot(lab: &Lab) {
     assert_eq!(why(&["build1", &host.name]), "the container is in the host's network");
     assert_eq!(why(&["build1", &web.name, "-i", "eth7"]), "the container has no eth7");
     let user = why(&["containerdump-lab@build1", &web.name]);
-    assert_eq!(user, "the container's network is root's to look into");
-    assert!(why(&["build1", &web.name, "-f", "inbound"]).contains("mean something else"));
+    assert_eq!(user, "only root can look into the container's network");
+    assert!(why(&["build1", &web.name, "-f", "inbound"]).contains("have the opposite meaning"));
     assert!(why(&["build1", &web.name, &host.name]).contains("it serves one container"));
     assert!(why(&["build1", "--", "-w"]).contains("the name of one container"));
     there.inside("mount --bind /dev/null /usr/bin/tcpdump; mount --bind /dev/null /usr/bin/dumpcap");
-    assert_eq!(why(&["build1", &web.name]), "neither tcpdump nor dumpcap is there");
+    assert_eq!(why(&["build1", &web.name]), "neither tcpdump nor dumpcap is installed");
     there.is_left_alone();
 }

@@ -36,10 +36,7 @@ pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
     let answers = match asked {
         Ok(answers) => answers?,
         Err(Stopped) => {
-            return Err(Trouble::new(
-                "cannot list: it was ended before all hosts had answered",
-                "list again",
-            ));
+            return Err(Trouble::new("cannot list: interrupted before all hosts had answered", "list again"));
         }
     };
     let (mut lists, mut failed) = (Vec::new(), Vec::new());
