@@ -82,8 +82,9 @@ fn guests_of_each_other_are_listed() {
 }
 
 #[test]
-fn an_engine_without_containers_has_no_interfaces() {
-    assert_eq!(listed(&FakeEngine::running([]).address()), [""; 0]);
+fn an_engine_without_containers_has_one_interface_that_explains_it() {
+    let entry = interface("containerdump-none", "No container is running, double-click for help");
+    assert_eq!(listed(&FakeEngine::running([]).address()), [entry]);
 }
 
 #[test]

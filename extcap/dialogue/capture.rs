@@ -16,7 +16,7 @@ use containerdump::session::{End, Limit, Output, Report, Stop, Stopped, Totals};
 use containerdump::trouble::Trouble;
 
 use super::arguments::Arguments;
-use super::interfaces::troubled;
+use super::interfaces::{NOTHING, troubled};
 use super::options::{containers, count, crossing, networks, settings, tap};
 use super::saved;
 use super::ssh;
@@ -65,6 +65,9 @@ pub(super) fn run(
             return tell_trouble(engine, &stop, &output);
         }
     }
+    if interface == NOTHING {
+        return explain_nothing(&stop, &output);
+    }
     if interface == ssh::INTERFACE {
         return ssh::capture(arguments, output, toolbar, &stop, privilege?);
     }
@@ -110,6 +113,17 @@ pub(super) fn run(
         });
     }
     Ok(())
+}
+
+/// Explains why no container can be captured.
+fn explain_nothing(stop: &Stop, output: &Output) -> Result<(), Trouble> {
+    let running = || containerdump::tap::running(&Entered::default(), Patience::PEOPLE);
+    let Ok(running) = stop.wait_for(output.pipe(), running) else { return Ok(()) };
+    Err(if running?.containers.is_empty() {
+        Trouble::new("no container is running", "start one, then press F5")
+    } else {
+        Trouble::new("containers have started since the list was made", "press F5 and choose one")
+    })
 }
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.

@@ -27,6 +27,21 @@ pub(super) const fn troubled(engine: EngineKind) -> &'static str {
     }
 }
 
+/// The interface that explains why there is no other.
+pub(super) const NOTHING: &str = "containerdump-none";
+
+/// Why there is no container in `listings`, for the list.
+fn nothing(listings: &[Listing]) -> &'static str {
+    let answered = |listing: &Listing| {
+        listing.engine != EngineKind::Kernel && matches!(listing.outcome, Outcome::Containers { .. })
+    };
+    if listings.iter().any(answered) {
+        "No container is running, double-click for help"
+    } else {
+        "No container engine is running, double-click for help"
+    }
+}
+
 /// All of them: those of this host, of which `listings` tell, and as many of the `saved` hosts as there is room for.
 pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Sentence> {
     let mut containers: Vec<Container> = Vec::new();
@@ -54,6 +69,9 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
         let more = containers.len() - most;
         let note = format!("{more} more containers, not listed: containerdump capture NAME");
         notes.entry(troubled(first_left_out.engine)).or_insert(note);
+    }
+    if containers.is_empty() && notes.is_empty() && saved.is_empty() {
+        notes.insert(NOTHING, nothing(listings).to_owned());
     }
     let program =
         Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");

@@ -1,12 +1,14 @@
 //! A container as an engine describes it, and the names people meet it by.
 
 mod id;
+mod image;
 mod value;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 pub use id::ContainerId;
+pub use image::shortened_image;
 pub use value::{Found, assign_values, find, folded};
 pub(crate) use value::{GROUPED, plain, value_of_all};
 
@@ -43,6 +45,11 @@ impl EngineKind {
         }
     }
 }
+
+/// Longest name of an image that is kept, in characters.
+pub(crate) const MAX_IMAGE_LEN: usize = 255;
+/// Characters that a long image has in a list beside a long name.
+const IMAGE_ROOM: usize = 24;
 
 /// How a container is connected, as far as it decides where its packets can be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,10 +138,11 @@ impl Container {
             EngineKind::Podman => " (Podman)",
         };
         let network = if self.uses_host_network() { " (host network)" } else { "" };
-        // Neither must be what is cut off.
-        let limit = crate::text::LONGEST - engine.len() - network.len();
-        let shown = Label::with_limit(&format!("{} · {}", self.name, self.image), limit);
-        Label::new(&format!("{shown}{engine}{network}"))
+        let room = crate::text::LONGEST - engine.len() - network.len() - " · ".chars().count();
+        let image = self.image.as_str();
+        let name = Label::with_limit(self.name.as_str(), room - image.chars().count().min(IMAGE_ROOM));
+        let image = shortened_image(image, room - name.as_str().chars().count());
+        Label::new(&format!("{name} · {image}{engine}{network}"))
     }
 
     /// Whether it is in the network of its engine's host, itself or as guest of one that is, as far

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::labels;
-use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
+use crate::container::{Container, ContainerId, EngineKind, MAX_IMAGE_LEN, Network, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::text::Label;
 
@@ -102,7 +102,7 @@ fn image(value: &Value) -> Label {
     let image = value["Image"].as_str().unwrap_or_default();
     match image.strip_prefix("sha256:") {
         Some(digest) => Label::new(digest.get(..12).unwrap_or(digest)),
-        None => Label::new(image),
+        None => Label::with_limit(image, MAX_IMAGE_LEN),
     }
 }
 

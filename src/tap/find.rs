@@ -130,6 +130,17 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place,
     targets.push(target);
 }
 
+/// Those of the `running` containers that `selection` means.
+///
+/// Fails when a part of it means none, or more than one.
+pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Container>, Trouble> {
+    let (chosen, missed) = selection.of(&running.containers);
+    match missed.first() {
+        Some(missed) => Err(none(missed, running)),
+        None => Ok(chosen.into_iter().map(|chosen| chosen.container.clone()).collect()),
+    }
+}
+
 /// Why `missed` means no container.
 fn none(missed: &Missed, running: &Running) -> Trouble {
     // It may be with an engine that could not be asked.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 pub use choice::is_default;
-pub use find::{Targets, find, prepared};
+pub use find::{Targets, find, prepared, selected};
 pub use join::{Joined, adopt, join};
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};

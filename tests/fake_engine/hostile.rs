@@ -35,7 +35,7 @@ pub(crate) fn hostile() -> Vec<Case> {
         by_image("bidi", "a\u{202e}b\u{2066}c\u{200f}d", "a\u{fffd}b\u{fffd}c\u{fffd}d"),
         by_image("lines", "a\u{85}b\u{2028}c\u{2029}d", "a\u{fffd}b\u{fffd}c\u{fffd}d"),
         by_image("nul", "a\0b", "a\u{fffd}b"),
-        by_image("huge", &"x".repeat(100_000), &format!("{}…", "x".repeat(79 - "huge · ".chars().count()))),
+        by_image("huge", &"x".repeat(100_000), &format!("…{}…", "x".repeat(78 - "huge · ".chars().count()))),
     ];
     let (no_text, value, display) = by_image("bytes", "here", "\u{fffd}\u{fffd}");
     cases.push((no_text.with_bytes_for("here", b"\xff\xfe"), value, display));

@@ -18,6 +18,13 @@ pub(crate) const TESTS: &[Test] = &[
         "a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog",
         a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog,
     ),
+    ("long_images_show_their_name_and_tag", long_images_show_their_name_and_tag),
+    ("the_table_fits_the_terminal", the_table_fits_the_terminal),
+    ("names_select_the_containers_of_the_list", names_select_the_containers_of_the_list),
+    (
+        "an_empty_interface_list_has_one_entry_that_explains_it",
+        an_empty_interface_list_has_one_entry_that_explains_it,
+    ),
 ];
 
 /// How long Wireshark may take to pass on a click, before another is tried.
@@ -85,9 +92,12 @@ pub(crate) const WINDOW_TESTS: &[WindowTest] = &[(
 
 /// What a capture that Wireshark starts writes to standard error, which Wireshark shows in a dialog.
 fn reported(lab: &Lab, interface: &str, options: &[&str]) -> String {
+    reported_by(lab.program(), interface, options)
+}
+
+fn reported_by(mut capture: Command, interface: &str, options: &[&str]) -> String {
     let folder = folder();
     let fifo = fifo(&folder);
-    let mut capture = lab.program();
     capture.args(["--capture", "--extcap-interface", interface]).args(options).arg("--fifo").arg(&fifo);
     let capture = start(&mut capture);
     let mut packets = Vec::new();
@@ -106,11 +116,9 @@ fn a_container_that_ended_since_the_list_is_reported_in_words_of_the_window(lab:
         "no container of Compose project nosuch is running any more.\nRemedy: press F5 and choose again.\n";
     assert_eq!(reported(lab, "compose-nosuch", &[]), expected);
     let on_command_line = end_of(start(lab.program().args(["capture", &container.name, "-w", "-"])));
-    let expected = format!(
-        "containerdump: no running container is called \"{}\".\nRemedy: see which there are: containerdump list.\n",
-        container.name
-    );
-    assert_eq!(String::from_utf8_lossy(&on_command_line.stderr), expected);
+    let said = String::from_utf8_lossy(&on_command_line.stderr);
+    let expected = format!("containerdump: no running container is called \"{}\".\nRemedy: ", container.name);
+    assert!(said.starts_with(&expected) && said.contains("containerdump list"), "{said}");
 }
 
 fn a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog(lab: &Lab) {
@@ -124,4 +132,105 @@ fn a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog(lab: &Lab) 
         assert!(said.contains(label) && dialog.contains(&format!("{{display={label}}}")), "{said}\n{dialog}");
     }
     assert!(!said.contains("--"), "{said}");
+}
+
+/// Where a registry and its groups take most of the room.
+const LONG_IMAGE: &str =
+    "registry.example.org/platform/team-payments/production/europe/checkout-service:2024.11.29";
+
+/// The same engine with containers of that image.
+fn with_long_image(lab: &Lab) -> Lab {
+    lab.docker(&["tag", &lab.image, LONG_IMAGE]);
+    Lab { image: LONG_IMAGE.to_owned(), ..lab.clone() }
+}
+
+fn long_images_show_their_name_and_tag(lab: &Lab) {
+    // The list showed `registry.example.org/platform/team-pay…`.
+    let container = with_long_image(lab).container(&[]);
+    let entries = output(lab.program().arg("--extcap-interfaces"));
+    let entry = format!("{{display={} · …/", container.name);
+    let shown = entries.lines().find(|line| line.contains(&entry)).expect("the container");
+    assert!(shown.ends_with("/checkout-service:2024.11.29}"), "{shown}");
+    let json = output(lab.program().args(["list", "--json", &container.name]));
+    assert!(json.contains(&format!("\"image\":\"{LONG_IMAGE}\"")), "{json}");
+}
+
+/// What `list` prints on a terminal of so many columns.
+fn listed_on_terminal(lab: &Lab, columns: usize, options: &str) -> Vec<String> {
+    let program = lab.program();
+    let list = format!("stty cols {columns}; {} list {options}", program.get_program().to_string_lossy());
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &list, "/dev/null"]);
+    terminal.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let printed = String::from_utf8(end_of(start(&mut terminal)).stdout).expect("text");
+    printed.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+fn the_table_fits_the_terminal(lab: &Lab) {
+    // `containerdump list` wrapped at 120 columns.
+    let network = lab.network();
+    let container = with_long_image(lab).container(&[]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let row = |lines: &[String]| {
+        lines.iter().find(|line| line.starts_with(&container.name)).expect("a row").to_owned()
+    };
+    for columns in [80, 100, 120] {
+        let lines = listed_on_terminal(lab, columns, &container.name);
+        assert!(lines.iter().all(|line| line.chars().count() <= columns), "{columns}: {lines:#?}");
+        assert!(row(&lines).contains(":2024.11.29") && lines.concat().contains("--wide"), "{lines:#?}");
+    }
+    let whole = output(lab.program().args(["list", &container.name]));
+    let whole: Vec<String> = whole.lines().map(str::to_owned).collect();
+    assert!(row(&whole).contains(LONG_IMAGE), "{whole:#?}");
+    assert_eq!(listed_on_terminal(lab, 80, &format!("--wide {}", container.name)), whole);
+}
+
+fn names_select_the_containers_of_the_list(lab: &Lab) {
+    // `containerdump list web` was refused: `unexpected argument 'web'`.
+    let (one, _other) = (lab.container(&[]), lab.container(&[]));
+    let names = |options: &[&str]| {
+        let printed = output(lab.program().arg("list").args(options));
+        let lines: Vec<String> = printed.lines().map(str::to_owned).collect();
+        lines
+    };
+    for name in [&one.name, &one.interface(), &one.id[..12].to_owned()] {
+        let lines = names(&[name]);
+        assert!(lines.len() == 2 && lines[1].starts_with(&one.name), "{name}: {lines:#?}");
+        assert_eq!(names(&["--json", name]).len(), 1, "{name}");
+    }
+    let ended = end_of(start(lab.program().args(["list", "nosuch"])));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("no running container is called \"nosuch\""), "{said}");
+}
+
+fn an_empty_interface_list_has_one_entry_that_explains_it(lab: &Lab) {
+    // With no engine running, nothing at all appeared in Wireshark's list.
+    let without = |command: &mut Command| {
+        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").env("CONTAINERDUMP_ENGINES", "podman");
+        command.env("CONTAINER_HOST", "").env("XDG_RUNTIME_DIR", "/nonexistent");
+    };
+    let mut list = lab.program();
+    without(&mut list);
+    let entries = output(list.arg("--extcap-interfaces"));
+    let entry =
+        "interface {value=containerdump-none}{display=No container engine is running, double-click for help}";
+    assert_eq!(
+        entries.lines().filter(|line| line.starts_with("interface {value=containerdump-none}")).count(),
+        1
+    );
+    assert!(entries.lines().any(|line| line == entry), "{entries}");
+    let said = reported_by(
+        {
+            let mut capture = lab.program();
+            without(&mut capture);
+            capture
+        },
+        "containerdump-none",
+        &[],
+    );
+    assert!(said.starts_with("no container engine runs here: ") && said.contains("podman.socket"), "{said}");
+    let _container = lab.container(&[]);
+    let said = reported(lab, "containerdump-none", &[]);
+    let expected = "containers have started since the list was made.\nRemedy: press F5 and choose one.\n";
+    assert_eq!(said, expected);
 }

@@ -19,17 +19,17 @@ const MOST: usize = 16 * 1024 * 1024;
 /// How long a list may take: there it has ten seconds for looking up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Prints the list of `hosts`; of those that can be asked where some cannot.
+/// Prints the list of `hosts`, of those containers that `names` mean where there are any; of those that can be asked where some cannot.
 ///
 /// Fails when one cannot, or it is ended before.
-pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
+pub(super) fn show(hosts: &Hosts, names: &[String], form: Form, width: Option<usize>) -> Result<(), Trouble> {
     let stop = Stop::watch(false)?;
     let connections = hosts.connections(notices::tell)?;
-    let (before, all) = (hosts.before(), connections.clone());
+    let (before, all, names) = (hosts.before(), connections.clone(), names.to_vec());
     let asked = stop.wait_for(None, move || {
         Ok(all
             .iter()
-            .map(|connection| (connection.host().label(), ask(connection, before, form)))
+            .map(|connection| (connection.host().label(), ask(connection, before, form, &names)))
             .collect::<Vec<_>>())
     });
     connections.iter().for_each(Connection::end);
@@ -59,7 +59,7 @@ pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
                 };
                 lists.iter().map(of_list).collect()
             }
-            Form::Table | Form::Json => told::of_hosts(&lists, form == Form::Json).unwrap_or_default(),
+            Form::Table | Form::Json => told::of_hosts(&lists, form == Form::Json, width).unwrap_or_default(),
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -74,10 +74,15 @@ pub(super) fn show(hosts: &Hosts, form: Form) -> Result<(), Trouble> {
 /// What a host answered, and what it said beside.
 pub(in crate::people) type Answer = (String, Vec<Label>);
 
-fn ask(connection: &Connection, before: &'static str, form: Form) -> Result<Answer, Trouble> {
+fn ask(
+    connection: &Connection,
+    before: &'static str,
+    form: Form,
+    names: &[String],
+) -> Result<Answer, Trouble> {
     let probe = connection.open()?;
     let option = if form == Form::Taps { "--verbose" } else { "--json" };
-    listed(connection, &probe, before, option)
+    listed(connection, &probe, before, option, names)
 }
 
 /// The list of a host to which there is a connection.
@@ -88,7 +93,7 @@ pub(in crate::people) fn of(
     probe: &Probe,
     before: &'static str,
 ) -> Result<Answer, Trouble> {
-    listed(connection, probe, before, "--json")
+    listed(connection, probe, before, "--json", &[])
 }
 
 fn listed(
@@ -96,9 +101,14 @@ fn listed(
     probe: &Probe,
     before: &'static str,
     option: &str,
+    names: &[String],
 ) -> Result<Answer, Trouble> {
     let mut session = connection.run(probe, before)?;
-    let arguments = vec!["list".to_owned(), option.to_owned()];
+    let mut arguments = vec!["list".to_owned(), option.to_owned()];
+    if !names.is_empty() {
+        arguments.push("--".to_owned());
+        arguments.extend(names.iter().cloned());
+    }
     session.ask(&Request { arguments, compress: Compress::Off })?;
     let answer = session.read_to_end(MOST, PATIENCE)?;
     Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
@@ -110,7 +120,7 @@ fn readable(host: &Label, answer: Answer, form: Form) -> Result<Answer, Trouble>
         return Ok(answer);
     }
     let lists = [(host.clone(), answer.0)];
-    match told::of_hosts(&lists, true) {
+    match told::of_hosts(&lists, true, None) {
         Ok(_) => {
             let [(_, lines)] = lists;
             Ok((lines, answer.1))

@@ -39,7 +39,7 @@ pub(super) struct Listed {
     pub(super) engine: Word,
     id: Value,
     pub(super) name: Name,
-    pub(super) image: Word,
+    pub(super) image: Text<255>,
     created: i64,
     project: Option<Name>,
     network_mode: Word,

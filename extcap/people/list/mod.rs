@@ -14,6 +14,7 @@ use containerdump::container::Container;
 use containerdump::engine::Patience;
 use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
+use containerdump::selection::Selection;
 use containerdump::tap::{self, Means, Offer, Target};
 use containerdump::trouble::Trouble;
 
@@ -29,6 +30,7 @@ pub(super) use told::to_keep;
 #[command(after_help = "\
 Examples:
   containerdump list
+  containerdump list web
   containerdump list -v      # which taps there are, and what the others would need
   containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
   containerdump list --host ann@build1 --host build2
@@ -36,6 +38,10 @@ Examples:
 
 TAPS tells where a capture takes packets. Needs no right but to speak to the engines.")]
 pub(super) struct List {
+    /// Containers to list, by name, interface (docker-web) or id; all where none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
     /// Print one JSON object per container and line (see docs/list-json.md)
     #[arg(long)]
     json: bool,
@@ -44,6 +50,10 @@ pub(super) struct List {
     /// used would need
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
+
+    /// Print whole columns, also where they are wider than the terminal
+    #[arg(long)]
+    wide: bool,
 
     #[command(flatten)]
     hosts: Hosts,
@@ -62,14 +72,18 @@ impl List {
                 (false, true) => Form::Taps,
                 (false, false) => Form::Table,
             };
-            return far::show(&self.hosts, form);
+            return far::show(&self.hosts, &self.names, form, self.width());
         }
         let latest = Instant::now() + LONGEST;
         let means = Means::of(&privilege);
         let entered = tap::entered(&privilege)?;
         let running = tap::running(&entered, Patience::PEOPLE)?;
         let links = Links::now()?;
-        let mut containers = running.containers;
+        let mut containers = if self.names.is_empty() {
+            running.containers
+        } else {
+            tap::selected(&Selection { names: self.names.clone(), ..Selection::default() }, &running)?
+        };
         let looked_up = tap::look_up_each(&mut containers, &links, &entered, latest);
         let found: Vec<Found> = containers
             .into_iter()
@@ -79,7 +93,9 @@ impl List {
         let text = match (self.json, self.verbose) {
             (true, _) => found.iter().map(|one| Listed::from(one).line()).collect(),
             (false, true) => taps::explained(&found),
-            (false, false) => table::table(&found.iter().map(Listed::from).collect::<Vec<_>>(), false),
+            (false, false) => {
+                table::table(&found.iter().map(Listed::from).collect::<Vec<_>>(), false, self.width())
+            }
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -88,6 +104,12 @@ impl List {
             let _ = writeln!(io::stderr(), "{trouble}");
         }
         Ok(())
+    }
+
+    /// Columns of the terminal that the table has to fit; `None` where it may be as wide as it is.
+    fn width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|_| !self.wide)?;
+        Some(usize::from(size.ws_col)).filter(|width| *width > 0)
     }
 }
 

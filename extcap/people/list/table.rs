@@ -2,23 +2,38 @@
 
 use std::fmt::Write as _;
 
+use containerdump::container::shortened_image;
+use containerdump::text::Label;
+
 use super::listed::{Attachment, Listed, Text};
 
 const HEAD: [&str; 7] = ["HOST", "NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"];
 
-/// The table; `has_hosts` shows the column of hosts.
-pub(super) fn table(listed: &[Listed], has_hosts: bool) -> String {
+const IMAGE: usize = 3;
+/// Columns that are shortened where a terminal is too narrow, in this order, each to so many characters at least.
+const SHORTENED: [(usize, usize); 6] = [(IMAGE, 12), (6, 14), (4, 10), (5, 15), (1, 12), (0, 8)];
+const GAP: &str = "  ";
+
+/// The table, in `width` columns of a terminal where it has to fit; `has_hosts` shows the column of hosts.
+pub(super) fn table(listed: &[Listed], has_hosts: bool, width: Option<usize>) -> String {
     let rows: Vec<[String; 7]> =
         std::iter::once(HEAD.map(str::to_owned)).chain(listed.iter().map(row)).collect();
-    let columns = usize::from(!has_hosts)..HEAD.len();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = columns.clone().map(width).collect();
+    let first = usize::from(!has_hosts);
+    let longest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let mut widths: [usize; 7] = std::array::from_fn(longest);
+    let is_cut = width.is_some_and(|width| fit(&mut widths[..], first, width));
     let mut text = String::new();
     for row in &rows {
-        let cells: Vec<String> =
-            row[columns.clone()].iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cell = |(column, cell): (usize, &String)| {
+            let width = widths[column];
+            format!("{:width$}", shortened(column, cell, width))
+        };
+        let cells: Vec<String> = row.iter().enumerate().skip(first).map(cell).collect();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+        let _ = writeln!(text, "{}", cells.join(GAP).trim_end());
+    }
+    if is_cut {
+        text.push_str("\n…: shortened to the width of the terminal; whole: containerdump list --wide\n");
     }
     let captured = |one: &Listed| one.attachments.iter().any(|one| one.default && one.tap.is_none());
     if listed.iter().any(captured) {
@@ -31,6 +46,23 @@ pub(super) fn table(listed: &[Listed], has_hosts: bool) -> String {
         }
     }
     text
+}
+
+/// Narrows columns from `first` on until a line has `width` characters, if possible. Returns whether any was narrowed.
+fn fit(widths: &mut [usize], first: usize, width: usize) -> bool {
+    let gaps = GAP.len() * (widths.len() - first - 1);
+    let mut too_many = (widths[first..].iter().sum::<usize>() + gaps).saturating_sub(width);
+    let is_too_wide = too_many > 0;
+    for (column, least) in SHORTENED.into_iter().filter(|(column, _)| *column >= first) {
+        let less = too_many.min(widths[column].saturating_sub(least));
+        widths[column] -= less;
+        too_many -= less;
+    }
+    is_too_wide
+}
+
+fn shortened(column: usize, cell: &str, width: usize) -> String {
+    if column == IMAGE { shortened_image(cell, width) } else { Label::with_limit(cell, width).to_string() }
 }
 
 fn row(listed: &Listed) -> [String; 7] {

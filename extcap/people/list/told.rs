@@ -20,10 +20,14 @@ const MOST_OF_A_HOST: usize = 10_000;
 /// Those that Wireshark may show.
 const MOST_KEPT: usize = 1000;
 
-/// What hosts told, as text: each with the lines of its answer.
+/// What hosts told, as text: each with the lines of its answer; a table in `width` columns of a terminal.
 ///
 /// Fails with the host whose answer is no list.
-pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String, (Label, String)> {
+pub(super) fn of_hosts(
+    told: &[(Label, String)],
+    as_json: bool,
+    width: Option<usize>,
+) -> Result<String, (Label, String)> {
     let mut listed = Vec::new();
     for (host, lines) in told {
         for line in lines.lines().take(MOST_OF_A_HOST) {
@@ -33,7 +37,7 @@ pub(super) fn of_hosts(told: &[(Label, String)], as_json: bool) -> Result<String
     Ok(if as_json {
         listed.iter().map(Listed::line).collect()
     } else {
-        table::table(&listed, told.len() > 1)
+        table::table(&listed, told.len() > 1, width)
     })
 }
 
