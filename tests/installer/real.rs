@@ -12,6 +12,9 @@ use crate::setting::{
     COMMAND, GROUP, INSTALLER, LAB, Need, PROGRAM, Run, Said, built, capability, find, open_folder, trial,
 };
 
+/// The group that is made by default.
+const CAPTURE_GROUP: &str = "wireshark";
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("wireshark_starts_us_from_its_own_folder", &[Need::Root, Need::Tshark], there_and_back),
@@ -19,6 +22,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "wireshark_lists_a_container_once_installed_and_no_longer_once_not",
             &[Need::Root, Need::Tshark, Need::Engine],
             listed,
+        ),
+        trial(
+            "the_capture_group_is_made_where_it_is_missing_and_removed_unless_dumpcap_has_it",
+            &[Need::Root, Need::Tshark],
+            capture_group,
         ),
         trial("uninstall_takes_our_images_out_of_engines", &[Need::Root, Need::Tshark, Need::Engine], images),
     ]
@@ -65,6 +73,33 @@ fn images() {
     drop(installed);
     docker(&["rm", &strangers]);
     docker(&["rmi", &theirs]);
+}
+
+fn capture_group() {
+    // The symptom: on a bare Debian there is no group wireshark, and the program was left to root alone.
+    let folder = open_folder();
+    // All folders that are changed are copies, which this one process sees.
+    let script = format!(
+        "set -e; copy() {{ mkdir -p \"$SCRATCH$1\"; cp -a \"$1/.\" \"$SCRATCH$1\"; mount --bind \"$SCRATCH$1\" \"$1\"; }}
+         copy /etc; copy /usr/share/wireshark; copy \"$EXTCAP\"; mount -t tmpfs -o mode=755 none /usr/local
+         groupdel {CAPTURE_GROUP} 2>/dev/null || true
+         \"$INSTALLER\" install; stat --format 'mode %G %a' {PROGRAM}; \"$INSTALLER\" uninstall
+         getent group {CAPTURE_GROUP} || echo 'the group is gone'
+         \"$INSTALLER\" install; cp /usr/bin/dumpcap \"$SCRATCH/dumpcap\"; chgrp {CAPTURE_GROUP} \"$SCRATCH/dumpcap\"
+         mount --bind \"$SCRATCH/dumpcap\" /usr/bin/dumpcap; \"$INSTALLER\" uninstall; getent group {CAPTURE_GROUP}"
+    );
+    let said = Run::new("unshare")
+        .env("SCRATCH", folder.path())
+        .env("EXTCAP", global_folder())
+        .env("INSTALLER", built("containerdump-install"))
+        .run(&["--mount", "sh", "-c", &script])
+        .succeeded();
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    let has = |line: &str| lines.contains(&line);
+    assert!(has("made        group wireshark") && has("mode wireshark 750"), "{said:#?}");
+    assert!(has("removed     group wireshark") && has("the group is gone"), "{said:#?}");
+    assert!(has("left        group wireshark (dumpcap belongs to it)"), "{said:#?}");
+    assert!(lines.last().is_some_and(|line| line.starts_with("wireshark:")), "{said:#?}");
 }
 
 fn there_and_back() {
