@@ -49,10 +49,10 @@ fn not_usable(verb: &str, needed: u32, path: &Path) -> Trouble {
             format!("log out and in again; for one shell: newgrp {name}"),
         );
     }
-    let warning = if name.as_str() == "docker" { " (its members are as good as root)" } else { "" };
+    let warning = if name.as_str() == "docker" { " (members of docker are as good as root)" } else { "" };
     Trouble::new(
         format!("{what}only members of group {name} may, and user {user_name} is not one"),
-        format!("sudo usermod -aG {name} {user_name}{warning}, then log out and in again"),
+        format!("sudo usermod -aG {name} {user_name}; then log out and in again{warning}"),
     )
 }
 
