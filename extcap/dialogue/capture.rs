@@ -24,6 +24,7 @@ use super::{as_caller, last, siblings};
 use crate::job::{Job, Target};
 use crate::journal;
 use crate::linger::Linger;
+use crate::people::tell_losses;
 use crate::toolbar::{self, Toolbar};
 
 /// Captures until there is a reason to stop.
@@ -104,6 +105,9 @@ pub(super) fn run(
     };
     let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
     let totals = job.run(&stop, privilege, &notice, report)?;
+    if panel.is_none() {
+        tell_losses(&totals);
+    }
     if totals.sources_ended {
         totals.disappeared_in_words().for_each(|line| notice(&line));
         notice(if totals.has_disappeared {

@@ -23,6 +23,7 @@ use containerdump::privilege::Privilege;
 use containerdump::trouble::Trouble;
 
 pub(crate) use list::containers_of;
+pub(crate) use progress::tell_losses;
 pub(crate) use refresh::BACKGROUND;
 pub(crate) use there::There;
 

@@ -22,18 +22,20 @@ pub(super) struct Progress {
     quiet: bool,
     /// Wireshark's toolbar, which tells instead.
     panel: Option<Arc<Panel>>,
+    /// Whether Wireshark or tshark asked for the capture.
+    is_of_window: bool,
 }
 
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
         let live = !quiet && io::stderr().is_terminal();
-        Self { live, quiet, panel: None }
+        Self { live, quiet, panel: None, is_of_window: false }
     }
 
     /// Shown in Wireshark's toolbar, where there is one, and nowhere else: what is said on stderr becomes a
     /// dialog.
     pub(super) fn in_toolbar(panel: Option<Arc<Panel>>) -> Self {
-        Self { live: false, quiet: true, panel }
+        Self { live: false, quiet: true, panel, is_of_window: true }
     }
 
     /// Time between two counts.
@@ -81,18 +83,23 @@ impl Progress {
         if self.panel.is_some() {
             return;
         }
+        if self.is_of_window {
+            return tell_losses(totals);
+        }
         if self.live {
             let _ = writeln!(io::stderr(), "\r{}\x1b[K", line(totals));
         } else if totals.drops > 0 && !self.quiet {
             let _ = writeln!(io::stderr(), "{}", line(totals));
         }
         if totals.drops > 0 {
-            self.warn(&losses(totals));
+            let hint =
+                "For longer bursts give each attachment more memory, -B MIB; for fewer bytes use -f or -s.";
+            self.warn(&format!("{}. {hint}", losses(totals)));
         }
     }
 }
 
-/// Whose packets were lost, those with the most first, and what helps.
+/// Whose packets were lost, those with the most first.
 fn losses(totals: &Totals) -> String {
     let mut losses: Vec<_> = totals.losses.iter().collect();
     losses.sort_by_key(|(_, lost)| Reverse(*lost));
@@ -102,10 +109,14 @@ fn losses(totals: &Totals) -> String {
         let lost: u64 = others.iter().map(|(_, lost)| lost).sum();
         told.push(format!("{lost} of {} others", others.len()));
     }
-    format!(
-        "dropped: {}. For longer bursts give each attachment more memory, -B MIB; for fewer bytes use -f or -s.",
-        told.join(", ")
-    )
+    format!("dropped: {}", told.join(", "))
+}
+
+/// Reports drops to tshark, which has no toolbar, and which closes the pipe before the statistics can be written.
+pub(crate) fn tell_losses(totals: &Totals) {
+    if totals.drops > 0 {
+        let _ = writeln!(io::stderr(), "{}. A capture filter (-f) lets fewer packets pass.", losses(totals));
+    }
 }
 
 fn line(totals: &Totals) -> String {
@@ -123,8 +134,8 @@ mod tests {
     fn who_lost_most_is_named_first() {
         let lost = |count: u64| (1..=count).map(|one| (Label::new(&format!("c{one}:eth0")), one)).collect();
         let told = losses(&Totals { losses: lost(2), ..Totals::default() });
-        assert!(told.starts_with("dropped: 2 of c2:eth0, 1 of c1:eth0. For"), "{told}");
+        assert!(told.starts_with("dropped: 2 of c2:eth0, 1 of c1:eth0"), "{told}");
         let told = losses(&Totals { losses: lost(10), ..Totals::default() });
-        assert!(told.contains("3 of c3:eth0, 3 of 2 others. "), "{told}");
+        assert!(told.contains("3 of c3:eth0, 3 of 2 others"), "{told}");
     }
 }

@@ -9,14 +9,16 @@ use pcap_parser::Block;
 
 use crate::Test;
 use crate::capturing::flood;
-use crate::lab::{Lab, end_of, eventually, folder, output, signal};
+use crate::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::recording::{Recording, capinfos, each_block, packets_so_far, statistics_of};
+use crate::wireshark::User;
 use crate::wireshark_end::{Captured, NOW, Pipes, Toolbar};
 
 pub(crate) const TESTS: &[Test] = &[
     ("each_interface_has_exactly_one_statistics_block", one_block),
     ("each_file_of_a_ring_buffer_counts_the_drops_of_its_own_time", one_block_in_each_file),
     ("dropped_packets_are_told_in_the_status_bar_and_at_the_end_in_the_toolbar", status_bar),
+    ("tshark_reports_dropped_packets_at_the_end", tshark_reports),
     ("an_idle_capture_writes_nothing", idle),
     ("an_idle_capture_ends_when_its_reader_exits", idle_without_a_reader),
 ];
@@ -159,6 +161,31 @@ fn status_bar(lab: &Lab) {
     let (begin, end) =
         (format!("stopped, {} packets, ", statistics.packets), format!(", {} dropped", statistics.lost));
     assert!(now.starts_with(&begin) && now.ends_with(&end), "{now}");
+}
+
+fn tshark_reports(lab: &Lab) {
+    // tshark closes the pipe before it ends a capture: no statistics can be written then.
+    let container = lab.container(&[]);
+    let user = User::new(lab);
+    let file = user.home.path().join("out.pcapng");
+    let mut tshark = user.runs("tshark");
+    tshark.args(["-q", "-f", "udp port 9", "-i", &container.interface(), "-w"]);
+    let child = start(tshark.arg(&file));
+    eventually("the capture begins", || file.metadata().is_ok_and(|about| about.len() > 300));
+    let program = user.program.to_str().expect("a path");
+    let pid = output(Command::new("pgrep").args(["-f", &format!("^{program} --capture")]));
+    output(Command::new("kill").args(["-STOP", &pid]));
+    // More than the ring of 224 MiB has room for.
+    flood(&container, 400_000);
+    output(Command::new("kill").args(["-CONT", &pid]));
+    eventually("what was not dropped is written", || packets_so_far(&file, "udp") > 1000);
+    signal(&child, "INT");
+    let ended = end_of(child);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(
+        said.contains("dropped: ") && said.contains(&format!(" of {}:eth0. A capture", container.name)),
+        "{said}"
+    );
 }
 
 fn idle(lab: &Lab) {
