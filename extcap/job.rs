@@ -18,6 +18,7 @@ use containerdump::trouble::Trouble;
 use log::{debug, info, warn};
 
 use crate::following;
+use crate::mixed;
 use crate::toolbar::{self, Toolbar};
 
 /// What to capture, and where to.
@@ -107,7 +108,8 @@ impl Job {
             entered: tap::entered(&privilege)?,
         };
         let (selection, of_them) = (self.selection.clone(), wanted.clone());
-        let find = move || tap::find(&selection, &of_them);
+        let follows = self.follow;
+        let find = move || tap::find(&selection, &of_them, follows);
         let found = match stop.wait_for(self.target.pipe(), find) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
@@ -123,6 +125,12 @@ impl Job {
                 notice(&format!("not captured: {network} of {} ({why})", target.container.name));
             }
         }
+        for target in &found.targets {
+            mixed::unnamed_in_words(target).iter().for_each(|line| notice(line));
+        }
+        for name in &found.awaited {
+            notice(&format!("{name} is between two restarts: it is captured from its next start"));
+        }
         for (name, why) in &found.left_out {
             notice(&format!("not captured: {name} ({})", why.what()));
         }
@@ -135,6 +143,7 @@ impl Job {
         // Before the user namespace of a rootless container is entered, whose root could look into what starts there.
         let opener = if follows { following::opener() } else { None };
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
+        mixed::link_types_in_words(taken.sources.iter().flatten()).iter().for_each(|line| notice(line));
         privilege.become_caller()?;
         let feeds_session = matches!(self.target, Target::Session(_));
         let Opened { output, begun, files } = match self.target.open(stop) {

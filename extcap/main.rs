@@ -6,6 +6,7 @@ mod following;
 mod job;
 mod journal;
 mod linger;
+mod mixed;
 mod people;
 mod toolbar;
 

@@ -174,6 +174,16 @@ pub fn inspect(container: &Container) -> Result<Inspected, Trouble> {
     block_on(api::inspect(container, INSPECT_DEADLINE))?
 }
 
+/// Whether a container has a process now; one between two restarts is listed and has none. True where that cannot be
+/// asked.
+pub fn has_process(container: &Container) -> bool {
+    if matches!(container.endpoint, Endpoint::Kernel(_)) {
+        return true;
+    }
+    let told = block_on(api::inspect_if_it_runs(&container.endpoint, &container.id, INSPECT_DEADLINE));
+    !matches!(told, Ok(Ok(None)))
+}
+
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Trouble> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         Trouble::new(format!("cannot wait for the engine: {error}"), "free some memory or file descriptors")

@@ -36,6 +36,12 @@ pub(super) fn chosen(
             format!("choose from: {}", there.join(", ")),
         ));
     }
+    if networks.is_empty() {
+        let is_unnamed = |one: &&Attachment| {
+            !one.tap.is_hosts() && !one.tap.is_loopback() && !wanted.iter().any(|other| other == one)
+        };
+        target.unnamed = all.iter().filter(is_unnamed).map(|one| one.interface.clone()).collect();
+    }
     let mut troubles = Vec::new();
     for attachment in wanted {
         let offers = offer::offers(&target, attachment, means);

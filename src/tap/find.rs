@@ -8,7 +8,7 @@ use log::{debug, info};
 use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running, suggest};
 use crate::at_once::at_once;
 use crate::container::{Container, EngineKind};
-use crate::engine::Patience;
+use crate::engine::{self, Patience};
 use crate::link::{self, Links};
 use crate::names;
 use crate::selection::{Chosen, Missed, Selection};
@@ -22,6 +22,8 @@ pub struct Targets {
     pub targets: Vec<Target>,
     /// Containers that fit and cannot be captured, and why.
     pub left_out: Vec<(Label, Trouble)>,
+    /// Containers that are selected and between two restarts: they are captured from their next start.
+    pub awaited: Vec<Label>,
     /// All running containers.
     pub running: Vec<Container>,
     /// Names of all containers' addresses, and of others around them.
@@ -34,9 +36,11 @@ pub struct Targets {
 /// those that cannot be captured are left out, and those in the host's network: their packets are the
 /// host's, among them those of all others.
 ///
+/// With `follows`, or where it was not named, a container between two restarts is awaited.
+///
 /// Fails when an engine cannot be asked, a name means no container or more than one, a named
 /// container has no such attachment or no tap for it, or nothing is left.
-pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> {
+pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Targets, Trouble> {
     let running = running(&wanted.entered, Patience::CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
@@ -48,13 +52,19 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
     let by_name = chosen.iter().filter(|one| one.is_named).count();
     let prepared = at_once(&chosen, AT_ONCE, |one| prepared(one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
-    let mut left_out = Vec::new();
+    let (mut left_out, mut awaited) = (Vec::new(), Vec::new());
     let mut is_any_elsewhere = false;
     let mut taken = HashMap::new();
     for (Chosen { container, is_named, .. }, prepared) in chosen.into_iter().zip(prepared) {
         match prepared {
             Ok(Some(target)) => add(target, &mut targets, &mut taken),
             Ok(None) => is_any_elsewhere = true,
+            Err(_) if !engine::has_process(container) => {
+                if is_named && !follows && !selection.waits {
+                    return Err(between_restarts(container));
+                }
+                awaited.push(container);
+            }
             Err(why) if is_named => return Err(why),
             Err(why) => {
                 info!("{} is left out: {}", container.name, why.what());
@@ -62,7 +72,7 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
             }
         }
     }
-    if targets.is_empty() && !selection.waits {
+    if targets.is_empty() && awaited.is_empty() && !selection.waits {
         // One that ended meanwhile does not tell why there is nothing of those that run.
         let why = left_out.into_iter().next().filter(|_| !is_any_elsewhere);
         return Err(why.map_or_else(|| connected_to_nothing(&wanted.networks), |(_, why)| why));
@@ -72,9 +82,14 @@ pub fn find(selection: &Selection, wanted: &Wanted) -> Result<Targets, Trouble> 
     }
     let mut captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
     // Those that were named come first.
-    names::best_first(&mut captured[by_name..]);
+    names::best_first(&mut captured[by_name.min(targets.len())..]);
     let names = names::of(containers, &captured, &link::own_addresses());
-    Ok(Targets { targets, left_out, names, running: running.containers })
+    // Its next process is to be told as a new one.
+    let ids: Vec<_> = awaited.iter().map(|one| one.id.clone()).collect();
+    let awaited = awaited.into_iter().map(|one| one.name.clone()).collect();
+    let mut running = running.containers;
+    running.retain(|container| !ids.contains(&container.id));
+    Ok(Targets { targets, left_out, awaited, running, names })
 }
 
 /// A container, looked up, with what is captured of it; `None` where it only fits and is connected to
@@ -195,6 +210,18 @@ fn no_longer_runs(interface: &str) -> String {
         Some(("netns", name)) => format!("network namespace {name} no longer exists"),
         _ => format!("container {interface} no longer runs"),
     }
+}
+
+fn between_restarts(container: &Container) -> Trouble {
+    let name = &container.name;
+    Trouble::new(
+        format!("cannot capture {name}: it is between two restarts and has no process"),
+        format!("capture it from its next start: containerdump capture {name} --follow (or --wait)"),
+    )
+    .in_window(
+        format!("cannot capture {name}: it is between two restarts and has no process"),
+        "start the capture without \"Stop when the container stops\"",
+    )
 }
 
 fn of_the_host(container: &Container) -> Trouble {

@@ -66,6 +66,8 @@ pub struct Target {
     pub down: Vec<Tap>,
     /// What is wanted of it, too, and no tap serves.
     pub left_out: Vec<LeftOut>,
+    /// Its other interfaces, which lead to none of its networks and are captured when they are named.
+    pub unnamed: Vec<Label>,
     /// Its namespaces, where they are the caller's own and the program goes there itself.
     pub rootless: Option<Rootless>,
     /// How long it was away, where it was captured before.
@@ -125,11 +127,21 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
         debug!("{} passes {}, network {}", attachment.name(), attachment.tap, attachment.network);
     }
     let rootless = holder.as_ref().ok().and_then(Holder::process).and_then(Rootless::of);
-    let (left_out, shared_with) = (Vec::new(), BTreeSet::new());
+    let (left_out, unnamed, shared_with) = (Vec::new(), Vec::new(), BTreeSet::new());
     let taps = attachments.iter().map(|attachment| &attachment.tap);
     let down = taps.filter(|tap| links.is_down(tap)).cloned().collect();
     let container = container.clone();
-    Ok(Target { container, holder, attachments, down, left_out, rootless, back_after: None, shared_with })
+    Ok(Target {
+        container,
+        holder,
+        attachments,
+        down,
+        left_out,
+        unnamed,
+        rootless,
+        back_after: None,
+        shared_with,
+    })
 }
 
 /// The same for each of `containers`, several at the same time, in their order. One that it is too late for, `until`

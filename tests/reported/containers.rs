@@ -17,6 +17,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_container_with_a_veth_that_is_down_does_not_end_the_capture_of_others", veth_is_down),
     ("a_veth_that_is_renamed_while_it_is_down_is_captured_on", renamed_while_down),
     ("a_network_that_is_disconnected_is_reported_and_captured_again", network_is_disconnected),
+    ("a_container_between_two_restarts_is_captured_from_its_next_start", between_restarts),
+    ("an_interface_outside_the_networks_is_reported_and_so_are_differing_link_types", tunnel_is_reported),
     ("a_container_is_named_by_twelve_digits_of_its_id_and_not_by_fewer", by_id),
 ];
 
@@ -228,4 +230,65 @@ fn network_is_disconnected(lab: &Lab) {
     let said = following.said();
     following.stop();
     assert!(!said.contains(":lo") && said.matches("has joined").count() == 1, "{said}");
+}
+
+fn between_restarts(lab: &Lab) {
+    // aylei/kubectl-debug#8: a container that crashes in a loop is between two attempts most of the time.
+    let name = format!("crash{}", std::process::id());
+    let attempt = "ping -c 1 172.17.0.1; exit 1";
+    let run = ["run", "--detach", "--restart", "always", "--name", &name, "--entrypoint", "/bin/sh"];
+    lab.docker(&[&run[..], &[lab.image.as_str(), "-c", attempt]].concat());
+    let _container = lab.found(&name);
+    let state = || lab.docker(&["inspect", "--format", "{{.State.Status}} {{.RestartCount}}", &name]);
+    // The engine waits twice as long after each attempt.
+    let is_between = || {
+        let state = state();
+        state
+            .strip_prefix("restarting ")
+            .is_some_and(|count| count.parse::<u32>().is_ok_and(|count| count >= 5))
+    };
+    eventually("it is between two attempts", is_between);
+    let said = refusal(lab, &[&name]);
+    assert!(
+        said.contains("between two restarts") && said.contains(&format!("capture {name} --follow")),
+        "{said}"
+    );
+    for option in ["--follow", "--wait"] {
+        eventually("it is between two attempts", is_between);
+        let before = state();
+        let following = Following::begin(lab.program(), &[&name, option, "-f", "icmp"]);
+        eventually("the next attempt", || state() != before);
+        eventually("its only request", || packets_so_far(following.path(), "icmp.type == 8") == 1);
+        assert!(following.said().contains("it is captured from its next start"), "{}", following.said());
+        following.stop();
+    }
+}
+
+fn tunnel_is_reported(lab: &Lab) {
+    // cloudfoundry/diego-release#412, the-tcpdump-group/libpcap#1259: a VPN's interface, and files of two link types.
+    let container = lab.container(&[]);
+    for tun in [
+        &["ip", "tuntap", "add", "dev", "tun0", "mode", "tun"][..],
+        &["ip", "address", "add", "198.51.100.1/24", "dev", "tun0"],
+        &["ip", "link", "set", "tun0", "up"],
+    ] {
+        output(&mut container.enter(tun));
+    }
+    let begin = |options: &[&str]| Recording::begin(lab, &[&container], options).stop();
+    let recorded = begin(&[]);
+    let name = &container.name;
+    let line = format!("not captured: tun0 of {name} (outside its networks; captured when named: -i tun0)\n");
+    assert_eq!(recorded.said, line);
+    assert_eq!(begin(&["-i", "tun0"]).said, "");
+    let recorded = begin(&["-i", "eth0", "-i", "tun0"]);
+    assert!(
+        recorded.said.starts_with("interfaces have different link types (Ethernet, raw IP): "),
+        "{}",
+        recorded.said
+    );
+    // As it says: tshark reads it, tcpdump does not.
+    output(Command::new("tshark").arg("-r").arg(&recorded.path));
+    assert!(
+        !Command::new("tcpdump").arg("-r").arg(&recorded.path).output().expect("tcpdump").status.success()
+    );
 }
