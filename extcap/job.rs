@@ -126,7 +126,9 @@ impl Job {
             }
         }
         for target in &found.targets {
-            mixed::unnamed_in_words(target).iter().for_each(|line| notice(line));
+            if let Some(line) = mixed::unnamed_in_words(target) {
+                notice(&line);
+            }
         }
         for name in &found.awaited {
             notice(&format!("{name} is between two restarts: it is captured from its next start"));
@@ -143,7 +145,9 @@ impl Job {
         // Before the user namespace of a rootless container is entered, whose root could look into what starts there.
         let opener = if follows { following::opener() } else { None };
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
-        mixed::link_types_in_words(taken.sources.iter().flatten()).iter().for_each(|line| notice(line));
+        if let Some(line) = mixed::link_types_in_words(taken.sources.iter().flatten()) {
+            notice(&line);
+        }
         privilege.become_caller()?;
         let feeds_session = matches!(self.target, Target::Session(_));
         let Opened { output, begun, files } = match self.target.open(stop) {
