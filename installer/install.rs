@@ -85,6 +85,13 @@ fn plan(
         captures: false,
         told: "root:root 0755".to_owned(),
     };
+    let help = File {
+        path: layout::HELP.into(),
+        content: include_bytes!("../docs/wireshark.html").to_vec(),
+        rights: Rights { mode: 0o644, ..owner },
+        captures: false,
+        told: "root:root 0644".to_owned(),
+    };
     let links = wireshark
         .global
         .iter()
@@ -92,7 +99,7 @@ fn plan(
         .map(|path| (path, PathBuf::from(layout::PROGRAM)))
         .chain([(PathBuf::from(layout::COMMAND), PathBuf::from(layout::INSTALLER))])
         .collect();
-    Ok(Plan { tree, record: layout::FOLDER.into(), owner, files: vec![program, installer], links })
+    Ok(Plan { tree, record: layout::FOLDER.into(), owner, files: vec![program, installer, help], links })
 }
 
 /// The program to install: the one named; else the one beside this installer; else, where this

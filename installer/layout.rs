@@ -13,6 +13,8 @@ pub(crate) const PROGRAM: &str = "/usr/local/libexec/containerdump/containerdump
 pub(crate) const COMMAND: &str = "/usr/local/bin/containerdump";
 /// The installer, beside the program that it starts.
 pub(crate) const INSTALLER: &str = "/usr/local/libexec/containerdump/containerdump-install";
+/// The page that the Help button of Wireshark's dialogs opens.
+pub(crate) const HELP: &str = "/usr/local/share/doc/containerdump/wireshark.html";
 /// Name of the program in every folder.
 pub(crate) const NAME: &str = "containerdump";
 /// Whose members may capture by default. It is the group that Debian's Wireshark makes for dumpcap.

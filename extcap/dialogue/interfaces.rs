@@ -3,6 +3,7 @@
 //! containers are many.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use containerdump::container::{self, Container, EngineKind};
 use containerdump::engine::{Listing, Outcome};
@@ -75,6 +76,10 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
     }
     let program =
         Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
+    let program = match help() {
+        Some(page) => program.with("help", format_args!("file://{}", page.display())),
+        None => program,
+    };
     let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
     let interfaces = containers.iter().take(most).map(interface);
     let of_ssh = sentence(ssh::INTERFACE, "Containers on another host (SSH)");
@@ -86,6 +91,14 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
     let notes = notes.iter().map(|(value, note)| sentence(value, note));
     let all = std::iter::once(program).chain(grouped).chain(interfaces).chain(hosts).chain(notes);
     all.chain([of_ssh]).chain(controls::sentences()).collect()
+}
+
+/// The page for the Help button of dialogs, where the program is installed.
+fn help() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let folder = program.parent()?.parent().filter(|folder| folder.ends_with("libexec"))?;
+    let page = folder.parent()?.join("share/doc/containerdump/wireshark.html");
+    page.is_file().then_some(page)
 }
 
 fn interface(container: &Container) -> Sentence {

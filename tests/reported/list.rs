@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("long_images_show_their_name_and_tag", long_images_show_their_name_and_tag),
     ("the_table_fits_the_terminal", the_table_fits_the_terminal),
     ("names_select_the_containers_of_the_list", names_select_the_containers_of_the_list),
+    ("the_help_page_explains_every_option", the_help_page_explains_every_option),
     (
         "an_empty_interface_list_has_one_entry_that_explains_it",
         an_empty_interface_list_has_one_entry_that_explains_it,
@@ -233,4 +234,38 @@ fn an_empty_interface_list_has_one_entry_that_explains_it(lab: &Lab) {
     let said = reported(lab, "containerdump-none", &[]);
     let expected = "containers have started since the list was made.\nRemedy: press F5 and choose one.\n";
     assert_eq!(said, expected);
+}
+
+fn the_help_page_explains_every_option(lab: &Lab) {
+    // The Help button of the dialogs opened a page of Wireshark's that knows nothing of containers.
+    let page = include_str!("../../docs/wireshark.html");
+    let prefix = folder();
+    let (program, installed) =
+        ("libexec/containerdump/containerdump", "share/doc/containerdump/wireshark.html");
+    for path in [program, installed] {
+        fs::create_dir_all(prefix.path().join(path).parent().expect("a folder")).expect("folders");
+    }
+    let program = prefix.path().join(program);
+    fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
+    let said = |options: &[&str]| output(lab.program_at(&program).args(options));
+    assert!(!said(&["--extcap-interfaces"]).contains("{help="), "there is no page yet");
+    fs::write(prefix.path().join(installed), page).expect("the page");
+    let list = said(&["--extcap-interfaces"]);
+    let help = format!("{{help=file://{}}}", prefix.path().join(installed).display());
+    assert!(list.lines().next().is_some_and(|line| line.contains(&help)), "{list}");
+    let dialogs = ["docker-web", "docker-all", "containerdump-ssh"]
+        .map(|interface| said(&["--extcap-config", "--extcap-interface", interface]));
+    let labels: Vec<&str> = [list.as_str()]
+        .into_iter()
+        .chain(dialogs.iter().map(String::as_str))
+        .flat_map(str::lines)
+        .filter(|line| line.starts_with("arg ") || line.starts_with("control "))
+        .map(|line| {
+            line.split_once("{display=").and_then(|(_, rest)| rest.split_once('}')).expect("a label").0
+        })
+        .collect();
+    assert!(labels.len() > 30, "{labels:?}");
+    for label in labels {
+        assert!(page.contains(&format!("<dt>{label}</dt>")), "{label} is not explained");
+    }
 }
