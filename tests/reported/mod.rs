@@ -11,13 +11,15 @@ mod loss;
 mod names;
 mod options;
 mod ssh;
+mod window_answers;
 mod window_failures;
 
 use crate::Test;
 use crate::window::WindowTest;
 
 /// Those that run in the window of each version of Wireshark.
-pub(crate) const WINDOW_TESTS: &[&[WindowTest]] = &[list::WINDOW_TESTS, options::WINDOW_TESTS];
+pub(crate) const WINDOW_TESTS: &[&[WindowTest]] =
+    &[list::WINDOW_TESTS, options::WINDOW_TESTS, window_answers::TESTS];
 
 /// The tests of every group.
 pub(crate) fn tests() -> Vec<Test> {
