@@ -268,7 +268,8 @@ impl Capture {
             None => !io::stdout().is_terminal(),
         };
         if !to_pipe {
-            let path = self.write.clone().unwrap_or_else(|| self.default_path());
+            let path =
+                self.write.clone().unwrap_or_else(|| default_path(self.selected.word(), SystemTime::now()));
             return Ok(Target::Files(Files::new(path, self.overwrite, each)));
         }
         if each.is_some() {
@@ -282,10 +283,32 @@ impl Capture {
         }
         Ok(Target::StandardOutput)
     }
+}
 
-    fn default_path(&self) -> PathBuf {
-        let word = self.selected.word().chars();
-        let name: String = word.map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
-        PathBuf::from(format!("{name}_{}.pcapng", stamp(SystemTime::now())))
+/// Characters of a container's name in the name of a file, which may have 255 bytes.
+const MAX_FILE_WORD_LEN: usize = 100;
+
+/// `web_20261123140500-123456.pcapng`: two captures of one container may start in the same second.
+fn default_path(word: &str, now: SystemTime) -> PathBuf {
+    let plain = |one: char| if one.is_ascii_alphanumeric() { one } else { '-' };
+    let name: String = word.chars().take(MAX_FILE_WORD_LEN).map(plain).collect();
+    let micros = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_micros();
+    PathBuf::from(format!("{name}_{}-{micros:06}.pcapng", stamp(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn captures_that_start_in_the_same_second_have_files_of_their_own() {
+        // Two captures of one container in a second: the second one failed, since the file existed.
+        let at =
+            |micros: u64| default_path("web:eth0", SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+        assert_eq!(at(1_000_042), Path::new("web-eth0_19700101000001-000042.pcapng"));
+        assert_ne!(at(1_000_042), at(1_000_043));
+        let long = default_path(&"x".repeat(500), SystemTime::UNIX_EPOCH);
+        assert!(long.as_os_str().len() < 255);
     }
 }
