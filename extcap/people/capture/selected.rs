@@ -8,7 +8,7 @@ use containerdump::text::Label;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Selected {
     /// Containers, by name, by interface (docker-web), or by the first 12 or more digits of the id;
-    /// else groups of them, by interface (docker-all, compose-shop)
+    /// with :eth0 only that attachment; else groups of them, by interface (docker-all, compose-shop)
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
