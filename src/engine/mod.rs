@@ -17,6 +17,7 @@ mod kernel;
 mod labels;
 mod leftovers;
 mod places;
+mod podman_connection;
 mod tap_container;
 mod tap_image;
 mod tap_stream;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::address::{self, DOCKER_SOCKET, Named};
 use super::context::{self, Current};
+use super::podman_connection;
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
 use crate::text::Label;
@@ -113,7 +114,7 @@ fn docker() -> Vec<Place> {
     ]
 }
 
-/// Podman where `CONTAINER_HOST` says, else our own and root's.
+/// Podman where `CONTAINER_HOST` or `CONTAINER_CONNECTION` says, else at its default connection, our own and root's.
 fn podman() -> Vec<Place> {
     let engine = EngineKind::Podman;
     if let Some(address) = variable("CONTAINER_HOST") {
@@ -121,10 +122,18 @@ fn podman() -> Vec<Place> {
         let endpoint = Named { by, address: &address, certificates: None }.endpoint(engine);
         return vec![Place::configured(engine, by, endpoint)];
     }
-    vec![
+    if let Some(name) = variable("CONTAINER_CONNECTION") {
+        let podman_connection::Connection { by, endpoint } = podman_connection::named(&name);
+        return vec![Place::configured(engine, &by, endpoint)];
+    }
+    // Podman's own command asks its default connection with --remote, and its own containers without.
+    let default = podman_connection::default();
+    let default = default.map(|connection| Place::configured(engine, &connection.by, connection.endpoint));
+    let usual = [
         Place::usual(engine, ROOTFUL_SOCKET.into()),
         Place::usual(engine, runtime_folder().join("podman/podman.sock")),
-    ]
+    ];
+    default.into_iter().chain(usual).collect()
 }
 
 /// The certificates for `DOCKER_HOST`, where it is to speak TLS: in `DOCKER_CERT_PATH`, else beside Docker's settings.

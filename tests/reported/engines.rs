@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("docker_is_found_at_every_address_that_its_client_takes", dockers_addresses),
     ("podman_is_found_at_every_address_that_its_client_takes", podmans_addresses),
     ("docker_is_found_beside_settings_that_cannot_be_read", unreadable_settings),
+    ("podman_is_found_at_its_connections", podmans_connections),
     ("a_context_without_an_authority_trusts_the_systems", system_authorities),
     ("a_configured_address_where_nothing_listens_is_reported", nothing_listens),
 ];
@@ -96,6 +97,59 @@ fn podmans_addresses(lab: &Lab) {
         let (ours, said) = listed(ours);
         assert!(ours.iter().any(|object| object["id"] == id.as_str()), "{address:?}: {said}");
     }
+}
+
+fn podmans_connections(lab: &Lab) {
+    // podman-py#654: CONTAINER_CONNECTION and the default connection are ignored.
+    let podman = Podman::rootful(lab);
+    let container = podman.container(&[]);
+    let id = podman.podman(&["inspect", "--format", "{{.Id}}", &container.name]);
+    let port = port_to(&podman.url);
+    let folder = folder();
+    let (conf, json) = (folder.path().join("containers.conf"), folder.path().join("connections.json"));
+    let destinations = format!(
+        "[engine.service_destinations.lab]\nuri = \"tcp://127.0.0.1:{port}\"\n\
+         [engine.service_destinations.gone]\nuri = \"tcp://127.0.0.1:1\"\n"
+    );
+    let asks = |command: &mut Command, name: &str| {
+        command
+            .env("CONTAINERS_CONF", &conf)
+            .env("PODMAN_CONNECTIONS_CONF", &json)
+            .env_remove("CONTAINER_HOST");
+        if !name.is_empty() {
+            command.env("CONTAINER_CONNECTION", name);
+        }
+    };
+    let ours = |name: &str| {
+        let mut ours = program();
+        asks(&mut ours, name);
+        listed_by(ours.env("CONTAINERDUMP_ENGINES", "podman"))
+    };
+    for (active, name) in [("lab", ""), ("gone", "lab")] {
+        fs::write(&conf, format!("[engine]\nactive_service = \"{active}\"\n{destinations}")).expect("a file");
+        let mut theirs = Command::new("podman");
+        asks(&mut theirs, name);
+        assert!(output(theirs.args(["--remote", "ps", "-q", "--no-trunc"])).contains(&id), "{active} {name}");
+        let (listed, said) = ours(name);
+        assert!(listed.contains(&id), "{listed} {said}");
+    }
+    let (_, said) = ours("gone");
+    assert!(said.contains("cannot list containers at tcp://127.0.0.1:1: nothing listens there"), "{said}");
+    let (_, said) = ours("");
+    assert!(said.contains("Podman's default connection gone"), "{said}");
+    let (_, said) = ours("none");
+    assert!(said.contains("cannot use CONTAINER_CONNECTION=none: there is no such connection"), "{said}");
+    // Podman 5 keeps them in a file of its own.
+    fs::write(&conf, "").expect("a file");
+    let connections =
+        serde_json::json!({ "lab": { "URI": format!("tcp://127.0.0.1:{port}"), "IsMachine": false } });
+    let connections =
+        serde_json::json!({ "Connection": { "Default": "gone", "Connections": connections }, "Farm": {} });
+    fs::write(&json, connections.to_string()).expect("a file");
+    let (listed, said) = ours("lab");
+    assert!(listed.contains(&id), "{listed} {said}");
+    let (_, said) = ours("none");
+    assert!(said.contains("cannot use CONTAINER_CONNECTION=none: there is no such connection"), "{said}");
 }
 
 fn unreadable_settings(lab: &Lab) {
