@@ -108,14 +108,6 @@ pub(super) fn run(
     if panel.is_none() {
         tell_losses(&totals);
     }
-    if totals.sources_ended {
-        totals.disappeared_in_words().for_each(|line| notice(&line));
-        notice(if totals.has_disappeared {
-            "the capture has ended: no captured interface is left"
-        } else {
-            "the capture has ended: the container has stopped"
-        });
-    }
     Ok(())
 }
 

@@ -87,8 +87,12 @@ impl Toolbar {
 }
 
 impl Used {
-    /// Shows what the capture came to, if that does not take long.
+    /// Shows what the capture came to and why it ended, if that does not take long.
     pub(crate) fn end(self, totals: Option<&Totals>) {
+        if let Some(totals) = totals {
+            totals.disappeared_in_words().for_each(|line| self.panel.say(&line));
+            totals.end_in_words().into_iter().for_each(|line| self.panel.say_in_window(line));
+        }
         self.panel.end(totals);
         let until = Instant::now() + PATIENCE;
         while !self.thread.is_finished() && Instant::now() < until {

@@ -42,6 +42,15 @@ pub struct Totals {
 const MAX_DISAPPEARED: usize = 1000;
 
 impl Totals {
+    /// Why the capture ended, where no one ended it.
+    pub fn end_in_words(&self) -> Option<&'static str> {
+        self.sources_ended.then_some(if self.has_disappeared {
+            "the capture has ended: no captured interface is left"
+        } else {
+            "the capture has ended: every captured container has stopped"
+        })
+    }
+
     /// What there is to say of interfaces that went away, one line each.
     pub fn disappeared_in_words(&self) -> impl Iterator<Item = String> {
         self.disappeared.iter().map(|name| {

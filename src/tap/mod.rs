@@ -229,7 +229,8 @@ pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble
         return Err(troubles.remove(0));
     }
     let settings = engine::unreadable_settings();
-    if containers.is_empty() && !answered {
+    // Where the kernel alone is asked (`CONTAINERDUMP_ENGINES`), no engine is missing.
+    if containers.is_empty() && !answered && !tried.is_empty() {
         if let Some(trouble) = settings {
             return Err(trouble);
         }

@@ -144,6 +144,18 @@ fn ends_with_container_where_chosen(lab: &Lab) {
     let ended = end_of(child);
     end_of(copy);
     assert!(ended.status.success() && ended.stderr.is_empty());
+
+    let options = ["--extcap-interface", &container.interface(), "--stop-with-container"];
+    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    toolbar.shows("the capture is in the list", |toolbar| toolbar.list.len() == 2);
+    lab.docker(&["restart", "--time", "0", &container.name]);
+    let reason = "the capture has ended: every captured container has stopped";
+    toolbar.shows("the status bar says why it ended", |toolbar| {
+        toolbar.status.iter().any(|line| line.contains(reason))
+    });
+    toolbar.shows("the log does, too", |toolbar| toolbar.log.contains(reason));
+    assert!(end_of(capture.comes_to_its_end().0).status.success());
 }
 
 /// The last capture in the window, with the options that Wireshark sent: the line of its status bar, and its file.
