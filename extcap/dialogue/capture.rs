@@ -99,7 +99,7 @@ pub(super) fn run(
     let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
     let mut show = |totals: &Totals| {
         if let Some(panel) = &panel {
-            totals.disappeared_in_words().for_each(|line| panel.say(&line));
+            totals.notices().for_each(|line| panel.say(&line));
             panel.show(totals);
         }
     };

@@ -62,7 +62,7 @@ impl Progress {
     pub(super) fn show(&self, totals: &Totals) {
         // Ends the line of the counter.
         let clear = if self.live { "\r\x1b[K" } else { "" };
-        for line in totals.disappeared_in_words() {
+        for line in totals.notices() {
             self.warn(&format!("{clear}{line}"));
         }
         if let Some(panel) = &self.panel {

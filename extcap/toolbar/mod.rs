@@ -90,7 +90,7 @@ impl Used {
     /// Shows what the capture came to and why it ended, if that does not take long.
     pub(crate) fn end(self, totals: Option<&Totals>) {
         if let Some(totals) = totals {
-            totals.disappeared_in_words().for_each(|line| self.panel.say(&line));
+            totals.notices().for_each(|line| self.panel.say(&line));
             totals.end_in_words().into_iter().for_each(|line| self.panel.say_in_window(line));
         }
         self.panel.end(totals);

@@ -18,6 +18,8 @@ pub(super) struct Lane {
     pub(super) left: u64,
     /// Whether it went away while its container ran.
     pub(super) has_disappeared: bool,
+    /// Reports in a row in which it saw one direction of TCP only.
+    pub(super) one_way: u8,
     /// Rings and streams that it is read from.
     pub(super) readers: usize,
     /// What became of the packets of those that have ended.
@@ -55,6 +57,7 @@ impl Lane {
             bytes: 0,
             left: 0,
             has_disappeared: false,
+            one_way: 0,
             readers,
             past,
             end: None,

@@ -18,6 +18,7 @@ mod limits;
 mod losses;
 mod members;
 mod merge;
+mod one_way;
 mod orders;
 mod output;
 mod pace;

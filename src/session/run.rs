@@ -162,6 +162,7 @@ impl Running {
             Self::tell_disappeared(stage, &self.members, &mut self.stream);
         }
         self.total();
+        self.stream.find_one_way(&self.merge, true);
         self.stream.write_last_statistics(stop)?;
         let Some(failure) = self.merge.take_failure() else { return Ok(()) };
         // The error tells of one source, the last report of the others.

@@ -8,8 +8,9 @@ use log::{info, warn};
 
 use super::far::Far;
 use super::finish::Finish;
+use super::one_way::Segments;
 use super::queue::{Queue, SET_BACK, Spare};
-use crate::capture::{self, Counts, Ring};
+use crate::capture::{self, Counts, Direction, Ring};
 use crate::pcapng;
 use crate::remote;
 use crate::trouble::Trouble;
@@ -40,6 +41,7 @@ pub(super) struct Stage {
     at_once: usize,
     /// Bytes read in this look.
     bytes: usize,
+    segments: Segments,
     /// When it was found empty in this look, nanoseconds since the epoch.
     empty_at: Option<u64>,
     /// What it came from is gone, or is not wanted any more: what it still has is read.
@@ -70,6 +72,7 @@ impl Stage {
             last,
             at_once,
             bytes,
+            segments: Segments::default(),
             empty_at: None,
             leaving: None,
             ended_with_container: false,
@@ -121,9 +124,11 @@ impl Stage {
         let (outcome, bytes) = match &mut self.reader {
             Reader::Ring(ring, interface) => {
                 let (direction, interface, last) = (ring.direction(), *interface, &mut self.last);
+                let segments = &mut self.segments;
                 let mut bytes = 0;
                 let outcome = ring.read(self.at_once, |time, length, data| {
                     *last = if last.saturating_sub(time) > SET_BACK { time } else { time.max(*last) };
+                    segments.see(data);
                     bytes += batch.push(*last, interface, data.len(), |bytes| {
                         pcapng::append_packet(bytes, interface, direction, time, length, data);
                     });
@@ -262,6 +267,14 @@ impl Stage {
         match &mut self.reader {
             Reader::Ring(ring, _) if self.ended.is_none() => Some(ring),
             Reader::Far(_) | Reader::Ring(..) => None,
+        }
+    }
+
+    /// The interface and the direction of its ring, and what that has shown of TCP.
+    pub(super) fn segments(&self) -> Option<(u32, Direction, &Segments)> {
+        match &self.reader {
+            Reader::Ring(ring, interface) => Some((*interface, ring.direction(), &self.segments)),
+            Reader::Far(_) => None,
         }
     }
 

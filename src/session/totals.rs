@@ -5,7 +5,7 @@ use super::lane::{Lane, Share};
 use super::losses;
 use super::merge::Merge;
 use super::stream::Stream;
-use crate::capture;
+use crate::capture::{self, Direction};
 use crate::text::Label;
 use crate::trouble::Trouble;
 
@@ -34,6 +34,8 @@ pub struct Totals {
     pub has_disappeared: bool,
     /// In a report: such interfaces since the last one.
     pub disappeared: Vec<Label>,
+    /// In a report: interfaces that see TCP in this direction only, since the last one.
+    pub one_way: Vec<(Label, Direction)>,
     /// Why sources broke since the last report.
     pub broken: Vec<Trouble>,
 }
@@ -51,11 +53,20 @@ impl Totals {
         })
     }
 
-    /// What there is to say of interfaces that went away, one line each.
-    pub fn disappeared_in_words(&self) -> impl Iterator<Item = String> {
-        self.disappeared.iter().map(|name| {
+    /// What there is to say of interfaces since the last report, one line each.
+    pub fn notices(&self) -> impl Iterator<Item = String> {
+        let disappeared = self.disappeared.iter().map(|name| {
             format!("{name} is gone while its container runs: the network was disconnected, or the interface removed")
-        })
+        });
+        let one_way = self.one_way.iter().map(|(name, direction)| {
+            let seen = if *direction == Direction::Inbound { "inbound" } else { "outbound" };
+            format!(
+                "{name} has {seen} TCP packets only: the other direction passes elsewhere, on an asymmetric route or by \
+                 an eBPF program behind the veth (as with Cilium), which a capture inside the container shows: \
+                 --tap inside, in Wireshark's options Where to capture"
+            )
+        });
+        disappeared.chain(one_way)
     }
 }
 
@@ -92,12 +103,14 @@ impl Stream {
     pub(super) fn report(&mut self, merge: &mut Merge, has_read: bool) -> Totals {
         if has_read {
             self.total(merge);
+            self.find_one_way(merge, false);
         }
         let captured = self.lanes.iter().filter(|lane| lane.end.is_none());
         let interfaces = captured.map(Lane::share).collect();
         let (parted, broken) = (std::mem::take(&mut self.parted), merge.take_broken());
         let disappeared = std::mem::take(&mut self.totals.disappeared);
-        Totals { interfaces, parted, disappeared, broken, ..self.totals.clone() }
+        let one_way = std::mem::take(&mut self.totals.one_way);
+        Totals { interfaces, parted, disappeared, one_way, broken, ..self.totals.clone() }
     }
 
     /// Counts what is on its way, for a session that reads this stream: should it leave before that has come,

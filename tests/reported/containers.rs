@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_network_that_is_disconnected_is_reported_and_captured_again", network_is_disconnected),
     ("a_container_between_two_restarts_is_captured_from_its_next_start", between_restarts),
     ("an_interface_outside_the_networks_is_reported_and_so_are_differing_link_types", tunnel_is_reported),
+    ("an_interface_that_sees_one_direction_of_tcp_is_reported", one_direction),
     ("a_container_is_named_by_twelve_digits_of_its_id_and_not_by_fewer", by_id),
 ];
 
@@ -291,4 +292,38 @@ fn tunnel_is_reported(lab: &Lab) {
     assert!(
         !Command::new("tcpdump").arg("-r").arg(&recorded.path).output().expect("tcpdump").status.success()
     );
+}
+
+fn one_direction(lab: &Lab) {
+    // cilium/cilium#21496: with bpf_redirect_peer a veth shows outbound packets only. Here a route does that.
+    let (front, back) = (lab.network(), lab.network());
+    let [client, server] = [(); 2].map(|()| lab.container(&["--network", &front.name]));
+    for container in [&client, &server] {
+        lab.docker(&["network", "connect", &back.name, &container.name]);
+        let loose = "for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$file; done";
+        output(&mut container.enter(&["sh", "-c", loose]));
+    }
+    let recording = Recording::begin(lab, &[&server], &[]);
+    let fetch = || {
+        for _ in 0..10 {
+            let url = format!("http://{}/", server.address());
+            output(&mut client.enter(&["curl", "-s", "-o", "/dev/null", &url]));
+        }
+    };
+    fetch();
+    let said = recording.stop().said;
+    assert!(!said.contains("TCP packets only"), "both directions are there: {said}");
+
+    output(&mut server.enter(&["ip", "route", "add", &client.address(), "dev", "eth1"]));
+    let recording = Recording::begin(lab, &[&server], &[]);
+    fetch();
+    let recording = recording.stop();
+    let said = &recording.said;
+    for (interface, direction) in [("eth0", "inbound"), ("eth1", "outbound")] {
+        let line = format!("{}:{interface} has {direction} TCP packets only", server.name);
+        assert_eq!(said.matches(&line).count(), 1, "{line}: {said}");
+    }
+    // The route did what the test is about.
+    let replies = fields_of(&recording.path, "tcp.srcport == 80", &["frame.interface_name"]);
+    assert!(replies.len() > 20 && replies.iter().all(|row| row[0].ends_with(":eth1")), "{replies:?}");
 }
