@@ -13,10 +13,11 @@ use containerdump::selection::Selection;
 use containerdump::session::{
     Crossing, Files, Limits, Member, Ordered, Output, Report, Session, Source, Stop, Stopped, Totals,
 };
-use containerdump::tap::{self, LeftOut, Means, Wanted};
+use containerdump::tap::{self, LeftOut, Means, Targets, Wanted};
 use containerdump::trouble::Trouble;
 use log::{debug, info, warn};
 
+use crate::confirmation::{Confirmation, Confirmed};
 use crate::following;
 use crate::mixed;
 use crate::toolbar::{self, Toolbar};
@@ -39,6 +40,8 @@ pub(crate) struct Job {
     pub(crate) target: Target,
     /// Where it can be watched and changed, in Wireshark.
     pub(crate) toolbar: Option<Toolbar>,
+    /// What other processes wait for whose interfaces are captured here, too.
+    pub(crate) confirmation: Option<Confirmation>,
 }
 
 /// Where a capture goes to.
@@ -85,6 +88,27 @@ impl Target {
 }
 
 impl Job {
+    fn wanted(&self, privilege: &Privilege) -> Result<Wanted, Trouble> {
+        Ok(Wanted {
+            networks: self.networks.clone(),
+            tap: self.tap,
+            means: Means::of(privilege),
+            entered: tap::entered(privilege)?,
+        })
+    }
+
+    /// Looks up what it is to capture.
+    ///
+    /// Fails with [`Stopped`] when there is a reason to stop before.
+    pub(crate) fn find(
+        &self,
+        stop: &Stop,
+        privilege: &Privilege,
+    ) -> Result<Result<Targets, Trouble>, Stopped> {
+        let (selection, wanted, follows) = (self.selection.clone(), self.wanted(privilege), self.follow);
+        stop.wait_for(self.target.pipe(), move || tap::find(&selection, &wanted?, follows))
+    }
+
     /// Looks up, opens, gives up every right, and captures until there is a reason to stop.
     pub(crate) fn run(
         self,
@@ -95,22 +119,14 @@ impl Job {
     ) -> Result<Totals, Trouble> {
         // Each container that is found holds one already.
         let limit = privilege::raise_descriptors();
-        let mut settings = self.settings;
+        let mut settings = self.settings.clone();
         if !self.own_traffic {
             settings.without = own_traffic::filter(&privilege)?;
             settings.without_there = own_traffic::filter_there();
             settings.without.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
         }
-        let wanted = Wanted {
-            networks: self.networks,
-            tap: self.tap,
-            means: Means::of(&privilege),
-            entered: tap::entered(&privilege)?,
-        };
-        let (selection, of_them) = (self.selection.clone(), wanted.clone());
-        let follows = self.follow;
-        let find = move || tap::find(&selection, &of_them, follows);
-        let found = match stop.wait_for(self.target.pipe(), find) {
+        let wanted = self.wanted(&privilege)?;
+        let found = match self.find(stop, &privilege) {
             Ok(found) => found?,
             Err(Stopped) => return Ok(Totals::default()),
         };
@@ -156,6 +172,9 @@ impl Job {
         };
         let proof = privilege.give_up()?;
         let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
+        let confirmed = self.confirmation.map(|one| one.begin(&proof)).transpose().map_err(|error| {
+            Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+        })?;
         let (mut follow, mut changes) = (None, None);
         let mut tap_containers = taken.tap_containers;
         if follows {
@@ -187,6 +206,7 @@ impl Job {
         // What was made for the capture is gone before the program is.
         tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;
+        confirmed.into_iter().for_each(Confirmed::end);
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
         for (name, lost) in &totals.losses {
             info!("{lost} packets of {name} dropped");
@@ -208,7 +228,7 @@ pub(crate) fn begin(
         Source::Remote { .. } => None,
     };
     let link_types = sources.iter().flatten().filter_map(ring).collect();
-    let terms = toolbar::Terms { settings: settings.clone(), link_types };
+    let terms = toolbar::Terms { settings: settings.clone(), link_types, leader: None };
     match toolbar.begin(terms, proof) {
         Ok((toolbar, ordered)) => (Some(toolbar), Some(ordered)),
         // Packets matter more.

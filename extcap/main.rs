@@ -1,6 +1,7 @@
 //! The program Wireshark starts, and people.
 
 mod amount;
+mod confirmation;
 mod dialogue;
 mod following;
 mod job;

@@ -21,6 +21,8 @@ pub struct Selection {
     pub fitting: Vec<Criteria>,
     /// Whether containers that do not run yet are waited for.
     pub waits: bool,
+    /// Whether named containers that cannot be captured are left out, as those of a group are.
+    pub leaves_out: bool,
 }
 
 /// What containers have in common. Where nothing is said, all that an engine tells of fit: a network

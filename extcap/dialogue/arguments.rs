@@ -146,6 +146,11 @@ impl Arguments {
         self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
+    /// The names of all options.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.options.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+
     /// The same, with `defaults` for options that are not given.
     pub(super) fn over<'a>(&self, defaults: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let defaults = defaults.map(|(name, value)| (name.as_bytes().to_vec(), OsString::from(value)));

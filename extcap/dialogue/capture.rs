@@ -20,12 +20,14 @@ use super::interfaces::{NOTHING, troubled};
 use super::options::{containers, count, crossing, networks, settings, tap};
 use super::saved;
 use super::ssh;
+use super::together::{self, Joined, Member, Part};
 use super::{as_caller, last, siblings};
+use crate::confirmation::Confirmation;
 use crate::job::{Job, Target};
 use crate::journal;
 use crate::linger::Linger;
 use crate::people::tell_losses;
-use crate::toolbar::{self, Toolbar};
+use crate::toolbar::{self, Panel, Toolbar};
 
 /// Captures until there is a reason to stop.
 ///
@@ -76,14 +78,24 @@ pub(super) fn run(
     if let Some((there, rest)) = privilege.as_caller(|| saved::meant(&interface))?? {
         return there.capture(ssh::words(arguments, &rest)?, output, toolbar, &stop, privilege);
     }
+    capture_here(arguments, &interface, output, toolbar, &stop, privilege)
+}
+
+/// Captures what `interface` is on this host, together with others that are marked, or waits for the one that does.
+fn capture_here(
+    arguments: &Arguments,
+    interface: &str,
+    output: Output,
+    toolbar: Option<Toolbar>,
+    stop: &Stop,
+    privilege: Privilege,
+) -> Result<(), Trouble> {
     let panel = toolbar.as_ref().map(Toolbar::panel);
-    if let (Some(panel), Some(line)) = (&panel, siblings::advice(&interface, siblings::interfaces())) {
-        panel.say_in_window(&line);
-    }
-    let some = if Selection::is_group(&interface) { containers(arguments) } else { Vec::new() };
+    let in_window = |line: &str| panel.iter().for_each(|panel| panel.say_in_window(line));
+    let some = if Selection::is_group(interface) { containers(arguments) } else { Vec::new() };
     let values_first = some.is_empty();
-    let names = if values_first { vec![interface] } else { some };
-    let job = Job {
+    let names = if values_first { vec![interface.to_owned()] } else { some };
+    let mut job = Job {
         follow: !arguments.has("--stop-with-container"),
         selection: Selection { names, values_first, ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
@@ -93,18 +105,75 @@ pub(super) fn run(
         own_traffic: arguments.has("--own-traffic"),
         limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),
         target: Target::Begun(Box::new(output)),
-        toolbar,
+        toolbar: None,
+        confirmation: None,
     };
+    let (part, mut separate) =
+        privilege.as_caller(|| together::part(interface, arguments, siblings::find()))?;
+    let mut own = Ok(());
+    match part {
+        Part::Alone => {}
+        Part::Leader(members) => {
+            match Confirmation::prepare(members.iter().map(|member| member.pid).collect()) {
+                Ok(confirmation) => {
+                    job.confirmation = Some(confirmation);
+                    own = match job.find(stop, &privilege) {
+                        Ok(found) => found.map(|_| ()),
+                        Err(Stopped) => return Ok(()),
+                    };
+                    let others: Vec<String> = members.into_iter().map(|member| member.interface).collect();
+                    in_window(&format!(
+                        "{interface} is captured together with {}",
+                        siblings::listed(&others)
+                    ));
+                    job.selection.leaves_out = true;
+                    if own.is_err() {
+                        job.selection.names.clear();
+                    }
+                    job.selection.names.extend(others);
+                }
+                Err(error) => {
+                    log::warn!("cannot capture several interfaces together: {error}");
+                    separate.extend(members.into_iter().map(|member| member.interface));
+                }
+            }
+        }
+        Part::Member(leader) => {
+            // What cannot be captured is reported here, for this interface.
+            match job.find(stop, &privilege) {
+                Ok(found) => found.map(|_| ())?,
+                Err(Stopped) => return Ok(()),
+            }
+            match together::join(&leader, job.target.pipe(), stop) {
+                Joined::Stopped => return Ok(()),
+                Joined::Refused => separate.push(leader.interface),
+                Joined::Captured(stream) => {
+                    let member =
+                        Member { interface, leader: &leader.interface, stream, settings: job.settings };
+                    return member.run(job.target, toolbar, stop, privilege);
+                }
+            }
+        }
+    }
+    if let Some(line) = siblings::advice(interface, separate) {
+        in_window(&line);
+    }
+    job.toolbar = toolbar;
+    let captured = capture(job, panel.as_deref(), stop, privilege);
+    own.and(captured)
+}
+
+fn capture(job: Job, panel: Option<&Panel>, stop: &Stop, privilege: Privilege) -> Result<(), Trouble> {
     // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
     let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
     let mut show = |totals: &Totals| {
-        if let Some(panel) = &panel {
+        if let Some(panel) = panel {
             totals.notices().for_each(|line| panel.say(&line));
             panel.show(totals);
         }
     };
     let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
-    let totals = job.run(&stop, privilege, &notice, report)?;
+    let totals = job.run(stop, privilege, &notice, report)?;
     if panel.is_none() {
         tell_losses(&totals);
     }

@@ -4,6 +4,8 @@
 //! other hosts no selection. So they are kept here, and used where the window starts a capture without the dialog: again
 //! (Ctrl-R), by a double-click, or with `-k`. tshark and scripts get what they ask for, and nothing else.
 
+use std::collections::BTreeMap;
+
 use containerdump::last_options::LastOptions;
 
 use super::arguments::Arguments;
@@ -61,6 +63,44 @@ struct Begin {
     line: Option<String>,
     /// What is kept from now on, where that changes.
     kept: Option<LastOptions>,
+}
+
+/// Options that do not matter when captures are compared: where packets go, and spellings of the filter.
+const NOT_COMPARED: [&str; 10] = [
+    "--capture",
+    "--extcap-interface",
+    "--fifo",
+    "--extcap-control-in",
+    "--extcap-control-out",
+    "--filter",
+    LAST_FILTER,
+    "--remote-filter",
+    FORGET,
+    "--follow",
+];
+
+/// The options in force for another capture of the same Wireshark, with those kept for its `interface`.
+pub(super) fn in_force(arguments: &Arguments, interface: &str) -> Arguments {
+    if arguments.path("--extcap-control-in").is_none() {
+        return arguments.clone();
+    }
+    begin(arguments, interface, &LastOptions::read(interface)).arguments
+}
+
+/// What the options of two captures have in common that may be one: all that are not defaults.
+pub(super) fn compared(arguments: &Arguments) -> BTreeMap<String, String> {
+    let defaults = kept();
+    let is_default = |name: &str, value: &str| {
+        value.is_empty()
+            || value == "false"
+            || defaults.iter().any(|(one, default)| *one == name && default == value)
+    };
+    let names = arguments.names().filter(|name| !NOT_COMPARED.contains(&name.as_str()));
+    let values = names.filter_map(|name| {
+        let value = arguments.text(&name).filter(|value| !is_default(&name, value))?;
+        Some((name, value))
+    });
+    values.chain(arguments.own_filter().map(|filter| ("--filter".to_owned(), filter))).collect()
 }
 
 /// The options of a capture that Wireshark starts with `arguments`, and what to tell of those that it did not send.

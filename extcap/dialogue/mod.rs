@@ -17,6 +17,7 @@ mod sentence;
 mod siblings;
 mod ssh;
 mod ssh_config;
+mod together;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

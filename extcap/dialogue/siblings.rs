@@ -1,52 +1,102 @@
-//! Other captures of this program that the same Wireshark runs: it starts one for each interface that is selected, and a
-//! packet between two of them is captured by both.
+//! Other captures of this program that the same Wireshark runs: it starts one for each interface that is marked.
 //!
-//! All of them run before the first FIFO is opened, so each sees the others.
+//! All of them are started before dumpcap opens the first FIFO, so each finds the others once its own FIFO is open.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use containerdump::hosts;
 use containerdump::text::Label;
 
 use super::arguments::Arguments;
 
-/// Interfaces that are named.
+/// Interfaces that are named in a notice.
 const MAX_NAMED: usize = 4;
+/// Bytes of a command line that are read.
+const MAX_COMMAND_LEN: u64 = 64 * 1024;
+/// How long a process may take to execute its program: meanwhile it has no command line.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two looks at such a process.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The interfaces that other captures with the same parent process are of.
-pub(super) fn interfaces() -> Vec<String> {
-    let own = std::process::id();
-    let Some(parent) = parent(Path::new("/proc/self")) else { return Vec::new() };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let others = processes.filter(|entry| {
-        let number = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        number.is_some_and(|number| number != own)
-    });
-    others.filter_map(|entry| interface(&entry.path(), parent)).collect()
+/// A capture with the same parent process and the same user.
+#[derive(Clone, Debug)]
+pub(super) struct Sibling {
+    pub(super) pid: i32,
+    pub(super) interface: String,
+    pub(super) arguments: Arguments,
 }
 
-/// The interface that the process with this folder captures, where it is one of this program with that parent.
-fn interface(process: &Path, wanted: u32) -> Option<String> {
-    let name = |process: &Path| fs::read_to_string(process.join("comm")).ok();
-    if parent(process)? != wanted || name(process)? != name(Path::new("/proc/self"))? {
-        return None;
+/// All of them, this process excluded; none where the parent is not Wireshark or tshark: what a script starts side by
+/// side are captures of their own.
+pub(super) fn find() -> Vec<Sibling> {
+    let Some(own) = Status::read(Path::new("/proc/self")) else { return Vec::new() };
+    let parent = fs::read_to_string(format!("/proc/{}/comm", own.parent)).unwrap_or_default();
+    if !parent.to_ascii_lowercase().contains("shark") {
+        return Vec::new();
     }
-    let line = fs::read(process.join("cmdline")).ok()?;
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let others = numbers.filter(|pid| u32::try_from(*pid) != Ok(std::process::id()));
+    others.filter_map(|pid| sibling(pid, &own)).collect()
+}
+
+fn sibling(pid: i32, own: &Status) -> Option<Sibling> {
+    let process = Path::new("/proc").join(pid.to_string());
+    let until = Instant::now() + EXEC_TIMEOUT;
+    let line = loop {
+        let status = Status::read(&process)?;
+        if (status.parent, status.user) != (own.parent, own.user) || status.has_ended {
+            return None;
+        }
+        match command_line(&process)? {
+            line if line.is_empty() && Instant::now() < until => std::thread::sleep(POLL_INTERVAL),
+            line => break line,
+        }
+    };
     let words: Vec<OsString> =
         line.split(|byte| *byte == 0).skip(1).map(|word| OsString::from_vec(word.to_vec())).collect();
     let arguments = Arguments::read(&words);
-    arguments.has("--capture").then(|| arguments.text("--extcap-interface"))?
+    let interface = arguments.text("--extcap-interface").filter(|_| arguments.has("--capture"))?;
+    Some(Sibling { pid, interface, arguments })
 }
 
-/// The parent of a process, as `/proc/PID/status` names it.
-fn parent(process: &Path) -> Option<u32> {
-    let status = fs::read_to_string(process.join("status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+/// The command line of a process, which everybody may read; empty while it executes its program.
+fn command_line(process: &Path) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    File::open(process.join("cmdline")).ok()?.take(MAX_COMMAND_LEN).read_to_end(&mut line).ok()?;
+    Some(line)
 }
 
-/// What to tell where `own` is captured beside `others`.
+/// What `/proc/PID/status` says of a process.
+#[derive(Debug)]
+struct Status {
+    parent: u32,
+    /// The real user id: files of a program with capabilities belong to root.
+    user: u32,
+    has_ended: bool,
+}
+
+impl Status {
+    fn read(process: &Path) -> Option<Self> {
+        let status = fs::read_to_string(process.join("status")).ok()?;
+        let value =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+        let has_ended = matches!(value("State:")?, "Z" | "X");
+        Some(Self { parent: value("PPid:")?.parse().ok()?, user: value("Uid:")?.parse().ok()?, has_ended })
+    }
+}
+
+/// Whether `interface` is a container or a group of this host.
+pub(super) fn is_of_this_host(interface: &str) -> bool {
+    !interface.starts_with("containerdump-") && hosts::is_of_here(interface)
+}
+
+/// The notice where `own` is captured beside `others`, each separately.
 pub(super) fn advice(own: &str, mut others: Vec<String>) -> Option<String> {
     others.retain(|other| other != own);
     others.sort();
@@ -54,13 +104,18 @@ pub(super) fn advice(own: &str, mut others: Vec<String>) -> Option<String> {
     if others.is_empty() {
         return None;
     }
-    let (named, more) = others.split_at(others.len().min(MAX_NAMED));
-    let list = named.iter().map(|other| Label::new(other).to_string()).collect::<Vec<_>>().join(", ");
-    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
     Some(format!(
-        "{own} is captured beside {list}{more}, each on its own: a packet between them appears twice. To have it once, capture \
-         all containers, and name these in its options (Containers)"
+        "{own} is captured beside {}, each on its own: a packet between them appears twice. To have it once, capture \
+         all containers, and name these in its options (Containers)",
+        listed(&others)
     ))
+}
+
+/// `docker-app, docker-db and 2 more`.
+pub(super) fn listed(interfaces: &[String]) -> String {
+    let (named, more) = interfaces.split_at(interfaces.len().min(MAX_NAMED));
+    let list = named.iter().map(|other| Label::new(other).to_string()).collect::<Vec<_>>().join(", ");
+    if more.is_empty() { list } else { format!("{list} and {} more", more.len()) }
 }
 
 #[cfg(test)]
@@ -83,6 +138,6 @@ mod tests {
 
     #[test]
     fn a_process_that_captures_nothing_is_none() {
-        assert_eq!(interfaces(), Vec::<String>::new());
+        assert!(find().is_empty());
     }
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use containerdump::capture::Settings;
 use containerdump::privilege::Unprivileged;
 use containerdump::session::{Ordered, Totals, orders};
+use containerdump::text::Label;
 
 use control::Wish;
 pub(crate) use control::{ALL, Control};
@@ -53,6 +54,8 @@ pub(crate) struct Terms {
     pub(crate) settings: Settings,
     /// Kinds of packets that rings have.
     pub(crate) link_types: Vec<u32>,
+    /// The interface whose toolbar controls this capture, too.
+    pub(crate) leader: Option<Label>,
 }
 
 /// A toolbar in use.

@@ -121,6 +121,7 @@ impl Operator {
             }
             Wish::Show(_) => {}
             Wish::Scribble => self.fields.was_changed(Control::Now),
+            Wish::PauseOrGoOn | Wish::Filter(_) if self.terms.leader.is_some() => self.name_leader(),
             Wish::PauseOrGoOn => self.pause_or_go_on(),
             Wish::Filter(text) => {
                 let settings = Settings { filter: text.clone(), ..self.terms.settings.clone() };
@@ -139,6 +140,17 @@ impl Operator {
                 "write one as in tcpdump: man pcap-filter",
             )),
         }
+    }
+
+    /// Says which toolbar controls the capture.
+    fn name_leader(&mut self) {
+        let Some(leader) = &self.terms.leader else { return };
+        let trouble = Trouble::new(
+            format!("this interface is captured together with {leader}"),
+            format!("choose {leader} in the toolbar, which controls all of them"),
+        );
+        self.panel.say(trouble.what().as_str());
+        self.warning = Some(trouble.to_string());
     }
 
     fn pause_or_go_on(&mut self) {

@@ -38,21 +38,27 @@ pub struct Targets {
 ///
 /// With `follows`, or where it was not named, a container between two restarts is awaited.
 ///
-/// Fails when an engine cannot be asked, a name means no container or more than one, a named
-/// container has no such attachment or no tap for it, or nothing is left.
+/// Fails when an engine cannot be asked or nothing is left; and, unless the selection leaves such out, when a name
+/// means no container or more than one, or a named container has no such attachment or no tap for it.
 pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Targets, Trouble> {
     let running = running(&wanted.entered, Patience::CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
     let is_awaited = |missed: &&Missed| selection.waits && !matches!(missed, Missed::Ambiguous(..));
-    if let Some(missed) = missed.iter().find(|missed| !is_awaited(missed)) {
-        return Err(none(missed, &running));
+    let mut left_out = Vec::new();
+    for missed in missed.iter().filter(|missed| !is_awaited(missed)) {
+        match missed {
+            Missed::Name(name) | Missed::Ambiguous(name, _) if selection.leaves_out => {
+                left_out.push((Label::new(name), none(missed, &running)));
+            }
+            _ => return Err(none(missed, &running)),
+        }
     }
     let links = Links::now()?;
-    let by_name = chosen.iter().filter(|one| one.is_named).count();
+    let mut by_name = chosen.iter().filter(|one| one.is_named).count();
     let prepared = at_once(&chosen, AT_ONCE, |one| prepared(one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
-    let (mut left_out, mut awaited) = (Vec::new(), Vec::new());
+    let mut awaited = Vec::new();
     let mut is_any_elsewhere = false;
     let mut taken = HashMap::new();
     for (Chosen { container, is_named, .. }, prepared) in chosen.into_iter().zip(prepared) {
@@ -63,10 +69,12 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
                 if is_named && !follows && !selection.waits {
                     return Err(between_restarts(container));
                 }
+                by_name -= usize::from(is_named);
                 awaited.push(container);
             }
-            Err(why) if is_named => return Err(why),
+            Err(why) if is_named && !selection.leaves_out => return Err(why),
             Err(why) => {
+                by_name -= usize::from(is_named);
                 info!("{} is left out: {}", container.name, why.what());
                 left_out.push((container.name.clone(), why));
             }

@@ -104,10 +104,23 @@ impl Desk {
     }
 
     /// The same where `wireshark` runs it.
-    pub(crate) fn open_by(&self, mut wireshark: Command, container: &Container, options: &[&str]) -> Child {
+    pub(crate) fn open_by(&self, wireshark: Command, container: &Container, options: &[&str]) -> Child {
+        self.open_several(wireshark, &[container], options)
+    }
+
+    /// The same with a capture of several containers.
+    pub(crate) fn open_several(
+        &self,
+        mut wireshark: Command,
+        containers: &[&Container],
+        options: &[&str],
+    ) -> Child {
         let mut witness = std::ffi::OsString::from("lua_script:");
         witness.push(self.path("witness.lua"));
-        wireshark.args(["-k", "-i", &container.interface()]).args(options);
+        wireshark.arg("-k").args(options);
+        for container in containers {
+            wireshark.args(["-i", &container.interface()]);
+        }
         let window = start(wireshark.arg("-X").arg(witness).arg("-w").arg(self.file()));
         eventually("the capture begins", || self.file().metadata().is_ok_and(|about| about.len() > 300));
         window

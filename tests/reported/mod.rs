@@ -10,6 +10,7 @@ mod list;
 mod loss;
 mod names;
 mod options;
+mod several;
 mod ssh;
 mod window_answers;
 mod window_failures;
@@ -19,7 +20,7 @@ use crate::window::WindowTest;
 
 /// Those that run in the window of each version of Wireshark.
 pub(crate) const WINDOW_TESTS: &[&[WindowTest]] =
-    &[list::WINDOW_TESTS, options::WINDOW_TESTS, window_answers::TESTS];
+    &[list::WINDOW_TESTS, options::WINDOW_TESTS, several::WINDOW_TESTS, window_answers::TESTS];
 
 /// The tests of every group.
 pub(crate) fn tests() -> Vec<Test> {
@@ -32,6 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         loss::TESTS,
         names::TESTS,
         options::TESTS,
+        several::TESTS,
         ssh::TESTS,
         window_failures::TESTS,
     ]

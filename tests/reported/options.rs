@@ -20,7 +20,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_capture_ends_with_its_container_where_that_is_chosen", ends_with_container_where_chosen),
     ("options_of_the_dialog_hold_until_they_are_changed_there", options_hold_until_changed),
     ("some_containers_of_a_group_are_captured_in_one_capture", some_containers_of_a_group),
-    ("captures_side_by_side_name_each_other_in_the_window", captures_side_by_side),
     ("only_wiresharks_window_uses_the_options_of_the_last_capture", only_the_window_uses_them),
 ];
 
@@ -317,26 +316,4 @@ fn some_containers_of_a_group(lab: &Lab) {
     assert_eq!(fields_of(&path, "tcp.analysis.retransmission", &["frame.number"]).len(), 0);
     let early = fields_of(&path, "frame.time_delta < 0", &["frame.number"]);
     assert_eq!(early.len(), 0, "in one order of time");
-}
-
-fn captures_side_by_side(lab: &Lab) {
-    // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
-    let (one, other) = (lab.container(&[]), lab.container(&[]));
-    let begin = |container: &Container| {
-        let interface = container.interface();
-        Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make())
-    };
-    let captures = [begin(&one), begin(&other)];
-    // Of those that start together, the last sees all that began before it.
-    let mut toolbar = Toolbar::open(&captures[1].pipes);
-    toolbar.shows("the status bar says why packets appear twice", |toolbar| {
-        toolbar
-            .status
-            .iter()
-            .any(|line| line.contains("each on its own: a packet between them appears twice"))
-    });
-    toolbar.shows("the log does, too", |toolbar| toolbar.log.contains(&other.interface()));
-    for capture in captures {
-        capture.stop();
-    }
 }

@@ -176,6 +176,7 @@ impl Capture {
             selection: self.selected.selection(),
             target,
             toolbar: None,
+            confirmation: None,
         })
     }
 
