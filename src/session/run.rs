@@ -136,7 +136,10 @@ impl Running {
                 break;
             }
             for stage in self.merge.part() {
-                Self::tell_disappeared(&stage, &self.members, &mut self.stream);
+                // A stream that was asked for its end has not gone away.
+                if finish.is_none() {
+                    Self::tell_disappeared(&stage, &self.members, &mut self.stream);
+                }
                 self.stream.part(stage);
             }
             self.stream.pauses.forget(horizon.min(capture::now().saturating_sub(REMEMBERED)));
@@ -158,8 +161,10 @@ impl Running {
                 (report_at, has_read) = (now + *every, false);
             }
         }
-        for stage in &self.merge.stages {
-            Self::tell_disappeared(stage, &self.members, &mut self.stream);
+        if finish.is_none() {
+            for stage in &self.merge.stages {
+                Self::tell_disappeared(stage, &self.members, &mut self.stream);
+            }
         }
         self.total();
         self.stream.find_one_way(&self.merge, true);

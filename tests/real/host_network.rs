@@ -89,7 +89,7 @@ fn told_wherever_it_is_chosen(lab: &Lab) {
     let mut reload = lab.program();
     reload.args(["--extcap-config", "--extcap-reload-option", "network", "--extcap-interface"]);
     let said = output(reload.arg(host.interface()));
-    let line = "value {arg=0}{value=eth0}{display=eth0 · of the host, whose network the container uses}";
+    let line = "value {arg=0}{value=eth0}{display=eth0 · host network}";
     assert!(said.lines().any(|text| text == line), "{said}");
     let table = output(lab.program().arg("list"));
     let row = table.lines().find(|line| line.starts_with(&host.name)).expect("its row");

@@ -206,13 +206,16 @@ fn names_select_the_containers_of_the_list(lab: &Lab) {
 
 fn an_empty_interface_list_has_one_entry_that_explains_it(lab: &Lab) {
     // With no engine running, nothing at all appeared in Wireshark's list.
-    let without = |command: &mut Command| {
-        command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").env("CONTAINERDUMP_ENGINES", "podman");
-        command.env("CONTAINER_HOST", "").env("XDG_RUNTIME_DIR", "/nonexistent");
+    let without = || {
+        // Where root's Podman runs, its socket is hidden.
+        let hidden = "[ ! -d /run/podman ] || mount -t tmpfs none /run/podman; exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-euc", hidden]).arg(lab.program().get_program());
+        command.env("CONTAINERDUMP_ENGINES", "podman").env("XDG_CONFIG_HOME", "/nonexistent");
+        command.env_remove("CONTAINER_HOST").env("XDG_RUNTIME_DIR", "/nonexistent");
+        command
     };
-    let mut list = lab.program();
-    without(&mut list);
-    let entries = output(list.arg("--extcap-interfaces"));
+    let entries = output(without().arg("--extcap-interfaces"));
     let entry =
         "interface {value=containerdump-none}{display=No container engine is running, double-click for help}";
     assert_eq!(
@@ -220,15 +223,7 @@ fn an_empty_interface_list_has_one_entry_that_explains_it(lab: &Lab) {
         1
     );
     assert!(entries.lines().any(|line| line == entry), "{entries}");
-    let said = reported_by(
-        {
-            let mut capture = lab.program();
-            without(&mut capture);
-            capture
-        },
-        "containerdump-none",
-        &[],
-    );
+    let said = reported_by(without(), "containerdump-none", &[]);
     assert!(said.starts_with("no container engine runs here: ") && said.contains("podman.socket"), "{said}");
     let _container = lab.container(&[]);
     let said = reported(lab, "containerdump-none", &[]);
