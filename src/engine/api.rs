@@ -122,6 +122,18 @@ pub(super) async fn inspect_if_it_runs(
     Ok(description::inspected(&within(deadline, asked).await?))
 }
 
+/// Whether the container is between two restarts: its engine starts it again.
+///
+/// Fails when the engine cannot be asked, or knows no such container.
+pub(super) async fn is_restarting(
+    endpoint: &Endpoint,
+    id: &ContainerId,
+    deadline: Duration,
+) -> Result<bool, Failure> {
+    let asked = async { described_one(&client(endpoint, &Told::default())?, id).await };
+    Ok(description::is_restarting(&within(deadline, asked).await?))
+}
+
 async fn described_one(client: &Docker, id: &ContainerId) -> Result<Value, Error> {
     described(client.inspect_container(id.as_str(), None).await)
 }

@@ -85,6 +85,12 @@ pub(super) fn inspected(value: &Value) -> Option<Inspected> {
     (pid > 0).then(|| Inspected { pid, started, mode: mode(value), networks })
 }
 
+/// Whether `/containers/ID/json` shows a container without a process that its engine starts again.
+pub(super) fn is_restarting(value: &Value) -> bool {
+    let state = &value["State"];
+    state["Restarting"] == true || state["Status"] == "restarting"
+}
+
 /// The name that is the container's own: with the API's slash in front and no other, since
 /// `/other/alias` is what another container calls this one.
 fn name(names: &Value) -> Option<Label> {

@@ -175,14 +175,13 @@ pub fn inspect(container: &Container) -> Result<Inspected, Trouble> {
     block_on(api::inspect(container, INSPECT_DEADLINE))?
 }
 
-/// Whether a container has a process now; one between two restarts is listed and has none. True where that cannot be
-/// asked.
-pub fn has_process(container: &Container) -> bool {
+/// Whether a container is between two restarts: it is listed and has no process. False where that cannot be asked.
+pub fn is_restarting(container: &Container) -> bool {
     if matches!(container.endpoint, Endpoint::Kernel(_)) {
-        return true;
+        return false;
     }
-    let told = block_on(api::inspect_if_it_runs(&container.endpoint, &container.id, INSPECT_DEADLINE));
-    !matches!(told, Ok(Ok(None)))
+    let told = block_on(api::is_restarting(&container.endpoint, &container.id, INSPECT_DEADLINE));
+    matches!(told, Ok(Ok(true)))
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Trouble> {

@@ -65,7 +65,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
         match prepared {
             Ok(Some(target)) => add(target, &mut targets, &mut taken),
             Ok(None) => is_any_elsewhere = true,
-            Err(_) if !engine::has_process(container) => {
+            Err(_) if engine::is_restarting(container) => {
                 if is_named && !follows && !selection.waits {
                     return Err(between_restarts(container));
                 }
