@@ -1,4 +1,4 @@
-//! The same captures by three kinds of user; the table in docs/taps.md is what was seen here.
+//! The same captures by three kinds of user; the table in docs/analyst-guide.md is what was seen here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use crate::recording::{Recording, Witness, fields_of};
 pub(crate) const TESTS: &[Test] = &[("every_user_captures_every_network", every_user_captures_every_network)];
 
 /// What root, a member of the capture group (`CAP_NET_RAW`) and a member of the engine's group
-/// alone have in docs/taps.md. `UPDATE_TAPS=1` writes it anew.
-const PAGE: &str = "docs/taps.md";
+/// alone have in docs/analyst-guide.md. `UPDATE_TAPS=1` writes it anew.
+const PAGE: &str = "docs/analyst-guide.md";
 const BEGIN: &str = "| the container has | root | capture group | engine's group only |\n|---|---|---|---|\n";
 
 /// Whose rights a capture has.
@@ -172,11 +172,11 @@ fn bridges(table: &mut Table) {
     lab.docker(&["network", "connect", &network.name, &one.name]);
     let second = one.address_on("eth1");
     let scene = Scene { network: &["--network", &network.name], ..Scene::of(&one, "eth1") };
-    table.row("several bridges, of which one is asked for", &scene, &|| {
+    table.row("several bridges, one selected with `-i`", &scene, &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{second}/")]));
     });
     let scene = Scene { network: &["--network", "lo"], ..Scene::of(&one, "lo") };
-    table.row("a bridge, and its loopback is asked for", &scene, &|| get(&one.pid, "127.0.0.1"));
+    table.row("a bridge, its loopback selected with `-i lo`", &scene, &|| get(&one.pid, "127.0.0.1"));
     // A second server on port 80 would end at once.
     let guest = lab.container(&[
         "--network",
@@ -215,7 +215,7 @@ fn overlay(table: &mut Table) {
     let (one, other) = (lab.container(&options), lab.container(&options));
     table.row("overlay (Swarm)", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
     let gateway = one.address_on("eth1");
-    table.row("overlay, its way out (docker_gwbridge)", &Scene::of(&one, "eth1"), &|| {
+    table.row("overlay, its gateway network (docker_gwbridge)", &Scene::of(&one, "eth1"), &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
     });
 }

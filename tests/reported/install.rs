@@ -1,4 +1,4 @@
-//! Installing from the README on a bare Debian, word for word.
+//! The commands of the README and of the analyst guide on a bare Debian, word for word.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,9 +35,10 @@ const SCRIPTS: [&str; 2] = ["Install", "Two commands"];
 fn every_command_works_on_a_bare_debian() {
     // The symptoms: usermod: group 'wireshark' does not exist; containerdump-install: command not found.
     let folder = tempfile::tempdir().expect("a folder");
-    let blocks = shell_blocks(&fs::read_to_string(source().join("README.md")).expect("the README"));
-    let (install, others): (Vec<_>, Vec<_>) =
-        blocks.into_iter().partition(|block| block.section == "Install");
+    let pages = ["README.md", "docs/analyst-guide.md"];
+    let texts = pages.map(|page| fs::read_to_string(source().join(page)).expect("a document"));
+    let blocks = texts.iter().flat_map(|text| shell_blocks(text));
+    let (install, others): (Vec<_>, Vec<_>) = blocks.partition(|block| block.section == "Install");
     assert!(!install.is_empty() && others.len() > 3, "hardly any command was found");
     let check = Block {
         section: "Install".to_owned(),
