@@ -5,9 +5,6 @@
 //! `cargo bench --bench by_ssh -- off on`, ours runs with these values of `--compress` instead of `auto`; with `alone`
 //! nothing else does, for a look by perf(1).
 
-#[path = "../tests/real/lab.rs"]
-#[allow(dead_code, reason = "the tests use all of these words")]
-mod lab;
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
 mod by_ssh {
@@ -25,8 +22,8 @@ use by_ssh::moved::{COMMANDS, Moved, Program, moved};
 use by_ssh::replay;
 use by_ssh::server::Server;
 use containerdump::packed::Compress;
-use lab::{Lab, folder};
 use measure::spread::Spread;
+use measure::support::lab::{Lab, folder};
 use measure::table::Table;
 use measure::{beside_engine, print_setting};
 

@@ -4,9 +4,6 @@
 //! Both capture the same load, one after the other, several times in turn. What is compared is
 //! time of processors, in user code and in the kernel, per captured packet.
 
-#[path = "../tests/real/lab.rs"]
-#[allow(dead_code, reason = "the tests use all of these words")]
-mod lab;
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
 mod reading {
@@ -17,8 +14,8 @@ mod reading {
 
 use std::process::ExitCode;
 
-use lab::{Container, Lab};
 use measure::spread::Spread;
+use measure::support::lab::{Container, Lab};
 use measure::table::{Table, judged};
 use measure::{beside_engine, print_setting};
 use reading::capture::{Captured, Program, captured};

@@ -4,18 +4,15 @@
 //! the same list. A pair is a few starts of both in turn and compares their medians; goals are
 //! judged by elapsed time, since that is what the person in front of Wireshark waits for.
 
-#[path = "../tests/real/lab.rs"]
-#[allow(dead_code, reason = "the tests use all of these words")]
-mod lab;
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use lab::{Container, Lab};
 use measure::cost::{self, Cost};
 use measure::spread::Spread;
+use measure::support::lab::{Container, Lab};
 use measure::table::{Table, judged};
 use measure::{beside_engine, print_setting, sshdump, typed};
 

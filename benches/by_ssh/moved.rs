@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, fifo, folder};
 use crate::measure::sshdump;
+use crate::measure::support::lab::{Lab, fifo, folder};
 
 use super::content::{Files, LENGTH, PACKETS};
 use super::server::{PORT, Server};

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use crate::lab::{eventually, output};
+use crate::measure::support::lab::{eventually, output};
 
 pub(crate) const PORT: &str = "2222";
 

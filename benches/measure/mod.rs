@@ -5,12 +5,14 @@
 
 pub(crate) mod cost;
 pub(crate) mod spread;
+#[path = "../../tests/support/mod.rs"]
+pub(crate) mod support;
 pub(crate) mod table;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use crate::lab::{Lab, output};
+use support::lab::{Lab, output};
 
 /// Runs a benchmark beside the engine of `make bench`; says what it needs where there is none.
 pub(crate) fn beside_engine(benchmark: impl FnOnce(&Lab)) -> ExitCode {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::lab::eventually;
+use crate::measure::support::lab::eventually;
 
 /// Read at once, at most.
 const BLOCK: usize = 1024 * 1024;

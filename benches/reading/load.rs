@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{Container, eventually, folder, output, start};
 use crate::measure::cost;
+use crate::measure::support::lab::{Container, eventually, folder, output, start};
 
 /// Frames of a bounded load.
 const FRAMES: u64 = 500_000;

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::lab::output;
-use super::{Page, root, sources};
+use crate::{Page, root, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 
@@ -48,7 +48,7 @@ fn goals_exist(pages: &[Page]) -> Vec<String> {
         .collect()
 }
 
-/// Blocks marked `console` are run by `runnable`, those marked `sh` on a bare Debian (tests/reported/install.rs).
+/// Blocks marked `console` are run by `runnable`, those marked `sh` on a bare Debian (tests/real/regressions/readme_install.rs).
 fn readme_is_run(pages: &[Page]) -> Vec<String> {
     let blocks = &Page::find(pages, "README.md").blocks;
     let others = blocks.iter().filter(|block| !["console", "sh"].contains(&block.kind.as_str()));

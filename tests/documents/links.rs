@@ -4,7 +4,7 @@ use std::path::Path;
 
 use regex::Regex;
 
-use super::{Page, root, sources};
+use crate::{Page, root, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::Page;
 use super::lab::{Lab, output};
+use crate::Page;
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 type TestWithEngine = (&'static str, fn(&[Page], &Lab) -> Vec<String>);

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::root;
+use crate::root;
 
 /// A document.
 #[derive(Clone)]

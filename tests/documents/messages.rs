@@ -3,7 +3,7 @@
 use containerdump::trouble::Trouble;
 use regex::Regex;
 
-use super::{Page, sources};
+use crate::{Page, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use regex::Regex;
 
-use super::Page;
 use super::lab::{Lab, output};
 use super::markdown::Block;
+use crate::Page;
 
 type Test = (&'static str, fn(&[Page], &Lab) -> Vec<String>);
 

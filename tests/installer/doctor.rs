@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::setting::{
+use super::setting::{
     COMMAND, GROUP, GROUP_ID, NOBODY, Need, PROGRAM, Run, Said, Scratch, built, find, set_mode, trial,
 };
 

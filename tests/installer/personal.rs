@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use crate::setting::{
+use super::setting::{
     COMPANION, NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial,
     with_companion,
 };

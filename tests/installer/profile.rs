@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
-use crate::personal::Home;
-use crate::setting::{Need, Run, Said, Scratch, built, everything_below, find, set_mode, trial};
+use super::personal::Home;
+use super::setting::{Need, Run, Said, Scratch, built, everything_below, find, set_mode, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let needs = &[Need::Root, Need::Tshark];

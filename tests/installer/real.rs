@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use crate::setting::{
+use super::setting::{
     COMMAND, GROUP, INSTALLER, LAB, Need, PROGRAM, Run, Said, built, capability, find, open_folder, trial,
 };
 

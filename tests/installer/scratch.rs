@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
-use crate::setting::{
+use super::setting::{
     COMMAND, COMPANION, GROUP_ID, INSTALLER, NOBODY, Need, PROGRAM, Run, Scratch, built, capability,
     everything_below, find, set_mode, trial, with_companion,
 };

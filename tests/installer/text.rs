@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
-use crate::setting::trial;
+use super::setting::trial;
 
 #[path = "../../installer/folders.rs"]
 mod folders;

@@ -1,0 +1,71 @@
+//! Keeps the documents true: what they link to is there, what they tell people to type works, and
+//! what they say the program prints is what it prints.
+//!
+//! Blocks marked `console` are run beside the engine that `make test` provides
+//! (`CONTAINERDUMP_LAB`). Without it, or without root, those tests count as ignored; with `CI=true`
+//! they run, and fail.
+
+mod documents {
+    pub(crate) mod commands;
+    pub(crate) mod lab;
+    pub(crate) mod links;
+    pub(crate) mod list_json;
+    pub(crate) mod markdown;
+    pub(crate) mod messages;
+    pub(crate) mod runnable;
+}
+
+use std::path::Path;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use documents::lab::Lab;
+use documents::markdown::Page;
+use documents::{commands, links, list_json, messages, runnable};
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Fails with all of `complaints`, if there are any.
+fn without(complaints: &[String]) -> Result<(), Failed> {
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n").into()) }
+}
+
+/// All texts below a folder of the repository whose names end so.
+fn sources(folder: &str, ending: &str) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(root().join(folder)).expect("a folder").flatten() {
+        let path = entry.path();
+        let below = path.strip_prefix(root()).expect("a path of the repository").to_string_lossy();
+        if path.is_dir() {
+            text += &sources(&below, ending);
+        } else if below.ends_with(ending) {
+            text += &std::fs::read_to_string(&path).expect("text");
+        }
+    }
+    text
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let pages = Page::all();
+    let lab = Lab::find();
+    if let Err(why) = &lab {
+        eprintln!("skipped: what the documents say about a running engine: {why}");
+    }
+    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    let mut trials = Vec::new();
+    for (name, test) in [links::TESTS, commands::TESTS, messages::TESTS, list_json::TESTS].concat() {
+        let pages = pages.clone();
+        trials.push(Trial::test(name, move || without(&test(&pages))));
+    }
+    for (name, test) in [list_json::TESTS_WITH_ENGINE, runnable::TESTS].concat() {
+        let (pages, lab) = (pages.clone(), lab.clone());
+        let ignored = lab.is_err() && !in_ci;
+        let run = move || without(&test(&pages, &lab.map_err(Failed::from)?));
+        trials.push(Trial::test(name, run).with_ignored_flag(ignored));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}

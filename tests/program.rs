@@ -1,0 +1,24 @@
+//! The program beside engines and hosts that are played by the tests: no engine and no right is needed.
+
+mod support;
+
+mod program {
+    mod broker;
+    mod compression;
+    mod engine_answers;
+    mod extcap_output;
+    mod extcap_parser;
+    mod fifo_output;
+    mod golden_texts;
+    mod hostile_hosts;
+    mod hostile_streams;
+    mod hostile_tcpdump;
+    mod hostile_uploads;
+    mod multiple_engines;
+    mod peer_protocol;
+    mod refused_captures;
+    mod remote_list_cache;
+    mod saved_hosts;
+    mod tap_container_faults;
+    mod upload_scripts;
+}

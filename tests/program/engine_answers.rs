@@ -1,0 +1,243 @@
+//! What becomes of an engine's answer in Wireshark's list: of good ones, strange ones and none.
+
+use std::os::unix::net::UnixListener;
+
+use crate::support::fake_engine::{self, Answer, FakeEngine, address, container, id};
+use crate::support::fifo;
+use crate::support::fifo::Pipe;
+use crate::support::program::{self, ask, start_capture};
+
+/// The sentences about interfaces, after the one about the program itself and before those about the
+/// toolbar, without the entries for all containers and for other hosts (see `golden_texts.rs`).
+fn listed(docker_host: &str) -> Vec<String> {
+    let answer = ask(docker_host, ["--extcap-interfaces", "--extcap-version=4.0"]).answer();
+    let mut lines = answer.lines().map(str::to_owned);
+    assert!(lines.next().expect("a first line").starts_with("extcap {version="));
+    let interfaces = lines.take_while(|line| !line.starts_with("control "));
+    let others = ["interface {value=docker-all}", "interface {value=containerdump-ssh}"];
+    interfaces.filter(|line| !others.iter().any(|other| line.starts_with(other))).collect()
+}
+
+fn interface(value: &str, display: &str) -> String {
+    format!("interface {{value={value}}}{{display={display}}}")
+}
+
+/// `count` containers, the one in the middle made odd.
+fn many_and_one(odd: fake_engine::Described) -> FakeEngine {
+    let mut containers: Vec<_> = (0..49).map(|number| container(&format!("web-{number}"))).collect();
+    containers.insert(25, odd);
+    FakeEngine::running(containers)
+}
+
+/// Asserts that the engine at `docker_host` is one entry that says `reason`, which when started
+/// makes an empty capture and says it again with a remedy.
+fn is_told(docker_host: &str, reason: &str) {
+    let pipe = Pipe::new();
+    let stream = pipe.read();
+    let capture = start_capture(docker_host, "containerdump-docker", pipe.path());
+    let entry = interface("containerdump-docker", &format!("Docker: {reason}, double-click for help"));
+    assert_eq!(listed(docker_host), [entry]);
+    let complaint = capture.ended().complaint();
+    assert!(complaint.starts_with("cannot ") && complaint.contains(reason), "{complaint}");
+    assert!(fifo::is_section_header(&stream.join().expect("the FIFO was read")));
+}
+
+#[test]
+fn every_running_container_is_an_interface_after_one_question() {
+    let engine = FakeEngine::running([container("web"), container("db").image("postgres:17")]);
+    let expected = [interface("docker-db", "db · postgres:17"), interface("docker-web", "web · nginx:1.27")];
+    assert_eq!(listed(&engine.address()), expected);
+    assert_eq!(engine.asked(), ["GET /containers/json"]);
+}
+
+#[test]
+fn guests_of_each_other_are_listed() {
+    let guest = |name: &str, of: &str| {
+        let mode = serde_json::json!({ "NetworkMode": format!("container:{}", id(of)) });
+        container(name).with("HostConfig", mode).with("NetworkSettings", serde_json::json!({}))
+    };
+    let host = container("host").with("HostConfig", serde_json::json!({ "NetworkMode": "host" }));
+    let host = host.with("NetworkSettings", serde_json::json!({ "Networks": { "host": {} } }));
+    let containers = [
+        guest("egg", "hen"),
+        guest("hen", "egg"),
+        guest("self", "self"),
+        guest("far", "near"),
+        guest("near", "host"),
+        host,
+    ];
+    let shown =
+        |name: &str, note: &str| interface(&format!("docker-{name}"), &format!("{name} · nginx:1.27{note}"));
+    let note = " (host network)";
+    let expected = [
+        shown("egg", ""),
+        shown("far", note),
+        shown("hen", ""),
+        shown("host", note),
+        shown("near", note),
+        shown("self", ""),
+    ];
+    assert_eq!(listed(&FakeEngine::running(containers).address()), expected);
+}
+
+#[test]
+fn an_engine_without_containers_has_one_interface_that_explains_it() {
+    let entry = interface("containerdump-none", "No container is running, double-click for help");
+    assert_eq!(listed(&FakeEngine::running([]).address()), [entry]);
+}
+
+#[test]
+fn options_and_link_types_are_told_without_asking_the_engine() {
+    let engine = FakeEngine::running([container("web")]);
+    for question in ["--extcap-config", "--extcap-dlts", "--extcap-cleanup-postkill"] {
+        ask(&engine.address(), [question, "--extcap-interface", "docker-web"]).answer();
+    }
+    assert_eq!(engine.asked(), [""; 0]);
+}
+
+#[test]
+fn a_configured_engine_that_does_not_listen_is_one_entry_that_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stale = folder.path().join("docker.sock");
+    drop(UnixListener::bind(&stale).expect("a socket"));
+    for address in
+        [address(&stale), address(&folder.path().join("none.sock")), "tcp://127.0.0.1:1".to_owned()]
+    {
+        is_told(&address, "nothing listens there");
+    }
+    // At a usual place that is no trouble.
+    let mut command = program::program("");
+    command.env("XDG_RUNTIME_DIR", folder.path()).env("DOCKER_CONFIG", folder.path());
+    let answer = program::Running::start(command.arg("--extcap-interfaces")).ended().answer();
+    assert!(!answer.contains("nothing listens there"), "{answer}");
+}
+
+#[test]
+fn an_engine_that_may_not_be_asked_is_one_entry_that_says_so() {
+    // Whoever runs this: the program keeps no right to pass over those of a file.
+    let engine = FakeEngine::running([container("web")]).with_mode(0o000);
+    is_told(&engine.address(), "permission denied");
+    assert_eq!(engine.asked(), [""; 0]);
+}
+
+#[test]
+fn an_engine_that_fails_is_one_entry_with_its_own_words() {
+    let engine = FakeEngine::answering(Answer::Status(500, "the disk is full".to_owned()));
+    is_told(&engine.address(), "the disk is full");
+}
+
+#[test]
+fn the_words_of_an_engine_that_fails_cannot_make_an_interface() {
+    let words = "}{value=stolen}\ninterface {value=extra}{display=\u{1b}[31mFAKE\u{202e}}".repeat(1000);
+    let engine = FakeEngine::answering(Answer::Status(500, words));
+    let entries = listed(&engine.address());
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert!(entries[0].starts_with("interface {value=containerdump-docker}{display=Docker: "), "{entries:?}");
+}
+
+#[test]
+fn what_is_no_engine_is_one_entry_that_says_so() {
+    let reason = "what answers there does not speak Docker's API";
+    let garbage = Answer::Bytes(b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec());
+    let bad_json = Answer::Body(b"[{\"Id\": ".to_vec());
+    let not_a_list = Answer::json(&serde_json::json!({ "message": "hello" }));
+    for answer in [garbage, bad_json, not_a_list, Answer::Farewell, Answer::EndlessHead] {
+        is_told(&FakeEngine::answering(answer).address(), reason);
+    }
+}
+
+#[test]
+fn an_engine_that_is_silent_is_given_up() {
+    is_told(&FakeEngine::answering(Answer::Silence).address(), "no answer within 1.5 s");
+}
+
+#[test]
+fn an_engine_that_drips_is_given_up() {
+    is_told(&FakeEngine::answering(Answer::Dripping).address(), "no answer within 1.5 s");
+}
+
+#[test]
+fn an_engine_that_does_not_finish_its_answer_is_given_up() {
+    is_told(&FakeEngine::answering(Answer::ShortBody).address(), "no answer within 1.5 s");
+}
+
+#[test]
+fn an_endless_answer_is_not_taken() {
+    let engine = FakeEngine::answering(Answer::EndlessBody);
+    let entries = listed(&engine.address());
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert!(entries[0].starts_with("interface {value=containerdump-docker}{"), "{entries:?}");
+    // Our bound, and what the kernel and the engine had on their way.
+    assert!(engine.sent() <= 18 * 1024 * 1024, "{} bytes were taken", engine.sent());
+}
+
+#[test]
+fn a_way_to_the_engine_that_is_not_known_is_told_with_those_that_are() {
+    is_told("npipe:////./pipe/docker_engine", "neither unix:///path, tcp://host:port nor ssh://host");
+}
+
+#[test]
+fn containers_in_states_of_other_engines_are_listed() {
+    let states = ["stopped", "stopping", "initialized", "", "\u{1b}[31m"];
+    let odd = states.map(|state| container(&format!("in-{state}")).with("State", state));
+    assert_eq!(listed(&FakeEngine::running(odd).address()).len(), states.len());
+}
+
+#[test]
+fn a_container_with_odd_fields_is_listed_with_the_others() {
+    for field in ["State", "Created", "Labels", "HostConfig", "NetworkSettings", "Ports", "Mounts", "Image"] {
+        for value in [serde_json::json!(null), 7.into(), "seven".into(), serde_json::json!([[{}]])] {
+            let engine = many_and_one(container("odd").with(field, value.clone()));
+            assert_eq!(listed(&engine.address()).len(), 50, "{field} is {value}");
+        }
+    }
+}
+
+#[test]
+fn a_container_that_cannot_be_understood_does_not_hide_the_others() {
+    let no_id = container("odd").with("Id", "../../images");
+    let odd = |bytes: &[u8]| container("odd").with_bytes_for("\"running\"", bytes);
+    let too_deep = odd(&[b"[".repeat(1000), b"]".repeat(1000)].concat());
+    let no_number = odd(b"1e999");
+    let no_text = odd(br#""\ud800""#);
+    let no_object = container("odd").with_bytes_for(&format!("\"{}\"", id("odd")), b"7");
+    for odd in [no_id, too_deep, no_number, no_text, no_object] {
+        let entries = listed(&many_and_one(odd).address());
+        assert_eq!(entries.iter().filter(|entry| entry.contains("{display=web-")).count(), 49);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_do_not_hide_a_container() {
+    let engine = many_and_one(container("odd").with_bytes_for("odd", b"o\xffd"));
+    let odd = interface("docker-o---d", "o\u{fffd}d · nginx:1.27");
+    assert!(listed(&engine.address()).contains(&odd));
+}
+
+#[test]
+fn of_very_many_containers_a_thousand_are_listed_and_the_rest_is_told() {
+    let engine = FakeEngine::running((0..10_000).map(|number| container(&format!("web-{number}"))));
+    let entries = listed(&engine.address());
+    // All of them together are one of the thousand.
+    let rest =
+        interface("containerdump-docker", "9001 more containers, not listed: containerdump capture NAME");
+    assert_eq!((entries.len(), entries.last()), (1000, Some(&rest)));
+}
+
+#[test]
+fn names_that_are_one_to_wireshark_are_told_apart_by_the_ids_of_the_later() {
+    let made = |name, created| container(name).created(created);
+    let engine = FakeEngine::running([made("WEB_1", 30), made("web.1", 20), made("web-1", 10)]);
+    let expected = [
+        interface(&format!("docker-WEB_1-{}", &id("WEB_1")[..12]), "WEB_1 · nginx:1.27"),
+        interface("docker-web-1", "web-1 · nginx:1.27"),
+        interface(&format!("docker-web.1-{}", &id("web.1")[..12]), "web.1 · nginx:1.27"),
+    ];
+    assert_eq!(listed(&engine.address()), expected);
+}
+
+#[test]
+fn a_container_that_is_told_twice_is_listed_once() {
+    let engine = FakeEngine::running([container("web"), container("web"), container("web")]);
+    assert_eq!(listed(&engine.address()), [interface("docker-web", "web · nginx:1.27")]);
+}

@@ -1,0 +1,127 @@
+//! The FIFO that Wireshark names: what is written to, what is not, and when the program leaves.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use nix::sys::signal::Signal;
+
+use crate::support::fake_engine::{Answer, FakeEngine, container};
+use crate::support::fifo;
+use crate::support::fifo::Pipe;
+use crate::support::program::{self, start_capture, until};
+
+/// An engine whose only container is never told about: its capture stays in its look-up.
+fn hanging_on_inspect() -> FakeEngine {
+    FakeEngine::running([container("web")]).inspecting(Answer::Silence)
+}
+
+/// Waits until the look-up has come to its second question, which is not answered.
+fn look_up_hangs(engine: &FakeEngine) {
+    until("the engine is asked about the container", || engine.asked().len() == 2);
+}
+
+#[test]
+fn a_link_to_a_fifo_is_not_written_to() {
+    let (engine, pipe) = (FakeEngine::running([container("web")]), Pipe::new());
+    let (link, mut reader) = (pipe.folder().join("link"), pipe.reader());
+    symlink(pipe.path(), &link).expect("a link");
+    let complaint = start_capture(&engine.address(), "docker-web", &link).ended().complaint();
+    assert!(complaint.contains("link"), "{complaint}");
+    assert!(reader.saw_nothing());
+}
+
+#[test]
+fn a_file_is_left_as_it_is() {
+    let (engine, folder) = (FakeEngine::running([container("web")]), tempfile::tempdir().expect("a folder"));
+    let file = folder.path().join("letter.txt");
+    fs::write(&file, "dear reader").expect("a file");
+    let state =
+        || (fs::read(&file).expect("a file"), fs::metadata(&file).and_then(|about| about.modified()).ok());
+    let before = state();
+    let complaint = start_capture(&engine.address(), "docker-web", &file).ended().complaint();
+    assert!(complaint.contains("it is not a FIFO"), "{complaint}");
+    assert_eq!(state(), before);
+}
+
+#[test]
+fn nothing_is_made_where_there_is_no_fifo() {
+    let (engine, folder) = (FakeEngine::running([container("web")]), tempfile::tempdir().expect("a folder"));
+    for name in ["none", "\u{1b}[31m\n}{value=x}"] {
+        let path = folder.path().join(name);
+        let complaint = start_capture(&engine.address(), "docker-web", &path).ended().complaint();
+        assert!(complaint.starts_with("cannot open ") && !path.exists(), "{complaint}");
+    }
+}
+
+#[test]
+fn a_capture_without_a_fifo_says_how_captures_are_started() {
+    let complaint =
+        program::ask("unix:///none", ["--capture", "--extcap-interface", "docker-web"]).complaint();
+    assert!(complaint.contains("containerdump capture"), "{complaint}");
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_is_waited_for_until_the_end_is_asked_for() {
+    let engine = FakeEngine::running([container("web")]);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let pipe = Pipe::new();
+        let capture = start_capture(&engine.address(), "docker-web", pipe.path());
+        capture.takes_signals();
+        capture.send(signal);
+        capture.ended().quietly();
+    }
+    assert_eq!(engine.asked(), [""; 0], "nothing is looked up before there is a reader");
+}
+
+#[test]
+fn a_reader_who_left_before_is_no_reader() {
+    let (engine, pipe) = (FakeEngine::running([container("web")]), Pipe::new());
+    drop(pipe.reader());
+    let capture = start_capture(&engine.address(), "docker-web", pipe.path());
+    capture.takes_signals();
+    capture.send(Signal::SIGTERM);
+    capture.ended().quietly();
+}
+
+#[test]
+fn the_header_comes_before_the_engine_answers() {
+    let (engine, pipe) = (FakeEngine::answering(Answer::Silence), Pipe::new());
+    let mut reader = pipe.reader();
+    let capture = start_capture(&engine.address(), "docker-web", pipe.path());
+    reader.sees_the_header();
+    capture.send(Signal::SIGTERM);
+    capture.ended().quietly();
+}
+
+#[test]
+fn a_look_up_that_hangs_ends_when_asked_to() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
+        let mut reader = pipe.reader();
+        let capture = start_capture(&engine.address(), "docker-web", pipe.path());
+        reader.sees_the_header();
+        look_up_hangs(&engine);
+        capture.send(signal);
+        capture.ended().quietly();
+    }
+}
+
+#[test]
+fn a_look_up_that_hangs_ends_when_the_reader_leaves() {
+    let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
+    let mut reader = pipe.reader();
+    let capture = start_capture(&engine.address(), "docker-web", pipe.path());
+    reader.sees_the_header();
+    look_up_hangs(&engine);
+    drop(reader);
+    capture.ended().quietly();
+}
+
+#[test]
+fn a_look_up_that_hangs_is_given_up_with_a_reason() {
+    let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
+    let stream = pipe.read();
+    let complaint = start_capture(&engine.address(), "docker-web", pipe.path()).ended().complaint();
+    assert!(complaint.contains("no answer within 5.0 s"), "{complaint}");
+    assert!(fifo::is_section_header(&stream.join().expect("the FIFO was read")));
+}

@@ -1,0 +1,229 @@
+//! The full text of everything Wireshark and people read, kept in `tests/golden`.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test program golden` writes it anew; look at the difference, then.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::fake_engine::{FakeEngine, container};
+use crate::support::program::ask;
+
+/// Asserts that `text` is what is kept as `name`.
+fn is_kept_as(text: &str, name: &str) {
+    let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        std::fs::write(&path, &text).expect("the golden text can be written");
+    }
+    let kept = std::fs::read_to_string(&path).expect("UPDATE_GOLDEN=1 makes it");
+    assert!(text == kept, "not as in {}:\n{}", path.display(), difference(&kept, &text));
+}
+
+/// Lines that were taken away and added, among those that stayed.
+fn difference(before: &str, after: &str) -> String {
+    let (before, after): (Vec<_>, Vec<_>) = (before.split('\n').collect(), after.split('\n').collect());
+    let (mut shown, mut at) = (String::new(), 0);
+    for line in before {
+        if let Some(ahead) = after[at..].iter().position(|new| *new == line) {
+            after[at..at + ahead].iter().for_each(|new| writeln!(shown, "+ {new}").expect("a string grows"));
+            at += ahead + 1;
+            writeln!(shown, "  {line}").expect("a string grows");
+        } else {
+            writeln!(shown, "- {line}").expect("a string grows");
+        }
+    }
+    after[at..].iter().for_each(|new| writeln!(shown, "+ {new}").expect("a string grows"));
+    shown
+}
+
+/// Three containers as a machine has them: alone, in a project, without a network of its own.
+fn three_containers() -> FakeEngine {
+    FakeEngine::running([
+        container("web"),
+        container("shop-db-1")
+            .image("postgres:17.2-alpine")
+            .label("com.docker.compose.project", "shop")
+            .network("shop_default"),
+        container("node_exporter")
+            .image("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+            .with("HostConfig", serde_json::json!({ "NetworkMode": "host" })),
+    ])
+}
+
+/// What is answered where no engine is needed.
+fn answer(line: &str) -> String {
+    ask("unix:///none", line.split(' ')).answer()
+}
+
+/// Asserts that nothing is printed.
+fn is_nothing(line: &str) {
+    assert_eq!(answer(line), "", "{line}");
+}
+
+#[test]
+fn the_list_of_interfaces() {
+    let engine = three_containers();
+    let lines = [
+        &["--extcap-interfaces"][..],
+        &["--extcap-interfaces", "--extcap-version=4.0"],
+        &["--extcap-interfaces", "--extcap-version", "4.6"],
+        &["--new-option", "new value", "--extcap-interfaces", "stray"],
+        // The first of the contract's list counts where several questions are asked.
+        &["--extcap-config", "--extcap-dlts", "--capture", "--extcap-interfaces"],
+    ];
+    for line in lines {
+        is_kept_as(&ask(&engine.address(), line).answer(), "interfaces.txt");
+    }
+}
+
+#[test]
+fn the_link_types() {
+    for line in [
+        "--extcap-dlts --extcap-interface docker-web",
+        "--extcap-dlts --extcap-interface=docker-web",
+        "--extcap-interface docker-nobody --extcap-dlts",
+        "--extcap-dlts",
+        "--extcap-dlts true --extcap-config --capture --unknown --extcap-interface docker-web stray",
+    ] {
+        is_kept_as(&answer(line), "dlts.txt");
+    }
+}
+
+#[test]
+fn the_options() {
+    for line in [
+        "--extcap-config --extcap-interface docker-web",
+        "--extcap-config --extcap-interface=docker-web",
+        "--extcap-interface docker-nobody --extcap-config",
+        "--extcap-config --extcap-interface docker-web --extcap-interface docker-db --unknown=x stray",
+        "--extcap-config --extcap-interface docker-web --extcap-capture-filter tcp",
+    ] {
+        is_kept_as(&answer(line), "config.txt");
+    }
+}
+
+#[test]
+fn the_options_for_other_hosts() {
+    let line = "--extcap-config --extcap-interface containerdump-ssh";
+    is_kept_as(&answer(line), "ssh-config.txt");
+    assert!(!answer(line).contains("{type=password}"), "it would stand in a list of processes");
+    is_nothing(&format!("{line} --extcap-reload-option tap --remote-host build1"));
+}
+
+#[test]
+fn an_option_that_cannot_be_loaded_anew_stays_as_it_is() {
+    let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option";
+    is_nothing(&format!("{line} log-level --no-promiscuous true --snap-length 96"));
+    is_nothing(&format!("{line}=nothing-we-know"));
+    // No engine to ask.
+    is_nothing(&format!("{line} network"));
+}
+
+#[test]
+fn networks_of_an_engine_elsewhere_are_those_it_tells() {
+    // The process is there, and none of the container's.
+    let engine = three_containers().with_pid(std::process::id());
+    let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option=--network";
+    assert_eq!(
+        ask(&engine.address(), line.split(' ')).answer(),
+        "value {arg=0}{value=all}{display=All networks}{default=true}\n\
+         value {arg=0}{value=bridge}{display=bridge}\n"
+    );
+}
+
+#[test]
+fn networks_of_a_group_are_those_of_all_its_containers() {
+    let engine = three_containers();
+    let networks = |interface: &str| {
+        let line = ["--extcap-config", "--extcap-interface", interface, "--extcap-reload-option=network"];
+        ask(&engine.address(), line).answer()
+    };
+    let all = "value {arg=0}{value=all}{display=All networks}{default=true}\n";
+    assert_eq!(
+        networks("docker-all"),
+        format!(
+            "{all}value {{arg=0}}{{value=bridge}}{{display=bridge · 3 containers}}\n\
+             value {{arg=0}}{{value=shop_default}}{{display=shop_default · 1 container}}\n"
+        )
+    );
+    assert_eq!(networks("compose-shop").lines().count(), 3);
+    assert_eq!(networks("podman-all"), "", "there is no such group");
+}
+
+#[test]
+fn a_valid_filter_is_not_objected_to() {
+    for filter in ["tcp", "tcp and port 80", "inbound or outbound", "ether[0] & 1 != 0", "vlan and ip6"] {
+        assert_eq!(answer_to_filter(filter), "", "{filter}");
+        assert_eq!(
+            ask("unix:///none", [format!("--extcap-capture-filter={filter}")]).answer(),
+            "",
+            "{filter}"
+        );
+    }
+}
+
+#[test]
+fn an_invalid_filter_is_objected_to_in_the_words_of_libpcap() {
+    for (filter, words) in [
+        ("tcpp", "syntax error"),
+        ("tcp port", "syntax error"),
+        ("tcp[", "syntax error"),
+        ("port 99999", "99999"),
+        ("wlan type mgt", "802.11"),
+        ("len <= 1 }{value=x", "syntax error"),
+        ("tcp \u{1b}[31m", "syntax error"),
+    ] {
+        let printed = answer_to_filter(filter);
+        let first = printed.lines().next().expect("an objection");
+        assert!(first.contains(words), "{filter}: {first}");
+        if let Some(witness) = objection_of_tcpdump(filter) {
+            assert_eq!(first, witness, "{filter}");
+        }
+        let spelled = ask("unix:///none", [format!("--extcap-capture-filter={filter}")]).answer();
+        assert_eq!(spelled, printed);
+    }
+}
+
+#[test]
+fn an_objection_repeats_nothing_of_a_filter_that_does_more_than_be_read() {
+    for filter in ["port \\\u{1b}[31mhttps", "ip proto \\\u{202e}\u{7}", "ether host \\\u{9b}31m"] {
+        // That holds for everything the program says.
+        assert!(answer_to_filter(filter).starts_with("unknown "));
+    }
+}
+
+fn answer_to_filter(filter: &str) -> String {
+    ask("unix:///none", ["--extcap-capture-filter", filter, "--extcap-interface", "docker-web"]).answer()
+}
+
+/// What tcpdump says against a filter; nothing where there is no tcpdump.
+fn objection_of_tcpdump(filter: &str) -> Option<String> {
+    let output = Command::new("tcpdump").args(["-y", "EN10MB", "-d", "--", filter]).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    said.lines().find_map(|line| line.strip_prefix("tcpdump: ")).map(str::to_owned)
+}
+
+#[test]
+fn questions_without_an_answer_are_no_errors() {
+    is_nothing("--extcap-cleanup-postkill");
+    is_nothing("--extcap-interface docker-web --extcap-config-option-name a --extcap-config-option-value b");
+    is_nothing("--extcap-of-the-future yes");
+    is_nothing("--extcap-version=9.9");
+}
+
+#[test]
+fn the_help_for_people_has_nothing_of_what_wireshark_says() {
+    for (line, name) in [
+        (&["--help"][..], "help.txt"),
+        (&["list", "--help"], "list-help.txt"),
+        (&["capture", "--help"], "capture-help.txt"),
+        (&["tap", "--help"], "tap-help.txt"),
+        (&["host", "--help"], "host-help.txt"),
+        (&["host", "add", "--help"], "host-add-help.txt"),
+    ] {
+        let help = ask("unix:///none", line).answer();
+        assert!(!help.contains("--extcap") && !help.contains("--fifo"), "{help}");
+        is_kept_as(&help, name);
+    }
+}

@@ -1,0 +1,133 @@
+//! Hosts that lie in what they say, and what is said to them.
+
+use containerdump::ssh;
+
+use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
+
+#[test]
+fn a_host_cannot_become_an_option_nor_reach_a_shell() {
+    let host = FakeHost::answering("true");
+    for hostile in ["-oProxyCommand=touch x", "a;b", "$(x)", "a\nb", "ann@-x", ""] {
+        let argument = format!("--host={hostile}");
+        assert_eq!(host.start(&["list", &argument]).ended().status.code(), Some(2), "{hostile:?}");
+    }
+    assert!(!host.0.path().join("arguments").exists(), "ssh was called");
+    host.list();
+    for call in host.arguments() {
+        let Some(at) = call.iter().position(|word| word == "ann") else { continue };
+        assert_eq!(call[at - 1], "-l");
+    }
+}
+
+#[test]
+fn nothing_of_wiresharks_dialog_becomes_an_option_or_reaches_a_shell() {
+    let host = FakeHost::answering("cat list").with("list", b"");
+    let load = |options: &[&str]| {
+        let question = ["--extcap-config", "--extcap-interface", "containerdump-ssh"];
+        let reload = ["--extcap-reload-option", "remote-container"];
+        host.start(&[&question[..], &reload, options].concat()).ended().answer()
+    };
+    for hostile in ["-oProxyCommand=touch x", "a;b", "$(x)", "a\nb", "ann@-x", ""] {
+        for options in [
+            &["--remote-host", hostile][..],
+            &["--remote-host=build1", "--remote-username", &format!("-{hostile}")],
+            &["--remote-host=build1", "--remote-port", &format!("22 {hostile}x")],
+            &["--remote-host=build1", "--sshkey", &format!("{hostile}\n")],
+            &["--remote-host=build1", "--sshkey", "/${HOME}/key"],
+            &["--remote-host=build1", "--proxycommand", &format!("nc\n{hostile}x")],
+            &["--remote-host=build1", "--remote-priv", &format!("sudo;{hostile}x")],
+        ] {
+            let told = load(options);
+            assert!(told.contains("{value=all}{display=cannot "), "{options:?}: {told}");
+        }
+    }
+    assert!(!host.0.path().join("arguments").exists(), "ssh was called");
+    let key = ["--sshkey", "-oX=y 100%", "--proxycommand", "nc -x 'a b' %h %p"];
+    let told = load(&[&["--remote-host", "ann@build1", "--remote-port", "22"], &key[..]].concat());
+    assert!(!told.contains("cannot "), "{told}");
+    // It is cut at `--`, behind which the host stands.
+    let calls = host.arguments();
+    let (first, rest) = (&calls[0], &calls[1]);
+    assert_eq!(rest[0], "build1");
+    for pair in [["-i", "-oX=y 100%%"], ["-o", "ProxyCommand=nc -x 'a b' %h %p"], ["-l", "ann"], ["-p", "22"]]
+    {
+        assert!(first.windows(2).any(|words| words == pair), "{pair:?}: {first:?}");
+    }
+}
+
+#[test]
+fn a_list_that_lies_is_a_list_of_values_to_wireshark() {
+    let one = |interface: &str, name: &str| {
+        format!(
+            r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"{0}","interface":"{interface}",
+            "image":"{name}","name":"{name}","network_mode":"own","networks":[],"project":"{name}","trouble":null}}"#,
+            "0".repeat(64)
+        )
+        .replace('\n', "")
+    };
+    let hostile = r"x}{value=stolen}\u001b[2J\n\u202evalue {arg=0}{value=y}{display=z}";
+    let interfaces = ["docker-web", "docker-a}{b", "docker-", "-web", "docker-a b", "docker-\u{e9}", hostile];
+    let list: Vec<String> = interfaces.iter().map(|value| one(value, hostile)).collect();
+    let host = FakeHost::answering("cat list").with("list", list.join("\n").as_bytes());
+    let question = ["--extcap-config", "--extcap-interface", "containerdump-ssh"];
+    let reload = ["--extcap-reload-option=remote-container", "--remote-host=build1"];
+    let told = host.start(&[question, [reload[0], reload[1], ""]].concat()).ended().answer();
+    let values = ["all", "docker-all", "compose-x--value-stolen-", "docker-web"];
+    assert_eq!(told.lines().count(), values.len(), "{told}");
+    for (line, value) in told.lines().zip(values) {
+        assert!(line.starts_with(&format!("value {{arg=5}}{{value={value}")), "{line}");
+        assert!(!line.contains("{value=stolen}"), "{line}");
+    }
+}
+
+#[test]
+fn nothing_of_a_request_is_in_a_command_line() {
+    let host = FakeHost::answering(
+        "printf %s \"$request\" >request; echo 'containerdump: no. Remedy: x.' >&2; exit 1",
+    );
+    let filter = "host 192.0.2.77";
+    let ended = host.start(&["capture", "--host", "build1", "-f", filter, "-w", "-", "--", "we;b"]).ended();
+    assert_eq!(ended.status.code(), Some(1));
+    let all = host.arguments().concat().join(" ");
+    assert!(!all.contains("192.0.2.77") && !all.contains("we;b"), "{all}");
+    let request = std::fs::read_to_string(host.0.path().join("request")).expect("a request");
+    let request = ssh::Request::read(format!("{request}\n").as_bytes()).expect("it can be read");
+    assert!(request.arguments.contains(&format!("--filter={filter}")), "{request:?}");
+    assert_eq!(request.arguments.last().map(String::as_str), Some("we;b"));
+}
+
+#[test]
+fn no_option_of_ssh_weakens_its_policy_for_host_keys() {
+    let host = FakeHost::answering("true");
+    host.list();
+    let all = host.arguments().concat().join(" ").to_lowercase();
+    assert!(!all.contains("stricthostkeychecking") && !all.contains("knownhosts"), "{all}");
+    assert!(all.contains("forwardagent=no") && all.contains("clearallforwardings=yes"), "{all}");
+}
+
+#[test]
+fn escape_sequences_reach_no_terminal() {
+    // What is said is looked at by `Running::ended`.
+    let container = format!(
+        r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"1","interface":"docker-web",
+        "image":"{0}","name":"{0}","network_mode":"own","networks":[],"project":null,"trouble":
+        {{"what":"{0}","remedy":"{0}"}}}}"#,
+        r"a\u001b]0;x\u0007\u009b\u202e"
+    )
+    .replace('\n', "");
+    let host = FakeHost::answering(&format!("printf '{ESCAPE}\\n' >&2; cat list"))
+        .with("list", container.as_bytes());
+    let ended = host.list();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("a\u{FFFD}]0;x\u{FFFD}") && ended.stderr.contains("build1: "),
+        "{}",
+        ended.stderr
+    );
+    let host = FakeHost::answering(&format!("printf '{ESCAPE}\\n' >&2; exit 3"));
+    assert!(host.list().complaint().contains("containerdump on ann@build1 ended before"));
+    let host = FakeHost::new(&format!("printf '{ESCAPE}\\n' >&2; exit 255"), "");
+    assert!(host.list().complaint().contains("cannot connect to ann@build1: "));
+    let host = FakeHost::new(&PROBE.replace(" 1 0.1.0", &format!(" 2 $(printf '{ESCAPE}')")), "");
+    assert!(host.list().complaint().contains("does not understand this one"));
+}

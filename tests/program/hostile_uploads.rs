@@ -1,0 +1,144 @@
+//! Hosts to which our program is sent, and which do with it what no shell does: played by an `ssh` of our own.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::program::{NOWHERE, Running};
+
+const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0";
+const PLACE: &str = "echo containerdump-place";
+const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
+
+/// A host that answers in shell: to being looked at, to what is offered, and to what is run then.
+struct FakeHost(TempDir);
+
+impl FakeHost {
+    fn new(probe: &str, offered: &str, run: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ssh");
+        let script = format!(
+            "#!/bin/bash\nfor last; do :; done\ncase $last in *containerdump-probe*) {probe} ;; \
+             *size*) for n in 1 2 3 4 5; do read -r line; echo \"$line\" >>{0}/asked; done; {offered} ;; *far*) {run} ;; esac\n",
+            folder.path().display(),
+        );
+        std::fs::write(&path, script).expect("a script");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        Self(folder)
+    }
+
+    /// What is said in vain to have a list of it.
+    fn complaint(&self) -> String {
+        // Some wait for a deadline of ours.
+        let ended = self.asked();
+        let reason = ended.0.split_once("\nRemedy: ").expect("a remedy").0.to_owned();
+        assert_eq!(ended.1, Some(1), "{reason}");
+        reason
+    }
+
+    fn asked(&self) -> (String, Option<i32>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
+        let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
+        command.env("PATH", path).env("DOCKER_HOST", NOWHERE).args(["list", "--host", "build1"]);
+        let ended = Running::start(&mut command).ended();
+        (ended.stderr, ended.status.code())
+    }
+}
+
+/// Whether there is a program that could be sent.
+fn can_send() -> bool {
+    let is_here =
+        Path::new(env!("CARGO_BIN_EXE_containerdump")).with_file_name("containerdump-x86_64").exists();
+    assert!(is_here || std::env::var_os("CI").is_none(), "make test builds the static program");
+    is_here
+}
+
+#[test]
+fn a_host_that_takes_a_program_and_stalls_is_given_up() {
+    if !can_send() {
+        return;
+    }
+    let hosts = [
+        // It never reads, it reads and never says so, it goes on saying the same, it says nothing at all.
+        format!("{PLACE} send 0; exec sleep 600"),
+        format!("{PLACE} send 0; cat >/dev/null; exec sleep 600"),
+        format!("{PLACE} send 0; while sleep 1; do {PLACE} has 5; done"),
+        "exec sleep 600".to_owned(),
+    ];
+    let is_given_up = |offered: &String| {
+        let begun = Instant::now();
+        let said = FakeHost::new(PROBE, offered, "").complaint();
+        assert!(
+            said.contains("cannot send containerdump to build1: timed out waiting for the host"),
+            "{said}"
+        );
+        assert!(begun.elapsed() > Duration::from_secs(10));
+    };
+    std::thread::scope(|scope| {
+        for offered in &hosts {
+            scope.spawn(|| is_given_up(offered));
+        }
+    });
+}
+
+#[test]
+fn a_host_that_makes_no_sense_of_a_program_is_told_of_in_one_message() {
+    if !can_send() {
+        return;
+    }
+    let floods = FakeHost::new(PROBE, &format!("{PLACE} send 0; cat /dev/zero"), "");
+    assert!(floods.complaint().contains("unexpected output exceeds"));
+    let floods = FakeHost::new(PROBE, &format!("while :; do {PLACE} not x; done"), "");
+    assert!(floods.complaint().contains("unexpected output exceeds"));
+    let breaks_off = FakeHost::new(PROBE, &format!("{PLACE} send 0; exit 1"), "");
+    assert!(breaks_off.complaint().contains("cannot send containerdump to build1"));
+    // It has it before it was sent, at a place there is not; more of it than there is.
+    let lies = FakeHost::new(PROBE, &format!("{PLACE} sent 0; {PLACE} here 9; {PLACE} has 9999999999"), "");
+    assert!(lies.complaint().contains("cannot send containerdump to build1: it broke off"));
+    let again = FakeHost::new(PROBE, &format!("{PLACE} failed 0"), "");
+    assert!(again.complaint().contains("cannot send containerdump to build1"));
+    let lies = FakeHost::new(PROBE, &format!("{PLACE} here 0"), "exit 1");
+    assert!(lies.complaint().contains("containerdump on build1 ended before it had done what was asked"));
+    let another = PROBE.replace("Linux x86_64", "Linux riscv64");
+    let said = FakeHost::new(&another, "", "").complaint();
+    assert!(
+        said.contains(
+            "is not installed on build1, and cannot be sent there: there is none for its processor"
+        ),
+        "{said}"
+    );
+    let another = PROBE.replace("Linux x86_64", "Darwin arm64");
+    let said = FakeHost::new(&another, "", "").complaint();
+    assert!(said.contains("is not installed on build1, and cannot be sent there: it runs Darwin"), "{said}");
+}
+
+#[test]
+fn what_a_host_says_of_places_moves_no_cursor() {
+    if !can_send() {
+        return;
+    }
+    // What is said is looked at by `Running::ended`.
+    let says = format!("printf 'containerdump-place not /{ESCAPE} {ESCAPE}\\n'");
+    let said = FakeHost::new(PROBE, &format!("{says}; {PLACE} none"), "").complaint();
+    assert!(said.contains("cannot send containerdump to build1: /"), "{said}");
+    let (said, _) = FakeHost::new(PROBE, &format!("{says}; {PLACE} here 1"), "exit 1").asked();
+    assert!(said.contains("build1: not used there: /"), "{said}");
+}
+
+#[test]
+fn what_is_offered_is_told_through_standard_input() {
+    if !can_send() {
+        return;
+    }
+    let host = FakeHost::new(PROBE, &format!("{PLACE} none"), "");
+    host.complaint();
+    let asked = std::fs::read_to_string(host.0.path().join("asked")).expect("it was asked");
+    let [name, digest, size, skip, trial] = asked.lines().collect::<Vec<_>>()[..] else { panic!("{asked}") };
+    assert_eq!(name, format!("containerdump-x86_64-{digest}"));
+    assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+    assert!(size.parse::<u64>().is_ok_and(|size| size > 1_000_000), "{size}");
+    assert_eq!([skip, trial], ["0", "#!/bin/sh"]);
+}

@@ -1,0 +1,300 @@
+//! Streams from elsewhere: ours are read as they were written, and nothing else is believed.
+
+use std::io::{IoSlice, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use containerdump::capture::{Counts, Direction};
+use containerdump::link::HardwareAddress;
+use containerdump::packed::{Compress, Packer};
+use containerdump::pcapng::{Interface, Statistics};
+use containerdump::remote::{self, Ended};
+use containerdump::text::Label;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use crate::support::peer_stream::{
+    Packet, beginning, block, by_another_reader, interface, open, packet, read, send, statistics,
+};
+
+/// Why a stream that began as it should was not read to a good end.
+fn objection_to(rest: Vec<u8>) -> String {
+    let read = read([beginning(&[interface("eth0")]), rest]).expect("it begins well");
+    match read.ended {
+        Ended::Broken(trouble) => checked(&trouble.to_string()),
+        Ended::Finished => panic!("nothing was objected to"),
+    }
+}
+
+/// Why a stream was not opened.
+fn refusal_of(bytes: Vec<u8>) -> String {
+    match read([bytes]) {
+        Err(trouble) => checked(&trouble.to_string()),
+        Ok(_) => panic!("it was opened"),
+    }
+}
+
+/// One trouble, which names the stream and what to do.
+fn checked(trouble: &str) -> String {
+    let what = trouble.strip_prefix("cannot read packets of container web: ").expect("the stream's name");
+    what.split_once("\nRemedy: ").expect("a remedy").0.to_owned()
+}
+
+/// A block with `bytes` at `at` in place of what is there.
+fn changed(mut block: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    block[at..at + bytes.len()].copy_from_slice(bytes);
+    block
+}
+
+#[test]
+fn what_begins_as_none_of_our_streams_is_refused() {
+    let good = beginning(&[interface("eth0")]);
+    let nameless = beginning(&[interface("")]);
+    let many: Vec<Interface> = (0..300).map(|number| interface(&format!("eth{number}"))).collect();
+    let snap = |snap_length| beginning(&[Interface { snap_length, ..interface("eth0") }]);
+    let usb = beginning(&[Interface { link_type: 189, ..interface("eth0") }]);
+    let section = u32::from_le_bytes(good[4..8].try_into().expect("four bytes")) as usize;
+    for (bytes, why) in [
+        (b"Error: no such thing\n".to_vec(), "unknown kind"),
+        (vec![0; 100], "unknown kind 0"),
+        (good[section..].to_vec(), "no pcapng stream"),
+        (changed(good.clone(), 8, &0x1a2b_3c4d_u32.to_be_bytes()), "no little-endian"),
+        (changed(good.clone(), 12, &[2]), "version 2"),
+        (changed(good.clone(), 4, &[0xfc, 0xff, 0xff, 0xff]), "4294967292 bytes"),
+        (changed(good.clone(), 4, &[13]), "13 bytes"),
+        (changed(good.clone(), 4, &[0; 4]), "0 bytes"),
+        (changed(good.clone(), section - 4, &[12]), "two lengths"),
+        (good[..section].to_vec(), "ended before"),
+        (good[..section + 20].to_vec(), "ended before"),
+        (beginning(&[]), "ended before"),
+        ([beginning(&[]), block(&packet())].concat(), "no interface"),
+        ([good[..section].to_vec(), good.clone()].concat(), "second section"),
+        (nameless, "has no name"),
+        (beginning(&many), "too much precedes"),
+        (snap(0), "snap length 0"),
+        (snap(262_145), "snap length 262145"),
+        (usb, "kind 189"),
+    ] {
+        let refusal = refusal_of(bytes);
+        assert!(refusal.contains(why), "{why}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_wrong_among_packets_ends_the_stream() {
+    let good = block(&packet());
+    let options = 28 + 60;
+    for (bytes, why) in [
+        (changed(good.clone(), 8, &[1]), "no interface 1"),
+        (changed(good.clone(), 8, &[0xff; 4]), "no interface 4294967295"),
+        (changed(good.clone(), 20, &[61]), "61 of 60 bytes"),
+        (changed(good.clone(), 20, &[0xff; 8]), "4294967295 of 4294967295"),
+        (changed(good.clone(), 24, &[0xff; 4]), "60 of 4294967295"),
+        (changed(good.clone(), 20, &[200, 0, 0, 0, 200]), "longer than its block"),
+        (changed(good.clone(), options + 2, &[0xff]), "longer than its block"),
+        (changed(good.clone(), options + 4, &[3]), "neither in nor out"),
+        (changed(good.clone(), good.len() - 4, &[1]), "two lengths"),
+        (changed(good.clone(), 0, &[0x0a]), "unknown kind 10"),
+        (beginning(&[interface("eth0")]), "second section"),
+        (good[..50].to_vec(), "broke off"),
+        (good.clone(), "broke off"),
+    ] {
+        let objection = objection_to(bytes);
+        assert!(objection.contains(why), "{why}: {objection}");
+    }
+    let begins = beginning(&[interface("eth0")]);
+    let one_more = beginning(&[interface("eth0"), interface("eth1")]);
+    // The second interface block stands where the first statistics of the other stream do.
+    let at = begins.len() - statistics(&[interface("eth0")], 0, Statistics::default()).len();
+    let objection = objection_to(one_more[at..].to_vec());
+    assert!(objection.contains("came up in it after"), "{objection}");
+}
+
+#[test]
+fn one_that_says_nothing_or_only_names_is_given_up() {
+    let (ours, _theirs) = UnixStream::pair().expect("two sockets");
+    let trouble = remote::open(ours, &Label::new("container web"), Duration::from_millis(50));
+    assert!(trouble.expect_err("nothing").to_string().contains("within"));
+    // An empty name resolution block: kind 4, its length, the end of its records, its length.
+    let names = [4, 16, 0, 16_u32].map(u32::to_le_bytes).concat();
+    let section = beginning(&[]);
+    let endless = std::iter::once(section).chain(std::iter::repeat(names.repeat(4000)));
+    let trouble = read(endless).err().expect("it never ends");
+    assert!(trouble.to_string().contains("too much precedes"), "{trouble}");
+}
+
+#[test]
+fn one_that_falls_silent_is_given_up() {
+    let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
+    theirs.write_all(&beginning(&[interface("eth0")])).expect("room for it");
+    let (_, mut remote) = open(ours).expect("a stream");
+    let ended = loop {
+        if let Err(ended) = remote.read(64, |_| {}) {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(matches!(&ended, Ended::Broken(why) if why.to_string().contains("nothing came")), "{ended:?}");
+}
+
+#[test]
+fn one_whose_chunk_takes_long_is_not_given_up() {
+    let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
+    let (interfaces, mut packer) = ([interface("eth0")], Packer::new(Compress::On).expect("memory"));
+    let mut chunk = |bytes: &[u8]| -> Vec<u8> {
+        let slices = [IoSlice::new(bytes)];
+        packer.next(&slices).pieces(&slices).iter().flat_map(|piece| piece.to_vec()).collect()
+    };
+    theirs.write_all(&chunk(&beginning(&interfaces))).expect("room for it");
+    let rest = chunk(&block(&packet()));
+    let sender = std::thread::spawn(move || {
+        for piece in rest.chunks(rest.len().div_ceil(4)) {
+            std::thread::sleep(Duration::from_secs(4));
+            theirs.write_all(piece).expect("somebody who reads");
+        }
+        theirs
+    });
+    let opened = remote::open_growing(ours, &Label::new("container web"), false, Duration::from_mins(1));
+    let mut remote = opened.expect("a stream");
+    let mut packets = 0;
+    while packets == 0 {
+        remote.read(64, |_| packets += 1).expect("it goes on");
+        remote.take_told();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    sender.join().expect("it was sent");
+}
+
+#[test]
+fn a_long_stream_is_read_in_little_memory() {
+    let resident = || {
+        let all = std::fs::read_to_string("/proc/self/statm").expect("/proc");
+        all.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
+    };
+    let (ours, theirs) = UnixStream::pair().expect("two sockets");
+    let long = Packet { length: 9000, data: vec![7; 9000], ..packet() };
+    let many = block(&long).repeat(100);
+    let end = statistics(&[interface("eth0")], 0, Statistics::default());
+    let stream = std::iter::once(beginning(&[interface("eth0")])).chain(std::iter::repeat_n(many, 300));
+    let sender = send(theirs, stream.chain([end]));
+    let (_, mut remote) = open(ours).expect("a stream");
+    let (before, mut bytes) = (resident(), 0);
+    while let Ok(looked) = remote.read(64, |packet| assert_eq!(packet.data.len(), 9000)) {
+        bytes += looked.bytes;
+    }
+    sender.join().expect("it was sent");
+    assert!(bytes > 250_000_000, "{bytes}");
+    assert!(resident() < before + 64 * 1024 * 1024, "{} after {before}", resident());
+}
+
+#[test]
+fn what_was_lost_there_is_lost_here_and_a_lie_about_it_overflows_nothing() {
+    let lost =
+        Statistics { written: 10, kernel_drops: 3, interface_drops: 2, abandoned: 5, crossed: 0, waiting: 0 };
+    let tell = |told| statistics(&[interface("eth0")], 0, told);
+    let told = read([beginning(&[interface("eth0")]), block(&packet()), tell(lost)]).expect("a stream");
+    let counts = Counts { received: 18, delivered: 1, kernel_drops: 3, abandoned: 5, interface_drops: 2 };
+    assert_eq!((told.counts[0], told.ended), (counts, Ended::Finished));
+    let told = read([beginning(&[interface("eth0")]), tell(Statistics { waiting: 7, ..lost })]);
+    assert_eq!(told.expect("a stream").counts[0].unread(), 10 + 7, "what was not read here");
+    let most = u64::MAX / 4;
+    let lie = Statistics { kernel_drops: most, interface_drops: most, abandoned: most, ..lost };
+    let counts = read([beginning(&[interface("eth0")]), tell(lie)]).expect("a stream").counts[0];
+    assert!(counts.received < 1 << 50 && counts.kernel_drops + counts.abandoned <= counts.received);
+}
+
+fn interfaces() -> impl Strategy<Value = Vec<Interface>> {
+    let one = ("[ -~é]{1,90}", "[ -~]{0,300}", any::<Option<[u8; 6]>>(), 1..262_145_u32, 0..3_usize);
+    let one = one.prop_map(|(name, description, address, snap_length, kind)| Interface {
+        name: Label::new(&format!("x{name}")),
+        description: Label::with_limit(&description, 250),
+        hardware_address: address.map(HardwareAddress),
+        filter: (snap_length % 2 == 0).then(|| format!("port {snap_length}")),
+        snap_length,
+        link_type: [1, 12, 101][kind],
+    });
+    vec(one, 1..5)
+}
+
+fn packets() -> impl Strategy<Value = Vec<Packet>> {
+    let directions = [Direction::Within, Direction::Inbound, Direction::Outbound];
+    let one = (any::<u32>(), 0..3_usize, any::<u64>(), 0..70_000_u32, vec(any::<u8>(), 0..2000));
+    let one = one.prop_map(move |(interface, direction, time, more, data)| Packet {
+        interface,
+        direction: directions[direction],
+        time,
+        length: u32::try_from(data.len()).expect("few") + more,
+        data,
+    });
+    vec(one, 0..40)
+}
+
+/// Packets that fit the interfaces.
+fn fitted(packets: Vec<Packet>, interfaces: &[Interface]) -> Vec<Packet> {
+    let fit = |mut packet: Packet| {
+        packet.interface %= u32::try_from(interfaces.len()).expect("few");
+        packet.data.truncate(interfaces[packet.interface as usize].snap_length as usize);
+        packet
+    };
+    packets.into_iter().map(fit).collect()
+}
+
+fn written(interfaces: &[Interface], packets: &[Packet]) -> Vec<u8> {
+    let blocks: Vec<u8> = packets.iter().flat_map(block).collect();
+    [beginning(interfaces), blocks, statistics(interfaces, 0, Statistics::default())].concat()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_our_writer_writes_is_read_back(interfaces in interfaces(), packets in packets(), cut in any::<Index>()) {
+        let packets = fitted(packets, &interfaces);
+        let mut stream = written(&interfaces, &packets);
+        let witnessed = by_another_reader(&stream);
+        let rest = stream.split_off(cut.index(stream.len()));
+        let read = read([stream, rest]).expect("a stream of ours");
+        prop_assert_eq!(&read.interfaces, &interfaces);
+        prop_assert_eq!(&read.packets, &packets);
+        prop_assert_eq!(read.ended, Ended::Finished);
+        let seen: Vec<_> = packets.into_iter().map(|one| (one.interface, one.length, one.data)).collect();
+        prop_assert_eq!(seen, witnessed);
+    }
+
+    #[test]
+    fn whatever_comes_what_goes_on_is_well_formed(
+        interfaces in interfaces(),
+        packets in packets(),
+        changes in vec((any::<Index>(), any::<u32>(), 1..5_usize), 1..6),
+        cut in any::<Index>(),
+        drops in any::<bool>(),
+    ) {
+        let packets = fitted(packets, &interfaces);
+        let mut stream = written(&interfaces, &packets);
+        for (at, bytes, count) in changes {
+            let at = at.index(stream.len() - 4);
+            stream[at..at + count].copy_from_slice(&bytes.to_le_bytes()[..count]);
+        }
+        if drops {
+            let at = cut.index(stream.len());
+            stream.drain(at..(at + 7).min(stream.len()));
+        }
+        if let Ok(read) = read([stream]) {
+            for packet in &read.packets {
+                let snap_length = read.interfaces[packet.interface as usize].snap_length as usize;
+                prop_assert!(packet.data.len() <= snap_length && packet.data.len() <= packet.length as usize);
+            }
+            let again = written(&read.interfaces, &read.packets);
+            prop_assert_eq!(by_another_reader(&again).len(), read.packets.len());
+        }
+    }
+
+    #[test]
+    fn no_bytes_whatever_do_harm(bytes in vec(any::<u8>(), 0..4000), after_a_beginning in any::<bool>()) {
+        let beginning = if after_a_beginning { beginning(&[interface("eth0")]) } else { Vec::new() };
+        if let Ok(read) = read([beginning, bytes]) {
+            prop_assert_eq!(read.packets, []);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Captures that must not begin: of what is no container, and of processes that are not one.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStringExt as _;
+use std::process::{Child, Command};
+
+use crate::support::fake_engine::{Answer, FakeEngine, container, id};
+use crate::support::fifo::{Pipe, is_section_header};
+use crate::support::program::start_capture;
+
+/// What the user is told when `interface` is captured: the FIFO is opened and gets a header, no
+/// packet follows, and nothing unheard of was asked of the engine.
+fn refusal(engine: &FakeEngine, interface: impl AsRef<OsStr>) -> String {
+    let pipe = Pipe::new();
+    let stream = pipe.read();
+    let complaint = start_capture(&engine.address(), interface, pipe.path()).ended().complaint();
+    assert!(is_section_header(&stream.join().expect("the FIFO was read")));
+    engine.was_only_asked_what_is_allowed();
+    complaint
+}
+
+/// What the user is told about the container `web` whose first process is said to be `pid`.
+fn refusal_of_pid(pid: impl Into<serde_json::Value>) -> String {
+    refusal(&FakeEngine::running([container("web")]).with_pid(pid), "docker-web")
+}
+
+/// A process that has nothing to do with containers; it ends with the test.
+struct Stranger(Child);
+
+impl Stranger {
+    fn new() -> Self {
+        Self(Command::new("sleep").arg("60").spawn().expect("sleep is everywhere"))
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[test]
+fn what_is_not_in_the_list_is_not_asked_for() {
+    let engine = FakeEngine::running([container("web")]);
+    let long = "x".repeat(120_000);
+    let hostile = [
+        "../../images/json",
+        "a?b#c",
+        "-oops",
+        "--oops",
+        "docker-",
+        "docker-nobody",
+        "",
+        "}{value=x}\ninterface {value=y}",
+        "\u{1b}[31m\u{202e}",
+        long.as_str(),
+    ];
+    for interface in hostile {
+        let complaint = refusal(&engine, interface);
+        assert!(complaint.contains("Remedy: press F5 and choose again."), "{complaint}");
+    }
+    assert_eq!(engine.asked(), vec!["GET /containers/json"; hostile.len()]);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_not_asked_for() {
+    let engine = FakeEngine::running([container("web")]);
+    let complaint = refusal(&engine, OsString::from_vec(b"docker-\xff\xfe".to_vec()));
+    assert!(complaint.contains("Remedy: press F5 and choose again."), "{complaint}");
+}
+
+#[test]
+fn an_id_that_is_a_path_never_reaches_the_engine() {
+    let lying = container("web").with("Id", "../../images");
+    let engine = FakeEngine::running([lying, container("../../images")]);
+    refusal(&engine, "../../images");
+    let mut asked = engine.asked();
+    // Asked once more whether the container is between two restarts.
+    asked.dedup();
+    assert_eq!(asked, ["GET /containers/json".to_owned(), inspected("../../images")]);
+}
+
+/// The request for one container.
+fn inspected(name: &str) -> String {
+    format!("GET /containers/{}/json", id(name))
+}
+
+#[test]
+fn an_interface_is_its_container_also_where_another_is_named_like_it() {
+    let engine = FakeEngine::running([container("docker-web"), container("web")]);
+    refusal(&engine, "docker-web");
+    assert_eq!(engine.asked().last(), Some(&inspected("web")));
+}
+
+#[test]
+fn the_entry_of_an_engine_that_works_again_says_what_to_do() {
+    let complaint = refusal(&FakeEngine::running([container("web")]), "containerdump-docker");
+    assert!(complaint.contains("is no container") && complaint.contains("F5"), "{complaint}");
+}
+
+#[test]
+fn a_container_that_ended_after_it_was_listed_is_told() {
+    let complaint = refusal(&FakeEngine::running([container("web")]), "docker-web");
+    assert!(complaint.contains("No such container"), "{complaint}");
+}
+
+#[test]
+fn an_engine_that_makes_no_sense_about_one_container_is_told() {
+    let engine = FakeEngine::running([container("web")]).inspecting(Answer::Body(b"}{".to_vec()));
+    assert!(refusal(&engine, "docker-web").contains("does not speak Docker's API"));
+}
+
+#[test]
+fn the_process_that_asks_is_not_a_container() {
+    let complaint = refusal_of_pid(std::process::id());
+    assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
+}
+
+#[test]
+fn a_process_of_this_host_is_not_a_container_of_another() {
+    let stranger = Stranger::new();
+    let complaint = refusal_of_pid(stranger.0.id());
+    assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
+}
+
+#[test]
+fn a_process_that_podman_does_not_watch_over_is_none_of_its_containers() {
+    let stranger = Stranger::new();
+    let engine = FakeEngine::answering(Answer::of_podman([container("web")])).with_pid(stranger.0.id());
+    assert!(refusal(&engine, "podman-web").contains("is not container web"));
+}
+
+#[test]
+fn the_first_process_of_this_host_is_not_a_container() {
+    assert!(refusal_of_pid(1).contains("is not container web"));
+}
+
+#[test]
+fn a_process_that_ended_is_told_as_gone() {
+    let stranger = Stranger::new();
+    let pid = stranger.0.id();
+    drop(stranger);
+    // It may run elsewhere, where the engine is; which is of no use without a static program.
+    assert!(refusal_of_pid(pid).contains("container web went away"));
+}
+
+#[test]
+fn what_cannot_be_a_process_is_told_as_not_running() {
+    for pid in [0, -1, i64::from(i32::MIN), i64::from(i32::MAX) + 1, i64::MAX] {
+        assert!(refusal_of_pid(pid).contains("does not run"), "pid {pid}");
+    }
+    for pid in [serde_json::json!("1"), serde_json::json!(null), serde_json::json!(1.5)] {
+        assert!(refusal_of_pid(pid).contains("does not run"));
+    }
+}

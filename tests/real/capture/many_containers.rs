@@ -1,0 +1,120 @@
+//! Many containers in one capture: `make many` has 200 of them, `make test` fewer.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::Test;
+use crate::support::lab::{Container, Lab, output};
+use crate::support::recording::{Recording, Statistics, capinfos, fields_of};
+
+pub(crate) const TESTS: &[Test] = &[(
+    "many_containers_are_one_capture_of_bounded_memory",
+    many_containers_are_one_capture_of_bounded_memory,
+)];
+
+/// How many, where nobody says.
+const CONTAINERS: usize = 50;
+/// What the process and its rings may take together, in KiB.
+const MOST_MEMORY: u64 = 256 * 1024;
+
+/// Starts containers, some at the same time: an engine waits for disks most of the time.
+fn started(lab: &Lab, count: usize, options: &[&str]) -> Vec<Container> {
+    std::thread::scope(|scope| {
+        let start = |share: usize| (0..share).map(|_| lab.container(options)).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || start((count + number) / 4))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("containers start")).collect()
+    })
+}
+
+/// KiB that a process has in memory, and those of its rings, which are the sockets it has mapped.
+fn memory(pid: u32) -> (u64, u64) {
+    let table = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("its memory");
+    let (mut own, mut rings, mut is_ring) = (0, 0, false);
+    for line in table.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let kib = || words[1].parse::<u64>().expect("a number");
+        match words[0] {
+            "Size:" if is_ring => rings += kib(),
+            "Rss:" if !is_ring => own += kib(),
+            word if !word.ends_with(':') => is_ring = line.contains("socket:"),
+            _ => {}
+        }
+    }
+    (own, rings)
+}
+
+/// Seconds of processors that a process has taken.
+fn processors(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
+    let after = stat.rsplit_once(") ").expect("a name").1;
+    let ticks = after.split(' ').skip(11).take(2).map(|field| field.parse::<f64>().expect("a number"));
+    ticks.sum::<f64>() / 100.0
+}
+
+fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
+    let count =
+        std::env::var("CONTAINERDUMP_MANY").ok().and_then(|count| count.parse().ok()).unwrap_or(CONTAINERS);
+    let project = format!("p{}-many", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let network = lab.network_with(&["--subnet", "198.18.80.0/22"]);
+    let containers = started(lab, count, &["--label", &label, "--network", &network.name]);
+    // Fewer descriptors than it needs, until it asks for more.
+    let mut command = lab.program_at("/bin/sh".as_ref());
+    let program = std::env::var("CONTAINERDUMP_PROGRAM");
+    let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_containerdump"));
+    command.args(["-c", "ulimit -S -n 128; exec \"$0\" \"$@\"", program]);
+    let begin = Instant::now();
+    let recording = Recording::begin_with(command, &[], &["--project", &project]);
+    eprintln!("{count} containers, until rings are open: {:?}", begin.elapsed());
+    let pid = recording.child.id();
+    let (first, last) = (&containers[0], &containers[count - 1]);
+    let between = &containers[count / 3..count / 3 + 6];
+    first.fetch(1);
+    let page = format!("http://{}/", last.address());
+    lab.docker(&["exec", &first.name, "wget", "-q", "-O", "/dev/null", &page]);
+    for container in between {
+        container.fetch(1);
+    }
+    let (own, rings) = memory(pid);
+    eprintln!("its own memory {own} KiB, rings {rings} KiB");
+    assert!(rings > 0 && own + rings < MOST_MEMORY, "{own} KiB and rings of {rings} KiB");
+    let (before, since) = (processors(pid), Instant::now());
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    let idle = (processors(pid) - before) / since.elapsed().as_secs_f64();
+    eprintln!("{:.1} % of one processor while little comes", 100.0 * idle);
+    let end = Instant::now();
+    let recorded = recording.stop();
+    eprintln!("until it has ended: {:?}", end.elapsed());
+    let interfaces = capinfos(&recorded.path, "Number of interfaces in file");
+    assert_eq!(interfaces, count.to_string(), "{}", recorded.said);
+    let named = output(Command::new("capinfos").arg(&recorded.path));
+    let named: BTreeSet<&str> =
+        named.lines().filter_map(|line| line.trim().strip_prefix("Name = ")).collect();
+    assert_eq!(named.len(), count);
+    let fields = ["frame.interface_name", "ip.dst"];
+    let requests: BTreeSet<Vec<String>> =
+        fields_of(&recorded.path, "http.request", &fields).into_iter().collect();
+    let row = |at: &Container, to: &Container| vec![format!("{}:eth0", at.name), to.address()];
+    let mut expected: BTreeSet<_> = between.iter().map(|container| row(container, container)).collect();
+    expected.extend([row(first, first), row(first, last)]);
+    assert_eq!(requests, expected);
+    // A question of the first one's to all is there once.
+    let asked = format!("arp.opcode == 1 && arp.dst.proto_ipv4 == {}", last.address());
+    let asked_at: BTreeSet<_> = recorded.fields(&asked, &["frame.interface_name"]).into_iter().collect();
+    assert_eq!(asked_at, BTreeSet::from([vec![format!("{}:eth0", first.name)]]));
+    let statistics = recorded.statistics();
+    // Received is what was written, lost, or left out since it stands at its sender. On a machine that is busy
+    // with starting this, a ring may be full of blocks of one packet each before it is read.
+    let adds_up = |one: &Statistics| one.written == one.packets && one.received >= one.packets + one.lost;
+    assert!(statistics.values().all(adds_up), "{statistics:?}");
+    stop(lab, &containers);
+}
+
+/// Ends them all at once, which is faster than one by one.
+fn stop(lab: &Lab, containers: &[Container]) {
+    let mut remove = vec!["rm", "--force"];
+    remove.extend(containers.iter().map(|container| container.name.as_str()));
+    lab.docker(&remove);
+}

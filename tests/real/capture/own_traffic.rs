@@ -1,0 +1,272 @@
+//! What the program itself sends over networks that it captures.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::real::network::host_network::idle;
+use crate::support::lab::{Container, Lab, end_of, eventually, folder, output};
+use crate::support::other_host::OtherHost;
+use crate::support::recording::{Recording, Witness, capinfos, fields_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_capture_of_another_host_does_not_take_its_own_stream", not_its_own_stream),
+    ("our_questions_to_an_engine_are_not_captured_and_others_are", not_our_questions),
+    ("the_ssh_session_of_a_capture_is_not_captured_and_others_are", not_our_session),
+    ("a_session_that_nobody_handed_on_is_found", session_that_nobody_handed_on),
+    ("a_connection_that_is_our_standard_output_is_not_captured", not_our_standard_output),
+];
+
+const API: u16 = 2375;
+const OURS: &str = "portrange 61000-62023";
+const OURS_SHOWN: &str = "tcp.port in {61000..62023}";
+
+/// Another host whose engine listens at TCP, too, and the cable to it.
+struct Reachable {
+    host: OtherHost,
+    near: String,
+    /// Its addresses, as they stand in the address of an engine.
+    addresses: [String; 2],
+}
+
+impl Reachable {
+    const FAR: &str = "far0";
+
+    fn start(lab: &Lab) -> Self {
+        // Others may have one, too.
+        static COUNT: AtomicU8 = AtomicU8::new(0);
+        let host = OtherHost::start_with(lab, |world| {
+            world.env("CONTAINERDUMP_LAB_TCP", format!("tcp://[::]:{API}"));
+        });
+        let near = format!("near-{}", host.process());
+        let ip = |words: &[&str]| output(Command::new("ip").args(words));
+        ip(&["link", "add", &near, "type", "veth", "peer", "name", Self::FAR, "netns", &host.process()]);
+        let cable = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (v4, v6) =
+            (|end| format!("203.0.113.{}", cable * 4 + end), |end| format!("fd00:113:{cable}::{end}"));
+        for [ours, theirs] in [[v4(1) + "/30", v4(2) + "/30"], [v6(1) + "/64", v6(2) + "/64"]] {
+            ip(&["address", "add", &ours, "dev", &near, "nodad"]);
+            output(&mut host.inside(&format!("ip address add {theirs} dev {} nodad", Self::FAR)));
+        }
+        ip(&["link", "set", &near, "up"]);
+        output(&mut host.inside(&format!("ip link set {} up", Self::FAR)));
+        Self { host, near, addresses: [v4(2), format!("[{}]", v6(2))] }
+    }
+
+    /// Its engine, by TCP.
+    fn by_tcp(&self, address: &str) -> Lab {
+        Lab { endpoint: format!("tcp://{address}:{API}"), image: self.host.lab.image.clone() }
+    }
+
+    /// A tcpdump there, of connections to its engine.
+    fn witness(&self) -> Witness {
+        let mut tcpdump = Command::new("nsenter");
+        tcpdump.args(["--net", "--target", &self.host.process(), "tcpdump"]);
+        Witness::of(tcpdump, Self::FAR, &format!("tcp port {API}"))
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "delete", &self.near]).output();
+    }
+}
+
+fn count(path: &Path, filter: &str) -> usize {
+    fields_of(path, filter, &["frame.number"]).len()
+}
+
+fn not_its_own_stream(lab: &Lab) {
+    let reachable = Reachable::start(lab);
+    let web = reachable.host.lab.container(&["--network", "host"]);
+    for address in &reachable.addresses {
+        let engine = reachable.by_tcp(address);
+        let (witness, recording) = (reachable.witness(), Recording::begin(&engine, &[&web], &[]));
+        output(Command::new("curl").args(["-gs", "-o", "/dev/null", &format!("http://{address}/")]));
+        // Somebody else's question passes there as well.
+        engine.docker(&["version"]);
+        // A stream that took itself would never be still.
+        witness.settle();
+        let recorded = recording.stop();
+        let description = recorded.fields("http.request.uri == \"/\"", &["frame.interface_description"]);
+        assert!(description[0][0].contains("without containerdump's own traffic"), "{description:?}");
+        assert!(recorded.fields("frame", &["frame.number"]).len() < 2000);
+        let (witness, _folder) = witness.stop();
+        assert!(count(&witness, OURS_SHOWN) > 50, "{address}: the stream passes there");
+        assert_eq!(count(&recorded.path, &format!("tcp.port == {API} && {OURS_SHOWN}")), 0, "{address}");
+        let others = format!("tcp.port == {API} && !({OURS_SHOWN})");
+        assert_eq!(count(&recorded.path, &others), count(&witness, &others), "{address}");
+        assert!(count(&witness, &others) > 5, "{address}");
+    }
+    let asked_for = ["--own-traffic", "-c", "200", "-f", &format!("tcp port {API} and tcp {OURS}")];
+    let recorded = Recording::begin(&reachable.by_tcp(&reachable.addresses[0]), &[&web], &asked_for).end();
+    assert_eq!(capinfos(&recorded.path, "Number of packets"), "200");
+}
+
+fn not_our_questions(lab: &Lab) {
+    let reachable = Reachable::start(lab);
+    let host = idle(lab);
+    let engine = reachable.by_tcp(&reachable.addresses[0]);
+    let program = || {
+        let mut program = engine.program();
+        program.env("CONTAINER_HOST", &lab.endpoint).env_remove("CONTAINERDUMP_ENGINES");
+        program
+    };
+    let witness = reachable.witness();
+    let options = ["-i", &reachable.near, "--follow"];
+    let recording = Recording::begin_with(program(), &[&host.name], &options);
+    // The engine tells of it, and is asked about it.
+    let (before, started) = (witness.path.metadata().expect("the file").len(), engine.container(&[]));
+    eventually("questions are asked", || witness.path.metadata().expect("the file").len() > before + 8192);
+    drop(started);
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    let ours = format!("tcp.port == {API} && {OURS_SHOWN}");
+    let others = format!("tcp.port == {API} && !({OURS_SHOWN})");
+    assert!(count(&witness, &ours) > 20 && count(&recorded.path, &ours) == 0);
+    assert!(count(&witness, &others) > 20);
+    // Those of docker's client, as far as they were sent meanwhile.
+    let clients = |path: &Path| {
+        let requests = format!("http.request && {others}");
+        fields_of(path, &requests, &["http.request.method", "http.request.uri"])
+    };
+    assert_eq!(clients(&recorded.path), clients(&witness));
+}
+
+/// An ssh server of this test's own on the loopback.
+struct Server {
+    child: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for name in ["host", "user"] {
+            output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &path(name)]));
+        }
+        // It refuses keys in a folder that everybody may write to.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(folder.path(), mode).expect("its mode");
+        fs::create_dir_all("/run/sshd").expect("a folder of its own");
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let settings = format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
+             PermitRootLogin yes\nPasswordAuthentication no\nStrictModes no\n",
+            path("host"),
+            path("user.pub")
+        );
+        fs::write(folder.path().join("settings"), settings).expect("a file");
+        let mut sshd = Command::new("/usr/sbin/sshd");
+        sshd.args(["-D", "-f", &path("settings")]).stderr(Stdio::null());
+        let server = Self { child: sshd.spawn().expect("sshd"), port, folder };
+        eventually("it answers", || server.runs("true").output().is_ok_and(|output| output.status.success()));
+        server
+    }
+
+    /// A command by ssh.
+    fn runs(&self, command: &str) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-F", "none", "-q", "-T", "-p", &self.port.to_string(), "-i"]);
+        ssh.arg(self.folder.path().join("user")).args(["-o", "StrictHostKeyChecking=no"]);
+        ssh.args(["-o", "UserKnownHostsFile=/dev/null", "root@127.0.0.1", command]);
+        ssh
+    }
+
+    /// A capture by ssh of the loopback of the host, into a file here: begun, and a word said there by
+    /// others.
+    fn capture(&self, lab: &Lab, host: &Container, before: &str) -> PathBuf {
+        let path = self.folder.path().join("out.pcapng");
+        let command = format!(
+            "export DOCKER_HOST={} CONTAINERDUMP_ENGINES=docker,netns; {before} {} capture {} -i lo \
+             -f 'tcp port {}' -a duration:4 -w -; true",
+            lab.endpoint,
+            env!("CARGO_BIN_EXE_containerdump"),
+            host.name,
+            self.port
+        );
+        let mut ssh = self.runs(&command);
+        let child = ssh.stdout(File::create(&path).expect("a file")).spawn().expect("ssh");
+        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 300));
+        output(&mut self.runs("echo from somebody else"));
+        assert!(end_of(child).status.success());
+        path
+    }
+
+    /// That the capture in `path` has sessions of others only.
+    fn assert_others(&self, path: &Path, witness: Witness) {
+        let (witness, _folder) = witness.stop();
+        let clients = |path: &Path| {
+            let sources = format!("tcp.dstport == {} && tcp.flags.syn == 1", self.port);
+            fields_of(path, &sources, &["tcp.srcport"]).concat()
+        };
+        let [ours, others] = clients(&witness).try_into().expect("two sessions");
+        assert!(count(&witness, &format!("tcp.port == {ours}")) > 20);
+        assert_eq!(clients(path), std::slice::from_ref(&others));
+        assert_eq!(count(path, &format!("tcp.port == {ours}")), 0, "our own session");
+        assert_eq!(count(path, "tcp"), count(&witness, &format!("tcp.port == {others}")));
+    }
+
+    fn witness(&self) -> Witness {
+        Witness::begin("lo", &format!("tcp port {}", self.port))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn not_our_session(lab: &Lab) {
+    let (server, host) = (Server::start(), idle(lab));
+    let witness = server.witness();
+    let path = server.capture(lab, &host, "");
+    server.assert_others(&path, witness);
+}
+
+/// As under sudo, which keeps back what the session is told.
+fn session_that_nobody_handed_on(lab: &Lab) {
+    let (server, host) = (Server::start(), idle(lab));
+    let witness = server.witness();
+    let path = server.capture(lab, &host, "env -u SSH_CONNECTION");
+    server.assert_others(&path, witness);
+}
+
+fn not_our_standard_output(lab: &Lab) {
+    let host = idle(lab);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let folder = folder();
+    let path = folder.path().join("out.pcapng");
+    let command = format!(
+        "exec {} capture {} -i lo -f 'tcp port {port}' -a duration:4 -w - >/dev/tcp/127.0.0.1/{port}",
+        env!("CARGO_BIN_EXE_containerdump"),
+        host.name
+    );
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &command]).env("DOCKER_HOST", &lab.endpoint).stdin(Stdio::null());
+    let child = bash.env("CONTAINERDUMP_ENGINES", "docker,netns").spawn().expect("bash");
+    let (mut ours, _) = listener.accept().expect("a connection");
+    let mut file = File::create(&path).expect("a file");
+    let reader = std::thread::spawn(move || io::copy(&mut ours, &mut file));
+    eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 300));
+    let other = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection of others");
+    let theirs = other.local_addr().expect("an address").port();
+    assert!(end_of(child).status.success());
+    reader.join().expect("a thread").expect("all of it");
+    assert!(count(&path, "tcp") >= 3);
+    assert_eq!(count(&path, &format!("!(tcp.port == {theirs})")), 0);
+}

@@ -1,0 +1,129 @@
+//! What is there to be captured.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::support::lab::{Lab, output};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("every_running_container_is_an_interface", every_running_container_is_an_interface),
+    ("list_finds_the_veths_that_people_find_by_hand", list_finds_the_veths_that_people_find_by_hand),
+    (
+        "list_shows_where_a_container_without_a_veth_is_captured",
+        list_shows_where_a_container_without_a_veth_is_captured,
+    ),
+    ("what_is_taken_inside_is_told", what_is_taken_inside_is_told),
+    ("veths_are_found_without_any_privilege", veths_are_found_without_any_privilege),
+];
+
+fn every_running_container_is_an_interface(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&["--network", "none"]));
+    let said = output(lab.program().arg("--extcap-interfaces"));
+    for container in [&one, &other] {
+        let image = lab.docker(&["inspect", "--format", "{{.Config.Image}}", &container.name]);
+        let wanted = format!("interface {{value=docker-{0}}}{{display={0} · {image}}}", container.name);
+        assert_eq!(said.lines().filter(|line| *line == wanted).count(), 1, "{wanted} in {said}");
+    }
+    lab.docker(&["stop", "--time", "0", &one.name]);
+    let said = output(lab.program().arg("--extcap-interfaces"));
+    assert!(!said.contains(&one.interface()), "{said}");
+}
+
+fn list_finds_the_veths_that_people_find_by_hand(lab: &Lab) {
+    let network = lab.network();
+    let container = lab.container(&["--label", "com.docker.compose.project=shop"]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let object = described(lab, &container.name);
+    for (number, interface, network) in [(0, "eth0", "bridge"), (1, "eth1", network.name.as_str())] {
+        let attachment = &object["attachments"][number];
+        assert_eq!(attachment["interface"], interface, "{object}");
+        assert_eq!(attachment["host_veth"], container.host_veth(interface), "{object}");
+        assert_eq!(attachment["network"], network, "{object}");
+    }
+    assert_eq!(object["id"], container.id);
+    assert_eq!(object["interface"], container.interface());
+    assert_eq!(object["project"], "shop");
+    assert_eq!(object["networks"][0]["addresses"][0], container.address());
+    assert_eq!(object["trouble"], Value::Null);
+    let table = output(lab.program().arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&container.name)).expect("its row");
+    assert!(
+        row.ends_with(&format!("{}, {}", container.host_veth("eth0"), container.host_veth("eth1"))),
+        "{row}"
+    );
+}
+
+fn list_shows_where_a_container_without_a_veth_is_captured(lab: &Lab) {
+    let (host, none) = (lab.container(&["--network", "host"]), lab.container(&["--network", "none"]));
+    let object = described(lab, &host.name);
+    assert_eq!(object["network_mode"], "host");
+    let taps = object["attachments"].as_array().expect("attachments");
+    assert!(
+        !taps.is_empty() && taps.iter().all(|tap| tap["tap"] == "host" && tap["host_veth"].is_null()),
+        "{object}"
+    );
+    let object = described(lab, &none.name);
+    assert_eq!(object["network_mode"], "none");
+    let loopback = &object["attachments"][0];
+    assert_eq!([&loopback["interface"], &loopback["tap"]], ["lo", "inside"], "{object}");
+    assert_eq!(loopback["default"], true, "{object}");
+}
+
+fn what_is_taken_inside_is_told(lab: &Lab) {
+    let network = lab.macvlan();
+    let container = lab.container(&[]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let bridge =
+        "ip link add inner0 type bridge; ip address add 192.0.2.9/24 dev inner0; ip link set inner0 up";
+    output(&mut container.enter(&["sh", "-c", bridge]));
+    let object = described(lab, &container.name);
+    let attachments = object["attachments"].as_array().expect("attachments");
+    let mut told: Vec<_> = attachments
+        .iter()
+        .map(|one| ["interface", "network", "tap", "default"].map(|field| one[field].to_string()).join(" "))
+        .collect();
+    told.sort();
+    let second = format!(r#""eth1" "{}" "inside" true"#, network.name);
+    let expected = [
+        r#""eth0" "bridge" "host" true"#,
+        &second,
+        r#""inner0" "" "inside" false"#,
+        r#""lo" "" "inside" false"#,
+    ];
+    assert_eq!(told, expected, "{object}");
+    let table = output(lab.program().arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&container.name)).expect("its row");
+    assert!(row.ends_with(&format!("{}, eth1 (inside)", container.host_veth("eth0"))), "{row}");
+}
+
+fn veths_are_found_without_any_privilege(lab: &Lab) {
+    let container = lab.container(&[]);
+    // Root without a capability may speak to the engine, whose socket it owns, and nothing more.
+    let mut powerless = std::process::Command::new("setpriv");
+    powerless.args([
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        env!("CARGO_BIN_EXE_containerdump"),
+        "list",
+        "--json",
+    ]);
+    let said = output(powerless.env("DOCKER_HOST", &lab.endpoint));
+    assert_eq!(object_of(&said, &container.name)["attachments"][0]["host_veth"], container.host_veth("eth0"));
+}
+
+fn described(lab: &Lab, name: &str) -> Value {
+    described_by(lab.program(), name)
+}
+
+/// What a run of our program lists of a container.
+pub(crate) fn described_by(mut program: Command, name: &str) -> Value {
+    object_of(&output(program.args(["list", "--json"])), name)
+}
+
+/// The object of one container among lines of JSON.
+fn object_of(lines: &str, name: &str) -> Value {
+    let mut objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    objects.find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name} in {lines}"))
+}

@@ -1,0 +1,159 @@
+//! What changes among containers, told as it happens; docker and podman themselves are the witnesses.
+
+use std::process::Command;
+
+use crate::Test;
+use crate::real::engine::podman_containers::Podman;
+use crate::support::lab::{Lab, eventually, output};
+use crate::support::other_host::OtherHost;
+use crate::support::watcher::Watcher;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("watched_containers_come_go_and_come_again", come_and_go),
+    ("watched_containers_get_and_lose_networks_and_names", networks_and_names),
+    ("watched_containers_of_podman_come_and_go", come_and_go_in_podman),
+    ("twenty_watched_containers_start_at_once", twenty_at_once),
+    ("an_engine_that_was_killed_is_watched_again", engine_killed),
+    ("watched_network_namespaces_come_and_go", namespaces),
+    ("the_thread_that_watches_has_no_capability", no_capability),
+];
+
+const NOWHERE: &str = "unix:///nonexistent.sock";
+
+fn watcher(lab: &Lab) -> Watcher {
+    Watcher::start(&lab.endpoint, NOWHERE, "docker")
+}
+
+fn come_and_go(lab: &Lab) {
+    let before = lab.container(&[]);
+    let watcher = watcher(lab);
+    watcher.wait(0, "came", &before.id);
+    let web = lab.container(&[]);
+    let (line, at) = watcher.wait(0, "came", &web.id);
+    // All that joining needs.
+    let expected =
+        format!("came docker-{0} {1} {0} bridge={2} pid {3}", web.name, web.id, web.address(), web.pid);
+    assert_eq!(line, expected);
+    lab.docker(&["restart", "--time", "0", &web.name]);
+    let (_, at) = watcher.wait(at, "went", &web.id);
+    let (line, at) = watcher.wait(at, "came", &web.id);
+    let pid = lab.docker(&["inspect", "--format", "{{.State.Pid}}", &web.name]);
+    assert!(line.ends_with(&format!(" pid {pid}")), "{line} {pid}");
+    lab.docker(&["kill", &web.name]);
+    let (_, at) = watcher.wait(at, "went", &web.id);
+    // Another one of that name.
+    lab.docker(&["rm", &web.name]);
+    lab.docker(&["run", "--detach", "--name", &web.name, &lab.image]);
+    let id = lab.docker(&["inspect", "--format", "{{.Id}}", &web.name]);
+    let (line, _) = watcher.wait(at, "came", &id);
+    assert!(line.starts_with(&format!("came docker-{} {id} ", web.name)), "{line}");
+    let told = watcher.told();
+    let its = |id: &str| told.iter().filter(|line| line.contains(id)).count();
+    assert_eq!((its(&before.id), its(&web.id), its(&id)), (1, 4, 1), "{told:#?}");
+}
+
+fn networks_and_names(lab: &Lab) {
+    let (network, watcher) = (lab.network(), watcher(lab));
+    let web = lab.container(&[]);
+    let (_, at) = watcher.wait(0, "came", &web.id);
+    lab.docker(&["network", "connect", &network.name, &web.name]);
+    let address = web.address_on("eth1");
+    let (_, at) = watcher.wait(at, "networks", &format!("{}={address}", network.name));
+    lab.docker(&["network", "disconnect", "bridge", &web.name]);
+    let (line, at) = watcher.wait(at, "networks", &web.id);
+    assert!(!line.contains("bridge="), "{line}");
+    let renamed = format!("{}-renamed", web.name);
+    lab.docker(&["rename", &web.name, &renamed]);
+    let (line, _) = watcher.wait(at, "renamed", &web.id);
+    assert!(line.starts_with(&format!("renamed docker-{renamed} {} {renamed} ", web.id)), "{line}");
+    lab.docker(&["rename", &renamed, &web.name]);
+}
+
+fn come_and_go_in_podman(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let watcher = Watcher::start(NOWHERE, &podman.url, "podman");
+    let (network, web) = (podman.network(), podman.container(&[]));
+    let id = podman.podman(&["inspect", "--format", "{{.Id}}", &web.name]);
+    let (line, at) = watcher.wait(0, "came", &id);
+    let expected = format!("came podman-{0} {id} {0} podman={1} pid {2}", web.name, web.address(), web.pid());
+    assert_eq!(line, expected);
+    podman.podman(&["restart", "--time", "0", &web.name]);
+    let (_, at) = watcher.wait(at, "went", &id);
+    let (line, at) = watcher.wait(at, "came", &id);
+    assert!(line.ends_with(&format!(" pid {}", web.pid())), "{line}");
+    podman.podman(&["network", "connect", &network.name, &web.name]);
+    let (_, at) = watcher.wait(at, "networks", &format!(" {}=", network.name));
+    podman.podman(&["network", "disconnect", &network.name, &web.name]);
+    let (line, at) = watcher.wait(at, "networks", &id);
+    assert!(!line.contains(&network.name), "{line}");
+    podman.podman(&["kill", &web.name]);
+    watcher.wait(at, "went", &id);
+}
+
+fn twenty_at_once(lab: &Lab) {
+    let watcher = watcher(lab);
+    let containers: Vec<_> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..20).map(|_| scope.spawn(|| lab.container(&[]))).collect();
+        starts.into_iter().map(|start| start.join().expect("a container")).collect()
+    });
+    for container in &containers {
+        let (line, _) = watcher.wait(0, "came", &container.id);
+        let expected = format!(" bridge={} pid {}", container.address(), container.pid);
+        assert!(line.ends_with(&expected), "{line} {expected}");
+    }
+    let told = watcher.told();
+    for container in &containers {
+        assert_eq!(told.iter().filter(|line| line.contains(&container.id)).count(), 1, "{told:#?}");
+    }
+}
+
+fn engine_killed(lab: &Lab) {
+    let host = OtherHost::start(lab);
+    let watcher = watcher(&host.lab);
+    let (gone, web) = (host.lab.container(&[]), host.lab.container(&[]));
+    watcher.wait(0, "came", &gone.id);
+    let (_, at) = watcher.wait(0, "came", &web.id);
+    host.kill_engine();
+    let (_, at) = watcher.wait(at, "lost", "");
+    host.start_engine();
+    let (_, at) = watcher.wait(at, "back", "");
+    watcher.wait(at, "went", &gone.id);
+    watcher.wait(at, "went", &web.id);
+    host.lab.docker(&["start", &web.name]);
+    let (line, _) = watcher.wait(at, "came", &web.id);
+    let pid = host.lab.docker(&["inspect", "--format", "{{.State.Pid}}", &web.name]);
+    assert!(line.ends_with(&format!(" pid {pid}")), "{line} {pid}");
+}
+
+fn namespaces(_: &Lab) {
+    let watcher = Watcher::start(NOWHERE, NOWHERE, "netns");
+    let name = format!("watched-{}", std::process::id());
+    output(Command::new("ip").args(["netns", "add", &name]));
+    // A link that leads there tells it from all others.
+    let link = format!("w{}", std::process::id());
+    output(
+        Command::new("ip")
+            .args(["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &name]),
+    );
+    let (_, at) = watcher.wait(0, "came", &format!("netns-{name} "));
+    output(Command::new("ip").args(["netns", "delete", &name]));
+    watcher.wait(at, "went", "");
+}
+
+fn no_capability(lab: &Lab) {
+    let watcher = watcher(lab);
+    let tasks = format!("/proc/{}/task", watcher.child.id());
+    let statuses = || {
+        let tasks = std::fs::read_dir(&tasks).expect("its threads").flatten();
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect::<Vec<_>>()
+    };
+    let watching = || statuses().into_iter().find(|status| status.starts_with("Name:\twatch\n"));
+    eventually("it watches", || watching().is_some());
+    let web = lab.container(&[]);
+    watcher.wait(0, "came", &web.id);
+    let status = watching().expect("the thread");
+    for set in ["CapPrm:\t", "CapEff:\t"] {
+        let line = status.lines().find_map(|line| line.strip_prefix(set)).expect(set);
+        assert_eq!(line.trim_matches('0'), "", "{set}{line}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Podman: root's, through the socket it serves, and an ordinary user's.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::Test;
+use crate::real::engine::container_list::described_by;
+use crate::support::lab::{Lab, output};
+use crate::support::recording::{Recorded, Recording, Witness, capinfos, fields_of, named_fields_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("podmans_containers_are_listed_beside_dockers", listed_beside_dockers),
+    ("a_capture_of_podmans_container_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
+    ("a_pod_is_captured_once_with_all_its_members_named", a_pod_is_captured_once),
+    ("how_podman_connects_a_container_is_told", how_it_is_connected_is_told),
+];
+
+/// A Podman of `make test`, spoken to as its own client does.
+pub(crate) struct Podman {
+    pub(crate) url: String,
+    image: String,
+}
+
+impl Podman {
+    pub(crate) fn rootful(lab: &Lab) -> Self {
+        Self::at("CONTAINERDUMP_LAB_PODMAN", lab)
+    }
+
+    pub(crate) fn rootless(lab: &Lab) -> Self {
+        Self::at("CONTAINERDUMP_LAB_ROOTLESS", lab)
+    }
+
+    fn at(variable: &str, lab: &Lab) -> Self {
+        let url = std::env::var(variable).expect("Podman, which tests/lab/packages test installs");
+        Self { url, image: lab.image.clone() }
+    }
+
+    pub(crate) fn podman(&self, arguments: &[&str]) -> String {
+        output(Command::new("podman").args(["--remote", "--url", &self.url]).args(arguments))
+    }
+
+    /// Something of the engine's that `remove` and its name take away again.
+    fn thing(&self, remove: &[&str]) -> Thing<'_> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("p{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Thing { podman: self, remove: remove.iter().map(ToString::to_string).collect(), name }
+    }
+
+    /// Starts a container that serves HTTP on port 80, with further options of `podman run`.
+    pub(crate) fn container(&self, options: &[&str]) -> Thing<'_> {
+        self.container_with(options, &[])
+    }
+
+    /// The same, with a command of its own.
+    pub(crate) fn container_with(&self, options: &[&str], command: &[&str]) -> Thing<'_> {
+        let thing = self.thing(&["rm", "--force", "--time", "0"]);
+        let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image], command].concat();
+        self.podman(&run);
+        thing
+    }
+
+    pub(crate) fn network(&self) -> Thing<'_> {
+        let thing = self.thing(&["network", "rm", "--force"]);
+        self.podman(&["network", "create", &thing.name]);
+        thing
+    }
+
+    /// Makes a pod; its own container is made of our image, since none is pulled.
+    pub(crate) fn pod(&self) -> Thing<'_> {
+        let thing = self.thing(&["pod", "rm", "--force", "--time", "0"]);
+        let infra = ["--infra-image", &self.image, "--infra-command", "sleep 9999"];
+        self.podman(&[&["pod", "create"], &infra[..], &["--name", &thing.name]].concat());
+        thing
+    }
+}
+
+pub(crate) struct Thing<'a> {
+    podman: &'a Podman,
+    remove: Vec<String>,
+    pub(crate) name: String,
+}
+
+impl Thing<'_> {
+    /// Its first process.
+    pub(crate) fn pid(&self) -> String {
+        self.podman.podman(&["inspect", "--format", "{{.State.Pid}}", &self.name])
+    }
+
+    /// Runs a command of this machine in the container's network namespace.
+    pub(crate) fn enter(&self, command: &[&str]) -> String {
+        output(Command::new("nsenter").args(["--net", "--target", &self.pid()]).args(command))
+    }
+
+    pub(crate) fn address(&self) -> String {
+        let shown = self.enter(&["ip", "-4", "-o", "address", "show", "eth0"]);
+        let address = shown.split_whitespace().nth(3).expect("an address");
+        address.split('/').next().expect("a prefix length").to_owned()
+    }
+
+    /// The other end of `eth0`, found as people do by hand.
+    pub(crate) fn host_veth(&self) -> String {
+        let shown = self.enter(&["ip", "-o", "link", "show", "eth0"]);
+        let index = shown.split("eth0@if").nth(1).and_then(|rest| rest.split(':').next()).expect("an index");
+        let links = output(Command::new("ip").args(["-o", "link"]));
+        let line = links.lines().find(|line| line.starts_with(&format!("{index}: "))).expect("its end");
+        line.split([':', '@']).nth(1).expect("a name").trim().to_owned()
+    }
+
+    pub(crate) fn fetch(&self) {
+        output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{}/", self.address())]));
+    }
+}
+
+impl Drop for Thing<'_> {
+    fn drop(&mut self) {
+        let mut podman = Command::new("podman");
+        let _ =
+            podman.args(["--remote", "--url", &self.podman.url]).args(&self.remove).arg(&self.name).output();
+    }
+}
+
+/// Our program, where engines are looked for without a word of where Podman is.
+pub(crate) fn program(lab: &Lab) -> Command {
+    let mut program = lab.program();
+    program.env_remove("CONTAINERDUMP_ENGINES");
+    program
+}
+
+/// Captures containers into a file while `work` is done.
+fn recorded(lab: &Lab, names: &[&str], work: impl FnOnce()) -> Recorded {
+    let recording = Recording::begin_with(program(lab), names, &["--filter", "tcp"]);
+    work();
+    recording.stop()
+}
+
+fn listed_beside_dockers(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let network = podman.network();
+    let (docker, one) = (lab.container(&[]), podman.container(&["--network", &network.name]));
+    let said = output(program(lab).arg("--extcap-interfaces"));
+    let image = podman.podman(&["inspect", "--format", "{{.ImageName}}", &one.name]);
+    let wanted = format!("interface {{value=podman-{0}}}{{display={0} · {image} (Podman)}}", one.name);
+    assert_eq!(said.lines().filter(|line| **line == wanted).count(), 1, "{wanted} in {said}");
+    let at = |value: &str| said.find(&format!("{{value={value}}}")).expect("its line");
+    assert!(at(&docker.interface()) < at(&format!("podman-{}", one.name)), "{said}");
+
+    let object = described_by(program(lab), &one.name);
+    assert_eq!(object["engine"], "podman");
+    assert_eq!(object["network_mode"], "own");
+    assert_eq!(object["networks"][0]["addresses"][0], one.address());
+    let attachment = &object["attachments"][0];
+    assert_eq!(attachment["interface"], "eth0", "{object}");
+    assert_eq!(attachment["host_veth"], one.host_veth(), "{object}");
+    assert_eq!(attachment["network"], network.name, "{object}");
+    let table = output(program(lab).arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&one.name)).expect("its row");
+    assert!(row.contains("  podman  ") && row.ends_with(&one.host_veth()), "{row}");
+}
+
+fn holds_what_tcpdump_sees(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let network = podman.network();
+    let (one, other) =
+        (podman.container(&["--network", &network.name]), podman.container(&["--network", &network.name]));
+    let witness = Witness::begin(&one.host_veth(), "tcp");
+    let recorded = recorded(lab, &[&format!("podman-{}", one.name)], || {
+        one.fetch();
+        let page = format!("http://{}/", other.address());
+        podman.podman(&["exec", &one.name, "wget", "-q", "-O", "/dev/null", &page]);
+        witness.settle();
+    });
+    let (witness, _folder) = witness.stop();
+    let frames_in = |path| {
+        let mut frames = fields_of(path, "tcp", &["frame.len", "tcp.seq_raw", "tcp.ack_raw", "tcp.checksum"]);
+        frames.sort();
+        frames
+    };
+    let frames = frames_in(&recorded.path);
+    assert!(frames.len() > 10 && frames == frames_in(&witness), "the frames differ: {frames:?}");
+    let directions = recorded.fields("http.request", &["ip.dst", "frame.packet_flags_direction"]);
+    let expected = [[one.address(), "0x00000001".to_owned()], [other.address(), "0x00000002".to_owned()]];
+    assert_eq!(directions, expected);
+    let names = recorded.fields("http.request", &["frame.interface_name", "frame.interface_description"]);
+    assert_eq!(names[0][0], format!("{}:eth0", one.name));
+    assert!(names[0][1].starts_with(&format!("podman container {}", one.name)), "{names:?}");
+    assert!(names[0][1].contains(&format!("network {}", network.name)), "{names:?}");
+}
+
+fn a_pod_is_captured_once(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let pod = podman.pod();
+    let web = podman.container(&["--pod", &pod.name]);
+    let aside = podman.container(&["--pod", &pod.name, "--entrypoint", "/bin/yes"]);
+    let infra = podman.podman(&["pod", "inspect", "--format", "{{.InfraContainerID}}", &pod.name]);
+    let infra = podman.podman(&["inspect", "--format", "{{.Name}}", &infra]);
+    for captured in [&[web.name.as_str()][..], &[&web.name, &aside.name, &infra]] {
+        let recorded = recorded(lab, captured, || web.fetch());
+        let rows = recorded.fields("http.request", &["frame.interface_name", "frame.interface_description"]);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        // One address of several: it is called as the one that is captured.
+        let names = named_fields_of(&recorded.path, "http.request", &["ip.dst_host"]);
+        assert_eq!(names, [[captured[0]]]);
+        assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
+        for name in [&web.name, &aside.name, &infra] {
+            assert!(rows[0][1].contains(name.as_str()), "{name} in {rows:?}");
+        }
+    }
+    assert_eq!(described_by(program(lab), &aside.name)["network_mode"], "shared");
+}
+
+fn how_it_is_connected_is_told(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let none = podman.container(&["--network", "none"]);
+    let host = podman.container(&["--network", "host", "--entrypoint", "/bin/yes"]);
+    assert_eq!(described_by(program(lab), &none.name)["network_mode"], "none");
+    let object = described_by(program(lab), &host.name);
+    assert_eq!(object["network_mode"], "host", "{object}");
+    let taps = object["attachments"].as_array().expect("attachments");
+    assert!(
+        !taps.is_empty() && taps.iter().all(|tap| tap["tap"] == "host" && tap["host_veth"].is_null()),
+        "{object}"
+    );
+}

@@ -1,0 +1,178 @@
+//! Engines of other hosts that are asked directly: behind TLS, and behind `ssh` where nothing of ours is.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Test;
+use crate::support::lab::{Lab, eventually, folder, output};
+use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of};
+use crate::support::ssh_host::SshHost;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("an_engine_behind_ssh_is_reached_where_nothing_of_ours_is", behind_ssh),
+    ("an_engine_is_reached_where_no_shell_is", no_shell),
+    ("an_engine_that_ssh_does_not_reach_is_told_of", not_reached),
+    ("an_engine_with_tls_is_reached", with_tls),
+];
+
+/// Captures a container there with what says where its engine is, and compares with a tcpdump in it.
+fn captured(there: &SshHost, variables: &[(&str, &str)]) {
+    let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
+    let address = there.host.address(&web, "bridge");
+    let program = || {
+        let mut program = there.program();
+        program.envs(variables.iter().copied());
+        program
+    };
+    let listed = output(program().arg("list"));
+    assert!(listed.contains(&web.name) && listed.contains("(engine)"), "{listed}");
+    let filter = format!("tcp and host {address}");
+    let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+    let recording = Recording::begin_by(program(), &[&web], &["-f", &filter]);
+    for _ in 0..20 {
+        there.host.fetch(&other, &address);
+    }
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    assert_same(&recorded.path, &witness);
+    assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
+    eventually("tap containers are gone", || {
+        there.host.lab.docker(&["ps", "--quiet", "--all"]).lines().count() == 2
+    });
+}
+
+fn behind_ssh(lab: &Lab) {
+    let there = SshHost::bare(lab);
+    captured(&there, &[("DOCKER_HOST", "ssh://build1")]);
+    there.is_left_alone();
+    // In the host's network its own stream would never end.
+    let onhost = there.host.lab.container(&["--network", "host"]);
+    let mut program = there.program();
+    program.env("DOCKER_HOST", "ssh://build1");
+    let recording = Recording::begin_by(program, &[&onhost], &[]);
+    let web = there.host.lab.container(&[]);
+    let asked = format!("http://{}/", there.host.address(&web, "bridge"));
+    eventually("a request is there", || {
+        there.inside(&format!("busybox wget -q -O /dev/null {asked}"));
+        !fields_of(&recording.path, "http.request", &["frame.number"]).is_empty()
+    });
+    let recorded = recording.stop();
+    assert_eq!(recorded.fields("tcp.port == 2222", &["frame.number"]).len(), 0);
+    let descriptions = output(Command::new("capinfos").arg(&recorded.path));
+    assert!(descriptions.contains("without containerdump's own traffic"), "{descriptions}");
+    let mut program = there.program();
+    program.env("DOCKER_HOST", "ssh://build1");
+    let asked_for = ["--own-traffic", "-c", "100", "-f", "tcp port 2222"];
+    let recorded = Recording::begin_by(program, &[&onhost], &asked_for).end();
+    assert_eq!(capinfos(&recorded.path, "Number of packets"), "100");
+    drop((onhost, web));
+    // The same as a context, made by Docker's own command.
+    let settings = folder();
+    let config = settings.path().display().to_string();
+    let docker = |words: &[&str]| output(Command::new("docker").args(["--config", &config]).args(words));
+    docker(&["context", "create", "far", "--docker", "host=ssh://containerdump-lab@build1"]);
+    captured(&there, &[("DOCKER_HOST", ""), ("DOCKER_CONFIG", &config), ("DOCKER_CONTEXT", "far")]);
+    there.is_left_alone();
+}
+
+fn no_shell(lab: &Lab) {
+    let there = SshHost::bare(lab);
+    let key = fs::read_to_string(there.path("key.pub")).expect("a key");
+    let forced = format!("restrict,command=\"docker system dial-stdio\" {key}");
+    fs::write(there.path("key.pub"), forced).expect("the keys that may log in");
+    captured(&there, &[("DOCKER_HOST", "ssh://build1")]);
+    there.is_left_alone();
+}
+
+fn not_reached(lab: &Lab) {
+    let there = SshHost::bare(lab);
+    let list = |arguments: &[&str]| {
+        let mut program = there.program();
+        program.env("DOCKER_HOST", "ssh://build1").env("CONTAINERDUMP_ENGINES", "docker").args(arguments);
+        let ended = program.output().expect("the program");
+        let told = if ended.stdout.is_empty() { ended.stderr } else { ended.stdout };
+        String::from_utf8_lossy(&told).into_owned()
+    };
+    there.inside(&format!("mkdir {0}; touch {0}/docker", there.path("commands/none").display()));
+    there.script("commands/docker", "#!/bin/sh\necho no engine is here >&2\nexit 1\n");
+    let said = list(&["list"]);
+    assert!(said.contains("cannot list containers at ssh://build1: on build1: no engine is here"), "{said}");
+    fs::remove_file(there.path("commands/docker")).expect("a file");
+    there.know("other.pub");
+    let said = list(&["list"]);
+    assert!(said.contains("its host key is not the one that is known"), "{said}");
+    let said = list(&["--extcap-interfaces"]);
+    assert!(said.contains("{value=containerdump-docker}"), "{said}");
+    there.cut();
+    let said = list(&["--extcap-interfaces"]);
+    assert!(said.contains("no answer within 1.5 s"), "{said}");
+    there.is_left_alone();
+}
+
+/// Certificates of an engine and of its client, as Docker's documentation has them made.
+pub(crate) fn certificates(folder: &Path) {
+    let links = (0..64).map(|number| format!("IP:198.19.{number}.2"));
+    let addresses: Vec<_> = links.chain(["IP:127.0.0.1".to_owned()]).collect();
+    let script = format!(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem
+        for who in server client other; do
+            printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth,clientAuth\\n' {} >extensions
+            openssl req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $who-key.pem -out $who.csr
+            openssl x509 -req -days 2 -in $who.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial \\
+                -extfile extensions -out $who-cert.pem
+        done
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout stranger-key.pem -out stranger.pem
+        mkdir client stranger
+        cp client-cert.pem client/cert.pem; cp client-key.pem client/key.pem; cp ca.pem client/ca.pem
+        cp client/* stranger; cp stranger.pem stranger/ca.pem",
+        addresses.join(",")
+    );
+    output(Command::new("bash").args(["-euc", &script]).current_dir(folder));
+}
+
+fn with_tls(lab: &Lab) {
+    let folder = folder();
+    certificates(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let there = SshHost::bare_with(lab, |world| {
+        let settings = format!(
+            r#"{{"tlsverify": true, "tlscacert": "{}", "tlscert": "{}", "tlskey": "{}"}}"#,
+            path("ca.pem"),
+            path("server-cert.pem"),
+            path("server-key.pem")
+        );
+        world
+            .env("CONTAINERDUMP_LAB_TCP", "tcp://0.0.0.0:2376")
+            .env("CONTAINERDUMP_ENGINE_SETTINGS", settings);
+    });
+    let engine = format!("tcp://{}:2376", there.address);
+    let (client, stranger) = (path("client"), path("stranger"));
+    let with =
+        |folder| [("DOCKER_HOST", engine.as_str()), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", folder)];
+    captured(&there, &with(&client));
+    let config = path("config");
+    let endpoint = format!("host={engine},ca={client}/ca.pem,cert={client}/cert.pem,key={client}/key.pem");
+    let docker = |words: &[&str]| output(Command::new("docker").args(["--config", &config]).args(words));
+    docker(&["context", "create", "far", "--docker", &endpoint]);
+    captured(&there, &[("DOCKER_HOST", ""), ("DOCKER_CONFIG", &config), ("DOCKER_CONTEXT", "far")]);
+    let refused = |variables: &[(&str, &str)]| {
+        let mut program = there.program();
+        program.envs(variables.iter().copied()).env("CONTAINERDUMP_ENGINES", "docker").arg("list");
+        let ended = program.output().expect("the program");
+        assert_eq!(ended.status.code(), Some(1));
+        String::from_utf8_lossy(&ended.stderr).into_owned()
+    };
+    // Somebody else in its place, and we without a key.
+    assert!(
+        refused(&with(&stranger)).contains("no TLS: invalid peer certificate: "),
+        "{}",
+        refused(&with(&stranger))
+    );
+    fs::remove_file(folder.path().join("stranger/cert.pem")).expect("a file");
+    fs::copy(folder.path().join("ca.pem"), folder.path().join("stranger/ca.pem")).expect("a copy");
+    assert!(refused(&with(&stranger)).contains("fatal alert: "), "{}", refused(&with(&stranger)));
+    fs::remove_file(folder.path().join("stranger/ca.pem")).expect("a file");
+    assert!(refused(&with(&stranger)).contains("stranger/ca.pem: "), "{}", refused(&with(&stranger)));
+}

@@ -1,0 +1,139 @@
+//! A capture that goes on while the engine itself is killed and started again.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Test;
+use crate::real::follow::restarts::Following;
+use crate::support::lab::{Container, Lab, eventually, output};
+use crate::support::other_host::OtherHost;
+use crate::support::recording::{fields_of, fields_so_far, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_capture_goes_on_when_the_engine_ends_with_its_containers", engine_ends_with_its_containers),
+    ("a_capture_goes_on_while_containers_outlive_their_engine", containers_outlive_their_engine),
+    ("a_capture_through_the_engine_is_taken_up_again", through_the_engine),
+];
+
+fn block(container: &Container) -> String {
+    format!("{}:eth0", container.name)
+}
+
+/// Ends a capture that runs in the other host's world. Returns its file, and what it said line by line.
+fn end(host: &OtherHost, following: Following) -> (std::path::PathBuf, tempfile::TempDir, Vec<String>) {
+    output(&mut host.inside("kill -INT $(cat program)"));
+    let (path, folder, said) = following.end();
+    (path, folder, said.lines().map(str::to_owned).collect())
+}
+
+/// Whether `said` has all of `expected`, each the beginning of a line, in that order.
+fn assert_said(said: &[String], expected: &[&str]) {
+    let mut lines = said.iter();
+    for begin in expected {
+        assert!(lines.any(|line| line.starts_with(begin)), "{begin}: {said:#?}");
+    }
+}
+
+/// Who made how many requests at each interface, by their numbers.
+fn requests(path: &Path, expected: &[(u32, &str, usize)]) {
+    for (number, name, count) in expected {
+        let filter = format!("http.request and frame.interface_id == {number}");
+        let found = fields_of(path, &filter, &["frame.interface_name"]).concat();
+        assert_eq!(found, vec![(*name).to_owned(); *count], "interface {number}");
+    }
+    for (number, one) in statistics_of(path) {
+        assert_eq!((one.received, one.lost), (one.packets, 0), "{number}");
+    }
+}
+
+/// Docker's own way: an engine that comes back ends what it finds, and starts what it shall keep running.
+fn engine_ends_with_its_containers(lab: &Lab) {
+    let host = OtherHost::start(lab);
+    let ends = host.lab.container(&[]);
+    let following = Following::begin(host.program(), &["--all", "-f", "tcp port 80"]);
+    following.wait_for(&block(&ends), 1);
+    let keeps = host.lab.container(&["--restart", "always"]);
+    following.wait_for(&block(&keeps), 1);
+    let (one, other) = (host.address_inside(&keeps), host.address_inside(&ends));
+    host.request(&other);
+    host.kill_engine();
+    eventually("that is told", || following.said().contains("does not answer any more"));
+    // Their containers run on, and so does the capture.
+    host.request(&one);
+    host.request(&other);
+    host.start_engine();
+    following.wait_for(&block(&keeps), 2);
+    let keeps = host.lab.found_again(keeps);
+    let fresh = host.lab.container(&[]);
+    following.wait_for(&block(&fresh), 1);
+    host.request(&host.address_inside(&keeps));
+    host.request(&host.address_inside(&fresh));
+    let lost = format!("{} does not answer any more (", host.lab.endpoint);
+    let back = format!("{} answers again", host.lab.endpoint);
+    let (path, _folder, said) = end(&host, following);
+    let words = |container: &Container, what: &str| format!("{} {what}", container.name);
+    assert_said(&said, &[&words(&keeps, "has joined"), &lost, &back, &words(&keeps, "is back after ")]);
+    assert_said(&said, &[&back, &words(&ends, "has ended")]);
+    assert_said(&said, &[&back, &words(&keeps, "has ended"), &words(&fresh, "has joined")]);
+    let (keeps, ends, fresh) = (block(&keeps), block(&ends), block(&fresh));
+    requests(&path, &[(0, &ends, 2), (1, &keeps, 1), (2, &keeps, 1), (3, &fresh, 1)]);
+}
+
+fn live_restore(world: &mut Command) {
+    world.env("CONTAINERDUMP_ENGINE_SETTINGS", r#"{"live-restore": true}"#);
+}
+
+/// With `live-restore`.
+fn containers_outlive_their_engine(lab: &Lab) {
+    let host = OtherHost::start_with(lab, live_restore);
+    let (stays, dies) = (host.lab.container(&[]), host.lab.container(&[]));
+    let following = Following::begin(host.program(), &["--all", "-f", "tcp port 80"]);
+    following.wait_for(&block(&dies), 1);
+    following.wait_for(&block(&stays), 1);
+    let late = host.lab.container(&[]);
+    following.wait_for(&block(&late), 1);
+    host.kill_engine();
+    eventually("that is told", || following.said().contains("does not answer any more"));
+    for container in [&stays, &dies, &late] {
+        host.request(&host.address_inside(container));
+    }
+    output(&mut host.inside(&format!("kill -KILL {}", dies.pid)));
+    host.start_engine();
+    eventually("the end is told", || following.said().contains(&format!("{} has ended", dies.name)));
+    let fresh = host.lab.container(&[]);
+    following.wait_for(&block(&fresh), 1);
+    for container in [&stays, &late, &fresh] {
+        host.request(&host.address_inside(container));
+    }
+    let (path, _folder, said) = end(&host, following);
+    for container in [&stays, &late] {
+        let told = said.iter().filter(|line| line.starts_with(&container.name)).count();
+        assert_eq!(told, usize::from(container.name == late.name), "{said:#?}");
+    }
+    let all = fields_of(&path, "http.request", &["frame.interface_name"]).concat();
+    let count = |container: &Container| all.iter().filter(|name| **name == block(container)).count();
+    assert_eq!([&stays, &dies, &late, &fresh].map(count), [2, 1, 2, 1], "{all:?}");
+    for (number, one) in statistics_of(&path) {
+        assert_eq!((one.received, one.lost), (one.packets, 0), "{number}");
+    }
+}
+
+fn through_the_engine(lab: &Lab) {
+    let host = OtherHost::start_with(lab, live_restore);
+    let web = host.lab.container(&[]);
+    let following = Following::begin(host.lab.program(), &[&web.name, "--follow", "-f", "tcp port 80"]);
+    following.wait_for(&block(&web), 1);
+    let at = host.address_inside(&web);
+    host.request(&at);
+    // What is on its way through an engine that is killed is lost with it.
+    eventually("it came through", || {
+        !fields_so_far(following.path(), "http.request", &["frame.number"]).is_empty()
+    });
+    host.kill_engine();
+    host.start_engine();
+    following.wait_for(&block(&web), 2);
+    host.request(&at);
+    let (path, _folder) = following.stop();
+    let requests = fields_of(&path, "http.request", &["frame.interface_id", "frame.interface_name"]);
+    assert_eq!(requests, ["0", "1"].map(|number| [number.to_owned(), block(&web)]));
+}

@@ -1,0 +1,11 @@
+//! Captures of several containers at once.
+
+pub(crate) mod deduplication;
+pub(crate) mod deduplication_changes;
+pub(crate) mod group_selection;
+
+use crate::Test;
+
+/// The tests of every file here.
+pub(crate) const TESTS: &[&[Test]] =
+    &[deduplication::TESTS, deduplication_changes::TESTS, group_selection::TESTS];

@@ -1,0 +1,291 @@
+//! Containers in the host's network: the host's interfaces are theirs.
+
+use std::process::Command;
+
+use crate::Test;
+use crate::real::engine::container_list::described_by;
+use crate::real::engine::podman_containers::{self, Podman};
+use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output, start};
+use crate::support::recording::{Recorded, Recording, Witness, assert_same, capinfos, fields_of};
+use crate::support::unprivileged::{as_nobody, assert_powerless, copy, open_engine};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("the_hosts_network_is_told_wherever_it_is_chosen", told_wherever_it_is_chosen),
+    ("which_interfaces_of_the_host_are_captured", which_interfaces_are_captured),
+    ("a_capture_in_the_hosts_network_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
+    ("the_hosts_loopback_is_there_for_the_asking", loopback_is_there_for_the_asking),
+    ("what_containers_tell_each_other_is_not_the_hosts", what_containers_tell_each_other),
+    ("the_right_to_capture_is_enough_in_the_hosts_network", right_to_capture_is_enough),
+    ("an_interface_of_the_host_that_goes_ends_nothing_else", one_that_goes_ends_nothing_else),
+    ("podmans_container_in_the_hosts_network_is_captured", podmans_container),
+    ("another_hosts_interfaces_are_not_taken_for_ours", another_hosts_interfaces),
+];
+
+/// A container in the host's network that does nothing by itself.
+pub(crate) fn idle(lab: &Lab) -> Container {
+    lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"])
+}
+
+/// The host's end of a network, as Docker names it.
+fn bridge(lab: &Lab, network: &Network) -> String {
+    let id = lab.docker(&["network", "inspect", "--format", "{{.Id}}", &network.name]);
+    format!("br-{}", &id[..12])
+}
+
+fn on(network: &Network) -> [&str; 2] {
+    ["--network", network.name.as_str()]
+}
+
+fn get(lab: &Lab, from: &Container, address: &str) {
+    lab.docker(&["exec", &from.name, "wget", "-q", "-O", "/dev/null", &format!("http://{address}/")]);
+}
+
+/// tcpdump that leaves the interface as it is, like us.
+fn witness(interface: &str, filter: &str) -> Witness {
+    let mut tcpdump = Command::new("tcpdump");
+    tcpdump.arg("-p");
+    Witness::of(tcpdump, interface, filter)
+}
+
+fn assert_saw_the_same(recorded: &Recorded, witness: Witness) {
+    let (witness, _folder) = witness.stop();
+    assert_same(&recorded.path, &witness);
+}
+
+/// A link of this host that goes away with this value.
+struct Link(String);
+
+impl Link {
+    fn bridge(number: u8) -> Self {
+        let name = format!("x{number}-{}", std::process::id());
+        output(Command::new("ip").args(["link", "add", &name, "type", "bridge"]));
+        Self(name)
+    }
+
+    fn ip(&self, before: &[&str], after: &[&str]) {
+        output(Command::new("ip").args(before).arg(&self.0).args(after));
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "delete", &self.0]).output();
+    }
+}
+
+fn told_wherever_it_is_chosen(lab: &Lab) {
+    let host = idle(lab);
+    let guest = lab.container(&["--network", &format!("container:{}", host.name)]);
+    let image = lab.docker(&["inspect", "--format", "{{.Config.Image}}", &host.name]);
+    let said = output(lab.program().arg("--extcap-interfaces"));
+    for container in [&host, &guest] {
+        let line = format!(
+            "interface {{value={}}}{{display={} · {image} (host network)}}",
+            container.interface(),
+            container.name
+        );
+        assert!(said.lines().any(|text| text == line), "{line} in {said}");
+    }
+    let mut reload = lab.program();
+    reload.args(["--extcap-config", "--extcap-reload-option", "network", "--extcap-interface"]);
+    let said = output(reload.arg(host.interface()));
+    let line = "value {arg=0}{value=eth0}{display=eth0 · host network}";
+    assert!(said.lines().any(|text| text == line), "{said}");
+    let table = output(lab.program().arg("list"));
+    let row = table.lines().find(|line| line.starts_with(&host.name)).expect("its row");
+    assert!(row.contains("eth0 (host network)") && !row.contains("lo (host network)"), "{row}");
+
+    let folder = folder();
+    let log = folder.path().join("log");
+    let log = log.to_str().expect("a path");
+    let recording =
+        Recording::begin(lab, &[&host], &["-i", "eth0", "--log-level", "info", "--log-file", log]);
+    let recorded = recording.stop();
+    let plainly = format!("{} has no network of its own: it uses the host's", host.name);
+    assert!(recorded.said.contains(&plainly), "{}", recorded.said);
+    assert!(std::fs::read_to_string(log).expect("the log").contains(&plainly));
+    let said = output(Command::new("capinfos").arg(&recorded.path));
+    let block = format!("docker container {} ({image}), host network, interface eth0 of the host", host.name);
+    assert!(said.contains(&block) && said.contains(&guest.name), "{said}");
+}
+
+fn which_interfaces_are_captured(lab: &Lab) {
+    let network = lab.network();
+    let (host, bridged) = (idle(lab), lab.container(&on(&network)));
+    let (down, bare, addressed) = (Link::bridge(1), Link::bridge(2), Link::bridge(3));
+    down.ip(&["address", "add", "192.0.2.65/32", "dev"], &[]);
+    // Nor the one it would give itself.
+    bare.ip(&["link", "set"], &["addrgenmode", "none"]);
+    for link in [&bare, &addressed] {
+        link.ip(&["link", "set"], &["up"]);
+    }
+    addressed.ip(&["address", "add", "192.0.2.66/32", "dev"], &[]);
+    // As the way out of a host that is a container itself: a cable into another namespace.
+    let cable = Link(format!("x4-{}", std::process::id()));
+    cable.ip(&["link", "add"], &["type", "veth", "peer", "name", "x4", "netns", &bridged.pid]);
+    cable.ip(&["link", "set"], &["up"]);
+    let default = || {
+        let object = described_by(lab.program(), &host.name);
+        let taps = object["attachments"].as_array().expect("attachments").clone();
+        assert!(taps.iter().all(|tap| tap["tap"] == "host" && tap["host_veth"].is_null()), "{object}");
+        move |name: &str| {
+            let its = taps.iter().find(|tap| tap["interface"] == name);
+            its.map(|tap| tap["default"].as_bool().expect("yes or no"))
+        }
+    };
+    let before = default();
+    assert_eq!(before("eth0"), Some(true));
+    assert_eq!(before(&bridge(lab, &network)), Some(true));
+    assert_eq!(before("lo"), Some(false));
+    assert_eq!(before(&bridged.host_veth("eth0")), None, "a container's cable");
+    assert_eq!(before(&down.0), None, "not up");
+    assert_eq!(before(&bare.0), Some(false), "no address");
+    assert_eq!(before(&addressed.0), Some(true), "an address that makes no route");
+    assert_eq!(before(&cable.0), Some(false));
+    cable.ip(&["address", "add", "192.0.2.67/32", "dev"], &[]);
+    assert_eq!(default()(&cable.0), Some(true));
+}
+
+fn holds_what_tcpdump_sees(lab: &Lab) {
+    let network = lab.network();
+    let (host, other) = (idle(lab), lab.container(&on(&network)));
+    let bridge = bridge(lab, &network);
+    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+    let gateway = lab.docker(&["network", "inspect", "--format", gateway, &network.name]);
+    let served = format!("{gateway}:18124");
+    lab.docker(&["exec", "--detach", &host.name, "httpd", "-f", "-p", &served, "-h", "/www"]);
+    eventually("it serves", || {
+        Command::new("curl").args(["-s", &served]).output().is_ok_and(|one| one.status.success())
+    });
+    let filter = format!("tcp and host {}", other.address());
+    // All interfaces that the host uses: what passes this bridge passes no other of them.
+    let (seen, recording) =
+        (witness(&bridge, &filter), Recording::begin(lab, &[&host], &["--filter", &filter]));
+    get(lab, &host, &other.address());
+    get(lab, &other, &served);
+    seen.settle();
+    let recorded = recording.stop();
+    assert_saw_the_same(&recorded, seen);
+    let fields = ["ip.dst", "frame.packet_flags_direction", "frame.interface_name"];
+    let name = format!("{}:{bridge}", host.name);
+    let expected =
+        [[other.address(), "0x00000002".to_owned(), name.clone()], [gateway, "0x00000001".to_owned(), name]];
+    assert_eq!(recorded.fields("http.request", &fields), expected);
+
+    let inbound = format!("inbound and {filter}");
+    let recording = Recording::begin(lab, &[&host], &["-i", &bridge, "--filter", &inbound]);
+    get(lab, &host, &other.address());
+    let recorded = recording.stop();
+    let sources = recorded.fields("tcp", &["ip.src"]).concat();
+    assert!(!sources.is_empty() && sources.iter().all(|source| *source == other.address()), "{sources:?}");
+}
+
+fn loopback_is_there_for_the_asking(lab: &Lab) {
+    let host = idle(lab);
+    let served = "127.0.0.1:18125";
+    lab.docker(&["exec", "--detach", &host.name, "httpd", "-f", "-p", served, "-h", "/www"]);
+    eventually("it serves", || {
+        Command::new("curl").args(["-s", served]).output().is_ok_and(|one| one.status.success())
+    });
+    let filter = "tcp port 18125";
+    let seen = witness("lo", filter);
+    let asked = Recording::begin(lab, &[&host], &["-i", "lo", "--filter", filter]);
+    let unasked = Recording::begin(lab, &[&host], &["--filter", filter]);
+    get(lab, &host, served);
+    seen.settle();
+    let (asked, unasked) = (asked.stop(), unasked.stop());
+    assert_saw_the_same(&asked, seen);
+    let requests = asked.fields("http.request", &["frame.interface_name", "ip.dst"]);
+    assert_eq!(requests, [[format!("{}:lo", host.name), "127.0.0.1".to_owned()]]);
+    assert_eq!(capinfos(&unasked.path, "Number of packets"), "0");
+}
+
+fn what_containers_tell_each_other(lab: &Lab) {
+    let network = lab.network();
+    let (host, one, other) = (idle(lab), lab.container(&on(&network)), lab.container(&on(&network)));
+    let bridge = bridge(lab, &network);
+    let recording = Recording::begin(lab, &[&host], &["-i", &bridge, "--filter", "tcp"]);
+    let told = output(Command::new("ip").args(["-d", "link", "show", &bridge]));
+    assert!(told.contains("promiscuity 0"), "{told}");
+    get(lab, &one, &other.address());
+    get(lab, &host, &other.address());
+    let recorded = recording.stop();
+    let requests = recorded.fields("http.request", &["ip.src"]).concat();
+    assert!(requests.len() == 1 && requests[0] != one.address(), "{requests:?}");
+}
+
+fn right_to_capture_is_enough(lab: &Lab) {
+    open_engine(lab);
+    let network = lab.network();
+    let (host, other) = (idle(lab), lab.container(&on(&network)));
+    let folder = folder();
+    let program = copy(folder.path(), true);
+    let path = folder.path().join("out.pcapng");
+    let filter = format!("tcp and dst host {}", other.address());
+    let mut capture = as_nobody(lab, &program);
+    capture.args(["capture", &host.name, "-f", &filter, "-c", "4", "-w"]).arg(&path);
+    let child = start(&mut capture);
+    eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
+    assert_powerless(child.id());
+    get(lab, &host, &other.address());
+    let ended = end_of(child);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let names = fields_of(&path, "tcp", &["frame.interface_name", "frame.packet_flags_direction"]);
+    let expected = [format!("{}:{}", host.name, bridge(lab, &network)), "0x00000002".to_owned()];
+    assert!(names.len() == 4 && names.iter().all(|name| *name == expected), "{names:?}");
+}
+
+fn one_that_goes_ends_nothing_else(lab: &Lab) {
+    let (host, network, gone) = (idle(lab), lab.network(), lab.network());
+    let other = lab.container(&on(&network));
+    let options = ["-i", &bridge(lab, &network), "-i", &bridge(lab, &gone), "--filter", "tcp"];
+    let recording = Recording::begin(lab, &[&host], &options);
+    drop(gone);
+    get(lab, &host, &other.address());
+    let recorded = recording.stop();
+    assert_eq!(recorded.fields("http.request", &["ip.dst"]), [[other.address()]]);
+}
+
+fn podmans_container(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let network = podman.network();
+    let idle = ["--network", "host", "--interactive", "--entrypoint", "/bin/cat"];
+    let (host, other) = (podman.container(&idle), podman.container(&["--network", &network.name]));
+    let beside = self::idle(lab);
+    let filter = format!("tcp and host {}", other.address());
+    let recording =
+        Recording::begin_with(podman_containers::program(lab), &[&host.name], &["--filter", &filter]);
+    let page = format!("http://{}/", other.address());
+    podman.podman(&["exec", &host.name, "wget", "-q", "-O", "/dev/null", &page]);
+    let recorded = recording.stop();
+    let fields = ["ip.dst", "frame.packet_flags_direction", "frame.interface_description"];
+    let requests = recorded.fields("http.request", &fields);
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert_eq!(requests[0][..2], [other.address(), "0x00000002".to_owned()]);
+    let description = &requests[0][2];
+    assert!(description.contains("host network, interface cni-podman"), "{description}");
+    // Whoever else is in the host's network, of whichever engine.
+    assert!(description.contains(&beside.name), "{description}");
+}
+
+/// Where the program itself runs in a container.
+fn another_hosts_interfaces(lab: &Lab) {
+    let network = lab.network();
+    let (host, ours, other) = (idle(lab), lab.container(&[]), lab.container(&on(&network)));
+    let program = env!("CARGO_BIN_EXE_containerdump");
+    let within = || {
+        let mut command = ours.enter(&[program]);
+        command.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
+        command
+    };
+    let object = described_by(within(), &host.name);
+    let taps = object["attachments"].as_array().expect("attachments");
+    assert!(taps.iter().all(|tap| tap["tap"] == "inside"), "{object}");
+    let bridge = bridge(lab, &network);
+    assert!(taps.iter().any(|tap| tap["interface"] == bridge), "{object}");
+    let recording = Recording::begin_with(within(), &[&host.name], &["-i", &bridge, "-f", "tcp"]);
+    get(lab, &host, &other.address());
+    let recorded = recording.stop();
+    let requests = recorded.fields("http.request", &["ip.dst", "frame.packet_flags_direction"]);
+    assert_eq!(requests, [[other.address(), "0x00000002".to_owned()]]);
+}

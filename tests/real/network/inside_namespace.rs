@@ -1,0 +1,246 @@
+//! Networks that no host veth leads to: packets are taken inside the container.
+
+use std::process::Command;
+
+use crate::Test;
+use crate::support::lab::{Container, Lab, end_of, folder, output, start};
+use crate::support::namespaces::{listed, only};
+use crate::support::recording::{Recorded, Recording, Witness, assert_same, fields_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("macvlan_is_captured_inside", macvlan_is_captured_inside),
+    ("overlay_is_captured_inside_and_its_gateway_at_the_host", overlay_is_captured_inside),
+    ("a_container_without_a_network_has_its_loopback", a_container_without_a_network_has_its_loopback),
+    ("the_loopback_of_a_bridged_container_is_there_for_the_asking", loopback_is_there_for_the_asking),
+    ("vlan_tags_are_kept", tags_are_kept),
+    ("large_frames_and_ipv6_alone_are_captured_whole", large_frames_and_ipv6_alone),
+    ("twelve_networks_are_twelve_interfaces", twelve_networks_are_twelve_interfaces),
+    ("without_root_the_bridges_are_captured_and_the_rest_is_told", without_root_the_rest_is_told),
+    ("an_interface_cannot_pass_for_a_device_of_the_host", an_interface_cannot_pass_for_a_device),
+    ("nothing_is_left_of_entering", nothing_is_left_of_entering),
+];
+
+/// Only the right to open rings, as an installed program has it.
+const CAPTURE_ONLY: [&str; 3] = ["setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all"];
+
+/// A container's own end sees what its own tcpdump sees, and which way it went.
+fn assert_same_inside(
+    lab: &Lab,
+    container: &Container,
+    options: &[&str],
+    interface: &str,
+    traffic: impl FnOnce(),
+) {
+    const FILTER: &str = "tcp or icmp or icmp6";
+    let witness = Witness::inside(container, interface, FILTER);
+    let recording = Recording::begin(lab, &[container], &[options, &["--filter", FILTER]].concat());
+    traffic();
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    assert_same(&recorded.path, &witness);
+    let names = recorded.fields("frame", &["frame.interface_name"]).concat();
+    assert!(names.iter().all(|name| *name == format!("{}:{interface}", container.name)), "{names:?}");
+}
+
+/// Packets to and from an address are told apart.
+fn assert_directions(recorded: &Recorded, address: &str) {
+    // epb_flags: 1 inbound, 2 outbound.
+    for (filter, direction) in [("dst", "0x00000001"), ("src", "0x00000002")] {
+        let filter = format!("ip.{filter} == {address}");
+        let flags = recorded.fields(&filter, &["frame.packet_flags"]).concat();
+        assert!(!flags.is_empty() && flags.iter().all(|flags| flags == direction), "{filter}: {flags:?}");
+    }
+}
+
+fn get(from: &Container, address: &str) {
+    output(&mut from.enter(&["curl", "-s", "-o", "/dev/null", &format!("http://{address}/")]));
+}
+
+fn macvlan_is_captured_inside(lab: &Lab) {
+    let network = lab.macvlan();
+    let options = ["--network", network.name.as_str()];
+    let (one, other) = (lab.container(&options), lab.container(&options));
+    assert_same_inside(lab, &one, &[], "eth0", || get(&one, &other.address()));
+    let recording = Recording::begin(lab, &[&one], &["--filter", "tcp"]);
+    get(&one, &other.address());
+    get(&other, &one.address());
+    let recorded = recording.stop();
+    assert_directions(&recorded, &one.address());
+    let description = &recorded.fields("tcp", &["frame.interface_description"])[0][0];
+    let place = format!("network {}, eth0 inside the container", network.name);
+    assert!(description.ends_with(&place), "{description}");
+}
+
+fn overlay_is_captured_inside(lab: &Lab) {
+    let swarm = lab.swarm();
+    let network = swarm.overlay();
+    let options = ["--network", network.name.as_str()];
+    let (one, other) = (lab.container(&options), lab.container(&options));
+    let recording = Recording::begin(lab, &[&one], &["--filter", "tcp"]);
+    get(&one, &other.address());
+    // Through the gateway bridge, which the engine tells nothing of.
+    let gateway = one.address_on("eth1");
+    output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
+    let recorded = recording.stop();
+    assert_directions(&recorded, &one.address());
+    for (interface, address) in [("eth0", one.address()), ("eth1", gateway)] {
+        let filter = format!("http.request and ip.addr == {address}");
+        let names = recorded.fields(&filter, &["frame.interface_name"]).concat();
+        assert_eq!(names, [format!("{}:{interface}", one.name)], "{interface}");
+    }
+    // Neither the containers nor the engine's own namespaces for the network are listed as further ones.
+    let (objects, _) = listed(lab.program());
+    for container in [&one, &other] {
+        assert_eq!(only(&objects, "id", &container.id)["engine"], "docker");
+        let number =
+            output(Command::new("stat").args(["-c", "%i", &format!("/proc/{}/net/dev", container.pid)]));
+        assert!(!objects.iter().any(|object| object["id"] == number), "{objects:?}");
+    }
+}
+
+fn a_container_without_a_network_has_its_loopback(lab: &Lab) {
+    let container = lab.container(&["--network", "none"]);
+    assert_same_inside(lab, &container, &[], "lo", || get(&container, "127.0.0.1"));
+}
+
+fn loopback_is_there_for_the_asking(lab: &Lab) {
+    let container = lab.container(&[]);
+    assert_same_inside(lab, &container, &["--network", "lo"], "lo", || {
+        container.fetch(1);
+        get(&container, "127.0.0.1");
+    });
+    let recording = Recording::begin(lab, &[&container], &[]);
+    get(&container, "127.0.0.1");
+    container.fetch(1);
+    let recorded = recording.stop();
+    assert!(recorded.fields("ip.addr == 127.0.0.1", &["frame.number"]).is_empty());
+    assert_eq!(recorded.fields("http.request", &["frame.number"]).len(), 1);
+}
+
+fn tags_are_kept(lab: &Lab) {
+    let container = lab.container(&[]);
+    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
+    let folder = folder();
+    let frame = folder.path().join("frame");
+    // EtherType of a VLAN tag, tag 5, and the EtherType for local experiments (IEEE 802).
+    let text = format!(
+        "{{ eth(da={}, type=0x8100), const16(5), const16(0x88b5), fill(0x61, 80) }}\n",
+        bridge.trim()
+    );
+    std::fs::write(&frame, text).expect("a frame");
+    let veth = container.host_veth("eth0");
+    let (witness, recording) = (Witness::begin(&veth, "vlan 5"), Recording::begin(lab, &[&container], &[]));
+    let frame = frame.to_str().expect("a path");
+    output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", "3", "-P", "1", "-q"]));
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    let fields = ["vlan.id", "frame.len"];
+    let tagged = recorded.fields("vlan", &fields);
+    assert_eq!(tagged, vec![["5", "98"]; 3]);
+    assert_eq!(tagged, fields_of(&witness, "vlan", &fields));
+}
+
+fn large_frames_and_ipv6_alone(lab: &Lab) {
+    let network = lab.network_with(&[
+        "--ipv6",
+        "--subnet",
+        "fd12:3456::/64",
+        "--opt",
+        "com.docker.network.driver.mtu=9000",
+    ]);
+    let options = ["--network", network.name.as_str()];
+    let (one, other) = (lab.container(&options), lab.container(&options));
+    for container in [&one, &other] {
+        output(&mut container.enter(&["ip", "-4", "address", "flush", "dev", "eth0"]));
+    }
+    let shown = output(&mut other.enter(&["ip", "-6", "-o", "address", "show", "eth0", "scope", "global"]));
+    let address =
+        shown.split_whitespace().nth(3).and_then(|word| word.split('/').next()).expect("an address");
+    let witness = Witness::inside(&one, "eth0", "icmp6 and ip6[40] >= 128 and ip6[40] <= 129");
+    let recording = Recording::begin(lab, &[&one], &["-f", "icmp6 and ip6[40] >= 128 and ip6[40] <= 129"]);
+    lab.docker(&["exec", &one.name, "ping", "-6", "-c", "3", "-s", "8952", address]);
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    assert_same(&recorded.path, &witness);
+    let lengths = recorded.fields("icmpv6.type == 128", &["frame.len"]).concat();
+    assert_eq!(lengths, ["9014"; 3]);
+}
+
+fn twelve_networks_are_twelve_interfaces(lab: &Lab) {
+    let networks: Vec<_> =
+        (0..12).map(|number| lab.network_with(&["--subnet", &format!("10.213.{number}.0/24")])).collect();
+    let container = lab.container(&["--network", &networks[0].name]);
+    for network in &networks[1..] {
+        lab.docker(&["network", "connect", &network.name, &container.name]);
+    }
+    let recording = Recording::begin(lab, &[&container], &["-f", "tcp"]);
+    for number in 0..networks.len() {
+        let url = format!("http://{}/", container.address_on(&format!("eth{number}")));
+        output(Command::new("curl").args(["-s", "-o", "/dev/null", &url]));
+    }
+    let recorded = recording.stop();
+    let mut names = recorded.fields("http.request", &["frame.interface_name"]).concat();
+    names.sort_by_key(String::len);
+    let expected: Vec<String> = (0..12).map(|number| format!("{}:eth{number}", container.name)).collect();
+    assert_eq!(names, expected);
+}
+
+fn without_root_the_rest_is_told(lab: &Lab) {
+    let network = lab.macvlan();
+    let (both, alone) = (lab.container(&[]), lab.container(&["--network", &network.name]));
+    lab.docker(&["network", "connect", &network.name, &both.name]);
+    // Nor has it the static program, by which the engine would do it.
+    let folder = folder();
+    let program = folder.path().join("containerdump");
+    std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
+    let capture = |name: &str| {
+        let mut command = Command::new(CAPTURE_ONLY[0]);
+        command.args(&CAPTURE_ONLY[1..]).arg(&program).env("DOCKER_HOST", &lab.endpoint);
+        end_of(start(command.args(["capture", name, "-a", "duration:0.3", "-w", "/dev/null", "--overwrite"])))
+    };
+    let ended = capture(&both.name);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success() && said.contains(&format!("not captured: {}", network.name)), "{said}");
+    let ended = capture(&alone.name);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("sudo containerdump capture {}", alone.name)), "{said}");
+}
+
+fn an_interface_cannot_pass_for_a_device(lab: &Lab) {
+    let container = lab.container(&[]);
+    let make = "ip link add nflog type bridge; ip address add 192.0.2.9/24 dev nflog; ip link set nflog up";
+    output(&mut container.enter(&["sh", "-c", make]));
+    let capture = |options: &[&str]| {
+        let mut command = lab.program();
+        command.args(["capture", &container.name, "-a", "duration:0.3", "-w", "/dev/null", "--overwrite"]);
+        end_of(start(command.args(options)))
+    };
+    let ended = capture(&["-i", "nflog"]);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && said.contains("takes that name for something else"), "{said}");
+    assert!(capture(&[]).status.success());
+}
+
+/// The program goes on where it was: no right, one thread, and its own network namespace.
+fn nothing_is_left_of_entering(lab: &Lab) {
+    let container = lab.container(&["--network", "none"]);
+    let recording = Recording::begin(lab, &[&container], &[]);
+    get(&container, "127.0.0.1");
+    let process = format!("/proc/{}", recording.child.id());
+    let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    for task in std::fs::read_dir(format!("{process}/task")).expect("its threads").flatten() {
+        assert_eq!(std::fs::read_link(task.path().join("ns/net")).expect("a namespace"), own);
+        let status = std::fs::read_to_string(task.path().join("status")).expect("its status");
+        for set in ["CapPrm:\t", "CapEff:\t"] {
+            assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
+        }
+    }
+    let held = std::fs::read_dir(format!("{process}/fd")).expect("its descriptors").flatten();
+    let held: Vec<_> = held.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+    assert!(held.iter().all(|path| !path.to_string_lossy().starts_with("net:")), "{held:?}");
+    recording.stop();
+}

@@ -1,0 +1,105 @@
+//! Cables into containers, told by the kernel as they appear; `ip` and docker are the witnesses.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use containerdump::link::{LinkChange, LinkIndex, Newcomer, Newcomers, id_of_process};
+use containerdump::privilege;
+
+use crate::Test;
+use crate::support::lab::{Lab, eventually, folder, output};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_new_cable_is_told_without_any_right", told_without_any_right),
+    ("a_new_cable_is_told_though_the_kernel_had_too_much_to_tell", too_much_to_tell),
+];
+
+/// What is known of newcomers, brought up to date.
+fn update(newcomers: &mut Newcomers, known: &mut Vec<Newcomer>) {
+    for change in newcomers.changes().expect("changes") {
+        match change {
+            LinkChange::Appeared(newcomer) => known.push(newcomer),
+            LinkChange::Leads(newcomer) => {
+                known.retain(|before| before.index != newcomer.index);
+                known.push(newcomer);
+            }
+            LinkChange::Gone(index) => known.retain(|newcomer| newcomer.index != index),
+        }
+    }
+}
+
+fn told_without_any_right(lab: &Lab) {
+    // On a thread of its own: others would go on without any right, too.
+    let told = std::thread::scope(|scope| scope.spawn(|| told_on_this_thread(lab)).join());
+    told.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+fn told_on_this_thread(lab: &Lab) {
+    let before = lab.container(&[]);
+    privilege::drop_on_this_thread().expect("no capability");
+    let (mut newcomers, mut known) = (Newcomers::listen().expect("newcomers"), Vec::new());
+    // Programs that are started from here are root's, and have every capability again.
+    let web = lab.container(&[]);
+    let veth = web.host_veth("eth0");
+    update(&mut newcomers, &mut known);
+    let its =
+        known.iter().find(|newcomer| newcomer.name == veth).expect("it was told before docker returned");
+    let pid = web.pid.parse().expect("a pid");
+    assert_eq!(id_of_process(pid).expect("an id"), its.namespace);
+    assert!(its.namespace.is_some());
+    let shown = output(Command::new("ip").args(["-o", "link", "show", &veth]));
+    assert!(
+        shown.starts_with(&format!("{}: {veth}@if{}: ", its.index.0, its.peer.expect("the other end").0)),
+        "{shown}"
+    );
+    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/ifindex"));
+    assert_eq!(its.controller.map(|index| index.0.to_string()), Some(bridge));
+    assert_eq!(its.tap().device(), veth);
+    let others = before.host_veth("eth0");
+    assert!(known.iter().all(|newcomer| newcomer.name != others), "it was there before");
+    lab.docker(&["kill", &web.name]);
+    eventually("it is gone", || {
+        update(&mut newcomers, &mut known);
+        known.iter().all(|newcomer| newcomer.name != veth)
+    });
+}
+
+fn too_much_to_tell(lab: &Lab) {
+    let (gone, folder) = (lab.container(&[]), folder());
+    let gone_veth = gone.host_veth("eth0");
+    let index: u32 = output(Command::new("cat").arg(format!("/sys/class/net/{gone_veth}/ifindex")))
+        .parse()
+        .expect("an index");
+    let mut newcomers = Newcomers::listen().expect("newcomers");
+    // Each is told, and none is read meanwhile: far beyond what a socket holds (net.core.rmem_default, 208 KiB).
+    let link = format!("f{}", std::process::id());
+    output(Command::new("ip").args([
+        "link",
+        "add",
+        &link,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        &format!("{link}p"),
+    ]));
+    let mut batch = String::new();
+    for number in 0..3000 {
+        writeln!(batch, "link set {link} mtu {}", 1000 + number % 400).expect("text");
+    }
+    let path = folder.path().join("batch");
+    std::fs::write(&path, batch).expect("a file");
+    output(Command::new("ip").arg("-batch").arg(&path));
+    lab.docker(&["kill", &gone.name]);
+    let web = lab.container(&[]);
+    let veth = web.host_veth("eth0");
+    eventually("the other one's is gone", || {
+        let path = format!("/sys/class/net/{gone_veth}");
+        !std::path::Path::new(&path).exists()
+    });
+    output(Command::new("ip").args(["link", "delete", &link]));
+    let changes = newcomers.changes().expect("changes");
+    let is_its = |change: &LinkChange| matches!(change, LinkChange::Appeared(newcomer) | LinkChange::Leads(newcomer) if newcomer.name == veth);
+    assert!(changes.iter().any(is_its), "{changes:?}");
+    assert!(changes.contains(&LinkChange::Gone(LinkIndex(index))), "{changes:?}");
+}

@@ -1,0 +1,18 @@
+//! Networks that no host veth of their own leads to.
+
+pub(crate) mod host_network;
+pub(crate) mod inside_namespace;
+pub(crate) mod link_monitor;
+pub(crate) mod named_namespaces;
+pub(crate) mod shared_namespace;
+
+use crate::Test;
+
+/// The tests of every file here.
+pub(crate) const TESTS: &[&[Test]] = &[
+    host_network::TESTS,
+    inside_namespace::TESTS,
+    link_monitor::TESTS,
+    named_namespaces::TESTS,
+    shared_namespace::TESTS,
+];

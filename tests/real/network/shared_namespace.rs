@@ -1,0 +1,126 @@
+//! Containers in one network namespace: captured once, with all of them named.
+
+use std::process::Command;
+
+use crate::Test;
+use crate::real::engine::container_list::described_by;
+use crate::real::engine::podman_containers::Podman;
+use crate::real::engine::rootless_containers::Owner;
+use crate::support::lab::{Container, Lab, output};
+use crate::support::recording::{Recorded, Recording, capinfos, named_fields_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_shared_namespace_is_captured_once_whoever_is_named", captured_once_whoever_is_named),
+    ("guests_of_a_container_without_a_network_are_named", guests_without_a_network_are_named),
+    ("guests_of_a_container_that_ended_are_named", guests_of_one_that_ended_are_named),
+    ("a_guest_that_its_host_has_left_is_not_named", a_guest_that_was_left_is_not_named),
+    ("guests_are_named_where_the_list_does_not_tell_of_them", guests_that_are_not_told_of_are_named),
+];
+
+/// What runs and does nothing, as the first container of a Kubernetes pod does.
+const IDLE: [&str; 3] = ["--interactive", "--entrypoint", "/bin/cat"];
+
+fn guest(lab: &Lab, host: &Container, options: &[&str]) -> Container {
+    lab.container(&[&["--network", &format!("container:{}", host.name)], options].concat())
+}
+
+/// Asserts that there is one interface, called after the first of `captured`, whose description
+/// names each of `members`.
+fn assert_one(recorded: &Recorded, captured: &[&str], members: &[&str]) {
+    assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1", "{captured:?}");
+    let all = output(Command::new("capinfos").arg(&recorded.path));
+    let line = |name: &str| {
+        let found = all.lines().find_map(|line| line.trim().strip_prefix(name));
+        found.unwrap_or_else(|| panic!("no {name} in {all}")).to_owned()
+    };
+    assert!(line("Name = ").starts_with(&format!("{}:", captured[0])), "{all}");
+    let description = line("Description = ");
+    let (first, others) = description.split_once("; shared with ").expect("those who share it");
+    assert!(first.contains(&format!("container {} (", captured[0])), "{description}");
+    let mut others: Vec<&str> = others.split(", ").collect();
+    others.sort_unstable();
+    let mut expected: Vec<&str> = members.iter().copied().filter(|name| *name != captured[0]).collect();
+    expected.sort_unstable();
+    assert_eq!(others, expected, "{description}");
+}
+
+fn captured_once_whoever_is_named(lab: &Lab) {
+    let network = lab.network();
+    let pause = lab.container(&[&["--network", network.name.as_str()], &IDLE[..]].concat());
+    let web = guest(lab, &pause, &[]);
+    let aside = guest(lab, &web, &IDLE);
+    // Guests are known by the id of their host.
+    let renamed = format!("{}-renamed", pause.name);
+    lab.docker(&["rename", &pause.name, &renamed]);
+    let members = [renamed.as_str(), &web.name, &aside.name];
+    let [first, second, third] = members;
+    for captured in [&[first][..], &[second], &[third], &[third, first, second]] {
+        let recording = Recording::begin_with(lab.program(), captured, &["--filter", "tcp"]);
+        web.fetch(1);
+        let recorded = recording.stop();
+        assert_one(&recorded, captured, &members);
+        let rows = recorded.fields("http.request", &["frame.interface_description"]).concat();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert!(rows[0].contains(&format!("network {}, host veth", network.name)), "{rows:?}");
+        let names = named_fields_of(&recorded.path, "http.request", &["ip.dst_host"]);
+        assert_eq!(names, [[captured[0]]]);
+    }
+    // The network can be chosen by its name, also of a guest.
+    let recording = Recording::begin(lab, &[&aside], &["-i", &network.name]);
+    assert_one(&recording.stop(), &[third], &members);
+    let object = described_by(lab.program(), &aside.name);
+    assert_eq!(object["network_mode"], "shared");
+    assert_eq!(object["networks"][0]["addresses"][0], web.address(), "{object}");
+    lab.docker(&["rename", &renamed, &pause.name]);
+}
+
+fn guests_without_a_network_are_named(lab: &Lab) {
+    let pause = lab.container(&[&["--network", "none"], &IDLE[..]].concat());
+    let web = guest(lab, &pause, &[]);
+    let aside = guest(lab, &web, &IDLE);
+    let members = [pause.name.as_str(), &web.name, &aside.name];
+    for captured in [&members[..1], &members[1..2], &members[2..]] {
+        let recording = Recording::begin_with(lab.program(), captured, &["--filter", "tcp"]);
+        output(&mut web.enter(&["curl", "-s", "-o", "/dev/null", "http://127.0.0.1/"]));
+        let recorded = recording.stop();
+        assert_eq!(recorded.fields("http.request", &["frame.number"]).len(), 1);
+        assert_one(&recorded, captured, &members);
+    }
+}
+
+fn guests_of_one_that_ended_are_named(lab: &Lab) {
+    let pause = lab.container(&IDLE);
+    let (web, aside) = (guest(lab, &pause, &[]), guest(lab, &pause, &IDLE));
+    lab.docker(&["rm", "--force", &pause.name]);
+    let captured = [web.name.as_str()];
+    let recording = Recording::begin_with(lab.program(), &captured, &["-i", "lo"]);
+    assert_one(&recording.stop(), &captured, &[&web.name, &aside.name]);
+}
+
+fn a_guest_that_was_left_is_not_named(lab: &Lab) {
+    let pause = lab.container(&IDLE);
+    let (web, aside) = (guest(lab, &pause, &[]), guest(lab, &pause, &IDLE));
+    // It has a new network namespace then, and its guests stay in the one they joined.
+    lab.docker(&["restart", "--time", "0", &pause.name]);
+    let recording = Recording::begin(lab, &[&pause], &["--filter", "tcp"]);
+    let recorded = recording.stop();
+    let said = output(Command::new("capinfos").arg(&recorded.path));
+    assert!(said.contains(&format!("{}:eth0", pause.name)) && !said.contains("shared with"), "{said}");
+    let captured = [web.name.as_str()];
+    let recording = Recording::begin_with(lab.program(), &captured, &["-i", "lo"]);
+    assert_one(&recording.stop(), &captured, &[&web.name, &aside.name]);
+}
+
+/// The list of a rootless Podman tells neither address nor mode.
+fn guests_that_are_not_told_of_are_named(lab: &Lab) {
+    let podman = Podman::rootless(lab);
+    let pause = podman.container(&[]);
+    let joined = format!("container:{}", pause.name);
+    let web = podman.container(&[&["--network", joined.as_str()], &IDLE[..]].concat());
+    let apart = podman.container(&[]);
+    let captured = [pause.name.as_str()];
+    let owner = Owner::new();
+    let recording = Recording::begin_with(owner.run(), &captured, &["-i", "lo"]);
+    assert_one(&recording.stop(), &captured, &[&pause.name, &web.name]);
+    drop(apart);
+}

@@ -1,0 +1,137 @@
+//! Streams from elsewhere as the real tap will not write them: by a clock that is hours off, without an
+//! end, deaf to whoever asks for it.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use containerdump::capture::{self, Direction};
+use containerdump::pcapng::{self, Blocks, Interface, Statistics};
+use containerdump::text::Label;
+
+use crate::Test;
+use crate::real::peer::peer_session::{Recording, SESSION, flood, tap};
+use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
+use crate::support::recording::{fields_of, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_clock_that_is_hours_off_holds_up_nobody", a_clock_that_is_hours_off_holds_up_nobody),
+    ("an_endless_stream_ends_when_it_is_told_to", an_endless_stream_ends_when_it_is_told_to),
+    ("a_reader_who_stalls_loses_no_stream", a_reader_who_stalls_loses_no_stream),
+];
+
+/// What tells this program to be the other end of a stream instead of tests.
+pub(crate) const FAR_END: &str = "far-end";
+
+/// Writes a stream without end: with a packet every 20 ms, whose clock is so many hours off, or of the
+/// kind named, as fast as it is taken.
+pub(crate) fn write(kind: &str) -> ExitCode {
+    let interface = Interface {
+        name: Label::new("far"),
+        description: Label::new("far"),
+        hardware_address: None,
+        filter: None,
+        snap_length: 65_535,
+        link_type: 1,
+    };
+    let mut blocks = Blocks::begin_section();
+    blocks.interface(&interface);
+    let mut statistics = || {
+        blocks.statistics(0, Statistics { written: 1, ..Statistics::default() }, 1, 2);
+        blocks.take()
+    };
+    let packet = |off: i64| {
+        let mut bytes = Vec::new();
+        let time = capture::now().saturating_add_signed(off);
+        pcapng::append_packet(&mut bytes, 0, Direction::Inbound, time, 60, &[7; 60]);
+        bytes
+    };
+    let mut stdout = std::io::stdout();
+    let mut send = |bytes: &[u8]| stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok();
+    send(&statistics());
+    match kind {
+        "statistics" => while send(&statistics().repeat(1000)) {},
+        "packets" => while send(&packet(0).repeat(1000)) {},
+        hours => {
+            let off = hours.parse::<i64>().expect("hours") * 3_600_000_000_000;
+            while send(&packet(off)) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn far_end(kind: &str) -> Vec<String> {
+    let program = std::env::current_exe().expect("this program");
+    vec![program.to_str().expect("a path").to_owned(), FAR_END.to_owned(), kind.to_owned()]
+}
+
+fn a_clock_that_is_hours_off_holds_up_nobody(lab: &Lab) {
+    let container = lab.container(&[]);
+    for hours in ["-3", "0", "3"] {
+        let recording = Recording::begin(&[tap(&container, &["-f", "tcp"]), far_end(hours)]);
+        let far = || fields_of(&recording.path, "frame.interface_id == 1", &["frame.number"]).len();
+        eventually("some packets are written", || far() > 10);
+        container.fetch(1);
+        let before = far();
+        eventually("more packets are written", || far() > before + 10);
+        let recorded = recording.stop();
+        // Not what may still come of the page before.
+        let rows =
+            fields_of(&recorded.path, "frame.interface_id == 1 or http", &["frame.interface_id"]).concat();
+        let (before, after) = (rows.iter().position(|id| id == "0"), rows.iter().rposition(|id| id == "0"));
+        // The page was fetched while packets came from elsewhere.
+        assert!(before > Some(10) && after < Some(rows.len() - 10), "{hours}: {}", rows.concat());
+        let offs = fields_of(&recorded.path, "frame.interface_id == 1", &["frame.time_epoch"]).concat();
+        let first: f64 = offs[0].parse().expect("a time");
+        let own = fields_of(&recorded.path, "frame.interface_id == 0", &["frame.time_epoch"]).concat();
+        let own: f64 = own[0].parse().expect("a time");
+        let told: f64 = hours.parse().expect("hours");
+        assert!(((first - own) / 3600.0 - told).abs() < 0.1, "{hours}: times are as they were told");
+    }
+}
+
+fn an_endless_stream_ends_when_it_is_told_to(lab: &Lab) {
+    let container = lab.container(&[]);
+    for kind in ["statistics", "packets"] {
+        let recording = Recording::begin(&[far_end(kind), tap(&container, &["-f", "tcp"])]);
+        container.fetch(3);
+        let status = format!("/proc/{}/status", recording.child.id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        assert!(peak < 64 * 1024, "{kind}: {peak} kB");
+        let recorded = recording.stop();
+        let statistics = statistics_of(&recorded.path)[&1];
+        assert!(statistics.packets >= 18, "{kind}: {statistics:?}");
+        output(Command::new("capinfos").arg(&recorded.path));
+    }
+}
+
+/// The tap waits for whoever reads, and is told all the while that somebody is there.
+fn a_reader_who_stalls_loses_no_stream(lab: &Lab) {
+    const SENT: u64 = 5000;
+    let container = lab.container(&[]);
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args([SESSION, "-"]).args(tap(&container, &["--filter", "udp port 9"]));
+    let mut child = start(&mut command);
+    let mut reader = child.stdout.take().expect("a pipe");
+    let mut head = [0; 100];
+    reader.read_exact(&mut head).expect("a header");
+    // More than pipes and sockets on the way hold.
+    flood(&container, SENT);
+    std::thread::sleep(Duration::from_secs(12));
+    let folder = folder();
+    let path = folder.path().join("read.pcapng");
+    let mut file = File::create(&path).expect("a file");
+    file.write_all(&head).expect("room");
+    let copying = std::thread::spawn(move || std::io::copy(&mut reader, &mut file));
+    eventually("all of it is read", || path.metadata().is_ok_and(|about| about.len() > SENT * 1000));
+    signal(&child, "TERM");
+    assert_eq!(end_of(child).status.code(), Some(0));
+    copying.join().expect("a thread").expect("it is read");
+    let statistics = statistics_of(&path)[&0];
+    assert_eq!((statistics.packets, statistics.received, statistics.lost), (SENT, SENT, 0));
+}

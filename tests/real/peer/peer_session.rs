@@ -1,0 +1,274 @@
+//! A session of streams from elsewhere: the real tap in a container's network namespace, and a session
+//! of this test program's own, which starts it as an engine or ssh would, at one end of a socket.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::time::Duration;
+
+use containerdump::privilege::Privilege;
+use containerdump::remote;
+use containerdump::session::{Member, Output, Session, Source, Stop, Totals};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::support::lab::{Container, Lab, end_of, eventually, folder, output, signal, start};
+use crate::support::recording::{Witness, assert_same, capinfos, fields_of, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_stream_from_elsewhere_is_captured_whole", is_captured_whole),
+    ("what_was_lost_elsewhere_is_told_here", what_was_lost_elsewhere_is_told_here),
+    ("two_streams_are_in_one_order_of_time", two_streams_are_in_one_order_of_time),
+    ("a_quiet_stream_is_kept_going", a_quiet_stream_is_kept_going),
+    ("a_stream_that_breaks_is_the_trouble_of_a_capture_of_its_own", broken_alone),
+    ("a_stream_that_breaks_leaves_the_others_running", broken_among_others),
+    ("a_stream_that_ends_as_it_should_ends_its_capture", ended_as_it_should),
+];
+
+/// What tells this program to be a session instead of tests.
+pub(crate) const SESSION: &str = "session-elsewhere";
+/// What stands between two commands.
+const AND: &str = "++";
+
+/// Runs a session of the streams of `commands` into the file `path`.
+pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
+    match run(path, commands) {
+        Ok(totals) => {
+            totals.broken.iter().for_each(|trouble| eprintln!("{trouble}"));
+            ExitCode::SUCCESS
+        }
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
+    // Entering a namespace takes the rights that are given up below.
+    let (children, streams): (Vec<Child>, Vec<UnixStream>) =
+        commands.split(|word| *word == AND).map(begin).unzip();
+    let privilege = Privilege::confine()?;
+    let stop = Stop::watch(false)?;
+    let mut sources = Vec::new();
+    for stream in streams {
+        let (interfaces, remote) = remote::open(stream, &Label::new("elsewhere"), Duration::from_secs(10))?;
+        sources.push(Source::Remote { interfaces, remote, unwatched: true });
+    }
+    let output = if path == "-" {
+        Output::stdout()?
+    } else {
+        Output::file(Path::new(path), false, &stop).expect("no reason to stop")?
+    };
+    let proof = privilege.give_up()?;
+    let members = vec![Member { sources, ..Member::default() }];
+    let session = Session::new(members, Duration::from_millis(4), output);
+    let outcome = session.run(&stop, &proof, None);
+    // Nobody holds their streams any more, which is their end.
+    for mut child in children {
+        child.wait().expect("our own child");
+    }
+    outcome
+}
+
+/// Starts a command whose standard input and output are the other end of what is returned.
+fn begin(command: &[&str]) -> (Child, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("two sockets");
+    let output = theirs.try_clone().expect("a descriptor");
+    let mut program = Command::new(command[0]);
+    program.args(&command[1..]).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
+    (program.spawn().expect("the command starts"), ours)
+}
+
+/// A session under way.
+pub(crate) struct Recording {
+    pub(crate) child: Child,
+    pub(crate) path: PathBuf,
+    folder: TempDir,
+}
+
+/// A finished one.
+pub(crate) struct Recorded {
+    pub(crate) path: PathBuf,
+    status: Option<i32>,
+    said: String,
+    /// Goes away with this value.
+    #[expect(dead_code)]
+    folder: TempDir,
+}
+
+impl Recording {
+    pub(crate) fn begin(taps: &[Vec<String>]) -> Self {
+        let folder = folder();
+        let path = folder.path().join("out.pcapng");
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.arg(SESSION).arg(&path).args(taps.join(&AND.to_owned()));
+        let child = start(&mut command);
+        let recording = Self { child, path, folder };
+        eventually("the session begins", || recording.path.metadata().is_ok_and(|about| about.len() > 100));
+        recording
+    }
+
+    pub(crate) fn stop(self) -> Recorded {
+        signal(&self.child, "TERM");
+        let recorded = self.end();
+        assert_eq!((recorded.status, recorded.said.as_str()), (Some(0), ""));
+        recorded
+    }
+
+    fn end(self) -> Recorded {
+        let ended = end_of(self.child);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        Recorded { path: self.path, status: ended.status.code(), said, folder: self.folder }
+    }
+}
+
+/// The command line of a tap in `container`.
+pub(crate) fn tap(container: &Container, options: &[&str]) -> Vec<String> {
+    let enter = ["nsenter", "--net", "--target", &container.pid, env!("CARGO_BIN_EXE_containerdump"), "tap"];
+    enter.iter().chain(options).map(|&word| word.to_owned()).collect()
+}
+
+/// The same with its output put through a command of the shell's.
+fn tap_through(container: &Container, filter: &str) -> Vec<String> {
+    let tap = tap(container, &["--filter", "tcp"]).join(" ");
+    ["sh", "-c", &format!("{tap} | {filter}")].map(str::to_owned).to_vec()
+}
+
+fn is_captured_whole(lab: &Lab) {
+    let network = lab.network();
+    let container = lab.container(&[]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let witness = Witness::inside(&container, "any", "tcp");
+    let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    let addresses = ["eth0", "eth1"].map(|interface| container.address_on(interface));
+    for address in &addresses {
+        output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{address}/")]));
+    }
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _witness) = witness.stop();
+    assert_eq!(capinfos(&recorded.path, "Number of packets"), capinfos(&witness, "Number of packets"));
+    for (number, address) in (0..).zip(&addresses) {
+        let name = format!("eth{number}");
+        for (filter, direction) in [("dst", "0x00000001"), ("src", "0x00000002")] {
+            let filter = format!("ip.{filter} == {address}");
+            let rows = fields_of(&recorded.path, &filter, &["frame.interface_name", "frame.packet_flags"]);
+            assert!(!rows.is_empty() && rows.iter().all(|row| *row == [&name, direction]), "{rows:?}");
+        }
+        let statistics = statistics_of(&recorded.path)[&number];
+        assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
+    }
+}
+
+fn what_was_lost_elsewhere_is_told_here(lab: &Lab) {
+    const SENT: u64 = 60_000;
+    let container = lab.container(&[]);
+    let options = ["--filter", "udp port 9", "--buffer-size", "2"];
+    let recording = Recording::begin(&[tap(&container, &options)]);
+    // Whoever does not run does not read its rings.
+    let session = recording.child.id().to_string();
+    let far = output(Command::new("pgrep").args(["--parent", &session]));
+    output(Command::new("kill").args(["-STOP", &far]));
+    flood(&container, SENT);
+    output(Command::new("kill").args(["-CONT", &far]));
+    let recorded = recording.stop();
+    let statistics = statistics_of(&recorded.path)[&0];
+    assert!(statistics.lost_in_kernel > 0 && statistics.packets > 0, "{statistics:?}");
+    assert_eq!(statistics.packets + statistics.lost_in_kernel, SENT, "{statistics:?}");
+    assert_eq!((statistics.received, statistics.written), (SENT, statistics.packets), "{statistics:?}");
+}
+
+/// Sends so many packets of 1000 bytes out of the container.
+pub(crate) fn flood(container: &Container, count: u64) {
+    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
+    let address = container.address();
+    let text = format!(
+        "{{ eth(da={bridge}), ipv4(saddr={address}, daddr={address}), udp(sp=9, dp=9), fill(0x61, 958) }}\n"
+    );
+    let folder = folder();
+    let frame = folder.path().join("frame");
+    std::fs::write(&frame, text).expect("a frame");
+    let (frame, count) = (frame.to_str().expect("a path"), count.to_string());
+    output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
+}
+
+fn two_streams_are_in_one_order_of_time(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let recording = Recording::begin(&[tap(&one, &["-f", "tcp"]), tap(&other, &["-f", "tcp"])]);
+    for _ in 0..20 {
+        one.fetch(1);
+        other.fetch(1);
+    }
+    let witness = format!("http://{}/", other.address());
+    output(&mut one.enter(&["curl", "-s", "-o", "/dev/null", &witness]));
+    let recorded = recording.stop();
+    assert_eq!(capinfos(&recorded.path, "Strict time order"), "True");
+    // To tshark a segment that is seen twice is sent twice, and no request.
+    let sent = "tcp.dstport == 80 and tcp.len > 0";
+    let requests = fields_of(&recorded.path, sent, &["frame.interface_id"]).concat();
+    // Each one after the other, and the last from one to the other.
+    assert_eq!(requests.concat(), "01".repeat(21));
+}
+
+fn a_quiet_stream_is_kept_going(lab: &Lab) {
+    let container = lab.container(&[]);
+    let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    // The thread that does so has no right either.
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", recording.child.id())).expect("its threads");
+    assert_eq!(tasks.count(), 2);
+    crate::support::unprivileged::assert_powerless(recording.child.id());
+    // Longer than a tap lives that hears nothing.
+    std::thread::sleep(Duration::from_secs(12));
+    container.fetch(1);
+    let recorded = recording.stop();
+    assert_eq!(fields_of(&recorded.path, "http.request", &["frame.number"]).len(), 1);
+}
+
+fn broken_alone(lab: &Lab) {
+    let container = lab.container(&[]);
+    let recording = Recording::begin(&[tap_through(&container, "dd bs=1 count=1500 status=none")]);
+    container.fetch(20);
+    let recorded = recording.end();
+    assert_eq!(recorded.status, Some(1), "{}", recorded.said);
+    assert!(recorded.said.starts_with("cannot read packets of elsewhere: it broke off.\nRemedy: "));
+    // What came before is there.
+    assert!(statistics_of(&recorded.path)[&0].packets > 0);
+}
+
+fn broken_among_others(lab: &Lab) {
+    let (container, other) = (lab.container(&[]), lab.container(&[]));
+    let witness = Witness::inside(&other, "eth0", "tcp");
+    let recording = Recording::begin(&[
+        tap_through(&container, "dd bs=1 count=1500 status=none"),
+        tap(&other, &["-f", "tcp"]),
+    ]);
+    container.fetch(20);
+    other.fetch(20);
+    witness.settle();
+    signal(&recording.child, "TERM");
+    let recorded = recording.end();
+    assert_eq!(recorded.status, Some(0), "{}", recorded.said);
+    assert!(recorded.said.contains("elsewhere: it broke off"), "{}", recorded.said);
+    let (witness, folder) = witness.stop();
+    let ours = folder.path().join("ours.pcapng");
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-Y", "frame.interface_id == 1", "-r"]).arg(&recorded.path).arg("-w").arg(&ours);
+    output(&mut tshark);
+    assert_same(&ours, &witness);
+}
+
+fn ended_as_it_should(lab: &Lab) {
+    let container = lab.container(&[]);
+    let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    container.fetch(3);
+    let session = recording.child.id().to_string();
+    let far = output(Command::new("pgrep").args(["--parent", &session]));
+    output(Command::new("kill").args(["-TERM", &far]));
+    let recorded = recording.end();
+    assert_eq!((recorded.status, recorded.said.as_str()), (Some(0), ""));
+    assert_eq!(fields_of(&recorded.path, "http.request", &["frame.number"]).len(), 3);
+}

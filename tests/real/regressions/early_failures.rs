@@ -1,0 +1,183 @@
+//! Captures that fail early, at the other end of Wireshark's pipes; what other processes see of a capture.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Test;
+use crate::real::engine::podman_containers::Podman;
+use crate::real::engine::rootless_containers::Owner;
+use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
+use crate::support::toolbar_pipes::{Captured, Pipes};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_capture_that_fails_waits_until_wireshark_has_opened_the_control_pipe", waits_for_the_control_pipe),
+    ("a_capture_whose_reader_leaves_waits_until_wireshark_has_opened_the_control_pipe", reader_leaves),
+    ("a_failed_capture_ends_when_wireshark_does_not_open_the_control_pipe", ends_without_toolbar),
+    ("a_failed_capture_ends_at_once_on_sigterm_or_when_wireshark_has_ended", ends_at_once),
+    ("a_rootless_container_with_the_hosts_processes_cannot_look_into_ours", cannot_look_into_ours),
+];
+
+/// How often each capture is started.
+const STARTS: usize = 10;
+/// Wireshark opens the control pipe some 30 ms after the start; later on a busy machine.
+const LATER: Duration = Duration::from_millis(150);
+/// How long a capture waits for Wireshark at most (`extcap/linger.rs`).
+const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A system call that fails in the program, as in a sandbox.
+fn without(call: &str, lab: &Lab) -> Command {
+    let program = lab.program();
+    let mut strace = Command::new("strace");
+    let rule = format!("inject={call}:error=EPERM");
+    strace.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &rule]);
+    strace.arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        strace.env(name, value.expect("a value"));
+    }
+    strace
+}
+
+/// A program, its options, and what it says.
+type Failure<'a> = (fn(&Lab) -> Command, &'a [&'a str], &'a str);
+
+fn waits_for_the_control_pipe(lab: &Lab) {
+    // A capture that fails early freezes Wireshark's window: the control pipe has no reader when it is opened.
+    let container = lab.container(&[]);
+    let here = container.interface();
+    let plain: fn(&Lab) -> Command = Lab::program;
+    let failures: &[Failure] = &[
+        (plain, &[], "no"),
+        (plain, &["--extcap-interface", "docker-gone"], "gone"),
+        (plain, &["--extcap-interface", "containerdump-docker"], "cannot capture containerdump-docker"),
+        (plain, &["--extcap-interface", &here, "--extcap-capture-filter", "tcp prot 80"], "tcp prot 80"),
+        (plain, &["--extcap-interface", &here, "--snap-length", "x"], "cannot use"),
+        (plain, &["--extcap-interface", &here, "--tap", "nonsense"], "cannot use --tap"),
+        (plain, &["--extcap-interface", &here, "--log-file", "/nonexistent/log"], "cannot open log file"),
+        (plain, &["--extcap-interface", "containerdump-ssh"], "cannot connect"),
+        (
+            plain,
+            &["--extcap-interface", "containerdump-ssh", "--remote-host", "127.0.0.1", "--remote-port", "9"],
+            "127.0.0.1",
+        ),
+        (plain, &["--fifo", "/nonexistent/fifo"], "cannot open /nonexistent/fifo"),
+        (|lab| without("prctl", lab), &["--extcap-interface", &here], "stopped before"),
+        (|lab| without("capset", lab), &["--extcap-interface", &here], "stopped before"),
+        (|lab| without("signalfd4", lab), &["--extcap-interface", &here], "cannot watch for signals"),
+    ];
+    for (program, options, says) in failures {
+        thread::scope(|scope| {
+            for _ in 0..STARTS {
+                scope.spawn(|| {
+                    let capture = Captured::begin(program(lab), options, Pipes::make());
+                    if options.contains(&"/nonexistent/fifo") {
+                        // Nothing writes to the FIFO there is.
+                        drop(
+                            fs::OpenOptions::new().write(true).open(capture.pipes.folder.path().join("fifo")),
+                        );
+                    }
+                    let (status, said) = capture.fails(LATER);
+                    assert_eq!(status, Some(1), "{says}: {said}");
+                    assert!(said.contains(says) && said.contains("\nRemedy: "), "{says}: {said}");
+                });
+            }
+        });
+    }
+}
+
+fn reader_leaves(lab: &Lab) {
+    // The same where the capture ends normally at once, since dumpcap has failed.
+    let container = lab.container(&[]);
+    for _ in 0..STARTS {
+        let options = ["--extcap-interface", &container.interface(), "--count", "1"];
+        let capture = Captured::begin(lab.program(), &options, Pipes::make());
+        capture.captures();
+        container.fetch(1);
+        assert_eq!(capture.fails(LATER), (Some(0), String::new()));
+    }
+}
+
+/// A capture of what does not exist, which has closed the FIFO and waits for Wireshark.
+fn failed(lab: &Lab) -> (Child, Pipes) {
+    let options = ["--extcap-interface", "docker-gone"];
+    Captured::begin(lab.program(), &options, Pipes::make()).comes_to_its_end()
+}
+
+fn ends_without_toolbar(lab: &Lab) {
+    // Wireshark does not open the control pipes of a capture that it restarts.
+    let (child, _pipes) = failed(lab);
+    let ended = end_of(child);
+    assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+fn ends_at_once(lab: &Lab) {
+    // Wireshark that is closed, or was killed, is not waited for.
+    let started = Instant::now();
+    let (child, _pipes) = failed(lab);
+    signal(&child, "TERM");
+    assert_eq!(end_of(child).status.code(), Some(1));
+    assert!(started.elapsed() < LINGER_TIMEOUT, "it ended only after its time was over");
+
+    let started = Instant::now();
+    let mut parent = Command::new("sh");
+    parent.args(["-c", "\"$0\" \"$@\"; :"]).arg(lab.program().get_program());
+    let options = ["--extcap-interface", "docker-gone"];
+    let capture = Captured::begin(parent, &options, Pipes::make());
+    let fifo = capture.pipes.to_capture.display().to_string();
+    let (parent, _pipes) = capture.comes_to_its_end();
+    let runs = || output(Command::new("ps").args(["-e", "-o", "args="])).contains(&fifo);
+    assert!(runs(), "it waits for Wireshark");
+    signal(&parent, "KILL");
+    eventually("it ends", || !runs());
+    assert!(started.elapsed() < LINGER_TIMEOUT, "it ended only after its time was over");
+    end_of(parent);
+}
+
+/// The pids of processes that run `program`.
+fn processes_of(program: &str) -> BTreeSet<String> {
+    let folders = fs::read_dir("/proc").expect("processes").flatten();
+    let runs = |folder: &fs::DirEntry| {
+        fs::read_link(folder.path().join("exe")).is_ok_and(|exe| exe.to_str() == Some(program))
+    };
+    folders.filter(runs).map(|folder| folder.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn cannot_look_into_ours(lab: &Lab) {
+    // A rootless Podman container with --pid=host reads files of the user who captures by /proc/PID/root.
+    let podman = Podman::rootless(lab);
+    let captured = podman.container(&[]);
+    let other = podman.container_with(&["--pid", "host"], &["sleep", "1000"]);
+    let (owner, home) = (Owner::new(), Owner::folder());
+    let secret = home.path().join("secret");
+    fs::write(&secret, "of the user").expect("a file");
+    chown(&secret, Some(4242), Some(4242)).expect("its owner");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("its mode");
+    for options in [&["--follow"][..], &[]] {
+        let path = home.path().join(format!("out{}.pcapng", options.len()));
+        let mut capture = owner.run();
+        let capture = start(capture.args(["capture", &captured.name, "--write"]).arg(&path).args(options));
+        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
+        let program = owner.program().display().to_string();
+        // Itself, the process that opens, and two taps that wait.
+        let expected = if options.is_empty() { 1 } else { 4 };
+        eventually("all its processes run", || processes_of(&program).len() == expected);
+        for pid in processes_of(&program) {
+            for what in [&format!("root{}", secret.display()), "environ", "maps"] {
+                let path = format!("/proc/{pid}/{what}");
+                let mut read = Command::new("podman");
+                read.args(["--remote", "--url", &podman.url, "exec", &other.name, "cat", &path]);
+                let read = read.output().expect("podman");
+                let text = String::from_utf8_lossy(&read.stdout).into_owned();
+                let why = String::from_utf8_lossy(&read.stderr).into_owned();
+                let is_refused = why.contains("Permission denied") && text.is_empty();
+                assert!(is_refused, "{options:?} {path}: {text} {why}");
+            }
+        }
+        signal(&capture, "INT");
+        let ended = end_of(capture);
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+}

@@ -1,0 +1,96 @@
+//! The commands of the README and of the analyst guide on a bare Debian, word for word.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::real::retry;
+use crate::support::lab::Lab;
+
+/// The test needs a bare Debian and a libpcap to link, which `make test` makes while there is a network.
+pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
+    const NAME: &str = "every_command_of_the_readme_works_on_a_bare_debian";
+    let needed = ["target/bare/made", "target/static/libpcap/made"];
+    let missing = needed.into_iter().find(|path| !source().join(path).exists());
+    if let Some(path) = missing {
+        eprintln!("skipped: the README on a bare Debian: there is no {path}: run make test");
+    }
+    let ignored = (lab.is_err() || missing.is_some()) && !in_ci;
+    let lab = lab.clone().map(|_| ());
+    let run = move || {
+        lab.map_err(Failed::from)?;
+        retry::run(NAME, every_command_works_on_a_bare_debian);
+        Ok(())
+    };
+    vec![Trial::test(NAME, run).with_ignored_flag(ignored)]
+}
+
+/// It runs this test, and so it has been run.
+const RUN_BY_US: &str = "make test";
+/// Sections whose commands end by themselves and depend on each other. All others begin captures.
+const SCRIPTS: [&str; 2] = ["Install", "Two commands"];
+
+fn every_command_works_on_a_bare_debian() {
+    // The symptoms: usermod: group 'wireshark' does not exist; containerdump-install: command not found.
+    let folder = tempfile::tempdir().expect("a folder");
+    let pages = ["README.md", "docs/analyst-guide.md"];
+    let texts = pages.map(|page| fs::read_to_string(source().join(page)).expect("a document"));
+    let blocks = texts.iter().flat_map(|text| shell_blocks(text));
+    let (install, others): (Vec<_>, Vec<_>) = blocks.partition(|block| block.section == "Install");
+    assert!(!install.is_empty() && others.len() > 3, "hardly any command was found");
+    let check = Block {
+        section: "Install".to_owned(),
+        lines: ["tshark -D", "tshark -i docker-web -c 4"].map(str::to_owned).to_vec(),
+    };
+    for (number, block) in install.iter().chain([&check]).chain(&others).enumerate() {
+        let kind = if SCRIPTS.contains(&block.section.as_str()) { "sh" } else { "lines" };
+        let text = block.lines.join("\n") + "\n";
+        fs::write(folder.path().join(format!("{}.{kind}", number + 1)), text).expect("a file");
+    }
+    let ended = Command::new(source().join("tests/lab/bare"))
+        .arg("run")
+        .arg(folder.path())
+        .output()
+        .expect("the script");
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+    for part in ["Everything is as it should be.", " docker-web (", "4 packets captured", "nothing is left"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}
+
+/// Commands of a block marked `sh`, and the heading above it.
+struct Block {
+    section: String,
+    lines: Vec<String>,
+}
+
+/// All blocks marked `sh`. Those marked `console` are run by tests/documents.
+fn shell_blocks(text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let (mut section, mut within) = ("", false);
+    for line in text.lines() {
+        match line.strip_prefix("## ") {
+            Some(heading) if !within => section = heading,
+            _ => {}
+        }
+        match line.trim_start() {
+            "```sh" => {
+                within = true;
+                blocks.push(Block { section: section.to_owned(), lines: Vec::new() });
+            }
+            "```" => within = false,
+            command if within && !command.is_empty() && !command.starts_with(RUN_BY_US) => {
+                blocks.last_mut().expect("a block").lines.push(command.to_owned());
+            }
+            _ => {}
+        }
+    }
+    blocks
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}

@@ -1,0 +1,74 @@
+//! With which right containerdump runs on another host.
+
+use crate::Test;
+use crate::support::lab::{Lab, eventually};
+use crate::support::recording::{Recording, capinfos, fields_of};
+use crate::support::ssh_host::SshHost;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("an_ordinary_user_captures_through_the_engine_and_by_sudo_as_root_by_ssh", by_engine_and_by_sudo),
+    ("an_ordinary_user_captures_by_doas_as_root_by_ssh", by_doas),
+];
+
+fn by_engine_and_by_sudo(lab: &Lab) {
+    let there = SshHost::start(lab);
+    let host = "containerdump-lab@build1";
+    let through_engine = described(&there, &["--host", host]).0;
+    assert!(through_engine.contains("through the engine"), "{through_engine}");
+    let refused = there.program().args(["list", "--sudo", "--host", host]).output().expect("the program");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("sudo: "), "{said}");
+    assert!(said.contains("cannot become root on containerdump-lab@build1: sudo: "), "{said}");
+    let_it_be_root(&there);
+    let as_root = described(&there, &["--host", host, "--sudo"]).0;
+    assert!(as_root.contains("host veth veth"), "{as_root}");
+    there.is_left_alone();
+}
+
+fn by_doas(lab: &Lab) {
+    let there = SshHost::start(lab);
+    let host = "containerdump-lab@build1";
+    let list = || there.program().args(["list", "--doas", "--host", host]).output().expect("the program");
+    // Its settings lie in a folder of the machine: that host has a copy of its own. Nobody may do anything yet.
+    there.inside("cp -a /etc /run/etc; mount --bind /run/etc /etc; rm -f /etc/doas.conf");
+    let refused = list();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("doas: "), "{said}");
+    let_it_be_root(&there);
+    // Without PAM's consent a password would be asked for: -n makes that an end, too.
+    there.inside("echo 'permit containerdump-lab' >/etc/doas.conf");
+    let refused = list();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("doas: "), "{said}");
+    there.inside(
+        "echo 'permit nopass setenv { DOCKER_HOST CONTAINERDUMP_ENGINES } containerdump-lab' >/etc/doas.conf",
+    );
+    let as_root = described(&there, &["--host", host, "--doas"]).0;
+    assert!(as_root.contains("host veth veth"), "{as_root}");
+    there.is_left_alone();
+}
+
+/// Captures a request by way of the host; how its interface is described, and what was said.
+pub(crate) fn described(there: &SshHost, options: &[&str]) -> (String, String) {
+    let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
+    let address = there.host.address(&web, "bridge");
+    let recording = Recording::begin_with(there.program(), &[&web.name], options);
+    let description = ["frame.interface_description"];
+    eventually("a request is there", || {
+        there.host.fetch(&other, &address);
+        !fields_of(&recording.path, "http.request", &description).is_empty()
+    });
+    let recorded = recording.stop();
+    assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
+    (recorded.fields("http.request", &description).concat().swap_remove(0), recorded.said)
+}
+
+/// Lets the ordinary user there run everything as root.
+pub(crate) fn let_it_be_root(there: &SshHost) {
+    there.inside(
+        "printf 'Defaults env_keep += \"DOCKER_HOST CONTAINERDUMP_ENGINES\"\\ncontainerdump-lab ALL = NOPASSWD: ALL\\n' \
+         >/run/sudoers; chmod 440 /run/sudoers; mount --bind /run/sudoers /etc/sudoers; \
+         (cat /etc/shadow; echo 'containerdump-lab:*:19000:0:99999:7:::') >/run/shadow; chmod 600 /run/shadow; \
+         mount --bind /run/shadow /etc/shadow",
+    );
+}

@@ -1,0 +1,92 @@
+//! `containerdump list --host`, and why it may not work.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::support::lab::{Lab, output};
+use crate::support::ssh_host::SshHost;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("the_containers_of_another_host_are_listed_by_ssh", the_containers_are_listed),
+    ("a_host_that_is_not_who_it_was_is_refused_by_ssh", not_who_it_was),
+    ("a_host_without_the_program_or_with_another_is_told_of_by_ssh", without_the_program),
+];
+
+fn the_containers_are_listed(lab: &Lab) {
+    let there = SshHost::start(lab);
+    let web = there.host.lab.container(&[]);
+    let printed =
+        output(there.program().args(["list", "--json", "--host", "build1", "--host", "root@build2"]));
+    let listed: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(listed.len(), 2, "{printed}");
+    for (one, host) in listed.iter().zip(["build1", "build2"]) {
+        assert_eq!([&one["host"], &one["name"], &one["id"]], [host, &web.name, &web.id], "{one}");
+        assert_eq!(one["attachments"][0]["tap"], "host", "{one}");
+        let veth = one["attachments"][0]["host_veth"].as_str().expect("a name");
+        assert!(there.inside("ip -o link").contains(&format!(" {veth}@")), "{one}");
+    }
+    let table = output(there.program().args(["list", "--host", "build1"]));
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][..2], ["NAME", "ENGINE"]);
+    assert_eq!(rows[1][..2], [&web.name, "docker"]);
+    let taps = output(there.program().args(["list", "-v", "--host", "build1"]));
+    assert!(taps.starts_with(&format!("{} (docker-{0}, ", web.name)), "{taps}");
+    let veth = taps.split("* host    host veth ").nth(1).and_then(|rest| rest.lines().next()).expect(&taps);
+    assert!(there.inside("ip -o link").contains(&format!(" {veth}@")), "{taps}");
+    there.is_left_alone();
+}
+
+/// What `list` of a host says when it fails. There is no terminal to ask at.
+fn complaint(there: &SshHost, host: &str) -> String {
+    let mut program = there.program();
+    let mut alone = Command::new("setsid");
+    alone.arg("--wait").arg(program.get_program()).args(["list", "--no-send", "--host", host]);
+    alone.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    program.args(["list"]);
+    let ended = alone.output().expect("the program");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert_eq!(ended.stdout, b"");
+    said
+}
+
+fn not_who_it_was(lab: &Lab) {
+    let there = SshHost::start(lab);
+    there.know("other.pub");
+    let changed = complaint(&there, "build1");
+    assert!(
+        changed.contains("cannot connect to build1: its host key is not the one that is known"),
+        "{changed}"
+    );
+    fs::write(there.path("known_hosts"), "").expect("known hosts");
+    let unknown = complaint(&there, "build1");
+    assert!(unknown.contains("cannot connect to build1: its host key is not known"), "{unknown}");
+    assert_eq!(fs::read_to_string(there.path("known_hosts")).expect("known hosts"), "", "it was not trusted");
+    there.know("hostkey.pub");
+    let denied = complaint(&there, "stranger@build1");
+    assert!(
+        denied.contains("cannot connect to stranger@build1: login refused (no key was accepted)"),
+        "{denied}"
+    );
+    let refused = complaint(&there, "build1:2223");
+    assert!(refused.contains("cannot connect to build1:2223: nothing listens on that port"), "{refused}");
+    let nameless = complaint(&there, "no-such-host.invalid");
+    assert!(nameless.contains("there is no host of that name"), "{nameless}");
+    there.is_left_alone();
+}
+
+fn without_the_program(lab: &Lab) {
+    let there = SshHost::bare(lab);
+    assert!(complaint(&there, "build1").contains("containerdump is not installed on build1"));
+    there.script("commands/containerdump", "#!/bin/sh\necho containerdump-far 99 9.9.9\n");
+    let other = complaint(&there, "build1");
+    assert!(other.contains("containerdump on build1 is of version 9.9.9"), "{other}");
+    there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");
+    assert!(complaint(&there, "build1").contains("containerdump cannot be started on build1"));
+    there.script("bin/ssh", "#!/nonexistent\n");
+    let no_ssh = complaint(&there, "build1");
+    assert!(no_ssh.contains("cannot connect to build1: "), "{no_ssh}");
+}

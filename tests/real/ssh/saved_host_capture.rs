@@ -1,0 +1,79 @@
+//! Saved hosts, as other programs know them and as they are used.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::support::lab::{Lab, eventually, folder, output};
+use crate::support::recording::{Recording, fields_of};
+use crate::support::ssh_host::SshHost;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_saved_host_is_used_by_its_name_by_ssh", used_by_its_name),
+    ("hosts_of_docker_and_podman_are_saved_by_ssh", of_docker_and_podman),
+    ("hosts_are_saved_for_who_called_sudo_by_ssh", under_sudo),
+];
+
+fn used_by_its_name(lab: &Lab) {
+    let there = SshHost::start(lab);
+    let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
+    let home = folder();
+    let program = || {
+        let mut program = there.program();
+        program.env("XDG_CONFIG_HOME", home.path());
+        program
+    };
+    let key = there.path("key").display().to_string();
+    let address = format!("root@{}:2222", there.address);
+    output(program().args(["host", "add", "shop", &address, "--key", &key]));
+    let listed = output(program().args(["list", "--json", "--host", "shop"]));
+    let listed: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(listed.iter().all(|one| one["host"] == "shop") && listed.len() == 2, "{listed:?}");
+    let capture = Recording::begin_by(program(), &[&web], &["--host", "shop", "-f", "tcp port 80"]);
+    let there_is = there.host.address(&web, "bridge");
+    eventually("a request is there", || {
+        there.host.fetch(&other, &there_is);
+        !fields_of(&capture.path, "http.request", &["frame.number"]).is_empty()
+    });
+    let recorded = capture.stop();
+    let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
+    assert_eq!(names[0], format!("{}:eth0", web.name));
+    there.is_left_alone();
+}
+
+fn of_docker_and_podman(_: &Lab) {
+    let home = folder();
+    // Root's connections would be written beside those of the machine.
+    fs::write(home.path().join("containers.conf"), "").expect("a file");
+    let run = |program: &str, words: &[&str]| {
+        let mut command = Command::new(program);
+        command.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path().join("config"));
+        command.env("CONTAINERS_CONF", home.path().join("containers.conf"));
+        command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env_remove("DOCKER_CONFIG");
+        output(command.args(words))
+    };
+    run("docker", &["context", "create", "shop", "--docker", "host=ssh://ann@192.0.2.7:2222"]);
+    run("docker", &["context", "create", "here", "--docker", "host=unix:///run/docker.sock"]);
+    run("podman", &["system", "connection", "add", "pods", "ssh://root@192.0.2.8/run/podman/podman.sock"]);
+    let program = env!("CARGO_BIN_EXE_containerdump");
+    assert_eq!(run(program, &["host", "add", "--from", "docker"]), "shop: ann@192.0.2.7:2222");
+    let of_podman = run(program, &["host", "add", "--from", "podman"]);
+    assert!(of_podman.starts_with("pods: root@192.0.2.8"), "{of_podman}");
+    assert_eq!(run(program, &["host", "list", "--json"]).lines().count(), 2);
+}
+
+fn under_sudo(lab: &Lab) {
+    let there = SshHost::start(lab);
+    let command = there.path("commands/containerdump");
+    there.inside(&format!(
+        "HOME={} SUDO_UID=4242 SUDO_GID=4242 {} host add build9 ann@192.0.2.9",
+        there.path("bin").display(),
+        command.display()
+    ));
+    let file = "/run/containerdump-lab/.config/containerdump/hosts.json";
+    assert_eq!(there.inside(&format!("stat -c '%U %a' {file}")), "containerdump-lab 600");
+    assert!(there.inside(&format!("cat {file}")).contains("ann@192.0.2.9"));
+    assert!(!there.path("bin/.config").exists(), "root's are left alone");
+}

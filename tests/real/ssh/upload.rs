@@ -1,0 +1,151 @@
+//! Hosts where nothing is installed: our program is sent there.
+
+use std::process::Command;
+
+use crate::Test;
+use crate::real::ssh::elevation::{described, let_it_be_root};
+use crate::support::lab::{Lab, eventually, output};
+use crate::support::recording::{Recording, Witness, assert_same};
+use crate::support::ssh_host::SshHost;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("containerdump_is_sent_to_a_host_that_has_none_by_ssh", sent_where_there_is_none),
+    ("an_ordinary_user_of_the_engine_captures_with_what_was_sent_by_ssh", sent_by_an_ordinary_user),
+    ("what_cannot_be_started_in_the_cache_is_sent_elsewhere_by_ssh", sent_elsewhere),
+];
+
+const CACHE: &str = "/root/.cache/containerdump";
+
+/// A host without anything of ours, whose folders are not those of this machine.
+fn bare(lab: &Lab) -> SshHost {
+    let there = SshHost::bare(lab);
+    there.inside("mount -t tmpfs -o mode=700 home /root; mount -t tmpfs -o mode=1777 tmp /var/tmp");
+    there
+}
+
+/// The numbers and names of files in a folder there.
+fn files(there: &SshHost, folder: &str) -> String {
+    there.inside(&format!("ls -i {folder} 2>/dev/null || true"))
+}
+
+/// What is said while the containers are listed.
+fn said(there: &SshHost, options: &[&str]) -> String {
+    let mut program = there.program();
+    let listed = program.args(["list", "--host", "build1"]).args(options).output().expect("the program");
+    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(listed.status.success(), "{said}");
+    assert!(listed.stdout.starts_with(b"NAME"), "{said}");
+    said
+}
+
+fn sent_where_there_is_none(lab: &Lab) {
+    let there = bare(lab);
+    let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
+    let address = there.host.address(&web, "bridge");
+    let filter = format!("tcp and host {address}");
+    let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+    let recording = Recording::begin_by(there.program(), &[&web], &["--host", "build1", "-f", &filter]);
+    let runs = there.runs();
+    assert!(runs.len() == 1 && runs[0].starts_with("./containerdump-"), "{runs:?}");
+    for _ in 0..20 {
+        there.host.fetch(&other, &address);
+    }
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    assert_same(&recorded.path, &witness);
+    assert_eq!(
+        recorded.said,
+        "build1: containerdump 0.1.0 was sent there (not installed there), runs as root\n"
+    );
+    let sent = files(&there, CACHE);
+    let name = format!("containerdump-{}-", std::env::consts::ARCH);
+    assert!(sent.lines().count() == 1 && sent.contains(&name), "{sent}");
+    let is_whole = format!("cd {CACHE}; echo \"$(echo * | sed 's/.*-//')  $(echo *)\" | sha256sum --check");
+    assert!(there.inside(&is_whole).ends_with(": OK"));
+    // The second time it is not sent.
+    let before = bytes_to(&there);
+    assert_eq!(
+        said(&there, &[]),
+        "build1: containerdump 0.1.0 was sent there before (not installed there), runs as root\n"
+    );
+    assert_eq!(files(&there, CACHE), sent);
+    assert!(bytes_to(&there) - before < 200_000, "{} bytes", bytes_to(&there) - before);
+    // Neither one of another protocol nor one that cannot be started is in its way.
+    there.script("commands/containerdump", "#!/bin/sh\necho containerdump-far 99 9.9.9\n");
+    assert!(said(&there, &[]).contains(" (9.9.9, which is installed, does not understand this one), "));
+    there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");
+    assert!(said(&there, &[]).contains(" (what is installed cannot be started), "));
+    let removed = output(there.program().args(["unsend", "build1"]));
+    assert_eq!(removed, format!("build1: 1 removed from {CACHE}"));
+    assert_eq!(files(&there, CACHE), "");
+    there.is_left_alone();
+}
+
+/// Bytes that went there so far.
+fn bytes_to(there: &SshHost) -> u64 {
+    let path = format!("/sys/class/net/{}/statistics/tx_bytes", there.cable);
+    std::fs::read_to_string(path).expect("a cable").trim().parse().expect("a number")
+}
+
+fn sent_by_an_ordinary_user(lab: &Lab) {
+    let there = bare(lab);
+    let options = ["--host", "containerdump-lab@build1"];
+    let (through_engine, said) = described(&there, &options);
+    assert!(through_engine.contains("through the engine"), "{through_engine}");
+    let first =
+        "build1: containerdump 0.1.0 was sent there (not installed there), runs as an ordinary user\n";
+    assert!(said.starts_with(first), "{said}");
+    let cache = "/run/containerdump-lab/.cache/containerdump";
+    let sent = files(&there, cache);
+    assert_eq!(sent.lines().count(), 1, "{sent}");
+    let modes = there.inside(&format!("stat --format '%a %U' {cache} {cache}/*"));
+    assert_eq!(modes, "700 containerdump-lab\n700 containerdump-lab");
+    let_it_be_root(&there);
+    let (as_root, said) = described(&there, &[&options[..], &["--sudo"]].concat());
+    assert!(as_root.contains("host veth veth"), "{as_root}");
+    assert!(said.contains(" was sent there before (not installed there), runs as root, by sudo\n"), "{said}");
+    assert_eq!(files(&there, cache), sent);
+    eventually("no tap container is left", || there.host.lab.docker(&["ps", "--quiet", "--all"]).is_empty());
+    there.is_left_alone();
+}
+
+fn sent_elsewhere(lab: &Lab) {
+    let there = bare(lab);
+    there.inside("mount -o remount,noexec /root");
+    let told = said(&there, &[]);
+    assert!(told.contains(&format!("not used there: {CACHE} lets no program be started\n")), "{told}");
+    let modes = there.inside("stat --format '%a %U' /var/tmp/containerdump.* /var/tmp/containerdump.*/*");
+    assert_eq!(modes, "700 root\n700 root");
+    assert!(said(&there, &[]).contains(" was sent there before "));
+    // No room in the first, and what others made in the next.
+    there.inside("umount /root; mount -t tmpfs -o mode=700,size=1M home /root; rm -r /var/tmp/*");
+    there.inside("mkdir -m 777 /var/tmp/containerdump.abcdefghij; ln -s /etc /var/tmp/containerdump.link");
+    there.inside("mkdir -m 700 /var/tmp/containerdump.theirs; chown 4242 /var/tmp/containerdump.theirs");
+    let told = said(&there, &[]);
+    assert!(told.contains(&format!("not used there: {CACHE} does not take all of it\n")), "{told}");
+    assert_eq!(
+        files(&there, "/var/tmp/containerdump.abcdefghij /var/tmp/containerdump.theirs")
+            .lines()
+            .filter(|line| line.contains("x86"))
+            .count(),
+        0
+    );
+    assert!(said(&there, &[]).contains(" was sent there before "));
+    assert_eq!(files(&there, CACHE), "");
+    let removed = output(there.program().args(["unsend", "build1"]));
+    assert!(removed.starts_with("build1: 1 removed from /var/tmp/containerdump."), "{removed}");
+    assert_eq!(there.inside("ls -d /var/tmp/containerdump.* | wc -l"), "3");
+    // Nowhere.
+    there.inside("mount -o remount,noexec /root; mount -o remount,noexec /var/tmp; mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp");
+    let mut program = there.program();
+    let refused = Command::output(program.args(["list", "--host", "build1"])).expect("the program");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot send containerdump to build1: "), "{said}");
+    assert!(
+        said.contains("; /tmp/containerdump.") && said.contains(" lets no program be started."),
+        "{said}"
+    );
+    assert_eq!(there.inside("ls -d /var/tmp/containerdump.* | wc -l"), "3", "nothing is left");
+}

@@ -1,0 +1,118 @@
+//! Which tap is taken: the best one, or the one that is asked for.
+
+use std::process::Command;
+
+use crate::Test;
+use crate::support::lab::{Container, Lab, Network, Only, end_of, fifo, folder, output, start};
+use crate::support::recording::{Recording, Witness, assert_same, fields_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("the_tap_that_is_asked_for_is_the_one_that_is_taken", asked_for_is_taken),
+    ("wiresharks_dialog_can_ask_for_a_tap", wiresharks_dialog_can_ask),
+    ("a_tap_that_packets_do_not_pass_is_refused", a_tap_that_packets_do_not_pass_is_refused),
+    ("a_tap_that_cannot_be_used_is_refused_with_what_it_lacks", a_tap_that_lacks_something),
+    ("list_tells_of_every_tap_and_what_it_lacks", list_tells_of_every_tap),
+];
+
+/// A command that runs our program without any right of its own.
+fn powerless(lab: &Lab) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_containerdump")]);
+    command.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
+    command
+}
+
+/// A container without a veth on this host.
+fn without_veth(lab: &Lab) -> (Only<Network>, Container) {
+    let network = lab.macvlan();
+    let container = lab.container(&["--network", &network.name]);
+    (network, container)
+}
+
+fn asked_for_is_taken(lab: &Lab) {
+    let container = lab.container(&[]);
+    for (tap, place) in [
+        ("host", format!("host veth {}", container.host_veth("eth0"))),
+        ("inside", "eth0 inside the container".to_owned()),
+        ("auto", format!("host veth {}", container.host_veth("eth0"))),
+    ] {
+        let witness = Witness::inside(&container, "eth0", "tcp");
+        let recording = Recording::begin(lab, &[&container], &["--tap", tap, "-f", "tcp"]);
+        container.fetch(1);
+        witness.settle();
+        let recorded = recording.stop();
+        let (witness, _folder) = witness.stop();
+        assert_same(&recorded.path, &witness);
+        let described = recorded.fields("http.request", &["frame.interface_description"]).concat();
+        assert!(described[0].contains(&place), "{tap}: {described:?}");
+        let inbound = recorded.fields("http.request", &["frame.packet_flags"]).concat();
+        assert_eq!(inbound, ["0x00000001"], "{tap}");
+    }
+}
+
+fn wiresharks_dialog_can_ask(lab: &Lab) {
+    let container = lab.container(&[]);
+    let folder = folder();
+    let fifo = fifo(&folder);
+    let mut command = lab.program();
+    command.args(["--capture", "--extcap-interface", &container.interface(), "--tap", "inside"]);
+    let child = start(command.arg("--fifo").arg(&fifo));
+    let path = folder.path().join("copy.pcapng");
+    let copy =
+        start(Command::new("dd").arg(format!("if={}", fifo.display())).arg(format!("of={}", path.display())));
+    crate::support::lab::eventually("the capture begins", || {
+        path.metadata().is_ok_and(|about| about.len() > 100)
+    });
+    container.fetch(1);
+    crate::support::lab::signal(&child, "TERM");
+    assert!(end_of(child).status.success());
+    end_of(copy);
+    let described = fields_of(&path, "http.request", &["frame.interface_description"]).concat();
+    assert!(described[0].contains("eth0 inside the container"), "{described:?}");
+}
+
+fn refusal(command: &mut Command, container: &Container, options: &[&str]) -> String {
+    let ended = end_of(start(
+        command.args(["capture", &container.name, "-w", "/dev/null", "--overwrite"]).args(options),
+    ));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    said
+}
+
+fn a_tap_that_packets_do_not_pass_is_refused(lab: &Lab) {
+    let (_network, container) = without_veth(lab);
+    let said = refusal(&mut lab.program(), &container, &["--tap", "host"]);
+    assert!(said.contains(&format!("{}:eth0", container.name)), "{said}");
+    assert!(said.contains("do not pass there") && said.contains("containerdump list -v"), "{said}");
+}
+
+fn a_tap_that_lacks_something(lab: &Lab) {
+    let container = lab.container(&[]);
+    let said = refusal(&mut powerless(lab), &container, &["--tap", "inside"]);
+    assert!(said.contains("only root may enter it"), "{said}");
+    assert!(said.contains(&format!("sudo containerdump capture {}", container.name)), "{said}");
+    let said = refusal(&mut powerless(lab), &container, &["--tap", "host"]);
+    assert!(said.contains("no permission to capture"), "{said}");
+    assert!(said.contains("sudo usermod -aG wireshark"), "{said}");
+}
+
+/// The lines of `list -v` that tell of a container, by their first words.
+fn explained(command: &mut Command, container: &Container) -> Vec<String> {
+    let said = output(command.args(["list", "-v"]));
+    let head = format!("{} (", container.name);
+    let mine = said.lines().skip_while(|line| !line.starts_with(&head)).skip(1);
+    mine.take_while(|line| line.starts_with(' ')).map(|line| line.trim().to_owned()).collect()
+}
+
+fn list_tells_of_every_tap(lab: &Lab) {
+    let container = lab.container(&[]);
+    let lines = explained(&mut lab.program(), &container);
+    assert_eq!(lines[0], "eth0, network bridge", "{lines:?}");
+    assert_eq!(lines[1], format!("* host    host veth {}", container.host_veth("eth0")), "{lines:?}");
+    assert_eq!(lines[2], "inside  eth0 inside the container", "{lines:?}");
+    assert!(lines.contains(&"lo, captured when asked for: -i lo".to_owned()), "{lines:?}");
+    let lines = explained(&mut powerless(lab), &container);
+    assert!(lines[1].starts_with("host    no permission to capture (remedy: "), "{lines:?}");
+    assert!(lines[2].starts_with("inside  only root may enter it (remedy: sudo "), "{lines:?}");
+}

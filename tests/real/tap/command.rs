@@ -1,0 +1,207 @@
+//! `containerdump tap`, in a container's network namespace.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+use pcap_parser::Block;
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::support::lab::{Container, Lab, end_of, eventually, folder, output, signal};
+use crate::support::recording::{Witness, assert_same, each_block, fields_of, statistics_of};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_tap_sees_what_tcpdump_sees_beside_it", sees_what_tcpdump_sees),
+    ("a_tap_tells_its_interfaces_before_the_first_packet", tells_its_interfaces_first),
+    ("a_tap_takes_interfaces_by_name_and_by_address", takes_interfaces_by_name_and_by_address),
+    ("a_tap_has_no_right_while_it_reads", has_no_right_while_it_reads),
+    ("a_tap_ends_when_nobody_wants_it", ends_when_nobody_wants_it),
+    ("a_tap_says_in_one_line_what_is_wrong", says_in_one_line_what_is_wrong),
+];
+
+/// A tap that writes to a file, or wherever it is told.
+pub(crate) struct Tap {
+    child: Child,
+    /// Its life line.
+    input: Option<ChildStdin>,
+    pub(crate) path: PathBuf,
+    folder: TempDir,
+}
+
+impl Tap {
+    /// Our program in the network namespace of `container`.
+    pub(crate) fn begin(container: &Container, options: &[&str]) -> Self {
+        let program = [&[env!("CARGO_BIN_EXE_containerdump"), "tap"][..], options].concat();
+        Self::of(container.enter(&program))
+    }
+
+    /// The same by any command; waits until it captures.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let folder = folder();
+        let path = folder.path().join("tap.pcapng");
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            command.stdout(File::create(&path).expect("a file")).spawn().expect("the program starts");
+        eventually("the tap begins", || path.metadata().is_ok_and(|about| about.len() > 200));
+        Self { input: child.stdin.take(), child, path, folder }
+    }
+
+    /// Says that somebody is there.
+    fn beat(&mut self) {
+        self.input.as_mut().expect("it was not cut").write_all(b".").expect("the tap is there");
+    }
+
+    /// Cuts the life line, and waits for a good end.
+    pub(crate) fn cut(mut self) -> Ended {
+        self.input = None;
+        self.end()
+    }
+
+    fn end(self) -> Ended {
+        let ended = end_of(self.child);
+        assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
+        Ended { path: self.path, folder: self.folder }
+    }
+}
+
+/// What a tap left behind.
+pub(crate) struct Ended {
+    pub(crate) path: PathBuf,
+    /// Goes away with this value.
+    #[expect(dead_code)]
+    folder: TempDir,
+}
+
+fn sees_what_tcpdump_sees(lab: &Lab) {
+    let container = lab.container(&[]);
+    let witness = Witness::inside(&container, "eth0", "tcp or icmp");
+    let mut tap = Tap::begin(&container, &["--filter", "tcp or icmp"]);
+    container.fetch(3);
+    witness.settle();
+    tap.beat();
+    let ended = tap.cut();
+    let (witness, _folder) = witness.stop();
+    assert_same(&ended.path, &witness);
+    // epb_flags: 1 inbound, 2 outbound.
+    for (filter, direction) in [("dst", "0x00000001"), ("src", "0x00000002")] {
+        let filter = format!("ip.{filter} == {}", container.address());
+        let rows = fields_of(&ended.path, &filter, &["frame.interface_name", "frame.packet_flags"]);
+        assert!(!rows.is_empty() && rows.iter().all(|row| *row == ["eth0", direction]), "{rows:?}");
+    }
+    let statistics = statistics_of(&ended.path)[&0];
+    assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
+}
+
+fn tells_its_interfaces_first(lab: &Lab) {
+    let network = lab.network();
+    let container = lab.container(&[]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let tap = Tap::begin(&container, &[]);
+    container.fetch(1);
+    let mut kinds = String::new();
+    each_block(&tap.cut().path, |block| {
+        kinds.push(match block {
+            Block::SectionHeader(_) => 's',
+            Block::InterfaceDescription(_) => 'i',
+            Block::InterfaceStatistics(_) => 't',
+            Block::EnhancedPacket(_) => 'p',
+            _ => '?',
+        });
+    });
+    assert!(kinds.starts_with("siitt"), "{kinds}");
+    assert!(kinds.contains('p') && kinds.ends_with("tt") && !kinds.contains('?'), "{kinds}");
+}
+
+/// Names of the interfaces in a file, as capinfos tells them.
+fn interfaces_in(path: &std::path::Path) -> Vec<String> {
+    let all = output(Command::new("capinfos").arg(path));
+    let names = all.lines().filter_map(|line| line.trim().strip_prefix("Name = "));
+    names.map(str::to_owned).collect()
+}
+
+fn takes_interfaces_by_name_and_by_address(lab: &Lab) {
+    let network = lab.network();
+    let container = lab.container(&[]);
+    lab.docker(&["network", "connect", &network.name, &container.name]);
+    let mac = output(&mut container.enter(&["ip", "-o", "link", "show", "eth1"]));
+    let mac = mac.split("link/ether ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
+    for (options, names) in [
+        (&[][..], &["eth0", "eth1"][..]),
+        (&["--mac", mac], &["eth1"]),
+        (&["--interface", "lo"], &["lo"]),
+        (&["--if-there", "--interface", "lo", "--interface", "eth7"], &["lo"]),
+        (&["--mac", mac, "--interface", "eth0", "--interface", "eth1"], &["eth0", "eth1"]),
+    ] {
+        assert_eq!(interfaces_in(&Tap::begin(&container, options).cut().path), names, "{options:?}");
+    }
+    let alone = lab.container(&["--network", "none"]);
+    assert_eq!(interfaces_in(&Tap::begin(&alone, &[]).cut().path), ["lo"]);
+}
+
+fn has_no_right_while_it_reads(lab: &Lab) {
+    let container = lab.container(&[]);
+    let tap = Tap::begin(&container, &[]);
+    container.fetch(1);
+    crate::support::unprivileged::assert_powerless(tap.child.id());
+    tap.cut();
+}
+
+fn ends_when_nobody_wants_it(lab: &Lab) {
+    let container = lab.container(&[]);
+    let busy = || {
+        let tap = Tap::begin(&container, &["--filter", "tcp"]);
+        container.fetch(2);
+        tap
+    };
+    let whole = |ended: &Ended| {
+        let statistics = statistics_of(&ended.path)[&0];
+        assert!(statistics.packets >= 12 && statistics.written == statistics.packets, "{statistics:?}");
+    };
+    // The other end leaves, says so, or sends a signal.
+    whole(&busy().cut());
+    let mut tap = busy();
+    tap.input.as_mut().expect("it is there").write_all(&[4]).expect("the tap is there");
+    whole(&tap.end());
+    for name in ["TERM", "INT"] {
+        let tap = busy();
+        signal(&tap.child, name);
+        whole(&tap.end());
+    }
+    // It falls silent: nobody cuts this one.
+    whole(&busy().end());
+    // Nobody reads.
+    let mut tap = container.enter(&[env!("CARGO_BIN_EXE_containerdump"), "tap"]);
+    tap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = tap.spawn().expect("the program starts");
+    let input = child.stdin.take();
+    let mut reader = child.stdout.take().expect("a pipe");
+    reader.read_exact(&mut [0; 200]).expect("a header");
+    drop(reader);
+    assert_eq!(end_of(child).status.code(), Some(0));
+    drop(input);
+}
+
+fn says_in_one_line_what_is_wrong(lab: &Lab) {
+    let container = lab.container(&[]);
+    output(&mut container.enter(&["ip", "link", "add", "nflog", "type", "bridge"]));
+    let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let program = [env!("CARGO_BIN_EXE_containerdump"), "tap"];
+    for (before, options, why) in [
+        (&[][..], &["--interface", "eth7"][..], "no network interface called eth7 is here"),
+        (&[], &["--if-there", "--interface", "eth7"], "no network interface called eth7 is here"),
+        (&[], &["--mac", "02:00:00:00:00:07"], "with the address 02:00:00:00:00:07 is here"),
+        (&[], &["--interface", "nflog"], "libpcap takes that name for something else"),
+        (&[], &["--filter", "tcp prt 80"], "cannot use capture filter"),
+        (&powerless, &[], "no permission to capture"),
+    ] {
+        let mut command = container.enter(&[before, &program, options].concat());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Output { status, stdout, stderr } = end_of(command.spawn().expect("the program starts"));
+        let said = String::from_utf8_lossy(&stderr).into_owned();
+        assert_eq!((status.code(), stdout.len()), (Some(1), 0), "{said}");
+        assert!(said.contains(why) && said.contains(". Remedy: "), "{said}");
+        assert_eq!(said.matches('\n').count(), 1, "{said}");
+    }
+}

@@ -1,0 +1,99 @@
+//! How tap containers end, and that nothing is left of them.
+
+use std::io::Read as _;
+use std::process::Command;
+
+use containerdump::container::{self as described, EngineKind};
+
+use crate::Test;
+use crate::real::engine::podman_containers::Podman;
+use crate::real::tap::container_rights::{docker, in_podman, nothing_is_left, socket, tap, taps_of, target};
+use crate::support::lab::{Lab, PATIENCE, eventually, start};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_tap_container_ends_with_the_program_that_started_it", ends_when_killed),
+    ("a_tap_container_ends_with_its_target", ends_with_its_target),
+    ("what_a_tap_container_says_is_kept_with_its_status", says_why),
+    ("a_target_that_is_gone_leaves_nothing", target_is_gone),
+];
+
+/// Names the engine and the container that another process than the test taps, to be killed.
+const CHILD: &str = "CONTAINERDUMP_TESTS_TAP";
+
+/// Taps a container until this process is killed, if the environment says so.
+pub(crate) fn serve_as_child() {
+    let Ok(asked) = std::env::var(CHILD) else { return };
+    let (url, id) = asked.split_once(' ').expect("an engine and a container");
+    let _tap = tap(&target(EngineKind::Docker, socket(url), id), &["tap"]).expect("a tap container");
+    // The test waits for this word.
+    println!("tapped");
+    std::thread::sleep(PATIENCE);
+}
+
+fn ends_when_killed(lab: &Lab) {
+    let kill_after = |url: &str, id: &str, is_there: &dyn Fn() -> bool| {
+        let mut child = Command::new(std::env::current_exe().expect("this test"));
+        let mut child = start(child.env(CHILD, format!("{url} {id}")));
+        let mut word = [0; 7];
+        child.stdout.as_mut().expect("its stdout").read_exact(&mut word).expect("a word");
+        assert!(word == *b"tapped\n" && is_there());
+        child.kill().expect("a child");
+        child.wait().expect("its end");
+        eventually("no tap container is left", || !is_there());
+    };
+    let container = lab.container(&[]);
+    kill_after(&lab.endpoint, &container.id, &|| !taps_of(lab, &container.id).is_empty());
+    let podman = Podman::rootful(lab);
+    let container = podman.container(&[]);
+    let (id, taps) = in_podman(&podman, &container.name);
+    kill_after(&podman.url, &id, &|| !taps().is_empty());
+}
+
+fn ends_with_its_target(lab: &Lab) {
+    let tapped = |target: &described::Container, end: &dyn Fn()| {
+        let tap = tap(target, &["tap"]).expect("a tap container");
+        let mut stream = tap.stream().expect("its stream");
+        // It captures once it describes interfaces.
+        let mut all = vec![0; 100];
+        stream.read_exact(&mut all).expect("a stream");
+        end();
+        stream.read_to_end(&mut all).expect("its end");
+        let end = tap.end();
+        assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    };
+    // With a loopback only, no interface goes away.
+    for options in [&[][..], &["--network", "none"]] {
+        let container = lab.container(options);
+        let remove = || drop(lab.docker(&["rm", "--force", &container.name]));
+        tapped(&docker(lab, &container.id), &remove);
+        nothing_is_left(lab, &container.id);
+    }
+    let podman = Podman::rootful(lab);
+    for options in [&[][..], &["--network", "none"]] {
+        let container = podman.container(options);
+        let (id, taps) = in_podman(&podman, &container.name);
+        // Podman removes nothing that another container is joined to; it ends it.
+        let kill = || drop(podman.podman(&["kill", &container.name]));
+        tapped(&target(EngineKind::Podman, socket(&podman.url), &id), &kill);
+        eventually("no tap container is left", || taps().is_empty());
+    }
+}
+
+fn says_why(lab: &Lab) {
+    let container = lab.container(&[]);
+    let tap = tap(&docker(lab, &container.id), &["tap", "--interface", "nowhere"]).expect("a tap container");
+    let mut all = Vec::new();
+    tap.stream().expect("its stream").read_to_end(&mut all).expect("its end");
+    let end = tap.end();
+    assert_eq!((end.status, all.len()), (Some(1), 0));
+    assert!(end.said.as_str().contains("nowhere"), "{end:?}");
+    nothing_is_left(lab, &container.id);
+}
+
+fn target_is_gone(lab: &Lab) {
+    let container = lab.container(&[]);
+    lab.docker(&["kill", &container.name]);
+    let trouble = tap(&docker(lab, &container.id), &["tap"]).expect_err("it does not run");
+    assert!(trouble.what().as_str().contains("went away"), "{trouble}");
+    nothing_is_left(lab, &container.id);
+}

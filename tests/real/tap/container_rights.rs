@@ -1,0 +1,223 @@
+//! Tap containers, made by real engines: what they may do, and that none is ever left behind.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use containerdump::container::{self as described, ContainerId, EngineKind};
+use containerdump::endpoint::Endpoint;
+use containerdump::engine::TapContainer;
+use containerdump::static_program::{Architecture, StaticProgram};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::Test;
+use crate::real::engine::podman_containers::Podman;
+use crate::real::retry;
+use crate::real::tap::{container_end, container_stream};
+use crate::real::wireshark::toolbar;
+use crate::support::lab::{Lab, eventually, folder, output};
+
+const TESTS: &[Test] = &[
+    ("a_tap_container_has_one_right_and_nothing_else", has_one_right),
+    ("a_tap_container_of_podmans_has_one_right_and_nothing_else", has_one_right_in_podman),
+    ("two_who_import_the_image_at_once_do_no_harm", imported_at_once),
+    ("a_tap_container_is_not_listed_and_a_label_alone_hides_nothing", is_not_listed),
+];
+
+/// These tests need the static program as well as the engine.
+pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
+    let is_built = companion().is_file();
+    if !is_built {
+        eprintln!(
+            "skipped: the tests of tap containers: there is no {}: run make test",
+            companion().display()
+        );
+    }
+    let ignored = (lab.is_err() || !is_built) && !in_ci;
+    let trial = |(name, test): Test| {
+        let lab = lab.clone();
+        let run = move || {
+            let lab = lab.map_err(Failed::from)?;
+            retry::run(name, || test(&lab));
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    };
+    let all = [TESTS, container_end::TESTS, container_stream::TESTS, toolbar::THROUGH_ENGINE];
+    all.into_iter().flatten().copied().map(trial).collect()
+}
+
+fn companion() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_containerdump"))
+        .with_file_name(format!("containerdump-{}", Architecture::own().expect("a known processor").word()))
+}
+
+fn program() -> StaticProgram {
+    StaticProgram::at(&companion(), Architecture::own().expect("a known processor")).expect("the companion")
+}
+
+pub(crate) fn tap(target: &described::Container, arguments: &[&str]) -> Result<TapContainer, Trouble> {
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    TapContainer::start(target, &program(), &arguments, |_| ())
+}
+
+pub(crate) fn target(engine: EngineKind, endpoint: Endpoint, id: &str) -> described::Container {
+    let id = ContainerId::parse(id).expect("an id");
+    described::Container::new(engine, endpoint, id, Label::new("target"))
+}
+
+pub(crate) fn socket(url: &str) -> Endpoint {
+    Endpoint::Unix(url.strip_prefix("unix://").expect("a socket").into())
+}
+
+pub(crate) fn docker(lab: &Lab, id: &str) -> described::Container {
+    target(EngineKind::Docker, socket(&lab.endpoint), id)
+}
+
+/// The tap containers of a target, running or not, as Docker's client tells.
+pub(crate) fn taps_of(lab: &Lab, id: &str) -> Vec<String> {
+    let label = format!("label=org.containerdump.target={id}");
+    let said = lab.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
+    said.lines().map(str::to_owned).collect()
+}
+
+pub(crate) fn nothing_is_left(lab: &Lab, id: &str) {
+    eventually("no tap container is left", || taps_of(lab, id).is_empty());
+}
+
+/// What the kernel says of a process that was asked for no more than this.
+fn has_nothing_but_one_right(pid: &str, target: &str) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    // 0x2000 is CAP_NET_RAW (include/uapi/linux/capability.h).
+    assert!(status.contains("CapBnd:\t0000000000002000"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).expect("its mounts");
+    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).expect("its root");
+    assert!(root.split(' ').nth(5).is_some_and(|options| options.starts_with("ro")), "{root}");
+    let namespace = |pid: &str| std::fs::metadata(format!("/proc/{pid}/ns/net")).expect("a namespace").ino();
+    assert_eq!(namespace(pid), namespace(target));
+}
+
+/// What the kernel says of threads of this process.
+fn threads_called(name: &str) -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+    let all: Vec<String> =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect();
+    let named: Vec<String> =
+        all.into_iter().filter(|status| status.starts_with(&format!("Name:\t{name}\n"))).collect();
+    assert!(!named.is_empty());
+    named
+}
+
+fn has_rights(status: &str) -> bool {
+    ["CapPrm", "CapEff", "CapInh", "CapAmb"]
+        .iter()
+        .any(|set| !status.contains(&format!("{set}:\t0000000000000000")))
+}
+
+fn has_one_right(lab: &Lab) {
+    let container = lab.container(&[]);
+    let tap = tap(&docker(lab, &container.id), &["tap"]).expect("a tap container");
+    let ids = taps_of(lab, &container.id);
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    let told: Value = serde_json::from_str(&lab.docker(&["inspect", &ids[0]])).expect("JSON");
+    let (host, config) = (&told[0]["HostConfig"], &told[0]["Config"]);
+    assert_eq!(host["CapAdd"], serde_json::json!(["NET_RAW"]));
+    assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));
+    assert_eq!(host["SecurityOpt"], serde_json::json!(["no-new-privileges"]));
+    assert_eq!(host["LogConfig"]["Type"], "none");
+    assert_eq!(host["NetworkMode"], format!("container:{}", container.id));
+    assert_eq!(host["PidsLimit"], 64);
+    assert!(host["ReadonlyRootfs"] == true && host["AutoRemove"] == true && host["Privileged"] == false);
+    assert!(told[0]["Mounts"] == serde_json::json!([]) && host["Binds"].is_null(), "{told}");
+    assert!(host["Devices"].as_array().is_none_or(Vec::is_empty), "{told}");
+    assert!(config["OpenStdin"] == true && config["StdinOnce"] == true && config["Tty"] == false);
+    has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &container.pid);
+    // The threads here that carry streams: root's, but for the right to do anything with that.
+    eventually("no thread has a right", || threads_called("tap container").iter().all(|it| !has_rights(it)));
+    let end = tap.end();
+    assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    nothing_is_left(lab, &container.id);
+}
+
+fn has_one_right_in_podman(lab: &Lab) {
+    let podman = Podman::rootful(lab);
+    let container = podman.container(&[]);
+    let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &container.name]);
+    let (id, taps) = in_podman(&podman, &container.name);
+    let tap = tap(&target(EngineKind::Podman, socket(&podman.url), &id), &["tap"]).expect("a tap container");
+    let told: Value = serde_json::from_str(&podman.podman(&["inspect", &taps()])).expect("JSON");
+    assert_eq!(told[0]["EffectiveCaps"], serde_json::json!(["CAP_NET_RAW"]));
+    assert_eq!(told[0]["HostConfig"]["LogConfig"]["Type"], "none");
+    assert!(told[0]["HostConfig"]["AutoRemove"] == true && told[0]["Mounts"] == serde_json::json!([]));
+    has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &pid);
+    let said = output(
+        lab.program()
+            .env("CONTAINER_HOST", &podman.url)
+            .env_remove("CONTAINERDUMP_ENGINES")
+            .arg("--extcap-interfaces"),
+    );
+    assert!(said.contains(&container.name) && !said.contains("containerdump-tap"), "{said}");
+    let end = tap.end();
+    assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    eventually("no tap container is left", || taps().is_empty());
+}
+
+/// The id of a container of Podman's, and what tells of its tap containers.
+pub(crate) fn in_podman(podman: &Podman, name: &str) -> (String, impl Fn() -> String) {
+    let id = podman.podman(&["inspect", "--format", "{{.Id}}", name]);
+    let label = format!("label=org.containerdump.target={id}");
+    (id, move || podman.podman(&["ps", "--all", "--quiet", "--filter", &label]))
+}
+
+fn imported_at_once(lab: &Lab) {
+    // Another program than that of all other tests: no image of it is there.
+    let folder = folder();
+    let path = folder.path().join("another");
+    let bytes = [std::fs::read(companion()).expect("the companion"), b"another".to_vec()].concat();
+    std::fs::write(&path, bytes).expect("a file");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    let another =
+        StaticProgram::at(&path, Architecture::own().expect("a known processor")).expect("a program");
+    let container = lab.container(&[]);
+    let target = docker(lab, &container.id);
+    let imports = AtomicUsize::new(0);
+    let start = || {
+        let importing = |_: &str| {
+            imports.fetch_add(1, Ordering::Relaxed);
+        };
+        TapContainer::start(&target, &another, &["tap".to_owned()], importing).expect("a tap container").end()
+    };
+    std::thread::scope(|scope| {
+        let both = [scope.spawn(start), scope.spawn(start)];
+        for one in both {
+            assert_eq!(one.join().expect("no panic").status, Some(0));
+        }
+    });
+    let before = imports.load(Ordering::Relaxed);
+    assert!(before >= 1);
+    start();
+    assert_eq!(imports.load(Ordering::Relaxed), before, "an image that is there was imported again");
+    nothing_is_left(lab, &container.id);
+    let label = format!("label=org.containerdump.digest={}", another.digest());
+    let images = lab.docker(&["images", "--quiet", "--filter", &label]);
+    lab.docker(&[&["rmi", "--force"], &images.lines().collect::<Vec<_>>()[..]].concat());
+}
+
+fn is_not_listed(lab: &Lab) {
+    let container = lab.container(&[]);
+    let tap = tap(&docker(lab, &container.id), &["tap"]).expect("a tap container");
+    let label = format!("org.containerdump.target={}", container.id);
+    let labels = ["--label", "org.containerdump.tap=1", "--label", &label];
+    let stranger = lab.container(&labels);
+    let said = output(lab.program().arg("--extcap-interfaces"));
+    for name in [&container.name, &stranger.name] {
+        assert!(said.contains(&format!("{{value=docker-{name}}}")), "{said}");
+    }
+    assert_eq!(taps_of(lab, &container.id).len(), 2);
+    assert!(!said.contains("containerdump-tap"), "{said}");
+    tap.end();
+}

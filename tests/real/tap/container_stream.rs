@@ -1,0 +1,106 @@
+//! Packets through the streams of tap containers, as tshark reads them.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+
+use containerdump::container::{self as described, EngineKind};
+use containerdump::endpoint::Endpoint;
+
+use crate::Test;
+use crate::real::engine::podman_containers::Podman;
+use crate::real::tap::container_rights::{docker, nothing_is_left, socket, tap, target};
+use crate::support::lab::{Lab, eventually, folder};
+use crate::support::recording::fields_of;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("packets_pass_through_the_engine", packets_pass),
+    ("packets_pass_through_an_engine_over_tcp", packets_pass_over_tcp),
+    ("packets_pass_through_an_ordinary_users_podman", packets_pass_in_rootless_podman),
+];
+
+/// Asks `containerdump tap` for its end, and for what it still has.
+const FINISH: u8 = 4;
+
+/// Captures through `target` while `work` is done; returns how many HTTP requests tshark sees.
+fn requests(target: &described::Container, work: impl Fn()) -> usize {
+    requests_with(target, &["tap"], work)
+}
+
+fn requests_with(target: &described::Container, arguments: &[&str], work: impl Fn()) -> usize {
+    let tap = tap(target, arguments).expect("a tap container");
+    let mut stream = tap.stream().expect("its stream");
+    let folder = folder();
+    let path = folder.path().join("out.pcapng");
+    let (mut from, to) = (tap.stream().expect("its stream"), path.clone());
+    let recorder = std::thread::spawn(move || {
+        std::io::copy(&mut from, &mut std::fs::File::create(to).expect("a file")).expect("a stream")
+    });
+    // Descriptions of interfaces: it captures.
+    eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
+    work();
+    stream.write_all(&[FINISH]).expect("somebody who listens");
+    recorder.join().expect("a recording");
+    let end = tap.end();
+    assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    fields_of(&path, "http.request", &["http.request.uri"]).len()
+}
+
+fn packets_pass(lab: &Lab) {
+    let container = lab.container(&[]);
+    assert_eq!(requests(&docker(lab, &container.id), || container.fetch(3)), 3);
+    nothing_is_left(lab, &container.id);
+}
+
+/// A port that leads to the engine, as one on another host would.
+fn relay(url: &str) -> Endpoint {
+    relay_at("127.0.0.1:0", url)
+}
+
+/// The same at an address of one's choice.
+pub(crate) fn relay_at(address: &str, url: &str) -> Endpoint {
+    let listener = TcpListener::bind(address).expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let Endpoint::Unix(socket) = socket(url) else { unreachable!("it is a socket") };
+    std::thread::spawn(move || {
+        for tcp in listener.incoming().map_while(Result::ok) {
+            let unix = UnixStream::connect(&socket).expect("the engine");
+            let (from_tcp, from_unix) = (tcp.try_clone().expect("tcp"), unix.try_clone().expect("unix"));
+            std::thread::spawn(move || {
+                carry(from_tcp, &unix, |unix| unix.shutdown(std::net::Shutdown::Write));
+            });
+            std::thread::spawn(move || {
+                carry(from_unix, &tcp, |tcp: &TcpStream| tcp.shutdown(std::net::Shutdown::Write));
+            });
+        }
+    });
+    Endpoint::Tcp(address.to_string())
+}
+
+fn carry<To>(mut from: impl std::io::Read, to: &To, end: impl Fn(&To) -> std::io::Result<()>)
+where
+    for<'a> &'a To: std::io::Write,
+{
+    let _ = std::io::copy(&mut from, &mut &*to);
+    let _ = end(to);
+}
+
+fn packets_pass_over_tcp(lab: &Lab) {
+    let container = lab.container(&[]);
+    let target = target(EngineKind::Docker, relay(&lab.endpoint), &container.id);
+    assert_eq!(requests(&target, || container.fetch(3)), 3);
+    nothing_is_left(lab, &container.id);
+}
+
+fn packets_pass_in_rootless_podman(lab: &Lab) {
+    let podman = Podman::rootless(lab);
+    let container = podman.container(&[]);
+    let id = podman.podman(&["inspect", "--format", "{{.Id}}", &container.name]);
+    // Without a capability, as the thread that asks is, not even root may use a user's socket.
+    let target = target(EngineKind::Podman, relay(&podman.url), &id);
+    // Nobody but that user is reachable from outside: it asks itself.
+    let ask =
+        || podman.podman(&["exec", &container.name, "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]);
+    let requests = requests_with(&target, &["tap", "--interface", "lo"], || (0..3).for_each(|_| drop(ask())));
+    assert_eq!(requests, 3);
+}

@@ -1,0 +1,237 @@
+//! The same captures by three kinds of user; the table in docs/analyst-guide.md is what was seen here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::real::engine::podman_containers::Podman;
+use crate::support::lab::{Container, Lab, folder, output};
+use crate::support::recording::{Recording, Witness, fields_of};
+
+pub(crate) const TESTS: &[Test] = &[("every_user_captures_every_network", every_user_captures_every_network)];
+
+/// What root, a member of the capture group (`CAP_NET_RAW`) and a member of the engine's group
+/// alone have in docs/analyst-guide.md. `UPDATE_TAPS=1` writes it anew.
+const PAGE: &str = "docs/analyst-guide.md";
+const BEGIN: &str = "| the container has | root | capture group | engine's group only |\n|---|---|---|---|\n";
+
+/// Whose rights a capture has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    Root,
+    CaptureGroup,
+    EngineGroup,
+}
+
+/// Copies of the program that ordinary users may run, each with the static one beside it.
+pub(crate) struct Programs {
+    capable: PathBuf,
+    plain: PathBuf,
+    #[expect(dead_code)]
+    folder: TempDir,
+}
+
+impl Programs {
+    pub(crate) fn make() -> Self {
+        let folder = folder();
+        let beside = format!("containerdump-{}", std::env::consts::ARCH);
+        let copy = |name: &str| {
+            let path = folder.path().join(name).join("containerdump");
+            fs::create_dir(path.parent().expect("a folder")).expect("a folder");
+            let ours = Path::new(env!("CARGO_BIN_EXE_containerdump"));
+            fs::copy(ours, &path).expect("a copy");
+            fs::copy(ours.with_file_name(&beside), path.with_file_name(&beside))
+                .expect("the static program, which make test builds");
+            path
+        };
+        let (capable, plain) = (copy("capable"), copy("plain"));
+        output(Command::new("setcap").arg("cap_net_raw=ep").arg(&capable));
+        Self { capable, plain, folder }
+    }
+
+    /// Our program, run by `user`.
+    pub(crate) fn run_by(&self, user: User, lab: &Lab) -> Command {
+        let path = match user {
+            User::Root => {
+                let mut program = lab.program();
+                program.env_remove("CONTAINERDUMP_ENGINES");
+                return program;
+            }
+            User::CaptureGroup => &self.capable,
+            User::EngineGroup => &self.plain,
+        };
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(path);
+        command.env("DOCKER_HOST", &lab.endpoint).env_remove("XDG_RUNTIME_DIR");
+        command
+    }
+}
+
+/// What is captured, and where its traffic passes.
+struct Scene<'a> {
+    /// The container's name.
+    name: &'a str,
+    /// A process in its network namespace.
+    pid: &'a str,
+    /// The interface there that the traffic passes.
+    interface: &'a str,
+    /// The network that is asked for, if any.
+    network: &'a [&'a str],
+    /// The address that its traffic has: a bridge may bring what is for others.
+    address: String,
+}
+
+impl<'a> Scene<'a> {
+    fn of(container: &'a Container, interface: &'a str) -> Self {
+        let address = container.address_on(interface);
+        Self { name: &container.name, pid: &container.pid, interface, network: &[], address }
+    }
+}
+
+/// Rows of the table, as they come to be.
+struct Table<'a> {
+    lab: &'a Lab,
+    programs: Programs,
+    rows: String,
+}
+
+impl Table<'_> {
+    /// Captures `traffic` as each user, compares with tcpdump, and notes which taps these were.
+    fn row(&mut self, words: &str, scene: &Scene, traffic: &dyn Fn()) {
+        let mut tcpdump = Command::new("nsenter");
+        tcpdump.args(["--net", "--target", scene.pid, "tcpdump"]);
+        let filter = format!("tcp and host {}", scene.address);
+        let witness = Witness::of(tcpdump, scene.interface, &filter);
+        let options = [scene.network, &["--filter", &filter]].concat();
+        let recordings = [User::Root, User::CaptureGroup, User::EngineGroup]
+            .map(|user| Recording::begin_with(self.programs.run_by(user, self.lab), &[scene.name], &options));
+        traffic();
+        witness.settle();
+        let recorded = recordings.map(Recording::stop);
+        let (witness, _folder) = witness.stop();
+        let theirs = fields_of(&witness, "frame", &["frame.len"]).concat();
+        assert!(!theirs.is_empty(), "{words}");
+        let taps = recorded.map(|recorded| {
+            let of_interface = format!("frame.interface_name == \"{}:{}\"", scene.name, scene.interface);
+            let ours = recorded.fields(&of_interface, &["frame.len", "frame.interface_description"]);
+            let lengths: Vec<&str> = ours.iter().map(|packet| packet[0].as_str()).collect();
+            assert_eq!(lengths, theirs, "{words}: lengths of packets, as in tcpdump");
+            tap(&ours[0][1])
+        });
+        self.rows.extend(["| ", words, " | ", &taps.join(" | "), " |\n"]);
+    }
+}
+
+/// The tap that the description of an interface tells of.
+fn tap(description: &str) -> &'static str {
+    // What is told first is the tap; why no better one served may follow.
+    let kinds = ["host veth", "host network", "inside the container", "through the engine"];
+    let told = kinds.into_iter().filter(|kind| description.contains(kind));
+    told.min_by_key(|kind| description.find(kind)).unwrap_or_else(|| panic!("no tap in {description}"))
+}
+
+fn get(pid: &str, address: &str) {
+    let mut curl = Command::new("nsenter");
+    curl.args(["--net", "--target", pid, "curl", "-s", "-o", "/dev/null"]);
+    output(curl.arg(format!("http://{address}/")));
+}
+
+/// Lets everybody speak to the engine, as members of its group may.
+pub(crate) fn open_engine(lab: &Lab) {
+    let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
+    output(Command::new("chmod").args(["0666", socket]));
+}
+
+fn every_user_captures_every_network(lab: &Lab) {
+    open_engine(lab);
+    let mut table = Table { lab, programs: Programs::make(), rows: String::new() };
+    bridges(&mut table);
+    the_hosts(&mut table);
+    inside_only(&mut table);
+    overlay(&mut table);
+    podman(&mut table);
+    let page = fs::read_to_string(PAGE).expect("the page");
+    let (before, after) = page.split_once(BEGIN).expect("the table");
+    let rest = after.find("\n\n").map_or("", |at| &after[at + 1..]);
+    let told = &after[..after.len() - rest.len()];
+    if std::env::var_os("UPDATE_TAPS").is_some() {
+        fs::write(PAGE, [before, BEGIN, &table.rows, rest].concat()).expect("the page");
+    } else {
+        assert_eq!(told, table.rows, "{PAGE} tells what was seen");
+    }
+}
+
+fn bridges(table: &mut Table) {
+    let lab = table.lab;
+    let one = lab.container(&[]);
+    table.row("one bridge", &Scene::of(&one, "eth0"), &|| one.fetch(1));
+    let network = lab.network();
+    lab.docker(&["network", "connect", &network.name, &one.name]);
+    let second = one.address_on("eth1");
+    let scene = Scene { network: &["--network", &network.name], ..Scene::of(&one, "eth1") };
+    table.row("several bridges, one selected with `-i`", &scene, &|| {
+        output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{second}/")]));
+    });
+    let scene = Scene { network: &["--network", "lo"], ..Scene::of(&one, "lo") };
+    table.row("a bridge, its loopback selected with `-i lo`", &scene, &|| get(&one.pid, "127.0.0.1"));
+    // A second server on port 80 would end at once.
+    let guest = lab.container(&[
+        "--network",
+        &format!("container:{}", one.name),
+        "--interactive",
+        "--entrypoint",
+        "/bin/cat",
+    ]);
+    table.row("the network of another container", &Scene::of(&guest, "eth0"), &|| one.fetch(1));
+}
+
+/// Its traffic to another container passes the bridge, an interface of the host.
+fn the_hosts(table: &mut Table) {
+    let lab = table.lab;
+    let other = lab.container(&[]);
+    let host = lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"]);
+    let scene = Scene { address: other.address(), ..Scene::of(&host, "docker0") };
+    table.row("the host's network", &scene, &|| get(&host.pid, &other.address()));
+}
+
+fn inside_only(table: &mut Table) {
+    let lab = table.lab;
+    let none = lab.container(&["--network", "none"]);
+    table.row("no network", &Scene::of(&none, "lo"), &|| get(&none.pid, "127.0.0.1"));
+    let network = lab.macvlan();
+    let options = ["--network", network.name.as_str()];
+    let (one, other) = (lab.container(&options), lab.container(&options));
+    table.row("macvlan", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
+}
+
+fn overlay(table: &mut Table) {
+    let lab = table.lab;
+    let swarm = lab.swarm();
+    let network = swarm.overlay();
+    let options = ["--network", network.name.as_str()];
+    let (one, other) = (lab.container(&options), lab.container(&options));
+    table.row("overlay (Swarm)", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
+    let gateway = one.address_on("eth1");
+    table.row("overlay, its gateway network (docker_gwbridge)", &Scene::of(&one, "eth1"), &|| {
+        output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
+    });
+}
+
+fn podman(table: &mut Table) {
+    let podman = Podman::rootful(table.lab);
+    let socket = podman.url.strip_prefix("unix://").expect("a socket");
+    output(
+        Command::new("chmod")
+            .args(["0755", Path::new(socket).parent().and_then(Path::to_str).expect("a folder")]),
+    );
+    output(Command::new("chmod").args(["0666", socket]));
+    let network = podman.network();
+    let one = podman.container(&["--network", &network.name]);
+    let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &one.name]);
+    let address = one.address();
+    let scene = Scene { name: &one.name, pid: &pid, interface: "eth0", network: &[], address };
+    table.row("a bridge of root's Podman", &scene, &|| one.fetch());
+}

@@ -1,0 +1,196 @@
+//! Wireshark itself reads what hostile containers make of a list; and what only another user can
+//! show.
+//!
+//! A test that lacks what it needs counts as ignored and says what that is; with `CI=true` it
+//! runs, and fails.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Trial;
+use nix::unistd::Uid;
+use tempfile::TempDir;
+
+use crate::support::fake_engine::{Answer, Case, FakeEngine, address, alike, hostile};
+use crate::support::fifo::Pipe;
+use crate::support::program::Running;
+
+/// An ordinary user: root is not asked for rights, and Wireshark tells root nothing of folders
+/// from its environment.
+const NOBODY: &str = "65534";
+
+/// A test: its name, what it does, and what the machine must have for it.
+type Test = (&'static str, fn(), &'static [&'static str]);
+
+/// They need no engine: one is played.
+pub(crate) fn trials(in_ci: bool) -> Vec<Trial> {
+    let tests: [Test; 4] = [
+        (
+            "tshark lists what hostile containers are and nothing else",
+            hostile_containers_are_listed,
+            &["tshark"],
+        ),
+        ("tshark lists an engine in trouble", engine_in_trouble_is_listed, &["tshark"]),
+        (
+            "tshark lists one entry where no engine listens at a configured address",
+            no_engine_is_one_entry,
+            &["tshark"],
+        ),
+        ("a fifo of another user is not written to", fifo_of_another_is_refused, &["root"]),
+    ];
+    let trials = tests.into_iter().map(|(name, test, needs)| {
+        let missing = missing(needs);
+        if let Some(missing) = &missing {
+            eprintln!("\"{name}\" needs {missing}");
+        }
+        let ignored = missing.is_some() && !in_ci;
+        let run = move || {
+            missing.map_or(Ok(()), |missing| Err(format!("needs {missing}")))?;
+            test();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    });
+    trials.collect()
+}
+
+/// The first of `needs` that this machine lacks.
+fn missing(needs: &[&str]) -> Option<String> {
+    let starts = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    let root = Uid::effective().is_root();
+    let lacks = |need: &&&str| if **need == "root" { !root } else { !starts(need) };
+    let setpriv = root && !starts("setpriv");
+    needs.iter().find(lacks).map(|need| (*need).to_owned()).or_else(|| setpriv.then(|| "setpriv".to_owned()))
+}
+
+/// A folder with a copy of the program that everyone may start, and a home without anything.
+struct Installed(TempDir);
+
+impl Installed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = |path: PathBuf, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the folder is ours");
+        };
+        for name in ["extcap", "empty", "home"] {
+            fs::create_dir(folder.path().join(name)).expect("a folder");
+        }
+        // By a process of its own: a file that we write, and with us everything that we start
+        // meanwhile, cannot be executed ("text file busy").
+        let mut install = Command::new("install");
+        install.args(["-m", "0755", env!("CARGO_BIN_EXE_containerdump")]).arg(folder.path().join("extcap"));
+        assert!(install.status().expect("install is everywhere").success());
+        open(folder.path().join("home"), 0o777);
+        open(folder.path().to_owned(), 0o755);
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `program`, to be started as an ordinary user.
+    fn command(&self, program: impl Into<PathBuf>) -> Command {
+        let program = program.into();
+        let mut command = if Uid::effective().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        let home = self.path("home");
+        command
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .env_remove("SUDO_UID")
+            .env("HOME", &home)
+            .env("TMPDIR", &home)
+            .env("LC_ALL", "C.UTF-8");
+        command.current_dir(home).stdin(Stdio::null());
+        command
+    }
+
+    /// The interfaces that tshark has with the programs of `folder`, without their numbers, and
+    /// whatever else it says.
+    fn listed_with(&self, folder: &str, docker_host: &str) -> Vec<String> {
+        let mut tshark = self.command("tshark");
+        tshark.arg("-D").env("WIRESHARK_EXTCAP_DIR", self.path(folder)).env("DOCKER_HOST", docker_host);
+        tshark.env("CONTAINERDUMP_ENGINES", "docker");
+        let output = tshark.output().expect("tshark starts");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        let said = text(output.stdout) + &text(output.stderr);
+        assert!(output.status.success(), "{said}");
+        let number = |line: &str| line.split_once(". ").map(|(_, rest)| rest.to_owned());
+        said.lines().map(|line| number(line).unwrap_or_else(|| line.to_owned())).collect()
+    }
+
+    /// What tshark says more with our program than without any.
+    fn added(&self, docker_host: &str) -> Vec<String> {
+        let without = self.listed_with("empty", docker_host);
+        let mut with = self.listed_with("extcap", docker_host);
+        with.retain(|line| !without.contains(line));
+        let before = with.len();
+        // That is there whatever runs on this host.
+        with.retain(|line| line != "containerdump-ssh (Containers on another host (SSH))");
+        assert_eq!(before - with.len(), 1, "{with:?}");
+        with.sort();
+        with
+    }
+}
+
+/// One line, of a value that is safe everywhere and a display text that says what it is.
+fn is_group(line: &str) -> bool {
+    let Some((value, display)) = line.split_once(" (") else { return false };
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let is_project = value.starts_with("compose-") && display.starts_with("Compose project ");
+    let is_all = value == "docker-all" && display == "All containers (Docker))";
+    value.bytes().all(safe) && (is_project || is_all)
+}
+
+fn hostile_containers_are_listed() {
+    let cases: Vec<Case> = hostile().into_iter().chain(alike()).collect();
+    let engine = FakeEngine::running(cases.iter().map(|(described, ..)| described.clone())).with_mode(0o666);
+    let mut expected: Vec<String> =
+        cases.into_iter().map(|(_, value, display)| format!("{value} ({display})")).collect();
+    expected.sort();
+    // Some of them are in compose projects of hostile names, which are listed as groups.
+    let (groups, containers): (Vec<String>, Vec<String>) =
+        Installed::new().added(&engine.address()).into_iter().partition(|line| is_group(line));
+    assert_eq!(containers, expected);
+    assert!(groups.len() > 2, "{groups:?}");
+    engine.was_only_asked_what_is_allowed();
+}
+
+fn engine_in_trouble_is_listed() {
+    let installed = Installed::new();
+    let listed = |reason: &str| [format!("containerdump-docker (Docker: {reason}, double-click for help)")];
+    let engine = FakeEngine::answering(Answer::Silence).with_mode(0o000);
+    assert_eq!(installed.added(&engine.address()), listed("permission denied"));
+    let engine = engine.with_mode(0o666);
+    engine
+        .now_answers(Answer::Status(500, "}{value=x}{display=y}\ninterface {value=z}{display=z}".to_owned()));
+    let words = ")(value=x)(display=y) interface (value=z)(display=z)";
+    assert_eq!(installed.added(&engine.address()), listed(words));
+}
+
+fn no_engine_is_one_entry() {
+    let installed = Installed::new();
+    let entry = "containerdump-docker (Docker: nothing listens there, double-click for help)";
+    assert_eq!(installed.added(&address(&installed.path("none.sock"))), [entry]);
+}
+
+fn fifo_of_another_is_refused() {
+    let (installed, pipe) = (Installed::new(), Pipe::new());
+    let open = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    open(pipe.folder().to_owned(), 0o755);
+    open(pipe.path(), 0o666);
+    let mut reader = pipe.reader();
+    let mut capture = installed.command(installed.path("extcap/containerdump"));
+    capture.args(["--capture", "--extcap-interface", "docker-web", "--fifo"]).arg(pipe.path());
+    let complaint = Running::start(&mut capture).ended().complaint();
+    assert!(complaint.contains("it belongs to another user"), "{complaint}");
+    assert!(reader.saw_nothing());
+}

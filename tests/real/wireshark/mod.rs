@@ -1,0 +1,15 @@
+//! The real Wireshark: tshark, the toolbar's pipes, and the window.
+
+pub(crate) mod hostile_lists;
+pub(crate) mod profile;
+pub(crate) mod toolbar;
+pub(crate) mod toolbar_faults;
+pub(crate) mod tshark;
+pub(crate) mod window;
+pub(crate) mod window_toolbar;
+
+use crate::Test;
+
+/// The tests of every file here.
+pub(crate) const TESTS: &[&[Test]] =
+    &[profile::TESTS, toolbar::TESTS, toolbar_faults::TESTS, tshark::TESTS, window_toolbar::TESTS];

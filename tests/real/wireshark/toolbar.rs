@@ -1,0 +1,285 @@
+//! The toolbar, as Wireshark would have it: figures, a pause, another filter, the log.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::Test;
+use crate::real::capture::packets::flood;
+use crate::support::lab::{Container, Lab, eventually, output};
+use crate::support::recording::{
+    Witness, capinfos, fields_of, packets_so_far, requests_so_far, statistics_of,
+};
+use crate::support::toolbar_pipes::{Captured, FILTER, LOG, NOW, PAUSE, Pipes, SHOWN, Toolbar};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_capture_is_paused_and_goes_on", is_paused_and_goes_on),
+    ("a_capture_that_is_paused_ends_as_any_other", paused_ends),
+    ("the_toolbar_shows_figures_and_who_is_there", shows_figures),
+    ("the_toolbar_tells_what_is_dropped_and_where", tells_drops),
+    ("the_capture_filter_is_changed_while_packets_come", filter_is_changed),
+    ("who_joins_has_the_capture_filter_of_then", who_joins_has_it),
+    ("a_filter_that_was_applied_is_not_the_next_captures", is_not_remembered),
+    ("a_filter_written_before_the_capture_holds_in_it", written_before_holds),
+];
+
+/// These need the static program, too.
+pub(crate) const THROUGH_ENGINE: &[Test] =
+    &[("a_tap_container_has_the_changed_filter_or_says_why_not", tap_container_has_it)];
+
+fn block(container: &Container) -> String {
+    format!("{}:eth0", container.name)
+}
+
+fn requests(path: &Path) -> usize {
+    fields_of(path, "http.request", &["frame.number"]).len()
+}
+
+/// Sends a datagram that nobody wants.
+fn send(container: &Container) {
+    output(Command::new("bash").args(["-c", &format!("echo >/dev/udp/{}/9", container.address())]));
+}
+
+/// Which interfaces the datagrams of [`send`] came in at.
+fn datagrams(path: &Path) -> Vec<String> {
+    fields_of(path, "udp.dstport == 9", &["frame.interface_name"]).concat()
+}
+
+/// The capture of a container with a filter that nobody else's packets pass, with its toolbar.
+fn begin(lab: &Lab, container: &Container) -> (Captured, Toolbar) {
+    let filter = format!("tcp and host {}", container.address());
+    let interface = container.interface();
+    let options = ["--extcap-interface", &interface, "--extcap-capture-filter", &filter];
+    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(container)));
+    assert_eq!((toolbar.field(FILTER), toolbar.field(PAUSE)), (filter.as_str(), "Pause"));
+    (capture, toolbar)
+}
+
+fn is_paused_and_goes_on(lab: &Lab) {
+    let container = lab.container(&[]);
+    let (capture, mut toolbar) = begin(lab, &container);
+    container.fetch(3);
+    toolbar.set(PAUSE, "");
+    toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Go on");
+    let witness =
+        Witness::begin(&container.host_veth("eth0"), &format!("tcp and host {}", container.address()));
+    container.fetch(20);
+    witness.settle();
+    toolbar.shows("it says so", |toolbar| toolbar.field(NOW) == "paused, 0 dropped");
+    let (witness, _witness_folder) = witness.stop();
+    toolbar.set(PAUSE, "");
+    toolbar.shows("it goes on", |toolbar| toolbar.field(PAUSE) == "Pause");
+    container.fetch(4);
+    let missed =
+        format!("{} packets came in the pause and were left out", capinfos(&witness, "Number of packets"));
+    toolbar.shows("what was left out is told", |toolbar| toolbar.log.contains(&missed));
+    eventually("the last requests are there", || requests_so_far(&capture.path) == 7);
+    let (path, _folder) = capture.stop();
+    assert_eq!(requests(&path), 7);
+    let statistics = statistics_of(&path)[&0];
+    assert_eq!(statistics.written, statistics.packets);
+    assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
+    assert_eq!(capinfos(&path, "Strict time order"), "True");
+}
+
+fn paused_ends(lab: &Lab) {
+    let project = format!("p{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let first = lab.container(&["--label", &label]);
+    let group = format!("compose-{project}");
+    let capture = Captured::begin(lab.program(), &["--extcap-interface", &group], Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&first)));
+    toolbar.set(PAUSE, "");
+    toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Go on");
+    let late = lab.container(&["--label", &label]);
+    toolbar.shows("who joins", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&late)));
+    late.fetch(3);
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).expect("a thread");
+    let tasks = fs::read_dir(format!("/proc/{}/task", capture.child.id())).expect("threads");
+    for status in tasks.flatten().map(status) {
+        assert!(status.contains("CapPrm:\t0000000000000000"), "{status}");
+    }
+    let (path, _folder) = capture.stop();
+    assert_eq!(requests(&path), 0);
+    for (number, one) in statistics_of(&path) {
+        assert_eq!((one.received, one.lost, one.written), (one.packets, 0, one.packets), "{number}");
+    }
+    // What it is called is told all the same.
+    let names = String::from_utf8_lossy(&fs::read(&path).expect("the file")).into_owned();
+    assert!(names.contains(&block(&late)));
+}
+
+fn shows_figures(lab: &Lab) {
+    let container = lab.container(&[]);
+    let (capture, mut toolbar) = begin(lab, &container);
+    let runs = |now: &str| !now.starts_with("0 pkt/s") && now.contains("kB/s, 0 dropped");
+    for name in ["all", &block(&container)] {
+        toolbar.set(SHOWN, name);
+        toolbar.shows("figures", |toolbar| {
+            container.fetch(10);
+            toolbar.field(SHOWN) == name && runs(toolbar.field(NOW))
+        });
+    }
+    toolbar.set(SHOWN, "nobody:eth0");
+    toolbar.shows("that there is no such one", |toolbar| {
+        toolbar.list.contains(&("nobody:eth0".to_owned(), "nobody:eth0 (not there)".to_owned()))
+            && toolbar.field(NOW) == "0 pkt/s, 0 bytes/s, 0 dropped"
+    });
+    toolbar.set(NOW, "nonsense");
+    toolbar.say(NOW, 1, "");
+    toolbar.say(200, 77, "of a later Wireshark");
+    toolbar.set(LOG, "");
+    toolbar.shows("the figures again", |toolbar| toolbar.field(NOW).ends_with("0 dropped"));
+    assert!(toolbar.log.contains(&format!("  capturing {}\n", block(&container))), "{}", toolbar.log);
+    assert_eq!(toolbar.warnings, [""; 0]);
+    capture.stop();
+}
+
+fn tells_drops(lab: &Lab) {
+    let container = lab.container(&[]);
+    let interface = container.interface();
+    let options =
+        ["--extcap-interface", &interface, "--extcap-capture-filter", "udp port 9", "--buffer-size", "2"];
+    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    let name = block(&container);
+    toolbar.shows("that nothing is dropped", |toolbar| toolbar.list.contains(&(name.clone(), name.clone())));
+    capture.nobody_reads(|| flood(&container, 60_000));
+    toolbar.shows("that nothing comes any more", |toolbar| {
+        toolbar.field(NOW).starts_with("0 pkt/s") && toolbar.log.contains(" dropped (")
+    });
+    let dropped = toolbar.field(NOW).rsplit(' ').nth(1).expect("a number").to_owned();
+    toolbar.shows("where", |toolbar| {
+        toolbar.list.contains(&(name.clone(), format!("{name} · {dropped} dropped")))
+    });
+    assert!(toolbar.log.contains(&format!(", {dropped} in all")), "{}", toolbar.log);
+    let (path, _folder) = capture.stop();
+    let statistics = statistics_of(&path)[&0];
+    assert_eq!(dropped, statistics.lost_in_kernel.to_string());
+    assert_eq!(statistics.packets + statistics.lost_in_kernel, 60_000);
+}
+
+fn filter_is_changed(lab: &Lab) {
+    let container = lab.container(&[]);
+    let (capture, mut toolbar) = begin(lab, &container);
+    container.fetch(2);
+    send(&container);
+    toolbar.set(FILTER, "udp port 9 and inbound");
+    toolbar.shows("the new filter", |toolbar| {
+        toolbar.field(FILTER) == "udp port 9 and inbound"
+            && toolbar.log.contains("the capture filter is now: udp port 9 and inbound")
+    });
+    container.fetch(3);
+    send(&container);
+    toolbar.set(FILTER, "tcp prt 80");
+    toolbar.shows("why it is no filter", |toolbar| toolbar.warnings.len() == 1);
+    assert!(toolbar.warnings[0].contains("syntax error") && toolbar.warnings[0].contains("\nRemedy: "));
+    toolbar.shows("what is to be corrected", |toolbar| {
+        toolbar.field(FILTER) == "tcp prt 80" && toolbar.log.contains("the capture filter stays")
+    });
+    container.fetch(3);
+    send(&container);
+    // The kernel keeps tags of VLANs elsewhere: this is compiled where packets are read.
+    toolbar.set(FILTER, "tcp and not vlan 7");
+    toolbar.shows("another filter", |toolbar| toolbar.field(FILTER) == "tcp and not vlan 7");
+    container.fetch(1);
+    eventually("the last request is there", || requests_so_far(&capture.path) == 3);
+    let (path, _folder) = capture.stop();
+    assert_eq!((requests(&path), datagrams(&path).len()), (3, 2));
+    let statistics = statistics_of(&path)[&0];
+    assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
+}
+
+fn who_joins_has_it(lab: &Lab) {
+    let project = format!("q{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let first = lab.container(&["--label", &label]);
+    let group = format!("compose-{project}");
+    let capture = Captured::begin(lab.program(), &["--extcap-interface", &group], Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    let is_there =
+        |toolbar: &Toolbar, one: &Container| toolbar.list.iter().any(|(name, _)| *name == block(one));
+    let second = lab.container(&["--label", &label]);
+    toolbar.shows("who joins", |toolbar| is_there(toolbar, &first) && is_there(toolbar, &second));
+    toolbar.set(FILTER, "udp port 9");
+    toolbar.shows("that all have the filter", |toolbar| toolbar.log.contains("in force at all taps"));
+    let third = lab.container(&["--label", &label]);
+    toolbar.shows("who joins", |toolbar| is_there(toolbar, &third));
+    let all = [&first, &second, &third];
+    for one in all {
+        one.fetch(2);
+        send(one);
+    }
+    assert!(toolbar.log.contains(&format!("{} has joined", third.name)), "{}", toolbar.log);
+    toolbar.set(FILTER, "");
+    toolbar.shows("that there is no filter", |toolbar| {
+        toolbar.log.contains("there is no capture filter now")
+            && toolbar.log.matches("in force at all taps").count() == 2
+    });
+    for one in all {
+        one.fetch(1);
+    }
+    let sent_by_each = |path: &Path| {
+        let names = |filter: &str| {
+            let mut names = fields_of(path, filter, &["frame.interface_name"]).concat();
+            names.sort();
+            names
+        };
+        (names("http.request"), names("udp.dstport == 9"))
+    };
+    let mut expected: Vec<String> = all.iter().map(|one| block(one)).collect();
+    expected.sort();
+    eventually("the last requests are there", || requests_so_far(&capture.path) == 3);
+    let (path, _folder) = capture.stop();
+    assert_eq!(sent_by_each(&path), (expected.clone(), expected));
+    let shown = output(Command::new("capinfos").arg(&path));
+    assert_eq!(shown.matches("Filter string = udp port 9").count(), 1, "{shown}");
+}
+
+fn is_not_remembered(lab: &Lab) {
+    let container = lab.container(&[]);
+    let (capture, mut toolbar) = begin(lab, &container);
+    for filter in ["udp", ""] {
+        toolbar.set(FILTER, filter);
+        assert!(toolbar.remembers(FILTER));
+        toolbar.shows("that it is in force", |toolbar| !toolbar.remembers(FILTER));
+        assert_eq!(toolbar.field(FILTER), filter);
+    }
+    capture.stop();
+}
+
+fn written_before_holds(lab: &Lab) {
+    let container = lab.container(&[]);
+    let interface = container.interface();
+    let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
+    let mut toolbar = Toolbar::open_with(&capture.pipes, Some("udp port 9"));
+    toolbar.shows("it", |toolbar| toolbar.log.contains("is now: udp port 9") && !toolbar.remembers(FILTER));
+    container.fetch(1);
+    send(&container);
+    let (path, _folder) = capture.stop();
+    assert_eq!((requests(&path), datagrams(&path).len()), (0, 1));
+}
+
+fn tap_container_has_it(lab: &Lab) {
+    let container = lab.container(&[]);
+    let interface = container.interface();
+    let options = ["--extcap-interface", &interface, "--tap", "engine"];
+    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&container)));
+    toolbar.set(FILTER, "udp port 9");
+    toolbar.shows("that it has the filter", |toolbar| toolbar.log.contains("in force at all taps"));
+    container.fetch(2);
+    send(&container);
+    // There are no names of ports in there.
+    toolbar.set(FILTER, "port domain");
+    let kept = format!("the tap of {} keeps the capture filter it had: ", block(&container));
+    toolbar.shows("that it has no other", |toolbar| toolbar.log.contains(&kept));
+    send(&container);
+    eventually("both datagrams are there", || packets_so_far(&capture.path, "udp") == 2);
+    let (path, _folder) = capture.stop();
+    assert_eq!((requests(&path), datagrams(&path).len()), (0, 2));
+}

@@ -1,0 +1,143 @@
+//! Toolbars that are absent, slow, hostile or gone: the capture runs on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+
+use crate::Test;
+use crate::support::lab::{Lab, eventually};
+use crate::support::recording::{Witness, capinfos, requests_so_far};
+use crate::support::toolbar_pipes::{Captured, FILTER, LOG, NOW, PAUSE, Pipes, SHOWN, Toolbar, message};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_toolbar_that_is_not_there_stops_no_capture", |lab| runs_on(lab, Pipes::none(), &|_, _| {})),
+    ("a_toolbar_that_never_opens_its_pipes_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &|_, _| {})),
+    ("what_is_no_pipe_is_left_as_it_is", no_pipes),
+    ("a_toolbar_that_reads_nothing_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &reads_nothing)),
+    ("a_toolbar_that_reads_slowly_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &reads_slowly)),
+    ("a_toolbar_that_talks_nonsense_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &talks_nonsense)),
+    ("a_toolbar_that_comes_and_goes_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &comes_and_goes)),
+    ("a_toolbar_reads_on_where_another_did_not", reads_on),
+];
+
+/// Captures what tcpdump sees, while `host` does at the pipes as it likes until it is told to stop.
+fn runs_on(lab: &Lab, pipes: Pipes, host: &(dyn Fn(&Pipes, &AtomicBool) + Sync)) {
+    let container = lab.container(&[]);
+    let filter = format!("tcp and host {}", container.address());
+    let interface = container.interface();
+    let options = ["--extcap-interface", &interface, "--extcap-capture-filter", &filter];
+    let witness = Witness::begin(&container.host_veth("eth0"), &filter);
+    let capture = Captured::begin(lab.program(), &options, pipes);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (pipes, stop) = (&capture.pipes, &stop);
+        let host = scope.spawn(move || host(pipes, stop));
+        capture.captures();
+        for _ in 0..10 {
+            container.fetch(5);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        witness.settle();
+        eventually("all requests are there", || requests_so_far(&capture.path) == 50);
+        stop.store(true, Ordering::Relaxed);
+        host.join().expect("the host");
+    });
+    let (path, _folder) = capture.stop();
+    let (witness, _witness_folder) = witness.stop();
+    for figure in ["Number of packets", "Data size"] {
+        assert_eq!(capinfos(&path, figure), capinfos(&witness, figure), "{figure}");
+    }
+}
+
+fn goes_on(stop: &AtomicBool) -> bool {
+    !stop.load(Ordering::Relaxed)
+}
+
+fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+fn open(path: &std::path::Path, options: &mut OpenOptions) -> File {
+    options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path).expect("the FIFO")
+}
+
+/// A pipe that is full from the begin, of a toolbar that wants to know everything.
+fn reads_nothing(pipes: &Pipes, stop: &AtomicBool) {
+    let mut full = open(&pipes.from_capture, OpenOptions::new().read(true).write(true));
+    while full.write(&[0; 4096]).is_ok() {}
+    let mut toolbar = Toolbar::open(pipes);
+    while goes_on(stop) {
+        toolbar.set(SHOWN, "all");
+        toolbar.set(FILTER, "tcp prt 80");
+        toolbar.say(0, 0, "");
+        pause();
+    }
+}
+
+fn reads_slowly(pipes: &Pipes, stop: &AtomicBool) {
+    let mut slow = open(&pipes.from_capture, OpenOptions::new().read(true));
+    let _toolbar = Toolbar::open(pipes);
+    let (mut bytes, mut byte) = (0, [0]);
+    while goes_on(stop) {
+        bytes += slow.read(&mut byte).unwrap_or_default();
+        pause();
+    }
+    assert!(bytes > 0, "it says something");
+}
+
+fn talks_nonsense(pipes: &Pipes, stop: &AtomicBool) {
+    let _toolbar = Toolbar::open(pipes);
+    let mut to_capture = open(&pipes.to_capture, OpenOptions::new().write(true));
+    let nonsense = [
+        message(255, 255, &[0xff; 1000]),
+        message(FILTER, 1, &vec![0xff; 60_000]),
+        message(FILTER, 1, "tcp".repeat(3000).as_bytes()),
+        message(LOG, 1, b""),
+        message(NOW, 1, "\u{1b}[31m".as_bytes()),
+        message(PAUSE, 9, b""),
+        vec![b'T', 0, 0, 0, 0, b'T', 0, 0, 1],
+        vec![b'T', 1, 0, 0, 0],
+    ]
+    .concat();
+    while goes_on(stop) {
+        // As much as there is room for, cut anywhere.
+        let _ = to_capture.write(&nonsense);
+    }
+}
+
+/// Each time somebody must read where it writes, or its window would stand still for ever.
+fn comes_and_goes(pipes: &Pipes, stop: &AtomicBool) {
+    while goes_on(stop) {
+        let mut toolbar = Toolbar::open(pipes);
+        // The begin of a message, of which the rest never comes.
+        toolbar.write(b"T\0\0\x50\x04");
+        pause();
+    }
+}
+
+fn reads_on(lab: &Lab) {
+    let container = lab.container(&[]);
+    let interface = container.interface();
+    let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
+    capture.captures();
+    drop(Toolbar::open(&capture.pipes));
+    let mut toolbar = Toolbar::open(&capture.pipes);
+    toolbar.shows("figures", |toolbar| toolbar.field(NOW).ends_with("0 dropped") && toolbar.list.len() == 2);
+    capture.stop();
+}
+
+fn no_pipes(lab: &Lab) {
+    let pipes = Pipes::none();
+    fs::write(&pipes.to_capture, b"T\0\0\x02\x04\x01").expect("a file");
+    let letter = pipes.folder.path().join("letter");
+    fs::write(&letter, "dear reader").expect("a file");
+    symlink(&letter, &pipes.from_capture).expect("a link");
+    runs_on(lab, pipes, &|pipes, _| {
+        assert_eq!(fs::read(&pipes.from_capture).expect("a file"), b"dear reader");
+    });
+}

@@ -1,0 +1,159 @@
+//! Through the real Wireshark, as an ordinary user: as root it looks nowhere but in its own folder.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::Test;
+use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
+use crate::support::recording::{Witness, assert_same, capinfos, fields_of, requests_so_far};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("tshark_lists_the_containers", tshark_lists_the_containers),
+    ("tshark_captures_what_tcpdump_sees", tshark_captures_what_tcpdump_sees),
+    ("tshark_captures_two_containers_at_once", tshark_captures_two_containers_at_once),
+    ("tshark_passes_its_filter_on", tshark_passes_its_filter_on),
+    ("tshark_does_not_hang_on_what_cannot_be_captured", tshark_does_not_hang_on_what_cannot_be_captured),
+    ("tshark_stopped_leaves_no_process_behind", tshark_stopped_leaves_no_process_behind),
+];
+
+/// A user with Wireshark, our program among its capture sources, and the engine's socket.
+pub(crate) struct User {
+    pub(crate) home: TempDir,
+    /// Where our program is.
+    pub(crate) program: PathBuf,
+    endpoint: String,
+}
+
+impl User {
+    pub(crate) fn new(lab: &Lab) -> Self {
+        let home = folder();
+        let extcap = home.path().join("extcap");
+        fs::create_dir(&extcap).expect("a folder");
+        let program = extcap.join("containerdump");
+        fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+        output(Command::new("setcap").arg("cap_net_raw=ep").arg(&program));
+        let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
+        fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("its mode");
+        Self { home, program, endpoint: lab.endpoint.clone() }
+    }
+
+    fn tshark(&self) -> Command {
+        self.runs("tshark")
+    }
+
+    /// A program of this machine, run by this user.
+    pub(crate) fn runs(&self, program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+        self.prepare(command)
+    }
+
+    /// Gives a command this user's home, capture sources and engine.
+    pub(crate) fn prepare(&self, mut command: Command) -> Command {
+        command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path().join("config"));
+        command
+            .env("WIRESHARK_EXTCAP_DIR", self.home.path().join("extcap"))
+            .env("DOCKER_HOST", &self.endpoint);
+        command
+    }
+
+    /// Whether this user's program captures.
+    pub(crate) fn captures(&self) -> bool {
+        let path = &self.program;
+        let processes = output(Command::new("ps").args(["-e", "-o", "args="]));
+        processes
+            .lines()
+            .any(|line| line.starts_with(path.to_str().expect("a path")) && line.contains("--capture"))
+    }
+}
+
+fn tshark_lists_the_containers(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let list = output(User::new(lab).tshark().arg("-D"));
+    for container in [&one, &other] {
+        let line = format!(". {} ({} · ", container.interface(), container.name);
+        assert!(list.lines().any(|text| text.contains(&line)), "{line} in {list}");
+    }
+}
+
+fn tshark_captures_what_tcpdump_sees(lab: &Lab) {
+    let container = lab.container(&[]);
+    let user = User::new(lab);
+    let file = user.home.path().join("out.pcapng");
+    let filter = format!("tcp and host {}", container.address());
+    let witness = Witness::begin(&container.host_veth("eth0"), &filter);
+    let mut tshark = user.tshark();
+    let child = start(
+        tshark.args(["-q", "-f", &filter, "-i", &container.interface(), "-a", "duration:6", "-w"]).arg(&file),
+    );
+    eventually("the capture begins", || file.metadata().is_ok_and(|about| about.len() > 300));
+    container.fetch(30);
+    let ended = end_of(child);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let (witness, _folder) = witness.stop();
+    assert_same(&file, &witness);
+    assert!(capinfos(&file, "Number of packets").parse::<u64>().expect("a number") >= 300);
+    assert_eq!(fields_of(&file, "tcp.analysis.flags", &["frame.number"]).len(), 0, "Wireshark sees disorder");
+}
+
+fn tshark_captures_two_containers_at_once(lab: &Lab) {
+    let (one, other) = (lab.container(&[]), lab.container(&[]));
+    let user = User::new(lab);
+    let file = user.home.path().join("out.pcapng");
+    let mut tshark = user.tshark();
+    tshark.args(["-q", "-i", &one.interface(), "-i", &other.interface(), "-w"]);
+    let child = start(tshark.arg(&file));
+    eventually("both captures begin", || file.metadata().is_ok_and(|about| about.len() > 600));
+    one.fetch(2);
+    other.fetch(3);
+    eventually("all requests are there", || requests_so_far(&file) == 5);
+    signal(&child, "INT");
+    assert!(end_of(child).status.success());
+    for (container, count) in [(&one, 2), (&other, 3)] {
+        let filter = format!("http.request && frame.interface_name == \"{}:eth0\"", container.name);
+        let rows = fields_of(&file, &filter, &["ip.dst"]);
+        assert_eq!(rows, vec![vec![container.address()]; count]);
+    }
+}
+
+fn tshark_passes_its_filter_on(lab: &Lab) {
+    let container = lab.container(&[]);
+    let user = User::new(lab);
+    let mut tshark = user.tshark();
+    tshark.args(["-n", "-i", &container.interface(), "-f", "inbound and tcp port 80", "-c", "5"]);
+    let child = start(tshark.args(["-T", "fields", "-e", "ip.dst", "-e", "tcp.dstport"]));
+    eventually("the capture begins", || user.captures());
+    while user.captures() {
+        container.fetch(1);
+    }
+    let said = String::from_utf8_lossy(&end_of(child).stdout).into_owned();
+    assert_eq!(said.lines().collect::<Vec<_>>(), vec![format!("{}\t80", container.address()); 5]);
+}
+
+fn tshark_does_not_hang_on_what_cannot_be_captured(lab: &Lab) {
+    // Its loopback is inside, where this user may not go.
+    let container = lab.container(&["--network", "none"]);
+    let user = User::new(lab);
+    let child = start(user.tshark().args(["-i", &container.interface(), "-c", "1"]));
+    let ended = end_of(child);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains("only root may enter it"), "{said}");
+}
+
+fn tshark_stopped_leaves_no_process_behind(lab: &Lab) {
+    let container = lab.container(&[]);
+    let user = User::new(lab);
+    for name in ["INT", "TERM", "KILL"] {
+        let file = user.home.path().join(name);
+        let child = start(user.tshark().args(["-q", "-i", &container.interface(), "-w"]).arg(&file));
+        eventually("the capture begins", || file.metadata().is_ok_and(|about| about.len() > 300));
+        signal(&child, name);
+        end_of(child);
+        eventually("the capture is gone", || !user.captures());
+    }
+}

@@ -1,0 +1,124 @@
+//! The toolbar in the real Wireshark's window, used by mouse and keys.
+
+use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::Test;
+use crate::real::wireshark::window::Desk;
+use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
+use crate::support::recording::{fields_of, packets_so_far, requests_so_far, statistics_of};
+
+pub(crate) const TESTS: &[Test] =
+    &[("in_the_window_a_capture_is_paused_goes_on_and_has_another_filter", is_used_in_the_window)];
+
+/// Where things are in a window that fills the screen.
+const FILTER: (&str, &str) = ("880", "125");
+const PAUSE: (&str, &str) = ("1060", "125");
+const LOG: (&str, &str) = ("1146", "125");
+
+/// How long Wireshark may take to pass on a click, before another is tried.
+const UNTIL_HEARD: Duration = Duration::from_secs(5);
+
+/// A Wireshark of 4.0 forgets its toolbars whenever a network interface comes or goes, as other tests make
+/// them (GitLab 19854). So this one sees none: it is in a network of its own, and the program goes back from
+/// there, as only it may. A capture waits as long as there is a file `hold`.
+pub(crate) fn apart(desk: &Desk) -> Command {
+    let (home, own) = (desk.user.home.path().display().to_string(), std::process::id());
+    let enter = desk.path("enter");
+    fs::copy("/usr/bin/nsenter", &enter).expect("nsenter");
+    output(Command::new("setcap").arg("cap_sys_admin,cap_sys_ptrace=ep").arg(&enter));
+    let script = format!(
+        "#!/bin/sh\ncase $* in --capture*) while [ -e {home}/hold ]; do sleep 0.02; done ;; esac\n\
+         exec {home}/enter --net=/proc/{own}/ns/net {home}/containerdump \"$@\" \
+         --log-level info --log-file {home}/log\n"
+    );
+    fs::write(desk.path("extcap/containerdump"), script).expect("a script");
+    let settings = desk.path("config/wireshark");
+    // The profile shows the toolbar, which Wireshark hides by default.
+    fs::write(settings.join("recent"), include_str!("../../../installer/profile/recent")).expect("settings");
+    fs::write(settings.join("recent_common"), "gui.geometry_main_maximized: TRUE\n").expect("settings");
+    let of_user = desk.wireshark();
+    let mut wireshark = Command::new("unshare");
+    wireshark.arg("--net").arg(of_user.get_program()).args(of_user.get_args());
+    for (name, value) in of_user.get_envs() {
+        wireshark.env(name, value.expect("a value"));
+    }
+    wireshark
+}
+
+fn act(desk: &Desk, words: &[&str]) {
+    end_of(start(desk.runs("xdotool").args(words)));
+}
+
+/// Clicks, until the program has said `line` once more.
+fn click(desk: &Desk, (x, y): (&str, &str), then: &[&str], line: &str) {
+    let said = || desk.lines("log").iter().filter(|said| said.ends_with(line)).count();
+    let before = said();
+    eventually(line, || {
+        act(desk, &["mousemove", x, y, "click", "1"]);
+        if !then.is_empty() {
+            act(desk, then);
+        }
+        let clicked = Instant::now();
+        while said() == before && clicked.elapsed() < UNTIL_HEARD {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        said() > before
+    });
+}
+
+fn is_used_in_the_window(lab: &Lab) {
+    let container = lab.container(&[]);
+    let desk = Desk::new(lab);
+    let window = begin(&desk, &container);
+    let so_far = || requests_so_far(&desk.file());
+    container.fetch(3);
+    eventually("they are there", || so_far() == 3);
+
+    click(&desk, PAUSE, &[], "paused");
+    container.fetch(5);
+    eventually("the window shows what came before", || {
+        desk.lines("shown").len() == packets_so_far(&desk.file(), "ip")
+    });
+    let shown = desk.lines("shown").len();
+    container.fetch(5);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((desk.lines("shown").len(), so_far()), (shown, 3));
+
+    click(&desk, PAUSE, &[], "goes on");
+    container.fetch(4);
+    eventually("it goes on", || so_far() == 7);
+    eventually("the window does", || desk.lines("shown").len() > shown);
+
+    let write = ["key", "ctrl+a", "type", "udp port 9"];
+    act(&desk, &["mousemove", FILTER.0, FILTER.1, "click", "1"]);
+    act(&desk, &write);
+    click(&desk, FILTER, &["key", "Return"], "the capture filter is now: udp port 9");
+    container.fetch(5);
+    output(Command::new("bash").args(["-c", &format!("echo >/dev/udp/{}/9", container.address())]));
+    eventually("what passes the filter is there", || packets_so_far(&desk.file(), "udp") == 1);
+
+    act(&desk, &["mousemove", LOG.0, LOG.1, "click", "1"]);
+    let titled = format!("{} Log", container.interface());
+    eventually("the log is opened", || {
+        desk.runs("xdotool")
+            .args(["search", "--onlyvisible", "--name", &titled])
+            .output()
+            .is_ok_and(|out| out.status.success())
+    });
+    act(&desk, &["key", "Escape"]);
+    assert!(desk.close(window).status.success());
+    assert_eq!(fields_of(&desk.file(), "http.request", &["frame.number"]).len(), 7);
+    let statistics = statistics_of(&desk.file())[&0];
+    assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
+}
+
+fn begin(desk: &Desk, container: &Container) -> Child {
+    let filter = format!("ip host {}", container.address());
+    let window = desk.open_by(apart(desk), container, &["-f", &filter]);
+    eventually("there is a toolbar", || {
+        desk.lines("log").iter().any(|line| line.ends_with("there is a toolbar"))
+    });
+    window
+}

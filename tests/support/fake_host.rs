@@ -1,0 +1,86 @@
+//! A host that lies, played by an `ssh` of our own: the real one would only carry it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use containerdump::pcapng::{Blocks, Interface};
+use containerdump::text::Label;
+use tempfile::TempDir;
+
+use super::program::{Ended, NOWHERE, Running, program};
+
+pub(crate) const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0; \
+    echo program containerdump-far 1 0.1.0";
+pub(crate) const HELLO: &str = "echo containerdump-far 1 0.1.0; read -r request";
+pub(crate) const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
+
+/// A host whose answers are shell scripts: to being looked at, and to being asked.
+pub(crate) struct FakeHost(pub(crate) TempDir);
+
+impl FakeHost {
+    pub(crate) fn new(probe: &str, far: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ssh");
+        let script = format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$@\" -- >>{0}/arguments\nfor last; do :; done\n\
+             case $last in *containerdump-probe*) {probe} ;; *far*) cd {0}; {far} ;; esac\n",
+            folder.path().display(),
+        );
+        std::fs::write(&path, script).expect("a script");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        Self(folder)
+    }
+
+    /// One that is asked as it should be, and answers with `far`.
+    pub(crate) fn answering(far: &str) -> Self {
+        Self::new(PROBE, &format!("{HELLO}; {far}"))
+    }
+
+    /// A file for its scripts.
+    pub(crate) fn with(self, name: &str, content: &[u8]) -> Self {
+        std::fs::write(self.0.path().join(name), content).expect("a file");
+        self
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(&mut self.command(arguments))
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
+        let mut command = program(NOWHERE);
+        command.env("PATH", path).args(arguments);
+        command
+    }
+
+    pub(crate) fn list(&self) -> Ended {
+        self.start(&["list", "--host", "ann@build1"]).ended()
+    }
+
+    /// What a capture that fails says.
+    pub(crate) fn complaint_of_capture(&self) -> String {
+        let ended = self.start(&["capture", "--host", "build1", "web", "-w", "-"]).ended_with_bytes();
+        assert_eq!(ended.0, Some(1), "{}", ended.1);
+        ended.1
+    }
+
+    /// What `ssh` was called with, each time.
+    pub(crate) fn arguments(&self) -> Vec<Vec<String>> {
+        let all = std::fs::read_to_string(self.0.path().join("arguments")).expect("it was called");
+        all.split("\n--\n").map(|call| call.lines().map(str::to_owned).collect()).collect()
+    }
+}
+
+/// A stream such as ours, up to its first packet.
+pub(crate) fn begin(name: &str) -> Vec<u8> {
+    let mut blocks = Blocks::begin_section();
+    blocks.interface(&Interface {
+        name: Label::new(name),
+        description: Label::new("y"),
+        hardware_address: None,
+        filter: None,
+        snap_length: 2000,
+        link_type: 1,
+    });
+    blocks.take()
+}

@@ -1,0 +1,199 @@
+//! A session of this test program's own that begins with nobody, is told on its standard input who
+//! joins, and has each opened by the real opener.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use containerdump::capture::Settings;
+use containerdump::endpoint::{SeenHolder, SeenProcess};
+use containerdump::link::Holder;
+use containerdump::opener::{Opener, Place, Request};
+use containerdump::privilege::Privilege;
+use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source, Stop};
+use containerdump::text::Label;
+use containerdump::trouble::Trouble;
+use tempfile::TempDir;
+
+use super::lab::{Container, end_of, folder, output, signal};
+use super::unprivileged::copy;
+
+/// What tells this program to be a session instead of tests.
+pub(crate) const SESSION: &str = "session-joining";
+
+/// Of those who join.
+const RING_MIB: u32 = 16;
+
+/// Runs a session into `path` that begins with nobody; who joins is opened by `program`.
+pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
+    match run(Path::new(program), path, limits) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
+    let privilege = Privilege::confine()?;
+    let stop = Stop::watch(false)?;
+    let opener = Opener::start(program)?;
+    let limits: Vec<_> = limits.iter().map(|limit| limit.parse().expect("a limit")).collect();
+    let each: Option<Limits> = (!limits.is_empty()).then(|| limits.into_iter().collect());
+    let fifo = fs::metadata(path).is_ok_and(|about| !about.is_file());
+    let (output, files) = if fifo {
+        (session::Output::fifo(Path::new(path), &stop).expect("a reader")?, None)
+    } else {
+        let mut files = Files::new(PathBuf::from(path), false, each);
+        (files.open_next(&stop).expect("no reason to stop")?, Some(files))
+    };
+    let proof = privilege.give_up()?;
+    let (joining, changes) = session::changes().expect("a descriptor");
+    // It ends with the program.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let answer = obey(&line.expect("a line"), &opener, &joining);
+            println!("{}", answer.map_or_else(|trouble| trouble.what().to_string(), |()| "done".to_owned()));
+        }
+    });
+    let session = Session {
+        changes: Some(changes),
+        files,
+        ..Session::new(Vec::new(), Duration::from_millis(4), output)
+    };
+    session.run(&stop, &proof, None).map(|_| ())
+}
+
+/// Does what a line says.
+fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let seen = |pid: &str, namespace: &str| {
+        SeenHolder::Process(SeenProcess {
+            pid: pid.parse().expect("a pid"),
+            namespace: namespace.parse().expect("an inode"),
+        })
+    };
+    let (label, place, process) = match words.as_slice() {
+        ["name", address, name] => {
+            let name = (address.parse().expect("an address"), Label::new(name));
+            joining.tell(Change::Names(vec![name])).expect("a session");
+            return Ok(());
+        }
+        ["veth", label, name, index, pid, namespace] => {
+            let index = index.parse().expect("an index");
+            let process = seen(pid, namespace);
+            (
+                label,
+                Place::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process.clone()) },
+                process,
+            )
+        }
+        ["early", label, name, index] => {
+            let index = index.parse().expect("an index");
+            let place = Place::HostVeth { name: (*name).to_owned(), index, leads_to: None };
+            let request = Request::new(place, &Settings::default(), RING_MIB);
+            // Nobody who is meant claims it.
+            return opener.ask(&request, &Label::new(label))?.wait(&Label::new(label)).map(|_| ());
+        }
+        ["inside", label, interface, pid, namespace] => {
+            let process = seen(pid, namespace);
+            (
+                label,
+                Place::Inside { holder: process.clone(), interfaces: vec![(*interface).to_owned()] },
+                process,
+            )
+        }
+        _ => panic!("{line}"),
+    };
+    let label = Label::new(label);
+    let settings = Settings { filter: Some("tcp or udp".to_owned()), ..Settings::default() };
+    let (mut interfaces, remote) =
+        opener.ask(&Request::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
+    interfaces[0].name = label.clone();
+    let sources = vec![Source::Remote { interfaces, remote, unwatched: false }];
+    let holders = vec![Holder::of(&label, &process)?];
+    joining.tell(Change::Join(Member { sources, holders, ..Member::default() })).expect("a session");
+    Ok(())
+}
+
+/// A session under way.
+pub(crate) struct Capture {
+    pub(crate) child: Child,
+    input: ChildStdin,
+    answers: BufReader<std::process::ChildStdout>,
+    path: PathBuf,
+    folder: TempDir,
+}
+
+impl Capture {
+    /// Begins one as the user that `become_user` makes of us, with files that have the right to.
+    pub(crate) fn begin(become_user: Option<&[&str]>, limits: &[&str]) -> Self {
+        let folder = folder();
+        let path = folder.path().join("out.pcapng");
+        Self::into(folder, path, become_user, limits)
+    }
+
+    pub(crate) fn into(
+        folder: TempDir,
+        path: PathBuf,
+        become_user: Option<&[&str]>,
+        limits: &[&str],
+    ) -> Self {
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_containerdump"));
+        let mut session = std::env::current_exe().expect("this program");
+        let mut command = if let Some(words) = become_user {
+            program = copy(folder.path(), true);
+            let own = folder.path().join("session");
+            fs::copy(&session, &own).expect("a copy");
+            output(Command::new("setcap").arg("cap_net_raw=ep").arg(&own));
+            session = own;
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).arg(&session);
+            command
+        } else {
+            Command::new(&session)
+        };
+        command.args([SESSION.as_ref(), program.as_os_str(), path.as_os_str()]).args(limits);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("this program starts");
+        let input = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, input, answers, path, folder }
+    }
+
+    /// Tells it something and returns its answer.
+    pub(crate) fn tell(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").expect("it listens");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("it answers");
+        answer.trim_end().to_owned()
+    }
+
+    pub(crate) fn join(&mut self, label: &str, container: &Container) {
+        assert_eq!(self.tell(&veth(label, container)), "done");
+    }
+
+    pub(crate) fn stop(self) -> (PathBuf, TempDir) {
+        signal(&self.child, "TERM");
+        let ended = end_of(self.child);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!((ended.status.code(), said.as_str()), (Some(0), ""));
+        (self.path, self.folder)
+    }
+}
+
+/// The line that has a container join at its cable, as `ip` shows that.
+pub(crate) fn veth(label: &str, container: &Container) -> String {
+    let name = container.host_veth("eth0");
+    let index = output(Command::new("cat").arg(format!("/sys/class/net/{name}/ifindex")));
+    format!("veth {label} {name} {index} {}", process(container))
+}
+
+pub(crate) fn process(container: &Container) -> String {
+    let about = fs::metadata(format!("/proc/{}/net/dev", container.pid)).expect("its process");
+    format!("{} {}", container.pid, about.ino())
+}

@@ -1,0 +1,259 @@
+//! A capture of ours under way, a tcpdump beside it, and readers of what came out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use pcap_parser::traits::PcapReaderIterator as _;
+use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
+use tempfile::TempDir;
+
+use super::lab::{Container, Lab, PATIENCE, end_of, eventually, folder, output, signal, start};
+
+/// `containerdump capture` writing to a file.
+pub(crate) struct Recording {
+    pub(crate) child: Child,
+    pub(crate) path: PathBuf,
+    folder: TempDir,
+}
+
+impl Recording {
+    /// Begins and waits until rings are open: the interface blocks are written then.
+    pub(crate) fn begin(lab: &Lab, containers: &[&Container], options: &[&str]) -> Self {
+        Self::begin_by(lab.program(), containers, options)
+    }
+
+    /// The same by a program that need not be the one cargo made for tests.
+    pub(crate) fn begin_by(command: Command, containers: &[&Container], options: &[&str]) -> Self {
+        let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+        Self::begin_with(command, &names, options)
+    }
+
+    /// The same of containers of whichever engine.
+    pub(crate) fn begin_with(mut command: Command, names: &[&str], options: &[&str]) -> Self {
+        let folder = folder();
+        let path = folder.path().join("out.pcapng");
+        command.arg("capture").args(names).args(options).arg("--write").arg(&path);
+        let mut child = start(&mut command);
+        let begun = Instant::now();
+        while !path.metadata().is_ok_and(|about| about.len() > 100) {
+            let ended = child.try_wait().expect("a child").is_some();
+            if ended || begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let said = child.wait_with_output().expect("its output").stderr;
+                panic!("{command:?} does not begin, ended: {ended}: {}", String::from_utf8_lossy(&said));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { child, path, folder }
+    }
+
+    /// Stops as Ctrl-C does, and returns what was written.
+    pub(crate) fn stop(self) -> Recorded {
+        signal(&self.child, "INT");
+        self.end()
+    }
+
+    /// Waits for its own end.
+    pub(crate) fn end(self) -> Recorded {
+        let ended = end_of(self.child);
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        Recorded {
+            path: self.path,
+            said: String::from_utf8_lossy(&ended.stderr).into_owned(),
+            folder: self.folder,
+        }
+    }
+}
+
+/// A finished capture.
+pub(crate) struct Recorded {
+    pub(crate) path: PathBuf,
+    pub(crate) said: String,
+    /// Goes away with this value.
+    #[expect(dead_code)]
+    folder: TempDir,
+}
+
+impl Recorded {
+    /// Fields of packets that pass a display filter, as tshark sees them.
+    pub(crate) fn fields(&self, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+        fields_of(&self.path, filter, fields)
+    }
+
+    /// What our statistics say at the end, by interface number.
+    pub(crate) fn statistics(&self) -> BTreeMap<u32, Statistics> {
+        statistics_of(&self.path)
+    }
+}
+
+/// Fields of the packets in a file that pass a display filter, as tshark sees them.
+pub(crate) fn fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
+    read_fields(&mut tshark, fields)
+}
+
+/// The same of a file that is being written, which may end within a block.
+pub(crate) fn fields_so_far(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    rows(&String::from_utf8_lossy(&tshark.output().expect("tshark").stdout))
+}
+
+/// The same with names in place of addresses, the first of a field that is there several times.
+pub(crate) fn named_fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-N", "n", "-T", "fields", "-E", "occurrence=f", "-Y", filter]).arg("-r").arg(path);
+    read_fields(&mut tshark, fields)
+}
+
+fn read_fields(tshark: &mut Command, fields: &[&str]) -> Vec<Vec<String>> {
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    rows(&output(tshark))
+}
+
+fn rows(shown: &str) -> Vec<Vec<String>> {
+    shown.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// Counts HTTP requests in a file that is still being written.
+pub(crate) fn requests_so_far(path: &Path) -> usize {
+    packets_so_far(path, "http.request")
+}
+
+/// Counts the packets that pass a display filter in a file that is still being written, and may end within a
+/// block.
+pub(crate) fn packets_so_far(path: &Path, filter: &str) -> usize {
+    let mut tshark = Command::new("tshark");
+    let read = tshark.args(["-n", "-Y", filter, "-r"]).arg(path).output().expect("tshark");
+    String::from_utf8_lossy(&read.stdout).lines().count()
+}
+
+/// A line of what capinfos says about a file.
+pub(crate) fn capinfos(path: &Path, line: &str) -> String {
+    let all = output(Command::new("capinfos").arg("-M").arg(path));
+    let found = all.lines().find_map(|text| text.trim().strip_prefix(line));
+    found.unwrap_or_else(|| panic!("no {line} in {all}")).trim_start_matches([':', ' ', '=']).to_owned()
+}
+
+/// Asserts that both files hold as many packets and bytes, and not none.
+pub(crate) fn assert_same(ours: &Path, witness: &Path) {
+    assert_ne!(capinfos(witness, "Number of packets"), "0");
+    for figure in ["Number of packets", "Data size"] {
+        assert_eq!(capinfos(ours, figure), capinfos(witness, figure), "{figure}");
+    }
+}
+
+/// The last interface statistics block of an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Statistics {
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    pub(crate) lost_in_kernel: u64,
+    pub(crate) written: u64,
+    /// Packets of the interface that stand in the file, counted here.
+    pub(crate) packets: u64,
+}
+
+impl Statistics {
+    /// Packets that came and stand in the file where they were sent.
+    pub(crate) fn crossed(&self) -> u64 {
+        self.received - self.lost - self.written
+    }
+}
+
+/// Reads a file with a reader that is not Wireshark's. Panics where it is not whole.
+pub(crate) fn statistics_of(path: &Path) -> BTreeMap<u32, Statistics> {
+    let mut all: BTreeMap<u32, Statistics> = BTreeMap::new();
+    each_block(path, |block| match block {
+        Block::EnhancedPacket(packet) => all.entry(packet.if_id).or_default().packets += 1,
+        Block::InterfaceStatistics(block) => {
+            let statistics = all.entry(block.if_id).or_default();
+            for option in &block.options {
+                let Ok(bytes) = option.value.get(..8).unwrap_or_default().try_into() else { continue };
+                let value = u64::from_le_bytes(bytes);
+                // isb_ifrecv, isb_ifdrop, isb_osdrop, isb_usrdeliv.
+                match option.code.0 {
+                    4 => statistics.received = value,
+                    5 => statistics.lost = value,
+                    7 => statistics.lost_in_kernel = value,
+                    8 => statistics.written = value,
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    });
+    all
+}
+
+/// Hands every block of a file to `take`.
+pub(crate) fn each_block(path: &Path, mut take: impl FnMut(&Block<'_>)) {
+    let file = std::fs::File::open(path).expect("the file");
+    let mut reader = PcapNGReader::new(1 << 20, file).expect("a pcapng file");
+    loop {
+        match reader.next() {
+            Ok((offset, block)) => {
+                if let PcapBlockOwned::NG(block) = &block {
+                    take(block);
+                }
+                reader.consume(offset);
+            }
+            Err(PcapError::Eof) => return,
+            Err(PcapError::Incomplete(_)) => reader.refill().expect("more of the file"),
+            Err(error) => panic!("{}: {error:?}", path.display()),
+        }
+    }
+}
+
+/// A tcpdump, to compare with.
+pub(crate) struct Witness {
+    child: Child,
+    pub(crate) path: PathBuf,
+    folder: TempDir,
+}
+
+impl Witness {
+    /// On an interface of this host.
+    pub(crate) fn begin(interface: &str, filter: &str) -> Self {
+        Self::of(Command::new("tcpdump"), interface, filter)
+    }
+
+    /// On an interface of a container, in its network namespace.
+    pub(crate) fn inside(container: &Container, interface: &str, filter: &str) -> Self {
+        Self::of(container.enter(&["tcpdump"]), interface, filter)
+    }
+
+    /// On an interface where `tcpdump` runs.
+    pub(crate) fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
+        let folder = folder();
+        let path = folder.path().join("witness.pcap");
+        tcpdump.args(["--immediate-mode", "-U", "-B", "65536", "-Z", "root", "-i", interface, "-w"]);
+        let child = start(tcpdump.arg(&path).arg(filter));
+        eventually("tcpdump begins", || path.metadata().is_ok_and(|about| about.len() >= 24));
+        Self { child, path, folder }
+    }
+
+    /// Waits until nothing more comes: the last packets of a connection come after its programs.
+    pub(crate) fn settle(&self) {
+        eventually("the traffic ends", || {
+            let before = self.path.metadata().expect("the file").len();
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            self.path.metadata().expect("the file").len() == before
+        });
+    }
+
+    /// Stops, and leaves the file for as long as this value lives.
+    pub(crate) fn stop(mut self) -> (PathBuf, TempDir) {
+        signal(&self.child, "INT");
+        eventually("tcpdump ends", || self.child.try_wait().expect("a child").is_some());
+        (self.path, self.folder)
+    }
+}

@@ -1,0 +1,199 @@
+//! Another host with a real OpenSSH server: a world of its own with its own engine, which a cable leads to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::lab::{Container, Lab, eventually, folder, output};
+use super::other_host::OtherHost;
+
+/// It, and how it is reached: `ssh` that reads our settings instead of the tester's.
+pub(crate) struct SshHost {
+    pub(crate) host: OtherHost,
+    pub(crate) address: String,
+    pub(crate) cable: String,
+    folder: TempDir,
+}
+
+impl SshHost {
+    /// One where our program is where commands are looked for.
+    pub(crate) fn start(lab: &Lab) -> Self {
+        let there = Self::bare(lab);
+        // Where others than root may start it, and the static one beside it.
+        let ours = Path::new(env!("CARGO_BIN_EXE_containerdump"));
+        let beside = format!("containerdump-{}", std::env::consts::ARCH);
+        fs::copy(ours, there.path("commands/containerdump")).expect("a copy");
+        fs::copy(ours.with_file_name(&beside), there.path("commands").join(&beside))
+            .expect("the static program, which make test builds");
+        there
+    }
+
+    /// One with nothing of ours.
+    pub(crate) fn bare(lab: &Lab) -> Self {
+        Self::bare_with(lab, |_| {})
+    }
+
+    /// The same with the world it is in made by `prepare` as well.
+    pub(crate) fn bare_with(lab: &Lab, prepare: impl FnOnce(&mut Command)) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (host, folder) = (OtherHost::start_with(lab, prepare), folder());
+        let (cable, address) = (format!("ssh{number}"), format!("198.19.{number}.2"));
+        let there = Self { host, address, cable, folder };
+        let world = there.host.process();
+        let ip = |line: &str| output(Command::new("ip").args(line.split(' ')));
+        ip(&format!("link add {0} type veth peer name {0} netns {world}", there.cable));
+        ip(&format!("address add 198.19.{number}.1/30 dev {}", there.cable));
+        ip(&format!("link set {} up", there.cable));
+        for name in ["commands", "bin"] {
+            fs::create_dir(there.path(name)).expect("a folder");
+            fs::set_permissions(there.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
+        }
+        let user = fs::canonicalize("tests/lab/user").expect("the script");
+        there.inside(&format!(
+            "{}; ip address add {}/30 dev {2}; ip link set {2} up; mkdir -p /run/sshd; chmod 666 {3}",
+            user.display(),
+            there.address,
+            there.cable,
+            there.host.lab.endpoint.trim_start_matches("unix://"),
+        ));
+        for name in ["hostkey", "key", "other"] {
+            output(
+                Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                    .arg(there.path(name)),
+            );
+        }
+        there.serve();
+        there.know("hostkey.pub");
+        there
+    }
+
+    /// Starts its server.
+    fn serve(&self) {
+        let settings = format!(
+            "ListenAddress {0}\nPort 2222\nHostKey {1}/hostkey\nAuthorizedKeysFile {1}/key.pub\nStrictModes no\n\
+             UsePAM no\nPasswordAuthentication no\nPidFile {1}/sshd.pid\n\
+             SetEnv DOCKER_HOST={2} CONTAINER_HOST=unix:///nonexistent.sock CONTAINERDUMP_ENGINES=docker \
+             PATH={1}/commands:/usr/bin:/bin:/usr/sbin\n",
+            self.address,
+            self.folder.path().display(),
+            self.host.lab.endpoint,
+        );
+        fs::write(self.path("sshd_config"), settings).expect("its settings");
+        let config = self.path("sshd_config");
+        self.inside(&format!("/usr/sbin/sshd -f {0} -E {0}.log", config.display()));
+        let ours = format!(
+            "Host build1 build2 build3 {0}\n Hostname {0}\n Port 2222\n IdentityFile {1}/key\n IdentitiesOnly yes\n \
+             UserKnownHostsFile {1}/known_hosts\n GlobalKnownHostsFile none\n HostKeyAlias build\n",
+            self.address,
+            self.folder.path().display(),
+        );
+        fs::write(self.path("ssh_config"), ours).expect("our settings");
+        fs::set_permissions(self.path("ssh_config"), fs::Permissions::from_mode(0o644)).expect("its mode");
+        let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", self.path("ssh_config").display());
+        self.script("bin/ssh", &ssh);
+        eventually("its server runs", || self.path("sshd.pid").exists());
+    }
+
+    /// Restarts its server with a further line of settings.
+    pub(crate) fn serve_with(&self, line: &str) {
+        let config = self.path("sshd_config");
+        let settings = fs::read_to_string(&config).expect("its settings");
+        fs::write(&config, format!("{settings}{line}\n")).expect("its settings");
+        let pid = self.path("sshd.pid");
+        self.inside(&format!("kill $(cat {0}); while [ -e {0} ]; do sleep 0.05; done", pid.display()));
+        self.inside(&format!("/usr/sbin/sshd -f {0} -E {0}.log", config.display()));
+        eventually("its server runs", || pid.exists());
+    }
+
+    /// Adds entries to the settings that `ssh` reads here.
+    pub(crate) fn configure(&self, entries: &str) {
+        let config = self.path("ssh_config");
+        let settings = fs::read_to_string(&config).expect("our settings");
+        fs::write(&config, settings + entries).expect("our settings");
+    }
+
+    /// Makes one of the keys the one that it is known by.
+    pub(crate) fn know(&self, key: &str) {
+        let key = fs::read_to_string(self.path(key)).expect("a key");
+        fs::write(self.path("known_hosts"), format!("build {key}")).expect("known hosts");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file that can be started.
+    pub(crate) fn script(&self, name: &str, content: &str) {
+        fs::write(self.path(name), content).expect("a script");
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+
+    /// Our program here, which knows no engine.
+    pub(crate) fn program(&self) -> Command {
+        self.program_at(Path::new(env!("CARGO_BIN_EXE_containerdump")))
+    }
+
+    pub(crate) fn program_at(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
+        let commands = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").expect("a PATH"));
+        command.env("PATH", commands).env("DOCKER_HOST", "unix:///nonexistent.sock");
+        command.env("XDG_RUNTIME_DIR", self.path("runtime")).env_remove("SSH_ASKPASS");
+        fs::create_dir_all(self.path("runtime")).expect("a folder");
+        fs::set_permissions(self.path("runtime"), fs::Permissions::from_mode(0o700)).expect("its mode");
+        command
+    }
+
+    /// What a shell there prints.
+    pub(crate) fn inside(&self, script: &str) -> String {
+        output(&mut self.host.inside(script))
+    }
+
+    /// Bytes that have come over the cable, by the kernel's count.
+    pub(crate) fn came(&self) -> u64 {
+        let counter = format!("/sys/class/net/{}/statistics/rx_bytes", self.cable);
+        fs::read_to_string(counter).expect("a counter").trim().parse().expect("a number")
+    }
+
+    /// Cuts the cable, without a word to either end.
+    pub(crate) fn cut(&self) {
+        output(Command::new("ip").args(["link", "set", &self.cable, "down"]));
+    }
+
+    /// Programs of ours that run there.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        let all = self.inside("ps -A -o args");
+        all.lines()
+            .filter(|line| line.contains(" far") && line.contains("containerdump"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Waits until nothing of a capture is left on either side.
+    pub(crate) fn is_left_alone(&self) {
+        eventually("nothing of ours runs there", || self.runs().is_empty());
+        let runtime = self.path("runtime").display().to_string();
+        eventually("no connection is left", || {
+            !output(Command::new("ps").args(["-A", "-o", "args"])).contains(&runtime)
+        });
+        let folders = fs::read_dir(self.path("runtime")).expect("the folder");
+        let sockets = folders.flatten().filter(|entry| entry.path().join("s").exists()).count();
+        assert_eq!(sockets, 0);
+    }
+
+    /// A tcpdump in a container there.
+    pub(crate) fn tcpdump(&self, container: &Container) -> Command {
+        self.host.enter(container, &["tcpdump"])
+    }
+}
+
+impl Drop for SshHost {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "delete", &self.cable]).output();
+    }
+}
