@@ -21,7 +21,7 @@ use by_ssh::content::{Content, LENGTH, PACKETS};
 use by_ssh::moved::{COMMANDS, Moved, Program, moved};
 use by_ssh::replay;
 use by_ssh::server::Server;
-use containerdump::packed::Compress;
+use containerdump::peer::compression::Compress;
 use measure::spread::Spread;
 use measure::support::lab::{Lab, folder};
 use measure::table::Table;

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use containerdump::broker::{self, Broker};
 use containerdump::capture::{Budget, Settings};
 use containerdump::engine::{TapContainer, Watch};
+use containerdump::error::Error;
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
 use containerdump::link::Tap;
-use containerdump::opener::{self, Opener};
 use containerdump::selection::Selection;
 use containerdump::session::{self, Changes};
 use containerdump::tap::Targets;
-use containerdump::trouble::Trouble;
 
 /// Attachments for which a capture of a group sets memory aside.
 const MANY: usize = 200;
@@ -25,9 +25,9 @@ pub(crate) fn budget(settings: &Settings, selection: &Selection, found: &Targets
 }
 
 /// Starts what keeps the right to open.
-pub(crate) fn opener() -> Option<Opener> {
+pub(crate) fn opener() -> Option<Broker> {
     // What is captured from the begin needs none.
-    Opener::start(Path::new(opener::PROGRAM)).inspect_err(|trouble| log::warn!("{trouble}")).ok()
+    Broker::start(Path::new(broker::PROGRAM)).inspect_err(|trouble| log::warn!("{trouble}")).ok()
 }
 
 /// Who is captured of what was `found`: `taps` of each are open, each has rings of `each` MiB, and `tap_containers` run.
@@ -55,10 +55,10 @@ pub(crate) fn begin(
     terms: Terms,
     found: &Targets,
     captured: Captured,
-    opener: Option<Opener>,
-) -> Result<(Follow, Changes), Trouble> {
+    opener: Option<Broker>,
+) -> Result<(Follow, Changes), Error> {
     let (joining, changes) = session::changes().map_err(|error| {
-        Trouble::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
+        Error::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
     })?;
     let pids: HashMap<_, _> =
         found.targets.iter().map(|target| (target.container.id.clone(), target.pid())).collect();

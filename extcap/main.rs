@@ -1,15 +1,11 @@
 //! The program Wireshark starts, and people.
 
-mod amount;
-mod confirmation;
-mod dialogue;
+mod capture;
+mod cli;
 mod following;
-mod job;
-mod journal;
-mod linger;
-mod mixed;
-mod people;
-mod toolbar;
+mod log_file;
+mod units;
+mod wireshark;
 
 use std::process::ExitCode;
 
@@ -21,9 +17,9 @@ fn main() -> ExitCode {
     let privilege = Privilege::confine();
     let _dialling = Dialling;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if dialogue::is_spoken(&arguments) {
-        dialogue::answer(&arguments, privilege)
+    if wireshark::is_spoken(&arguments) {
+        wireshark::answer(&arguments, privilege)
     } else {
-        people::answer(privilege)
+        cli::answer(privilege)
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::layout::shown;
 
@@ -96,9 +96,9 @@ pub(crate) fn run<Argument: AsRef<OsStr>>(
     arguments: &[Argument],
     environment: Environment,
     longest: Duration,
-) -> Result<Answer, Trouble> {
+) -> Result<Answer, Error> {
     let failed = |why: &dyn std::fmt::Display| {
-        Trouble::new(format!("cannot run {}: {why}", shown(program)), "run it by hand and see what it says")
+        Error::new(format!("cannot run {}: {why}", shown(program)), "run it by hand and see what it says")
     };
     let mut child = Command::new(program)
         .args(arguments)
@@ -115,7 +115,7 @@ pub(crate) fn run<Argument: AsRef<OsStr>>(
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
     let Some(success) = wait(&mut child, longest).map_err(|error| failed(&error))? else {
-        return Err(Trouble::new(
+        return Err(Error::new(
             format!("{} did not end within {} seconds and was stopped", shown(program), longest.as_secs()),
             "run it by hand; where it is Wireshark's, one of the programs in its extcap folders hangs",
         ));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Group};
 
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 
 use crate::command::{self, Environment};
 use crate::layout;
@@ -26,13 +26,13 @@ pub(crate) enum CaptureGroup {
 
 impl CaptureGroup {
     /// The group named `asked`; else that of the last installation; else Wireshark's.
-    pub(crate) fn choose(asked: Option<&str>, recorded: Option<&str>) -> Result<Self, Trouble> {
+    pub(crate) fn choose(asked: Option<&str>, recorded: Option<&str>) -> Result<Self, Error> {
         if let Some(name) = asked {
             // A name that was typed may be mistyped, so only the default group is made. Its name is no exception.
             return match find(name)? {
                 Some(group) => Ok(Self::Existing(group)),
                 None if name == layout::GROUP => Ok(Self::Missing(layout::GROUP)),
-                None => Err(Trouble::new(
+                None => Err(Error::new(
                     format!("cannot let group {name} capture: there is no such group"),
                     format!("make it (sudo groupadd --system {name}), or name another with --group"),
                 )),
@@ -60,13 +60,13 @@ impl CaptureGroup {
     }
 
     /// Makes it where it is missing, and notes that in `record`.
-    pub(crate) fn make(self, record: &mut Record) -> Result<Group, Trouble> {
+    pub(crate) fn make(self, record: &mut Record) -> Result<Group, Error> {
         let name = match self {
             Self::Existing(group) => return Ok(group),
             Self::Missing(name) => name,
         };
         change("groupadd", &["--system", name]).map_err(|why| {
-            Trouble::new(
+            Error::new(
                 format!("cannot make group {name}, whose members may capture: {why}"),
                 "make it as this system does, or name another group with --group; then install again",
             )
@@ -74,18 +74,15 @@ impl CaptureGroup {
         record.made_group = Some(name.to_owned());
         say(format_args!("made        group {name}"));
         find(name)?.ok_or_else(|| {
-            Trouble::new(
-                format!("made group {name}, but it is not there"),
-                "see whether `getent group` works",
-            )
+            Error::new(format!("made group {name}, but it is not there"), "see whether `getent group` works")
         })
     }
 }
 
 /// Removes the group that install made, unless dumpcap belongs to it by now. Whether it was removed, or would be.
-pub(crate) fn remove(record: &Record, dry_run: bool) -> Result<bool, Trouble> {
+pub(crate) fn remove(record: &Record, dry_run: bool) -> Result<bool, Error> {
     let Some(group) = record.made_group.as_deref().map(find).transpose()?.flatten() else { return Ok(false) };
-    let name = Label::new(&group.name);
+    let name = SafeText::new(&group.name);
     if is_of_dumpcap(&group) {
         say(format_args!("left        group {name} (dumpcap belongs to it)"));
         return Ok(false);
@@ -111,18 +108,18 @@ fn is_of_dumpcap(group: &Group) -> bool {
     dumpcaps.filter_map(|path| Path::metadata(&path).ok()).any(|file| file.gid() == group.gid.as_raw())
 }
 
-fn change(tool: &str, arguments: &[&str]) -> Result<(), Label> {
-    let Some(path) = command::find(tool) else { return Err(Label::new(&format!("there is no {tool}"))) };
+fn change(tool: &str, arguments: &[&str]) -> Result<(), SafeText> {
+    let Some(path) = command::find(tool) else { return Err(SafeText::new(&format!("there is no {tool}"))) };
     match command::run(&path, arguments, Environment::Clean, TIMEOUT) {
         Ok(answer) if answer.success => Ok(()),
-        Ok(answer) => Err(Label::new(answer.stderr.lines().next().unwrap_or("it gives no reason"))),
+        Ok(answer) => Err(SafeText::new(answer.stderr.lines().next().unwrap_or("it gives no reason"))),
         Err(trouble) => Err(trouble.what().clone()),
     }
 }
 
-fn find(name: &str) -> Result<Option<Group>, Trouble> {
+fn find(name: &str) -> Result<Option<Group>, Error> {
     Group::from_name(name).map_err(|error| {
-        Trouble::new(
+        Error::new(
             format!("cannot look up group {name}: {}", error.desc()),
             "see whether `getent group` works",
         )

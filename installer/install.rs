@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, geteuid};
 
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 
 use crate::arguments::Install;
 use crate::command::Environment;
@@ -21,7 +21,7 @@ use crate::say;
 use crate::tree::{Rights, Tree};
 
 /// Puts the program, its links and the installer in place.
-pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
+pub(crate) fn install(wish: &Install) -> Result<(), Error> {
     if !geteuid().is_root() && !wish.dry_run {
         return Err(needs_root());
     }
@@ -67,7 +67,7 @@ fn plan(
     program: &[u8],
     group: Option<&CaptureGroup>,
     wireshark: &Wireshark,
-) -> Result<Plan, Trouble> {
+) -> Result<Plan, Error> {
     let owner = Rights { user: Uid::from_raw(0), group: Gid::from_raw(0), mode: 0o755 };
     let group_name = group.map_or("root", CaptureGroup::name);
     let group = group.and_then(CaptureGroup::id).unwrap_or(owner.group);
@@ -104,7 +104,7 @@ fn plan(
 
 /// The program to install: the one named; else the one beside this installer; else, where this
 /// is the installed installer, the installed program, so that running it again mends things.
-pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, Trouble> {
+pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, Error> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
@@ -113,7 +113,7 @@ pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, 
     // The link for command lines is no file of its own.
     [beside.as_path(), installed].into_iter().find(|path| is_there(path)).map(Path::to_owned).ok_or_else(
         || {
-            Trouble::new(
+            Error::new(
                 format!("cannot find the program to install: there is no {}", shown(&beside)),
                 format!("name it: {} --program PATH", layout::install_again()),
             )
@@ -122,20 +122,20 @@ pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, 
 }
 
 /// The content of the program. A script would not get the right its file carries.
-pub(crate) fn read_program(path: &Path) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn read_program(path: &Path) -> Result<Vec<u8>, Error> {
     let content = read(path)?;
     if content.starts_with(b"\x7fELF") {
         return Ok(content);
     }
-    Err(Trouble::new(
+    Err(Error::new(
         format!("cannot install {}: it is not a program for this system", shown(path)),
         "name the containerdump program with --program PATH",
     ))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|error| {
-        Trouble::new(
+        Error::new(
             format!("cannot read {}: {error}", shown(path)),
             "name a readable program with --program PATH",
         )
@@ -143,15 +143,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Trouble> {
 }
 
 /// Where this installer is.
-pub(crate) fn own_path() -> Result<PathBuf, Trouble> {
+pub(crate) fn own_path() -> Result<PathBuf, Error> {
     std::env::current_exe().map_err(|error| {
-        Trouble::new(format!("cannot tell where this installer is: {error}"), "see that /proc is mounted")
+        Error::new(format!("cannot tell where this installer is: {error}"), "see that /proc is mounted")
     })
 }
 
-fn needs_root() -> Trouble {
+fn needs_root() -> Error {
     let own = layout::command();
-    Trouble::new(
+    Error::new(
         "cannot install for this machine: only root can give a program the right to capture (CAP_NET_RAW)",
         format!(
             "sudo {own} install. Without root, {own} install --user puts a copy where only your own Wireshark \
@@ -169,12 +169,12 @@ fn report_next_steps(group: Option<&str>, wireshark: &Wireshark) {
             "note: no Wireshark was found, so nothing was linked for it. Install Wireshark, then run this again.",
         );
     }
-    match (group.map(Label::new), caller_of_sudo()) {
+    match (group.map(SafeText::new), caller_of_sudo()) {
         (Some(group), Some((name, groups))) if groups.contains(&group.to_string()) => say(format_args!(
             "User {name} is a member of group {group} and can capture, from the next login on if added just now."
         )),
         (Some(group), caller) => {
-            let name = caller.map_or_else(|| Label::new("YOUR-NAME"), |(name, _)| name);
+            let name = caller.map_or_else(|| SafeText::new("YOUR-NAME"), |(name, _)| name);
             say(format_args!(
                 "Members of group {group} can capture. To become one: sudo usermod -aG {group} {name}, then log out \
                  and in again."
@@ -186,11 +186,11 @@ fn report_next_steps(group: Option<&str>, wireshark: &Wireshark) {
 }
 
 /// The name of the user who called sudo, and the names of the groups that the user was given.
-fn caller_of_sudo() -> Option<(Label, Vec<String>)> {
+fn caller_of_sudo() -> Option<(SafeText, Vec<String>)> {
     let id = std::env::var("SUDO_UID").ok()?.parse().ok()?;
     let user = User::from_uid(Uid::from_raw(id)).ok().flatten().filter(|user| !user.uid.is_root())?;
     let name = std::ffi::CString::new(user.name.clone()).ok()?;
     let ids = nix::unistd::getgrouplist(&name, user.gid).ok()?;
     let groups = ids.into_iter().filter_map(|id: Gid| nix::unistd::Group::from_gid(id).ok().flatten());
-    Some((Label::new(&user.name), groups.map(|group| group.name).collect()))
+    Some((SafeText::new(&user.name), groups.map(|group| group.name).collect()))
 }

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 
 use nix::unistd::{AccessFlags, access};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::install::own_path;
 use crate::layout::{self, shown};
@@ -38,12 +38,12 @@ pub(crate) fn start_program(arguments: &[OsString]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn cannot_start(program: &Path, arguments: &[OsString]) -> Trouble {
+fn cannot_start(program: &Path, arguments: &[OsString]) -> Error {
     let error = Command::new(program).arg0(layout::NAME).args(arguments.iter().skip(1)).exec();
     if program.exists() && access(program, AccessFlags::X_OK).is_err() {
         return membership::not_executable(program);
     }
-    Trouble::new(format!("cannot start {}: {error}", shown(program)), layout::install_again())
+    Error::new(format!("cannot start {}: {error}", shown(program)), layout::install_again())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use containerdump::text::Label;
+use containerdump::safe_text::SafeText;
 
 /// Folder of the program that carries the right to capture. Not an extcap folder: Wireshark's
 /// own package removes and remakes those.
@@ -56,6 +56,6 @@ pub(crate) fn word(path: &Path) -> String {
 }
 
 /// A path as it may be shown.
-pub(crate) fn shown(path: &Path) -> Label {
-    Label::with_limit(&path.to_string_lossy(), 200)
+pub(crate) fn shown(path: &Path) -> SafeText {
+    SafeText::with_limit(&path.to_string_lossy(), 200)
 }

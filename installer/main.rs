@@ -35,8 +35,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use containerdump::engine::Dialling;
+use containerdump::error::Error;
 use containerdump::privilege::forbid_inspection;
-use containerdump::trouble::Trouble;
 
 use arguments::{Arguments, Task};
 
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints why `program` failed.
-fn complain(program: &str, trouble: &Trouble) {
+fn complain(program: &str, trouble: &Error) {
     let _ = writeln!(std::io::stderr(), "{program}: {trouble}");
 }
 

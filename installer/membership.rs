@@ -5,52 +5,53 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, User, getegid, getgroups, getuid};
 
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 
 use crate::layout::{self, shown};
 
 /// What keeps this user from running the program at `path`, which cannot be run.
-pub(crate) fn not_executable(path: &Path) -> Trouble {
+pub(crate) fn not_executable(path: &Path) -> Error {
     not_usable("run", 0o010, path)
 }
 
 /// What keeps this user from speaking to an engine at the socket `path`, which cannot be written to.
-pub(crate) fn not_writable(path: &Path) -> Trouble {
+pub(crate) fn not_writable(path: &Path) -> Error {
     not_usable("use", 0o020, path)
 }
 
 /// `needed` is the bit of the mode by which a group may `verb` the file.
-fn not_usable(verb: &str, needed: u32, path: &Path) -> Trouble {
+fn not_usable(verb: &str, needed: u32, path: &Path) -> Error {
     let what = format!("cannot {verb} {}: ", shown(path));
     let status = match path.metadata() {
         Ok(status) => status,
-        Err(error) => return Trouble::new(format!("{what}{error}"), look_at_folders(path)),
+        Err(error) => return Error::new(format!("{what}{error}"), look_at_folders(path)),
     };
     let id = Gid::from_raw(status.gid());
     let group = Group::from_gid(id).ok().flatten();
-    let name = group.as_ref().map_or_else(|| Label::new(&id.to_string()), |group| Label::new(&group.name));
+    let name =
+        group.as_ref().map_or_else(|| SafeText::new(&id.to_string()), |group| SafeText::new(&group.name));
     let user = User::from_uid(getuid()).ok().flatten();
     let user_name =
-        user.as_ref().map_or_else(|| Label::new(&getuid().to_string()), |user| Label::new(&user.name));
+        user.as_ref().map_or_else(|| SafeText::new(&getuid().to_string()), |user| SafeText::new(&user.name));
     let effective = getegid() == id || getgroups().is_ok_and(|groups| groups.contains(&id));
     let registered =
         user.zip(group).is_some_and(|(user, group)| user.gid == id || group.mem.contains(&user.name));
 
     if status.mode() & needed == 0 || effective {
-        return Trouble::new(format!("{what}its mode is {:04o}", status.mode() & 0o7777), mend_mode(path));
+        return Error::new(format!("{what}its mode is {:04o}", status.mode() & 0o7777), mend_mode(path));
     }
     if id.as_raw() == 0 {
-        return Trouble::new(format!("{what}only root may"), open_to_group(path, &user_name));
+        return Error::new(format!("{what}only root may"), open_to_group(path, &user_name));
     }
     if registered {
-        return Trouble::new(
+        return Error::new(
             format!("{what}user {user_name} was added to group {name}, but this login does not know it yet"),
             format!("log out and in again; for one shell: newgrp {name}"),
         );
     }
     let warning = if name.as_str() == "docker" { " (members of docker are as good as root)" } else { "" };
-    Trouble::new(
+    Error::new(
         format!("{what}only members of group {name} may, and user {user_name} is not one"),
         format!("sudo usermod -aG {name} {user_name}; then log out and in again{warning}"),
     )
@@ -72,7 +73,7 @@ fn mend_mode(path: &Path) -> String {
     }
 }
 
-fn open_to_group(path: &Path, user: &Label) -> String {
+fn open_to_group(path: &Path, user: &SafeText) -> String {
     match path.file_name().and_then(|name| name.to_str()) {
         Some("dumpcap") => format!(
             "sudo dpkg-reconfigure wireshark-common (answer yes); sudo usermod -aG {} {user}; log out and in again",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::unistd::{getegid, geteuid};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::arguments::Install;
 use crate::command::Environment;
@@ -20,9 +20,9 @@ use crate::say;
 use crate::tree::{Rights, Tree};
 
 /// Puts a copy into the personal folder.
-pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
+pub(crate) fn install(wish: &Install) -> Result<(), Error> {
     if geteuid().is_root() {
-        return Err(Trouble::new(
+        return Err(Error::new(
             "cannot install for root alone: a Wireshark that runs as root does not look into a personal folder",
             format!(
                 "run it as the user who starts Wireshark, or install for everybody: {}",
@@ -74,8 +74,8 @@ pub(crate) fn install(wish: &Install) -> Result<(), Trouble> {
 }
 
 /// There is nowhere a user's own files could be.
-pub(crate) fn no_home() -> Trouble {
-    Trouble::new(
+pub(crate) fn no_home() -> Error {
+    Error::new(
         "cannot tell where your own folders are: HOME is not set to a path",
         "set HOME, then run it again",
     )

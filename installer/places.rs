@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::command::{self, Environment};
 use crate::folders::{self, Folders, Version};
@@ -30,7 +30,7 @@ pub(crate) struct Wireshark {
     /// The folder of this user's own profiles.
     pub(crate) own_profiles: Option<PathBuf>,
     /// What went wrong while asking.
-    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) troubles: Vec<Error>,
 }
 
 impl Wireshark {
@@ -84,7 +84,7 @@ impl Wireshark {
     }
 }
 
-fn version(program: &Path, environment: Environment) -> Result<Option<Version>, Trouble> {
+fn version(program: &Path, environment: Environment) -> Result<Option<Version>, Error> {
     let answer = command::run(program, &["--version"], environment, LONGEST)?;
     Ok(Version::parse(&answer.stdout))
 }

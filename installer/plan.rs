@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::layout::shown;
 use crate::program::{self, Carried};
@@ -42,7 +42,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Shows what would be done.
-    pub(crate) fn show(&self, record: &Record) -> Result<(), Trouble> {
+    pub(crate) fn show(&self, record: &Record) -> Result<(), Error> {
         self.check(record)?;
         for file in &self.files {
             say(format_args!("would copy  {} ({})", self.shown(&file.path), file.told));
@@ -54,7 +54,7 @@ impl Plan {
     }
 
     /// Does it.
-    pub(crate) fn perform(&self, mut record: Record) -> Result<(), Trouble> {
+    pub(crate) fn perform(&self, mut record: Record) -> Result<(), Error> {
         self.check(&record)?;
         env!("CARGO_PKG_VERSION").clone_into(&mut record.version);
         self.folder(&self.record, &mut record)?;
@@ -71,7 +71,7 @@ impl Plan {
         done
     }
 
-    fn act(&self, record: &mut Record) -> Result<(), Trouble> {
+    fn act(&self, record: &mut Record) -> Result<(), Error> {
         for file in &self.files {
             self.place(file, record)?;
             record.settle(&file.path, &file.content);
@@ -83,7 +83,7 @@ impl Plan {
     }
 
     /// Makes sure that nothing is in the way that is not ours.
-    pub(crate) fn check(&self, record: &Record) -> Result<(), Trouble> {
+    pub(crate) fn check(&self, record: &Record) -> Result<(), Error> {
         self.tree.folder(&self.record)?;
         for file in &self.files {
             let (above, name) = split(&file.path)?;
@@ -116,7 +116,7 @@ impl Plan {
         Ok(())
     }
 
-    fn place(&self, file: &File, record: &mut Record) -> Result<(), Trouble> {
+    fn place(&self, file: &File, record: &mut Record) -> Result<(), Error> {
         let (above, name) = split(&file.path)?;
         let folder = self.folder(above, record)?;
         let path = folder.path.join(name);
@@ -128,7 +128,7 @@ impl Plan {
             if file.captures { program::give_capability(temporary) } else { Ok(()) }
         })?;
         if file.captures && program::carried(&path)? != Carried::Capture {
-            return Err(Trouble::new(
+            return Err(Error::new(
                 format!("{} lost the right to capture when it was put in place", shown(&path)),
                 "put /usr/local on a file system that keeps extended attributes, such as ext4, XFS or Btrfs",
             ));
@@ -137,7 +137,7 @@ impl Plan {
         Ok(())
     }
 
-    fn link(&self, path: &Path, target: &Path, record: &mut Record) -> Result<(), Trouble> {
+    fn link(&self, path: &Path, target: &Path, record: &mut Record) -> Result<(), Error> {
         let (above, name) = split(path)?;
         let folder = self.folder(above, record)?;
         let done = match folder.look(name)? {
@@ -157,20 +157,20 @@ impl Plan {
         Ok(())
     }
 
-    fn folder(&self, path: &Path, record: &mut Record) -> Result<Folder, Trouble> {
+    fn folder(&self, path: &Path, record: &mut Record) -> Result<Folder, Error> {
         self.tree.make_folder(path, &mut |made| {
             say(format_args!("made        {}", self.shown(made)));
             record.folders.push(made.to_owned());
         })
     }
 
-    fn shown(&self, path: &Path) -> containerdump::text::Label {
+    fn shown(&self, path: &Path) -> containerdump::safe_text::SafeText {
         shown(&self.tree.real(path))
     }
 }
 
 /// Whether the file is there already, just as it should be.
-fn is_placed(file: &File, folder: &Folder, name: &OsStr) -> Result<bool, Trouble> {
+fn is_placed(file: &File, folder: &Folder, name: &OsStr) -> Result<bool, Error> {
     if folder.look(name)? != Entry::File(file.rights) || folder.read(name)? != file.content {
         return Ok(false);
     }
@@ -183,14 +183,14 @@ fn is_placed(file: &File, folder: &Folder, name: &OsStr) -> Result<bool, Trouble
 }
 
 /// The folder and the name of a path.
-pub(crate) fn split(path: &Path) -> Result<(&Path, &OsStr), Trouble> {
+pub(crate) fn split(path: &Path) -> Result<(&Path, &OsStr), Error> {
     path.parent().zip(path.file_name()).ok_or_else(|| {
-        Trouble::new(format!("cannot use {} as the path of a file", shown(path)), "name a file in a folder")
+        Error::new(format!("cannot use {} as the path of a file", shown(path)), "name a file in a folder")
     })
 }
 
-fn in_the_way(path: &Path) -> Trouble {
-    Trouble::new(
+fn in_the_way(path: &Path) -> Error {
+    Error::new(
         format!("cannot install: {} is in the way, and was not put there by this installer", shown(path)),
         format!("look at it (ls -l {0}), move it away if it is not needed, then install again", shown(path)),
     )

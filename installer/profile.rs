@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::layout::shown;
 use crate::plan::File;
@@ -83,7 +83,7 @@ pub(crate) fn recorded(tree: &Tree, record: &Record, path: &Path) -> Option<bool
 }
 
 /// What is at the place of the profile.
-pub(crate) fn state(tree: &Tree, record: &Record, folder: &Path) -> Result<State, Trouble> {
+pub(crate) fn state(tree: &Tree, record: &Record, folder: &Path) -> Result<State, Error> {
     let Some(open) = tree.folder(folder)? else { return Ok(State::Absent) };
     let mut states = Vec::new();
     for (name, content) in FILES {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::command::{self, Environment};
 use crate::layout::shown;
@@ -29,7 +29,7 @@ pub(crate) enum Carried {
 }
 
 /// Gives the file the right to capture, and makes sure that it has it.
-pub(crate) fn give_capability(path: &Path) -> Result<(), Trouble> {
+pub(crate) fn give_capability(path: &Path) -> Result<(), Error> {
     let arguments = [CAPABILITY.as_ref(), path.as_os_str()];
     let answer = command::run(&tool("setcap")?, &arguments, Environment::Clean, LONGEST)?;
     if !answer.success {
@@ -40,11 +40,11 @@ pub(crate) fn give_capability(path: &Path) -> Result<(), Trouble> {
         } else {
             "install as root with all capabilities (not inside an unprivileged container)"
         };
-        return Err(Trouble::new(format!("cannot give {} the right to capture: {why}", shown(path)), remedy));
+        return Err(Error::new(format!("cannot give {} the right to capture: {why}", shown(path)), remedy));
     }
     match carried(path)? {
         Carried::Capture => Ok(()),
-        Carried::Nothing | Carried::Other(_) => Err(Trouble::new(
+        Carried::Nothing | Carried::Other(_) => Err(Error::new(
             format!("gave {} the right to capture, but it does not carry it", shown(path)),
             "put /usr/local on a file system that keeps extended attributes, such as ext4, XFS or Btrfs",
         )),
@@ -52,7 +52,7 @@ pub(crate) fn give_capability(path: &Path) -> Result<(), Trouble> {
 }
 
 /// What the file carries, as getcap shows it.
-pub(crate) fn carried(path: &Path) -> Result<Carried, Trouble> {
+pub(crate) fn carried(path: &Path) -> Result<Carried, Error> {
     let answer = command::run(&tool("getcap")?, &[path.as_os_str()], Environment::Clean, LONGEST)?;
     let shown = answer.stdout.trim();
     // "PATH cap_net_raw=ep", before 2.41 "PATH = cap_net_raw+ep".
@@ -67,7 +67,7 @@ pub(crate) fn carried(path: &Path) -> Result<Carried, Trouble> {
 
 /// Makes sure that a program in this folder can be started and keeps its capability. Looks at
 /// the folder, or the nearest above it that exists.
-pub(crate) fn ensure_usable_file_system(folder: &Path) -> Result<(), Trouble> {
+pub(crate) fn ensure_usable_file_system(folder: &Path) -> Result<(), Error> {
     let Some((place, flags)) = mount_flags(folder) else {
         return Ok(());
     };
@@ -76,7 +76,7 @@ pub(crate) fn ensure_usable_file_system(folder: &Path) -> Result<(), Trouble> {
         (FsFlags::ST_NOEXEC, "noexec", "no program there can be started"),
     ] {
         if flags.contains(flag) {
-            return Err(Trouble::new(
+            return Err(Error::new(
                 format!("cannot use {}: its file system is mounted {word}, so {what}", shown(&place)),
                 format!(
                     "mount it without {word} (see /etc/fstab): mount -o remount,{} MOUNTPOINT",
@@ -94,9 +94,9 @@ fn mount_flags(folder: &Path) -> Option<(PathBuf, FsFlags)> {
     Some((place.to_owned(), flags))
 }
 
-fn tool(name: &str) -> Result<PathBuf, Trouble> {
+fn tool(name: &str) -> Result<PathBuf, Error> {
     command::find(name).ok_or_else(|| {
-        Trouble::new(
+        Error::new(
             format!("cannot find {name}, which gives and shows a file's capabilities"),
             "install it: sudo apt install libcap2-bin (Debian, Ubuntu), sudo dnf install libcap (Fedora)",
         )
@@ -104,6 +104,6 @@ fn tool(name: &str) -> Result<PathBuf, Trouble> {
 }
 
 /// Makes sure that capabilities can be given at all.
-pub(crate) fn ensure_tools() -> Result<(), Trouble> {
+pub(crate) fn ensure_tools() -> Result<(), Error> {
     tool("setcap").and_then(|_| tool("getcap")).map(|_| ())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::layout::shown;
 use crate::tree::{Entry, Rights, Tree};
@@ -54,7 +54,7 @@ pub(crate) struct RecordedLink {
 
 impl Record {
     /// Reads the record in `folder`; an empty one where there is none.
-    pub(crate) fn load(tree: &Tree, folder: &Path) -> Result<Self, Trouble> {
+    pub(crate) fn load(tree: &Tree, folder: &Path) -> Result<Self, Error> {
         let Some(folder) = tree.folder(folder)? else {
             return Ok(Self::default());
         };
@@ -63,7 +63,7 @@ impl Record {
         }
         serde_json::from_slice(&folder.read(OsStr::new(NAME))?).map_err(|error| {
             let path = folder.path.join(NAME);
-            Trouble::new(
+            Error::new(
                 format!("cannot understand {}, the record of what was installed: {error}", shown(&path)),
                 "remove it, together with what was installed, and install again",
             )
@@ -71,18 +71,18 @@ impl Record {
     }
 
     /// Writes the record into `folder`, which must exist.
-    pub(crate) fn save(&self, tree: &Tree, folder: &Path, owner: Rights) -> Result<(), Trouble> {
+    pub(crate) fn save(&self, tree: &Tree, folder: &Path, owner: Rights) -> Result<(), Error> {
         let Some(open) = tree.folder(folder)? else {
             return Ok(());
         };
         let text = serde_json::to_vec_pretty(self).map_err(|error| {
-            Trouble::new(format!("cannot write down what was installed: {error}"), "report this as a defect")
+            Error::new(format!("cannot write down what was installed: {error}"), "report this as a defect")
         })?;
         open.place(OsStr::new(NAME), &text, Rights { mode: 0o644, ..owner }, |_| Ok(()))
     }
 
     /// Removes the record from `folder`.
-    pub(crate) fn remove(tree: &Tree, folder: &Path) -> Result<(), Trouble> {
+    pub(crate) fn remove(tree: &Tree, folder: &Path) -> Result<(), Error> {
         match tree.folder(folder)? {
             Some(open) if open.look(OsStr::new(NAME))? != Entry::Nothing => open.remove(OsStr::new(NAME)),
             _ => Ok(()),

@@ -15,7 +15,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, symlinkat, unlinkat};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::layout::{self, shown};
 use crate::users;
@@ -74,12 +74,12 @@ impl Tree {
     }
 
     /// Opens a folder; `None` where it does not exist.
-    pub(crate) fn folder(&self, path: &Path) -> Result<Option<Folder>, Trouble> {
+    pub(crate) fn folder(&self, path: &Path) -> Result<Option<Folder>, Error> {
         self.walk(path, &mut |_, _, _| Ok(false))
     }
 
     /// Opens a folder, making it and those above it where missing; tells `made` of each.
-    pub(crate) fn make_folder(&self, path: &Path, made: &mut dyn FnMut(&Path)) -> Result<Folder, Trouble> {
+    pub(crate) fn make_folder(&self, path: &Path, made: &mut dyn FnMut(&Path)) -> Result<Folder, Error> {
         let folder = self.walk(path, &mut |above, name, path| {
             let failed = |error: Errno| failed("make folder", &above.path.join(name), error);
             mkdirat(&above.descriptor, name, Mode::from_bits_truncate(0o755)).map_err(failed)?;
@@ -96,8 +96,8 @@ impl Tree {
     fn walk(
         &self,
         path: &Path,
-        missing: &mut dyn FnMut(&Folder, &OsStr, &Path) -> Result<bool, Trouble>,
-    ) -> Result<Option<Folder>, Trouble> {
+        missing: &mut dyn FnMut(&Folder, &OsStr, &Path) -> Result<bool, Error>,
+    ) -> Result<Option<Folder>, Error> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let descriptor = openat(AT_FDCWD, &self.root, flags, Mode::empty())
             .map_err(|error| failed("open folder", &self.root, error))?;
@@ -137,7 +137,7 @@ impl Tree {
         Ok(Some(folder))
     }
 
-    fn ensure_trusted(&self, folder: &Folder) -> Result<(), Trouble> {
+    fn ensure_trusted(&self, folder: &Folder) -> Result<(), Error> {
         if !self.strict {
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl Tree {
 
 impl Folder {
     /// What is at `name`.
-    pub(crate) fn look(&self, name: &OsStr) -> Result<Entry, Trouble> {
+    pub(crate) fn look(&self, name: &OsStr) -> Result<Entry, Error> {
         let path = self.path.join(name);
         let status = match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(status) => status,
@@ -188,7 +188,7 @@ impl Folder {
     }
 
     /// The content of the regular file `name`.
-    pub(crate) fn read(&self, name: &OsStr) -> Result<Vec<u8>, Trouble> {
+    pub(crate) fn read(&self, name: &OsStr) -> Result<Vec<u8>, Error> {
         let path = self.path.join(name);
         // Never waits, should it turn into a pipe meanwhile.
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -196,7 +196,7 @@ impl Folder {
             .map_err(|error| failed("read", &path, error))?;
         let mut content = Vec::new();
         File::from(file).read_to_end(&mut content).map_err(|error| {
-            Trouble::new(format!("cannot read {}: {error}", shown(&path)), "look at the file")
+            Error::new(format!("cannot read {}: {error}", shown(&path)), "look at the file")
         })?;
         Ok(content)
     }
@@ -208,8 +208,8 @@ impl Folder {
         name: &OsStr,
         content: &[u8],
         rights: Rights,
-        ready: impl FnOnce(&Path) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        ready: impl FnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut hidden = OsStr::new(".").to_owned();
         hidden.push(name);
         hidden.push(".new");
@@ -229,7 +229,7 @@ impl Folder {
         placed
     }
 
-    fn write(&self, name: &OsStr, content: &[u8], rights: Rights) -> Result<(), Trouble> {
+    fn write(&self, name: &OsStr, content: &[u8], rights: Rights) -> Result<(), Error> {
         let path = self.path.join(name);
         let failed = |error: Errno| failed("write", &path, error);
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
@@ -245,19 +245,19 @@ impl Folder {
     }
 
     /// Puts a symbolic link at `name`; fails where anything is.
-    pub(crate) fn place_link(&self, name: &OsStr, target: &Path) -> Result<(), Trouble> {
+    pub(crate) fn place_link(&self, name: &OsStr, target: &Path) -> Result<(), Error> {
         symlinkat(target, &self.descriptor, name)
             .map_err(|error| failed("make link", &self.path.join(name), error))
     }
 
     /// Removes the file or link `name`.
-    pub(crate) fn remove(&self, name: &OsStr) -> Result<(), Trouble> {
+    pub(crate) fn remove(&self, name: &OsStr) -> Result<(), Error> {
         unlinkat(&self.descriptor, name, UnlinkatFlags::NoRemoveDir)
             .map_err(|error| failed("remove", &self.path.join(name), error))
     }
 
     /// Removes the folder `name` if it is empty; whether it was.
-    pub(crate) fn remove_folder(&self, name: &OsStr) -> Result<bool, Trouble> {
+    pub(crate) fn remove_folder(&self, name: &OsStr) -> Result<bool, Error> {
         match unlinkat(&self.descriptor, name, UnlinkatFlags::RemoveDir) {
             Ok(()) => Ok(true),
             Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(false),
@@ -274,8 +274,8 @@ fn rights(status: &FileStat) -> Rights {
     }
 }
 
-fn untrusted(path: &Path, why: &str, remedy: &str) -> Trouble {
-    Trouble::new(
+fn untrusted(path: &Path, why: &str, remedy: &str) -> Error {
+    Error::new(
         format!(
             "cannot trust folder {}: it {why}, so where it leads could be changed by others",
             shown(path)
@@ -284,12 +284,12 @@ fn untrusted(path: &Path, why: &str, remedy: &str) -> Trouble {
     )
 }
 
-fn failed(verb: &str, path: &Path, error: Errno) -> Trouble {
+fn failed(verb: &str, path: &Path, error: Errno) -> Error {
     let remedy = match error {
         Errno::EACCES | Errno::EPERM => "run it with sudo, or look at the folder's owner and mode",
         Errno::EROFS => "this file system is read-only: make it writable, or use your distribution's package",
         Errno::ENOSPC | Errno::EDQUOT => "make room on this file system",
         _ => "look at what is there, then run it again",
     };
-    Trouble::new(format!("cannot {verb} {}: {}", shown(path), error.desc()), remedy)
+    Error::new(format!("cannot {verb} {}: {}", shown(path), error.desc()), remedy)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 
 use containerdump::engine;
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::arguments::Uninstall;
 use crate::command::Environment;
@@ -22,13 +22,13 @@ use crate::say;
 use crate::tree::{Entry, Folder, Tree};
 
 /// Takes away what install put there.
-pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
+pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Error> {
     let (tree, record_folder) = if wish.user {
         (Tree::of_user(), layout::personal_record().ok_or_else(no_home)?)
     } else if geteuid().is_root() || wish.dry_run {
         (Tree::of_root(wish.root.as_deref()), PathBuf::from(layout::FOLDER))
     } else {
-        return Err(Trouble::new(
+        return Err(Error::new(
             "cannot uninstall for this machine: what root installed only root can take away",
             format!("sudo {0} uninstall. For your own copy: {0} uninstall --user", layout::command()),
         ));
@@ -80,7 +80,7 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Trouble> {
 
 /// Takes images and tap containers away from every engine that answers, and counts them. What an engine
 /// keeps is told of, and no failure: somebody may be using it.
-fn from_engines(dry_run: bool) -> Result<usize, Trouble> {
+fn from_engines(dry_run: bool) -> Result<usize, Error> {
     let mut removed = 0;
     for leftover in engine::leftovers()? {
         if dry_run {
@@ -113,12 +113,12 @@ struct Removal<'a> {
     dry_run: bool,
     removed: usize,
     /// The first failure; the others are told of as they happen.
-    trouble: Option<Trouble>,
+    trouble: Option<Error>,
 }
 
 impl Removal<'_> {
     /// Takes away what is at `path` if it is `ours`. A failure does not keep the rest in place.
-    fn entry(&mut self, path: &Path, ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Trouble>) {
+    fn entry(&mut self, path: &Path, ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Error>) {
         match self.take_away(path, ours) {
             Ok(removed) => self.removed += usize::from(removed),
             Err(trouble) => {
@@ -131,8 +131,8 @@ impl Removal<'_> {
     fn take_away(
         &self,
         path: &Path,
-        ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Trouble>,
-    ) -> Result<bool, Trouble> {
+        ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
         let (above, name) = split(path)?;
         let Some(folder) = self.tree.folder(above)? else { return Ok(false) };
         let entry = folder.look(name)?;
@@ -154,7 +154,7 @@ impl Removal<'_> {
     }
 
     /// Takes away a folder that install made, if nothing is left in it.
-    fn folder(&mut self, path: &Path) -> Result<(), Trouble> {
+    fn folder(&mut self, path: &Path) -> Result<(), Error> {
         let (above, name) = split(path)?;
         let Some(folder) = self.tree.folder(above)? else { return Ok(()) };
         if folder.look(name)? != Entry::Other {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Group};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use crate::command::{self, Environment};
 
@@ -16,9 +16,9 @@ pub(crate) fn group_name(id: Gid) -> String {
 }
 
 /// The users in a group, root apart: those added to it, and those whose own group it is.
-pub(crate) fn members(id: Gid) -> Result<Vec<String>, Trouble> {
+pub(crate) fn members(id: Gid) -> Result<Vec<String>, Error> {
     let failed = |why: &dyn std::fmt::Display| {
-        Trouble::new(
+        Error::new(
             format!("cannot look up the members of group {}: {why}", group_name(id)),
             "see whether `getent passwd` works",
         )

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// An address an engine can be reached at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Seen {
     /// Its first process.
     pub process: Option<SeenProcess>,
     /// Further containers in it, by name or the first digits of their ids.
-    pub members: Vec<Label>,
+    pub members: Vec<SafeText>,
     /// Addresses of its interfaces.
     pub addresses: Vec<IpAddr>,
 }
@@ -102,15 +102,15 @@ impl std::fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix(path) => {
-                let path = Label::with_limit(&path.to_string_lossy(), 200);
+                let path = SafeText::with_limit(&path.to_string_lossy(), 200);
                 write!(formatter, "unix://{path}")
             }
             Self::Tcp(address) | Self::Tls { address, .. } => {
-                write!(formatter, "tcp://{}", Label::new(address))
+                write!(formatter, "tcp://{}", SafeText::new(address))
             }
-            Self::Ssh { host, .. } => write!(formatter, "ssh://{}", Label::new(host)),
+            Self::Ssh { host, .. } => write!(formatter, "ssh://{}", SafeText::new(host)),
             Self::Kernel(seen) => match (&seen.file, seen.process) {
-                (Some(file), _) => formatter.write_str(Label::new(&file.path.to_string_lossy()).as_str()),
+                (Some(file), _) => formatter.write_str(SafeText::new(&file.path.to_string_lossy()).as_str()),
                 (None, Some(process)) => write!(formatter, "/proc/{}", process.pid),
                 (None, None) => formatter.write_str("/proc"),
             },

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::hosts::folder;
+use crate::saved_hosts::folder;
 
 /// The version of the format.
 const VERSION: u32 = 1;

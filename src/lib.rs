@@ -10,31 +10,31 @@
 //!
 //! Nothing in here knows Wireshark's command line: that is `extcap/`.
 
-mod at_once;
-pub mod bell;
+pub mod broker;
 pub mod capture;
 pub mod container;
 pub mod endpoint;
 pub mod engine;
+pub mod error;
 pub mod follow;
-pub mod hosts;
 pub mod last_options;
 pub mod link;
 pub mod names;
-pub mod opener;
 pub mod own_traffic;
-pub mod packed;
+mod parallel;
 pub mod pcapng;
+pub mod peer;
 pub mod privilege;
-pub mod remote;
+pub mod safe_text;
+pub mod saved_hosts;
 pub mod selection;
 pub mod session;
 mod settings_file;
 pub mod ssh;
 pub mod static_program;
+pub mod stop;
 pub mod tap;
-pub mod text;
-pub mod trouble;
+pub mod waker;
 
 /// The program and its version, as its captures name it.
 pub const PROGRAM: &str = concat!("containerdump ", env!("CARGO_PKG_VERSION"));

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Where Docker answers questions for names, inside each container that is in a network with a name of
 /// its own (moby, libnetwork/resolver.go).
@@ -34,12 +34,12 @@ const MAX_SHARED_LEN: usize = 250;
 /// Which containers have had which address since a capture began. A reader that reads twice gives an address its last
 /// name also where it was another's: so that is the name of all of them, `job1 or job2`.
 #[derive(Debug, Default)]
-pub struct Owners(BTreeMap<IpAddr, Vec<(ContainerId, Label)>>);
+pub struct Owners(BTreeMap<IpAddr, Vec<(ContainerId, SafeText)>>);
 
 impl Owners {
     /// Adds to `names`, which are those of `containers` now, the names of addresses that others had before.
-    pub fn add_to(&mut self, names: &mut Vec<(IpAddr, Label)>, containers: &[Container]) {
-        let shown: BTreeMap<IpAddr, Label> = names.iter().cloned().collect();
+    pub fn add_to(&mut self, names: &mut Vec<(IpAddr, SafeText)>, containers: &[Container]) {
+        let shown: BTreeMap<IpAddr, SafeText> = names.iter().cloned().collect();
         let mut now: BTreeMap<IpAddr, Vec<&Container>> = BTreeMap::new();
         for container in containers {
             container.addresses().for_each(|address| now.entry(*address).or_default().push(container));
@@ -61,7 +61,7 @@ impl Owners {
             owners.drain(..older);
             if owners.len() > 1 {
                 let all: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
-                names.push((address, Label::with_limit(&all.join(" or "), MAX_SHARED_LEN)));
+                names.push((address, SafeText::with_limit(&all.join(" or "), MAX_SHARED_LEN)));
             }
         }
     }
@@ -87,7 +87,7 @@ fn is_of_pod(container: &Container) -> bool {
 /// Names of the addresses of `containers` and of what is around them; `captured` are those in the
 /// capture, as they are known now, and `host` the addresses of this host. Of captured ones that share an address the first
 /// gives it its name.
-pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) -> Vec<(IpAddr, Label)> {
+pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) -> Vec<(IpAddr, SafeText)> {
     // Containers that share a network have one address: it is called after the captured one, the first
     // of several, else after the one that is nobody's guest.
     let position = |container: &Container| captured.iter().position(|one| one.id == container.id);
@@ -101,9 +101,10 @@ pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) ->
     containers.sort_by_key(|(position, container)| {
         (position.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
     });
-    let mut names: Vec<(IpAddr, Label)> = host.iter().map(|address| (*address, Label::new("host"))).collect();
+    let mut names: Vec<(IpAddr, SafeText)> =
+        host.iter().map(|address| (*address, SafeText::new("host"))).collect();
     if containers.iter().any(|(_, container)| asks_docker(container)) {
-        names.push((DOCKER_DNS, Label::new("docker-dns")));
+        names.push((DOCKER_DNS, SafeText::new("docker-dns")));
     }
     let containers = || containers.iter().map(|(_, container)| *container);
     names.extend(gateways(containers()));
@@ -123,18 +124,18 @@ fn asks_docker(container: &Container) -> bool {
 }
 
 /// Each gateway once, by the name of its network; where several networks have it, by one of them.
-fn gateways<'a>(containers: impl Iterator<Item = &'a Container>) -> BTreeMap<IpAddr, Label> {
+fn gateways<'a>(containers: impl Iterator<Item = &'a Container>) -> BTreeMap<IpAddr, SafeText> {
     let networks = containers.flat_map(|container| &container.networks);
     let gateways =
         networks.flat_map(|network| network.gateways.iter().map(move |address| (*address, network)));
     let is_one = |address: &IpAddr| !address.is_unspecified();
     gateways
         .filter(|(address, _)| is_one(address))
-        .map(|(address, network)| (address, Label::new(&format!("gateway.{}", network.name))))
+        .map(|(address, network)| (address, SafeText::new(&format!("gateway.{}", network.name))))
         .collect()
 }
 
-fn names_of(container: &Container) -> Vec<(IpAddr, Label)> {
+fn names_of(container: &Container) -> Vec<(IpAddr, SafeText)> {
     let aliases = container.networks.iter().flat_map(|network| {
         network
             .addresses
@@ -160,7 +161,7 @@ mod tests {
             name: "net".into(),
             id: String::new(),
             addresses: vec![address.parse().expect("an address")],
-            mac: Label::default(),
+            mac: SafeText::default(),
             gateways: vec!["10.0.0.1".parse().expect("an address")],
             aliases: vec!["alias".into()],
         };
@@ -169,7 +170,7 @@ mod tests {
         Container { service: Some("service".into()), mode, networks: vec![network], ..container }
     }
 
-    fn shown(names: &[(IpAddr, Label)], address: &str) -> Vec<String> {
+    fn shown(names: &[(IpAddr, SafeText)], address: &str) -> Vec<String> {
         let address: IpAddr = address.parse().expect("an address");
         names.iter().filter(|(one, _)| *one == address).map(|(_, name)| name.to_string()).collect()
     }

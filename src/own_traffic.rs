@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 
 use crate::engine::{self, OWN_PORTS};
+use crate::error::Error;
 use crate::privilege::Privilege;
-use crate::trouble::Trouble;
 
 /// What ssh's server tells the programs of a session: address and port of the client, then its own.
 const VARIABLE: &str = "SSH_CONNECTION";
@@ -28,7 +28,7 @@ struct Connection(SocketAddr, SocketAddr);
 /// no such traffic.
 ///
 /// Fails when rights that were needed to look cannot be given up.
-pub fn filter(privilege: &Privilege) -> Result<Option<String>, Trouble> {
+pub fn filter(privilege: &Privilege) -> Result<Option<String>, Error> {
     let session = match env::var(VARIABLE) {
         Ok(text) => session(&text),
         Err(_) if privilege.may_enter() => privilege.apart(session_of_ancestors)?,

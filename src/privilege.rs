@@ -30,7 +30,7 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// Programs under which further ones are root's own: the files they write are root's, whoever called sudo.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "su"];
@@ -42,7 +42,7 @@ const ENTER: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_P
 /// descriptors and what it sees (`/proc/PID/mem`, `fd`, `root`). Exec allows it again: each program begins with this.
 ///
 /// Fails when the kernel does not allow that.
-pub fn forbid_inspection() -> Result<(), Trouble> {
+pub fn forbid_inspection() -> Result<(), Error> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|errno| unsafe_to_go_on("protect its memory from other processes", &errno.to_string()))
 }
@@ -73,7 +73,7 @@ impl Privilege {
     /// namespace, as far as they are there at all: a file installed for a group has the first only.
     ///
     /// Fails when the kernel does not allow that; nothing must be done then.
-    pub fn confine() -> Result<Self, Trouble> {
+    pub fn confine() -> Result<Self, Error> {
         forbid_inspection()?;
         let confine = || -> io::Result<Self> {
             let mut kept = CapabilitySet::NET_RAW | ENTER;
@@ -92,7 +92,7 @@ impl Privilege {
     /// Does `work` with `CAP_NET_RAW` in effect, if it is held.
     ///
     /// Fails when the capability cannot be taken out of effect again.
-    pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
+    pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
         self.with(CapabilitySet::NET_RAW, work)
     }
 
@@ -100,7 +100,7 @@ impl Privilege {
     /// other program may be started afterwards.
     ///
     /// Fails when the rest cannot be dropped.
-    pub fn keep_to_open(self) -> Result<Self, Trouble> {
+    pub fn keep_to_open(self) -> Result<Self, Error> {
         let permitted = self.permitted & (CapabilitySet::NET_RAW | ENTER);
         set(CapabilitySet::empty(), permitted)
             .map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;
@@ -122,7 +122,7 @@ impl Privilege {
     /// when this returns.
     ///
     /// Fails when the thread cannot be started, or keeps a capability.
-    pub fn apart<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Trouble> {
+    pub fn apart<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let apart = || {
             let outcome = self.with(ENTER | CapabilitySet::NET_RAW, work)?;
             drop_on_this_thread().map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;
@@ -131,7 +131,7 @@ impl Privilege {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().spawn_scoped(scope, apart);
             let thread = thread.map_err(|error| {
-                Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+                Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
             })?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
@@ -140,14 +140,14 @@ impl Privilege {
     /// Drops every capability of the calling thread that came with entering a user namespace.
     ///
     /// Fails when the kernel does not allow that.
-    pub fn drop_what_was_gained(&self) -> Result<(), Trouble> {
+    pub fn drop_what_was_gained(&self) -> Result<(), Error> {
         drop_on_this_thread().map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))
     }
 
     /// Does `work`, which opens a file, as the user who called sudo, if there is one.
     ///
     /// Fails when the kernel does not allow that.
-    pub fn as_caller<T>(&self, work: impl FnOnce() -> T) -> Result<T, Trouble> {
+    pub fn as_caller<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
         let Some((user, group)) = caller_of_sudo() else { return Ok(work()) };
         self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, || {
             let (own_group, own_user) = (setfsgid(group), setfsuid(user));
@@ -161,7 +161,7 @@ impl Privilege {
     /// Under sudo, becomes the user who called it, for good; else does nothing.
     ///
     /// Fails when the kernel does not allow that.
-    pub fn become_caller(&mut self) -> Result<(), Trouble> {
+    pub fn become_caller(&mut self) -> Result<(), Error> {
         let Some((user, group)) = caller_of_sudo() else { return Ok(()) };
         let become_caller = || {
             setgroups(&[group])?;
@@ -175,7 +175,7 @@ impl Privilege {
         Ok(())
     }
 
-    fn with<T>(&self, wanted: CapabilitySet, work: impl FnOnce() -> T) -> Result<T, Trouble> {
+    fn with<T>(&self, wanted: CapabilitySet, work: impl FnOnce() -> T) -> Result<T, Error> {
         // Where it cannot be raised, the work says so in its own words.
         let _ = set(wanted & self.permitted, self.permitted);
         let outcome = work();
@@ -188,7 +188,7 @@ impl Privilege {
     /// Drops everything, for good, and looks that it is gone from every thread.
     ///
     /// Fails when something is left; no packet must be read then.
-    pub fn give_up(self) -> Result<Unprivileged, Trouble> {
+    pub fn give_up(self) -> Result<Unprivileged, Error> {
         let failed = |why: &str| unsafe_to_go_on("drop its rights", why);
         drop_on_this_thread().map_err(|error| failed(&error.to_string()))?;
         for task in fs::read_dir("/proc/self/task").map_err(|error| failed(&error.to_string()))?.flatten() {
@@ -248,8 +248,8 @@ fn is_left(line: &str) -> bool {
     }
 }
 
-fn unsafe_to_go_on(tried: &str, why: &str) -> Trouble {
-    Trouble::new(
+fn unsafe_to_go_on(tried: &str, why: &str) -> Error {
+    Error::new(
         format!("containerdump could not {tried}: {why}; it stopped before reading a packet"),
         "see whether a sandbox around it forbids capset or prctl",
     )

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::container::{self, Container, EngineKind, Found};
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// The containers that a capture is of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Criteria {
     /// Who runs them; any engine where there is none.
     pub engine: Option<EngineKind>,
     /// The compose projects that they may belong to; any, or none at all, where this is empty.
-    pub projects: Vec<Label>,
+    pub projects: Vec<SafeText>,
     /// Labels, all of which they have.
     pub labels: Vec<WantedLabel>,
 }
@@ -73,7 +73,7 @@ pub struct Group {
     /// The interface value: `docker-all`, `compose-shop`.
     pub value: String,
     /// What people read in the list: `Compose project shop (4 containers)`.
-    pub display: Label,
+    pub display: SafeText,
     /// Who belongs to it.
     pub criteria: Criteria,
 }
@@ -194,7 +194,7 @@ impl Criteria {
 
     /// All of a compose project, whichever engine runs them.
     pub fn of_project(project: &str) -> Self {
-        Self { projects: vec![Label::of_name(project)], ..Self::default() }
+        Self { projects: vec![SafeText::of_name(project)], ..Self::default() }
     }
 
     /// Whether `container` fits.
@@ -219,14 +219,14 @@ impl fmt::Display for Criteria {
             write!(formatter, " of {}", engine.word())?;
         }
         if !self.projects.is_empty() {
-            let projects: Vec<&str> = self.projects.iter().map(Label::as_str).collect();
-            write!(formatter, " of project {}", Label::with_limit(&projects.join(" or "), 200))?;
+            let projects: Vec<&str> = self.projects.iter().map(SafeText::as_str).collect();
+            write!(formatter, " of project {}", SafeText::with_limit(&projects.join(" or "), 200))?;
         }
         let labels: Vec<String> = self.labels.iter().map(ToString::to_string).collect();
         if labels.is_empty() {
             return Ok(());
         }
-        write!(formatter, " with label {}", Label::with_limit(&labels.join(" and "), 300))
+        write!(formatter, " with label {}", SafeText::with_limit(&labels.join(" and "), 300))
     }
 }
 
@@ -272,7 +272,7 @@ pub fn groups(containers: &[Container]) -> Vec<Group> {
     for engine in container::GROUPED {
         let criteria = Criteria::of_engine(engine);
         if criteria.of(containers).next().is_some() {
-            let display = Label::new(&format!("All containers ({})", engine.name()));
+            let display = SafeText::new(&format!("All containers ({})", engine.name()));
             groups.push(Group { value: container::value_of_all(engine), display, criteria });
         }
     }
@@ -296,8 +296,8 @@ pub fn groups(containers: &[Container]) -> Vec<Group> {
             let many = format!(" ({count} container{})", if count == 1 { "" } else { "s" });
             let begin = "Compose project ";
             // How many there are must not be what is cut off.
-            let shown = Label::with_limit(project, crate::text::LONGEST - begin.len() - many.len());
-            let display = Label::new(&format!("{begin}{shown}{many}"));
+            let shown = SafeText::with_limit(project, crate::safe_text::LONGEST - begin.len() - many.len());
+            let display = SafeText::new(&format!("{begin}{shown}{many}"));
             Group { value: value.unwrap_or(named), display, criteria: Criteria::of_project(project) }
         })
         .collect();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// The running program's file, also where that was replaced since.
 const OWN: &str = "/proc/self/exe";
@@ -82,7 +82,7 @@ impl StaticProgram {
     ///
     /// Fails when neither the running program is static nor a companion of the same version is beside
     /// it, or anybody but its owner may change that.
-    pub fn find(architecture: Architecture) -> Result<Self, Trouble> {
+    pub fn find(architecture: Architecture) -> Result<Self, Error> {
         let mut why = String::new();
         for path in candidates(architecture) {
             match Self::at(&path, architecture) {
@@ -94,7 +94,7 @@ impl StaticProgram {
                 Err(error) => why = format!("{}: {error}", path.display()),
             }
         }
-        Err(Trouble::new(
+        Err(Error::new(
             format!("cannot find containerdump without shared libraries for {}: {why}", architecture.word()),
             if Some(architecture) == Architecture::own() {
                 REMEDY.to_owned()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use containerdump::capture::Direction;
 use containerdump::pcapng::{self, Blocks, Interface, Statistics};
-use containerdump::text::Label;
+use containerdump::safe_text::SafeText;
 
 pub(crate) const PACKETS: u32 = 300_000;
 pub(crate) const LENGTH: usize = 1500;
@@ -70,8 +70,8 @@ impl Content {
 
 fn interface() -> Interface {
     Interface {
-        name: Label::new("web:eth0"),
-        description: Label::new("docker container web"),
+        name: SafeText::new("web:eth0"),
+        description: SafeText::new("docker container web"),
         hardware_address: None,
         filter: None,
         snap_length: 262_144,

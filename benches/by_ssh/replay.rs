@@ -5,15 +5,17 @@ use std::fs::File;
 use std::io::{IoSlice, Read as _, Write as _};
 use std::path::Path;
 
-use containerdump::session::{Output, Stop};
-use containerdump::ssh::{self, Request};
+use containerdump::peer;
+use containerdump::peer::Request;
+use containerdump::session::Output;
+use containerdump::stop::Stop;
 
 /// Written at once: as much as a session has read by then.
 const AT_ONCE: usize = 256 * 1024;
 
 /// Says the stream in `file` to whoever asks for a capture.
 pub(crate) fn say(file: &Path, only_hello: bool) {
-    print!("{}", ssh::hello());
+    print!("{}", peer::hello());
     std::io::stdout().flush().expect("somebody listens");
     if only_hello {
         return;

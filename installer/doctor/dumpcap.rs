@@ -3,7 +3,7 @@
 
 use nix::unistd::{AccessFlags, access};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use super::report::Report;
 use crate::command;
@@ -20,7 +20,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) {
         let remedy = "install it: sudo apt install wireshark-common (Debian, Ubuntu), sudo dnf install wireshark-cli (Fedora)";
         return report.failed(
             CHECK,
-            &Trouble::new("dumpcap was not found; Wireshark captures nothing without it", remedy),
+            &Error::new("dumpcap was not found; Wireshark captures nothing without it", remedy),
         );
     };
     if access(&dumpcap, AccessFlags::X_OK).is_ok() {

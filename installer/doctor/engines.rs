@@ -7,8 +7,8 @@ use nix::unistd::{AccessFlags, access};
 
 use containerdump::container::EngineKind;
 use containerdump::engine::{self, Listing, Outcome};
+use containerdump::error::Error;
 use containerdump::link::Entered;
-use containerdump::trouble::Trouble;
 
 use super::report::Report;
 use crate::membership;
@@ -48,7 +48,7 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
     if absent.len() == of_engines.len() {
         let looked =
             if absent.is_empty() { String::new() } else { format!(" (looked for {})", absent.join(", ")) };
-        let trouble = Trouble::new(
+        let trouble = Error::new(
             format!("no container engine answers{looked}"),
             "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
              or set DOCKER_HOST or CONTAINER_HOST to where it listens",
@@ -61,7 +61,7 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
 
 /// Why this user may not use the socket of an engine, where that is the reason. The session matters: a group that
 /// was joined just now counts from the next login on.
-fn closed_socket(endpoint: &str) -> Option<Trouble> {
+fn closed_socket(endpoint: &str) -> Option<Error> {
     let socket = Path::new(endpoint.strip_prefix("unix://")?);
     (access(socket, AccessFlags::W_OK) == Err(Errno::EACCES) && socket.exists())
         .then(|| membership::not_writable(socket))
@@ -91,8 +91,8 @@ fn counted(containers: usize) -> String {
     format!("{containers} container{}", if containers == 1 { "" } else { "s" })
 }
 
-fn not_understood(engine: &str, left_out: usize) -> Trouble {
-    Trouble::new(
+fn not_understood(engine: &str, left_out: usize) -> Error {
+    Error::new(
         format!("{} of {engine} could not be understood and cannot be captured", counted(left_out)),
         "look at them with `docker ps` and `docker inspect`; report it if they look as they should",
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use super::report::Report;
 use crate::command::{self, Environment};
@@ -34,7 +34,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) -> Option<PathBu
     }
     if let Err(error) = started.metadata() {
         let what = format!("{} leads nowhere: {error}", shown(&started));
-        report.failed(CHECK, &Trouble::new(what, layout::install_again()));
+        report.failed(CHECK, &Error::new(what, layout::install_again()));
         return None;
     }
     report.ok(CHECK, format!("Wireshark finds {}", leads(&started)));
@@ -51,17 +51,14 @@ fn leads(path: &Path) -> String {
     }
 }
 
-fn absent(folders: &[&PathBuf]) -> Trouble {
+fn absent(folders: &[&PathBuf]) -> Error {
     let looked: Vec<String> = folders.iter().map(|folder| shown(folder).to_string()).collect();
     let looked = if looked.is_empty() { "there is none".to_owned() } else { looked.join(", ") };
-    Trouble::new(
-        format!("containerdump is in no folder Wireshark looks in: {looked}"),
-        layout::install_again(),
-    )
+    Error::new(format!("containerdump is in no folder Wireshark looks in: {looked}"), layout::install_again())
 }
 
-fn hides(personal: &Path, global: &Path) -> Trouble {
-    Trouble::new(
+fn hides(personal: &Path, global: &Path) -> Error {
+    Error::new(
         format!(
             "{} hides {}: Wireshark takes the personal one, which has no right to capture",
             shown(personal),
@@ -77,7 +74,7 @@ fn check_for_installer(report: &mut Report, folders: &[&PathBuf]) {
     {
         report.warning(
             CHECK,
-            &Trouble::new(
+            &Error::new(
                 format!("{} is no capture source, but Wireshark starts it as one", shown(&path)),
                 format!("sudo rm {}", layout::word(&path)),
             ),
@@ -96,13 +93,11 @@ fn check_version(report: &mut Report, program: &Path) {
             Some(version) => {
                 report.warning(
                     CHECK,
-                    &Trouble::new(format!("its version is {version}, this installer's is {ours}"), remedy),
+                    &Error::new(format!("its version is {version}, this installer's is {ours}"), remedy),
                 );
             }
-            None => report.warning(
-                CHECK,
-                &Trouble::new(format!("{} does not tell its version", shown(program)), remedy),
-            ),
+            None => report
+                .warning(CHECK, &Error::new(format!("{} does not tell its version", shown(program)), remedy)),
         },
         Err(trouble) => report.failed(CHECK, &trouble),
     }

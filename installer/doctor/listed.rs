@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use containerdump::container::EngineKind;
 use containerdump::engine::{Listing, Outcome};
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 
 use super::report::Report;
 use crate::command::{self, Environment};
@@ -23,10 +23,8 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
     let Some(tshark) = &wireshark.tshark else {
         if wireshark.version.is_some() {
             let what = "cannot ask Wireshark for its list of interfaces: there is no tshark";
-            report.warning(
-                CHECK,
-                &Trouble::new(what, "install tshark, or look into Wireshark's list yourself"),
-            );
+            report
+                .warning(CHECK, &Error::new(what, "install tshark, or look into Wireshark's list yourself"));
         }
         return;
     };
@@ -35,7 +33,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
         Ok(answer) => {
             let why = answer.stderr.lines().last().unwrap_or("it gives no reason").to_owned();
             let what = format!("tshark -D lists no interfaces: {why}");
-            return report.failed(CHECK, &Trouble::new(what, "run tshark -D and follow its message"));
+            return report.failed(CHECK, &Error::new(what, "run tshark -D and follow its message"));
         }
         Err(trouble) => return report.failed(CHECK, &trouble),
     };
@@ -62,12 +60,12 @@ fn judge(report: &mut Report, listed: &[&str], listings: &[Listing]) {
     if listed.is_empty() {
         // Containers of other hosts (SSH) are always listed.
         let what = "Wireshark lists no interface of containerdump";
-        return report.failed(CHECK, &Trouble::new(what, remedy()));
+        return report.failed(CHECK, &Error::new(what, remedy()));
     }
     if !missing.is_empty() {
         let what = format!("Wireshark lists {}, but not {}", some(listed), some(&missing));
         let remedy = "they may have started or ended just now: run doctor again";
-        return report.warning(CHECK, &Trouble::new(what, remedy));
+        return report.warning(CHECK, &Error::new(what, remedy));
     }
     if !unread.is_empty() {
         let what = format!(
@@ -75,7 +73,7 @@ fn judge(report: &mut Report, listed: &[&str], listings: &[Listing]) {
             some(listed),
             unread.join(" and ")
         );
-        return report.warning(CHECK, &Trouble::new(what, "mend first what failed in the check engine"));
+        return report.warning(CHECK, &Error::new(what, "mend first what failed in the check engine"));
     }
     let none = if running.is_empty() { "; no container runs" } else { "" };
     report.ok(CHECK, format!("Wireshark lists {}{none}", some(listed)));
@@ -98,7 +96,7 @@ fn is_ours(value: &str) -> bool {
 
 /// The first few, and how many more.
 fn some(values: &[&str]) -> String {
-    let shown: Vec<String> = values.iter().take(5).map(|value| Label::new(value).to_string()).collect();
+    let shown: Vec<String> = values.iter().take(5).map(|value| SafeText::new(value).to_string()).collect();
     match values.len().saturating_sub(shown.len()) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -111,14 +109,14 @@ mod tests {
 
     fn judged(listed: &[&str], outcome: Outcome) -> String {
         let mut report = Report::default();
-        let endpoint = Label::new("unix:///run/docker.sock");
+        let endpoint = SafeText::new("unix:///run/docker.sock");
         judge(&mut report, listed, &[Listing { engine: EngineKind::Docker, endpoint, outcome }]);
         report.last()
     }
 
     #[test]
     fn an_engine_that_cannot_be_read_is_not_an_engine_without_containers() {
-        let unread = || Outcome::Unusable(Trouble::new("permission denied", "log in again"));
+        let unread = || Outcome::Unusable(Error::new("permission denied", "log in again"));
         let said = judged(&["containerdump-docker", "containerdump-ssh"], unread());
         assert!(said.contains("which containers docker runs is not known"), "{said}");
         let said = judged(&[], unread());

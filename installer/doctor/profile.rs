@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use super::report::Report;
 use crate::layout::{self, shown};
@@ -35,7 +35,7 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark) {
     if common.no_profile || own.no_profile {
         return report.ok(CHECK, format!("no profile {NAME}: it was declined (--no-profile)"));
     }
-    let missing = Trouble::new(
+    let missing = Error::new(
         "there is no profile Containers, in which names, containers and directions show by themselves",
         layout::install_again(),
     );

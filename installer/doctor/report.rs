@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 
 use serde::Serialize;
 
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 
 use crate::say;
 
@@ -40,21 +40,21 @@ pub(crate) struct Report {
 impl Report {
     /// Something is as it should be.
     pub(crate) fn ok(&mut self, check: &'static str, found: impl AsRef<str>) {
-        let found = Label::with_limit(found.as_ref(), LONGEST).to_string();
+        let found = SafeText::with_limit(found.as_ref(), LONGEST).to_string();
         self.findings.push(Finding { state: State::Ok, check, found, remedy: None });
     }
 
     /// Something works, but not well, or cannot be told.
-    pub(crate) fn warning(&mut self, check: &'static str, trouble: &Trouble) {
+    pub(crate) fn warning(&mut self, check: &'static str, trouble: &Error) {
         self.add(State::Warning, check, trouble);
     }
 
     /// Something does not work.
-    pub(crate) fn failed(&mut self, check: &'static str, trouble: &Trouble) {
+    pub(crate) fn failed(&mut self, check: &'static str, trouble: &Error) {
         self.add(State::Failed, check, trouble);
     }
 
-    fn add(&mut self, state: State, check: &'static str, trouble: &Trouble) {
+    fn add(&mut self, state: State, check: &'static str, trouble: &Error) {
         let (found, remedy) = (trouble.what().to_string(), Some(trouble.remedy().to_string()));
         self.findings.push(Finding { state, check, found, remedy });
     }

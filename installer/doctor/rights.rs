@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use super::report::Report;
 use crate::layout::{self, shown};
@@ -49,7 +49,7 @@ fn check_kernel(report: &mut Report) {
         return report.ok(KERNEL, "has packet sockets");
     }
     let what = "this kernel has no packet sockets, through which packets are captured";
-    report.failed(KERNEL, &Trouble::new(what, "load them: sudo modprobe af_packet"));
+    report.failed(KERNEL, &Error::new(what, "load them: sudo modprobe af_packet"));
 }
 
 /// No program started from here gets a right that is cut off for the process itself.
@@ -61,15 +61,13 @@ fn check_process(report: &mut Report) {
         let what = "CAP_NET_RAW is cut off for everything started here (as inside a container), so nothing can capture";
         report.failed(
             RIGHT,
-            &Trouble::new(what, "run Wireshark outside, or start the container with --cap-add NET_RAW"),
+            &Error::new(what, "run Wireshark outside, or start the container with --cap-add NET_RAW"),
         );
     }
     if field("NoNewPrivs:") == Some("1") {
         let what = "no_new_privs is set here: a program gets none of the rights its file carries";
-        report.failed(
-            RIGHT,
-            &Trouble::new(what, "start Wireshark from an ordinary login, outside this sandbox"),
-        );
+        report
+            .failed(RIGHT, &Error::new(what, "start Wireshark from an ordinary login, outside this sandbox"));
     }
 }
 
@@ -85,12 +83,12 @@ fn check_installed(report: &mut Report, program: &Path) {
         }
         Ok(Carried::Nothing) => {
             let what = format!("{} does not carry the right to capture: a copy loses it", shown(program));
-            report.failed(RIGHT, &Trouble::new(what, layout::install_again()));
+            report.failed(RIGHT, &Error::new(what, layout::install_again()));
         }
         Ok(Carried::Other(other)) => {
             let what =
                 format!("{} carries {other}; it needs cap_net_raw=ep and nothing else", shown(program));
-            report.failed(RIGHT, &Trouble::new(what, layout::install_again()));
+            report.failed(RIGHT, &Error::new(what, layout::install_again()));
         }
         Err(trouble) => report.warning(RIGHT, &trouble),
     }
@@ -103,7 +101,7 @@ fn check_installed(report: &mut Report, program: &Path) {
             status.mode() & 0o7777,
             status.uid()
         );
-        report.failed(RIGHT, &Trouble::new(what, layout::install_again()));
+        report.failed(RIGHT, &Error::new(what, layout::install_again()));
     }
 }
 
@@ -116,14 +114,14 @@ fn check_copy(report: &mut Report, program: &Path) {
                 shown(program)
             );
             let remedy = format!("{} uninstall --user; then {}", layout::command(), layout::install_again());
-            report.warning(RIGHT, &Trouble::new(what, remedy));
+            report.warning(RIGHT, &Error::new(what, remedy));
         }
         Ok(_) => {
             let what =
                 format!("{} carries rights, though it is not where only root can change it", shown(program));
             report.failed(
                 RIGHT,
-                &Trouble::new(
+                &Error::new(
                     what,
                     format!("sudo setcap -r {}; {}", layout::word(program), layout::install_again()),
                 ),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use containerdump::container::EngineKind;
 use containerdump::engine::{Listing, Outcome};
+use containerdump::error::Error;
 use containerdump::static_program::{self, Architecture, StaticProgram};
-use containerdump::trouble::Trouble;
 
 use super::report::Report;
 use crate::layout::shown;
@@ -26,7 +26,7 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Lis
             "no packets can be taken through an engine: {}: {error}, and the program itself needs shared libraries",
             shown(&companion)
         );
-        return report.warning(CHECK, &Trouble::new(what, static_program::REMEDY));
+        return report.warning(CHECK, &Error::new(what, static_program::REMEDY));
     }
     // The kernel alone runs nothing.
     let answering: Vec<&str> = listings

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 
 use super::report::Report;
 use crate::command::Environment;
@@ -25,7 +25,7 @@ pub(super) fn check(report: &mut Report) -> Wireshark {
         Some(version) => check_version(report, version, wireshark.tshark.as_deref()),
         None => report.failed(
             CHECK,
-            &Trouble::new(
+            &Error::new(
                 "neither tshark nor dumpcap was found, so there is no Wireshark",
                 "install it: sudo apt install wireshark tshark (Debian, Ubuntu), sudo dnf install wireshark (Fedora)",
             ),
@@ -44,10 +44,10 @@ fn check_version(report: &mut Report, version: Version, tshark: Option<&Path>) {
     if version == Version(4, 4, 0) {
         let what =
             format!("{found}: it ignores saved options of capture sources, and may look in another folder");
-        report.warning(CHECK, &Trouble::new(what, "update Wireshark to 4.4.1 or later"));
+        report.warning(CHECK, &Error::new(what, "update Wireshark to 4.4.1 or later"));
     } else if version < Version(4, 0, 0) {
         let what = format!("{found}: containerdump is made for 4.0 and later");
-        report.warning(CHECK, &Trouble::new(what, "update Wireshark"));
+        report.warning(CHECK, &Error::new(what, "update Wireshark"));
     } else {
         report.ok(CHECK, found);
     }
@@ -57,7 +57,7 @@ fn check_folders(report: &mut Report, wireshark: &Wireshark) {
     if std::env::var_os("WIRESHARK_EXTCAP_DIR").is_some() && !geteuid().is_root() {
         report.warning(
             FOLDERS,
-            &Trouble::new(
+            &Error::new(
                 "WIRESHARK_EXTCAP_DIR is set: Wireshark looks there instead of in its global folder",
                 "unset WIRESHARK_EXTCAP_DIR where you start Wireshark",
             ),
@@ -66,7 +66,7 @@ fn check_folders(report: &mut Report, wireshark: &Wireshark) {
     if wireshark.global.is_empty() {
         report.failed(
             FOLDERS,
-            &Trouble::new(
+            &Error::new(
                 "Wireshark's global extcap folder was not found",
                 "install tshark, which tells where it is: sudo apt install tshark",
             ),
@@ -84,8 +84,8 @@ fn check_folders(report: &mut Report, wireshark: &Wireshark) {
     }
 }
 
-fn missing(folder: &Path, error: &std::io::Error) -> Trouble {
-    Trouble::new(
+fn missing(folder: &Path, error: &std::io::Error) -> Error {
+    Error::new(
         format!(
             "cannot open global extcap folder {}: {error}. Without it Wireshark starts no capture source at all, \
              personal ones neither",

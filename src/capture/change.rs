@@ -7,7 +7,7 @@ use pcap::{Capture, Linktype};
 
 use super::filter::{self, Instruction, Side};
 use super::{Ring, Settings, attach};
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// How long names in a filter may take to be looked up that has to be compiled where packets are read.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ impl Filter {
     /// <https://www.tcpdump.org/linktypes.html>.
     ///
     /// Fails when libpcap refuses it, or names in it cannot be looked up soon enough.
-    pub fn compile(settings: &Settings, link_types: &[u32]) -> Result<Self, Trouble> {
+    pub fn compile(settings: &Settings, link_types: &[u32]) -> Result<Self, Error> {
         let (text, whole) = (settings.filter.clone(), settings.whole_filter());
         let mut filter = Self { text, whole, programs: Vec::new() };
         let begin = Instant::now();
@@ -72,9 +72,9 @@ impl Filter {
         self.whole.as_deref()
     }
 
-    fn refused(&self, why: &str, remedy: &str) -> Trouble {
+    fn refused(&self, why: &str, remedy: &str) -> Error {
         let text = self.text().unwrap_or_default();
-        Trouble::new(format!("cannot change the capture filter to \"{text}\": {why}"), remedy)
+        Error::new(format!("cannot change the capture filter to \"{text}\": {why}"), remedy)
     }
 }
 
@@ -82,7 +82,7 @@ impl Ring {
     /// Takes those packets only from now on that pass `filter`. Needs no right.
     ///
     /// Fails when the filter is refused; nothing is changed then.
-    pub fn filter(&mut self, filter: &Filter) -> Result<(), Trouble> {
+    pub fn filter(&mut self, filter: &Filter) -> Result<(), Error> {
         let link_type = self.handle.get_datalink();
         let known = filter.programs.iter().find(|(of, side, _)| (*of, *side) == (link_type, self.side));
         let own;
@@ -111,7 +111,7 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn compile(text: &str, link_types: &[u32]) -> Result<Filter, Trouble> {
+    fn compile(text: &str, link_types: &[u32]) -> Result<Filter, Error> {
         let without = Some("not tcp port 2375".to_owned());
         let filter = Some(text.to_owned()).filter(|text| !text.is_empty());
         Filter::compile(&Settings { filter, without, ..Settings::default() }, link_types)

@@ -7,8 +7,8 @@
 use pcap::{Active, Capture};
 use socket2::{Domain, SockRef};
 
+use crate::error::Error;
 use crate::link::Attachment;
-use crate::trouble::Trouble;
 
 /// How names begin by which libpcap means something else than an interface (libpcap 1.10,
 /// pcap.c, `capture_source_types`).
@@ -19,7 +19,7 @@ const OTHER_SOURCES: [&str; 8] =
 const DOWN: &str = "the interface is down";
 
 /// Whether `why` tells that an interface is down.
-pub fn is_down(why: &Trouble) -> bool {
+pub fn is_down(why: &Error) -> bool {
     why.what().as_str().ends_with(DOWN)
 }
 
@@ -34,8 +34,8 @@ pub(super) fn is_interface(handle: &Capture<Active>) -> bool {
 }
 
 /// The name of an attachment's interface means something else to libpcap.
-pub(super) fn no_interface(attachment: &Attachment) -> Trouble {
-    Trouble::new(
+pub(super) fn no_interface(attachment: &Attachment) -> Error {
+    Error::new(
         format!("cannot capture {}: libpcap takes that name for something else", attachment.name()),
         "choose other interfaces of the container: -i",
     )
@@ -43,7 +43,7 @@ pub(super) fn no_interface(attachment: &Attachment) -> Trouble {
 }
 
 /// Why an attachment cannot be opened, in words that help.
-pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Trouble {
+pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error {
     let text = match error {
         pcap::Error::PcapError(text) => text.clone(),
         other => other.to_string(),
@@ -51,26 +51,23 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Troub
     let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.tap);
     // libpcap's errors are text only.
     if text.contains("ermission") || text.contains("not permitted") {
-        return Trouble::new(
+        return Error::new(
             what("no permission to capture"),
             "install it with the right to (make install), become a member of the group wireshark, or run \
              as root; containerdump doctor says which is missing",
         );
     }
     if text.contains("No such device") {
-        return Trouble::new(
-            what("the interface is gone"),
-            "see that the container runs, then capture again",
-        );
+        return Error::new(what("the interface is gone"), "see that the container runs, then capture again");
     }
     if text.contains("not up") {
-        return Trouble::new(what(DOWN), "bring it up (ip link set INTERFACE up), then capture again");
+        return Error::new(what(DOWN), "bring it up (ip link set INTERFACE up), then capture again");
     }
     if text.contains("memory") {
-        return Trouble::new(what(&text), "use a smaller kernel buffer: --buffer-size")
+        return Error::new(what(&text), "use a smaller kernel buffer: --buffer-size")
             .remedy_in_window("use a smaller kernel buffer in the options of the interface");
     }
-    Trouble::new(what(&text), "see that the container runs and its network is up, then capture again")
+    Error::new(what(&text), "see that the container runs and its network is up, then capture again")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use pcap::{Activated, BpfInstruction, Capture, Linktype};
 use socket2::SockFilter;
 
 use super::Direction;
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// `BPF_LD | BPF_H | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_RET | BPF_K` (linux/bpf_common.h).
 const LOAD_HALF: u16 = 0x28;
@@ -53,7 +53,7 @@ const SHIFTING_WORDS: [&str; 5] = ["vlan", "mpls", "pppoes", "geneve", "vxlan"];
 /// Both filters as one, which accepts what each of them accepts. Empty ones are left out.
 ///
 /// Fails when one of them is not a filter by itself, or when both shift what follows in an expression.
-pub fn combined(first: Option<&str>, second: Option<&str>) -> Result<Option<String>, Trouble> {
+pub fn combined(first: Option<&str>, second: Option<&str>) -> Result<Option<String>, Error> {
     let (first, second) = (given(first), given(second));
     for filter in [first, second].into_iter().flatten() {
         if let Some(why) = objection(filter) {
@@ -64,7 +64,7 @@ pub fn combined(first: Option<&str>, second: Option<&str>) -> Result<Option<Stri
         return Ok(first.or(second).map(str::to_owned));
     };
     match (contains_word(one, &SHIFTING_WORDS), contains_word(other, &SHIFTING_WORDS)) {
-        (true, true) => Err(Trouble::new(
+        (true, true) => Err(Error::new(
             format!(
                 "cannot combine capture filters \"{one}\" and \"{other}\": each has a word ({}) that changes what the \
                  rest of the expression refers to",
@@ -132,7 +132,7 @@ pub(super) fn compiled<T: Activated + ?Sized>(
     filter: Option<&str>,
     side: Side,
     snap_length: u32,
-) -> Result<Vec<Instruction>, Trouble> {
+) -> Result<Vec<Instruction>, Error> {
     let Some(filter) = filter else { return Ok(vec![Instruction::new(RETURN, 0, 0, snap_length)]) };
     let seen = if side == Side::Host { seen_from_host(filter) } else { filter.to_owned() };
     let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error_text(&error)))?;
@@ -146,10 +146,10 @@ pub(super) fn program(
     compiled: &[Instruction],
     direction: Direction,
     side: Side,
-) -> Result<Vec<Instruction>, Trouble> {
+) -> Result<Vec<Instruction>, Error> {
     let program = [&guard(direction, side)[..], compiled].concat();
     if program.len() > MOST_INSTRUCTIONS {
-        return Err(Trouble::new(
+        return Err(Error::new(
             format!(
                 "capture filter is too long for the kernel: {} of {MOST_INSTRUCTIONS} instructions",
                 program.len()
@@ -194,8 +194,8 @@ fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<Instruc
     ))
 }
 
-fn refused(filter: &str, why: &str) -> Trouble {
-    Trouble::new(
+fn refused(filter: &str, why: &str) -> Error {
+    Error::new(
         format!("cannot use capture filter \"{filter}\": {why}"),
         "see the syntax with: man pcap-filter; containers have addresses there, not names",
     )

@@ -26,9 +26,9 @@ pub use device::is_down;
 pub use filter::{combined, excluding, objection};
 pub use settings::{LONGEST_SNAP_LENGTH, Settings};
 
-use crate::at_once::at_once;
+use crate::error::Error;
 use crate::link::Attachment;
-use crate::trouble::Trouble;
+use crate::parallel::at_once;
 use counts::Counted;
 use filter::{Instruction, Side};
 
@@ -86,7 +86,7 @@ pub fn open(
     settings: &Settings,
     ring_mib: u32,
     block: Duration,
-) -> Result<Opened, Trouble> {
+) -> Result<Opened, Error> {
     if device::is_ambiguous(attachment.tap.device()) {
         return Err(device::no_interface(attachment));
     }
@@ -135,14 +135,14 @@ impl Opened {
     /// for the address of a name in the filter.
     ///
     /// Fails when the filter is refused.
-    pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<Vec<Ring>, Trouble> {
+    pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<Vec<Ring>, Error> {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
             let side = if attachment.tap.is_host_veth() { Side::Host } else { Side::Container };
             let snap_length = settings.snap_length;
             let compiled = filter::compiled(&handle, settings.whole_filter().as_deref(), side, snap_length)?;
             let program = filter::program(&compiled, direction, side)?;
             attach(&handle, &program).map_err(|error| {
-                Trouble::new(
+                Error::new(
                     format!(
                         "cannot give the capture filter to the kernel for {}: {error}",
                         attachment.name()

@@ -13,7 +13,7 @@ pub use value::{Found, assign_values, find, folded};
 pub(crate) use value::{GROUPED, plain, value_of_all};
 
 use crate::endpoint::Endpoint;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Which engine runs a container. The word is part of every interface value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,18 +68,18 @@ pub enum NetworkMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// The network's name in the engine.
-    pub name: Label,
+    pub name: SafeText,
     /// The network's id in the engine; empty where the engine did not say.
     pub id: String,
     /// Addresses of the container on it.
     pub addresses: Vec<IpAddr>,
     /// MAC address of the container's end, as the engine writes it; empty where unknown.
-    pub mac: Label,
+    pub mac: SafeText,
     /// Where its packets leave the network, by IPv4 and by IPv6: on a bridge that is the host.
     pub gateways: Vec<IpAddr>,
     /// Further names of the container on it, where the engine tells them: Docker does of one container
     /// at a time only.
-    pub aliases: Vec<Label>,
+    pub aliases: Vec<SafeText>,
 }
 
 /// A running container.
@@ -92,15 +92,15 @@ pub struct Container {
     /// Its id.
     pub id: ContainerId,
     /// Its name, without the leading slash of Docker's API.
-    pub name: Label,
+    pub name: SafeText,
     /// The image it was made from, as the engine names it.
-    pub image: Label,
+    pub image: SafeText,
     /// When it was made, seconds since the epoch.
     pub created: i64,
     /// The compose project it belongs to.
-    pub project: Option<Label>,
+    pub project: Option<SafeText>,
     /// The compose service that it is one of.
-    pub service: Option<Label>,
+    pub service: Option<SafeText>,
     /// Its labels, as far as they are kept: to be compared with, never to be shown.
     pub labels: BTreeMap<String, String>,
     /// How it is connected.
@@ -113,13 +113,13 @@ pub struct Container {
 
 impl Container {
     /// One of which nothing else is known yet, with a network of its own.
-    pub fn new(engine: EngineKind, endpoint: Endpoint, id: ContainerId, name: Label) -> Self {
+    pub fn new(engine: EngineKind, endpoint: Endpoint, id: ContainerId, name: SafeText) -> Self {
         Self {
             engine,
             endpoint,
             id,
             name,
-            image: Label::default(),
+            image: SafeText::default(),
             created: 0,
             project: None,
             service: None,
@@ -132,17 +132,17 @@ impl Container {
 
     /// What people read in a list: `web · nginx:1.27`, the engine where that is not Docker, and that
     /// it uses the host's network.
-    pub fn display(&self) -> Label {
+    pub fn display(&self) -> SafeText {
         let engine = match self.engine {
             EngineKind::Docker | EngineKind::Kernel => "",
             EngineKind::Podman => " (Podman)",
         };
         let network = if self.uses_host_network() { " (host network)" } else { "" };
-        let room = crate::text::LONGEST - engine.len() - network.len() - " · ".chars().count();
+        let room = crate::safe_text::LONGEST - engine.len() - network.len() - " · ".chars().count();
         let image = self.image.as_str();
-        let name = Label::with_limit(self.name.as_str(), room - image.chars().count().min(IMAGE_ROOM));
+        let name = SafeText::with_limit(self.name.as_str(), room - image.chars().count().min(IMAGE_ROOM));
         let image = shortened_image(image, room - name.as_str().chars().count());
-        Label::new(&format!("{name} · {image}{engine}{network}"))
+        SafeText::new(&format!("{name} · {image}{engine}{network}"))
     }
 
     /// Whether it is in the network of its engine's host, itself or as guest of one that is, as far
@@ -176,7 +176,7 @@ impl Container {
     }
 
     /// Further containers in its network namespace, where the kernel alone tells of it.
-    pub fn members(&self) -> &[Label] {
+    pub fn members(&self) -> &[SafeText] {
         match &self.endpoint {
             Endpoint::Kernel(seen) => &seen.members,
             Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => &[],

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::ssh::Host;
-use crate::trouble::Trouble;
 
 /// Docker's socket where nothing else is configured.
 pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
@@ -29,11 +29,11 @@ impl Named<'_> {
     /// The address as `engine`'s own client reads it.
     ///
     /// Fails when it has another form.
-    pub(super) fn endpoint(self, engine: EngineKind) -> Result<Endpoint, Trouble> {
+    pub(super) fn endpoint(self, engine: EngineKind) -> Result<Endpoint, Error> {
         let Self { by, address, certificates } = self;
         let address = address.trim();
         let cannot =
-            |why: &str, remedy: String| Trouble::new(format!("cannot use {by}={address}: {why}"), remedy);
+            |why: &str, remedy: String| Error::new(format!("cannot use {by}={address}: {why}"), remedy);
         let tcp = |rest: &str, port| {
             let remedy = || format!("set {by} to tcp://HOST:PORT");
             host_and_port(rest, port).map_err(|why| cannot(why, remedy()))
@@ -150,7 +150,7 @@ fn is_usual(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parse(address: &str, certificates: Option<&str>) -> Result<Endpoint, Trouble> {
+    fn parse(address: &str, certificates: Option<&str>) -> Result<Endpoint, Error> {
         let certificates = certificates.map(PathBuf::from);
         Named { by: "DOCKER_HOST", address, certificates }.endpoint(EngineKind::Docker)
     }

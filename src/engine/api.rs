@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bollard::errors::Error;
+use bollard::errors::Error as BollardError;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper::HeaderMap;
 use hyper::header::SERVER;
@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::{Inspected, Outcome, connection, description};
 use crate::container::{self, Container, ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// Most containers taken from one answer; what is beyond is counted as left out.
 const MOST_CONTAINERS: usize = 10_000;
@@ -100,13 +100,13 @@ fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> O
 /// Asks about one container, within `deadline`.
 ///
 /// Fails when the engine cannot be asked or the container does not run.
-pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<Inspected, Trouble> {
+pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<Inspected, Error> {
     let (id, endpoint) = (&container.id, &container.endpoint);
     let told = inspect_if_it_runs(endpoint, id, deadline).await.map_err(|failure| {
         failure.trouble(container.engine, endpoint, &format!("inspect container {}", id.short()))
     })?;
     told.ok_or_else(|| {
-        Trouble::new(format!("container {} does not run", id.short()), "start it, then capture again")
+        Error::new(format!("container {} does not run", id.short()), "start it, then capture again")
     })
 }
 
@@ -134,14 +134,14 @@ pub(super) async fn is_restarting(
     Ok(description::is_restarting(&within(deadline, asked).await?))
 }
 
-async fn described_one(client: &Docker, id: &ContainerId) -> Result<Value, Error> {
+async fn described_one(client: &Docker, id: &ContainerId) -> Result<Value, BollardError> {
     described(client.inspect_container(id.as_str(), None).await)
 }
 
 /// Which engine an answer came from, once there is one.
 type Told = Arc<OnceLock<EngineKind>>;
 
-fn client(endpoint: &Endpoint, told: &Told) -> Result<Docker, Error> {
+fn client(endpoint: &Endpoint, told: &Told) -> Result<Docker, BollardError> {
     let (endpoint, told) = (endpoint.clone(), Arc::clone(told));
     let transport = move |request: BollardRequest| {
         let (endpoint, told) = (endpoint.clone(), Arc::clone(&told));
@@ -170,20 +170,20 @@ fn engine(head: &HeaderMap) -> Option<EngineKind> {
 }
 
 /// The answer as plain JSON, also where bollard's types refuse it: its enumerations are strict.
-fn described<T: Serialize>(answer: Result<T, Error>) -> Result<Value, Error> {
+fn described<T: Serialize>(answer: Result<T, BollardError>) -> Result<Value, BollardError> {
     match answer {
         Ok(typed) => Ok(serde_json::to_value(typed)?),
-        Err(Error::JsonDataError { contents, .. }) => Ok(serde_json::from_str(&contents)?),
+        Err(BollardError::JsonDataError { contents, .. }) => Ok(serde_json::from_str(&contents)?),
         Err(error) => Err(error),
     }
 }
 
 /// The elements of an answer that is a list, each read by itself: one that bollard's types refuse,
 /// or that is not even JSON to the parser (too deep, half a character), does not hide the others.
-fn elements<T: Serialize>(answer: Result<Vec<T>, Error>) -> Result<Vec<Value>, Error> {
+fn elements<T: Serialize>(answer: Result<Vec<T>, BollardError>) -> Result<Vec<Value>, BollardError> {
     match answer {
         Ok(typed) => Ok(typed.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?),
-        Err(Error::JsonDataError { contents, .. }) => {
+        Err(BollardError::JsonDataError { contents, .. }) => {
             let elements: Vec<&RawValue> = serde_json::from_str(&contents)?;
             let element = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_default();
             Ok(elements.into_iter().map(element).collect())
@@ -192,7 +192,10 @@ fn elements<T: Serialize>(answer: Result<Vec<T>, Error>) -> Result<Vec<Value>, E
     }
 }
 
-async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+async fn within<T>(
+    deadline: Duration,
+    work: impl Future<Output = Result<T, BollardError>>,
+) -> Result<T, Failure> {
     match tokio::time::timeout(deadline, work).await {
         Ok(outcome) => outcome.map_err(Failure::from),
         Err(_) => Err(Failure::Silence(deadline)),

@@ -18,8 +18,8 @@ use sha2::{Digest as _, Sha256};
 use super::address::Named;
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::settings_file;
-use crate::trouble::Trouble;
 
 /// Contexts that are looked at.
 const MOST_CONTEXTS: usize = 1000;
@@ -31,7 +31,7 @@ pub(super) struct Current {
     /// What configures it: `DOCKER_CONTEXT=desk`, `Docker context desk`.
     pub(super) by: String,
     /// Its address, or why it cannot be used.
-    pub(super) endpoint: Result<Endpoint, Trouble>,
+    pub(super) endpoint: Result<Endpoint, Error>,
 }
 
 /// The context that is in use: `named` by `DOCKER_CONTEXT`, else by Docker's settings. `None` where that is
@@ -54,7 +54,7 @@ pub(super) fn current(named: Option<String>) -> Option<Current> {
 }
 
 /// Why Docker's settings cannot be read, where they are needed to know which context is in use.
-pub(super) fn unreadable_settings() -> Option<Trouble> {
+pub(super) fn unreadable_settings() -> Option<Error> {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     if is_set("DOCKER_HOST") || is_set("DOCKER_CONTEXT") {
         return None;
@@ -90,7 +90,7 @@ pub(super) fn is_certificate_folder(folder: &Path) -> bool {
 /// The context that Docker's settings name. Settings that are missing, empty or not ours to read name none.
 ///
 /// Fails when they cannot be understood.
-fn in_settings(path: &Path) -> Result<Option<String>, Trouble> {
+fn in_settings(path: &Path) -> Result<Option<String>, Error> {
     use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     let bytes = match settings_file::read(path) {
         Ok(bytes) => bytes,
@@ -120,28 +120,26 @@ fn named_in(settings: &[u8]) -> Result<Option<String>, String> {
     }
 }
 
-fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Trouble {
-    Trouble::new(
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::new(
         format!("cannot read Docker's settings in {}: {why}; no Docker context is used", path.display()),
         "correct or remove the file",
     )
 }
 
 /// The address of the context called `name`.
-fn address(folder: &Path, name: &str) -> Result<Endpoint, Trouble> {
+fn address(folder: &Path, name: &str) -> Result<Endpoint, Error> {
     let path = folder.join("contexts/meta").join(digest(name)).join("meta.json");
     let remedy = "see which there are (docker context ls) and choose one (docker context use default, or DOCKER_CONTEXT)";
     let described = read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            Trouble::new(format!("cannot use Docker context {name}: there is no such context"), remedy)
+            Error::new(format!("cannot use Docker context {name}: there is no such context"), remedy)
         }
-        _ => {
-            Trouble::new(format!("cannot read Docker context {name} in {}: {error}", path.display()), remedy)
-        }
+        _ => Error::new(format!("cannot read Docker context {name} in {}: {error}", path.display()), remedy),
     })?;
     let host = described["Endpoints"]["docker"]["Host"].as_str().unwrap_or_default();
     if host.is_empty() {
-        return Err(Trouble::new(
+        return Err(Error::new(
             format!("cannot use Docker context {name}: it does not say where Docker listens"),
             remedy,
         ));
@@ -149,7 +147,7 @@ fn address(folder: &Path, name: &str) -> Result<Endpoint, Trouble> {
     let certificates = folder.join("contexts/tls").join(digest(name)).join("docker");
     let certificates = Some(certificates).filter(|folder| folder.is_dir());
     if host.starts_with("tcp://") && described["Endpoints"]["docker"]["SkipTLSVerify"] == true {
-        return Err(Trouble::new(
+        return Err(Error::new(
             format!("cannot use Docker context {name} ({host}): anybody could answer in its engine's place"),
             format!(
                 "have its certificate verified: docker context update {name} --docker host={host},ca=ca.pem"

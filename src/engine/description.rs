@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::labels;
 use crate::container::{Container, ContainerId, EngineKind, MAX_IMAGE_LEN, Network, NetworkMode};
 use crate::endpoint::Endpoint;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Label in which compose keeps the name of a container's project.
 const PROJECT_LABEL: &str = "com.docker.compose.project";
@@ -28,9 +28,9 @@ const MOST_LABEL_BYTES: usize = 16 * 1024;
 /// valid id.
 pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
     let id = id(value)?;
-    let name = name(&value["Names"]).unwrap_or_else(|| Label::of_name(id.short()));
+    let name = name(&value["Names"]).unwrap_or_else(|| SafeText::of_name(id.short()));
     let label =
-        |key: &str| value["Labels"][key].as_str().map(Label::of_name).filter(|label| !label.is_empty());
+        |key: &str| value["Labels"][key].as_str().map(SafeText::of_name).filter(|label| !label.is_empty());
     Some(Container {
         engine,
         endpoint: endpoint.clone(),
@@ -69,7 +69,7 @@ pub struct Inspected {
     /// Pid of its first process, as the engine counts.
     pub pid: i32,
     /// When that was started, in the engine's words; empty where it does not say.
-    pub started: Label,
+    pub started: SafeText,
     /// How it is connected, which Podman leaves out of its list; `None` where it is not told.
     pub mode: Option<NetworkMode>,
     /// Its own networks, with its further names there.
@@ -80,7 +80,7 @@ pub struct Inspected {
 pub(super) fn inspected(value: &Value) -> Option<Inspected> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
     let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
-    let started = Label::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
+    let started = SafeText::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
     let networks = networks.unwrap_or_default();
     (pid > 0).then(|| Inspected { pid, started, mode: mode(value), networks })
 }
@@ -93,22 +93,22 @@ pub(super) fn is_restarting(value: &Value) -> bool {
 
 /// The name that is the container's own: with the API's slash in front and no other, since
 /// `/other/alias` is what another container calls this one.
-fn name(names: &Value) -> Option<Label> {
+fn name(names: &Value) -> Option<SafeText> {
     let names: Vec<&str> = names
         .as_array()?
         .iter()
         .filter_map(|name| name.as_str().map(|name| name.strip_prefix('/').unwrap_or(name)))
         .collect();
     let own = names.iter().find(|name| !name.contains('/')).or(names.first())?;
-    Some(Label::of_name(own)).filter(|name| !name.is_empty())
+    Some(SafeText::of_name(own)).filter(|name| !name.is_empty())
 }
 
 /// The image by name; by the first digits of its id where the name is gone.
-fn image(value: &Value) -> Label {
+fn image(value: &Value) -> SafeText {
     let image = value["Image"].as_str().unwrap_or_default();
     match image.strip_prefix("sha256:") {
-        Some(digest) => Label::new(digest.get(..12).unwrap_or(digest)),
-        None => Label::with_limit(image, MAX_IMAGE_LEN),
+        Some(digest) => SafeText::new(digest.get(..12).unwrap_or(digest)),
+        None => SafeText::with_limit(image, MAX_IMAGE_LEN),
     }
 }
 
@@ -146,19 +146,19 @@ fn networks(value: &Value, id: &ContainerId) -> Vec<Network> {
     };
     // Both engines add the first digits of its id.
     let is_given = |alias: &&str| !id.as_str().starts_with(alias);
-    let aliases = |network: &Value| -> Vec<Label> {
+    let aliases = |network: &Value| -> Vec<SafeText> {
         let told = network["Aliases"].as_array().into_iter().flatten().take(MOST_ALIASES);
-        told.filter_map(Value::as_str).filter(is_given).map(Label::new).collect()
+        told.filter_map(Value::as_str).filter(is_given).map(SafeText::new).collect()
     };
     let mut networks: Vec<Network> = value
         .as_object()
         .into_iter()
         .flatten()
         .map(|(name, network)| Network {
-            name: Label::of_name(name),
+            name: SafeText::of_name(name),
             id: network["NetworkID"].as_str().unwrap_or_default().to_owned(),
             addresses: addresses(network, ["IPAddress", "GlobalIPv6Address"]),
-            mac: Label::new(network["MacAddress"].as_str().unwrap_or_default()),
+            mac: SafeText::new(network["MacAddress"].as_str().unwrap_or_default()),
             gateways: addresses(network, ["Gateway", "IPv6Gateway"]),
             aliases: aliases(network),
         })

@@ -5,14 +5,14 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bollard::errors::Error;
+use bollard::errors::Error as BollardError;
 use tokio::net::UnixStream;
 
 use super::failure::Why;
 use super::places::{self, Place};
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::ssh::{Connection, Dialled, Host};
-use crate::trouble::Trouble;
 
 /// What a command that failed may take to end, once its streams have.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ impl Held {
     }
 
     /// Why it ended, if it did soon and says so.
-    pub(super) async fn why(&self) -> Option<Error> {
+    pub(super) async fn why(&self) -> Option<BollardError> {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.with(Dialled::ended) {
@@ -92,14 +92,13 @@ pub(super) async fn connect(host: &str, command: &str) -> io::Result<(UnixStream
     Ok((UnixStream::from_std(stream)?, held))
 }
 
-fn way(host: &str) -> Result<Way, Trouble> {
+fn way(host: &str) -> Result<Way, Error> {
     let mut connections = CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, way)) = connections.iter().find(|(of, _)| of == host) {
         return Ok(way.clone());
     }
-    let to: Host = host
-        .parse()
-        .map_err(|why| Trouble::new(format!("cannot connect to {host}: {why}"), "see its name"))?;
+    let to: Host =
+        host.parse().map_err(|why| Error::new(format!("cannot connect to {host}: {why}"), "see its name"))?;
     let way = Way { connection: Connection::to(&to)?, connecting: Arc::default() };
     connections.push((host.to_owned(), way.clone()));
     Ok(way)

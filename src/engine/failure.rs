@@ -5,12 +5,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use bollard::errors::Error;
+use bollard::errors::Error as BollardError;
 
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// Why an engine could not be used.
 pub(super) enum Failure {
@@ -19,13 +19,13 @@ pub(super) enum Failure {
     Silence(Duration),
     NoSense,
     /// In the words of those who know better.
-    Told(Trouble),
+    Told(Error),
     Other(String),
 }
 
 /// Why there is no connection, in the words of those who tried.
 #[derive(Debug)]
-pub(super) struct Why(pub(super) Trouble);
+pub(super) struct Why(pub(super) Error);
 
 impl fmt::Display for Why {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,17 +42,17 @@ impl Failure {
     }
 
     /// Puts into words that what was `tried` with `engine` at `endpoint` did not succeed.
-    pub(super) fn trouble(&self, engine: EngineKind, endpoint: &Endpoint, tried: &str) -> Trouble {
+    pub(super) fn trouble(&self, engine: EngineKind, endpoint: &Endpoint, tried: &str) -> Error {
         let why = match self {
             Self::Connection(io::ErrorKind::PermissionDenied, _) => "permission denied".to_owned(),
             Self::Connection(_, why) | Self::Other(why) => why.clone(),
             Self::Refused(status, message) => {
-                format!("the engine answered {status}: {}", Label::with_limit(message, 150))
+                format!("the engine answered {status}: {}", SafeText::with_limit(message, 150))
             }
             Self::Silence(deadline) => format!("no answer within {:.1} s", deadline.as_secs_f32()),
             Self::NoSense => "what answers there does not speak Docker's API".to_owned(),
             Self::Told(trouble) => {
-                return Trouble::new(
+                return Error::new(
                     format!("cannot {tried} at {endpoint}: {}", trouble.what()),
                     trouble.remedy().as_str(),
                 );
@@ -62,7 +62,7 @@ impl Failure {
             EngineKind::Docker => self.remedy_of_docker(),
             EngineKind::Podman | EngineKind::Kernel => self.remedy_of_podman(),
         };
-        Trouble::new(format!("cannot {tried} at {endpoint}: {why}"), remedy)
+        Error::new(format!("cannot {tried} at {endpoint}: {why}"), remedy)
     }
 
     fn remedy_of_docker(&self) -> &'static str {
@@ -95,19 +95,21 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<BollardError> for Failure {
+    fn from(error: BollardError) -> Self {
         match error {
-            Error::IOError { err }
+            BollardError::IOError { err }
                 if err.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Why>) =>
             {
                 let why = err.into_inner().and_then(|why| why.downcast::<Why>().ok());
                 why.map_or(Self::NoSense, |why| Self::Told(why.0))
             }
-            Error::IOError { err } => Self::Connection(err.kind(), err.to_string()),
-            Error::DockerResponseServerError { status_code, message } => Self::Refused(status_code, message),
-            Error::JsonSerdeError { .. } | Error::JsonDataError { .. } => Self::NoSense,
-            Error::HyperResponseError { err } => match err.source() {
+            BollardError::IOError { err } => Self::Connection(err.kind(), err.to_string()),
+            BollardError::DockerResponseServerError { status_code, message } => {
+                Self::Refused(status_code, message)
+            }
+            BollardError::JsonSerdeError { .. } | BollardError::JsonDataError { .. } => Self::NoSense,
+            BollardError::HyperResponseError { err } => match err.source() {
                 // Our own bound on the size of an answer arrives wrapped in hyper's error.
                 Some(source) if source.is::<io::Error>() => Self::Other(source.to_string()),
                 _ if err.is_parse() || err.is_incomplete_message() => Self::NoSense,

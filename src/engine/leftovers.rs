@@ -13,8 +13,8 @@ use super::tap_image::{NAME, bare_id};
 use super::{labels, places};
 use crate::container::{ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// For one step of clearing away, which nobody should wait for long.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub struct Leftover {
     engine: EngineKind,
     endpoint: Endpoint,
     kind: Kind,
-    name: Label,
+    name: SafeText,
 }
 
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl std::fmt::Display for Leftover {
 /// not among them: they end with their captures. Engines that cannot be asked are passed over.
 ///
 /// Fails when there is nothing to wait with.
-pub fn leftovers() -> Result<Vec<Leftover>, Trouble> {
+pub fn leftovers() -> Result<Vec<Leftover>, Error> {
     super::block_on(async {
         let mut all = Vec::new();
         for place in places::all() {
@@ -67,7 +67,7 @@ pub fn leftovers() -> Result<Vec<Leftover>, Trouble> {
 /// Removes it.
 ///
 /// Fails when the engine does not.
-pub fn remove_leftover(leftover: &Leftover) -> Result<(), Trouble> {
+pub fn remove_leftover(leftover: &Leftover) -> Result<(), Error> {
     let path = match &leftover.kind {
         Kind::Container(id) => format!("/containers/{}", id.as_str()),
         Kind::Image(name) => format!("/images/{name}"),
@@ -83,7 +83,7 @@ pub fn remove_leftover(leftover: &Leftover) -> Result<(), Trouble> {
 
 async fn of_engine(engine: EngineKind, endpoint: &Endpoint) -> Result<Vec<Leftover>, Failure> {
     let leftover =
-        |kind, name: &str| Leftover { engine, endpoint: endpoint.clone(), kind, name: Label::new(name) };
+        |kind, name: &str| Leftover { engine, endpoint: endpoint.clone(), kind, name: SafeText::new(name) };
     let images = images(endpoint).await?;
     let ids: Vec<&str> = images
         .iter()

@@ -30,12 +30,12 @@ mod watch;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::at_once::beside;
 use crate::container::{self, Container, EngineKind};
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::link::Entered;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::parallel::beside;
+use crate::safe_text::SafeText;
 pub use context::all as docker_contexts;
 pub use description::Inspected;
 pub use dial::{Dialling, ssh_ports};
@@ -83,7 +83,7 @@ pub struct Listing {
     /// Which engine answered; where none did, which was looked for.
     pub engine: EngineKind,
     /// Where: `unix:///var/run/docker.sock`, safe to show.
-    pub endpoint: Label,
+    pub endpoint: SafeText,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -101,7 +101,7 @@ pub enum Outcome {
     /// No engine listens there, and none is configured to.
     Absent,
     /// An engine is there but cannot be used.
-    Unusable(Trouble),
+    Unusable(Error),
 }
 
 impl Outcome {
@@ -122,7 +122,11 @@ pub fn list(entered: &Entered, patience: Patience) -> Vec<Listing> {
     let (look, mut listings) = beside(look, || {
         block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
             let engine = EngineKind::Docker;
-            vec![Listing { engine, endpoint: Label::new(engine.word()), outcome: Outcome::Unusable(trouble) }]
+            vec![Listing {
+                engine,
+                endpoint: SafeText::new(engine.word()),
+                outcome: Outcome::Unusable(trouble),
+            }]
         })
     });
     if let Some(look) = look {
@@ -164,14 +168,14 @@ async fn listing(place: Place, patience: Patience) -> Listing {
 }
 
 /// Why the settings of an engine's client were left aside, if they had to be.
-pub fn unreadable_settings() -> Option<Trouble> {
+pub fn unreadable_settings() -> Option<Error> {
     context::unreadable_settings().filter(|_| places::is_wanted(EngineKind::Docker))
 }
 
 /// What the engine of a container tells when it is asked about that one alone.
 ///
 /// Fails when the engine cannot be asked within 5 seconds or the container does not run.
-pub fn inspect(container: &Container) -> Result<Inspected, Trouble> {
+pub fn inspect(container: &Container) -> Result<Inspected, Error> {
     block_on(api::inspect(container, INSPECT_DEADLINE))?
 }
 
@@ -184,9 +188,9 @@ pub fn is_restarting(container: &Container) -> bool {
     matches!(told, Ok(Ok(true)))
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Trouble> {
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Trouble::new(format!("cannot wait for the engine: {error}"), "free some memory or file descriptors")
+        Error::new(format!("cannot wait for the engine: {error}"), "free some memory or file descriptors")
     })?;
     let outcome = runtime.block_on(work);
     // A name look-up that hangs must not hold up the answer.

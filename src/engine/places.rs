@@ -9,8 +9,8 @@ use super::context::{self, Current};
 use super::podman_connection;
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// The socket of root's Podman where nothing else is said.
 const ROOTFUL_SOCKET: &str = "/run/podman/podman.sock";
@@ -21,7 +21,7 @@ pub(super) struct Place {
     /// Which engine is looked for here. Another may answer.
     pub(super) engine: EngineKind,
     /// Where it listens, or why that cannot be known.
-    pub(super) endpoint: Result<Endpoint, Trouble>,
+    pub(super) endpoint: Result<Endpoint, Error>,
     /// What configures this place, such as `DOCKER_HOST`; `None` where it is one of the usual ones.
     configured_by: Option<String>,
 }
@@ -33,25 +33,25 @@ impl Place {
     }
 
     /// A place that the user configured.
-    fn configured(engine: EngineKind, by: &str, endpoint: Result<Endpoint, Trouble>) -> Self {
+    fn configured(engine: EngineKind, by: &str, endpoint: Result<Endpoint, Error>) -> Self {
         Self { engine, endpoint, configured_by: Some(by.to_owned()) }
     }
 
     /// Why a place that the user configured cannot be used when no engine listens there. That none
     /// listens at a usual place is no trouble: `None`.
-    pub(super) fn absence(&self) -> Option<Trouble> {
+    pub(super) fn absence(&self) -> Option<Error> {
         let by = self.configured_by.as_ref()?;
-        Some(Trouble::new(
+        Some(Error::new(
             format!("cannot list containers at {}: nothing listens there", self.shown()),
             format!("start the engine, or change {by}, which configures this address"),
         ))
     }
 
     /// Where it is, safe to show.
-    pub(super) fn shown(&self) -> Label {
+    pub(super) fn shown(&self) -> SafeText {
         match &self.endpoint {
-            Ok(endpoint) => Label::with_limit(&endpoint.to_string(), 200),
-            Err(_) => Label::new(self.engine.word()),
+            Ok(endpoint) => SafeText::with_limit(&endpoint.to_string(), 200),
+            Err(_) => SafeText::new(self.engine.word()),
         }
     }
 

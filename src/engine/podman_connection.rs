@@ -16,15 +16,15 @@ use serde::Deserialize;
 use super::address::Named;
 use crate::container::EngineKind;
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::settings_file;
-use crate::trouble::Trouble;
 
 /// A connection that is configured.
 pub(super) struct Connection {
     /// What configures it.
     pub(super) by: String,
     /// Its address, or why it cannot be used.
-    pub(super) endpoint: Result<Endpoint, Trouble>,
+    pub(super) endpoint: Result<Endpoint, Error>,
 }
 
 /// The connection that `CONTAINER_CONNECTION` names.
@@ -32,7 +32,7 @@ pub(super) fn named(name: &str) -> Connection {
     let by = format!("CONTAINER_CONNECTION={name}");
     let endpoint = match Connections::read().addresses.get(name) {
         Some(address) => endpoint(&by, address),
-        None => Err(Trouble::new(
+        None => Err(Error::new(
             format!("cannot use {by}: there is no such connection"),
             "see which there are: podman system connection list",
         )),
@@ -49,7 +49,7 @@ pub(super) fn default() -> Option<Connection> {
     Some(Connection { by, endpoint })
 }
 
-fn endpoint(by: &str, address: &str) -> Result<Endpoint, Trouble> {
+fn endpoint(by: &str, address: &str) -> Result<Endpoint, Error> {
     Named { by, address, certificates: None }.endpoint(EngineKind::Podman)
 }
 

@@ -17,9 +17,9 @@ use super::tap_stream::Said;
 use super::tap_thread::{Told, Work};
 use super::tap_trouble;
 use crate::container::{Container, ContainerId};
+use crate::error::Error;
+use crate::safe_text::SafeText;
 use crate::static_program::{Architecture, StaticProgram};
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// The first version of the API that removes a container by itself (Docker 1.13).
 const OLDEST_API: (u32, u32) = (1, 25);
@@ -31,11 +31,11 @@ const END_DEADLINE: Duration = Duration::from_secs(8);
 /// The processor that the engine of a container is on.
 ///
 /// Fails when the engine cannot be asked, is not Linux, or is of a processor without a program.
-pub fn architecture(container: &Container) -> Result<Architecture, Trouble> {
+pub fn architecture(container: &Container) -> Result<Architecture, Error> {
     let asked = ask(&container.endpoint, Method::GET, "/version", Sent::Nothing, LOOK_DEADLINE);
     let told = super::block_on(asked)?
         .map_err(|failure| tap_trouble::of(&failure, container, "ask for the processor of the engine"))?;
-    let word = |field: &str| Label::new(told[field].as_str().unwrap_or_default());
+    let word = |field: &str| SafeText::new(told[field].as_str().unwrap_or_default());
     let api = word("ApiVersion");
     if version(api.as_str()).is_some_and(|version| version < OLDEST_API) {
         return Err(tap_trouble::too_old(container, &api));
@@ -68,7 +68,7 @@ pub struct TapEnd {
     /// Exit status of the program, where the engine told it in time.
     pub status: Option<i64>,
     /// The last 4 KiB of what the program said on stderr.
-    pub said: Label,
+    pub said: SafeText,
 }
 
 impl TapContainer {
@@ -81,7 +81,7 @@ impl TapContainer {
         program: &StaticProgram,
         arguments: &[String],
         mut importing: impl FnMut(&str),
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let failed = |error: io::Error| tap_trouble::at_home(&error, container);
         let (stream, far) = UnixStream::pair().map_err(failed)?;
         far.set_nonblocking(true).map_err(failed)?;
@@ -138,7 +138,7 @@ impl TapContainer {
     }
 
     /// The last 4 KiB of what the program said on stderr so far.
-    pub fn said(&self) -> Label {
+    pub fn said(&self) -> SafeText {
         self.said.label()
     }
 

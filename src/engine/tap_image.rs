@@ -14,8 +14,8 @@ use super::ask::{Sent, ask, encoded, text};
 use super::failure::Failure;
 use super::labels;
 use crate::endpoint::Endpoint;
+use crate::safe_text::SafeText;
 use crate::static_program::StaticProgram;
-use crate::text::Label;
 
 /// Name of all versions of the image. `localhost` keeps every engine from looking in a registry.
 pub(super) const NAME: &str = "localhost/containerdump-tap";
@@ -129,7 +129,7 @@ async fn import(
     let said = text(endpoint, Method::POST, &path, Sent::Archive(archive.into()), IMPORT_DEADLINE).await?;
     // One JSON value after another; a failure comes as one of them, with status 200.
     let values = serde_json::Deserializer::from_slice(&said).into_iter::<Value>();
-    match values.map_while(Result::ok).find_map(|value| value["error"].as_str().map(Label::new)) {
+    match values.map_while(Result::ok).find_map(|value| value["error"].as_str().map(SafeText::new)) {
         Some(error) => Err(Failure::Refused(500, error.to_string())),
         None => Ok(()),
     }

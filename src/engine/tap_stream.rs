@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// More than a Unix socket holds at a time (net.core.wmem_default, 208 KiB).
 const BUFFER: usize = 256 * 1024;
@@ -34,9 +34,9 @@ impl Said {
         kept.drain(..beyond);
     }
 
-    pub(super) fn label(&self) -> Label {
+    pub(super) fn label(&self) -> SafeText {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Label::with_limit(&String::from_utf8_lossy(kept.make_contiguous()), MOST_SAID)
+        SafeText::with_limit(&String::from_utf8_lossy(kept.make_contiguous()), MOST_SAID)
     }
 }
 

@@ -21,9 +21,9 @@ use super::tap_stream::{Said, hand_on};
 use super::{labels, leftovers, tap_trouble};
 use crate::container::{Container, ContainerId};
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use crate::privilege;
 use crate::static_program::StaticProgram;
-use crate::trouble::Trouble;
 
 /// For a question that an engine answers from memory.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ const MOST_PROCESSES: u32 = 64;
 pub(super) enum Told {
     Importing(String),
     Started,
-    Failed(Trouble),
+    Failed(Error),
 }
 
 /// What the thread of a tap container has to do.
@@ -90,7 +90,7 @@ impl Work {
         status
     }
 
-    async fn start(&self, program: StaticProgram) -> Result<Started, Trouble> {
+    async fn start(&self, program: StaticProgram) -> Result<Started, Error> {
         let (container, endpoint) = (&self.container, &self.container.endpoint);
         let importing = |name: &str| {
             info!("{name} is imported at {endpoint}");

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::context;
 use super::failure::Why;
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// Most bytes read of a file of certificates; a system's whole collection has 220 KiB.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -43,7 +43,7 @@ pub(super) async fn connect(
         let folder = folder.display();
         let remedy =
             format!("see that ca.pem, cert.pem and key.pem in {folder} are for this engine: docker version");
-        io::Error::other(Why(Trouble::new(format!("no TLS: {error}"), remedy)))
+        io::Error::other(Why(Error::new(format!("no TLS: {error}"), remedy)))
     })
 }
 

@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::broker::{Asked, Broker, Place, Request};
 use crate::capture::{self, Budget, Settings};
 use crate::link::{self, LinkChange, LinkIndex, NamespaceId, Newcomer, Newcomers, Tap};
-use crate::opener::{Asked, Opener, Place, Request};
+use crate::safe_text::SafeText;
 use crate::session::{Expected, Joining};
-use crate::text::Label;
 
 /// How long it is waited until somebody tells whose a cable is. A tap ends by itself when it heard
 /// nothing for 10 seconds, and nobody speaks to these.
@@ -134,7 +134,7 @@ impl Early {
     }
 
     /// Opens cables as they appear, until the other end of `end` is closed.
-    pub(super) fn watch(&self, mut newcomers: Newcomers, opener: &Opener, end: &PipeReader) {
+    pub(super) fn watch(&self, mut newcomers: Newcomers, opener: &Broker, end: &PipeReader) {
         loop {
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut watched = [readable(newcomers.as_fd()), readable(end.as_fd())];
@@ -165,7 +165,7 @@ impl Early {
         }
     }
 
-    fn leads(&self, newcomer: Newcomer, state: &mut State, opener: &Opener) {
+    fn leads(&self, newcomer: Newcomer, state: &mut State, opener: &Broker) {
         let known = state.held.iter_mut().find(|held| held.newcomer.index == newcomer.index);
         match known {
             Some(held) => {
@@ -176,7 +176,7 @@ impl Early {
         }
     }
 
-    fn open(&self, newcomer: Newcomer, state: &mut State, opener: &Opener) {
+    fn open(&self, newcomer: Newcomer, state: &mut State, opener: &Broker) {
         if !state.is_awaited(&newcomer) {
             return;
         }
@@ -192,7 +192,7 @@ impl Early {
         let place = Place::HostVeth { name: newcomer.name.clone(), index: newcomer.index.0, leads_to: None };
         let settings = self.joining.settings(&self.settings);
         let request = Request::new(place, &settings, ring_mib);
-        match opener.ask(&request, &Label::new(&newcomer.name)) {
+        match opener.ask(&request, &SafeText::new(&newcomer.name)) {
             Ok(asked) => {
                 state.opened.push_back(newcomer.since);
                 let expected = newcomer.namespace.map(|_| self.joining.expect());

@@ -6,11 +6,11 @@ use log::{debug, warn};
 
 use super::{Follow, Notice, Place};
 use crate::container::Container;
+use crate::error::Error;
 use crate::link::{Attachment, Holder, Links};
+use crate::safe_text::SafeText;
 use crate::session::{Change, Expected, Member, Over, Source};
 use crate::tap::{self, Target};
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// What was opened for a container that joins.
 #[derive(Default)]
@@ -71,7 +71,7 @@ impl Follow {
         container: &Container,
         away: Option<Duration>,
         notice: Notice,
-    ) -> Result<Option<(Option<Holder>, Opened)>, Trouble> {
+    ) -> Result<Option<(Option<Holder>, Opened)>, Error> {
         let running = &self.known.running;
         let (chosen, _) = self.selection.of(running);
         let Some(chosen) = chosen.into_iter().find(|chosen| chosen.container.id == container.id) else {
@@ -135,7 +135,7 @@ impl Follow {
         attachments: &[Attachment],
         opened: &mut Opened,
         notice: Notice,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let count = attachments.len();
         if count == 0 {
             return Ok(());
@@ -163,7 +163,7 @@ impl Follow {
     }
 }
 
-fn joined_in_words(name: &Label, away: Option<Duration>) -> String {
+fn joined_in_words(name: &SafeText, away: Option<Duration>) -> String {
     match away {
         None => format!("{name} has joined"),
         Some(away) => format!("{name} is back after {:.1} s", away.as_secs_f32()),

@@ -23,16 +23,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use captured::{Captured, Place};
 
+use crate::broker::Broker;
 use crate::capture::{Budget, Settings};
 use crate::container::{Container, ContainerId};
 use crate::engine::{self, Watch};
 use crate::link::{self, Newcomers};
 use crate::names::{self, Owners};
-use crate::opener::Opener;
+use crate::safe_text::SafeText;
 use crate::selection::Selection;
 use crate::session::{Change, Joining, Over};
 use crate::tap::{Kind, Means, Wanted};
-use crate::text::Label;
 use early::{Awaited, Early};
 
 /// Names of containers that left, kept to tell how long each was away.
@@ -74,13 +74,13 @@ pub struct Follow {
     settings: Settings,
     watch: Watch,
     newcomers: Option<Newcomers>,
-    opener: Option<Arc<Opener>>,
+    opener: Option<Arc<Broker>>,
     joining: Joining,
     early: Arc<Early>,
     known: Known,
     /// When those left who were captured, by their names.
-    left: HashMap<Label, Instant>,
-    names: Vec<(IpAddr, Label)>,
+    left: HashMap<SafeText, Instant>,
+    names: Vec<(IpAddr, SafeText)>,
     owners: Owners,
     /// When an engine was back last.
     back: Option<Instant>,
@@ -88,12 +88,12 @@ pub struct Follow {
 
 impl Follow {
     /// Follows from what is `known`; tells `joining`.
-    pub fn new(terms: Terms, known: Known, watch: Watch, opener: Option<Opener>, joining: Joining) -> Self {
+    pub fn new(terms: Terms, known: Known, watch: Watch, opener: Option<Broker>, joining: Joining) -> Self {
         let Terms { selection, wanted, settings, budget } = terms;
         // Nobody enters a user namespace while threads run, and none could come back from there.
         let means = Means {
-            capture: opener.as_ref().is_some_and(Opener::may_capture),
-            enter: opener.as_ref().is_some_and(Opener::may_enter),
+            capture: opener.as_ref().is_some_and(Broker::may_capture),
+            enter: opener.as_ref().is_some_and(Broker::may_enter),
             goes_there: opener.is_some(),
             ..wanted.means
         };

@@ -16,8 +16,8 @@ use super::addresses::addresses;
 use super::process::{self, Process};
 use super::tables::Tables;
 use crate::endpoint::{SeenFile, SeenProcess};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// Where people give network namespaces names (ip-netns(8)).
 pub const NAMED: &str = "/run/netns";
@@ -39,11 +39,11 @@ impl NamespaceFile {
     ///
     /// Fails when the file is gone, stands for another namespace by now, or cannot be watched.
     pub(super) fn of(
-        name: &Label,
+        name: &SafeText,
         file: &SeenFile,
         process: Option<SeenProcess>,
         entered: &Entered,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let watch = || -> nix::Result<Inotify> {
             let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
             let folder = file.path.parent().unwrap_or(Path::new("/"));
@@ -51,7 +51,7 @@ impl NamespaceFile {
             Ok(watch)
         };
         let watch = watch().map_err(|errno| {
-            Trouble::new(
+            Error::new(
                 format!("cannot watch for the end of network namespace {name}: {}", errno.desc()),
                 "see that there are watches left: sysctl fs.inotify.max_user_instances",
             )

@@ -8,8 +8,8 @@ use super::tables::Tables;
 use super::{Namespace, NamespaceId, Process, netlink};
 use crate::container::Container;
 use crate::endpoint::{Seen, SeenHolder};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// What keeps a network namespace there, watched for its end.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Holder {
     /// is told by `entered`.
     ///
     /// Fails when it went away, or means something else by now.
-    pub fn of_seen(container: &Container, seen: &Seen, entered: &Entered) -> Result<Self, Trouble> {
+    pub fn of_seen(container: &Container, seen: &Seen, entered: &Entered) -> Result<Self, Error> {
         match (&seen.file, seen.process) {
             (Some(file), process) => {
                 NamespaceFile::of(&container.name, file, process, entered).map(Self::File)
@@ -38,7 +38,7 @@ impl Holder {
     /// Holds what another program has seen of `container`.
     ///
     /// Fails when it went away, or stands for another network namespace.
-    pub fn of(container: &Label, seen: &SeenHolder) -> Result<Self, Trouble> {
+    pub fn of(container: &SafeText, seen: &SeenHolder) -> Result<Self, Error> {
         match seen {
             SeenHolder::Process(process) => Process::of_namespace(container, *process).map(Self::Process),
             SeenHolder::File(file) => {

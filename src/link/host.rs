@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::netlink::{self, Link};
 use super::{Attachment, LOOPBACK, LinkIndex, Tap};
 use crate::container::Container;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// The interfaces of this network namespace that are up, in the order of their indexes, loopback
 /// last; `networks` are those its interfaces are connected to. The end of a cable whose other
@@ -24,11 +24,11 @@ pub(super) fn attachments(
     links.sort_by_key(|link| (link.name == LOOPBACK, link.index));
     let attachment = |link: &Link| Attachment {
         container: container.name.clone(),
-        interface: Label::new(&link.name),
+        interface: SafeText::new(&link.name),
         network: if link.name != LOOPBACK && is_used(link, &addresses, networks) {
-            Label::new("host")
+            SafeText::new("host")
         } else {
-            Label::default()
+            SafeText::default()
         },
         inside: Some(link.name.clone()),
         tap: Tap::Host { name: link.name.clone(), index: link.index },

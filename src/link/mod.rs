@@ -32,8 +32,8 @@ pub use newcomers::{LinkChange, Newcomer, Newcomers};
 pub use process::{Process, network_identity};
 
 use crate::container::Container;
-use crate::text::{self, Label};
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::{self, SafeText};
 use network::{network_of_interface, network_on_bridge};
 use tables::Tables;
 
@@ -49,14 +49,14 @@ pub struct NamespaceId(pub i32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The container's name; empty where it is not known.
-    pub container: Label,
+    pub container: SafeText,
     /// Name of the interface inside the container, `eth0`; `if7` where only its index is known, and
     /// empty where the container's engine runs elsewhere.
-    pub interface: Label,
+    pub interface: SafeText,
     /// The network it leads to, in the engine's words; the bridge where the engine tells none,
     /// and empty where there is no bridge either. Of the host's interfaces, `host` for those that the
     /// host itself sends through.
-    pub network: Label,
+    pub network: SafeText,
     /// Its name inside the container, in the kernel's spelling; `None` where that is not known.
     pub inside: Option<String>,
     /// Where its packets are taken.
@@ -90,7 +90,7 @@ pub enum Tap {
         /// `eth0`, in the kernel's spelling; `None` where only its network is known.
         name: Option<String>,
         /// Why no better tap serves; empty where it was asked for.
-        why: Label,
+        why: SafeText,
     },
 }
 
@@ -129,14 +129,14 @@ impl Tap {
 impl fmt::Display for Tap {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::HostVeth { name, .. } => write!(formatter, "host veth {}", Label::new(name)),
-            Self::Inside { name } => write!(formatter, "{} inside the container", Label::new(name)),
+            Self::HostVeth { name, .. } => write!(formatter, "host veth {}", SafeText::new(name)),
+            Self::Inside { name } => write!(formatter, "{} inside the container", SafeText::new(name)),
             Self::Host { name, .. } => {
-                write!(formatter, "host network, interface {} of the host", Label::new(name))
+                write!(formatter, "host network, interface {} of the host", SafeText::new(name))
             }
             Self::ThroughEngine { name, why } => {
                 if let Some(name) = name {
-                    write!(formatter, "{} ", Label::new(name))?;
+                    write!(formatter, "{} ", SafeText::new(name))?;
                 }
                 write!(formatter, "through the engine")?;
                 if why.is_empty() { Ok(()) } else { write!(formatter, " ({why})") }
@@ -151,15 +151,15 @@ const LOOPBACK: &str = "lo";
 impl Attachment {
     /// The name of its interface block, `web:eth0`; by its network where the interface is not known,
     /// and without the container where that is not.
-    pub fn name(&self) -> Label {
+    pub fn name(&self) -> SafeText {
         let interface = if self.interface.is_empty() { &self.network } else { &self.interface };
         if self.container.is_empty() {
             return interface.shortened();
         }
         // The interface tells attachments of one container apart and is not what is cut off.
-        let interface = Label::with_limit(interface.as_str(), text::LONGEST / 2);
-        let limit = text::LONGEST - 1 - interface.as_str().chars().count();
-        Label::new(&format!("{}:{interface}", Label::with_limit(self.container.as_str(), limit)))
+        let interface = SafeText::with_limit(interface.as_str(), safe_text::LONGEST / 2);
+        let limit = safe_text::LONGEST - 1 - interface.as_str().chars().count();
+        SafeText::new(&format!("{}:{interface}", SafeText::with_limit(self.container.as_str(), limit)))
     }
 }
 
@@ -170,7 +170,7 @@ impl Links {
     /// The links there are now.
     ///
     /// Fails when the kernel cannot be asked.
-    pub fn now() -> Result<Self, Trouble> {
+    pub fn now() -> Result<Self, Error> {
         netlink::links().map(Self).map_err(|error| cannot_ask(&error))
     }
 
@@ -186,8 +186,8 @@ impl Links {
     }
 }
 
-fn cannot_ask(error: &io::Error) -> Trouble {
-    Trouble::new(
+fn cannot_ask(error: &io::Error) -> Error {
+    Error::new(
         format!("cannot ask the kernel for this host's links: {error}"),
         "see that netlink sockets are allowed here: ip link",
     )
@@ -202,7 +202,7 @@ pub fn attachments(
     container: &Container,
     holder: &Holder,
     Links(links): &Links,
-) -> Result<Vec<Attachment>, Trouble> {
+) -> Result<Vec<Attachment>, Error> {
     // The dump came first: it is what gives a namespace its id.
     let mut namespace = holder.namespace_id();
     let Tables { names, networks } = holder.tables();
@@ -232,13 +232,13 @@ pub fn attachments(
         Attachment {
             container: container.name.clone(),
             interface: match inside {
-                Some(name) => Label::new(name),
-                None => Label::new(&format!("if{}", end.peer.unwrap_or(end.index).0)),
+                Some(name) => SafeText::new(name),
+                None => SafeText::new(&format!("if{}", end.peer.unwrap_or(end.index).0)),
             },
             network: match (network, bridge) {
                 (Some(network), _) => network.name.clone(),
-                (None, Some(bridge)) => Label::new(&bridge.name),
-                (None, None) => Label::default(),
+                (None, Some(bridge)) => SafeText::new(&bridge.name),
+                (None, None) => SafeText::default(),
             },
             inside: inside.cloned(),
             tap: Tap::HostVeth { name: end.name.clone(), index: end.index },
@@ -248,7 +248,7 @@ pub fn attachments(
     let others = names.iter().filter(|(index, name)| !has_end(index) && *name != LOOPBACK);
     let inside = others.map(|(_, name)| name.as_str()).chain([LOOPBACK]).map(|name| Attachment {
         container: container.name.clone(),
-        interface: Label::new(name),
+        interface: SafeText::new(name),
         network: by_name(name).map(|network| network.name.clone()).unwrap_or_default(),
         inside: Some(name.to_owned()),
         tap: Tap::Inside { name: name.to_owned() },

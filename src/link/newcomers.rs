@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use super::netlink::{self, Link, Notice, Notices};
 use super::{LinkIndex, NamespaceId, Tap, cannot_ask};
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// An end on this host of a cable into another network namespace, or of one that may become that; up since a
 /// moment.
@@ -68,7 +68,7 @@ impl Newcomers {
     /// Begins to listen. Cables that are up already are not told of.
     ///
     /// Fails when the kernel cannot be asked.
-    pub fn listen() -> Result<Self, Trouble> {
+    pub fn listen() -> Result<Self, Error> {
         let listen = || {
             let notices = Notices::listen()?;
             let mut newcomers = Self { notices, told: HashMap::new() };
@@ -82,7 +82,7 @@ impl Newcomers {
     /// into a socket, the difference to all links there are.
     ///
     /// Fails when the kernel cannot be asked.
-    pub fn changes(&mut self) -> Result<Vec<LinkChange>, Trouble> {
+    pub fn changes(&mut self) -> Result<Vec<LinkChange>, Error> {
         let mut changes = Vec::new();
         let told = &mut self.told;
         let is_whole = self.notices.read(|notice| match notice {

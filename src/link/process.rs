@@ -15,8 +15,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::tables::Tables;
 use crate::container::Container;
 use crate::endpoint::SeenProcess;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// A process that is the one we mean, for as long as it lives: its pid cannot be given to
 /// another without [`Process::is_alive`] telling.
@@ -32,7 +32,7 @@ impl Process {
     ///
     /// Fails when it is gone, or is another process: an engine that runs elsewhere (in a virtual
     /// machine, on another host) counts pids of its own.
-    pub fn of_container(container: &Container, pid: i32) -> Result<Self, Trouble> {
+    pub fn of_container(container: &Container, pid: i32) -> Result<Self, Error> {
         let gone = || gone(&container.name);
         let process = Self::held(&container.name, pid)?;
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
@@ -41,7 +41,7 @@ impl Process {
             return Err(gone());
         }
         if !is_of_container {
-            return Err(Trouble::new(
+            return Err(Error::new(
                 format!("process {pid} on this host is not container {}", container.name),
                 "the engine runs elsewhere (in a virtual machine or on another host): capture there",
             ));
@@ -49,12 +49,12 @@ impl Process {
         Ok(process)
     }
 
-    fn held(container: &Label, pid: i32) -> Result<Self, Trouble> {
+    fn held(container: &SafeText, pid: i32) -> Result<Self, Error> {
         let gone = || gone(container);
         let raw = Pid::from_raw(pid).ok_or_else(gone)?;
         let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|errno| match errno {
             Errno::SRCH => gone(),
-            other => Trouble::new(
+            other => Error::new(
                 format!("cannot hold on to process {pid} of container {container}: {other}"),
                 "see that there are file descriptors left (ulimit -n) and the kernel is Linux 5.4 or later",
             ),
@@ -65,7 +65,7 @@ impl Process {
     /// Holds a process that the kernel has shown, which must be in that network namespace still.
     ///
     /// Fails when it is gone, or is another process.
-    pub(super) fn of_namespace(container: &Label, seen: SeenProcess) -> Result<Self, Trouble> {
+    pub(super) fn of_namespace(container: &SafeText, seen: SeenProcess) -> Result<Self, Error> {
         let process = Self::held(container, seen.pid)?;
         let is_same = process.network_identity() == Some(seen.namespace);
         if is_same && process.is_alive() { Ok(process) } else { Err(gone(container)) }
@@ -134,8 +134,8 @@ fn is_monitored(pid: i32, container: &Container) -> bool {
 }
 
 /// The container ended between two looks at it.
-pub(super) fn gone(container: &Label) -> Trouble {
-    Trouble::new(
+pub(super) fn gone(container: &SafeText) -> Error {
+    Error::new(
         format!("container {container} went away while it was looked up"),
         "start it, then capture again",
     )

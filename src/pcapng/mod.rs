@@ -23,7 +23,7 @@ use pcap_file::{DataLink, Endianness};
 pub use packet::{append as append_packet, block_length as packet_block_length, read as packet_in};
 
 use crate::link::HardwareAddress;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Names in one name resolution block; with 80 characters each far below dumpcap's 256 KiB.
 const NAMES_IN_A_BLOCK: usize = 500;
@@ -35,9 +35,9 @@ pub const MAX_NAME_LEN: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// `web:eth0`.
-    pub name: Label,
+    pub name: SafeText,
     /// Who, what and where, in one line.
-    pub description: Label,
+    pub description: SafeText,
     /// Of the interface itself, where it is known.
     pub hardware_address: Option<HardwareAddress>,
     /// The capture filter in force.
@@ -51,17 +51,17 @@ pub struct Interface {
 impl Interface {
     /// The same on `host`; `in_name` adds the host to the name, too: `web@build1:eth0`.
     #[must_use]
-    pub fn on(self, host: &Label, in_name: bool) -> Self {
+    pub fn on(self, host: &SafeText, in_name: bool) -> Self {
         let name = match self.name.as_str().rsplit_once(':') {
             _ if !in_name => self.name,
             Some((container, interface)) => {
-                Label::with_limit(&format!("{container}@{host}:{interface}"), MAX_NAME_LEN)
+                SafeText::with_limit(&format!("{container}@{host}:{interface}"), MAX_NAME_LEN)
             }
-            None => Label::with_limit(&format!("{}@{host}", self.name), MAX_NAME_LEN),
+            None => SafeText::with_limit(&format!("{}@{host}", self.name), MAX_NAME_LEN),
         };
         Self {
             name,
-            description: Label::with_limit(&format!("on {host}: {}", self.description), 300),
+            description: SafeText::with_limit(&format!("on {host}: {}", self.description), 300),
             ..self
         }
     }
@@ -149,7 +149,7 @@ impl Blocks {
     }
 
     /// Adds names for addresses, for the packets that come after.
-    pub fn names(&mut self, names: &[(IpAddr, Label)]) {
+    pub fn names(&mut self, names: &[(IpAddr, SafeText)]) {
         for some in names.chunks(NAMES_IN_A_BLOCK) {
             let records = some
                 .iter()

@@ -7,11 +7,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Source;
-use crate::bell::Bell;
 use crate::capture::{Filter, Settings};
 use crate::link::Holder;
-use crate::remote::{Beating, Heartbeat};
-use crate::text::Label;
+use crate::peer::{Beating, Heartbeat};
+use crate::safe_text::SafeText;
+use crate::waker::Bell;
 
 /// Changes that wait for a session whose reader holds it up; who makes more of them waits, too.
 const MOST_WAITING: usize = 64;
@@ -46,7 +46,7 @@ pub enum Change {
     /// This one keeps its namespace there, too, and with it who is captured in it.
     Stay(Holder),
     /// Names for addresses, for the packets that come after; one that is known already is replaced.
-    Names(Vec<(IpAddr, Label)>),
+    Names(Vec<(IpAddr, SafeText)>),
 }
 
 /// Tells a session what changes. The capture goes on for as long as one of these is there, even

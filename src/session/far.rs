@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::queue::{Batch, SET_BACK};
 use crate::capture::Counts;
 use crate::pcapng::{self, Interface};
-use crate::remote::{Ended, Remote};
-use crate::text::Label;
+use crate::peer::{Ended, Remote};
+use crate::safe_text::SafeText;
 
 /// How long a packet takes at most until it is here, in nanoseconds: blocks of 24 rings there (53 ms,
 /// see `capture::block_timeout`), the pace there (20 ms), and a link around the world (150 ms);
@@ -101,7 +101,7 @@ impl Far {
     }
 
     /// Who it is, and what it calls addresses, told since this was asked last.
-    pub(super) fn take_names(&mut self) -> Option<(Label, Vec<(IpAddr, Label)>)> {
+    pub(super) fn take_names(&mut self) -> Option<(SafeText, Vec<(IpAddr, SafeText)>)> {
         self.remote.take_names()
     }
 
@@ -111,12 +111,12 @@ impl Far {
     }
 
     /// Asks for another capture filter; fails when that cannot be asked.
-    pub(super) fn filter(&self, number: u32, filter: Option<&str>) -> Result<(), Label> {
+    pub(super) fn filter(&self, number: u32, filter: Option<&str>) -> Result<(), SafeText> {
         self.remote.filter(number, filter)
     }
 
     /// What was said to a new filter since this was asked last.
-    pub(super) fn answer(&mut self) -> Option<(u32, Result<(), Label>)> {
+    pub(super) fn answer(&mut self) -> Option<(u32, Result<(), SafeText>)> {
         self.remote.take_answer()
     }
 

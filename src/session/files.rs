@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::limits::{Limits, Used};
 use super::output::Output;
-use super::stop::{Stop, Stopped};
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::stop::{Stop, Stopped};
 
 /// Names, opens and forgets the files of a capture.
 pub struct Files {
@@ -36,7 +36,7 @@ impl Files {
     /// Opens the next file, and removes the oldest if there are too many.
     ///
     /// Fails when it cannot be opened; with [`Stopped`] when there is a reason to stop before it can.
-    pub fn open_next(&mut self, stop: &Stop) -> Result<Result<Output, Trouble>, Stopped> {
+    pub fn open_next(&mut self, stop: &Stop) -> Result<Result<Output, Error>, Stopped> {
         self.number += 1;
         let path = match self.each {
             Some(_) => numbered(&self.path, self.number, SystemTime::now()),

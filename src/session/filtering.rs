@@ -13,8 +13,8 @@ use super::merge::Merge;
 use super::source::Source;
 use super::stream::Stream;
 use crate::capture::Filter;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// What came of a filter that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub enum Answer {
     /// All taps elsewhere have it in force as well.
     Everywhere,
     /// It is in force nowhere, and all is as it was.
-    Refused(Trouble),
+    Refused(Error),
     /// What is captured elsewhere on this interface and those beside it keeps the filter it had, and why.
-    Kept(Label, Label),
+    Kept(SafeText, SafeText),
 }
 
 /// The filter that was asked for last, and who wants to know what comes of it.

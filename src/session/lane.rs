@@ -3,7 +3,7 @@
 use super::stage::Stage;
 use crate::capture::Counts;
 use crate::pcapng::{Interface, Statistics};
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// An interface of the stream while it runs.
 pub(super) struct Lane {
@@ -36,7 +36,7 @@ pub(super) struct Lane {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// `web:eth0`.
-    pub name: Label,
+    pub name: SafeText,
     /// Packets written.
     pub packets: u64,
     /// Captured bytes of these packets.

@@ -17,8 +17,8 @@ use super::queues::Queues;
 use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
 use crate::capture::{self, Counts, Filter, Ring};
-use crate::remote::Called;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::peer::Called;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
 const MOST_READ: usize = 512 * 1024;
@@ -48,9 +48,9 @@ pub(super) struct Merge {
     /// What addresses are called by sources elsewhere.
     pub(super) called: Called,
     /// Why sources broke, each until it is reported.
-    broken: Vec<Trouble>,
+    broken: Vec<Error>,
     /// Why the last of them did.
-    last_broken: Option<Trouble>,
+    last_broken: Option<Error>,
     /// Whether a source ended as it may.
     ended_well: bool,
 }
@@ -253,7 +253,7 @@ impl Merge {
     /// Has all rings take those packets only that pass `filter`.
     ///
     /// Fails when one cannot; all others are as they were, then.
-    pub(super) fn filter(&mut self, filter: &Filter) -> Result<(), Trouble> {
+    pub(super) fn filter(&mut self, filter: &Filter) -> Result<(), Error> {
         let mut changed: Vec<&mut Ring> = Vec::new();
         for ring in self.stages.iter_mut().filter_map(Stage::ring) {
             if let Err(trouble) = ring.filter(filter) {
@@ -281,12 +281,12 @@ impl Merge {
     }
 
     /// Why sources broke since this was last called.
-    pub(super) fn take_broken(&mut self) -> Vec<Trouble> {
+    pub(super) fn take_broken(&mut self) -> Vec<Error> {
         std::mem::take(&mut self.broken)
     }
 
     /// Why the capture failed, if every source broke. It is not reported again.
-    pub(super) fn take_failure(&mut self) -> Option<Trouble> {
+    pub(super) fn take_failure(&mut self) -> Option<Error> {
         let others = self.ended_well || self.stages.iter().any(|stage| stage.broken().is_none());
         let failure = self.last_broken.take_if(|_| !others)?;
         self.broken.pop();

@@ -13,7 +13,6 @@ mod files;
 mod filtering;
 mod finish;
 mod lane;
-mod lifeline;
 mod limits;
 mod losses;
 mod members;
@@ -30,7 +29,6 @@ mod repeat;
 mod run;
 mod source;
 mod stage;
-mod stop;
 mod stream;
 mod telling;
 mod totals;
@@ -48,13 +46,13 @@ pub use limits::{Limit, Limits};
 pub use orders::{Order, Ordered, Orders, orders};
 pub use output::{End, Output};
 pub use source::Source;
-pub use stop::{Stop, Stopped};
 pub use totals::Totals;
 
+use crate::error::Error;
+use crate::peer::Heartbeat;
 use crate::privilege::Unprivileged;
-use crate::remote::Heartbeat;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::safe_text::SafeText;
+use crate::stop::Stop;
 use run::Running;
 
 /// Which packets a capture keeps that cross from one of its containers to another.
@@ -95,7 +93,7 @@ pub struct Session {
     /// What may be asked of it meanwhile.
     pub orders: Option<Ordered>,
     /// Names for addresses.
-    pub names: Vec<(IpAddr, Label)>,
+    pub names: Vec<(IpAddr, SafeText)>,
     /// How long the kernel may keep a packet back.
     pub block_timeout: Duration,
     /// What is kept of packets that cross between members.
@@ -144,9 +142,9 @@ impl Session {
         stop: &Stop,
         _proof: &Unprivileged,
         report: Option<Report<'_>>,
-    ) -> Result<Totals, Trouble> {
+    ) -> Result<Totals, Error> {
         let _heartbeat = self.heartbeat().map_err(|error| {
-            Trouble::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+            Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
         })?;
         let mut running = Running::new(self);
         let outcome = running.all(stop, report);

@@ -7,8 +7,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use super::Over;
 use super::filtering::Answer;
-use crate::bell::Bell;
 use crate::capture::Filter;
+use crate::waker::Bell;
 
 /// Orders that wait for a session whose reader holds it up.
 const MOST_WAITING: usize = 8;

@@ -13,9 +13,9 @@ use nix::poll::{PollFd, PollFlags};
 use socket2::SockRef;
 
 use super::destination::Destination;
-use super::stop::{Stop, Stopped};
-use crate::packed::{Compress, Packer};
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::peer::compression::{Compress, Packer};
+use crate::stop::{Stop, Stopped};
 
 /// How long a stalled reader is waited for after the capture was asked to stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
@@ -73,7 +73,7 @@ pub enum End {
     /// The capture was asked to stop while the reader stalled: a normal end.
     Stalled,
     /// The disk is full, or the like.
-    Failed(Trouble),
+    Failed(Error),
 }
 
 impl Output {
@@ -81,7 +81,7 @@ impl Output {
     ///
     /// Fails when it is no FIFO, belongs to someone else, or cannot be written; with [`Stopped`]
     /// when there is a reason to stop before anyone reads.
-    pub fn fifo(path: &Path, stop: &Stop) -> Result<Result<Self, Trouble>, Stopped> {
+    pub fn fifo(path: &Path, stop: &Stop) -> Result<Result<Self, Error>, Stopped> {
         loop {
             // No creation, no truncation, no link followed: the path comes from outside.
             let opened = OpenOptions::new()
@@ -99,9 +99,9 @@ impl Output {
     /// Standard output.
     ///
     /// Fails when it is closed.
-    pub fn stdout() -> Result<Self, Trouble> {
+    pub fn stdout() -> Result<Self, Error> {
         let cannot = |error: io::Error| {
-            Trouble::new(format!("cannot write to standard output: {error}"), "name a file: -w FILE")
+            Error::new(format!("cannot write to standard output: {error}"), "name a file: -w FILE")
         };
         // Opened anew, not to change how others who hold the same pipe find it.
         let anew = OpenOptions::new()
@@ -124,7 +124,7 @@ impl Output {
     ///
     /// Fails when it exists and is not to be replaced, or cannot be opened; with [`Stopped`] when there is a
     /// reason to stop before a FIFO has a reader.
-    pub fn file(path: &Path, replace: bool, stop: &Stop) -> Result<Result<Self, Trouble>, Stopped> {
+    pub fn file(path: &Path, replace: bool, stop: &Stop) -> Result<Result<Self, Error>, Stopped> {
         let destination = match Destination::of_path(path) {
             Ok(destination) => destination,
             Err(error) => return Ok(Err(cannot_open(path, &error))),
@@ -151,7 +151,7 @@ impl Output {
         destination: &Destination,
         about: &Metadata,
         stop: &Stop,
-    ) -> Result<Result<Self, Trouble>, Stopped> {
+    ) -> Result<Result<Self, Error>, Stopped> {
         let mut options = OpenOptions::new();
         // What is in a file behind a descriptor stays.
         options.write(true).append(about.is_file()).custom_flags(destination.flags().bits());
@@ -163,7 +163,7 @@ impl Output {
             }
         };
         if file.is_terminal() {
-            return Ok(Err(Trouble::new(
+            return Ok(Err(Error::new(
                 format!("cannot write a capture to {}: it is a terminal", path.display()),
                 "name a file (-w FILE), or pipe it on: -w - | wireshark -k -i -",
             )));
@@ -297,7 +297,7 @@ impl Output {
 
     fn failed(&self, error: &io::Error) -> End {
         let place = self.path().map_or("the pipe".to_owned(), |path| path.display().to_string());
-        End::Failed(Trouble::new(
+        End::Failed(Error::new(
             format!("cannot write to {place}: {error}"),
             "see that the disk has room; -b filesize:KB -b files:N keeps a capture small",
         ))
@@ -335,18 +335,18 @@ fn is_unread(error: &io::Error) -> bool {
     error.raw_os_error() == Some(nix::libc::ENXIO)
 }
 
-fn is_folder(path: &Path) -> Trouble {
+fn is_folder(path: &Path) -> Error {
     let path = path.display();
-    Trouble::new(
+    Error::new(
         format!("cannot write to {path}: it is a directory"),
         format!("name a file in it: -w {path}/web.pcapng"),
     )
 }
 
 /// Only a FIFO of the user's own is written to.
-fn own_fifo(file: &File, path: &Path) -> Result<(), Trouble> {
+fn own_fifo(file: &File, path: &Path) -> Result<(), Error> {
     let refused = |why: &str| {
-        Trouble::new(
+        Error::new(
             format!("cannot write to {}: {why}", path.display()),
             "let Wireshark make the FIFO, or make one of your own: mkfifo",
         )
@@ -361,7 +361,7 @@ fn own_fifo(file: &File, path: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn cannot_open(path: &Path, error: &io::Error) -> Trouble {
+fn cannot_open(path: &Path, error: &io::Error) -> Error {
     let remedy = match error.kind() {
         io::ErrorKind::AlreadyExists => "choose another name, or overwrite it: --overwrite",
         io::ErrorKind::PermissionDenied => {
@@ -369,5 +369,5 @@ fn cannot_open(path: &Path, error: &io::Error) -> Trouble {
         }
         _ => "see that the folder is there and has room",
     };
-    Trouble::new(format!("cannot open {} for writing: {error}", path.display()), remedy)
+    Error::new(format!("cannot open {} for writing: {error}", path.display()), remedy)
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Packets have so many times the bytes of all names before these are repeated: 1.6 % of the stream.
 const BUSY_RATIO: u64 = 64;
@@ -30,9 +30,9 @@ impl Repetition {
     }
 
     /// `names` are written now.
-    pub(super) fn written(&mut self, names: &[(IpAddr, Label)]) {
+    pub(super) fn written(&mut self, names: &[(IpAddr, SafeText)]) {
         // An address, a name, and what stands around them.
-        let length = |(_, name): &(IpAddr, Label)| 24 + name.as_str().len() as u64;
+        let length = |(_, name): &(IpAddr, SafeText)| 24 + name.as_str().len() as u64;
         *self = Self { names: names.iter().map(length).sum(), ..Self::new() };
     }
 
@@ -53,7 +53,7 @@ mod tests {
     fn names_are_repeated_as_traffic_comes_and_never_without() {
         let mut repetition = Repetition::new();
         assert!(!repetition.is_due(1 << 20), "there are no names");
-        let name = (IpAddr::from([172, 17, 0, 2]), Label::new(&"x".repeat(76)));
+        let name = (IpAddr::from([172, 17, 0, 2]), SafeText::new(&"x".repeat(76)));
         repetition.written(&vec![name; 40]);
         assert!(!repetition.is_due(200_000) && repetition.is_due(56_000), "64 times 4000 bytes");
         let long_ago = Instant::now().checked_sub(QUIET_INTERVAL);

@@ -16,11 +16,11 @@ use super::orders::{Order, Ordered};
 use super::output::End;
 use super::pace::Load;
 use super::stage::Stage;
-use super::stop::{Stop, watched_for_its_reader};
 use super::stream::Stream;
 use super::{Report, Session, Totals};
 use crate::capture::{self, Filter};
-use crate::remote;
+use crate::peer;
+use crate::stop::{Stop, watched_for_its_reader};
 
 /// Time between two rounds of statistics in a stream that another session reads, and while packets come.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(3);
@@ -235,7 +235,7 @@ impl Running {
             let why = outcome.as_ref().map_err(|trouble| trouble.what().as_str()).copied();
             self.total();
             self.stream.count_waiting(&mut self.merge);
-            self.stream.add_answer(&remote::answer_to_filter(number, why));
+            self.stream.add_answer(&peer::answer_to_filter(number, why));
         }
     }
 

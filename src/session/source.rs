@@ -2,7 +2,7 @@
 
 use crate::capture::Ring;
 use crate::pcapng::Interface;
-use crate::remote::Remote;
+use crate::peer::Remote;
 
 /// Yields packets, with the description of the interfaces they came from.
 pub enum Source {

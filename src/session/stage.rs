@@ -11,9 +11,9 @@ use super::finish::Finish;
 use super::one_way::Segments;
 use super::queue::{Queue, SET_BACK, Spare};
 use crate::capture::{self, Counts, Direction, Ring};
+use crate::error::Error;
 use crate::pcapng;
-use crate::remote;
-use crate::trouble::Trouble;
+use crate::peer;
 
 /// Bytes read before the other sources are looked at again, by what the last packets had.
 const AT_ONCE: usize = 128 * 1024;
@@ -61,7 +61,7 @@ pub(super) enum Ended {
     /// The same, and there was no time to read all it had.
     TooSlow,
     /// It ought to give more.
-    Broken(Trouble),
+    Broken(Error),
 }
 
 impl Stage {
@@ -286,7 +286,7 @@ impl Stage {
     }
 
     /// Why it ended, if it ought not to have.
-    pub(super) fn broken(&self) -> Option<&Trouble> {
+    pub(super) fn broken(&self) -> Option<&Error> {
         match &self.ended {
             Some(Ended::Broken(trouble)) => Some(trouble),
             Some(Ended::Gone | Ended::TooSlow) | None => None,
@@ -303,11 +303,11 @@ impl AsFd for Stage {
     }
 }
 
-impl From<remote::Ended> for Ended {
-    fn from(ended: remote::Ended) -> Self {
+impl From<peer::Ended> for Ended {
+    fn from(ended: peer::Ended) -> Self {
         match ended {
-            remote::Ended::Finished => Self::Gone,
-            remote::Ended::Broken(trouble) => {
+            peer::Ended::Finished => Self::Gone,
+            peer::Ended::Broken(trouble) => {
                 warn!("{trouble}");
                 Self::Broken(trouble)
             }

@@ -17,11 +17,11 @@ use super::queue::Turn;
 use super::queues::Queues;
 use super::repeat::Repetition;
 use super::stage::Stage;
-use super::stop::Stop;
 use super::{Crossing, Totals};
 use crate::capture;
 use crate::pcapng::{Blocks, Interface, Statistics};
-use crate::text::Label;
+use crate::safe_text::SafeText;
+use crate::stop::Stop;
 
 /// `writev` takes no more pieces at once (`UIO_MAXIOV`, linux/uio.h).
 const MOST_PIECES: usize = 1024;
@@ -36,7 +36,7 @@ const MAX_NAMES: usize = 30_000;
 pub(super) struct Stream {
     pub(super) lanes: Vec<Lane>,
     crossings: Crossings,
-    names: Vec<(IpAddr, Label)>,
+    names: Vec<(IpAddr, SafeText)>,
     /// Where others may cut the stream into files: files of our own begin with all names.
     repetition: Option<Repetition>,
     blocks: Blocks,
@@ -69,7 +69,7 @@ impl Stream {
     /// A stream into `output`, the first of `files` if there is a row, which keeps of packets between
     /// members what `crossing` says; with `begun`, the section header is there already.
     pub(super) fn new(
-        names: Vec<(IpAddr, Label)>,
+        names: Vec<(IpAddr, SafeText)>,
         output: Output,
         files: Option<Files>,
         limits: Limits,
@@ -119,7 +119,7 @@ impl Stream {
     }
 
     /// Adds names for the packets that come after; one of an address that is known is replaced.
-    pub(super) fn add_names(&mut self, names: Vec<(IpAddr, Label)>) {
+    pub(super) fn add_names(&mut self, names: Vec<(IpAddr, SafeText)>) {
         self.blocks.names(&names);
         let renewed: HashSet<IpAddr> = names.iter().map(|(address, _)| *address).collect();
         self.names.retain(|(address, _)| !renewed.contains(address));
@@ -325,7 +325,7 @@ impl Stream {
     }
 
     /// The name of interface `number`; empty where there is none.
-    pub(super) fn name(&self, number: Option<u32>) -> Label {
+    pub(super) fn name(&self, number: Option<u32>) -> SafeText {
         let lane = number.and_then(|number| self.lanes.get(number as usize));
         lane.map(|lane| lane.interface.name.clone()).unwrap_or_default()
     }

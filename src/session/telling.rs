@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::far::Far;
 use super::merge::Merge;
 use crate::pcapng::Interface;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 impl Merge {
     /// Has `number` number the interfaces that sources elsewhere told as they went on. True when there were any.
@@ -18,7 +18,7 @@ impl Merge {
     }
 
     /// Has `tell` tell the names that sources elsewhere have told. True when there were any.
-    pub(super) fn name(&mut self, mut tell: impl FnMut(Vec<(IpAddr, Label)>)) -> bool {
+    pub(super) fn name(&mut self, mut tell: impl FnMut(Vec<(IpAddr, SafeText)>)) -> bool {
         let told: Vec<_> = self.far().filter_map(Far::take_names).collect();
         let any = !told.is_empty();
         for (host, names) in told {

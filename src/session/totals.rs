@@ -6,8 +6,8 @@ use super::losses;
 use super::merge::Merge;
 use super::stream::Stream;
 use crate::capture::{self, Direction};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// What a capture came to, as far as it got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Totals {
     /// Packets lost: in the kernel for want of room, at the end because the reader had no time for them.
     pub drops: u64,
     /// How many of each interface that lost any, by its name.
-    pub losses: Vec<(Label, u64)>,
+    pub losses: Vec<(SafeText, u64)>,
     /// Packets left out because they came while the capture was paused: neither written nor lost.
     pub left_out: u64,
     /// Files opened.
@@ -33,11 +33,11 @@ pub struct Totals {
     /// Whether an interface went away while its container ran.
     pub has_disappeared: bool,
     /// In a report: such interfaces since the last one.
-    pub disappeared: Vec<Label>,
+    pub disappeared: Vec<SafeText>,
     /// In a report: interfaces that see TCP in this direction only, since the last one.
-    pub one_way: Vec<(Label, Direction)>,
+    pub one_way: Vec<(SafeText, Direction)>,
     /// Why sources broke since the last report.
-    pub broken: Vec<Trouble>,
+    pub broken: Vec<Error>,
 }
 
 /// Interfaces that went away and are not reported yet.

@@ -12,8 +12,8 @@ use nix::unistd::Pid;
 use super::asking::Manner;
 use super::folder::Folder;
 use super::{Host, Probe, Said, Session, Terms, failure, probe};
-use crate::opener::PROGRAM;
-use crate::trouble::Trouble;
+use crate::broker::PROGRAM;
+use crate::error::Error;
 
 /// How long the master is waited for at the end, and one that connects.
 const PATIENCE_AT_END: Duration = Duration::from_secs(2);
@@ -55,16 +55,16 @@ impl Connection {
     /// One to `host`, which [`Connection::open`] opens.
     ///
     /// Fails when there is no place for its socket.
-    pub fn to(host: &Host) -> Result<Self, Trouble> {
+    pub fn to(host: &Host) -> Result<Self, Error> {
         Self::under(host, Terms::default())
     }
 
     /// The same on terms of its own.
     ///
     /// Fails when there is no place for its socket.
-    pub fn under(host: &Host, terms: Terms) -> Result<Self, Trouble> {
+    pub fn under(host: &Host, terms: Terms) -> Result<Self, Error> {
         let folder = Folder::make().map_err(|error| {
-            Trouble::new(
+            Error::new(
                 format!("cannot make a folder in /tmp: {error}"),
                 "see that it has room and may be written to",
             )
@@ -84,7 +84,7 @@ impl Connection {
     /// Connects, and looks what is there. Any thread may call [`Connection::end`] meanwhile.
     ///
     /// Fails when there is no `ssh`, it says why it cannot, or what answers cannot be used.
-    pub fn open(&self) -> Result<Probe, Trouble> {
+    pub fn open(&self) -> Result<Probe, Error> {
         let Inner { host, terms, .. } = &*self.0;
         let manner = terms.asking.manner();
         let (stdout, mut said) = self.start(&manner).map_err(|error| {
@@ -156,7 +156,7 @@ impl Connection {
     }
 
     /// Runs `command` there. It is text of this program: nothing else may reach the shell there.
-    pub(super) fn session(&self, command: &str) -> Result<Session, Trouble> {
+    pub(super) fn session(&self, command: &str) -> Result<Session, Error> {
         let host = &self.0.host;
         let mut ssh = Command::new("ssh");
         ssh.args(self.arguments());

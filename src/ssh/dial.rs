@@ -14,8 +14,8 @@ use rustix::io::ioctl_fionbio;
 use super::connection::{Connection, PERSIST};
 use super::settings::Settings;
 use super::{Asking, failure};
-use crate::opener::PROGRAM;
-use crate::trouble::Trouble;
+use crate::broker::PROGRAM;
+use crate::error::Error;
 
 /// Most bytes read of why it failed.
 const MOST_SAID: usize = 4096;
@@ -96,7 +96,7 @@ impl Dialled {
     }
 
     /// How it ended, once it has: why, where it was without success.
-    pub fn ended(&mut self) -> Option<Result<(), Trouble>> {
+    pub fn ended(&mut self) -> Option<Result<(), Error>> {
         let status = self.child.try_wait().ok()??;
         let mut said = [0; MOST_SAID];
         // Its master may keep it open: it is not read to its end.

@@ -2,8 +2,8 @@
 
 use super::key::UnusableKey;
 use super::{Gain, Host, proxy};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// What OpenSSH prints, what it means, and the remedy on the command line and in Wireshark's window, where that differs;
 /// the first that fits. `{ssh}` stands for the command that connects, `{name}` for the name in known_hosts.
@@ -91,7 +91,7 @@ const KNOWN: [(&str, &str, &str, Option<&str>); 15] = [
 
 /// Why no connection to `host` came to be, where `ssh` `said` something; `can_ask` is set where it could ask for a
 /// passphrase.
-pub(super) fn connecting(host: &Host, can_ask: bool, said: &str) -> Trouble {
+pub(super) fn connecting(host: &Host, can_ask: bool, said: &str) -> Error {
     if let Some(trouble) = proxy::failed(host, said) {
         return trouble;
     }
@@ -101,7 +101,7 @@ pub(super) fn connecting(host: &Host, can_ask: bool, said: &str) -> Trouble {
         return key.trouble(host);
     }
     let Some((why, remedy_text, in_window)) = known(said) else {
-        let last = Label::with_limit(said.lines().last().unwrap_or("ssh did not say why"), 200);
+        let last = SafeText::with_limit(said.lines().last().unwrap_or("ssh did not say why"), 200);
         return cannot_connect(host, last.as_str(), &format!("see that this works: {}", command(host)));
     };
     let remedy = |text: &str| text.replace("{ssh}", &command(host)).replace("{name}", &known_as(host));
@@ -119,8 +119,8 @@ pub(super) fn known(said: &str) -> Option<(&'static str, &'static str, Option<&'
 }
 
 /// Why no connection to `host` came to be.
-pub(super) fn cannot_connect(host: &Host, why: &str, remedy: &str) -> Trouble {
-    Trouble::new(format!("cannot connect to {host}: {why}"), remedy)
+pub(super) fn cannot_connect(host: &Host, why: &str, remedy: &str) -> Error {
+    Error::new(format!("cannot connect to {host}: {why}"), remedy)
 }
 
 /// The command that connects to `host` by hand.
@@ -152,13 +152,13 @@ fn known_as(host: &Host) -> String {
 }
 
 /// What runs on `host` failed, and said no more than `said`.
-pub(super) fn broke_off(host: &Host, said: &str) -> Trouble {
+pub(super) fn broke_off(host: &Host, said: &str) -> Error {
     let last = said.lines().last().unwrap_or_default();
     let refused = Gain::ALL.into_iter().find(|gain| last.starts_with(&format!("{}: ", gain.word())));
     if let Some(gain) = refused {
         let word = gain.word();
-        return Trouble::new(
-            format!("containerdump cannot become root on {host}: {}", Label::with_limit(last, 200)),
+        return Error::new(
+            format!("containerdump cannot become root on {host}: {}", SafeText::with_limit(last, 200)),
             format!(
                 "see that this needs no password: {} {word} -n true; or leave --{word} out, which is enough for root and \
                  members of the engine's group",
@@ -170,7 +170,7 @@ pub(super) fn broke_off(host: &Host, said: &str) -> Trouble {
             command(host)
         ));
     }
-    let broke_off = Trouble::new(
+    let broke_off = Error::new(
         format!("containerdump on {host} ended before it had done what was asked"),
         format!("see that this works: {} containerdump list", command(host)),
     );
@@ -178,9 +178,9 @@ pub(super) fn broke_off(host: &Host, said: &str) -> Trouble {
 }
 
 /// Why what was started on `host` ended, where it `said` something.
-pub(super) fn of_command(host: &Host, said: &str) -> Trouble {
-    let last = Label::with_limit(said.lines().last().unwrap_or("it did not say why"), 200);
-    Trouble::new(
+pub(super) fn of_command(host: &Host, said: &str) -> Error {
+    let last = SafeText::with_limit(said.lines().last().unwrap_or("it did not say why"), 200);
+    Error::new(
         format!("on {host}: {last}"),
         format!("see that an engine runs there: {} docker version", command(host)),
     )

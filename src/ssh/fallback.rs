@@ -10,9 +10,9 @@ use super::lines::{BROKE_OFF, Lines};
 use super::sent::Start;
 use super::{Session, savefile};
 use crate::container::ContainerId;
+use crate::error::Error;
 use crate::pcapng::Interface;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::safe_text::SafeText;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts each line of [`LOOK`]. A login shell may print before the first one, without a line end.
@@ -66,7 +66,7 @@ struct Found {
     tool: &'static str,
     engine: &'static str,
     /// The container's interface, and the host veth.
-    inside: Label,
+    inside: SafeText,
     veth: String,
     /// Others that the container has.
     others: usize,
@@ -92,7 +92,7 @@ impl Plain {
             return Err("inbound and outbound have the opposite meaning at a host veth".to_owned());
         }
         let command = [SHELL[0], before, SHELL[1]].concat();
-        let says = |trouble: Trouble| trouble.what().to_string();
+        let says = |trouble: Error| trouble.what().to_string();
         let (mut session, mut lines) = run(&command, LOOK, &[&self.container], start).map_err(says)?;
         let mut told = Vec::new();
         loop {
@@ -111,10 +111,10 @@ impl Plain {
         let snap = self.snap_length.to_string();
         let asked = [*tool, veth, &snap, options, &filter];
         let (mut session, _) = run(&command, CAPTURE, &asked, start).map_err(says)?;
-        let name = Label::new(&self.container);
+        let name = SafeText::new(&self.container);
         let interface = Interface {
-            name: Label::new(&format!("{name}:{inside}")),
-            description: Label::with_limit(
+            name: SafeText::new(&format!("{name}:{inside}")),
+            description: SafeText::with_limit(
                 &format!("{engine} container {name}, {inside} by {tool} at host veth {veth}"),
                 200,
             ),
@@ -138,7 +138,7 @@ impl Plain {
 }
 
 /// Whether tcpdump or dumpcap say it whenever they run, and nothing was lost.
-pub fn is_routine(line: &Label) -> bool {
+pub fn is_routine(line: &SafeText) -> bool {
     const BEGINS: [&str; 5] = [
         "tcpdump: listening on ",
         "tcpdump: data link type ",
@@ -163,7 +163,7 @@ fn explained(session: &mut Session, why: String) -> String {
     session.failure().map_or(why, |trouble| trouble.what().to_string())
 }
 
-fn run(command: &str, script: &str, lines: &[&str], start: Start<'_>) -> Result<(Session, Lines), Trouble> {
+fn run(command: &str, script: &str, lines: &[&str], start: Start<'_>) -> Result<(Session, Lines), Error> {
     let session = start(command)?;
     let answers = Lines::of(&session)?;
     let asked = format!("{}\n{}\n", script.replace('\n', " "), lines.join("\n"));
@@ -223,7 +223,9 @@ impl Found {
         let is_wanted = |(name, _): &&(&str, String)| wanted.is_none_or(|wanted| wanted == *name);
         let Some((name, veth)) = inside.iter().find(is_wanted) else {
             return Err(match wanted {
-                Some(wanted) if !inside.is_empty() => format!("the container has no {}", Label::new(wanted)),
+                Some(wanted) if !inside.is_empty() => {
+                    format!("the container has no {}", SafeText::new(wanted))
+                }
                 _ if all("inside").next().is_none() => {
                     "only root can look into the container's network".to_owned()
                 }
@@ -231,7 +233,7 @@ impl Found {
             });
         };
         let others = inside.len() - 1;
-        Ok(Self { tool, engine, inside: Label::new(name), veth: veth.clone(), others })
+        Ok(Self { tool, engine, inside: SafeText::new(name), veth: veth.clone(), others })
     }
 }
 
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_told() {
-        let routine = |line: &str| is_routine(&Label::with_limit(line, 200));
+        let routine = |line: &str| is_routine(&SafeText::with_limit(line, 200));
         let of_dumpcap = "Packets received/dropped on interface 'veth1': 7/0 (pcap:0/dumpcap:0/flushed:0/ps_ifdrop:0) (100.0%)";
         assert!(
             routine(of_dumpcap) && routine("0 packets dropped by kernel") && routine("12 packets captured")

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Gain, Way};
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// The longest name that the system of names has.
 const LONGEST: usize = 253;
@@ -17,7 +17,7 @@ pub struct Host {
     port: Option<u16>,
     way: Way,
     /// What it is called here, where somebody gave it a name of its own.
-    alias: Option<Label>,
+    alias: Option<SafeText>,
     gain: Gain,
     /// Whether its label has the port, since another host of the run has the same name.
     has_port_in_label: bool,
@@ -49,7 +49,7 @@ impl Host {
     /// The same, called `alias` here, where the program becomes root by `gain`.
     #[must_use]
     pub fn called(self, alias: &str, gain: Gain) -> Self {
-        Self { alias: Some(Label::new(alias)), gain, ..self }
+        Self { alias: Some(SafeText::new(alias)), gain, ..self }
     }
 
     /// Whether nothing but its name is said.
@@ -91,27 +91,27 @@ impl Host {
 
     /// As it stands in lists and captures: its saved name, else its name, with the port where [`Host::distinguish`]
     /// found that it is needed.
-    pub fn label(&self) -> Label {
+    pub fn label(&self) -> SafeText {
         match &self.alias {
             Some(alias) => alias.clone(),
             None if self.has_port_in_label => self.place(),
-            None => Label::new(&self.name),
+            None => SafeText::new(&self.name),
         }
     }
 
     /// Adds the port to the labels of those `hosts` that would have the same label without.
     pub fn distinguish(hosts: &mut [Self]) {
-        let labels: Vec<Label> = hosts.iter().map(Self::label).collect();
+        let labels: Vec<SafeText> = hosts.iter().map(Self::label).collect();
         for (host, label) in hosts.iter_mut().zip(&labels) {
             host.has_port_in_label |= labels.iter().filter(|other| *other == label).count() > 1;
         }
     }
 
-    fn place(&self) -> Label {
+    fn place(&self) -> SafeText {
         match self.port {
-            Some(port) if self.name.contains(':') => Label::new(&format!("[{}]:{port}", self.name)),
-            Some(port) => Label::new(&format!("{}:{port}", self.name)),
-            None => Label::new(&self.name),
+            Some(port) if self.name.contains(':') => SafeText::new(&format!("[{}]:{port}", self.name)),
+            Some(port) => SafeText::new(&format!("{}:{port}", self.name)),
+            None => SafeText::new(&self.name),
         }
     }
 }

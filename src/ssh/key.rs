@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use super::{Host, failure};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// Bytes of a key file that are read: the largest RSA keys have 13,000.
 const MAX_FILE_LEN: u64 = 64 * 1024;
@@ -39,8 +39,8 @@ impl UnusableKey {
     }
 
     /// The error of a connection to `host`.
-    pub(super) fn trouble(&self, host: &Host) -> Trouble {
-        let shown = |path: &Path| Label::with_limit(&path.display().to_string(), 200);
+    pub(super) fn trouble(&self, host: &Host) -> Error {
+        let shown = |path: &Path| SafeText::with_limit(&path.display().to_string(), 200);
         let (why, path) = match self {
             Self::Missing(path) => (format!("key file {} not found", shown(path)), path),
             Self::Unreadable(path, error) => {

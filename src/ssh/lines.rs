@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use super::Session;
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// What it may say; while something is sent, that is a line every second.
 const MOST_SAID: usize = 256 * 1024;
@@ -24,7 +24,7 @@ impl Lines {
     /// Those of a program there.
     ///
     /// Fails when there are no file descriptors left.
-    pub(super) fn of(session: &Session) -> Result<Self, Trouble> {
+    pub(super) fn of(session: &Session) -> Result<Self, Error> {
         Ok(Self { stream: session.stream()?, kept: Vec::new(), total: 0 })
     }
 

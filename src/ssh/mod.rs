@@ -8,8 +8,8 @@
 //!                <── "containerdump-far 1 VERSION", then what was asked for ──
 //! ```
 //!
-//! Nothing that comes from there is trusted: what it says is bounded and made a [`crate::text::Label`],
-//! packets go through [`crate::remote`].
+//! Nothing that comes from there is trusted: what it says is bounded and made a [`crate::safe_text::SafeText`],
+//! packets go through [`crate::peer`].
 
 mod asking;
 mod connection;
@@ -23,7 +23,6 @@ mod key;
 mod lines;
 mod place;
 mod probe;
-mod protocol;
 mod proxy;
 mod said;
 mod savefile;
@@ -42,7 +41,6 @@ pub use gain::Gain;
 pub use host::Host;
 pub use key::check_key;
 pub use probe::{Installed, Probe};
-pub use protocol::{HELLO, PROTOCOL, Request, hello};
 pub use said::Said;
 pub use session::Session;
 pub use terms::{Notice, Terms};

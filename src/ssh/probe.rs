@@ -1,8 +1,7 @@
 //! What there is on a host, as it says itself.
 
-use super::protocol;
+use crate::safe_text::SafeText;
 use crate::static_program::Architecture;
-use crate::text::Label;
 
 /// Run there first. A single line that any login shell hands to `sh` as it is: in it stand no single quote,
 /// backslash or exclamation mark, and nothing of ours or anybody's.
@@ -17,7 +16,7 @@ const MARKER: &str = "containerdump-probe\n";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// The kernel: `Linux`.
-    pub system: Label,
+    pub system: SafeText,
     /// The processor, where we know programs for it.
     pub architecture: Option<Architecture>,
     /// Whether the login is root's.
@@ -32,7 +31,7 @@ pub enum Installed {
     /// It is there, and speaks as we do.
     Here,
     /// It is there, and does not; its version.
-    Other(Label),
+    Other(SafeText),
     /// It is there, and cannot be started.
     Unusable,
     /// It is not where commands are looked for.
@@ -48,13 +47,13 @@ impl Probe {
         let is_root = next("user ")? == "0";
         let installed = match next("program") {
             None => Installed::Absent,
-            Some(line) => match protocol::greeting(line) {
-                Some((protocol::PROTOCOL, _)) => Installed::Here,
-                Some((_, version)) => Installed::Other(Label::new(version)),
+            Some(line) => match crate::peer::greeting(line) {
+                Some((crate::peer::PROTOCOL, _)) => Installed::Here,
+                Some((_, version)) => Installed::Other(SafeText::new(version)),
                 None => Installed::Unusable,
             },
         };
-        let (system, architecture) = (Label::new(system), Architecture::called(processor));
+        let (system, architecture) = (SafeText::new(system), Architecture::called(processor));
         Some(Self { system, architecture, is_root, installed })
     }
 }
@@ -71,10 +70,10 @@ mod tests {
         assert_eq!(probe.architecture, Some(Architecture::X86_64));
         assert_eq!(probe.installed, Installed::Absent);
         let installed = |line: &str| Probe::read(&format!("{text}{line}\n")).expect("a probe").installed;
-        assert_eq!(installed(&format!("program {}", protocol::hello().trim())), Installed::Here);
+        assert_eq!(installed(&format!("program {}", crate::peer::hello().trim())), Installed::Here);
         assert_eq!(
             installed("program containerdump-far 2 9.9\u{1b}[m"),
-            Installed::Other(Label::new("9.9\u{1b}[m"))
+            Installed::Other(SafeText::new("9.9\u{1b}[m"))
         );
         assert_eq!(installed("program"), Installed::Unusable);
     }

@@ -8,8 +8,8 @@ use super::asking::no_questions;
 use super::failure::{self, known};
 use super::settings::Settings;
 use super::{Host, Said};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::safe_text::SafeText;
 
 const TIMEOUT: Duration = Duration::from_secs(8);
 const STDERR_TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const ENDED: [&str; 3] = ["kex_exchange_identification: ", "banner exchange: ", 
 const FORWARDING_FAILED: &str = "stdio forwarding failed";
 
 /// The error of a connection to `host` where a proxy of it failed; `None` where it has none, or `said` shows another reason.
-pub(super) fn failed(host: &Host, said: &str) -> Option<Trouble> {
+pub(super) fn failed(host: &Host, said: &str) -> Option<Error> {
     if !ENDED.iter().any(|words| said.contains(words)) {
         return None;
     }
@@ -38,20 +38,20 @@ pub(super) fn failed(host: &Host, said: &str) -> Option<Trouble> {
         return Some(by_jump_host(host, &jump, &said));
     }
     let own = said.lines().find(|line| !ENDED.iter().any(|words| line.contains(words)));
-    let why = Label::with_limit(own.unwrap_or("it does not say why"), 200);
+    let why = SafeText::with_limit(own.unwrap_or("it does not say why"), 200);
     let remedy = format!("see that this works: {}", failure::command(host));
-    Some(Trouble::new(format!("cannot connect to {host} through its proxy command: {why}"), remedy))
+    Some(Error::new(format!("cannot connect to {host} through its proxy command: {why}"), remedy))
 }
 
-fn by_jump_host(host: &Host, jump: &str, said: &str) -> Trouble {
+fn by_jump_host(host: &Host, jump: &str, said: &str) -> Error {
     // Of several, the one that refused the login is named in that line.
     let refused = said.lines().find_map(|line| Some(line.split_once(": Permission denied (")?.0));
-    let jump = Label::new(refused.filter(|_| jump.contains(',')).unwrap_or(jump));
+    let jump = SafeText::new(refused.filter(|_| jump.contains(',')).unwrap_or(jump));
     let (why, remedy, _) = known(said).unwrap_or(("it closed the connection", "", None));
     let command = format!("ssh {}{jump}", if jump.as_str().contains(':') { "ssh://" } else { "" });
     let remedy = if remedy.contains("{ssh}") { remedy } else { "see that this works: {ssh}" };
     let remedy = remedy.replace("{ssh}", &command).replace("{name}", jump.as_str());
-    Trouble::new(format!("cannot connect to {host} through jump host {jump}: {why}"), remedy)
+    Error::new(format!("cannot connect to {host} through jump host {jump}: {why}"), remedy)
 }
 
 /// What `ssh` and its proxies print; they ask for nothing.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Longest line, in characters.
 const LONGEST: usize = 400;
@@ -30,7 +30,7 @@ pub struct Said {
 #[derive(Debug, Default)]
 struct Kept {
     /// To be handed on.
-    lines: VecDeque<Label>,
+    lines: VecDeque<SafeText>,
     told: usize,
     last: VecDeque<String>,
     /// Why our own program there failed, in its words.
@@ -57,7 +57,7 @@ impl Said {
     }
 
     /// Lines that are not why it failed, each once.
-    pub fn lines(&self) -> Vec<Label> {
+    pub fn lines(&self) -> Vec<SafeText> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).lines.drain(..).collect()
     }
 
@@ -119,10 +119,10 @@ impl Kept {
         let text = String::from_utf8_lossy(line);
         if let Some(reason) = text.strip_prefix(OURS) {
             // Longer than a line: it has two parts.
-            self.reason = Some(Label::with_limit(reason, 2 * LONGEST).to_string());
+            self.reason = Some(SafeText::with_limit(reason, 2 * LONGEST).to_string());
             return;
         }
-        let label = Label::with_limit(&text, LONGEST);
+        let label = SafeText::with_limit(&text, LONGEST);
         if label.is_empty() {
             return;
         }

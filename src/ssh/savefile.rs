@@ -1,7 +1,7 @@
 //! What tcpdump writes, as a stream such as our own: libpcap's savefile format, read within bounds.
 //!
 //! Layout: draft-ietf-opsawg-pcap. Who writes it is not trusted; what is made of it is read by
-//! [`crate::remote`], as any stream from elsewhere.
+//! [`crate::peer`], as any stream from elsewhere.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::lines::BROKE_OFF;
 use crate::capture::{Direction, LONGEST_SNAP_LENGTH, now};
 use crate::pcapng::{self, Blocks, Interface, Statistics};
-use crate::remote::FINISH;
+use crate::peer::FINISH;
 
 /// Starts the file. A login shell may print before it, with or without a line end, so many bytes at most.
 const MARKER: &[u8] = b"containerdump-savefile\n";

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::lines::Lines;
 use super::place::{self, Answer};
 use super::{Host, Notice, Session, failure};
+use crate::error::Error;
+use crate::safe_text::SafeText;
 use crate::static_program::{self, Architecture, StaticProgram};
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// How long the host may take to look for it: it may have to wait for a busy machine there.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,11 +31,11 @@ pub(super) struct Sent {
     /// Whether it lay there before.
     pub(super) before: bool,
     /// Places that could not be used, and why.
-    pub(super) passed_over: Vec<Label>,
+    pub(super) passed_over: Vec<SafeText>,
 }
 
 /// Starts a command of ours on a host.
-pub(super) type Start<'a> = &'a dyn Fn(&str) -> Result<Session, Trouble>;
+pub(super) type Start<'a> = &'a dyn Fn(&str) -> Result<Session, Error>;
 
 impl Sent {
     /// Sends the program for `architecture` to `host`, where it runs with `before` before it, unless it lies there already.
@@ -47,7 +47,7 @@ impl Sent {
         before: &'static str,
         start: Start<'_>,
         tell: fn(&Host, &Notice),
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let program = StaticProgram::find(architecture)?;
         let digest = program.digest().to_owned();
         let name = format!("{}-{digest}", static_program::name(architecture));
@@ -60,14 +60,14 @@ impl Sent {
                 Some(next) => skip = next,
             }
         }
-        let why = sent.passed_over.iter().map(Label::as_str).collect::<Vec<_>>().join("; ");
+        let why = sent.passed_over.iter().map(SafeText::as_str).collect::<Vec<_>>().join("; ");
         Err(cannot_send(host, &why))
     }
 
     /// Starts it; `before` stands before it.
     ///
     /// Fails when `ssh` does not start.
-    pub(super) fn run(&self, before: &'static str, start: Start<'_>) -> Result<Session, Trouble> {
+    pub(super) fn run(&self, before: &'static str, start: Start<'_>) -> Result<Session, Error> {
         let session = start(&place::run(before))?;
         let Self { place, name, digest, .. } = self;
         // Where the link is gone, reading will tell.
@@ -79,20 +79,20 @@ impl Sent {
 /// Removes what was sent to `host`; returns where from.
 ///
 /// Fails when the host does not do as it is told.
-pub(super) fn remove(host: &Host, start: Start<'_>) -> Result<Vec<Label>, Trouble> {
+pub(super) fn remove(host: &Host, start: Start<'_>) -> Result<Vec<SafeText>, Error> {
     let mut session = start(&place::remove())?;
     let mut lines = Lines::of(&session)?;
     let mut removed = Vec::new();
     loop {
         match lines.next(Instant::now() + PATIENCE) {
             Ok(line) => match Answer::read(&line) {
-                Some(Answer::Removed(place)) => removed.push(Label::with_limit(place, LONGEST)),
+                Some(Answer::Removed(place)) => removed.push(SafeText::with_limit(place, LONGEST)),
                 Some(Answer::Done) => return Ok(removed),
                 _ => {}
             },
             Err(why) => {
                 let remedy = format!("see that this works: {} true", failure::command(host));
-                let trouble = Trouble::new(format!("cannot remove what was sent to {host}: {why}"), remedy);
+                let trouble = Error::new(format!("cannot remove what was sent to {host}: {why}"), remedy);
                 return Err(session.explain(trouble));
             }
         }
@@ -117,7 +117,7 @@ impl Offer<'_> {
         program: &StaticProgram,
         skip: u8,
         start: Start<'_>,
-    ) -> Result<Option<u8>, Trouble> {
+    ) -> Result<Option<u8>, Error> {
         let mut session = start(&place::offer(self.before))?;
         let mut lines = Lines::of(&session)?;
         let size = program.content().len();
@@ -130,7 +130,7 @@ impl Offer<'_> {
                 Err(why) => break Err(session.explain(cannot_send(self.host, &why))),
             };
             match Answer::read(&line) {
-                Some(Answer::Not(place)) => sent.passed_over.push(Label::with_limit(place, LONGEST)),
+                Some(Answer::Not(place)) => sent.passed_over.push(SafeText::with_limit(place, LONGEST)),
                 Some(Answer::None) => break Ok(Some(place::MOST)),
                 Some(Answer::Here(place)) => {
                     (sent.place, sent.before) = (place, true);
@@ -166,7 +166,7 @@ impl Offer<'_> {
 }
 
 /// Writes the program, beside.
-fn write(lines: &Lines, program: &StaticProgram, host: &Host) -> Result<JoinHandle<()>, Trouble> {
+fn write(lines: &Lines, program: &StaticProgram, host: &Host) -> Result<JoinHandle<()>, Error> {
     let cannot = |error: io::Error| cannot_send(host, &error.to_string());
     let (mut stream, program) = (lines.stream.try_clone().map_err(cannot)?, program.clone());
     let write = move || {
@@ -176,8 +176,8 @@ fn write(lines: &Lines, program: &StaticProgram, host: &Host) -> Result<JoinHand
     std::thread::Builder::new().name("sending".to_owned()).spawn(write).map_err(cannot)
 }
 
-fn cannot_send(host: &Host, why: &str) -> Trouble {
-    Trouble::new(
+fn cannot_send(host: &Host, why: &str) -> Error {
+    Error::new(
         format!("cannot send containerdump to {host}: {why}"),
         "install it there, where commands are looked for: make install",
     )

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::{Host, PROTOCOL, Request, Said, failure, protocol};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use super::{Host, Said, failure};
+use crate::error::Error;
+use crate::peer::{self, PROTOCOL, Request};
+use crate::safe_text::SafeText;
 
 /// How long the program may take to say its first word: it may have to wait for a busy machine there.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,12 +56,12 @@ impl Session {
     /// Asks our program there for something, once it has said what it speaks.
     ///
     /// Fails when it does not, or speaks something else.
-    pub fn ask(&mut self, request: &Request) -> Result<(), Trouble> {
+    pub fn ask(&mut self, request: &Request) -> Result<(), Error> {
         self.greet()?;
         (&self.stream).write_all(request.line().as_bytes()).map_err(|_| self.broke_off())
     }
 
-    fn greet(&mut self) -> Result<(), Trouble> {
+    fn greet(&mut self) -> Result<(), Error> {
         let until = Instant::now() + PATIENCE;
         let (mut line, mut byte, mut total) = (Vec::new(), [0], 0);
         while total < MOST_BEFORE_HELLO {
@@ -68,8 +69,8 @@ impl Session {
             let read = self.stream.set_read_timeout(Some(left)).and_then(|()| (&self.stream).read(&mut byte));
             match read {
                 Ok(1) if byte[0] == b'\n' => {
-                    if let Some((protocol, version)) = protocol::greeting(&String::from_utf8_lossy(&line)) {
-                        return self.same_protocol(protocol, &Label::new(version));
+                    if let Some((protocol, version)) = peer::greeting(&String::from_utf8_lossy(&line)) {
+                        return self.same_protocol(protocol, &SafeText::new(version));
                     }
                     line.clear();
                 }
@@ -85,15 +86,15 @@ impl Session {
         Err(self.no_hello(&format!("unexpected output exceeds {} KiB", MOST_BEFORE_HELLO / 1024)))
     }
 
-    fn no_hello(&self, why: &str) -> Trouble {
+    fn no_hello(&self, why: &str) -> Error {
         let host = &self.host;
-        Trouble::new(
+        Error::new(
             format!("what answers on {host} is not containerdump: {why}"),
             format!("see what this prints: {} containerdump far --hello", failure::command(host)),
         )
     }
 
-    fn same_protocol(&self, protocol: u32, version: &Label) -> Result<(), Trouble> {
+    fn same_protocol(&self, protocol: u32, version: &SafeText) -> Result<(), Error> {
         if protocol == PROTOCOL {
             return Ok(());
         }
@@ -103,9 +104,9 @@ impl Session {
     /// What comes out of it.
     ///
     /// Fails when there are no file descriptors left.
-    pub fn stream(&self) -> Result<UnixStream, Trouble> {
+    pub fn stream(&self) -> Result<UnixStream, Error> {
         self.stream.try_clone().map_err(|error| {
-            Trouble::new(
+            Error::new(
                 format!("cannot read from {}: {error}", self.host),
                 "free some file descriptors: ulimit -n",
             )
@@ -115,7 +116,7 @@ impl Session {
     /// All that comes out of it, at most `most` bytes within `patience`.
     ///
     /// Fails when it is more or takes longer, or the program there fails.
-    pub fn read_to_end(&mut self, most: usize, patience: Duration) -> Result<Vec<u8>, Trouble> {
+    pub fn read_to_end(&mut self, most: usize, patience: Duration) -> Result<Vec<u8>, Error> {
         let until = Instant::now() + patience;
         let (mut all, mut bytes) = (Vec::new(), vec![0; 64 * 1024]);
         loop {
@@ -138,27 +139,27 @@ impl Session {
         if self.status().is_some_and(|status| status.success()) { Ok(all) } else { Err(self.broke_off()) }
     }
 
-    fn too(&self, what: &str) -> Trouble {
+    fn too(&self, what: &str) -> Error {
         let host = &self.host;
-        Trouble::new(
+        Error::new(
             format!("the answer of containerdump on {host} {what}"),
             format!("see that this works: {} containerdump list", failure::command(host)),
         )
     }
 
     /// What it says on its standard error meanwhile, each line once.
-    pub fn lines(&self) -> Vec<Label> {
+    pub fn lines(&self) -> Vec<SafeText> {
         self.said.lines()
     }
 
     /// Why it failed, as far as it or `ssh` said; else `otherwise`. It ends.
-    pub fn explain(&mut self, otherwise: Trouble) -> Trouble {
+    pub fn explain(&mut self, otherwise: Error) -> Error {
         let _ = self.stream.shutdown(Shutdown::Both);
         let status = self.status();
         self.said.wait(PATIENCE_FOR_END);
         let host = &self.host;
         if self.said.is_flood() {
-            return Trouble::new(
+            return Error::new(
                 format!("containerdump on {host} floods its standard error"),
                 format!("see what this prints: {} containerdump list", failure::command(host)),
             );
@@ -166,14 +167,14 @@ impl Session {
         match self.said.reason() {
             Some(reason) => {
                 let told = failure::broke_off(host, &reason);
-                Trouble::new(format!("on {host}: {}", told.what()), told.remedy().as_str())
+                Error::new(format!("on {host}: {}", told.what()), told.remedy().as_str())
             }
             None if status.and_then(|status| status.code()) == Some(255) => lost(host, &self.said.last()),
             None => otherwise,
         }
     }
 
-    fn broke_off(&mut self) -> Trouble {
+    fn broke_off(&mut self) -> Error {
         let _ = self.stream.shutdown(Shutdown::Both);
         self.said.wait(PATIENCE_FOR_END);
         let last = self.said.last();
@@ -181,7 +182,7 @@ impl Session {
     }
 
     /// Why it failed, if it did. It ends.
-    pub fn failure(&mut self) -> Option<Trouble> {
+    pub fn failure(&mut self) -> Option<Error> {
         let _ = self.stream.shutdown(Shutdown::Both);
         let failed = self.status().and_then(|status| status.code()).is_some_and(|code| code != 0);
         (failed || self.said.is_flood()).then(|| self.broke_off())
@@ -211,18 +212,18 @@ impl Drop for Session {
     }
 }
 
-fn lost(host: &Host, said: &str) -> Trouble {
+fn lost(host: &Host, said: &str) -> Error {
     let why =
-        said.lines().last().map(|line| format!(": {}", Label::with_limit(line, 200))).unwrap_or_default();
-    Trouble::new(
+        said.lines().last().map(|line| format!(": {}", SafeText::with_limit(line, 200))).unwrap_or_default();
+    Error::new(
         format!("the connection to {host} ended{why}"),
         format!("see that it runs and can be reached: {}", failure::command(host)),
     )
 }
 
 /// The program on `host` speaks something else.
-pub(super) fn other_protocol(host: &Host, version: &Label) -> Trouble {
-    Trouble::new(
+pub(super) fn other_protocol(host: &Host, version: &SafeText) -> Error {
+    Error::new(
         format!("containerdump on {host} is of version {version}, which does not understand this one"),
         format!("install the same version on both: {}", env!("CARGO_PKG_VERSION")),
     )

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::trouble::Trouble;
+use crate::error::Error;
 
 /// The longest of either, in bytes: paths have no more.
 const LONGEST: usize = 4096;
@@ -19,12 +19,12 @@ impl Way {
     /// `ProxyCommand` of the settings: what `%h`, `%p` and `%r` stand for is of a [`super::Host`], and plain.
     ///
     /// Fails when one of them cannot be handed to `ssh` as it is.
-    pub fn new(key: Option<&Path>, proxy: Option<&str>) -> Result<Self, Trouble> {
+    pub fn new(key: Option<&Path>, proxy: Option<&str>) -> Result<Self, Error> {
         let key = key.map(|path| {
             // `ssh` would put the value of a variable in its place, and knows no way to write that it shall not.
             let text = path.to_str().filter(|text| is_line(text) && !text.contains("${"));
             text.map(str::to_owned).ok_or_else(|| {
-                Trouble::new(
+                Error::new(
                     format!("cannot use key {}: ssh does not take its path as it is", path.display()),
                     "give it a path of one line without ${",
                 )
@@ -32,7 +32,7 @@ impl Way {
         });
         let proxy = proxy.map(str::trim).filter(|text| !text.is_empty()).map(|text| {
             is_line(text).then(|| text.to_owned()).ok_or_else(|| {
-                Trouble::new(
+                Error::new(
                     "cannot use the proxy command: it is more than one line",
                     "give one line, as behind ProxyCommand in ~/.ssh/config",
                 )

@@ -7,10 +7,11 @@ use log::info;
 
 use super::sent::{self, Sent};
 use super::session::other_protocol;
-use super::{Connection, Host, Installed, Notice, Plain, Probe, Request, Session};
+use super::{Connection, Host, Installed, Notice, Plain, Probe, Session};
 use crate::PROGRAM;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::error::Error;
+use crate::peer::Request;
+use crate::safe_text::SafeText;
 
 impl Connection {
     /// Runs our program there, as [`Probe`] found it, or as it was sent there; `before` stands before it,
@@ -18,7 +19,7 @@ impl Connection {
     ///
     /// Fails when it is not there, or of another protocol, and cannot or may not be sent; or `ssh` does not
     /// start.
-    pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Trouble> {
+    pub fn run(&self, probe: &Probe, before: &'static str) -> Result<Session, Error> {
         let before = if before.is_empty() { self.host().gain().before() } else { before };
         if probe.installed == Installed::Here {
             // By its path: sudo and doas look for commands in folders of their own.
@@ -42,7 +43,7 @@ impl Connection {
         before: &'static str,
         request: &Request,
         plain: &Result<Plain, String>,
-    ) -> Result<(Session, UnixStream), Trouble> {
+    ) -> Result<(Session, UnixStream), Error> {
         let before = if before.is_empty() { self.host().gain().before() } else { before };
         let asked = self.run(probe, before).and_then(|mut session| {
             session.ask(request)?;
@@ -62,7 +63,7 @@ impl Connection {
                     Err(why) => {
                         self.tell(&format!(
                             "nor does tcpdump there capture: {}",
-                            Label::with_limit(&why, 300)
+                            SafeText::with_limit(&why, 300)
                         ));
                         let needs_root = plain.is_ok() && before.is_empty() && !probe.is_root;
                         Err(if needs_root { or_as_root(&trouble) } else { trouble })
@@ -76,11 +77,11 @@ impl Connection {
     /// Removes from there what was sent; returns the folders it lay in.
     ///
     /// Fails when the host does not do as it is told.
-    pub fn remove_sent(&self) -> Result<Vec<Label>, Trouble> {
+    pub fn remove_sent(&self) -> Result<Vec<SafeText>, Error> {
         sent::remove(self.host(), &|command| self.session(command))
     }
 
-    fn sent(&self, probe: &Probe, before: &'static str) -> Result<Sent, Trouble> {
+    fn sent(&self, probe: &Probe, before: &'static str) -> Result<Sent, Error> {
         let (host, terms) = (self.host(), self.terms());
         let missing = missing(host, &probe.installed);
         if !terms.may_send {
@@ -97,7 +98,7 @@ impl Connection {
             info!("{host}: {}", trouble.what());
             let (remedy, other) = (trouble.remedy(), missing.remedy());
             let remedy = if remedy == other { remedy.to_string() } else { format!("{remedy}; or {other}") };
-            Trouble::new(format!("{}; {}", missing.what(), trouble.what()), remedy)
+            Error::new(format!("{}; {}", missing.what(), trouble.what()), remedy)
         })
     }
 
@@ -125,9 +126,9 @@ fn told(sent: &Sent, probe: &Probe, before: &str) -> String {
 }
 
 /// Why it does not run where it is not sent.
-fn missing(host: &Host, installed: &Installed) -> Trouble {
+fn missing(host: &Host, installed: &Installed) -> Error {
     let missing = |why: &str| {
-        Trouble::new(
+        Error::new(
             format!("containerdump {why} on {host}"),
             "install it there, where commands are looked for: make install",
         )
@@ -140,15 +141,15 @@ fn missing(host: &Host, installed: &Installed) -> Trouble {
 }
 
 /// The same where root's rights may be what is missing.
-fn or_as_root(missing: &Trouble) -> Trouble {
-    let remedy = |first: &str, otherwise: &Trouble| format!("{first}; or {}", otherwise.remedy());
-    Trouble::new(missing.what().as_str(), remedy("capture as root there: --sudo or --doas", missing))
+fn or_as_root(missing: &Error) -> Error {
+    let remedy = |first: &str, otherwise: &Error| format!("{first}; or {}", otherwise.remedy());
+    Error::new(missing.what().as_str(), remedy("capture as root there: --sudo or --doas", missing))
         .remedy_in_window(remedy(
             "choose sudo or doas as *Gain capture privilege*",
             &missing.clone().for_window(),
         ))
 }
 
-fn cannot_be_sent(missing: &Trouble, why: &str) -> Trouble {
-    Trouble::new(format!("{}, and cannot be sent there: {why}", missing.what()), missing.remedy().as_str())
+fn cannot_be_sent(missing: &Error, why: &str) -> Error {
+    Error::new(format!("{}, and cannot be sent there: {why}", missing.what()), missing.remedy().as_str())
 }

@@ -4,9 +4,9 @@ use log::{info, warn};
 
 use super::offer::{self, Kind, Means, Offer};
 use super::{LeftOut, Target};
+use crate::error::Error;
 use crate::link::{Attachment, Tap};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::safe_text::SafeText;
 
 /// `target` with those attachments whose network, interface or host veth is in `networks`; where
 /// that is empty, with those that are captured unless asked otherwise. Each with the best tap that
@@ -18,7 +18,7 @@ pub(super) fn chosen(
     networks: &[String],
     means: &Means,
     forced: Option<Kind>,
-) -> Result<Target, Trouble> {
+) -> Result<Target, Error> {
     let all = std::mem::take(&mut target.attachments);
     let there: Vec<String> = all.iter().map(in_words).collect();
     let wanted = |attachment: &&Attachment| {
@@ -31,7 +31,7 @@ pub(super) fn chosen(
     let wanted: Vec<&Attachment> = all.iter().filter(wanted).collect();
     let name = &target.container.name;
     if wanted.is_empty() {
-        return Err(Trouble::new(
+        return Err(Error::new(
             format!("container {name} is not connected to {}", networks.join(", ")),
             format!("choose from: {}", there.join(", ")),
         ));
@@ -92,7 +92,7 @@ fn none_possible(
     attachment: &Attachment,
     fitting: &[&Offer],
     forced: Option<Kind>,
-) -> Trouble {
+) -> Error {
     let name = attachment.name();
     let lacks = || fitting.iter().filter_map(|offer| offer.lack.as_ref());
     let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
@@ -101,7 +101,7 @@ fn none_possible(
     let told = elsewhere.map(|trouble| format!("{}; ", trouble.what())).unwrap_or_default();
     remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
     match forced {
-        Some(kind) if fitting.is_empty() => Trouble::new(
+        Some(kind) if fitting.is_empty() => Error::new(
             format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.word()),
             "leave --tap out, or see which taps there are: containerdump list -v",
         )
@@ -109,7 +109,7 @@ fn none_possible(
             format!("cannot capture {name} {}: its packets do not pass there", in_dialog(kind)),
             CHOOSE_AUTOMATIC,
         ),
-        Some(kind) => Trouble::new(
+        Some(kind) => Error::new(
             format!("cannot capture {name} with --tap {}: {told}{}", kind.word(), reasons(fitting)),
             format!("{}; or leave --tap out", remedies.join("; or ")),
         )
@@ -117,7 +117,7 @@ fn none_possible(
             format!("cannot capture {name} {}: {told}{}", in_dialog(kind), reasons(fitting)),
             format!("{}; or {CHOOSE_AUTOMATIC}", remedies.join("; or ")),
         ),
-        None => Trouble::new(
+        None => Error::new(
             format!("cannot capture {name}: {told}{}", reasons(fitting)),
             format!("one of these is enough: {}", remedies.join("; or ")),
         ),
@@ -136,10 +136,10 @@ const fn in_dialog(kind: Kind) -> &'static str {
 }
 
 /// `host: no permission to capture; inside: only root may enter it`
-fn reasons(offers: &[&Offer]) -> Label {
+fn reasons(offers: &[&Offer]) -> SafeText {
     let reason =
         |offer: &&Offer| Some(format!("{}: {}", Kind::of(&offer.tap).word(), offer.lack.as_ref()?.why));
-    Label::with_limit(&offers.iter().filter_map(reason).collect::<Vec<_>>().join("; "), 300)
+    SafeText::with_limit(&offers.iter().filter_map(reason).collect::<Vec<_>>().join("; "), 300)
 }
 
 fn is_called(attachment: &Attachment, name: &str) -> bool {

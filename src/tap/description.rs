@@ -5,7 +5,7 @@ use super::elsewhere::without_there;
 use crate::capture::Settings;
 use crate::link::Attachment;
 use crate::pcapng::Interface;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// The description of the interface block of `attachment`, whose packets begin as `link_type` says.
 pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, link_type: u32) -> Interface {
@@ -14,9 +14,9 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
         // The tap tells it.
         _ if attachment.tap.is_hosts() => String::new(),
         "" => String::new(),
-        network => format!(", network {}", Label::new(network)),
+        network => format!(", network {}", SafeText::new(network)),
     };
-    let shared = match target.shared_with.iter().map(Label::as_str).collect::<Vec<_>>().as_slice() {
+    let shared = match target.shared_with.iter().map(SafeText::as_str).collect::<Vec<_>>().as_slice() {
         [] => String::new(),
         names => format!("; shared with {}", names.join(", ")),
     };
@@ -39,7 +39,7 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
     };
     Interface {
         name: attachment.name(),
-        description: Label::with_limit(
+        description: SafeText::with_limit(
             &format!(
                 "{} container {} ({}){network}, {}{back}{missed}{without}{shared}",
                 container.engine.word(),

@@ -5,21 +5,21 @@ use crate::capture::Settings;
 use crate::container::Container;
 use crate::endpoint::Endpoint;
 use crate::link::{Attachment, Tap};
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// What the engine tells: one attachment for each network that gave the container a hardware address,
 /// by which its interface will be known there; a single one for all that it has where none did.
 pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
-    let attachment = |network: Label| Attachment {
+    let attachment = |network: SafeText| Attachment {
         container: container.name.clone(),
-        interface: Label::default(),
+        interface: SafeText::default(),
         network,
         inside: None,
-        tap: Tap::ThroughEngine { name: None, why: Label::new("its engine runs elsewhere") },
+        tap: Tap::ThroughEngine { name: None, why: SafeText::new("its engine runs elsewhere") },
     };
     let connected = container.networks.iter().filter(|network| !network.mac.is_empty());
     let attachments: Vec<_> = connected.map(|network| attachment(network.name.clone())).collect();
-    if attachments.is_empty() { vec![attachment(Label::default())] } else { attachments }
+    if attachments.is_empty() { vec![attachment(SafeText::default())] } else { attachments }
 }
 
 /// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use log::{debug, info};
 
 use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running, suggest};
-use crate::at_once::at_once;
 use crate::container::{Container, EngineKind};
 use crate::engine::{self, Patience};
+use crate::error::Error;
 use crate::link::{self, Links};
 use crate::names;
+use crate::parallel::at_once;
+use crate::safe_text::SafeText;
 use crate::selection::{Chosen, Missed, Selection};
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// What was found for a capture.
 #[derive(Debug)]
@@ -21,13 +21,13 @@ pub struct Targets {
     /// The containers: those that were named, in that order, then those that fit.
     pub targets: Vec<Target>,
     /// Containers that fit and cannot be captured, and why.
-    pub left_out: Vec<(Label, Trouble)>,
+    pub left_out: Vec<(SafeText, Error)>,
     /// Containers that are selected and between two restarts: they are captured from their next start.
-    pub awaited: Vec<Label>,
+    pub awaited: Vec<SafeText>,
     /// All running containers.
     pub running: Vec<Container>,
     /// Names of all containers' addresses, and of others around them.
-    pub names: Vec<(IpAddr, Label)>,
+    pub names: Vec<(IpAddr, SafeText)>,
 }
 
 /// Finds the containers that `selection` means now, with those attachments that are `wanted`: by network
@@ -40,7 +40,7 @@ pub struct Targets {
 ///
 /// Fails when an engine cannot be asked or nothing is left; and, unless the selection leaves such out, when a name
 /// means no container or more than one, or a named container has no such attachment or no tap for it.
-pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Targets, Trouble> {
+pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Targets, Error> {
     let running = running(&wanted.entered, Patience::CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.of(containers);
@@ -49,7 +49,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
     for missed in missed.iter().filter(|missed| !is_awaited(missed)) {
         match missed {
             Missed::Name(name) | Missed::Ambiguous(name, _) if selection.leaves_out => {
-                left_out.push((Label::new(name), none(missed, &running)));
+                left_out.push((SafeText::new(name), none(missed, &running)));
             }
             _ => return Err(none(missed, &running)),
         }
@@ -109,7 +109,7 @@ pub fn prepared(
     containers: &[Container],
     links: &Links,
     wanted: &Wanted,
-) -> Result<Option<Target>, Trouble> {
+) -> Result<Option<Target>, Error> {
     let Wanted { networks, tap, means, entered } = wanted;
     let attachments: Vec<String> = attachments.iter().map(|name| (*name).to_owned()).collect();
     let networks = if attachments.is_empty() { networks } else { &attachments };
@@ -156,7 +156,7 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place,
 /// Those of the `running` containers that `selection` means.
 ///
 /// Fails when a part of it means none, or more than one.
-pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Container>, Trouble> {
+pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Container>, Error> {
     let (chosen, missed) = selection.of(&running.containers);
     match missed.first() {
         Some(missed) => Err(none(missed, running)),
@@ -165,12 +165,12 @@ pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Containe
 }
 
 /// Why `missed` means no container.
-fn none(missed: &Missed, running: &Running) -> Trouble {
+fn none(missed: &Missed, running: &Running) -> Error {
     // It may be with an engine that could not be asked.
     match (missed, running.troubles.first()) {
         (Missed::Name(name), Some(trouble)) => {
             let why = trouble.what();
-            Trouble::new(
+            Error::new(
                 format!("no running container is called \"{name}\", as far as can be seen: {why}"),
                 trouble.remedy().as_str(),
             )
@@ -180,12 +180,12 @@ fn none(missed: &Missed, running: &Running) -> Trouble {
             )
         }
         (Missed::Fitting(_), Some(trouble)) => trouble.clone(),
-        (Missed::Name(name), None) => Trouble::new(
+        (Missed::Name(name), None) => Error::new(
             format!("no running container is called \"{name}\""),
             suggest::remedy(name, &running.containers),
         )
         .in_window(no_longer_runs(name), "press F5 and choose again"),
-        (Missed::Ambiguous(name, values), _) => Trouble::new(
+        (Missed::Ambiguous(name, values), _) => Error::new(
             format!("\"{name}\" means more than one container: {}", values.join(", ")),
             "give one of these names",
         )
@@ -198,7 +198,7 @@ fn none(missed: &Missed, running: &Running) -> Trouble {
             } else {
                 format!("; what the kernel alone shows ({alone} in the list) is captured by its name")
             };
-            Trouble::new(
+            Error::new(
                 format!("no {criteria} runs{more}"),
                 "see which there are: containerdump list; their labels: docker inspect NAME",
             )
@@ -220,9 +220,9 @@ fn no_longer_runs(interface: &str) -> String {
     }
 }
 
-fn between_restarts(container: &Container) -> Trouble {
+fn between_restarts(container: &Container) -> Error {
     let name = &container.name;
-    Trouble::new(
+    Error::new(
         format!("cannot capture {name}: it is between two restarts and has no process"),
         format!("capture it from its next start: containerdump capture {name} --follow (or --wait)"),
     )
@@ -232,15 +232,15 @@ fn between_restarts(container: &Container) -> Trouble {
     )
 }
 
-fn of_the_host(container: &Container) -> Trouble {
-    Trouble::new(
+fn of_the_host(container: &Container) -> Error {
+    Error::new(
         format!("{} has no network of its own: it uses the host's", container.name),
         format!("name it to capture the traffic of the host: containerdump capture {}", container.name),
     )
 }
 
-fn connected_to_nothing(networks: &[String]) -> Trouble {
-    Trouble::new(
+fn connected_to_nothing(networks: &[String]) -> Error {
+    Error::new(
         format!("none of the containers is connected to {}", networks.join(", ")),
         "see their networks: containerdump list",
     )

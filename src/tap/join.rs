@@ -1,15 +1,15 @@
 //! Opening what joins a capture that runs: the program itself has no right any more.
 
 use super::{Target, description, through_engine};
+use crate::broker::{Asked, Broker, Place, Request};
 use crate::capture::Settings;
 use crate::engine::TapContainer;
+use crate::error::Error;
 use crate::link::{Attachment, Holder, Tap};
-use crate::opener::{Asked, Opener, Place, Request};
 use crate::pcapng::Interface;
-use crate::remote::Remote;
+use crate::peer::Remote;
+use crate::safe_text::SafeText;
 use crate::session::Source;
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// What was opened for a container that joins.
 pub struct Joined {
@@ -28,7 +28,7 @@ pub fn adopt(
     attachment: &Attachment,
     asked: Asked,
     settings: &Settings,
-) -> Result<Source, Trouble> {
+) -> Result<Source, Error> {
     source(target, &[attachment], asked.wait(&from(target))?, settings)
 }
 
@@ -41,9 +41,9 @@ pub fn join(
     attachments: &[Attachment],
     settings: &Settings,
     ring_mib: u32,
-    opener: Option<&Opener>,
+    opener: Option<&Broker>,
     notice: &(dyn Fn(&str) + Sync),
-) -> Result<Joined, Trouble> {
+) -> Result<Joined, Error> {
     let holder = target.holder.as_ref().ok().and_then(Holder::seen);
     let open = |place: Place, attachments: &[&Attachment]| {
         let opener = opener.ok_or_else(|| cannot_join(target, "nothing was kept to open it with"))?;
@@ -85,7 +85,7 @@ fn source(
     attachments: &[&Attachment],
     (told, remote): (Vec<Interface>, Remote),
     settings: &Settings,
-) -> Result<Source, Trouble> {
+) -> Result<Source, Error> {
     if attachments.len() != told.len() {
         return Err(cannot_join(target, "its tap told of other interfaces"));
     }
@@ -95,12 +95,12 @@ fn source(
     Ok(Source::Remote { interfaces, remote, unwatched: false })
 }
 
-fn from(target: &Target) -> Label {
-    Label::new(&format!("the tap of {}", target.container.name))
+fn from(target: &Target) -> SafeText {
+    SafeText::new(&format!("the tap of {}", target.container.name))
 }
 
-fn cannot_join(target: &Target, why: &str) -> Trouble {
-    Trouble::new(
+fn cannot_join(target: &Target, why: &str) -> Error {
+    Error::new(
         format!("container {} cannot join a capture that runs: {why}", target.container.name),
         "end the capture and begin it anew",
     )

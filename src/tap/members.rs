@@ -9,7 +9,7 @@ use super::Target;
 use crate::container::{Container, EngineKind};
 use crate::engine;
 use crate::link::Process;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// How many containers are looked at for one that is captured: each takes a question to the engine,
 /// and more names than these stand in no description.
@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Names of those among `containers` that are in the network namespace of `target`. The engine's list
 /// says who may be, the kernel who is: a guest stays where it was when its host starts anew, and
 /// lists leave things out. Of an engine that runs elsewhere there is the list alone.
-pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<Label> {
+pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<SafeText> {
     if target.container.engine == EngineKind::Kernel {
         // No engine tells of any container in there.
         return target.container.members().iter().cloned().collect();

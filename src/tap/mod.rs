@@ -27,14 +27,14 @@ pub use join::{Joined, adopt, join};
 pub use offer::{Kind, Lack, Means, Offer, offers};
 pub use open::{Opened, open};
 
-use crate::at_once::at_once;
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome, Patience};
+use crate::error::Error;
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless, Tap};
+use crate::parallel::at_once;
 use crate::privilege::Privilege;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::safe_text::SafeText;
 
 /// Containers that are looked up at the same time: each waits for its engine most of the time.
 const AT_ONCE: usize = 8;
@@ -59,7 +59,7 @@ pub struct Target {
     pub container: Container,
     /// What keeps its network namespace there, or why there is nothing of it here: its engine may
     /// run elsewhere.
-    pub holder: Result<Holder, Trouble>,
+    pub holder: Result<Holder, Error>,
     /// Those of its attachments that are wanted.
     pub attachments: Vec<Attachment>,
     /// Interfaces of this host among their taps that are down.
@@ -67,13 +67,13 @@ pub struct Target {
     /// What is wanted of it, too, and no tap serves.
     pub left_out: Vec<LeftOut>,
     /// Its other interfaces, which lead to none of its networks and are captured when they are named.
-    pub unnamed: Vec<Label>,
+    pub unnamed: Vec<SafeText>,
     /// Its namespaces, where they are the caller's own and the program goes there itself.
     pub rootless: Option<Rootless>,
     /// How long it was away, where it was captured before.
     pub back_after: Option<Duration>,
     /// Other containers in the same network namespace, whose packets these are, too.
-    pub shared_with: BTreeSet<Label>,
+    pub shared_with: BTreeSet<SafeText>,
 }
 
 impl Target {
@@ -92,16 +92,16 @@ impl Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// The network, or the interface where it leads to none.
-    pub network: Label,
+    pub network: SafeText,
     /// What each tap would need.
-    pub why: Label,
+    pub why: SafeText,
 }
 
 /// Holds on to a container and finds all its attachments among `links`, loopback included. How it is
 /// connected is noted in `container` where only now its engine tells.
 ///
 /// Fails when it has none of its own, or cannot be looked up.
-pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> Result<Target, Trouble> {
+pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> Result<Target, Error> {
     let holder = match &container.endpoint {
         Endpoint::Kernel(seen) => Ok(Holder::of_seen(container, seen, entered)?),
         Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => {
@@ -151,7 +151,7 @@ pub fn look_up_each(
     links: &Links,
     entered: &Entered,
     until: Instant,
-) -> Vec<Result<Target, Trouble>> {
+) -> Vec<Result<Target, Error>> {
     let one = |container: &Container| {
         let mut container = container.clone();
         let outcome = if Instant::now() < until {
@@ -171,14 +171,14 @@ pub fn look_up_each(
 }
 
 /// The error of a container whose turn did not come in time.
-fn too_late(container: &Container) -> Trouble {
+fn too_late(container: &Container) -> Error {
     let (whose, remedy) = match container.engine {
         EngineKind::Docker => ("the", "see whether the engine hangs: docker ps"),
         EngineKind::Podman => ("the", "see whether the engine hangs: podman ps"),
         // It waited behind containers of engines.
         EngineKind::Kernel => ("an", "see whether an engine hangs: docker ps, podman ps"),
     };
-    Trouble::new(
+    Error::new(
         format!("container {} was not looked up: {whose} engine answers too slowly", container.name),
         remedy,
     )
@@ -188,7 +188,7 @@ fn too_late(container: &Container) -> Trouble {
 /// empty where that is not allowed.
 ///
 /// Fails when rights cannot be lowered again.
-pub fn entered(privilege: &Privilege) -> Result<Entered, Trouble> {
+pub fn entered(privilege: &Privilege) -> Result<Entered, Error> {
     let named = if privilege.may_enter() { engine::named() } else { Vec::new() };
     if named.is_empty() {
         return Ok(Entered::default());
@@ -202,13 +202,13 @@ pub struct Running {
     /// All running containers, sorted by engine and name.
     pub containers: Vec<Container>,
     /// Why further engines could not be used.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<Error>,
 }
 
 /// All running containers of all engines that answer with `patience`, and further network namespaces.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble> {
+pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Error> {
     let mut containers = Vec::new();
     let mut troubles = Vec::new();
     let mut answered = false;
@@ -234,7 +234,7 @@ pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Trouble
         if let Some(trouble) = settings {
             return Err(trouble);
         }
-        return Err(Trouble::new(
+        return Err(Error::new(
             format!(
                 "no container engine runs here: nothing listens at {}; and no process has a network of its own",
                 tried.join(", ")

@@ -4,11 +4,11 @@ use std::fmt;
 
 use super::Target;
 use crate::container::{Container, EngineKind};
+use crate::error::Error;
 use crate::link::{Attachment, Tap};
 use crate::privilege::Privilege;
+use crate::safe_text::SafeText;
 use crate::static_program::{self, Architecture, StaticProgram};
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// A kind of tap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Means {
     /// Enter another network namespace and open rings there.
     pub enter: bool,
     /// Why no tap container can be made here; `None` where it can.
-    pub no_program: Option<Trouble>,
+    pub no_program: Option<Error>,
 }
 
 impl Means {
@@ -67,7 +67,7 @@ impl Means {
     pub fn of(privilege: &Privilege) -> Self {
         let is_there = Architecture::own().is_some_and(StaticProgram::is_there);
         let no_program = (!is_there).then(|| {
-            Trouble::new("no containerdump without shared libraries is installed", static_program::REMEDY)
+            Error::new("no containerdump without shared libraries is installed", static_program::REMEDY)
         });
         Self { capture: privilege.may_capture(), goes_there: true, enter: privilege.may_enter(), no_program }
     }
@@ -86,14 +86,17 @@ pub struct Offer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// `no permission to capture`
-    pub why: Label,
+    pub why: SafeText,
     /// `sudo make install`
-    pub remedy: Label,
+    pub remedy: SafeText,
 }
 
 impl Lack {
     fn new(why: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
-        Self { why: Label::with_limit(why.as_ref(), 200), remedy: Label::with_limit(remedy.as_ref(), 200) }
+        Self {
+            why: SafeText::with_limit(why.as_ref(), 200),
+            remedy: SafeText::with_limit(remedy.as_ref(), 200),
+        }
     }
 }
 
@@ -115,7 +118,7 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
             )
         });
         if lack.is_none() && target.down.contains(&attachment.tap) {
-            let device = Label::new(attachment.tap.device());
+            let device = SafeText::new(attachment.tap.device());
             lack = Some(Lack::new("the host veth is down", format!("sudo ip link set {device} up")));
         }
         offers.push(Offer { tap: attachment.tap.clone(), lack });
@@ -136,8 +139,8 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
         offer.lack.as_ref().map(|lack| format!("{}: {}", Kind::of(&offer.tap).word(), lack.why))
     });
     let why = match &target.holder {
-        Ok(_) => Label::with_limit(&better.collect::<Vec<_>>().join(", "), 100),
-        Err(_) => Label::new("its engine runs elsewhere"),
+        Ok(_) => SafeText::with_limit(&better.collect::<Vec<_>>().join(", "), 100),
+        Err(_) => SafeText::new("its engine runs elsewhere"),
     };
     let lack = means
         .no_program

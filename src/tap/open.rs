@@ -6,14 +6,14 @@ use std::time::Duration;
 use log::{debug, warn};
 
 use super::{Target, description, through_engine};
-use crate::at_once::at_once;
 use crate::capture::{self, Budget, Ring, Settings};
 use crate::engine::TapContainer;
+use crate::error::Error;
 use crate::link::{self, Attachment, Links, Tap};
+use crate::parallel::at_once;
 use crate::pcapng::Interface;
 use crate::privilege::Privilege;
 use crate::session::Source;
-use crate::trouble::Trouble;
 
 /// Attachments whose rings are opened at the same time: for each ring the kernel waits until all its processors
 /// know of the socket (`synchronize_net`), some 17 ms, and all who wait at the same time wait once.
@@ -44,7 +44,7 @@ pub fn open(
     block_timeout: Duration,
     privilege: &Privilege,
     notice: &(dyn Fn(&str) + Sync),
-) -> Result<Opened, Trouble> {
+) -> Result<Opened, Error> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>();
     let ring_mib = budget.take(count);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
@@ -61,7 +61,7 @@ pub fn open(
     };
     let mut opened = Vec::new();
     let mut went = None;
-    let mut take = |outcome: Result<_, Trouble>, (target, attachment): (&Target, &Attachment)| match outcome {
+    let mut take = |outcome: Result<_, Error>, (target, attachment): (&Target, &Attachment)| match outcome {
         Ok(one) => {
             opened.push(one);
             Ok(())
@@ -134,7 +134,7 @@ fn open_rings(
     ring_mib: u32,
     block_timeout: Duration,
     privilege: &Privilege,
-) -> Result<(Interface, Vec<Ring>), Trouble> {
+) -> Result<(Interface, Vec<Ring>), Error> {
     let open = || capture::open(attachment, settings, ring_mib, block_timeout);
     let rings = match (&attachment.tap, &target.rootless) {
         (Tap::HostVeth { .. } | Tap::Host { .. }, _) => privilege.raised(open)??,
@@ -152,12 +152,12 @@ fn open_rings(
 /// Sees that the link of `attachment` is still the one that was looked up.
 ///
 /// Fails when it is not, or the kernel cannot be asked.
-fn is_still(links: &Links, target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
+fn is_still(links: &Links, target: &Target, attachment: &Attachment) -> Result<(), Error> {
     let holder = target.holder.as_ref().map_err(Clone::clone)?;
     if link::is_among(links, &attachment.tap, holder).unwrap_or(false) {
         return Ok(());
     }
-    Err(Trouble::new(
+    Err(Error::new(
         format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
         "see that the container runs, then capture again",
     ))
@@ -171,14 +171,14 @@ fn is_gone(target: &Target, attachment: &Attachment) -> bool {
 }
 
 /// Takes the calling thread into the network namespace of `target`.
-fn inside(target: &Target, attachment: &Attachment) -> Result<(), Trouble> {
+fn inside(target: &Target, attachment: &Attachment) -> Result<(), Error> {
     let holder = target.holder.as_ref().map_err(Clone::clone)?;
     let entered = holder.namespace().and_then(|namespace| namespace.enter());
     entered.map_err(|error| cannot_enter(attachment, &error))
 }
 
-fn cannot_enter(attachment: &Attachment, error: &io::Error) -> Trouble {
-    Trouble::new(
+fn cannot_enter(attachment: &Attachment, error: &io::Error) -> Error {
+    Error::new(
         format!("cannot enter the network of {}: {error}", attachment.name()),
         "see that the container runs, and capture as root of this host; a rootless one as the user it belongs to",
     )

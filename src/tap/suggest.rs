@@ -1,7 +1,7 @@
 //! What a name that means no container may have been meant to be.
 
 use crate::container::Container;
-use crate::text::Label;
+use crate::safe_text::SafeText;
 
 /// Containers that are suggested at most.
 const MAX_SUGGESTED: usize = 3;
@@ -44,7 +44,8 @@ fn distance(container: &Container, wanted: &str) -> Option<usize> {
 
 fn names(containers: &[&Container]) -> String {
     let shown = containers.iter().take(MAX_SUGGESTED).map(|one| one.name.shortened());
-    Label::with_limit(&shown.map(|name| name.to_string()).collect::<Vec<_>>().join(" or "), 250).to_string()
+    SafeText::with_limit(&shown.map(|name| name.to_string()).collect::<Vec<_>>().join(" or "), 250)
+        .to_string()
 }
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod tests {
         let container = |name: &str, id: &str| {
             let id = ContainerId::parse(&format!("{id:0<64}")).expect("an id");
             let endpoint = Endpoint::Unix("/run/docker.sock".into());
-            Container::new(EngineKind::Docker, endpoint, id, Label::of_name(name))
+            Container::new(EngineKind::Docker, endpoint, id, SafeText::of_name(name))
         };
         let service = Container { service: Some("api".into()), ..container("shop-api-1", "c1") };
         vec![container("web", "64ab"), container("database", "b0b"), service]

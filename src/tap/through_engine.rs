@@ -10,13 +10,13 @@ use super::{Target, description};
 use crate::capture::{self, Settings};
 use crate::container::Container;
 use crate::engine::{self, TapContainer};
+use crate::error::Error;
 use crate::link::{Attachment, Tap};
 use crate::pcapng::Interface;
-use crate::remote;
+use crate::peer;
+use crate::safe_text::SafeText;
 use crate::session::Source;
 use crate::static_program::{Architecture, StaticProgram};
-use crate::text::Label;
-use crate::trouble::Trouble;
 
 /// How long a tap container may take to tell its interfaces once it was started: its rings are made
 /// in a fraction of a second, on a machine that may be busy.
@@ -35,7 +35,7 @@ pub(super) fn start(
     settings: &Settings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
-) -> Result<Vec<(usize, Source, TapContainer)>, Trouble> {
+) -> Result<Vec<(usize, Source, TapContainer)>, Error> {
     let of_targets: Vec<&[Numbered]> =
         attachments.chunk_by(|(_, (one, _)), (_, (other, _))| std::ptr::eq(*one, *other)).collect();
     let Some((first, others)) = of_targets.split_first() else { return Ok(Vec::new()) };
@@ -60,7 +60,7 @@ pub(super) fn start(
 struct Programs(Mutex<Vec<StaticProgram>>);
 
 impl Programs {
-    fn find(&self, architecture: Architecture) -> Result<StaticProgram, Trouble> {
+    fn find(&self, architecture: Architecture) -> Result<StaticProgram, Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = known.iter().find(|program| program.architecture() == architecture) {
             return Ok(program.clone());
@@ -78,7 +78,7 @@ fn start_one(
     settings: &Settings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
-) -> Result<(usize, Source, TapContainer), Trouble> {
+) -> Result<(usize, Source, TapContainer), Error> {
     let (number, (target, _)) = attachments[0];
     let container = &target.container;
     let program = programs.find(engine::architecture(container)?)?;
@@ -87,11 +87,11 @@ fn start_one(
         notice(&format!("importing {image} into {}, this once", container.engine.word()));
     })?;
     info!("a tap container takes the packets of {}", container.name);
-    let from = Label::new(&format!("the tap container of {}", container.name));
+    let from = SafeText::new(&format!("the tap container of {}", container.name));
     let opened = tap_container.stream().map_err(|error| {
-        Trouble::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
+        Error::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
     });
-    match opened.and_then(|stream| remote::open(stream, &from, PATIENCE)) {
+    match opened.and_then(|stream| peer::open(stream, &from, PATIENCE)) {
         Ok((told, remote)) => {
             let interfaces = interfaces(attachments, told, settings);
             let source = Source::Remote { interfaces, remote, unwatched: target.holder.is_err() };

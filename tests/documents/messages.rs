@@ -1,6 +1,6 @@
 //! What the program says when something does not work, and where documents explain it.
 
-use containerdump::trouble::Trouble;
+use containerdump::error::Error;
 use regex::Regex;
 
 use crate::{Page, sources};
@@ -29,7 +29,7 @@ fn explained_ones_are_given(pages: &[Page]) -> Vec<String> {
 }
 
 fn word_is_told(pages: &[Page]) -> Vec<String> {
-    let trouble = Trouble::new("what", "remedy").to_string();
+    let trouble = Error::new("what", "remedy").to_string();
     let word = trouble.lines().last().and_then(|line| line.strip_suffix(" remedy.")).expect("a remedy");
     let told = Page::find(pages, PAGE).spans().contains(&word);
     (!told).then(|| format!("{PAGE} does not tell of \"{word}\"")).into_iter().collect()

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read};
 
-use containerdump::packed::{Compress, Packer, Unpacker};
+use containerdump::peer::compression::{Compress, Packer, Unpacker};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zstd::stream::raw::{CParameter, Encoder, Operation as _};

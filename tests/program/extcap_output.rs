@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use containerdump::container::{Container, ContainerId, EngineKind, assign_values, folded};
 use containerdump::endpoint::Endpoint;
+use containerdump::safe_text::SafeText;
 use containerdump::selection::{Selection, groups};
-use containerdump::text::Label;
 use proptest::prelude::*;
 use proptest::sample::select;
 use regex::Regex;
@@ -70,10 +70,10 @@ fn cases(cases: u32) -> ProptestConfig {
 
 /// A container of that name; none is without one, see `hostile`.
 fn named(name: &str, id: &str, created: i64) -> Container {
-    let name = Some(Label::new(name)).filter(|name| !name.is_empty());
+    let name = Some(SafeText::new(name)).filter(|name| !name.is_empty());
     let endpoint = Endpoint::Unix("/run/docker.sock".into());
     let id = ContainerId::parse(id).expect("64 digits");
-    let name = name.unwrap_or_else(|| Label::new("nameless"));
+    let name = name.unwrap_or_else(|| SafeText::new("nameless"));
     Container { created, ..Container::new(EngineKind::Docker, endpoint, id, name) }
 }
 
@@ -117,7 +117,7 @@ proptest! {
 
     #[test]
     fn a_label_is_one_value_of_a_sentence(text in foreign_text(), longest in 0_usize..100) {
-        let label = Label::with_limit(&text, longest);
+        let label = SafeText::with_limit(&text, longest);
         let line = format!("interface {{value=x}}{{display={label}}}");
         prop_assert_eq!(interfaces(line.as_bytes()), [("x".to_owned(), label.to_string())]);
         let followed = format!("{line}{{tooltip={label}}} {{group={label}}}");
@@ -127,7 +127,7 @@ proptest! {
 
     #[test]
     fn a_label_can_be_read_and_do_nothing_else(text in foreign_text(), longest in 1_usize..100) {
-        let label = Label::with_limit(&text, longest);
+        let label = SafeText::with_limit(&text, longest);
         prop_assert!(!MORE_THAN_READ.is_match(label.as_str()), "{:?}", label);
         prop_assert!(label.as_str().chars().count() <= longest);
         prop_assert_eq!(label.as_str().trim(), label.as_str());
@@ -148,7 +148,7 @@ proptest! {
         names_and_projects in proptest::collection::vec((similar_name(), similar_name()), 1..40)
     ) {
         let made = |(number, (name, project)): (usize, &(String, String))| {
-            let project = Some(Label::new(project)).filter(|project| !project.is_empty());
+            let project = Some(SafeText::new(project)).filter(|project| !project.is_empty());
             Container { project, ..named(name, &id(&number.to_string()), 1) }
         };
         let mut containers: Vec<Container> = names_and_projects.iter().enumerate().map(made).collect();

@@ -1,8 +1,7 @@
 //! Hosts that lie in what they say, and what is said to them.
 
-use containerdump::ssh;
-
 use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
+use containerdump::peer;
 
 #[test]
 fn a_host_cannot_become_an_option_nor_reach_a_shell() {
@@ -91,7 +90,7 @@ fn nothing_of_a_request_is_in_a_command_line() {
     let all = host.arguments().concat().join(" ");
     assert!(!all.contains("192.0.2.77") && !all.contains("we;b"), "{all}");
     let request = std::fs::read_to_string(host.0.path().join("request")).expect("a request");
-    let request = ssh::Request::read(format!("{request}\n").as_bytes()).expect("it can be read");
+    let request = peer::Request::read(format!("{request}\n").as_bytes()).expect("it can be read");
     assert!(request.arguments.contains(&format!("--filter={filter}")), "{request:?}");
     assert_eq!(request.arguments.last().map(String::as_str), Some("we;b"));
 }

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use containerdump::pcapng::{Blocks, Interface};
-use containerdump::text::Label;
+use containerdump::safe_text::SafeText;
 
 use crate::support::fake_host::{FakeHost, HELLO, PROBE, begin};
 use crate::support::program::until;
@@ -78,8 +78,8 @@ fn a_packed_stream_that_is_none_ends_in_one_message() {
 fn interfaces_without_end_are_the_end() {
     let mut blocks = Blocks::begin_section();
     let interface = Interface {
-        name: Label::new("x"),
-        description: Label::new("y"),
+        name: SafeText::new("x"),
+        description: SafeText::new("y"),
         hardware_address: None,
         filter: None,
         snap_length: 2000,

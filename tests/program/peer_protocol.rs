@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use containerdump::capture::{Counts, Direction};
 use containerdump::link::HardwareAddress;
-use containerdump::packed::{Compress, Packer};
 use containerdump::pcapng::{Interface, Statistics};
-use containerdump::remote::{self, Ended};
-use containerdump::text::Label;
+use containerdump::peer::compression::{Compress, Packer};
+use containerdump::peer::{self, Ended};
+use containerdump::safe_text::SafeText;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -114,7 +114,7 @@ fn what_is_wrong_among_packets_ends_the_stream() {
 #[test]
 fn one_that_says_nothing_or_only_names_is_given_up() {
     let (ours, _theirs) = UnixStream::pair().expect("two sockets");
-    let trouble = remote::open(ours, &Label::new("container web"), Duration::from_millis(50));
+    let trouble = peer::open(ours, &SafeText::new("container web"), Duration::from_millis(50));
     assert!(trouble.expect_err("nothing").to_string().contains("within"));
     // An empty name resolution block: kind 4, its length, the end of its records, its length.
     let names = [4, 16, 0, 16_u32].map(u32::to_le_bytes).concat();
@@ -155,7 +155,7 @@ fn one_whose_chunk_takes_long_is_not_given_up() {
         }
         theirs
     });
-    let opened = remote::open_growing(ours, &Label::new("container web"), false, Duration::from_mins(1));
+    let opened = peer::open_growing(ours, &SafeText::new("container web"), false, Duration::from_mins(1));
     let mut remote = opened.expect("a stream");
     let mut packets = 0;
     while packets == 0 {
@@ -207,8 +207,8 @@ fn what_was_lost_there_is_lost_here_and_a_lie_about_it_overflows_nothing() {
 fn interfaces() -> impl Strategy<Value = Vec<Interface>> {
     let one = ("[ -~é]{1,90}", "[ -~]{0,300}", any::<Option<[u8; 6]>>(), 1..262_145_u32, 0..3_usize);
     let one = one.prop_map(|(name, description, address, snap_length, kind)| Interface {
-        name: Label::new(&format!("x{name}")),
-        description: Label::with_limit(&description, 250),
+        name: SafeText::new(&format!("x{name}")),
+        description: SafeText::with_limit(&description, 250),
         hardware_address: address.map(HardwareAddress),
         filter: (snap_length % 2 == 0).then(|| format!("port {snap_length}")),
         snap_length,

@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use containerdump::container::{Container, ContainerId, EngineKind};
 use containerdump::endpoint::Endpoint;
 use containerdump::engine::{self, TapContainer};
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 use containerdump::static_program::{Architecture, StaticProgram};
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +23,7 @@ fn fake() -> FakeEngine {
 
 fn target(fake: &FakeEngine) -> Container {
     let id = ContainerId::parse(&id("web")).expect("an id");
-    Container::new(EngineKind::Docker, Endpoint::Unix(fake.socket()), id, Label::new("web"))
+    Container::new(EngineKind::Docker, Endpoint::Unix(fake.socket()), id, SafeText::new("web"))
 }
 
 /// A file that begins as a static program does, and says that it is of our version.
@@ -40,11 +40,11 @@ fn program() -> StaticProgram {
     StaticProgram::at(&path, Architecture::X86_64).expect("a program")
 }
 
-fn start(fake: &FakeEngine) -> Result<TapContainer, Trouble> {
+fn start(fake: &FakeEngine) -> Result<TapContainer, Error> {
     TapContainer::start(&target(fake), &program(), &["tap".to_owned()], |_| ())
 }
 
-fn refusal(fake: &FakeEngine) -> Trouble {
+fn refusal(fake: &FakeEngine) -> Error {
     start(fake).expect_err("the engine does not let us")
 }
 
@@ -77,7 +77,7 @@ fn was_removed(fake: &FakeEngine) -> bool {
     fake.asked().contains(&format!("DELETE /containers/{}?force=1", id("tap")))
 }
 
-fn architecture(answer: Answer) -> Result<Architecture, Trouble> {
+fn architecture(answer: Answer) -> Result<Architecture, Error> {
     engine::architecture(&target(&fake().also("GET /version", answer)))
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use containerdump::pcapng::{Blocks, Interface};
-use containerdump::text::Label;
+use containerdump::safe_text::SafeText;
 use tempfile::TempDir;
 
 use super::program::{Ended, NOWHERE, Running, program};
@@ -75,8 +75,8 @@ impl FakeHost {
 pub(crate) fn begin(name: &str) -> Vec<u8> {
     let mut blocks = Blocks::begin_section();
     blocks.interface(&Interface {
-        name: Label::new(name),
-        description: Label::new("y"),
+        name: SafeText::new(name),
+        description: SafeText::new("y"),
         hardware_address: None,
         filter: None,
         snap_length: 2000,

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use containerdump::broker::{Broker, Place, Request};
 use containerdump::capture::Settings;
 use containerdump::endpoint::{SeenHolder, SeenProcess};
+use containerdump::error::Error;
 use containerdump::link::Holder;
-use containerdump::opener::{Opener, Place, Request};
 use containerdump::privilege::Privilege;
-use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source, Stop};
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::safe_text::SafeText;
+use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source};
+use containerdump::stop::Stop;
 use tempfile::TempDir;
 
 use super::lab::{Container, end_of, folder, output, signal};
@@ -38,10 +39,10 @@ pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
     }
 }
 
-fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
+fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     let privilege = Privilege::confine()?;
     let stop = Stop::watch(false)?;
-    let opener = Opener::start(program)?;
+    let opener = Broker::start(program)?;
     let limits: Vec<_> = limits.iter().map(|limit| limit.parse().expect("a limit")).collect();
     let each: Option<Limits> = (!limits.is_empty()).then(|| limits.into_iter().collect());
     let fifo = fs::metadata(path).is_ok_and(|about| !about.is_file());
@@ -69,7 +70,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Trouble> {
 }
 
 /// Does what a line says.
-fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
+fn obey(line: &str, opener: &Broker, joining: &Joining) -> Result<(), Error> {
     let words: Vec<&str> = line.split(' ').collect();
     let seen = |pid: &str, namespace: &str| {
         SeenHolder::Process(SeenProcess {
@@ -79,7 +80,7 @@ fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
     };
     let (label, place, process) = match words.as_slice() {
         ["name", address, name] => {
-            let name = (address.parse().expect("an address"), Label::new(name));
+            let name = (address.parse().expect("an address"), SafeText::new(name));
             joining.tell(Change::Names(vec![name])).expect("a session");
             return Ok(());
         }
@@ -97,7 +98,7 @@ fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
             let place = Place::HostVeth { name: (*name).to_owned(), index, leads_to: None };
             let request = Request::new(place, &Settings::default(), RING_MIB);
             // Nobody who is meant claims it.
-            return opener.ask(&request, &Label::new(label))?.wait(&Label::new(label)).map(|_| ());
+            return opener.ask(&request, &SafeText::new(label))?.wait(&SafeText::new(label)).map(|_| ());
         }
         ["inside", label, interface, pid, namespace] => {
             let process = seen(pid, namespace);
@@ -109,7 +110,7 @@ fn obey(line: &str, opener: &Opener, joining: &Joining) -> Result<(), Trouble> {
         }
         _ => panic!("{line}"),
     };
-    let label = Label::new(label);
+    let label = SafeText::new(label);
     let settings = Settings { filter: Some("tcp or udp".to_owned()), ..Settings::default() };
     let (mut interfaces, remote) =
         opener.ask(&Request::new(place, &settings, RING_MIB), &label)?.wait(&label)?;

@@ -6,10 +6,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use containerdump::capture::{Counts, Direction};
+use containerdump::error::Error;
 use containerdump::pcapng::{self, Blocks, Interface, Statistics};
-use containerdump::remote::{self, Ended, Remote};
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::peer::{self, Ended, Remote};
+use containerdump::safe_text::SafeText;
 use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 
@@ -29,8 +29,8 @@ pub(crate) struct Packet {
 /// An interface of Ethernet packets.
 pub(crate) fn interface(name: &str) -> Interface {
     Interface {
-        name: Label::new(name),
-        description: Label::new(name),
+        name: SafeText::new(name),
+        description: SafeText::new(name),
         hardware_address: None,
         filter: None,
         snap_length: 262_144,
@@ -84,7 +84,7 @@ pub(crate) struct Read {
 }
 
 /// Sends `bytes` and reads them.
-pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) -> Result<Read, Trouble> {
+pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) -> Result<Read, Error> {
     let (ours, theirs) = UnixStream::pair().expect("two sockets");
     let sender = send(theirs, bytes);
     let outcome = open(ours).map(|(interfaces, remote)| to_the_end(interfaces, remote));
@@ -93,8 +93,8 @@ pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) ->
 }
 
 /// Opens a stream with patience.
-pub(crate) fn open(stream: UnixStream) -> Result<(Vec<Interface>, Remote), Trouble> {
-    remote::open(stream, &Label::new("container web"), PATIENCE)
+pub(crate) fn open(stream: UnixStream) -> Result<(Vec<Interface>, Remote), Error> {
+    peer::open(stream, &SafeText::new("container web"), PATIENCE)
 }
 
 /// Writes beside the test, until nobody reads.

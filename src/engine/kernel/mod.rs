@@ -24,9 +24,9 @@ use self::scan::{Group, Scan};
 use super::{Listing, Outcome};
 use crate::container::{Container, ContainerId, EngineKind};
 use crate::endpoint::{Endpoint, Seen, SeenFile, SeenProcess};
+use crate::error::Error;
 use crate::link::{self, Entered};
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::safe_text::SafeText;
 
 /// An engine that answers tells of a container within this many seconds from its start; until then
 /// its namespace may be there already. Docker takes well under one.
@@ -86,7 +86,7 @@ impl Look {
         containers.extend(self.names.alone.into_iter().map(|file| alone(file, entered)));
         containers.sort_by(|a, b| a.order().cmp(&b.order()));
         let listing =
-            |outcome| Listing { engine: EngineKind::Kernel, endpoint: Label::new("/proc"), outcome };
+            |outcome| Listing { engine: EngineKind::Kernel, endpoint: SafeText::new("/proc"), outcome };
         let mut listings = vec![listing(Outcome::Containers { containers, left_out: 0 })];
         if self.is_partial {
             listings.push(listing(Outcome::Unusable(hidden())));
@@ -128,7 +128,7 @@ impl Told {
 fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Container> {
     let first = group.first();
     let number = ContainerId::of_namespace(group.namespace);
-    let command = Label::new(&group.command());
+    let command = SafeText::new(&group.command());
     let (id, name, kind) = match (marks, &file) {
         ([mark, ..], _) => (mark.id().unwrap_or(number), mark.name(), mark.runner),
         (_, Some(file)) => (ContainerId::of_namespace(file.inode), names::name(file), NAMESPACE),
@@ -141,7 +141,7 @@ fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Co
     let seen = Seen {
         file: if marks.is_empty() { file } else { None },
         process: Some(SeenProcess { pid: first.pid, namespace: group.namespace }),
-        members: marks.iter().skip(1).map(|mark| Label::of_name(&mark.name())).collect(),
+        members: marks.iter().skip(1).map(|mark| SafeText::of_name(&mark.name())).collect(),
         addresses: link::addresses_of_process(first.pid),
     };
     Some(described(id, &name, &format!("{kind}: {command}"), seen))
@@ -158,9 +158,9 @@ fn alone(file: SeenFile, entered: &Entered) -> Container {
 }
 
 fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container {
-    let name = Label::of_name(name);
-    let name = if name.is_empty() { Label::new(id.short()) } else { name };
-    let image = Label::new(image);
+    let name = SafeText::of_name(name);
+    let name = if name.is_empty() { SafeText::new(id.short()) } else { name };
+    let image = SafeText::new(image);
     Container { image, ..Container::new(EngineKind::Kernel, Endpoint::Kernel(seen), id, name) }
 }
 
@@ -172,16 +172,16 @@ fn has_interfaces(pid: i32) -> bool {
     names.into_iter().any(|name| !OF_EVERY_NAMESPACE.contains(&name))
 }
 
-fn hidden() -> Trouble {
-    Trouble::new(
+fn hidden() -> Error {
+    Error::new(
         "the processes of other users are hidden (/proc is mounted with hidepid), and so are their network namespaces",
         "run containerdump as root, or join the group that the option gid= of /proc names: findmnt /proc",
     )
 }
 
-fn unclear(files: &[SeenFile]) -> Trouble {
+fn unclear(files: &[SeenFile]) -> Error {
     let names: Vec<String> = files.iter().map(names::name).collect();
-    Trouble::new(
+    Error::new(
         format!(
             "cannot tell whether these network namespaces are among those shown by a command, or further ones: {}",
             names.join(", ")

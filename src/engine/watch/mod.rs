@@ -27,10 +27,10 @@ use tokio::io::AsyncReadExt as _;
 
 use super::{Inspected, places};
 use crate::container::{Container, ContainerId, EngineKind};
+use crate::error::Error;
 use crate::link::Entered;
 use crate::privilege;
-use crate::text::Label;
-use crate::trouble::Trouble;
+use crate::safe_text::SafeText;
 use known::Share;
 use place::Watched;
 
@@ -50,9 +50,9 @@ pub enum Change {
     /// It is in other networks than it was, or has other addresses there.
     Networks(Box<Container>),
     /// The engine at this place does not answer any more. Its containers may run on.
-    Lost(Label, Trouble),
+    Lost(SafeText, Error),
     /// It answers again; the changes that were missed come after this.
-    Back(Label),
+    Back(SafeText),
 }
 
 /// Tells what changes. Ready for reading (`AsFd`) when there is something.
@@ -72,9 +72,9 @@ impl Watch {
     pub fn start(
         known: impl IntoIterator<Item = (Container, Option<i32>)>,
         entered: Entered,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let cannot = |error: io::Error| {
-            Trouble::new(
+            Error::new(
                 format!("cannot watch for containers: {error}"),
                 "free some processes and file descriptors: ulimit -u, ulimit -n",
             )

@@ -225,7 +225,7 @@ impl Watched {
         true
     }
 
-    fn is_lost(&mut self, why: impl FnOnce(EngineKind, &Endpoint) -> crate::trouble::Trouble) {
+    fn is_lost(&mut self, why: impl FnOnce(EngineKind, &Endpoint) -> crate::error::Error) {
         self.share.answers(self.number, None);
         if self.state == State::Answers {
             let why = why(self.engine, &self.endpoint);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use containerdump::capture::{self, Direction};
 use containerdump::pcapng::{self, Blocks, Interface, Statistics};
-use containerdump::text::Label;
+use containerdump::safe_text::SafeText;
 
 use crate::Test;
 use crate::real::peer::peer_session::{Recording, SESSION, flood, tap};
@@ -28,8 +28,8 @@ pub(crate) const FAR_END: &str = "far-end";
 /// kind named, as fast as it is taken.
 pub(crate) fn write(kind: &str) -> ExitCode {
     let interface = Interface {
-        name: Label::new("far"),
-        description: Label::new("far"),
+        name: SafeText::new("far"),
+        description: SafeText::new("far"),
         hardware_address: None,
         filter: None,
         snap_length: 65_535,

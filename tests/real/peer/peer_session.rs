@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
+use containerdump::error::Error;
+use containerdump::peer;
 use containerdump::privilege::Privilege;
-use containerdump::remote;
-use containerdump::session::{Member, Output, Session, Source, Stop, Totals};
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
+use containerdump::safe_text::SafeText;
+use containerdump::session::{Member, Output, Session, Source, Totals};
+use containerdump::stop::Stop;
 use tempfile::TempDir;
 
 use crate::Test;
@@ -47,7 +48,7 @@ pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
     }
 }
 
-fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
+fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
     // Entering a namespace takes the rights that are given up below.
     let (children, streams): (Vec<Child>, Vec<UnixStream>) =
         commands.split(|word| *word == AND).map(begin).unzip();
@@ -55,7 +56,7 @@ fn run(path: &str, commands: &[&str]) -> Result<Totals, Trouble> {
     let stop = Stop::watch(false)?;
     let mut sources = Vec::new();
     for stream in streams {
-        let (interfaces, remote) = remote::open(stream, &Label::new("elsewhere"), Duration::from_secs(10))?;
+        let (interfaces, remote) = peer::open(stream, &SafeText::new("elsewhere"), Duration::from_secs(10))?;
         sources.push(Source::Remote { interfaces, remote, unwatched: true });
     }
     let output = if path == "-" {

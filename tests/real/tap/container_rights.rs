@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use containerdump::container::{self as described, ContainerId, EngineKind};
 use containerdump::endpoint::Endpoint;
 use containerdump::engine::TapContainer;
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
 use containerdump::static_program::{Architecture, StaticProgram};
-use containerdump::text::Label;
-use containerdump::trouble::Trouble;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
@@ -59,14 +59,14 @@ fn program() -> StaticProgram {
     StaticProgram::at(&companion(), Architecture::own().expect("a known processor")).expect("the companion")
 }
 
-pub(crate) fn tap(target: &described::Container, arguments: &[&str]) -> Result<TapContainer, Trouble> {
+pub(crate) fn tap(target: &described::Container, arguments: &[&str]) -> Result<TapContainer, Error> {
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
     TapContainer::start(target, &program(), &arguments, |_| ())
 }
 
 pub(crate) fn target(engine: EngineKind, endpoint: Endpoint, id: &str) -> described::Container {
     let id = ContainerId::parse(id).expect("an id");
-    described::Container::new(engine, endpoint, id, Label::new("target"))
+    described::Container::new(engine, endpoint, id, SafeText::new("target"))
 }
 
 pub(crate) fn socket(url: &str) -> Endpoint {

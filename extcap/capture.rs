@@ -1,0 +1,274 @@
+//! A capture from names to its end, the same for Wireshark and for people.
+
+use std::os::fd::BorrowedFd;
+
+use containerdump::capture::{self, Settings};
+use containerdump::engine::TapContainer;
+use containerdump::error::Error;
+use containerdump::follow::{Follow, Terms};
+use containerdump::link::Holder;
+use containerdump::own_traffic;
+use containerdump::peer::compression::Compress;
+use containerdump::privilege::{self, Privilege, Unprivileged};
+use containerdump::selection::Selection;
+use containerdump::session::{
+    Crossing, Files, Limits, Member, Ordered, Output, Report, Session, Source, Totals,
+};
+use containerdump::stop::{Stop, Stopped};
+use containerdump::tap::{self, LeftOut, Means, Targets, Wanted};
+use log::{debug, info, warn};
+
+use crate::following;
+use crate::wireshark::confirmation::{Confirmation, Confirmed};
+use crate::wireshark::mixed;
+use crate::wireshark::toolbar::{self, Toolbar};
+
+/// What to capture, and where to.
+pub(crate) struct Job {
+    pub(crate) selection: Selection,
+    /// Networks or interfaces of theirs; all where there is none.
+    pub(crate) networks: Vec<String>,
+    /// The kind of tap that was asked for; the best where none was.
+    pub(crate) tap: Option<tap::Kind>,
+    /// Whether containers that are recreated are captured again; those of a group are, and later ones, too.
+    pub(crate) follow: bool,
+    /// What is kept of packets that cross between the containers.
+    pub(crate) crossing: Crossing,
+    pub(crate) settings: Settings,
+    /// Whether the program's own traffic is captured, too.
+    pub(crate) own_traffic: bool,
+    pub(crate) limits: Limits,
+    pub(crate) target: Target,
+    /// Where it can be watched and changed, in Wireshark.
+    pub(crate) toolbar: Option<Toolbar>,
+    /// What other processes wait for whose interfaces are captured here, too.
+    pub(crate) confirmation: Option<Confirmation>,
+}
+
+/// Where a capture goes to.
+pub(crate) enum Target {
+    /// A FIFO that is open already and has the section header.
+    Begun(Box<Output>),
+    StandardOutput,
+    /// Standard output, which a session on another host reads.
+    Session(Compress),
+    Files(Files),
+}
+
+/// An output that is open.
+pub(crate) struct Opened {
+    pub(crate) output: Output,
+    /// Whether its header was written.
+    pub(crate) begun: bool,
+    /// The ring buffer of files that it is the first of.
+    pub(crate) files: Option<Files>,
+}
+
+impl Target {
+    pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Begun(output) => output.pipe(),
+            Self::StandardOutput | Self::Session(_) | Self::Files(_) => None,
+        }
+    }
+
+    /// Opens the output.
+    ///
+    /// Fails when it cannot be opened; with [`Stopped`] when there is a reason to stop before it can.
+    pub(crate) fn open(self, stop: &Stop) -> Result<Result<Opened, Error>, Stopped> {
+        let opened = |output, begun, files| Opened { output, begun, files };
+        Ok(match self {
+            Self::Begun(output) => Ok(opened(*output, true, None)),
+            Self::StandardOutput => Output::stdout().map(|output| opened(output, false, None)),
+            Self::Session(compress) => {
+                Output::stdout().map(|output| opened(output.packed(compress), false, None))
+            }
+            Self::Files(mut files) => files.open_next(stop)?.map(|output| opened(output, false, Some(files))),
+        })
+    }
+}
+
+impl Job {
+    fn wanted(&self, privilege: &Privilege) -> Result<Wanted, Error> {
+        Ok(Wanted {
+            networks: self.networks.clone(),
+            tap: self.tap,
+            means: Means::of(privilege),
+            entered: tap::entered(privilege)?,
+        })
+    }
+
+    /// Looks up what it is to capture.
+    ///
+    /// Fails with [`Stopped`] when there is a reason to stop before.
+    pub(crate) fn find(&self, stop: &Stop, privilege: &Privilege) -> Result<Result<Targets, Error>, Stopped> {
+        let (selection, wanted, follows) = (self.selection.clone(), self.wanted(privilege), self.follow);
+        stop.wait_for(self.target.pipe(), move || tap::find(&selection, &wanted?, follows))
+    }
+
+    /// Looks up, opens, gives up every right, and captures until there is a reason to stop.
+    pub(crate) fn run(
+        self,
+        stop: &Stop,
+        mut privilege: Privilege,
+        notice: &(dyn Fn(&str) + Sync),
+        report: Option<Report<'_>>,
+    ) -> Result<Totals, Error> {
+        // Each container that is found holds one already.
+        let limit = privilege::raise_descriptors();
+        let mut settings = self.settings.clone();
+        if !self.own_traffic {
+            settings.without = own_traffic::filter(&privilege)?;
+            settings.without_there = own_traffic::filter_there();
+            settings.without.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
+        }
+        let wanted = self.wanted(&privilege)?;
+        let found = match self.find(stop, &privilege) {
+            Ok(found) => found?,
+            Err(Stopped) => return Ok(Totals::default()),
+        };
+        for target in &found.targets {
+            if target.uses_host_network() {
+                let name = &target.container.name;
+                notice(&format!(
+                    "{name} has no network of its own: it uses the host's, so this is the traffic of the host"
+                ));
+            }
+            for LeftOut { network, why } in &target.left_out {
+                notice(&format!("not captured: {network} of {} ({why})", target.container.name));
+            }
+        }
+        for target in &found.targets {
+            if let Some(line) = mixed::unnamed_in_words(target) {
+                notice(&line);
+            }
+        }
+        for name in &found.awaited {
+            notice(&format!("{name} is between two restarts: it is captured from its next start"));
+        }
+        for (name, why) in &found.left_out {
+            notice(&format!("not captured: {name} ({})", why.what()));
+        }
+        let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
+        let block_timeout = capture::block_timeout(rings);
+        let selection = self.selection.bound(&found.running);
+        let follows = self.follow || selection.is_of_group();
+        let mut budget = following::budget(&settings, &selection, &found);
+        debug!("{rings} rings, {limit} file descriptors");
+        // Before the user namespace of a rootless container is entered, whose root could look into what starts there.
+        let opener = if follows { following::opener() } else { None };
+        let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
+        if let Some(line) = mixed::link_types_in_words(taken.sources.iter().flatten()) {
+            notice(&line);
+        }
+        privilege.become_caller()?;
+        let feeds_session = matches!(self.target, Target::Session(_));
+        let Opened { output, begun, files } = match self.target.open(stop) {
+            Ok(outcome) => outcome?,
+            Err(Stopped) => return Ok(Totals::default()),
+        };
+        let proof = privilege.give_up()?;
+        let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
+        let confirmed = self.confirmation.map(|one| one.begin(&proof)).transpose().map_err(|error| {
+            Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+        })?;
+        let (mut follow, mut changes) = (None, None);
+        let mut tap_containers = taken.tap_containers;
+        if follows {
+            let terms = Terms { selection, wanted, settings, budget };
+            let captured =
+                following::captured(&found, taken.taps, taken.ring_mib, std::mem::take(&mut tap_containers));
+            let begun = following::begin(terms, &found, captured, opener)?;
+            (follow, changes) = (Some(begun.0), Some(begun.1));
+        }
+        let members = members(found.targets, taken.sources);
+        info!("capturing {} containers", members.len());
+        let session = Session {
+            members,
+            changes,
+            orders,
+            names: found.names,
+            block_timeout,
+            crossing: self.crossing,
+            limits: self.limits,
+            feeds_session,
+            output,
+            begun,
+            files,
+        };
+        let outcome = beside(follow, notice, || session.run(stop, &proof, report));
+        if let Some(toolbar) = toolbar {
+            toolbar.end(outcome.as_ref().ok());
+        }
+        // What was made for the capture is gone before the program is.
+        tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
+        let totals = outcome?;
+        confirmed.into_iter().for_each(Confirmed::end);
+        info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
+        for (name, lost) in &totals.losses {
+            info!("{lost} packets of {name} dropped");
+        }
+        Ok(totals)
+    }
+}
+
+/// Begins to use the toolbar, if there is one, in a capture of `sources`.
+pub(crate) fn begin(
+    toolbar: Option<Toolbar>,
+    settings: &Settings,
+    sources: &[Vec<Source>],
+    proof: &Unprivileged,
+) -> (Option<toolbar::Used>, Option<Ordered>) {
+    let Some(toolbar) = toolbar else { return (None, None) };
+    let ring = |source: &Source| match source {
+        Source::Rings(interface, _) => Some(interface.link_type),
+        Source::Remote { .. } => None,
+    };
+    let link_types = sources.iter().flatten().filter_map(ring).collect();
+    let terms = toolbar::Terms { settings: settings.clone(), link_types, leader: None };
+    match toolbar.begin(terms, proof) {
+        Ok((toolbar, ordered)) => (Some(toolbar), Some(ordered)),
+        // Packets matter more.
+        Err(error) => {
+            warn!("no toolbar: {error}");
+            (None, None)
+        }
+    }
+}
+
+/// Does `work`, while `follow` goes on.
+fn beside<T>(
+    follow: Option<Follow>,
+    notice: &(dyn Fn(&str) + Sync),
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let Some(follow) = follow else { return work() };
+    let (ended, end) = std::io::pipe().map_err(|error| {
+        Error::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
+    })?;
+    std::thread::scope(|scope| {
+        let ended = &ended;
+        scope.spawn(move || follow.run(ended, notice));
+        let outcome = work();
+        drop(end);
+        outcome
+    })
+}
+
+/// The sources of each target, and what keeps its namespace there; those who share one come and go
+/// together.
+fn members(targets: Vec<tap::Target>, sources: Vec<Vec<Source>>) -> Vec<Member> {
+    let mut members: Vec<(Option<u64>, Member)> = Vec::new();
+    for (target, sources) in targets.into_iter().zip(sources) {
+        let identity = target.holder.as_ref().ok().and_then(Holder::network_identity);
+        let known = members.iter().position(|(other, _)| other.is_some() && *other == identity);
+        let index = known.unwrap_or_else(|| {
+            members.push((identity, Member::default()));
+            members.len() - 1
+        });
+        let member = &mut members[index].1;
+        member.sources.extend(sources);
+        member.holders.extend(target.holder.ok());
+    }
+    members.into_iter().map(|(_, member)| member).collect()
+}

@@ -1,0 +1,167 @@
+//! Captures on other hosts: containerdump there captures, this one writes what comes.
+
+use std::time::Duration;
+
+use containerdump::capture;
+use containerdump::error::Error;
+use containerdump::peer::Request;
+use containerdump::peer::{self, Remote};
+use containerdump::privilege::Privilege;
+use containerdump::session::{Crossing, Member, Session, Source, Totals};
+use containerdump::ssh::{self, Connection, Plain};
+use containerdump::stop::{Stop, Stopped};
+
+use super::CONTAINERS_STOPPED;
+use super::asked::Capture;
+use crate::capture::{Opened, Target};
+use crate::cli::progress::Progress;
+use crate::wireshark::toolbar::Toolbar;
+
+/// How long a capture may take to begin there: engines are asked, and may have to import a program.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A capture on another host.
+struct Far {
+    session: ssh::Session,
+    connection: Connection,
+}
+
+/// Where a capture goes to, and who watches it.
+pub(in crate::cli) struct Here {
+    pub(in crate::cli) target: Target,
+    pub(in crate::cli) progress: Progress,
+    pub(in crate::cli) toolbar: Option<Toolbar>,
+}
+
+/// Captures on hosts until there is a reason to stop.
+///
+/// Fails when one of them cannot begin, or none goes on.
+pub(in crate::cli) fn run(
+    asked: &Capture,
+    here: Here,
+    stop: &Stop,
+    mut privilege: Privilege,
+) -> Result<(), Error> {
+    // Nothing of this host is opened but the file.
+    privilege.become_caller()?;
+    let proof = privilege.give_up()?;
+    let Here { target, progress, toolbar } = here;
+    let settings = asked.settings()?;
+    let connections = asked.hosts.connections(asked.tell())?;
+    let (all, before) = (connections.clone(), asked.hosts.before());
+    let request = Request { arguments: asked.for_far(), compress: asked.compress() };
+    let plain = asked.plain();
+    let begun = stop.wait_for(target.pipe(), move || begin(all, before, &request, &plain));
+    let ended = match begun {
+        Err(Stopped) => Ok(()),
+        Ok(Err(trouble)) => Err(trouble),
+        Ok(Ok(begun)) => {
+            let (mut far, remotes): (Vec<Far>, Vec<Remote>) = begun.into_iter().unzip();
+            let (toolbar, orders) = crate::capture::begin(toolbar, &settings, &[], &proof);
+            let outcome = record((asked, stop), target, (&far, remotes), &progress, |session, report| {
+                Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
+            });
+            if let Some(toolbar) = toolbar {
+                toolbar.end(outcome.as_ref().ok());
+            }
+            let outcome = end(&mut far, outcome, &progress);
+            if let Ok(Totals { sources_ended: true, .. }) = outcome
+                && !asked.selected.follows()
+            {
+                progress.warn(CONTAINERS_STOPPED);
+            }
+            outcome.map(|_| ())
+        }
+    };
+    connections.iter().for_each(Connection::end);
+    ended
+}
+
+/// Connects to each, one after the other: each may ask for something. Then begins everywhere at once.
+fn begin(
+    connections: Vec<Connection>,
+    before: &'static str,
+    request: &Request,
+    plain: &Result<Plain, String>,
+) -> Result<Vec<(Far, Remote)>, Error> {
+    let host_in_names = connections.len() > 1;
+    let mut found = Vec::new();
+    for connection in connections {
+        found.push((connection.open()?, connection));
+    }
+    std::thread::scope(|scope| {
+        let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
+            let (mut session, stream) = connection.capture(&probe, before, request, plain)?;
+            let label = connection.host().label();
+            let opened = peer::open_growing(stream, &label, host_in_names, PATIENCE);
+            let remote = opened.map_err(|trouble| session.explain(trouble))?;
+            Ok((Far { session, connection }, remote))
+        };
+        let threads: Vec<_> = found.into_iter().map(|one| scope.spawn(move || begin_one(one))).collect();
+        let outcomes = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        outcomes.collect()
+    })
+}
+
+/// Writes what comes, and says what is said meanwhile.
+fn record(
+    (asked, stop): (&Capture, &Stop),
+    target: Target,
+    (far, remotes): (&[Far], Vec<Remote>),
+    progress: &Progress,
+    run: impl FnOnce(Session, &mut dyn FnMut(&Totals)) -> Result<Totals, Error>,
+) -> Result<Totals, Error> {
+    progress.say_where(&target);
+    let Opened { output, begun, files } = match target.open(stop) {
+        Ok(opened) => opened?,
+        Err(Stopped) => return Ok(Totals::default()),
+    };
+    let member = |remote| Member {
+        sources: vec![Source::Remote { interfaces: Vec::new(), remote, unwatched: true }],
+        ..Member::default()
+    };
+    let members = remotes.into_iter().map(member).collect();
+    let session = Session {
+        // Each host sees to its own: addresses of two of them may be the same.
+        crossing: Crossing::Both,
+        limits: asked.limits(),
+        begun,
+        files,
+        ..Session::new(members, capture::block_timeout(1), output)
+    };
+    run(session, &mut |totals| {
+        tell(far, progress);
+        progress.show(totals);
+    })
+}
+
+/// Says what was said on hosts.
+fn tell(far: &[Far], progress: &Progress) {
+    for Far { session, connection } in far {
+        for line in session.lines().iter().filter(|line| !ssh::is_routine(line)) {
+            progress.warn(&format!("{}: {line}", connection.host().label()));
+        }
+    }
+}
+
+/// The end: in the words of those who know why, where it ought not to have come.
+fn end(far: &mut [Far], outcome: Result<Totals, Error>, progress: &Progress) -> Result<Totals, Error> {
+    let totals = outcome.map_err(|trouble| {
+        let mut explained = far.iter_mut().map(|one| one.session.explain(trouble.clone()));
+        explained.find(|other| *other != trouble).unwrap_or_else(|| trouble.clone())
+    });
+    let mut failures: Vec<Error> = far.iter_mut().filter_map(|one| one.session.failure()).collect();
+    tell(far, progress);
+    let totals = totals?;
+    if failures.len() == far.len() {
+        // What they told came to its end, but they had failed.
+        return Err(failures.swap_remove(0));
+    }
+    progress.end(&totals);
+    for trouble in failures {
+        progress.warn(&trouble.to_string());
+    }
+    Ok(totals)
+}

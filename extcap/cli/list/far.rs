@@ -1,0 +1,129 @@
+//! The list of other hosts.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use containerdump::error::Error;
+use containerdump::peer::Request;
+use containerdump::peer::compression::Compress;
+use containerdump::safe_text::SafeText;
+use containerdump::ssh::{Connection, Probe};
+use containerdump::stop::{Stop, Stopped};
+
+use super::taps;
+use super::told::{self, Form};
+use crate::cli::hosts::Hosts;
+use crate::cli::notices;
+
+/// Bytes of a list: an engine's own may have as many.
+const MOST: usize = 16 * 1024 * 1024;
+/// How long a list may take: there it has ten seconds for looking up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Prints the list of `hosts`, of those containers that `names` mean where there are any; of those that can be asked where some cannot.
+///
+/// Fails when one cannot, or it is ended before.
+pub(super) fn show(hosts: &Hosts, names: &[String], form: Form, width: Option<usize>) -> Result<(), Error> {
+    let stop = Stop::watch(false)?;
+    let connections = hosts.connections(notices::tell)?;
+    let (before, all, names) = (hosts.before(), connections.clone(), names.to_vec());
+    let asked = stop.wait_for(None, move || {
+        Ok(all
+            .iter()
+            .map(|connection| (connection.host().label(), ask(connection, before, form, &names)))
+            .collect::<Vec<_>>())
+    });
+    connections.iter().for_each(Connection::end);
+    let answers = match asked {
+        Ok(answers) => answers?,
+        Err(Stopped) => {
+            return Err(Error::new("cannot list: interrupted before all hosts had answered", "list again"));
+        }
+    };
+    let (mut lists, mut failed) = (Vec::new(), Vec::new());
+    for (host, answer) in answers {
+        match answer.and_then(|answer| readable(&host, answer, form)) {
+            Ok((lines, notices)) => {
+                for notice in notices {
+                    let _ = writeln!(io::stderr(), "{host}: {notice}");
+                }
+                lists.push((host, lines));
+            }
+            Err(trouble) => failed.push(trouble),
+        }
+    }
+    if !lists.is_empty() {
+        let text = match form {
+            Form::Taps => {
+                let of_list = |(host, lines): &(SafeText, String)| {
+                    taps::of_host((connections.len() > 1).then_some(host), lines)
+                };
+                lists.iter().map(of_list).collect()
+            }
+            Form::Table | Form::Json => told::of_hosts(&lists, form == Form::Json, width).unwrap_or_default(),
+        };
+        // A reader who has left does not want the rest.
+        let _ = io::stdout().write_all(text.as_bytes());
+    }
+    let Some(last) = failed.pop() else { return Ok(()) };
+    for trouble in failed {
+        let _ = writeln!(io::stderr(), "containerdump: {trouble}");
+    }
+    Err(last)
+}
+
+/// What a host answered, and what it said beside.
+pub(in crate::cli) type Answer = (String, Vec<SafeText>);
+
+fn ask(connection: &Connection, before: &'static str, form: Form, names: &[String]) -> Result<Answer, Error> {
+    let probe = connection.open()?;
+    let option = if form == Form::Taps { "--verbose" } else { "--json" };
+    listed(connection, &probe, before, option, names)
+}
+
+/// The list of a host to which there is a connection.
+///
+/// Fails when it does not tell.
+pub(in crate::cli) fn of(
+    connection: &Connection,
+    probe: &Probe,
+    before: &'static str,
+) -> Result<Answer, Error> {
+    listed(connection, probe, before, "--json", &[])
+}
+
+fn listed(
+    connection: &Connection,
+    probe: &Probe,
+    before: &'static str,
+    option: &str,
+    names: &[String],
+) -> Result<Answer, Error> {
+    let mut session = connection.run(probe, before)?;
+    let mut arguments = vec!["list".to_owned(), option.to_owned()];
+    if !names.is_empty() {
+        arguments.push("--".to_owned());
+        arguments.extend(names.iter().cloned());
+    }
+    session.ask(&Request { arguments, compress: Compress::Off })?;
+    let answer = session.read_to_end(MOST, PATIENCE)?;
+    Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
+}
+
+/// The answer, if it is a list.
+fn readable(host: &SafeText, answer: Answer, form: Form) -> Result<Answer, Error> {
+    if form == Form::Taps {
+        return Ok(answer);
+    }
+    let lists = [(host.clone(), answer.0)];
+    match told::of_hosts(&lists, true, None) {
+        Ok(_) => {
+            let [(_, lines)] = lists;
+            Ok((lines, answer.1))
+        }
+        Err((_, why)) => Err(Error::new(
+            format!("cannot read the list of {host}: {why}"),
+            "install the same version of containerdump on both",
+        )),
+    }
+}

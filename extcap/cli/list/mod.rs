@@ -1,0 +1,151 @@
+//! `containerdump list`.
+
+mod far;
+mod listed;
+mod table;
+mod taps;
+mod told;
+
+use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use containerdump::container::Container;
+use containerdump::engine::Patience;
+use containerdump::error::Error;
+use containerdump::link::{Attachment, Links};
+use containerdump::privilege::Privilege;
+use containerdump::selection::Selection;
+use containerdump::tap::{self, Means, Offer, Target};
+
+use super::hosts::Hosts;
+pub(super) use far::of as of_host;
+use listed::Listed;
+use told::Form;
+pub(crate) use told::containers as containers_of;
+pub(super) use told::to_keep;
+
+/// Show running containers, their networks, addresses, and where their packets are taken
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  containerdump list
+  containerdump list web
+  containerdump list -v      # which taps there are, and what the others would need
+  containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
+  containerdump list --host ann@build1 --host build2
+  containerdump list -v --host build2
+
+TAPS tells where a capture takes packets. Needs no right but to speak to the engines.")]
+pub(super) struct List {
+    /// Containers to list, by name, interface (docker-web) or id; all where none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    /// Print one JSON object per container and line (see docs/list-json.md)
+    #[arg(long)]
+    json: bool,
+
+    /// Tell of each attachment which taps there are, best first, and what those that cannot be
+    /// used would need
+    #[arg(short, long, conflicts_with = "json")]
+    verbose: bool,
+
+    /// Print whole columns, also where they are wider than the terminal
+    #[arg(long)]
+    wide: bool,
+
+    #[command(flatten)]
+    hosts: Hosts,
+}
+
+/// The longest that looking up all containers may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl List {
+    pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Error> {
+        if !self.hosts.is_empty() {
+            privilege.become_caller()?;
+            privilege.give_up()?;
+            let form = match (self.json, self.verbose) {
+                (true, _) => Form::Json,
+                (false, true) => Form::Taps,
+                (false, false) => Form::Table,
+            };
+            return far::show(&self.hosts, &self.names, form, self.width());
+        }
+        let latest = Instant::now() + LONGEST;
+        let means = Means::of(&privilege);
+        let entered = tap::entered(&privilege)?;
+        let running = tap::running(&entered, Patience::PEOPLE)?;
+        let links = Links::now()?;
+        let mut containers = if self.names.is_empty() {
+            running.containers
+        } else {
+            tap::selected(&Selection { names: self.names.clone(), ..Selection::default() }, &running)?
+        };
+        let looked_up = tap::look_up_each(&mut containers, &links, &entered, latest);
+        let found: Vec<Found> = containers
+            .into_iter()
+            .zip(looked_up)
+            .map(|(container, looked_up)| Found::new(container, looked_up, &means))
+            .collect();
+        let text = match (self.json, self.verbose) {
+            (true, _) => found.iter().map(|one| Listed::from(one).line()).collect(),
+            (false, true) => taps::explained(&found),
+            (false, false) => {
+                table::table(&found.iter().map(Listed::from).collect::<Vec<_>>(), false, self.width())
+            }
+        };
+        // A reader who has left does not want the rest.
+        let _ = io::stdout().write_all(text.as_bytes());
+        for trouble in running.troubles {
+            // Beside the list, which scripts read.
+            let _ = writeln!(io::stderr(), "{trouble}");
+        }
+        Ok(())
+    }
+
+    /// Columns of the terminal that the table has to fit; `None` where it may be as wide as it is.
+    fn width(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|_| !self.wide)?;
+        Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+    }
+}
+
+/// A container, and where its packets pass or why that is not known.
+struct Found {
+    container: Container,
+    passes: Vec<Passes>,
+    trouble: Option<Error>,
+}
+
+/// An attachment, and the taps there are for it.
+struct Passes {
+    attachment: Attachment,
+    offers: Vec<Offer>,
+    /// Whether it is captured where nothing is asked for.
+    is_default: bool,
+}
+
+impl Found {
+    fn new(container: Container, looked_up: Result<Target, Error>, means: &Means) -> Self {
+        let target = match looked_up {
+            Ok(target) => target,
+            Err(trouble) => return Self { container, passes: Vec::new(), trouble: Some(trouble) },
+        };
+        let passes = target.attachments.iter().map(|attachment| Passes {
+            attachment: attachment.clone(),
+            offers: tap::offers(&target, attachment, means),
+            is_default: tap::is_default(attachment, &target.attachments),
+        });
+        Self { passes: passes.collect(), container, trouble: None }
+    }
+}
+
+impl Passes {
+    /// The tap that a capture takes; `None` where none can be used.
+    fn best(&self) -> Option<&Offer> {
+        self.offers.iter().find(|offer| offer.lack.is_none())
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line for people and scripts.
+
+mod capture;
+mod far;
+mod host;
+mod hosts;
+mod installer;
+mod list;
+mod notices;
+mod progress;
+mod refresh;
+mod ssh;
+mod tap;
+mod there;
+mod unsend;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use containerdump::broker;
+use containerdump::error::Error;
+use containerdump::privilege::Privilege;
+
+pub(crate) use list::containers_of;
+pub(crate) use progress::tell_losses;
+pub(crate) use refresh::BACKGROUND;
+pub(crate) use there::There;
+
+/// Every running container as a capture interface.
+///
+/// In Wireshark, containers stand in the list of interfaces: double-click one. On the command
+/// line, list shows them and capture writes their packets, both directions, to a file or a pipe.
+/// Engines are Docker, where DOCKER_HOST or Docker's context says, else at /var/run/docker.sock and in
+/// XDG_RUNTIME_DIR, and Podman, where CONTAINER_HOST says, else at /run/podman/podman.sock and there.
+/// What they do not tell of, the kernel shows: network namespaces of LXC, ip netns and others.
+/// CONTAINERDUMP_ENGINES=docker,podman,netns says which of these are asked.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  containerdump list
+  containerdump capture web
+  containerdump capture web db -f 'tcp port 5432' -w both.pcapng
+  containerdump capture web -w - | tshark -r - -Y http.request
+  containerdump capture web -b filesize:100000 -b files:5 -w ring.pcapng
+  containerdump list --host ann@build1
+  containerdump capture --host ann@build1 web -w web.pcapng
+  containerdump host add build1 ann@192.0.2.7:2222
+
+When something does not work: containerdump doctor"
+)]
+struct People {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    List(list::List),
+    Capture(Box<capture::Capture>),
+    #[command(subcommand)]
+    Host(host::Host),
+    Unsend(unsend::Unsend),
+    /// Check everything a capture needs, and name the remedy for what is missing
+    Doctor(installer::Installer),
+    /// Put the program where Wireshark looks, with the right to capture
+    Install(installer::Installer),
+    /// Remove what install put there
+    Uninstall(installer::Installer),
+    #[command(hide = true)]
+    Tap(Box<tap::Tap>),
+    #[command(hide = true)]
+    Far(far::Far),
+    #[command(hide = true)]
+    Ssh(ssh::Ssh),
+    /// Start taps for the capture at the other end of standard input
+    #[command(hide = true)]
+    Opener,
+}
+
+/// The command line, to compare the extcap options with.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    <People as clap::CommandFactory>::command()
+}
+
+/// Does what was asked for.
+pub(crate) fn answer(privilege: Result<Privilege, Error>) -> ExitCode {
+    let people = People::parse();
+    // A program reads what a tap says, line by line.
+    let gap = if matches!(people.verb, Verb::Tap(_) | Verb::Far(_)) { ' ' } else { '\n' };
+    let outcome = privilege.and_then(|privilege| match people.verb {
+        Verb::List(list) => list.run(privilege),
+        Verb::Capture(capture) => capture.run(privilege),
+        Verb::Host(host) => host.run(privilege),
+        Verb::Unsend(unsend) => unsend.run(privilege),
+        Verb::Doctor(arguments) => arguments.refuse("doctor"),
+        Verb::Install(arguments) => arguments.refuse("install"),
+        Verb::Uninstall(arguments) => arguments.refuse("uninstall"),
+        Verb::Tap(tap) => tap.run(privilege),
+        Verb::Far(far) => far.run(privilege),
+        Verb::Ssh(ssh) => ssh.run(privilege),
+        Verb::Opener => broker::serve(privilege),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            let said = trouble.to_string().replacen('\n', &gap.to_string(), 1);
+            let _ = writeln!(io::stderr(), "containerdump: {said}");
+            ExitCode::FAILURE
+        }
+    }
+}

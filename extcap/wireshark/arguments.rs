@@ -1,0 +1,314 @@
+//! The arguments of an extcap call.
+//!
+//! Wireshark's versions differ in what they send: new options, flags followed by a stray `true`, the same option
+//! twice. None of it ends a call; but an option that is not known is named to the user.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use containerdump::error::Error;
+use containerdump::safe_text::SafeText;
+
+/// An option of an extcap call.
+struct Known {
+    name: &'static str,
+    /// What tcpdump and dumpcap call it.
+    aliases: &'static [&'static str],
+    is_flag: bool,
+}
+
+const fn flag(name: &'static str, aliases: &'static [&'static str]) -> Known {
+    Known { name, aliases, is_flag: true }
+}
+
+const fn valued(name: &'static str, aliases: &'static [&'static str]) -> Known {
+    Known { name, aliases, is_flag: false }
+}
+
+/// All options; beside these, Wireshark may send any that begins with `--extcap-`.
+const KNOWN: &[Known] = &[
+    flag("--capture", &[]),
+    flag("--extcap-interfaces", &[]),
+    flag("--extcap-config", &[]),
+    flag("--extcap-dlts", &[]),
+    flag("--extcap-cleanup-postkill", &[]),
+    valued("--fifo", &[]),
+    valued("--network", &["-i", "--interface"]),
+    valued("--containers", &[]),
+    valued("--filter", &["-f"]),
+    valued("--snap-length", &["-s", "--snaplen", "--snapshot-length"]),
+    valued("--buffer-size", &["-B"]),
+    flag("--no-promiscuous", &["-p", "--no-promiscuous-mode"]),
+    valued("--tap", &[]),
+    flag("--stop-with-container", &[]),
+    // Earlier versions needed it for what is the default now.
+    flag("--follow", &[]),
+    valued("--crossing", &[]),
+    flag("--own-traffic", &[]),
+    valued("--last-filter", &[]),
+    flag("--forget-options", &[]),
+    valued("--log-level", &[]),
+    valued("--log-file", &[]),
+    valued("--remote-host", &[]),
+    valued("--remote-port", &[]),
+    valued("--remote-username", &[]),
+    valued("--sshkey", &[]),
+    valued("--proxycommand", &[]),
+    valued("--remote-container", &[]),
+    valued("--remote-priv", &[]),
+    flag("--remote-noprom", &[]),
+    valued("--remote-filter", &[]),
+    valued("--remote-count", &["-c", "--count"]),
+];
+
+/// Unknown options that a warning names.
+const MAX_NAMED: usize = 5;
+
+/// The option that `word` is, by its name or an alias.
+fn known(word: &[u8]) -> Option<&'static Known> {
+    let is_it = |name: &str| name.as_bytes() == word;
+    KNOWN.iter().find(|known| is_it(known.name) || known.aliases.iter().any(|alias| is_it(alias)))
+}
+
+/// Whether `word` is certainly an option, and not the value of one.
+fn is_option(word: &[u8]) -> bool {
+    word.starts_with(b"--extcap-") || (word.starts_with(b"--") && known(word).is_some())
+}
+
+/// The arguments as options with their values; the last of a name is the one that counts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arguments {
+    options: Vec<(Vec<u8>, OsString)>,
+    unknown: Vec<SafeText>,
+}
+
+impl Arguments {
+    pub(super) fn read(arguments: &[OsString]) -> Self {
+        let mut read = Self::default();
+        let mut rest = arguments.iter().peekable();
+        while let Some(argument) = rest.next() {
+            let Some((word, attached)) = split(argument.as_bytes()) else { continue };
+            let found = known(word);
+            let of_wireshark = word.starts_with(b"--extcap-");
+            let value = match (attached, found) {
+                (Some(value), _) => OsString::from_vec(value.to_vec()),
+                (None, Some(Known { is_flag: true, .. })) => {
+                    let is_truth = |next: &&OsString| *next == "true" || *next == "false";
+                    rest.next_if(is_truth).cloned().unwrap_or_else(|| OsString::from("true"))
+                }
+                (None, _) => {
+                    // The value of a known option may begin with dashes (`-oops` as an interface).
+                    let is_value = |next: &&OsString| {
+                        let next = next.as_bytes();
+                        if found.is_some() || of_wireshark {
+                            !is_option(next)
+                        } else {
+                            !next.starts_with(b"-")
+                        }
+                    };
+                    rest.next_if(is_value).cloned().unwrap_or_default()
+                }
+            };
+            if found.is_none() && !of_wireshark {
+                read.unknown.push(SafeText::new(&String::from_utf8_lossy(word)));
+            }
+            let name = found.map_or(word, |known| known.name.as_bytes());
+            read.options.push((name.to_vec(), value));
+        }
+        read
+    }
+
+    /// What the user has to know of options that have no effect.
+    pub(super) fn warning(&self) -> Option<Error> {
+        let (named, others) = self.unknown.split_at(self.unknown.len().min(MAX_NAMED));
+        let list = named.iter().map(SafeText::as_str).collect::<Vec<_>>().join(", ");
+        let what = match (named.len(), others.len()) {
+            (0, _) => return None,
+            (1, _) => format!("unknown option {list} is ignored"),
+            (_, 0) => format!("unknown options {list} are ignored"),
+            (_, others) => format!("unknown options {list} and {others} more are ignored"),
+        };
+        Some(Error::new(what, "see the options of a capture: containerdump capture --help"))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| value != "false")
+    }
+
+    /// The value of `name` as text, bytes that are none replaced.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.value(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
+    /// The value of `name` as a path.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// The names of all options.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.options.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The same, with `defaults` for options that are not given.
+    pub(super) fn over<'a>(&self, defaults: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let defaults = defaults.map(|(name, value)| (name.as_bytes().to_vec(), OsString::from(value)));
+        let options = defaults.chain(self.options.iter().cloned()).collect();
+        Self { options, unknown: self.unknown.clone() }
+    }
+
+    /// The same without the options of these names.
+    pub(super) fn without(&self, names: &[&str]) -> Self {
+        let stays = |(name, _): &&(Vec<u8>, OsString)| !names.iter().any(|one| one.as_bytes() == name);
+        Self { options: self.options.iter().filter(stays).cloned().collect(), unknown: self.unknown.clone() }
+    }
+
+    /// The capture filter among the options, in addition to that of Wireshark; `None` for no filter.
+    pub(super) fn own_filter(&self) -> Option<String> {
+        let filters = ["--filter", "--last-filter", "--remote-filter"];
+        filters.iter().filter_map(|name| self.text(name)).find(|filter| !filter.trim().is_empty())
+    }
+
+    fn value(&self, name: &str) -> Option<&OsStr> {
+        let is_it = |option: &&(Vec<u8>, OsString)| option.0 == name.as_bytes();
+        self.options.iter().rev().find(is_it).map(|(_, value)| value.as_os_str())
+    }
+}
+
+/// The name of the option that `argument` is, and the value attached to it (`--name=value`, `-s96`); `None` where it is no
+/// option.
+fn split(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    if argument.len() < 2 || argument[0] != b'-' {
+        return None;
+    }
+    if argument[1] == b'-' {
+        let equals = argument.iter().position(|byte| *byte == b'=');
+        return Some(equals.map_or((argument, None), |at| (&argument[..at], Some(&argument[at + 1..]))));
+    }
+    let is_valued = argument.len() > 2 && known(&argument[..2]).is_some_and(|known| !known.is_flag);
+    Some(if is_valued { (&argument[..2], Some(&argument[2..])) } else { (argument, None) })
+}
+
+#[cfg(test)]
+mod tests {
+    use containerdump::last_options::LastOptions;
+
+    use super::*;
+
+    fn read(line: &str) -> Arguments {
+        Arguments::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn both_spellings_are_read_and_the_last_counts() {
+        let arguments = read("--extcap-interface a --extcap-interface=b=c --unknown x");
+        assert_eq!(arguments.text("--extcap-interface").as_deref(), Some("b=c"));
+    }
+
+    #[test]
+    fn a_flag_may_be_followed_by_its_value() {
+        assert!(!read("--no-promiscuous false --capture").has("--no-promiscuous"));
+        assert!(!read("--no-promiscuous=false --capture").has("--no-promiscuous"));
+    }
+
+    #[test]
+    fn a_stray_true_after_a_flag_changes_nothing() {
+        let arguments = read("--no-promiscuous true --snap-length 96 stray --capture");
+        assert!(arguments.has("--no-promiscuous") && arguments.has("--capture"));
+        assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"));
+    }
+
+    #[test]
+    fn options_may_have_the_names_that_tcpdump_and_dumpcap_use() {
+        for line in ["-s 96", "-s96", "--snaplen 96", "--snaplen=96", "--snapshot-length 96"] {
+            let arguments = read(line);
+            assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"), "{line}");
+            assert_eq!(arguments.warning(), None, "{line}");
+        }
+        let arguments = read("-p -f udp -B 4 -c 7 -i eth0");
+        assert!(arguments.has("--no-promiscuous"));
+        for (name, value) in
+            [("--filter", "udp"), ("--buffer-size", "4"), ("--remote-count", "7"), ("--network", "eth0")]
+        {
+            assert_eq!(arguments.text(name).as_deref(), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_alias_means_the_same_on_the_command_line() {
+        let mut command = crate::cli::command();
+        let capture = command.find_subcommand_mut("capture").expect("a subcommand");
+        for known in KNOWN {
+            // The number of packets is called as in sshdump.
+            let name = known.name.trim_start_matches("--remote-").trim_start_matches("--");
+            for alias in known.aliases {
+                let argument = capture.get_arguments().find(|argument| {
+                    let all = argument.get_all_aliases().unwrap_or_default();
+                    let long = argument.get_long().into_iter().chain(all).map(|long| format!("--{long}"));
+                    let short = argument.get_short().map(|short| format!("-{short}"));
+                    long.chain(short).any(|one| one == *alias)
+                });
+                let argument = argument.unwrap_or_else(|| panic!("capture has no {alias}"));
+                assert_eq!(argument.get_long(), Some(name), "{alias}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_options_are_named_and_do_not_take_the_next_option() {
+        let arguments =
+            read("--capture --bogus --snap-length 96 -q --gone=5 -x 7 --extcap-of-the-future yes true");
+        assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"));
+        let warning = arguments.warning().expect("a warning");
+        assert_eq!(warning.what().as_str(), "unknown options --bogus, -q, --gone, -x are ignored");
+        let many: Vec<String> = (0..100).map(|number| format!("--x{number}")).collect();
+        let warning = read(&many.join(" ")).warning().expect("a warning");
+        assert!(warning.what().as_str().ends_with("--x4 and 95 more are ignored"), "{warning}");
+    }
+
+    #[test]
+    fn no_option_of_the_dialogs_or_of_wireshark_is_unknown() {
+        let all = [
+            crate::wireshark::config::sentences(false, &LastOptions::NONE),
+            crate::wireshark::ssh_config::sentences(),
+        ];
+        let lines = all.into_iter().flatten().map(|one| one.to_string());
+        let calls: Vec<String> = lines
+            .filter_map(|line| Some(line.split_once("{call=")?.1.split_once('}')?.0.to_owned()))
+            .collect();
+        assert!(calls.len() > 20, "{calls:?}");
+        let of_wireshark = "--capture --extcap-interface docker-web --extcap-capture-filter tcp --fifo /x \
+            --extcap-control-out /y --extcap-control-in /z --extcap-version=4.6 --extcap-reload-option network \
+            --extcap-config-option-name a --extcap-config-option-value b --extcap-cleanup-postkill";
+        let words = of_wireshark.split_whitespace().map(str::to_owned);
+        let arguments: Vec<OsString> = words.chain(calls).map(OsString::from).collect();
+        assert_eq!(Arguments::read(&arguments).warning(), None);
+    }
+
+    #[test]
+    fn a_check_box_does_not_swallow_the_next() {
+        let all = [
+            crate::wireshark::config::sentences(false, &LastOptions::NONE),
+            crate::wireshark::ssh_config::sentences(),
+        ];
+        let sentences = all.into_iter().flatten().map(|one| one.to_string());
+        let of_box = |line: &String| line.contains("{type=bool");
+        let boxes: Vec<String> = sentences.filter(of_box).collect();
+        assert!(boxes.len() > 2, "{boxes:?}");
+        for line in boxes {
+            let call = line.split("{call=").nth(1).and_then(|rest| rest.split('}').next()).expect("a call");
+            let arguments = read(&format!("{call} --snap-length 96"));
+            assert!(arguments.has(call), "{call}");
+            assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"), "{call}");
+        }
+    }
+
+    #[test]
+    fn an_option_without_its_value_does_not_swallow_the_next() {
+        let arguments = read("--fifo --extcap-interface x --extcap-capture-filter");
+        assert_eq!(arguments.path("--fifo"), None);
+        assert_eq!(arguments.text("--extcap-interface").as_deref(), Some("x"));
+        assert_eq!(arguments.text("--extcap-capture-filter").as_deref(), Some(""));
+    }
+}

@@ -1,0 +1,216 @@
+//! `--capture`: the packets, into Wireshark's FIFO.
+//!
+//! The FIFO and the section header come before anything that may take time or fail: the other
+//! interfaces of the same capture wait for them, and Wireshark 4.0 hangs on a capture whose FIFO
+//! nobody opens.
+
+use std::io::IoSlice;
+
+use containerdump::container::EngineKind;
+use containerdump::engine::{self, Outcome, Patience};
+use containerdump::error::Error;
+use containerdump::link::Entered;
+use containerdump::pcapng::Blocks;
+use containerdump::privilege::Privilege;
+use containerdump::selection::Selection;
+use containerdump::session::{End, Limit, Output, Report, Totals};
+use containerdump::stop::{Stop, Stopped};
+
+use super::arguments::Arguments;
+use super::interfaces::{NOTHING, troubled};
+use super::options::{containers, count, crossing, networks, settings, tap};
+use super::saved;
+use super::ssh;
+use super::together::{self, Joined, Member, Part};
+use super::{as_caller, last, siblings};
+use crate::capture::{Job, Target};
+use crate::cli::tell_losses;
+use crate::log_file;
+use crate::wireshark::confirmation::Confirmation;
+use crate::wireshark::linger::Linger;
+use crate::wireshark::toolbar::{self, Panel, Toolbar};
+
+/// Captures until there is a reason to stop.
+///
+/// Fails with what Wireshark shall show.
+pub(super) fn run(
+    arguments: &Arguments,
+    privilege: Result<Privilege, Error>,
+    linger: &Linger,
+) -> Result<(), Error> {
+    let toolbar = Toolbar::open(linger.control_in(), arguments.path("--extcap-control-out").as_deref());
+    let stop = Stop::watch(true)?;
+    let Some(path) = arguments.path("--fifo") else {
+        return Err(Error::new(
+            "cannot capture: no FIFO was named",
+            "let Wireshark start the capture, or as a person: containerdump capture NAME -w FILE",
+        ));
+    };
+    let mut output = match Output::fifo(&path, &stop) {
+        Ok(output) => output?,
+        Err(Stopped) => return Ok(()),
+    };
+    linger.fifo_was_opened();
+    match output.write(&mut [IoSlice::new(&Blocks::begin_section().take())], &stop) {
+        Ok(()) => {}
+        Err(End::ReaderGone | End::Stalled) => return Ok(()),
+        Err(End::Failed(trouble)) => return Err(trouble),
+    }
+    let applied = as_caller(&privilege, || last::apply(arguments));
+    let (arguments, line) = applied.unwrap_or_else(|| (arguments.clone(), None));
+    let arguments = &arguments;
+    if let (Some(toolbar), Some(line)) = (&toolbar, line) {
+        toolbar.panel().say_in_window(&line);
+    }
+    log_file::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
+    let interface = arguments.text("--extcap-interface").unwrap_or_default();
+    for engine in [EngineKind::Docker, EngineKind::Podman] {
+        if interface == troubled(engine) {
+            return tell_trouble(engine, &stop, &output);
+        }
+    }
+    if interface == NOTHING {
+        return explain_nothing(&stop, &output);
+    }
+    if interface == ssh::INTERFACE {
+        return ssh::capture(arguments, output, toolbar, &stop, privilege?);
+    }
+    let privilege = privilege?;
+    if let Some((there, rest)) = privilege.as_caller(|| saved::meant(&interface))?? {
+        return there.capture(ssh::words(arguments, &rest)?, output, toolbar, &stop, privilege);
+    }
+    capture_here(arguments, &interface, output, toolbar, &stop, privilege)
+}
+
+/// Captures what `interface` is on this host, together with others that are marked, or waits for the one that does.
+fn capture_here(
+    arguments: &Arguments,
+    interface: &str,
+    output: Output,
+    toolbar: Option<Toolbar>,
+    stop: &Stop,
+    privilege: Privilege,
+) -> Result<(), Error> {
+    let panel = toolbar.as_ref().map(Toolbar::panel);
+    let in_window = |line: &str| panel.iter().for_each(|panel| panel.say_in_window(line));
+    let some = if Selection::is_group(interface) { containers(arguments) } else { Vec::new() };
+    let values_first = some.is_empty();
+    let names = if values_first { vec![interface.to_owned()] } else { some };
+    let mut job = Job {
+        follow: !arguments.has("--stop-with-container"),
+        selection: Selection { names, values_first, ..Selection::default() },
+        networks: networks(arguments.text("--network").as_deref()),
+        tap: tap(arguments.text("--tap").as_deref())?,
+        crossing: crossing(arguments.text("--crossing").as_deref())?,
+        settings: settings(arguments)?,
+        own_traffic: arguments.has("--own-traffic"),
+        limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),
+        target: Target::Begun(Box::new(output)),
+        toolbar: None,
+        confirmation: None,
+    };
+    let (part, mut separate) =
+        privilege.as_caller(|| together::part(interface, arguments, siblings::find()))?;
+    let mut own = Ok(());
+    match part {
+        Part::Alone => {}
+        Part::Leader(members) => {
+            match Confirmation::prepare(members.iter().map(|member| member.pid).collect()) {
+                Ok(confirmation) => {
+                    job.confirmation = Some(confirmation);
+                    own = match job.find(stop, &privilege) {
+                        Ok(found) => found.map(|_| ()),
+                        Err(Stopped) => return Ok(()),
+                    };
+                    let others: Vec<String> = members.into_iter().map(|member| member.interface).collect();
+                    in_window(&format!(
+                        "{interface} is captured together with {}",
+                        siblings::listed(&others)
+                    ));
+                    job.selection.leaves_out = true;
+                    if own.is_err() {
+                        job.selection.names.clear();
+                    }
+                    job.selection.names.extend(others);
+                }
+                Err(error) => {
+                    log::warn!("cannot capture several interfaces together: {error}");
+                    separate.extend(members.into_iter().map(|member| member.interface));
+                }
+            }
+        }
+        Part::Member(leader) => {
+            // What cannot be captured is reported here, for this interface.
+            match job.find(stop, &privilege) {
+                Ok(found) => found.map(|_| ())?,
+                Err(Stopped) => return Ok(()),
+            }
+            match together::join(&leader, job.target.pipe(), stop) {
+                Joined::Stopped => return Ok(()),
+                Joined::Refused => separate.push(leader.interface),
+                Joined::Captured(stream) => {
+                    let member =
+                        Member { interface, leader: &leader.interface, stream, settings: job.settings };
+                    return member.run(job.target, toolbar, stop, privilege);
+                }
+            }
+        }
+    }
+    if let Some(line) = siblings::advice(interface, separate) {
+        in_window(&line);
+    }
+    job.toolbar = toolbar;
+    let captured = capture(job, panel.as_deref(), stop, privilege);
+    own.and(captured)
+}
+
+fn capture(job: Job, panel: Option<&Panel>, stop: &Stop, privilege: Privilege) -> Result<(), Error> {
+    // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
+    let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
+    let mut show = |totals: &Totals| {
+        if let Some(panel) = panel {
+            totals.notices().for_each(|line| panel.say(&line));
+            panel.show(totals);
+        }
+    };
+    let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
+    let totals = job.run(stop, privilege, &notice, report)?;
+    if panel.is_none() {
+        tell_losses(&totals);
+    }
+    Ok(())
+}
+
+/// Explains why no container can be captured.
+fn explain_nothing(stop: &Stop, output: &Output) -> Result<(), Error> {
+    let running = || containerdump::tap::running(&Entered::default(), Patience::PEOPLE);
+    let Ok(running) = stop.wait_for(output.pipe(), running) else { return Ok(()) };
+    Err(if running?.containers.is_empty() {
+        Error::new("no container is running", "start one, then press F5")
+    } else {
+        Error::new("containers have started since the list was made", "press F5 and choose one")
+    })
+}
+
+/// Tells the trouble with an engine as it is now, which its interface was started for.
+fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Error> {
+    let Ok(listings) =
+        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), Patience::PEOPLE)))
+    else {
+        return Ok(());
+    };
+    let mut is_absent = true;
+    for listing in listings?.into_iter().filter(|listing| listing.engine == engine) {
+        match listing.outcome {
+            Outcome::Unusable(trouble) => return Err(trouble),
+            Outcome::Containers { .. } => is_absent = false,
+            Outcome::Absent => {}
+        }
+    }
+    let now = if is_absent { "no such engine runs" } else { "the engine answers" };
+    Err(Error::new(
+        format!("cannot capture {}: it is no container, and {now} now", troubled(engine)),
+        "load the list anew (F5) and choose a container; one that is not in the list can be captured by its name: \
+         containerdump capture NAME",
+    ))
+}

@@ -1,0 +1,84 @@
+//! The options of a capture, as Wireshark hands them on: whatever it leaves out has the default that its dialog
+//! shows.
+
+use containerdump::capture::{self, Settings};
+use containerdump::error::Error;
+use containerdump::session::Crossing;
+use containerdump::tap::Kind;
+
+use super::arguments::Arguments;
+use super::config::{ALL_NETWORKS, ANY_TAP, MAX_BUFFER_MIB};
+
+/// The networks that a text names, separated by commas; none for all.
+pub(super) fn networks(text: Option<&str>) -> Vec<String> {
+    listed(text).filter(|name| *name != ALL_NETWORKS).map(str::to_owned).collect()
+}
+
+/// The containers of a group that a capture is of; none for all.
+pub(super) fn containers(arguments: &Arguments) -> Vec<String> {
+    let text = arguments.text("--containers");
+    listed(text.as_deref()).map(str::to_owned).collect()
+}
+
+/// What a text lists, separated by commas.
+fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
+    text.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// The kind of tap that a text asks for; `None` where the program may choose.
+pub(super) fn tap(text: Option<&str>) -> Result<Option<Kind>, Error> {
+    match text.map(str::trim).filter(|word| !word.is_empty() && *word != ANY_TAP) {
+        None => Ok(None),
+        Some(word) => Kind::parse(word).map(Some).ok_or_else(|| {
+            let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+            Error::new(
+                format!("cannot use --tap {word}"),
+                format!("give one of {ANY_TAP}, {}", words.join(", ")),
+            )
+        }),
+    }
+}
+
+/// What a text asks to be kept of packets between containers.
+pub(super) fn crossing(text: Option<&str>) -> Result<Crossing, Error> {
+    match text.map(str::trim).filter(|word| !word.is_empty()) {
+        None => Ok(Crossing::default()),
+        Some(word) => Crossing::parse(word).ok_or_else(|| {
+            let words: Vec<&str> = Crossing::ALL.iter().map(|one| one.word()).collect();
+            Error::new(format!("cannot use --crossing {word}"), format!("give one of {}", words.join(", ")))
+        }),
+    }
+}
+
+pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Error> {
+    let own = arguments.own_filter();
+    let of_wireshark = arguments.text("--extcap-capture-filter");
+    Ok(Settings {
+        filter: capture::combined(of_wireshark.as_deref(), own.as_deref())?,
+        without: None,
+        without_there: None,
+        snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
+            .unwrap_or(capture::LONGEST_SNAP_LENGTH),
+        ring_mib: number(arguments, "--buffer-size", 2, MAX_BUFFER_MIB)?,
+        promiscuous: !arguments.has("--no-promiscuous") && !arguments.has("--remote-noprom"),
+    })
+}
+
+/// After how many packets the capture ends; `None` for no limit.
+pub(super) fn count(arguments: &Arguments) -> Result<Option<u32>, Error> {
+    number(arguments, "--remote-count", 1, u32::MAX)
+}
+
+pub(super) fn number(arguments: &Arguments, name: &str, least: u32, most: u32) -> Result<Option<u32>, Error> {
+    // A number that may be left out is shown as 0.
+    match arguments.text(name).filter(|text| !text.is_empty() && text != "0") {
+        None => Ok(None),
+        Some(text) => match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(Error::new(
+                format!("cannot use {name} {text}"),
+                format!("give a number from {least} to {most}"),
+            )),
+        },
+    }
+}

@@ -1,0 +1,106 @@
+//! Saved hosts in Wireshark's list: made of what they told last, and waiting for none of them.
+
+use std::collections::HashSet;
+use std::process::{Command, Stdio};
+
+use containerdump::broker::PROGRAM;
+use containerdump::container::{self, Container};
+use containerdump::error::Error;
+use containerdump::privilege::Privilege;
+use containerdump::safe_text::SafeText;
+use containerdump::saved_hosts::{self, ALL, Hosts, Known, Name};
+use containerdump::selection::{self, Selection};
+use containerdump::ssh::{Asking, Gain};
+
+use super::config;
+use super::sentence::Sentence;
+use crate::cli::{BACKGROUND, There, containers_of};
+
+/// The longest that people read of a container, its host's name included.
+const LONGEST: usize = 120;
+
+/// An interface: its value, and what people read.
+pub(super) type Interface = (String, SafeText);
+
+/// The interfaces of saved hosts; and whether some of what they are made of is old, and nobody asks for it already.
+pub(super) fn interfaces() -> (Vec<Interface>, bool) {
+    // Where the file makes no sense, every command says so.
+    let saved = Hosts::read().unwrap_or_default();
+    let (mut interfaces, mut is_stale) = (Vec::new(), false);
+    let mut taken = HashSet::new();
+    for (name, saved) in saved.iter() {
+        let known = Known::of(name, saved);
+        is_stale |= known.as_ref().is_none_or(Known::is_stale);
+        for (value, display) in of_host(name, known.as_ref()) {
+            let value = format!("{name}-{value}");
+            // A host's name and what is behind it may together be what another host's are.
+            if taken.insert(container::folded(&value)) {
+                interfaces.push((value, SafeText::with_limit(&format!("{name}: {display}"), LONGEST)));
+            }
+        }
+    }
+    (interfaces, is_stale && saved_hosts::alone().is_ok())
+}
+
+/// Those of one host, without its name: itself first, then projects and containers.
+fn of_host(name: &Name, known: Option<&Known>) -> Vec<(String, String)> {
+    let itself = match known {
+        None => "containers not loaded yet, press F5".to_owned(),
+        Some(Known { trouble: None, .. }) => "All containers".to_owned(),
+        Some(Known { trouble: Some(trouble), .. }) => {
+            let why = trouble.as_str();
+            let why = why.rsplit_once(": ").map_or(why, |(_, why)| why);
+            format!("{}, double-click for help", SafeText::with_limit(why, 60))
+        }
+    };
+    let mut all = vec![(ALL.to_owned(), itself)];
+    let lines = known.map_or("", |known| known.lines.as_str());
+    let mut containers = containers_of(&SafeText::new(name.as_str()), lines);
+    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    // All of an engine's are nearly always all there are.
+    let projects =
+        selection::groups(&containers).into_iter().filter(|group| !group.criteria.projects.is_empty());
+    all.extend(projects.map(|group| (group.value, group.display.to_string())));
+    all.extend(containers.iter().map(|one| (one.value.clone(), one.display().to_string())));
+    all
+}
+
+/// Has hosts asked anew, by a program of its own that nobody waits for and that ends by itself.
+pub(super) fn refresh() {
+    let mut program = Command::new(PROGRAM);
+    program.args(["host", "refresh", BACKGROUND]).current_dir("/");
+    program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // This program ends at once, and leaves its end to whoever is there for all that are left behind.
+    let _ = program.spawn();
+}
+
+/// The saved host that `interface` is of, and what it is called there; `None` where it is of this host.
+///
+/// Fails when saved hosts cannot be read, or the one cannot be used.
+pub(super) fn meant(interface: &str) -> Result<Option<(There, String)>, Error> {
+    if interface.is_empty() || saved_hosts::is_of_here(interface) {
+        return Ok(None);
+    }
+    let saved = Hosts::read()?;
+    let Some((name, saved, rest)) = saved.of_interface(interface) else { return Ok(None) };
+    let there = There { host: saved.called(name)?, gain: Gain::default() };
+    Ok(Some((there, rest.to_owned())))
+}
+
+/// The networks of what `rest` is on a host, as they are now, in a dialog whose numbers count from `first`; nothing
+/// where they cannot be had.
+pub(super) fn networks(
+    (there, rest): (&There, &str),
+    first: usize,
+    privilege: Result<Privilege, Error>,
+) -> Vec<Sentence> {
+    let told = privilege.and_then(|privilege| there.containers(Asking::InWindowSoon, privilege));
+    let Ok(containers) = told else { return Vec::new() };
+    let selection = Selection { names: vec![rest.to_owned()], values_first: true, ..Selection::default() };
+    let chosen: Vec<&Container> = if rest == ALL {
+        containers.iter().collect()
+    } else {
+        selection.of(&containers).0.into_iter().map(|chosen| chosen.container).collect()
+    };
+    if chosen.is_empty() { Vec::new() } else { config::networks_of(first, chosen.into_iter()) }
+}

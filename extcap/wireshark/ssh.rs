@@ -1,0 +1,142 @@
+//! The interface for containers of other hosts: what is chosen in its dialog, handed to who does the same for people.
+
+use containerdump::error::Error;
+use containerdump::privilege::Privilege;
+use containerdump::saved_hosts::{ALL, Hosts};
+use containerdump::session::Output;
+use containerdump::ssh::{Asking, Gain, Host, Way};
+use containerdump::stop::Stop;
+
+use super::arguments::Arguments;
+use super::options::{containers, count, crossing, networks, settings, tap};
+use super::saved;
+use super::sentence::Sentence;
+use super::ssh_config;
+use crate::cli::There;
+use crate::wireshark::toolbar::Toolbar;
+
+/// Its value.
+pub(super) const INTERFACE: &str = "containerdump-ssh";
+
+/// Captures there.
+///
+/// Fails with what Wireshark shall show.
+pub(super) fn capture(
+    arguments: &Arguments,
+    output: Output,
+    toolbar: Option<Toolbar>,
+    stop: &Stop,
+    privilege: Privilege,
+) -> Result<(), Error> {
+    let there = privilege.as_caller(|| there(arguments))??;
+    there.capture(words(arguments, &chosen(arguments))?, output, toolbar, stop, privilege)
+}
+
+/// The interface value or name that was chosen there; all where none was.
+fn chosen(arguments: &Arguments) -> String {
+    let chosen = arguments.text("--remote-container").unwrap_or_default();
+    let chosen = chosen.trim();
+    if chosen.is_empty() { ALL.to_owned() } else { chosen.to_owned() }
+}
+
+/// The values of a reloaded option.
+pub(super) fn reloaded(
+    arguments: &Arguments,
+    option: &str,
+    privilege: Result<Privilege, Error>,
+) -> Vec<Sentence> {
+    match option.trim_start_matches('-') {
+        "remote-container" => load_containers(arguments, privilege),
+        "network" => load_networks(arguments, privilege),
+        _ => Vec::new(),
+    }
+}
+
+fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<Sentence> {
+    let Ok(Ok(there)) =
+        privilege.as_ref().map(|privilege| privilege.as_caller(|| there(arguments)).flatten())
+    else {
+        return Vec::new();
+    };
+    saved::networks((&there, &chosen(arguments)), ssh_config::OTHERS.first, privilege)
+}
+
+fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<Sentence> {
+    let told = privilege.and_then(|privilege| {
+        let there = privilege.as_caller(|| there(arguments))??;
+        there.containers(Asking::InWindowSoon, privilege)
+    });
+    match told {
+        Ok(containers) => ssh_config::containers(containers),
+        Err(trouble) => ssh_config::trouble(&trouble, &chosen(arguments)),
+    }
+}
+
+/// The host that is meant, and the way to it.
+fn there(arguments: &Arguments) -> Result<There, Error> {
+    let text = arguments.text("--remote-host").unwrap_or_default();
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::new(
+            "cannot connect: no remote host is given",
+            "enter *Remote SSH server address* in the options of the interface",
+        ));
+    }
+    let port = arguments.text("--remote-port").filter(|port| port != "0");
+    let login = (arguments.text("--remote-username"), port);
+    let host = text.parse::<Host>().and_then(|host| host.with_login(login.0.as_deref(), login.1.as_deref()));
+    let host = host.map_err(|why| {
+        Error::new(
+            format!("cannot use host {text}: {why}"),
+            "name it as ssh does: build1, ann@build1, ann@build1:2222",
+        )
+    })?;
+    let mut host = if host.is_bare() { Hosts::read()?.meant(&host)? } else { host };
+    let (key, proxy) = (arguments.path("--sshkey"), arguments.text("--proxycommand"));
+    if key.is_some() || proxy.is_some() {
+        host = host.by(Way::new(key.as_deref(), proxy.as_deref())?);
+    }
+    Ok(There { host, gain: gain(arguments.text("--remote-priv").as_deref())? })
+}
+
+fn gain(text: Option<&str>) -> Result<Gain, Error> {
+    // sshdump says `doas -n`, too.
+    match text.unwrap_or_default().trim().trim_end_matches(" -n") {
+        "" => Ok(Gain::default()),
+        word => Gain::parse(word).ok_or_else(|| {
+            let words = Gain::ALL.map(Gain::word).join(", ");
+            Error::new(format!("cannot use --remote-priv {word}"), format!("give one of {words}"))
+        }),
+    }
+}
+
+/// The same as options and names of people's `capture`; `container` is an interface value, a name or all.
+pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String>, Error> {
+    let settings = settings(arguments)?;
+    let mut words = vec!["--write=-".to_owned(), format!("--snap-length={}", settings.snap_length)];
+    let mut add = |name: &str, value: Option<String>| {
+        words.extend(value.map(|value| format!("--{name}={value}")));
+    };
+    add("filter", settings.filter);
+    add("buffer-size", settings.ring_mib.map(|size| size.to_string()));
+    add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
+    add("crossing", Some(crossing(arguments.text("--crossing").as_deref())?.word().to_owned()));
+    add("count", count(arguments)?.map(|count| count.to_string()));
+    for network in networks(arguments.text("--network").as_deref()) {
+        add("network", Some(network));
+    }
+    for (is_set, flag) in [
+        (!settings.promiscuous, "--no-promiscuous"),
+        (!arguments.has("--stop-with-container"), "--follow"),
+        (arguments.has("--own-traffic"), "--own-traffic"),
+    ] {
+        words.extend(is_set.then(|| flag.to_owned()));
+    }
+    let named = containers(arguments);
+    match container {
+        _ if !named.is_empty() => words.extend(std::iter::once("--".to_owned()).chain(named)),
+        ALL => words.push("--all".to_owned()),
+        name => words.extend(["--by-interface", "--", name].map(str::to_owned)),
+    }
+    Ok(words)
+}

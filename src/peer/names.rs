@@ -1,0 +1,122 @@
+//! Names of addresses as hosts tell them. Where several hosts have one address, its name has all of theirs.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Defect;
+use crate::safe_text::SafeText;
+
+/// Addresses that are known; of more, no name is told. One program of ours tells as many.
+const MOST: usize = 30_000;
+/// Characters of what an address is called that several hosts have.
+const LONGEST: usize = 250;
+
+/// Reads a name resolution block; the last name of an address is the one that is meant.
+pub(super) fn read(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, Defect> {
+    let (mut names, mut rest) = (Vec::new(), block.get(8..block.len().saturating_sub(4)).unwrap_or_default());
+    while let Some((head, after)) = rest.split_first_chunk::<4>() {
+        let kind = u16::from_le_bytes([head[0], head[1]]);
+        let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        if kind == 0 {
+            break;
+        }
+        let (Some(value), Some(next)) = (after.get(..length), after.get(length.next_multiple_of(4)..)) else {
+            return Err(Defect::new("a name in it is longer than its block"));
+        };
+        rest = next;
+        let (address, name) = match (kind, value.split_first_chunk::<4>(), value.split_first_chunk::<16>()) {
+            (1, Some((four, name)), _) => (IpAddr::V4(Ipv4Addr::from(*four)), name),
+            (2, _, Some((sixteen, name))) => (IpAddr::V6(Ipv6Addr::from(*sixteen)), name),
+            _ => continue,
+        };
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = SafeText::new(&String::from_utf8_lossy(name));
+        if !name.is_empty() {
+            names.push((address, name));
+        }
+    }
+    Ok(names)
+}
+
+/// What addresses are called by the hosts that have them.
+#[derive(Debug, Default)]
+pub struct Called(BTreeMap<IpAddr, Vec<(SafeText, SafeText)>>);
+
+impl Called {
+    /// Adds names that `host` has for addresses. Returns the addresses whose name changed.
+    pub fn add(&mut self, host: &SafeText, names: Vec<(IpAddr, SafeText)>) -> Vec<(IpAddr, SafeText)> {
+        let last: BTreeMap<IpAddr, SafeText> = names.into_iter().collect();
+        let mut changed = Vec::new();
+        for (address, name) in last {
+            let count = self.0.len();
+            let hosts = match self.0.entry(address) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) if count < MOST => new.insert(Vec::new()),
+                Entry::Vacant(_) => continue,
+            };
+            match hosts.iter_mut().find(|(other, _)| other == host) {
+                Some((_, before)) if *before == name => continue,
+                Some((_, before)) => *before = name,
+                None => hosts.push((host.clone(), name)),
+            }
+            let each: Vec<&str> = hosts.iter().map(|(_, name)| name.as_str()).collect();
+            changed.push((address, SafeText::with_limit(&each.join(" or "), LONGEST)));
+        }
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pcapng::Blocks;
+
+    fn names(all: &[(&str, &str)]) -> Vec<(IpAddr, SafeText)> {
+        all.iter()
+            .map(|(address, name)| (address.parse().expect("an address"), SafeText::new(name)))
+            .collect()
+    }
+
+    #[test]
+    fn names_are_read_as_they_were_written() {
+        let told = names(&[("172.17.0.2", "www"), ("172.17.0.2", "web"), ("fd00::2", "db")]);
+        let mut blocks = Blocks::begin_section();
+        blocks.take();
+        blocks.names(&told);
+        let block = blocks.take();
+        assert_eq!(read(&block), Ok(told));
+        blocks.nothing();
+        assert_eq!(read(&blocks.take()), Ok(Vec::new()));
+        for cut in 0..block.len() {
+            // Whatever is left of it.
+            let _ = read(&block[..cut]);
+        }
+        let mut longer = block.clone();
+        longer[10] = 0xff;
+        assert!(read(&longer).is_err());
+        let mut odd = block;
+        odd[8] = 7;
+        assert_eq!(read(&odd).map(|names| names.len()), Ok(2), "what is unknown is passed over");
+    }
+
+    #[test]
+    fn an_address_of_two_hosts_has_the_names_of_both() {
+        let (mut called, [one, two]) = (Called::default(), ["build1", "build2"].map(SafeText::new));
+        let web = names(&[("172.17.0.2", "www@build1"), ("172.17.0.2", "web@build1")]);
+        assert_eq!(called.add(&one, web.clone()), names(&[("172.17.0.2", "web@build1")]));
+        assert_eq!(called.add(&one, web), []);
+        let both = called.add(&two, names(&[("172.17.0.2", "db@build2"), ("172.18.0.2", "x@build2")]));
+        assert_eq!(both, names(&[("172.17.0.2", "web@build1 or db@build2"), ("172.18.0.2", "x@build2")]));
+        let renamed = called.add(&one, names(&[("172.17.0.2", "shop@build1")]));
+        assert_eq!(renamed, names(&[("172.17.0.2", "shop@build1 or db@build2")]));
+    }
+
+    #[test]
+    fn addresses_without_end_are_not_kept() {
+        let many = (0..40_000_u32).map(|number| (IpAddr::V4(Ipv4Addr::from(number)), SafeText::new("x")));
+        let mut called = Called::default();
+        assert_eq!(called.add(&SafeText::new("build1"), many.collect()).len(), MOST);
+        assert_eq!(called.0.len(), MOST);
+    }
+}
