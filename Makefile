@@ -49,11 +49,11 @@ test:
 	@installer/static/program dev || echo 'test: without a static program, its tests are skipped'
 	@$(with_libpcap); set -ex; \
 		{ $(LAB)/wireshark-newest make || echo 'test: without the newest Wireshark, its tests are skipped'; \
-			$(LAB)/bare root || echo 'test: without a bare Debian, the README is not tried on one'; } & roots=$$!; \
+			$(LAB)/bare-debian root || echo 'test: without a bare Debian, the README is not tried on one'; } & roots=$$!; \
 		cargo test --no-run || { wait; exit 1; }; \
 		wait $$roots; \
 		CONTAINERDUMP_STATIC=$(CURDIR)/target/static/dev/containerdump \
-		$(LAB)/count $(LAB)/with-engine env RUST_TEST_THREADS=4 cargo test --offline --no-fail-fast
+		$(LAB)/sum-results $(LAB)/with-engine env RUST_TEST_THREADS=4 cargo test --offline --no-fail-fast
 
 many: build
 	@$(LAB)/packages test
@@ -95,10 +95,10 @@ uninstall: build
 
 lab:
 	@$(LAB)/packages demo
-	@$(LAB)/lab up
+	@$(LAB)/interactive up
 
 lab-down:
-	@$(LAB)/lab down
+	@$(LAB)/interactive down
 
 clean:
 	cargo clean

@@ -48,7 +48,7 @@ impl Server {
             path("known_hosts"),
         );
         fs::write(path("ssh_config"), settings).expect("settings");
-        fs::create_dir_all("/run/sshd").expect("a folder in a world of our own");
+        fs::create_dir_all("/run/sshd").expect("a folder in the sandbox");
         let mut sshd = Command::new("/usr/sbin/sshd");
         sshd.args(["-D", "-f", &path("sshd_config"), "-E", &path("sshd.log")]);
         let server = Self { child: sshd.spawn().expect("sshd"), folder: folder.to_owned() };

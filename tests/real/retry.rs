@@ -32,6 +32,6 @@ pub(crate) fn run(name: &str, test: impl Fn()) {
 /// Says which tests passed only alone.
 pub(crate) fn tell() {
     for name in ONLY_ALONE.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        println!("only alone: {name}");
+        println!("passed only alone: {name}");
     }
 }

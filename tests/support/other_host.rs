@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 /// Another host, with an engine that has our image.
 pub(crate) struct OtherHost {
-    world: Child,
+    sandbox: Child,
     folder: TempDir,
     pub(crate) lab: Lab,
 }
@@ -17,18 +17,18 @@ impl OtherHost {
         Self::start_with(lab, |_| {})
     }
 
-    /// The same with the world it is in made by `prepare` as well.
+    /// With further settings of its sandbox by `prepare`.
     pub(crate) fn start_with(lab: &Lab, prepare: impl FnOnce(&mut Command)) -> Self {
         let folder = folder();
         let path = |name: &str| folder.path().join(name).display().to_string();
         lab.docker(&["save", "--output", &path("image.tar"), &lab.image]);
         let script =
             "tests/lab/engine up $0/engine $0/docker.sock; read -r stop; tests/lab/engine down $0/engine";
-        let mut world = Command::new("tests/lab/world");
-        world.args(["bash", "-c", script]).arg(folder.path());
-        world.env("CONTAINERDUMP_WORLD_PID", path("pid")).stdin(std::process::Stdio::piped());
-        prepare(&mut world);
-        let world = world.spawn().expect("a world");
+        let mut sandbox = Command::new("tests/lab/sandbox");
+        sandbox.args(["bash", "-c", script]).arg(folder.path());
+        sandbox.env("CONTAINERDUMP_SANDBOX_PID", path("pid")).stdin(std::process::Stdio::piped());
+        prepare(&mut sandbox);
+        let sandbox = sandbox.spawn().expect("a sandbox");
         let endpoint = format!("unix://{}", path("docker.sock"));
         let there = Lab { endpoint, image: lab.image.clone() };
         eventually("its engine answers", || {
@@ -37,7 +37,7 @@ impl OtherHost {
             docker.output().is_ok_and(|output| output.status.success())
         });
         there.docker(&["load", "--quiet", "--input", &path("image.tar")]);
-        Self { world, folder, lab: there }
+        Self { sandbox, folder, lab: there }
     }
 
     /// Kills the engine hard.
@@ -107,7 +107,7 @@ impl OtherHost {
 impl Drop for OtherHost {
     fn drop(&mut self) {
         // Not by force: its engine takes its control groups away.
-        drop(self.world.stdin.take());
-        let _ = self.world.wait();
+        drop(self.sandbox.stdin.take());
+        let _ = self.sandbox.wait();
     }
 }

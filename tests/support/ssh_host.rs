@@ -1,4 +1,4 @@
-//! Another host with a real OpenSSH server: a world of its own with its own engine, which a cable leads to.
+//! Another host with a real OpenSSH server: a sandbox with an engine, connected by a veth pair.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -37,23 +37,23 @@ impl SshHost {
         Self::bare_with(lab, |_| {})
     }
 
-    /// The same with the world it is in made by `prepare` as well.
+    /// With further settings of its sandbox by `prepare`.
     pub(crate) fn bare_with(lab: &Lab, prepare: impl FnOnce(&mut Command)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (host, folder) = (OtherHost::start_with(lab, prepare), folder());
         let (cable, address) = (format!("ssh{number}"), format!("198.19.{number}.2"));
         let there = Self { host, address, cable, folder };
-        let world = there.host.process();
+        let sandbox = there.host.process();
         let ip = |line: &str| output(Command::new("ip").args(line.split(' ')));
-        ip(&format!("link add {0} type veth peer name {0} netns {world}", there.cable));
+        ip(&format!("link add {0} type veth peer name {0} netns {sandbox}", there.cable));
         ip(&format!("address add 198.19.{number}.1/30 dev {}", there.cable));
         ip(&format!("link set {} up", there.cable));
         for name in ["commands", "bin"] {
             fs::create_dir(there.path(name)).expect("a folder");
             fs::set_permissions(there.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
         }
-        let user = fs::canonicalize("tests/lab/user").expect("the script");
+        let user = fs::canonicalize("tests/lab/add-user").expect("the script");
         there.inside(&format!(
             "{}; ip address add {}/30 dev {2}; ip link set {2} up; mkdir -p /run/sshd; chmod 666 {3}",
             user.display(),

@@ -85,7 +85,7 @@ fn further_names_stand_in_the_stream(lab: &Lab) {
     let address: std::net::Ipv4Addr = web.address().parse().expect("an address");
     assert_eq!(names_of(&recorded.path, &address.octets()), ["www", "front", &web.name]);
     assert_eq!(ends(&recorded, "http.request", "ip")[0][1], web.name, "the last is shown");
-    // The host by an address that is on no bridge of an engine (tests/lab/world); other hosts, which tests
+    // The host by an address that is on no bridge of an engine (tests/lab/sandbox); other hosts, which tests
     // beside this one start, have the same.
     let names = names_of(&recorded.path, &[198, 18, 0, 2]);
     assert!(names.iter().any(|name| name == "host"), "{names:?}");

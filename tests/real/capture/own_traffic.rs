@@ -41,8 +41,8 @@ impl Reachable {
     fn start(lab: &Lab) -> Self {
         // Others may have one, too.
         static COUNT: AtomicU8 = AtomicU8::new(0);
-        let host = OtherHost::start_with(lab, |world| {
-            world.env("CONTAINERDUMP_LAB_TCP", format!("tcp://[::]:{API}"));
+        let host = OtherHost::start_with(lab, |sandbox| {
+            sandbox.env("CONTAINERDUMP_LAB_TCP", format!("tcp://[::]:{API}"));
         });
         let near = format!("near-{}", host.process());
         let ip = |words: &[&str]| output(Command::new("ip").args(words));

@@ -136,14 +136,14 @@ fn with_tls(lab: &Lab) {
     let folder = folder();
     certificates(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let there = SshHost::bare_with(lab, |world| {
+    let there = SshHost::bare_with(lab, |sandbox| {
         let settings = format!(
             r#"{{"tlsverify": true, "tlscacert": "{}", "tlscert": "{}", "tlskey": "{}"}}"#,
             path("ca.pem"),
             path("server-cert.pem"),
             path("server-key.pem")
         );
-        world
+        sandbox
             .env("CONTAINERDUMP_LAB_TCP", "tcp://0.0.0.0:2376")
             .env("CONTAINERDUMP_ENGINE_SETTINGS", settings);
     });

@@ -1,5 +1,5 @@
 //! An engine on another host: its containers run in processes and networks that are none of ours. It is
-//! a second dockerd in a world of its own, of which nothing but the engine's socket is reached.
+//! a second dockerd in a sandbox, of which nothing but the engine's socket is reached.
 
 use crate::Test;
 use crate::real::engine::container_list::described_by;

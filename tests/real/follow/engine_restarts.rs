@@ -19,7 +19,7 @@ fn block(container: &Container) -> String {
     format!("{}:eth0", container.name)
 }
 
-/// Ends a capture that runs in the other host's world. Returns its file, and what it said line by line.
+/// Ends a capture that runs on the other host. Returns its file, and what it said line by line.
 fn end(host: &OtherHost, following: Following) -> (std::path::PathBuf, tempfile::TempDir, Vec<String>) {
     output(&mut host.inside("kill -INT $(cat program)"));
     let (path, folder, said) = following.end();
@@ -79,8 +79,8 @@ fn engine_ends_with_its_containers(lab: &Lab) {
     requests(&path, &[(0, &ends, 2), (1, &keeps, 1), (2, &keeps, 1), (3, &fresh, 1)]);
 }
 
-fn live_restore(world: &mut Command) {
-    world.env("CONTAINERDUMP_ENGINE_SETTINGS", r#"{"live-restore": true}"#);
+fn live_restore(sandbox: &mut Command) {
+    sandbox.env("CONTAINERDUMP_ENGINE_SETTINGS", r#"{"live-restore": true}"#);
 }
 
 /// With `live-restore`.

@@ -177,15 +177,15 @@ fn system_authorities(lab: &Lab) {
     let folder = folder();
     certificates(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let host = OtherHost::start_with(lab, |world| {
+    let host = OtherHost::start_with(lab, |sandbox| {
         let settings = serde_json::json!({
             "tlsverify": true,
             "tlscacert": path("ca.pem"),
             "tlscert": path("server-cert.pem"),
             "tlskey": path("server-key.pem"),
         });
-        world.env("CONTAINERDUMP_LAB_TCP", "tcp://127.0.0.1:2376");
-        world.env("CONTAINERDUMP_ENGINE_SETTINGS", settings.to_string());
+        sandbox.env("CONTAINERDUMP_LAB_TCP", "tcp://127.0.0.1:2376");
+        sandbox.env("CONTAINERDUMP_ENGINE_SETTINGS", settings.to_string());
     });
     let container = host.lab.container(&[]);
     let config = path("config");

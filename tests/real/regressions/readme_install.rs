@@ -49,7 +49,7 @@ fn every_command_works_on_a_bare_debian() {
         let text = block.lines.join("\n") + "\n";
         fs::write(folder.path().join(format!("{}.{kind}", number + 1)), text).expect("a file");
     }
-    let ended = Command::new(source().join("tests/lab/bare"))
+    let ended = Command::new(source().join("tests/lab/bare-debian"))
         .arg("run")
         .arg(folder.path())
         .output()
