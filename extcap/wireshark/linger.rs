@@ -151,7 +151,7 @@ mod tests {
         }
         let mut panics = Command::new(std::env::current_exe().expect("its path"));
         panics
-            .args(["--exact", "linger::tests::capture_that_panics", "--nocapture"])
+            .args(["--exact", "wireshark::linger::tests::capture_that_panics", "--nocapture"])
             .env(PIPES, folder.path());
         let mut panics = panics.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut said = BufReader::new(panics.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
