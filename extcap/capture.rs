@@ -12,7 +12,7 @@ use containerdump::peer::compression::Compress;
 use containerdump::privilege::{self, Privilege, Unprivileged};
 use containerdump::selection::Selection;
 use containerdump::session::{
-    Crossing, Files, Limits, Member, Ordered, Output, Report, Session, Source, Totals,
+    Duplicates, Files, Limits, Member, Ordered, Output, Report, Session, Source, Totals,
 };
 use containerdump::stop::{Stop, Stopped};
 use containerdump::tap::{self, LeftOut, Means, Targets, Wanted};
@@ -33,7 +33,7 @@ pub(crate) struct Job {
     /// Whether containers that are recreated are captured again; those of a group are, and later ones, too.
     pub(crate) follow: bool,
     /// What is kept of packets that cross between the containers.
-    pub(crate) crossing: Crossing,
+    pub(crate) duplicates: Duplicates,
     pub(crate) settings: Settings,
     /// Whether the program's own traffic is captured, too.
     pub(crate) own_traffic: bool,
@@ -189,7 +189,7 @@ impl Job {
             orders,
             names: found.names,
             block_timeout,
-            crossing: self.crossing,
+            duplicates: self.duplicates,
             limits: self.limits,
             feeds_session,
             output,

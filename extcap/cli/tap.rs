@@ -11,7 +11,7 @@ use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::pcapng::Interface;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Crossing, Member, Output, Session, Source};
+use containerdump::session::{Duplicates, Member, Output, Session, Source};
 use containerdump::stop::Stop;
 
 /// Capture the interfaces of the network namespace this runs in, for another containerdump
@@ -88,7 +88,7 @@ impl Tap {
         let sources = interfaces.into_iter().map(rings).collect();
         let session = Session {
             // Whoever reads it knows what others capture.
-            crossing: Crossing::Both,
+            duplicates: Duplicates::Keep,
             feeds_session: true,
             ..Session::new(vec![Member { sources, ..Member::default() }], block_timeout, output)
         };

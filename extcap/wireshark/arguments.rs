@@ -44,7 +44,7 @@ const KNOWN: &[Known] = &[
     flag("--stop-with-container", &[]),
     // Earlier versions needed it for what is the default now.
     flag("--follow", &[]),
-    valued("--crossing", &[]),
+    valued("--duplicates", &[]),
     flag("--own-traffic", &[]),
     valued("--last-filter", &[]),
     flag("--forget-options", &[]),

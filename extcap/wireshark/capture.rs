@@ -18,7 +18,7 @@ use containerdump::stop::{Stop, Stopped};
 
 use super::arguments::Arguments;
 use super::interfaces::{NOTHING, troubled};
-use super::options::{containers, count, crossing, networks, settings, tap};
+use super::options::{containers, count, duplicates, networks, settings, tap};
 use super::saved;
 use super::ssh;
 use super::together::{self, Joined, Member, Part};
@@ -101,7 +101,7 @@ fn capture_here(
         selection: Selection { names, values_first, ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
-        crossing: crossing(arguments.text("--crossing").as_deref())?,
+        duplicates: duplicates(arguments.text("--duplicates").as_deref())?,
         settings: settings(arguments)?,
         own_traffic: arguments.has("--own-traffic"),
         limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),

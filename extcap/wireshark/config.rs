@@ -12,7 +12,7 @@ use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
 use containerdump::container::Container;
 use containerdump::last_options::LastOptions;
 use containerdump::safe_text::SafeText;
-use containerdump::session::Crossing;
+use containerdump::session::Duplicates;
 use containerdump::tap::{Kind, Target};
 
 use super::last::{FORGET, LAST_FILTER};
@@ -190,10 +190,10 @@ impl Dialog {
             ),
             capture(
                 9,
-                "--crossing",
+                "--duplicates",
                 "Packets between captured containers",
                 "selector",
-                "Where to capture a packet that one captured container sends to another",
+                "What to do with the second copy of a packet that one captured container sends to another",
             ),
             capture(
                 10,
@@ -215,9 +215,9 @@ impl Dialog {
         let mut value = |number: usize, word: &str, display: &str, default: &str| {
             sentences.push(self.value(number, word, display).with("default", word == default));
         };
-        let [tap, crossing, level] = [
+        let [tap, duplicates, level] = [
             self.default("--tap", ANY_TAP),
-            self.default("--crossing", Crossing::default().word()),
+            self.default("--duplicates", Duplicates::default().word()),
             self.default("--log-level", "message"),
         ];
         for (word, display) in [
@@ -228,10 +228,11 @@ impl Dialog {
         ] {
             value(5, word, display, &tap);
         }
-        for (one, display) in
-            [(Crossing::Sender, "Once, at the sender"), (Crossing::Both, "Twice, at sender and receiver")]
-        {
-            value(9, one.word(), display, &crossing);
+        for (one, display) in [
+            (Duplicates::Drop, "Drop duplicates (keep the sender's copy)"),
+            (Duplicates::Keep, "Keep both copies"),
+        ] {
+            value(9, one.word(), display, &duplicates);
         }
         for (word, display) in
             [("message", "Message"), ("info", "Info"), ("debug", "Debug"), ("noisy", "Noisy")]

@@ -13,10 +13,10 @@ use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::ssh;
 use containerdump::capture::LONGEST_SNAP_LENGTH;
 use containerdump::saved_hosts::ALL;
-use containerdump::session::Crossing;
+use containerdump::session::Duplicates;
 
 /// Options of which the dialog always sends a value, and nothing but the dialog does: they are selectors.
-const SELECTORS: [&str; 4] = ["--network", "--tap", "--crossing", "--log-level"];
+const SELECTORS: [&str; 4] = ["--network", "--tap", "--duplicates", "--log-level"];
 /// What the dialog cannot show as its default, since Wireshark sends neither a default nor an empty text.
 const NOT_SHOWN: [&str; 3] = ["--containers", "--filter", "--log-file"];
 /// The filter of the last capture, which the dialog offers.
@@ -35,7 +35,7 @@ fn kept() -> [(&'static str, String); 12] {
         ("--no-promiscuous", "false".to_owned()),
         ("--tap", ANY_TAP.to_owned()),
         ("--stop-with-container", "false".to_owned()),
-        ("--crossing", Crossing::default().word().to_owned()),
+        ("--duplicates", Duplicates::default().word().to_owned()),
         ("--own-traffic", "false".to_owned()),
         ("--log-level", "message".to_owned()),
         ("--log-file", String::new()),
@@ -50,7 +50,7 @@ fn kept_of_ssh() -> [(&'static str, String); 6] {
         ("--remote-container", ALL.to_owned()),
         ("--network", ALL_NETWORKS.to_owned()),
         ("--tap", ANY_TAP.to_owned()),
-        ("--crossing", Crossing::default().word().to_owned()),
+        ("--duplicates", Duplicates::default().word().to_owned()),
         ("--log-level", "message".to_owned()),
     ]
 }
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    const UNCHANGED: &str = "--crossing sender --network all --tap auto --log-level message";
+    const UNCHANGED: &str = "--duplicates drop --network all --tap auto --log-level message";
 
     fn read(line: &str) -> Arguments {
         Arguments::read(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())

@@ -3,7 +3,7 @@
 
 use containerdump::capture::{self, Settings};
 use containerdump::error::Error;
-use containerdump::session::Crossing;
+use containerdump::session::Duplicates;
 use containerdump::tap::Kind;
 
 use super::arguments::Arguments;
@@ -40,12 +40,12 @@ pub(super) fn tap(text: Option<&str>) -> Result<Option<Kind>, Error> {
 }
 
 /// What a text asks to be kept of packets between containers.
-pub(super) fn crossing(text: Option<&str>) -> Result<Crossing, Error> {
+pub(super) fn duplicates(text: Option<&str>) -> Result<Duplicates, Error> {
     match text.map(str::trim).filter(|word| !word.is_empty()) {
-        None => Ok(Crossing::default()),
-        Some(word) => Crossing::parse(word).ok_or_else(|| {
-            let words: Vec<&str> = Crossing::ALL.iter().map(|one| one.word()).collect();
-            Error::new(format!("cannot use --crossing {word}"), format!("give one of {}", words.join(", ")))
+        None => Ok(Duplicates::default()),
+        Some(word) => Duplicates::parse(word).ok_or_else(|| {
+            let words: Vec<&str> = Duplicates::ALL.iter().map(|one| one.word()).collect();
+            Error::new(format!("cannot use --duplicates {word}"), format!("give one of {}", words.join(", ")))
         }),
     }
 }

@@ -8,7 +8,7 @@ use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::stop::Stop;
 
 use super::arguments::Arguments;
-use super::options::{containers, count, crossing, networks, settings, tap};
+use super::options::{containers, count, duplicates, networks, settings, tap};
 use super::saved;
 use super::sentence::Sentence;
 use super::ssh_config;
@@ -120,7 +120,7 @@ pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String
     add("filter", settings.filter);
     add("buffer-size", settings.ring_mib.map(|size| size.to_string()));
     add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
-    add("crossing", Some(crossing(arguments.text("--crossing").as_deref())?.word().to_owned()));
+    add("duplicates", Some(duplicates(arguments.text("--duplicates").as_deref())?.word().to_owned()));
     add("count", count(arguments)?.map(|count| count.to_string()));
     for network in networks(arguments.text("--network").as_deref()) {
         add("network", Some(network));

@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn interfaces_with_equal_options_have_one_leader() {
-        let (a, b) = (("docker-a", "--fifo /1"), ("docker-b", "--fifo /2 --crossing sender --network all"));
+        let (a, b) = (("docker-a", "--fifo /1"), ("docker-b", "--fifo /2 --duplicates drop --network all"));
         let group = ("compose-shop", "--fifo /3 --no-promiscuous false");
         assert_eq!(shown(group, &[b, a]), ("leader of docker-a docker-b".to_owned(), vec![]));
         for member in [a, b] {

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-use super::Crossing;
+use super::Duplicates;
 use super::queue::Packet;
 use crate::capture::Direction;
 use crate::pcapng;
@@ -23,7 +23,7 @@ const MOST: usize = 32 * 1024;
 
 /// What went out just before, to be known again where it comes in.
 pub(super) struct Crossings {
-    crossing: Crossing,
+    crossing: Duplicates,
     /// Whether there are two containers for packets to cross between.
     several: bool,
     /// Nobody else knows which packets would be taken for the same.
@@ -63,7 +63,7 @@ pub(super) struct Passing {
 }
 
 impl Crossings {
-    pub(super) fn new(crossing: Crossing) -> Self {
+    pub(super) fn new(crossing: Duplicates) -> Self {
         Self {
             crossing,
             several: false,
@@ -78,7 +78,7 @@ impl Crossings {
     /// From now on packets come from `members`, told for each interface.
     pub(super) fn among(&mut self, mut members: impl Iterator<Item = u32>) {
         let first = members.next();
-        self.several = self.crossing == Crossing::Sender && members.any(|member| Some(member) != first);
+        self.several = self.crossing == Duplicates::Drop && members.any(|member| Some(member) != first);
     }
 
     /// Looks at a packet in its `block`; `None` where it cannot cross.
@@ -191,7 +191,7 @@ mod tests {
 
     /// Members and their interfaces have the same numbers.
     fn among(members: &[u32]) -> Crossings {
-        let mut crossings = Crossings::new(Crossing::Sender);
+        let mut crossings = Crossings::new(Duplicates::Drop);
         crossings.among(members.iter().copied());
         crossings
     }
@@ -248,8 +248,8 @@ mod tests {
 
     #[test]
     fn nothing_is_looked_at_for_one_container_or_where_both_are_wanted() {
-        for mut crossings in [among(&[7, 7]), Crossings::new(Crossing::Both)] {
-            if crossings.crossing == Crossing::Both {
+        for mut crossings in [among(&[7, 7]), Crossings::new(Duplicates::Keep)] {
+            if crossings.crossing == Duplicates::Keep {
                 crossings.among([0, 1].into_iter());
             }
             pass(&mut crossings, NOW, 0, Direction::Outbound, b"packet");

@@ -57,29 +57,29 @@ use run::Running;
 
 /// Which packets a capture keeps that cross from one of its containers to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Crossing {
+pub enum Duplicates {
     /// Each once, where it is sent.
     #[default]
-    Sender,
+    Drop,
     /// Each twice: where it is sent, and where it comes in.
-    Both,
+    Keep,
 }
 
-impl Crossing {
+impl Duplicates {
     /// Both, the default first.
-    pub const ALL: [Self; 2] = [Self::Sender, Self::Both];
+    pub const ALL: [Self; 2] = [Self::Drop, Self::Keep];
 
-    /// The word that asks for it: `sender`.
+    /// The word that asks for it: `drop`.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Sender => "sender",
-            Self::Both => "both",
+            Self::Drop => "drop",
+            Self::Keep => "keep",
         }
     }
 
     /// The one that `word` asks for; `None` where it asks for neither.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|crossing| crossing.word() == word)
+        Self::ALL.into_iter().find(|duplicates| duplicates.word() == word)
     }
 }
 
@@ -97,7 +97,7 @@ pub struct Session {
     /// How long the kernel may keep a packet back.
     pub block_timeout: Duration,
     /// What is kept of packets that cross between members.
-    pub crossing: Crossing,
+    pub duplicates: Duplicates,
     /// When to stop of its own.
     pub limits: Limits,
     /// Whether another session reads the stream: statistics then also stand before the first packet,
@@ -123,7 +123,7 @@ impl Session {
             orders: None,
             names: Vec::new(),
             block_timeout,
-            crossing: Crossing::default(),
+            duplicates: Duplicates::default(),
             limits: Limits::default(),
             feeds_session: false,
             output,

@@ -57,13 +57,13 @@ impl Running {
         // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer that
         // comes late.
         let keeps = session.block_timeout * 2 + Duration::from_millis(5);
-        let Session { names, mut output, files, limits, crossing, begun, .. } = session;
+        let Session { names, mut output, files, limits, duplicates, begun, .. } = session;
         if session.feeds_session {
             output.feed_session();
         }
         let mut merge = Merge::new(keeps);
         let what = (session.feeds_session, begun);
-        let mut stream = Stream::new(names, output, files, limits, crossing, what);
+        let mut stream = Stream::new(names, output, files, limits, duplicates, what);
         let mut members = Members::default();
         for member in session.members {
             members.add(member, &mut merge, &mut stream);

@@ -17,7 +17,7 @@ use super::queue::Turn;
 use super::queues::Queues;
 use super::repeat::Repetition;
 use super::stage::Stage;
-use super::{Crossing, Totals};
+use super::{Duplicates, Totals};
 use crate::capture;
 use crate::pcapng::{Blocks, Interface, Statistics};
 use crate::safe_text::SafeText;
@@ -73,7 +73,7 @@ impl Stream {
         output: Output,
         files: Option<Files>,
         limits: Limits,
-        crossing: Crossing,
+        crossing: Duplicates,
         (feeds_session, begun): (bool, bool),
     ) -> Self {
         Self {

@@ -8,7 +8,7 @@ use clap::Args;
 use containerdump::capture::{self, Settings};
 use containerdump::error::Error;
 use containerdump::peer::compression::Compress;
-use containerdump::session::{Crossing, Files, Limit, Limits, stamp};
+use containerdump::session::{Duplicates, Files, Limit, Limits, stamp};
 use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
 
@@ -99,11 +99,10 @@ pub(crate) struct Capture {
           value_parser = ["auto", Kind::Host.word(), Kind::Inside.word(), Kind::Engine.word()])]
     tap: String,
 
-    /// Where a packet is kept that crosses from one captured container to another: at its sender, or at
-    /// both
-    #[arg(long, value_name = "WHERE", default_value = Crossing::ALL[0].word(),
-          value_parser = Crossing::ALL.map(Crossing::word))]
-    crossing: String,
+    /// What to do with the second copy of a packet that one captured container sends to another
+    #[arg(long, value_name = "ACTION", default_value = Duplicates::ALL[0].word(),
+          value_parser = Duplicates::ALL.map(Duplicates::word))]
+    duplicates: String,
 
     /// Whether packets of other hosts are compressed on their way here: auto leaves out what does not become
     /// smaller, and all where the link is faster than that
@@ -171,7 +170,7 @@ impl Capture {
             settings: self.settings()?,
             networks: self.network,
             tap: Kind::parse(&self.tap),
-            crossing: Crossing::parse(&self.crossing).unwrap_or_default(),
+            duplicates: Duplicates::parse(&self.duplicates).unwrap_or_default(),
             own_traffic: self.own_traffic,
             selection: self.selected.selection(),
             target,
@@ -211,7 +210,7 @@ impl Capture {
         arguments.push(format!("--snap-length={}", self.snap_length));
         arguments.push(format!("--buffer-size={}", self.buffer_size));
         arguments.push(format!("--tap={}", self.tap));
-        arguments.push(format!("--crossing={}", self.crossing));
+        arguments.push(format!("--duplicates={}", self.duplicates));
         arguments.extend(self.no_promiscuous.then(|| "--no-promiscuous".to_owned()));
         arguments.extend(self.own_traffic.then(|| "--own-traffic".to_owned()));
         arguments.extend(self.selected.for_far());

@@ -7,7 +7,7 @@ use containerdump::error::Error;
 use containerdump::peer::Request;
 use containerdump::peer::{self, Remote};
 use containerdump::privilege::Privilege;
-use containerdump::session::{Crossing, Member, Session, Source, Totals};
+use containerdump::session::{Duplicates, Member, Session, Source, Totals};
 use containerdump::ssh::{self, Connection, Plain};
 use containerdump::stop::{Stop, Stopped};
 
@@ -125,7 +125,7 @@ fn record(
     let members = remotes.into_iter().map(member).collect();
     let session = Session {
         // Each host sees to its own: addresses of two of them may be the same.
-        crossing: Crossing::Both,
+        duplicates: Duplicates::Keep,
         limits: asked.limits(),
         begun,
         files,

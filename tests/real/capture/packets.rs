@@ -152,7 +152,7 @@ fn packets_are_in_order_after_the_program_was_held_up(lab: &Lab) {
 
 fn in_order_of_time(lab: &Lab, disturb: impl Fn(&Child) + Sync) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
-    let recording = Recording::begin(lab, &[&one, &other], &["--crossing", "both"]);
+    let recording = Recording::begin(lab, &[&one, &other], &["--duplicates", "keep"]);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -93,7 +93,7 @@ fn what_crosses_is_kept_twice_where_asked_for(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));
-    let recording = Recording::begin(lab, &[&web, &db], &["--crossing", "both"]);
+    let recording = Recording::begin(lab, &[&web, &db], &["--duplicates", "keep"]);
     fetch(lab, &web, &db);
     let recorded = recording.stop();
     // The second time Wireshark takes for a retransmission, in which it looks for no request.
@@ -162,14 +162,14 @@ fn what_crosses_through_the_engine_is_kept_once(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));
-    for (crossing, times) in [("sender", 1), ("both", 2)] {
-        let with = ["--tap", "engine", "--crossing", crossing, "--filter", "tcp"];
+    for (duplicates, times) in [("drop", 1), ("keep", 2)] {
+        let with = ["--tap", "engine", "--duplicates", duplicates, "--filter", "tcp"];
         let recording = Recording::begin(lab, &[&web, &db], &with);
         fetch(lab, &web, &db);
         let recorded = recording.stop();
         for (port, sender) in [("dst", &web), ("src", &db)] {
             let rows = seen(&recorded, &format!("tcp.{port}port == 80 && tcp.flags.syn == 1"));
-            assert_eq!(rows.len(), times, "{crossing}: {rows:?}");
+            assert_eq!(rows.len(), times, "{duplicates}: {rows:?}");
             assert!(rows.contains(&row(sender, OUTBOUND)), "{rows:?}");
         }
         assert_eq!(all_counted(&recorded).1 > 0, times == 1);

@@ -25,7 +25,7 @@ fn hardware_address(container: &Container) -> String {
 /// One that joins, leaves, and is made anew with the same name and addresses.
 fn what_crosses_to_and_from_who_joins(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.76.0/24"]);
-    let label = format!("run=crossing{}", std::process::id());
+    let label = format!("run=duplicates{}", std::process::id());
     let on = ["--label", label.as_str(), "--network", network.name.as_str()];
     let stays = lab.container(&on);
     let following = Following::begin(lab.program(), &["--label", &label, "-f", "tcp port 80"]);

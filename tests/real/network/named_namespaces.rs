@@ -74,7 +74,7 @@ fn captured_inside(lab: &Lab) {
     one.set_up("left0", "198.51.100.1/24");
     other.set_up("right0", "198.51.100.2/24");
     let witness = Witness::of(one.enter(&["tcpdump"]), "left0", "icmp");
-    let options = ["--filter", "icmp", "--crossing", "both"];
+    let options = ["--filter", "icmp", "--duplicates", "keep"];
     let recording = Recording::begin_with(lab.program(), &[&one.name, &other.interface()], &options);
     output(&mut other.enter(&["busybox", "ping", "-c", "3", "198.51.100.1"]));
     witness.settle();

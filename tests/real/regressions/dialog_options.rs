@@ -29,7 +29,7 @@ pub(crate) const WINDOW_TESTS: &[WindowTest] =
 
 /// What Wireshark 4.0 and 4.6 send from a dialog in which nothing was changed.
 const UNCHANGED: [&str; 8] =
-    ["--crossing", "sender", "--network", "all", "--tap", "auto", "--log-level", "message"];
+    ["--duplicates", "drop", "--network", "all", "--tap", "auto", "--log-level", "message"];
 /// The same with a few things changed.
 const CHANGED: [&str; 6] = ["--snap-length", "96", "--filter", "tcp port 80", "--no-promiscuous", "true"];
 
