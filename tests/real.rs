@@ -27,7 +27,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use real::{capture, engine, follow, group, network, peer, regressions, retry, ssh, tap, wireshark};
 use support::lab::Lab;
-use support::{local_session, watcher};
+use support::{faulty_peer, local_session, peer_session, watcher};
 
 /// A test: its name, and what it does.
 type Test = (&'static str, fn(&Lab));
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     // Some tests need a program of their own at one end of a stream, or at the other.
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [peer::peer_session::SESSION, path, commands @ ..] => {
-            return peer::peer_session::session(path, commands);
+        [peer_session::SESSION, path, commands @ ..] => {
+            return peer_session::session(path, commands);
         }
         [watcher::WATCH] => return watcher::print(),
         [local_session::SESSION, program, path, limits @ ..] => {
             return local_session::session(program, path, limits);
         }
-        [peer::peer_faults::FAR_END, kind] => return peer::peer_faults::write(kind),
+        [faulty_peer::FAR_END, kind] => return faulty_peer::write(kind),
         _ => {}
     }
     let arguments = Arguments::from_args();

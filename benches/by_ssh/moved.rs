@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::measure::sshdump;
-use crate::measure::support::lab::{Lab, fifo, folder};
-
 use super::content::{Files, LENGTH, PACKETS};
 use super::server::{PORT, Server};
+use crate::measure::sshdump;
+use crate::measure::support::lab::{Lab, fifo, folder};
 
 /// What they look like when typed.
 pub(crate) const COMMANDS: &[&str] = &[

@@ -6,11 +6,10 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::measure::cost;
-use crate::measure::support::lab::{Container, Lab, eventually, fifo, folder, signal};
-
 use super::drain::{self, Drain};
 use super::load::Load;
+use crate::measure::cost;
+use crate::measure::support::lab::{Container, Lab, eventually, fifo, folder, signal};
 
 /// What they look like when typed.
 pub(crate) const COMMANDS: &[&str] = &[

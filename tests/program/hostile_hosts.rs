@@ -1,7 +1,8 @@
 //! Hosts that lie in what they say, and what is said to them.
 
-use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
 use containerdump::peer;
+
+use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
 
 #[test]
 fn a_host_cannot_become_an_option_nor_reach_a_shell() {

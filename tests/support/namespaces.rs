@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::lab::{eventually, folder, output, start};
@@ -134,20 +133,4 @@ impl Users {
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("containerdump")
     }
-}
-
-/// What `list --json` says of everything, and on stderr.
-pub(crate) fn listed(mut program: Command) -> (Vec<Value>, String) {
-    let ended = program.args(["list", "--json"]).output().expect("it runs");
-    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
-    let objects = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (objects, String::from_utf8_lossy(&ended.stderr).into_owned())
-}
-
-/// The only entry among `objects` whose `field` is `value`.
-pub(crate) fn only<'a>(objects: &'a [Value], field: &str, value: &str) -> &'a Value {
-    let found: Vec<&Value> = objects.iter().filter(|object| object[field] == value).collect();
-    let all: Vec<String> = objects.iter().map(|object| object["interface"].to_string()).collect();
-    assert_eq!(found.len(), 1, "{field} {value}: {found:?} among {all:?}");
-    found[0]
 }

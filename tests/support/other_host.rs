@@ -1,9 +1,10 @@
 //! Another host: a second dockerd in a sandbox of its own, reached by its engine's socket only.
 
-use super::lab::{Container, Lab, end_of, eventually, folder, output, signal, start};
-use super::recording::{Recording, Witness, assert_same, capinfos};
 use std::process::{Child, Command};
+
 use tempfile::TempDir;
+
+use super::lab::{Container, Lab, eventually, folder, output};
 
 /// Another host, with an engine that has our image.
 pub(crate) struct OtherHost {

@@ -257,3 +257,17 @@ impl Witness {
         (self.path, self.folder)
     }
 }
+
+/// How many interface blocks are in a file.
+pub(crate) fn interfaces_in(path: &Path) -> usize {
+    let mut count = 0;
+    each_block(path, |block| {
+        count += usize::from(matches!(block, pcap_parser::Block::InterfaceDescription(_)));
+    });
+    count
+}
+
+pub(crate) fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    rows.sort();
+    rows
+}

@@ -197,3 +197,13 @@ impl Drop for SshHost {
         let _ = Command::new("ip").args(["link", "delete", &self.cable]).output();
     }
 }
+
+/// Lets the ordinary user there run everything as root.
+pub(crate) fn let_it_be_root(there: &SshHost) {
+    there.inside(
+        "printf 'Defaults env_keep += \"DOCKER_HOST CONTAINERDUMP_ENGINES\"\\ncontainerdump-lab ALL = NOPASSWD: ALL\\n' \
+         >/run/sudoers; chmod 440 /run/sudoers; mount --bind /run/sudoers /etc/sudoers; \
+         (cat /etc/shadow; echo 'containerdump-lab:*:19000:0:99999:7:::') >/run/shadow; chmod 600 /run/shadow; \
+         mount --bind /run/shadow /etc/shadow",
+    );
+}

@@ -1,11 +1,11 @@
 //! The program for an ordinary user, and what the kernel lets a process do.
 
-use super::lab::{Lab, end_of, eventually, fifo, folder, output, start};
-use super::recording::Recording;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::lab::{Lab, output};
 
 /// User and group of nobody.
 pub(crate) const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -31,24 +31,4 @@ pub(crate) fn as_nobody(lab: &Lab, program: &Path) -> Command {
     let mut command = Command::new(NOBODY[0]);
     command.args(&NOBODY[1..]).arg(program).env("DOCKER_HOST", &lab.endpoint);
     command
-}
-
-/// The lines of every thread's status that tell of rights.
-pub(crate) fn rights(pid: u32) -> Vec<String> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    let status =
-        tasks.flatten().map(|task| fs::read_to_string(task.path().join("status")).expect("its status"));
-    let wanted = |line: &&str| {
-        ["CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs"].iter().any(|key| line.starts_with(key))
-    };
-    status.flat_map(|status| status.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()).collect()
-}
-
-pub(crate) fn assert_powerless(pid: u32) {
-    let rights = rights(pid);
-    assert!(rights.len() >= 5, "{rights:?}");
-    for line in rights {
-        let value = line.split_whitespace().nth(1).expect("a value");
-        assert_eq!(value, if line.starts_with("NoNewPrivs") { "1" } else { "0000000000000000" }, "{line}");
-    }
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 use pcap_parser::{Block, NameRecordType};
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
 use crate::support::lab::{Container, Lab};
+use crate::support::podman::Podman;
 use crate::support::recording::{Recorded, Recording, each_block, named_fields_of};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -96,8 +96,7 @@ fn names_in_podman(lab: &Lab) {
     let network = podman.network();
     let service = ["--label", "com.docker.compose.service=front"];
     let web = podman.container(&[&["--network", network.name.as_str()], &service[..]].concat());
-    let recording =
-        Recording::begin_with(crate::real::engine::podman_containers::program(lab), &[&web.name], &[]);
+    let recording = Recording::begin_with(crate::support::podman::program(lab), &[&web.name], &[]);
     web.fetch();
     let recorded = recording.stop();
     assert_eq!(

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::real::network::host_network::idle;
 use crate::support::lab::{Container, Lab, end_of, eventually, folder, output};
 use crate::support::other_host::OtherHost;
 use crate::support::recording::{Recording, Witness, capinfos, fields_of};
+use crate::support::traffic::idle;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_capture_of_another_host_does_not_take_its_own_stream", not_its_own_stream),

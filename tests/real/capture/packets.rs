@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::Test;
-use crate::support::lab::{Container, Lab, end_of, fifo, folder, output, signal, start};
+use crate::support::lab::{Lab, end_of, fifo, folder, output, signal, start};
 use crate::support::recording::{
     Recording, Statistics, Witness, assert_same, capinfos, fields_of, named_fields_of, statistics_of,
 };
+use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -256,20 +257,6 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     std::fs::write(&out, stream).expect("a file");
     assert!(end_of(child).status.success());
     statistics_of(&out)[&0]
-}
-
-/// Has a container send so many datagrams of 1000 bytes to port 9, which nobody answers.
-pub(crate) fn flood(container: &Container, count: u64) {
-    let folder = folder();
-    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
-    let text = format!(
-        "{{ eth(da={bridge}), ipv4(saddr={0}, daddr={0}), udp(sp=9, dp=9), fill(0x61, 958) }}\n",
-        container.address()
-    );
-    let frame = folder.path().join("frame");
-    std::fs::write(&frame, text).expect("a frame");
-    let (frame, count) = (frame.to_str().expect("a path"), count.to_string());
-    output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
 }
 
 fn standard_output_is_a_stream_for_tshark(lab: &Lab) {

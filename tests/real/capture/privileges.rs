@@ -7,8 +7,9 @@ use std::process::Command;
 
 use crate::Test;
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, start};
+use crate::support::processes::assert_powerless;
 use crate::support::recording::Recording;
-use crate::support::unprivileged::{NOBODY, as_nobody, assert_powerless, copy, open_engine};
+use crate::support::unprivileged::{NOBODY, as_nobody, copy, open_engine};
 
 pub(crate) const TESTS: &[Test] = &[
     ("no_thread_has_a_capability_while_packets_are_read", no_thread_has_a_capability_while_packets_are_read),

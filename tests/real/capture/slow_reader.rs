@@ -10,9 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::real::peer::peer_session::flood;
 use crate::support::lab::{Container, Lab, eventually, folder, signal, start};
 use crate::support::recording::{Statistics, statistics_of};
+use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_reader_that_stalls_costs_what_is_counted", at_host_veths),

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::real::peer::peer_session;
 use crate::real::retry;
 use crate::support::lab::{Lab, eventually, folder, output};
+use crate::support::peer_session;
 use crate::support::recording::{Recording, Witness, assert_same, fields_of};
 
 type Test = (&'static str, fn(&Lab, &Path));

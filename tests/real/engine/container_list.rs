@@ -1,11 +1,10 @@
 //! What is there to be captured.
 
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::Test;
 use crate::support::lab::{Lab, output};
+use crate::support::list_output::{described_by, object_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("every_running_container_is_an_interface", every_running_container_is_an_interface),
@@ -115,15 +114,4 @@ fn veths_are_found_without_any_privilege(lab: &Lab) {
 
 fn described(lab: &Lab, name: &str) -> Value {
     described_by(lab.program(), name)
-}
-
-/// What a run of our program lists of a container.
-pub(crate) fn described_by(mut program: Command, name: &str) -> Value {
-    object_of(&output(program.args(["list", "--json"])), name)
-}
-
-/// The object of one container among lines of JSON.
-fn object_of(lines: &str, name: &str) -> Value {
-    let mut objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    objects.find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name} in {lines}"))
 }

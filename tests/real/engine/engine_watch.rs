@@ -3,9 +3,9 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::other_host::OtherHost;
+use crate::support::podman::Podman;
 use crate::support::watcher::Watcher;
 
 pub(crate) const TESTS: &[Test] = &[

@@ -1,10 +1,10 @@
 //! Engines of other hosts that are asked directly: behind TLS, and behind `ssh` where nothing of ours is.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::Test;
+use crate::support::certificates::certificates;
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of};
 use crate::support::ssh_host::SshHost;
@@ -109,27 +109,6 @@ fn not_reached(lab: &Lab) {
     let said = list(&["--extcap-interfaces"]);
     assert!(said.contains("no answer within 1.5 s"), "{said}");
     there.is_left_alone();
-}
-
-/// Certificates of an engine and of its client, as Docker's documentation has them made.
-pub(crate) fn certificates(folder: &Path) {
-    let links = (0..64).map(|number| format!("IP:198.19.{number}.2"));
-    let addresses: Vec<_> = links.chain(["IP:127.0.0.1".to_owned()]).collect();
-    let script = format!(
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem
-        for who in server client other; do
-            printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth,clientAuth\\n' {} >extensions
-            openssl req -newkey rsa:2048 -nodes -subj /CN=$who -keyout $who-key.pem -out $who.csr
-            openssl x509 -req -days 2 -in $who.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial \\
-                -extfile extensions -out $who-cert.pem
-        done
-        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout stranger-key.pem -out stranger.pem
-        mkdir client stranger
-        cp client-cert.pem client/cert.pem; cp client-key.pem client/key.pem; cp ca.pem client/ca.pem
-        cp client/* stranger; cp stranger.pem stranger/ca.pem",
-        addresses.join(",")
-    );
-    output(Command::new("bash").args(["-euc", &script]).current_dir(folder));
 }
 
 fn with_tls(lab: &Lab) {

@@ -2,8 +2,8 @@
 //! a second dockerd in a sandbox, of which nothing but the engine's socket is reached.
 
 use crate::Test;
-use crate::real::engine::container_list::described_by;
 use crate::support::lab::{Lab, end_of, eventually, folder, signal, start};
+use crate::support::list_output::described_by;
 use crate::support::other_host::OtherHost;
 use crate::support::recording::{Recording, Witness, assert_same, capinfos};
 

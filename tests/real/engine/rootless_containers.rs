@@ -1,98 +1,16 @@
 //! Containers of an ordinary user's own engine, captured by that user without any right.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::process::Command;
-
-use tempfile::TempDir;
-
 use crate::Test;
-use crate::real::engine::container_list::described_by;
-use crate::real::engine::podman_containers::Podman;
-use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
-use crate::support::recording::{Witness, assert_same, fields_of};
+use crate::support::lab::{Lab, output};
+use crate::support::list_output::described_by;
+use crate::support::podman::Podman;
+use crate::support::rootless::Owner;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_rootless_container_is_captured_by_its_owner_without_any_right", slirp4netns),
     ("a_rootless_container_on_a_bridge_of_its_own_namespace_likewise", bridge),
     ("a_container_of_a_rootless_docker_likewise", docker),
 ];
-
-/// The user of the lab whose engines these are.
-const OWNER: u32 = 4242;
-const TRAFFIC: &str = "icmp";
-
-/// The program as that user runs it: a copy, without any right.
-pub(crate) struct Owner {
-    program: PathBuf,
-    folder: TempDir,
-}
-
-impl Owner {
-    pub(crate) fn new() -> Self {
-        let folder = Self::folder();
-        let program = folder.path().join("containerdump");
-        std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
-        Self { program, folder }
-    }
-
-    /// A further folder of that user's.
-    pub(crate) fn folder() -> TempDir {
-        let folder = folder();
-        std::os::unix::fs::chown(folder.path(), Some(OWNER), Some(OWNER)).expect("its owner");
-        folder
-    }
-
-    pub(crate) fn program(&self) -> &std::path::Path {
-        &self.program
-    }
-
-    pub(crate) fn run(&self) -> Command {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(&self.program);
-        command.env("XDG_RUNTIME_DIR", "/run/user/4242").env("HOME", self.folder.path());
-        command.env_remove("DOCKER_HOST").env_remove("CONTAINER_HOST");
-        command
-    }
-
-    /// Captures a container and compares with what a tcpdump of root's sees on `interface` of process
-    /// `pid`, from where `address` is pinged.
-    fn captures(&self, name: &str, pid: &str, interface: &str, address: &str) {
-        let inside = || {
-            let mut nsenter = Command::new("nsenter");
-            nsenter.args(["--net", "--target", pid]);
-            nsenter
-        };
-        let mut tcpdump = inside();
-        tcpdump.arg("tcpdump");
-        let witness = Witness::of(tcpdump, interface, TRAFFIC);
-        let path = self.folder.path().join("out.pcapng");
-        let mut capture = self.run();
-        let capture = start(capture.args(["capture", name, "--filter", TRAFFIC, "--write"]).arg(&path));
-        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-        assert_no_right(capture.id());
-        output(inside().args(["busybox", "ping", "-c", "3", address]));
-        witness.settle();
-        signal(&capture, "INT");
-        let ended = end_of(capture);
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        let (witness, _folder) = witness.stop();
-        assert_same(&path, &witness);
-        let fields = ["frame.interface_name", "frame.packet_flags_direction"];
-        let requests = fields_of(&path, "icmp.type == 8", &fields);
-        assert_eq!(requests, vec![[format!("{name}:{interface}"), "0x00000002".to_owned()]; 3]);
-        let described = fields_of(&path, "icmp.type == 8", &["frame.interface_description"]).concat();
-        assert!(described[0].contains("inside the container"), "{described:?}");
-        assert_eq!(std::fs::metadata(&path).map(|about| about.uid()).ok(), Some(OWNER));
-    }
-}
-
-fn assert_no_right(pid: u32) {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
-    for set in ["CapPrm:\t", "CapEff:\t"] {
-        assert!(status.contains(&format!("{set}0000000000000000")), "{status}");
-    }
-}
 
 fn slirp4netns(lab: &Lab) {
     let podman = Podman::rootless(lab);

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::real::engine::podman_containers::{Podman, Thing};
 use crate::support::lab::{Lab, eventually, folder, output};
-use crate::support::namespaces::{Process, Users, ip, listed, only};
+use crate::support::list_output::{listed, only};
+use crate::support::namespaces::{Process, Users, ip};
+use crate::support::podman::{Podman, Thing};
 use crate::support::recording::{Recording, Witness, assert_same, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[

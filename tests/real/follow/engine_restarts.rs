@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::follow::restarts::Following;
+use crate::support::following::Following;
 use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::other_host::OtherHost;
 use crate::support::recording::{fields_of, fields_so_far, statistics_of};

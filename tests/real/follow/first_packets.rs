@@ -7,10 +7,10 @@ use std::process::Command;
 use pcap_parser::Block;
 
 use crate::Test;
-use crate::real::engine::podman_containers::{self, Podman};
-use crate::real::follow::restarts::Following;
-use crate::real::follow::session_changes::taps;
+use crate::support::following::Following;
 use crate::support::lab::{Container, Lab, eventually, folder, output};
+use crate::support::podman::{self, Podman};
+use crate::support::processes::taps;
 use crate::support::recording::{Witness, each_block, fields_of, fields_so_far, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -144,10 +144,8 @@ fn of_podmans_container(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let server = podman.container(&[]);
     let label = format!("first={}", std::process::id());
-    let following = Following::begin(
-        podman_containers::program(lab),
-        &["--label", &label, "--wait", "-f", "tcp port 80"],
-    );
+    let following =
+        Following::begin(podman::program(lab), &["--label", &label, "--wait", "-f", "tcp port 80"]);
     let mut tcpdump = Command::new("nsenter");
     tcpdump.args(["--net", "--target", &server.pid(), "tcpdump"]);
     let witness = Witness::of(tcpdump, "eth0", "tcp port 80");

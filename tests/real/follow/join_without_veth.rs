@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::engine::podman_containers::{self, Podman};
-use crate::real::engine::rootless_containers::Owner;
-use crate::real::follow::restarts::Following;
-use crate::real::follow::session_changes::{interfaces_in, taps};
+use crate::support::following::Following;
 use crate::support::lab::{Lab, eventually, output};
-use crate::support::recording::{Witness, fields_of, fields_so_far, statistics_of};
+use crate::support::podman::{self, Podman};
+use crate::support::processes::taps;
+use crate::support::recording::{Witness, fields_of, fields_so_far, interfaces_in, statistics_of};
+use crate::support::rootless::Owner;
 
 pub(crate) const TESTS: &[Test] = &[
     ("who_joins_in_the_hosts_network_is_told_why_not", in_the_hosts_network),
@@ -94,7 +94,7 @@ fn rootless(lab: &Lab) {
         nsenter
     };
     for process in taps(following.child.id()) {
-        crate::support::unprivileged::assert_powerless(process);
+        crate::support::processes::assert_powerless(process);
     }
     let mut tcpdump = inside();
     tcpdump.arg("tcpdump");
@@ -134,10 +134,8 @@ fn a_pod_is_captured_on(lab: &Lab) {
     let pod = podman.pod();
     let label = format!("pods={}", std::process::id());
     let member = ["--pod", &pod.name, "--label", &label];
-    let following = Following::begin(
-        podman_containers::program(lab),
-        &["--label", &label, "--wait", "-f", "tcp port 80"],
-    );
+    let following =
+        Following::begin(podman::program(lab), &["--label", &label, "--wait", "-f", "tcp port 80"]);
     let first = podman.container_with(&member, &["sleep", "9999"]);
     let block = format!("{}:eth0", first.name);
     following.wait_for(&block, 1);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::Test;
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output};
 use crate::support::local_session::{Capture, process, veth};
+use crate::support::processes::{assert_powerless, children, rights, taps};
 use crate::support::recording::{
-    Witness, assert_same, capinfos, each_block, fields_of, named_fields_of, statistics_of,
+    Witness, assert_same, capinfos, fields_of, interfaces_in, named_fields_of, statistics_of,
 };
-use crate::support::unprivileged::{NOBODY, assert_powerless, rights};
+use crate::support::unprivileged::NOBODY;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_container_joins_while_a_capture_runs", |lab| joins(lab, None)),
@@ -22,32 +23,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("who_cannot_join_is_told_and_the_others_go_on", who_cannot_join_is_told_and_the_others_go_on),
     ("tshark_shows_who_joins_late", tshark_shows_who_joins_late),
 ];
-
-/// How many interface blocks are in a file.
-pub(crate) fn interfaces_in(path: &Path) -> usize {
-    let mut count = 0;
-    each_block(path, |block| {
-        count += usize::from(matches!(block, pcap_parser::Block::InterfaceDescription(_)));
-    });
-    count
-}
-
-/// The processes that a process has started.
-pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
-    let listed = String::from_utf8(listed.stdout).expect("pids");
-    listed.lines().map(|pid| pid.parse().expect("a pid")).collect()
-}
-
-/// The taps that a session's opener has started and that take packets: others wait, and have a right still.
-pub(crate) fn taps(session: u32) -> Vec<u32> {
-    let has_none = |pid: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status.contains("CapPrm:\t0000000000000000") && !status.contains("State:\tZ")
-    };
-    let openers = children(session).into_iter();
-    openers.flat_map(children).filter(has_none).collect()
-}
 
 /// Asserts who may what: the session and each tap nothing, the opener and taps that wait `permitted` and no
 /// more.
@@ -151,7 +126,7 @@ fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
         capture.join(&format!("goes{number}:eth0"), &container);
         container.fetch(3);
         // More than its ring may hold.
-        crate::real::peer::peer_session::flood(&container, 3000);
+        crate::support::traffic::flood(&container, 3000);
         witness.settle();
         drop(container);
         // What its end sends counts, too.

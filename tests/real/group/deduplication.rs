@@ -2,7 +2,7 @@
 
 use crate::Test;
 use crate::support::lab::{Container, Lab, output};
-use crate::support::recording::{Recorded, Recording, Statistics, Witness, capinfos, fields_of};
+use crate::support::recording::{Recorded, Recording, Statistics, Witness, capinfos, fields_of, sorted};
 
 pub(crate) const TESTS: &[Test] = &[
     ("what_crosses_is_kept_once_at_its_sender", what_crosses_is_kept_once_at_its_sender),
@@ -32,11 +32,6 @@ pub(crate) fn get(lab: &Lab, one: &Container, page: &str) {
 /// Interface and direction of each packet that passes a display filter, sorted.
 pub(crate) fn seen(recorded: &Recorded, filter: &str) -> Vec<Vec<String>> {
     sorted(recorded.fields(filter, &["frame.interface_name", "frame.packet_flags_direction"]))
-}
-
-pub(crate) fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
-    rows.sort();
-    rows
 }
 
 pub(crate) fn row(container: &Container, direction: &str) -> Vec<String> {

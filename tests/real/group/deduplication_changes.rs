@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::real::follow::restarts::Following;
-use crate::real::group::deduplication::{INBOUND, OUTBOUND, all_counted, fetch, get, row, seen, sorted};
+use crate::real::group::deduplication::{INBOUND, OUTBOUND, all_counted, fetch, get, row, seen};
+use crate::support::following::Following;
 use crate::support::lab::{Container, Lab, eventually, folder, output, signal};
-use crate::support::recording::{Recording, Witness, fields_of, statistics_of};
+use crate::support::recording::{Recording, Witness, fields_of, sorted, statistics_of};
 
 pub(crate) const TESTS: &[Test] = &[
     ("what_crosses_to_and_from_who_joins_is_kept_once", what_crosses_to_and_from_who_joins),

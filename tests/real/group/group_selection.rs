@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::wireshark::tshark::User;
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
 use crate::support::recording::{Recorded, Recording, capinfos};
+use crate::support::wireshark::User;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_project_is_captured_as_one", a_project_is_captured_as_one),

@@ -3,11 +3,13 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::real::engine::container_list::described_by;
-use crate::real::engine::podman_containers::{self, Podman};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output, start};
+use crate::support::list_output::described_by;
+use crate::support::podman::{self, Podman};
+use crate::support::processes::assert_powerless;
 use crate::support::recording::{Recorded, Recording, Witness, assert_same, capinfos, fields_of};
-use crate::support::unprivileged::{as_nobody, assert_powerless, copy, open_engine};
+use crate::support::traffic::idle;
+use crate::support::unprivileged::{as_nobody, copy, open_engine};
 
 pub(crate) const TESTS: &[Test] = &[
     ("the_hosts_network_is_told_wherever_it_is_chosen", told_wherever_it_is_chosen),
@@ -20,11 +22,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("podmans_container_in_the_hosts_network_is_captured", podmans_container),
     ("another_hosts_interfaces_are_not_taken_for_ours", another_hosts_interfaces),
 ];
-
-/// A container in the host's network that does nothing by itself.
-pub(crate) fn idle(lab: &Lab) -> Container {
-    lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"])
-}
 
 /// The host's end of a network, as Docker names it.
 fn bridge(lab: &Lab, network: &Network) -> String {
@@ -253,8 +250,7 @@ fn podmans_container(lab: &Lab) {
     let (host, other) = (podman.container(&idle), podman.container(&["--network", &network.name]));
     let beside = self::idle(lab);
     let filter = format!("tcp and host {}", other.address());
-    let recording =
-        Recording::begin_with(podman_containers::program(lab), &[&host.name], &["--filter", &filter]);
+    let recording = Recording::begin_with(podman::program(lab), &[&host.name], &["--filter", &filter]);
     let page = format!("http://{}/", other.address());
     podman.podman(&["exec", &host.name, "wget", "-q", "-O", "/dev/null", &page]);
     let recorded = recording.stop();

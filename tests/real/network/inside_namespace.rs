@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::Test;
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
-use crate::support::namespaces::{listed, only};
+use crate::support::list_output::{listed, only};
 use crate::support::recording::{Recorded, Recording, Witness, assert_same, fields_of};
 
 pub(crate) const TESTS: &[Test] = &[

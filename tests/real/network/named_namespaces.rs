@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::Test;
 use crate::support::lab::{Lab, end_of, eventually, output, start};
-use crate::support::namespaces::{Namespace, Process, Users, ip, listed, only};
+use crate::support::list_output::{listed, only};
+use crate::support::namespaces::{Namespace, Process, Users, ip};
 use crate::support::recording::{Recording, Witness, capinfos, fields_of, named_fields_of};
 
 pub(crate) const TESTS: &[Test] = &[

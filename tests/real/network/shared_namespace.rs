@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::real::engine::container_list::described_by;
-use crate::real::engine::podman_containers::Podman;
-use crate::real::engine::rootless_containers::Owner;
 use crate::support::lab::{Container, Lab, output};
+use crate::support::list_output::described_by;
+use crate::support::podman::Podman;
 use crate::support::recording::{Recorded, Recording, capinfos, named_fields_of};
+use crate::support::rootless::Owner;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_shared_namespace_is_captured_once_whoever_is_named", captured_once_whoever_is_named),

@@ -3,70 +3,21 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
-use containerdump::capture::{self, Direction};
-use containerdump::pcapng::{self, Blocks, Interface, Statistics};
-use containerdump::safe_text::SafeText;
-
 use crate::Test;
-use crate::real::peer::peer_session::{Recording, SESSION, flood, tap};
+use crate::support::faulty_peer::far_end;
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
+use crate::support::peer_session::{Recording, SESSION, tap};
 use crate::support::recording::{fields_of, statistics_of};
+use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_clock_that_is_hours_off_holds_up_nobody", a_clock_that_is_hours_off_holds_up_nobody),
     ("an_endless_stream_ends_when_it_is_told_to", an_endless_stream_ends_when_it_is_told_to),
     ("a_reader_who_stalls_loses_no_stream", a_reader_who_stalls_loses_no_stream),
 ];
-
-/// What tells this program to be the other end of a stream instead of tests.
-pub(crate) const FAR_END: &str = "far-end";
-
-/// Writes a stream without end: with a packet every 20 ms, whose clock is so many hours off, or of the
-/// kind named, as fast as it is taken.
-pub(crate) fn write(kind: &str) -> ExitCode {
-    let interface = Interface {
-        name: SafeText::new("far"),
-        description: SafeText::new("far"),
-        hardware_address: None,
-        filter: None,
-        snap_length: 65_535,
-        link_type: 1,
-    };
-    let mut blocks = Blocks::begin_section();
-    blocks.interface(&interface);
-    let mut statistics = || {
-        blocks.statistics(0, Statistics { written: 1, ..Statistics::default() }, 1, 2);
-        blocks.take()
-    };
-    let packet = |off: i64| {
-        let mut bytes = Vec::new();
-        let time = capture::now().saturating_add_signed(off);
-        pcapng::append_packet(&mut bytes, 0, Direction::Inbound, time, 60, &[7; 60]);
-        bytes
-    };
-    let mut stdout = std::io::stdout();
-    let mut send = |bytes: &[u8]| stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok();
-    send(&statistics());
-    match kind {
-        "statistics" => while send(&statistics().repeat(1000)) {},
-        "packets" => while send(&packet(0).repeat(1000)) {},
-        hours => {
-            let off = hours.parse::<i64>().expect("hours") * 3_600_000_000_000;
-            while send(&packet(off)) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-fn far_end(kind: &str) -> Vec<String> {
-    let program = std::env::current_exe().expect("this program");
-    vec![program.to_str().expect("a path").to_owned(), FAR_END.to_owned(), kind.to_owned()]
-}
 
 fn a_clock_that_is_hours_off_holds_up_nobody(lab: &Lab) {
     let container = lab.container(&[]);

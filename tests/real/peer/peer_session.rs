@@ -1,23 +1,14 @@
 //! A session of streams from elsewhere: the real tap in a container's network namespace, and a session
 //! of this test program's own, which starts it as an engine or ssh would, at one end of a socket.
 
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
-use containerdump::error::Error;
-use containerdump::peer;
-use containerdump::privilege::Privilege;
-use containerdump::safe_text::SafeText;
-use containerdump::session::{Member, Output, Session, Source, Totals};
-use containerdump::stop::Stop;
-use tempfile::TempDir;
-
 use crate::Test;
-use crate::support::lab::{Container, Lab, end_of, eventually, folder, output, signal, start};
+use crate::support::lab::{Lab, output, signal};
+use crate::support::peer_session::{Recording, tap, tap_through};
 use crate::support::recording::{Witness, assert_same, capinfos, fields_of, statistics_of};
+use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_stream_from_elsewhere_is_captured_whole", is_captured_whole),
@@ -28,116 +19,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_stream_that_breaks_leaves_the_others_running", broken_among_others),
     ("a_stream_that_ends_as_it_should_ends_its_capture", ended_as_it_should),
 ];
-
-/// What tells this program to be a session instead of tests.
-pub(crate) const SESSION: &str = "session-elsewhere";
-/// What stands between two commands.
-const AND: &str = "++";
-
-/// Runs a session of the streams of `commands` into the file `path`.
-pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
-    match run(path, commands) {
-        Ok(totals) => {
-            totals.broken.iter().for_each(|trouble| eprintln!("{trouble}"));
-            ExitCode::SUCCESS
-        }
-        Err(trouble) => {
-            eprintln!("{trouble}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
-    // Entering a namespace takes the rights that are given up below.
-    let (children, streams): (Vec<Child>, Vec<UnixStream>) =
-        commands.split(|word| *word == AND).map(begin).unzip();
-    let privilege = Privilege::confine()?;
-    let stop = Stop::watch(false)?;
-    let mut sources = Vec::new();
-    for stream in streams {
-        let (interfaces, remote) = peer::open(stream, &SafeText::new("elsewhere"), Duration::from_secs(10))?;
-        sources.push(Source::Remote { interfaces, remote, unwatched: true });
-    }
-    let output = if path == "-" {
-        Output::stdout()?
-    } else {
-        Output::file(Path::new(path), false, &stop).expect("no reason to stop")?
-    };
-    let proof = privilege.give_up()?;
-    let members = vec![Member { sources, ..Member::default() }];
-    let session = Session::new(members, Duration::from_millis(4), output);
-    let outcome = session.run(&stop, &proof, None);
-    // Nobody holds their streams any more, which is their end.
-    for mut child in children {
-        child.wait().expect("our own child");
-    }
-    outcome
-}
-
-/// Starts a command whose standard input and output are the other end of what is returned.
-fn begin(command: &[&str]) -> (Child, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().expect("two sockets");
-    let output = theirs.try_clone().expect("a descriptor");
-    let mut program = Command::new(command[0]);
-    program.args(&command[1..]).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
-    (program.spawn().expect("the command starts"), ours)
-}
-
-/// A session under way.
-pub(crate) struct Recording {
-    pub(crate) child: Child,
-    pub(crate) path: PathBuf,
-    folder: TempDir,
-}
-
-/// A finished one.
-pub(crate) struct Recorded {
-    pub(crate) path: PathBuf,
-    status: Option<i32>,
-    said: String,
-    /// Goes away with this value.
-    #[expect(dead_code)]
-    folder: TempDir,
-}
-
-impl Recording {
-    pub(crate) fn begin(taps: &[Vec<String>]) -> Self {
-        let folder = folder();
-        let path = folder.path().join("out.pcapng");
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.arg(SESSION).arg(&path).args(taps.join(&AND.to_owned()));
-        let child = start(&mut command);
-        let recording = Self { child, path, folder };
-        eventually("the session begins", || recording.path.metadata().is_ok_and(|about| about.len() > 100));
-        recording
-    }
-
-    pub(crate) fn stop(self) -> Recorded {
-        signal(&self.child, "TERM");
-        let recorded = self.end();
-        assert_eq!((recorded.status, recorded.said.as_str()), (Some(0), ""));
-        recorded
-    }
-
-    fn end(self) -> Recorded {
-        let ended = end_of(self.child);
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        Recorded { path: self.path, status: ended.status.code(), said, folder: self.folder }
-    }
-}
-
-/// The command line of a tap in `container`.
-pub(crate) fn tap(container: &Container, options: &[&str]) -> Vec<String> {
-    let enter = ["nsenter", "--net", "--target", &container.pid, env!("CARGO_BIN_EXE_containerdump"), "tap"];
-    enter.iter().chain(options).map(|&word| word.to_owned()).collect()
-}
-
-/// The same with its output put through a command of the shell's.
-fn tap_through(container: &Container, filter: &str) -> Vec<String> {
-    let tap = tap(container, &["--filter", "tcp"]).join(" ");
-    ["sh", "-c", &format!("{tap} | {filter}")].map(str::to_owned).to_vec()
-}
 
 fn is_captured_whole(lab: &Lab) {
     let network = lab.network();
@@ -183,20 +64,6 @@ fn what_was_lost_elsewhere_is_told_here(lab: &Lab) {
     assert_eq!((statistics.received, statistics.written), (SENT, statistics.packets), "{statistics:?}");
 }
 
-/// Sends so many packets of 1000 bytes out of the container.
-pub(crate) fn flood(container: &Container, count: u64) {
-    let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
-    let address = container.address();
-    let text = format!(
-        "{{ eth(da={bridge}), ipv4(saddr={address}, daddr={address}), udp(sp=9, dp=9), fill(0x61, 958) }}\n"
-    );
-    let folder = folder();
-    let frame = folder.path().join("frame");
-    std::fs::write(&frame, text).expect("a frame");
-    let (frame, count) = (frame.to_str().expect("a path"), count.to_string());
-    output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
-}
-
 fn two_streams_are_in_one_order_of_time(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let recording = Recording::begin(&[tap(&one, &["-f", "tcp"]), tap(&other, &["-f", "tcp"])]);
@@ -221,7 +88,7 @@ fn a_quiet_stream_is_kept_going(lab: &Lab) {
     // The thread that does so has no right either.
     let tasks = std::fs::read_dir(format!("/proc/{}/task", recording.child.id())).expect("its threads");
     assert_eq!(tasks.count(), 2);
-    crate::support::unprivileged::assert_powerless(recording.child.id());
+    crate::support::processes::assert_powerless(recording.child.id());
     // Longer than a tap lives that hears nothing.
     std::thread::sleep(Duration::from_secs(12));
     container.fetch(1);

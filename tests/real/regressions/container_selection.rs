@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::real::follow::restarts::Following;
+use crate::support::following::Following;
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Recording, fields_of, packets_so_far};
 

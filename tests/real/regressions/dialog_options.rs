@@ -8,11 +8,12 @@ use std::process::{Child, Command};
 use tempfile::TempDir;
 
 use crate::Test;
-use crate::real::wireshark::tshark::User;
-use crate::real::wireshark::window::{Desk, Version, WindowTest};
+use crate::real::wireshark::window::WindowTest;
+use crate::support::desktop::{Desk, Version};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, fields_of, fields_so_far, requests_so_far};
 use crate::support::toolbar_pipes::{Captured, Pipes, Toolbar};
+use crate::support::wireshark::User;
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_unknown_option_of_an_extcap_call_is_named_and_the_others_hold", unknown_option_is_named),

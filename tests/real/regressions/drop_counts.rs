@@ -8,11 +8,11 @@ use std::time::Duration;
 use pcap_parser::Block;
 
 use crate::Test;
-use crate::real::capture::packets::flood;
-use crate::real::wireshark::tshark::User;
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, each_block, packets_so_far, statistics_of};
 use crate::support::toolbar_pipes::{Captured, NOW, Pipes, Toolbar};
+use crate::support::traffic::flood;
+use crate::support::wireshark::User;
 
 pub(crate) const TESTS: &[Test] = &[
     ("each_interface_has_exactly_one_statistics_block", one_block),

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
-use crate::real::engine::rootless_containers::Owner;
 use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
+use crate::support::podman::Podman;
+use crate::support::rootless::Owner;
 use crate::support::toolbar_pipes::{Captured, Pipes};
 
 pub(crate) const TESTS: &[Test] = &[

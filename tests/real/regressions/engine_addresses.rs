@@ -7,12 +7,12 @@ use std::sync::Once;
 use containerdump::endpoint::Endpoint;
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
-use crate::real::engine::remote_engines::certificates;
-use crate::real::tap::container_stream::relay_at;
+use crate::support::certificates::certificates;
 use crate::support::lab::{Container, Lab, folder, output};
-use crate::support::namespaces::{listed, only};
+use crate::support::list_output::{listed, only};
 use crate::support::other_host::OtherHost;
+use crate::support::podman::Podman;
+use crate::support::tcp_relay::relay_at;
 
 pub(crate) const TESTS: &[Test] = &[
     ("docker_is_found_at_every_address_that_its_client_takes", dockers_addresses),

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Test;
-use crate::real::wireshark::window::{Desk, Version, WindowTest};
+use crate::real::wireshark::window::WindowTest;
+use crate::support::desktop::{Desk, Version};
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, signal, start};
 
 pub(crate) const TESTS: &[Test] = &[

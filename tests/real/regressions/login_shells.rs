@@ -5,10 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::ssh::elevation::let_it_be_root;
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{Recording, fields_so_far, named_fields_of, requests_so_far};
-use crate::support::ssh_host::SshHost;
+use crate::support::ssh_host::{SshHost, let_it_be_root};
 
 pub(crate) const TESTS: &[Test] = &[
     ("names_of_one_remote_host_have_no_host_in_front", names_of_one_host),

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use crate::Test;
-use crate::real::wireshark::tshark::User;
-use crate::real::wireshark::window::{Desk, Version, WindowTest};
+use crate::real::wireshark::window::WindowTest;
+use crate::support::desktop::{Desk, Version};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, output, signal, start};
 use crate::support::recording::{fields_of, fields_so_far, requests_so_far};
 use crate::support::toolbar_pipes::{PAUSE, Pipes, Toolbar};
+use crate::support::wireshark::User;
 
 pub(crate) const TESTS: &[Test] = &[
     ("packets_between_two_marked_containers_are_captured_once", between_two_marked_containers),

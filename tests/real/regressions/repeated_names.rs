@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Test;
-use crate::real::capture::packets::flood;
-use crate::real::follow::restarts::Following;
-use crate::real::wireshark::tshark::User;
+use crate::support::following::Following;
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::named_fields_of;
+use crate::support::traffic::flood;
+use crate::support::wireshark::User;
 
 pub(crate) const TESTS: &[Test] = &[
     ("names_are_repeated_for_files_that_tshark_cuts", tshark_cuts_files),

@@ -7,8 +7,8 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::real::wireshark::window::{Desk, Version, WindowTest};
-use crate::real::wireshark::window_toolbar::apart;
+use crate::real::wireshark::window::WindowTest;
+use crate::support::desktop::{Desk, Version, apart};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
 
 pub(crate) const TESTS: &[WindowTest] =

@@ -3,7 +3,7 @@
 use crate::Test;
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Recording, capinfos, fields_of};
-use crate::support::ssh_host::SshHost;
+use crate::support::ssh_host::{SshHost, let_it_be_root};
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_ordinary_user_captures_through_the_engine_and_by_sudo_as_root_by_ssh", by_engine_and_by_sudo),
@@ -61,14 +61,4 @@ pub(crate) fn described(there: &SshHost, options: &[&str]) -> (String, String) {
     let recorded = recording.stop();
     assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
     (recorded.fields("http.request", &description).concat().swap_remove(0), recorded.said)
-}
-
-/// Lets the ordinary user there run everything as root.
-pub(crate) fn let_it_be_root(there: &SshHost) {
-    there.inside(
-        "printf 'Defaults env_keep += \"DOCKER_HOST CONTAINERDUMP_ENGINES\"\\ncontainerdump-lab ALL = NOPASSWD: ALL\\n' \
-         >/run/sudoers; chmod 440 /run/sudoers; mount --bind /run/sudoers /etc/sudoers; \
-         (cat /etc/shadow; echo 'containerdump-lab:*:19000:0:99999:7:::') >/run/shadow; chmod 600 /run/shadow; \
-         mount --bind /run/shadow /etc/shadow",
-    );
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::group::deduplication::sorted;
 use crate::support::lab::{Container, Lab, end_of, eventually, signal, start};
-use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of, named_fields_of};
+use crate::support::recording::{
+    Recording, Witness, assert_same, capinfos, fields_of, named_fields_of, sorted,
+};
 use crate::support::ssh_host::SshHost;
 
 pub(crate) const TESTS: &[Test] = &[

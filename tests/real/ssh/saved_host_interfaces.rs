@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Test;
-use crate::real::ssh::remote_dialog::Analyst;
+use crate::support::analyst::Analyst;
 use crate::support::lab::{Container, Lab, end_of, eventually, output, signal, start};
 use crate::support::recording::{fields_of, requests_so_far};
 use crate::support::ssh_host::SshHost;

@@ -1,11 +1,9 @@
 //! Hosts where our program cannot run: tcpdump or dumpcap there.
 
 use crate::Test;
-use crate::real::group::deduplication::sorted;
-use crate::real::ssh::elevation::let_it_be_root;
 use crate::support::lab::{Lab, eventually};
-use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of};
-use crate::support::ssh_host::SshHost;
+use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of, sorted};
+use crate::support::ssh_host::{SshHost, let_it_be_root};
 
 pub(crate) const TESTS: &[Test] = &[
     ("where_containerdump_cannot_run_tcpdump_captures_the_same_by_ssh", tcpdump_captures_the_same),

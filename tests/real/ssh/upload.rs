@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use crate::Test;
-use crate::real::ssh::elevation::{described, let_it_be_root};
+use crate::real::ssh::elevation::described;
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{Recording, Witness, assert_same};
-use crate::support::ssh_host::SshHost;
+use crate::support::ssh_host::{SshHost, let_it_be_root};
 
 pub(crate) const TESTS: &[Test] = &[
     ("containerdump_is_sent_to_a_host_that_has_none_by_ssh", sent_where_there_is_none),

@@ -144,7 +144,7 @@ fn has_no_right_while_it_reads(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = Tap::begin(&container, &[]);
     container.fetch(1);
-    crate::support::unprivileged::assert_powerless(tap.child.id());
+    crate::support::processes::assert_powerless(tap.child.id());
     tap.cut();
 }
 

@@ -6,9 +6,9 @@ use std::process::Command;
 use containerdump::container::{self as described, EngineKind};
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
-use crate::real::tap::container_rights::{docker, in_podman, nothing_is_left, socket, tap, taps_of, target};
 use crate::support::lab::{Lab, PATIENCE, eventually, start};
+use crate::support::podman::Podman;
+use crate::support::tap_container::{docker, in_podman, nothing_is_left, socket, tap, taps_of, target};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_tap_container_ends_with_the_program_that_started_it", ends_when_killed),

@@ -1,24 +1,23 @@
 //! Tap containers, made by real engines: what they may do, and that none is ever left behind.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use containerdump::container::{self as described, ContainerId, EngineKind};
-use containerdump::endpoint::Endpoint;
+use containerdump::container::EngineKind;
 use containerdump::engine::TapContainer;
-use containerdump::error::Error;
-use containerdump::safe_text::SafeText;
 use containerdump::static_program::{Architecture, StaticProgram};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
 use crate::real::retry;
 use crate::real::tap::{container_end, container_stream};
 use crate::real::wireshark::toolbar;
 use crate::support::lab::{Lab, eventually, folder, output};
+use crate::support::podman::Podman;
+use crate::support::tap_container::{
+    companion, docker, in_podman, nothing_is_left, socket, tap, taps_of, target,
+};
 
 const TESTS: &[Test] = &[
     ("a_tap_container_has_one_right_and_nothing_else", has_one_right),
@@ -48,44 +47,6 @@ pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
     };
     let all = [TESTS, container_end::TESTS, container_stream::TESTS, toolbar::THROUGH_ENGINE];
     all.into_iter().flatten().copied().map(trial).collect()
-}
-
-fn companion() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_containerdump"))
-        .with_file_name(format!("containerdump-{}", Architecture::own().expect("a known processor").word()))
-}
-
-fn program() -> StaticProgram {
-    StaticProgram::at(&companion(), Architecture::own().expect("a known processor")).expect("the companion")
-}
-
-pub(crate) fn tap(target: &described::Container, arguments: &[&str]) -> Result<TapContainer, Error> {
-    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-    TapContainer::start(target, &program(), &arguments, |_| ())
-}
-
-pub(crate) fn target(engine: EngineKind, endpoint: Endpoint, id: &str) -> described::Container {
-    let id = ContainerId::parse(id).expect("an id");
-    described::Container::new(engine, endpoint, id, SafeText::new("target"))
-}
-
-pub(crate) fn socket(url: &str) -> Endpoint {
-    Endpoint::Unix(url.strip_prefix("unix://").expect("a socket").into())
-}
-
-pub(crate) fn docker(lab: &Lab, id: &str) -> described::Container {
-    target(EngineKind::Docker, socket(&lab.endpoint), id)
-}
-
-/// The tap containers of a target, running or not, as Docker's client tells.
-pub(crate) fn taps_of(lab: &Lab, id: &str) -> Vec<String> {
-    let label = format!("label=org.containerdump.target={id}");
-    let said = lab.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
-    said.lines().map(str::to_owned).collect()
-}
-
-pub(crate) fn nothing_is_left(lab: &Lab, id: &str) {
-    eventually("no tap container is left", || taps_of(lab, id).is_empty());
 }
 
 /// What the kernel says of a process that was asked for no more than this.
@@ -164,13 +125,6 @@ fn has_one_right_in_podman(lab: &Lab) {
     let end = tap.end();
     assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
     eventually("no tap container is left", || taps().is_empty());
-}
-
-/// The id of a container of Podman's, and what tells of its tap containers.
-pub(crate) fn in_podman(podman: &Podman, name: &str) -> (String, impl Fn() -> String) {
-    let id = podman.podman(&["inspect", "--format", "{{.Id}}", name]);
-    let label = format!("label=org.containerdump.target={id}");
-    (id, move || podman.podman(&["ps", "--all", "--quiet", "--filter", &label]))
 }
 
 fn imported_at_once(lab: &Lab) {

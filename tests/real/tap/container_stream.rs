@@ -1,17 +1,15 @@
 //! Packets through the streams of tap containers, as tshark reads them.
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 
 use containerdump::container::{self as described, EngineKind};
-use containerdump::endpoint::Endpoint;
 
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
-use crate::real::tap::container_rights::{docker, nothing_is_left, socket, tap, target};
 use crate::support::lab::{Lab, eventually, folder};
+use crate::support::podman::Podman;
 use crate::support::recording::fields_of;
+use crate::support::tap_container::{docker, nothing_is_left, tap, target};
+use crate::support::tcp_relay::relay;
 
 pub(crate) const TESTS: &[Test] = &[
     ("packets_pass_through_the_engine", packets_pass),
@@ -50,39 +48,6 @@ fn packets_pass(lab: &Lab) {
     let container = lab.container(&[]);
     assert_eq!(requests(&docker(lab, &container.id), || container.fetch(3)), 3);
     nothing_is_left(lab, &container.id);
-}
-
-/// A port that leads to the engine, as one on another host would.
-fn relay(url: &str) -> Endpoint {
-    relay_at("127.0.0.1:0", url)
-}
-
-/// The same at an address of one's choice.
-pub(crate) fn relay_at(address: &str, url: &str) -> Endpoint {
-    let listener = TcpListener::bind(address).expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let Endpoint::Unix(socket) = socket(url) else { unreachable!("it is a socket") };
-    std::thread::spawn(move || {
-        for tcp in listener.incoming().map_while(Result::ok) {
-            let unix = UnixStream::connect(&socket).expect("the engine");
-            let (from_tcp, from_unix) = (tcp.try_clone().expect("tcp"), unix.try_clone().expect("unix"));
-            std::thread::spawn(move || {
-                carry(from_tcp, &unix, |unix| unix.shutdown(std::net::Shutdown::Write));
-            });
-            std::thread::spawn(move || {
-                carry(from_unix, &tcp, |tcp: &TcpStream| tcp.shutdown(std::net::Shutdown::Write));
-            });
-        }
-    });
-    Endpoint::Tcp(address.to_string())
-}
-
-fn carry<To>(mut from: impl std::io::Read, to: &To, end: impl Fn(&To) -> std::io::Result<()>)
-where
-    for<'a> &'a To: std::io::Write,
-{
-    let _ = std::io::copy(&mut from, &mut &*to);
-    let _ = end(to);
 }
 
 fn packets_pass_over_tcp(lab: &Lab) {

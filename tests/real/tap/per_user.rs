@@ -1,15 +1,15 @@
 //! The same captures by three kinds of user; the table in docs/analyst-guide.md is what was seen here.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use tempfile::TempDir;
-
 use crate::Test;
-use crate::real::engine::podman_containers::Podman;
-use crate::support::lab::{Container, Lab, folder, output};
+use crate::support::lab::{Container, Lab, output};
+use crate::support::podman::Podman;
 use crate::support::recording::{Recording, Witness, fields_of};
+use crate::support::unprivileged::open_engine;
+use crate::support::user_kinds::{Programs, User};
 
 pub(crate) const TESTS: &[Test] = &[("every_user_captures_every_network", every_user_captures_every_network)];
 
@@ -17,58 +17,6 @@ pub(crate) const TESTS: &[Test] = &[("every_user_captures_every_network", every_
 /// alone have in docs/analyst-guide.md. `UPDATE_TAPS=1` writes it anew.
 const PAGE: &str = "docs/analyst-guide.md";
 const BEGIN: &str = "| the container has | root | capture group | engine's group only |\n|---|---|---|---|\n";
-
-/// Whose rights a capture has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum User {
-    Root,
-    CaptureGroup,
-    EngineGroup,
-}
-
-/// Copies of the program that ordinary users may run, each with the static one beside it.
-pub(crate) struct Programs {
-    capable: PathBuf,
-    plain: PathBuf,
-    #[expect(dead_code)]
-    folder: TempDir,
-}
-
-impl Programs {
-    pub(crate) fn make() -> Self {
-        let folder = folder();
-        let beside = format!("containerdump-{}", std::env::consts::ARCH);
-        let copy = |name: &str| {
-            let path = folder.path().join(name).join("containerdump");
-            fs::create_dir(path.parent().expect("a folder")).expect("a folder");
-            let ours = Path::new(env!("CARGO_BIN_EXE_containerdump"));
-            fs::copy(ours, &path).expect("a copy");
-            fs::copy(ours.with_file_name(&beside), path.with_file_name(&beside))
-                .expect("the static program, which make test builds");
-            path
-        };
-        let (capable, plain) = (copy("capable"), copy("plain"));
-        output(Command::new("setcap").arg("cap_net_raw=ep").arg(&capable));
-        Self { capable, plain, folder }
-    }
-
-    /// Our program, run by `user`.
-    pub(crate) fn run_by(&self, user: User, lab: &Lab) -> Command {
-        let path = match user {
-            User::Root => {
-                let mut program = lab.program();
-                program.env_remove("CONTAINERDUMP_ENGINES");
-                return program;
-            }
-            User::CaptureGroup => &self.capable,
-            User::EngineGroup => &self.plain,
-        };
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(path);
-        command.env("DOCKER_HOST", &lab.endpoint).env_remove("XDG_RUNTIME_DIR");
-        command
-    }
-}
 
 /// What is captured, and where its traffic passes.
 struct Scene<'a> {
@@ -137,12 +85,6 @@ fn get(pid: &str, address: &str) {
     let mut curl = Command::new("nsenter");
     curl.args(["--net", "--target", pid, "curl", "-s", "-o", "/dev/null"]);
     output(curl.arg(format!("http://{address}/")));
-}
-
-/// Lets everybody speak to the engine, as members of its group may.
-pub(crate) fn open_engine(lab: &Lab) {
-    let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
-    output(Command::new("chmod").args(["0666", socket]));
 }
 
 fn every_user_captures_every_network(lab: &Lab) {

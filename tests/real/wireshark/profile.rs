@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::wireshark::tshark::User;
-use crate::real::wireshark::window::Desk;
+use crate::support::desktop::Desk;
 use crate::support::lab::{Container, Lab, eventually, output, start};
 use crate::support::recording::{Recorded, Recording};
+use crate::support::wireshark::User;
 
 pub(crate) const TESTS: &[Test] = &[
     ("the_profile_shows_names_container_and_direction", the_profile_shows_names_container_and_direction),

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Test;
-use crate::real::capture::packets::flood;
 use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::recording::{
     Witness, capinfos, fields_of, packets_so_far, requests_so_far, statistics_of,
 };
 use crate::support::toolbar_pipes::{Captured, FILTER, LOG, NOW, PAUSE, Pipes, SHOWN, Toolbar};
+use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_capture_is_paused_and_goes_on", is_paused_and_goes_on),

@@ -1,11 +1,10 @@
 //! The toolbar in the real Wireshark's window, used by mouse and keys.
 
-use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::Test;
-use crate::real::wireshark::window::Desk;
+use crate::support::desktop::{Desk, apart};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
 use crate::support::recording::{fields_of, packets_so_far, requests_so_far, statistics_of};
 
@@ -19,33 +18,6 @@ const LOG: (&str, &str) = ("1146", "125");
 
 /// How long Wireshark may take to pass on a click, before another is tried.
 const UNTIL_HEARD: Duration = Duration::from_secs(5);
-
-/// A Wireshark of 4.0 forgets its toolbars whenever a network interface comes or goes, as other tests make
-/// them (GitLab 19854). So this one sees none: it is in a network of its own, and the program goes back from
-/// there, as only it may. A capture waits as long as there is a file `hold`.
-pub(crate) fn apart(desk: &Desk) -> Command {
-    let (home, own) = (desk.user.home.path().display().to_string(), std::process::id());
-    let enter = desk.path("enter");
-    fs::copy("/usr/bin/nsenter", &enter).expect("nsenter");
-    output(Command::new("setcap").arg("cap_sys_admin,cap_sys_ptrace=ep").arg(&enter));
-    let script = format!(
-        "#!/bin/sh\ncase $* in --capture*) while [ -e {home}/hold ]; do sleep 0.02; done ;; esac\n\
-         exec {home}/enter --net=/proc/{own}/ns/net {home}/containerdump \"$@\" \
-         --log-level info --log-file {home}/log\n"
-    );
-    fs::write(desk.path("extcap/containerdump"), script).expect("a script");
-    let settings = desk.path("config/wireshark");
-    // The profile shows the toolbar, which Wireshark hides by default.
-    fs::write(settings.join("recent"), include_str!("../../../installer/profile/recent")).expect("settings");
-    fs::write(settings.join("recent_common"), "gui.geometry_main_maximized: TRUE\n").expect("settings");
-    let of_user = desk.wireshark();
-    let mut wireshark = Command::new("unshare");
-    wireshark.arg("--net").arg(of_user.get_program()).args(of_user.get_args());
-    for (name, value) in of_user.get_envs() {
-        wireshark.env(name, value.expect("a value"));
-    }
-    wireshark
-}
 
 fn act(desk: &Desk, words: &[&str]) {
     end_of(start(desk.runs("xdotool").args(words)));

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 pub(crate) use answer::Answer;
 pub(crate) use described::{Described, container, id};
+#[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use hostile::{Case, alike, hostile};
 
 /// Listens until it is dropped.

@@ -1,0 +1,41 @@
+//! Processes of a capture, as the kernel lists them.
+
+use std::fs;
+use std::process::Command;
+
+/// The processes that a process has started.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
+    let listed = String::from_utf8(listed.stdout).expect("pids");
+    listed.lines().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
+/// The taps that a session's opener has started and that take packets: others wait, and have a right still.
+pub(crate) fn taps(session: u32) -> Vec<u32> {
+    let has_none = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("CapPrm:\t0000000000000000") && !status.contains("State:\tZ")
+    };
+    let openers = children(session).into_iter();
+    openers.flat_map(children).filter(has_none).collect()
+}
+
+/// The lines of every thread's status that tell of rights.
+pub(crate) fn rights(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let status =
+        tasks.flatten().map(|task| fs::read_to_string(task.path().join("status")).expect("its status"));
+    let wanted = |line: &&str| {
+        ["CapInh", "CapPrm", "CapEff", "CapAmb", "NoNewPrivs"].iter().any(|key| line.starts_with(key))
+    };
+    status.flat_map(|status| status.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+pub(crate) fn assert_powerless(pid: u32) {
+    let rights = rights(pid);
+    assert!(rights.len() >= 5, "{rights:?}");
+    for line in rights {
+        let value = line.split_whitespace().nth(1).expect("a value");
+        assert_eq!(value, if line.starts_with("NoNewPrivs") { "1" } else { "0000000000000000" }, "{line}");
+    }
+}
