@@ -1,7 +1,6 @@
 //! The command line for people and scripts.
 
 mod capture;
-mod far;
 mod host;
 mod hosts;
 mod installer;
@@ -9,6 +8,7 @@ mod list;
 mod notices;
 mod progress;
 mod refresh;
+mod serve;
 mod ssh;
 mod tap;
 mod there;
@@ -74,7 +74,7 @@ enum Verb {
     #[command(hide = true)]
     Tap(Box<tap::Tap>),
     #[command(hide = true)]
-    Far(far::Far),
+    Far(serve::Far),
     #[command(hide = true)]
     Ssh(ssh::Ssh),
     /// Start taps for the capture at the other end of standard input

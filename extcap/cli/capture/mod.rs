@@ -1,9 +1,9 @@
 //! `containerdump capture`.
 
-mod asked;
-mod far;
-mod selected;
-mod unnamed;
+mod args;
+mod no_selection;
+mod remote;
+mod selectors;
 
 use containerdump::error::Error;
 use containerdump::peer::compression::Compress;
@@ -12,8 +12,8 @@ use containerdump::stop::Stop;
 
 use super::progress::EVERY;
 use crate::capture::Target;
-pub(super) use asked::Capture;
-pub(super) use far::{Here, run as run_far};
+pub(super) use args::Capture;
+pub(super) use remote::{Here, run as run_far};
 
 /// Why a capture of named containers ended by itself.
 const CONTAINERS_STOPPED: &str = "the capture has ended: every captured container has stopped.\n\
@@ -39,12 +39,12 @@ impl Capture {
         privilege.as_caller(|| self.open_log())??;
         self.filter()?;
         if self.selected.is_empty() {
-            return Err(unnamed::refusal(!self.hosts.is_empty()));
+            return Err(no_selection::refusal(!self.hosts.is_empty()));
         }
         let progress = self.progress();
         if !self.hosts.is_empty() {
             let here = Here { target: self.target()?, progress, toolbar: None };
-            return far::run(&self, here, stop, privilege);
+            return remote::run(&self, here, stop, privilege);
         }
         let target = match session {
             Some(compress) => Target::Session(compress),

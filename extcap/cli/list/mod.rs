@@ -1,10 +1,10 @@
 //! `containerdump list`.
 
-mod far;
-mod listed;
+mod record;
+mod remote;
+mod remote_json;
 mod table;
 mod taps;
-mod told;
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -19,11 +19,11 @@ use containerdump::selection::Selection;
 use containerdump::tap::{self, Means, Offer, Target};
 
 use super::hosts::Hosts;
-pub(super) use far::of as of_host;
-use listed::Listed;
-use told::Form;
-pub(crate) use told::containers as containers_of;
-pub(super) use told::to_keep;
+use record::Listed;
+pub(super) use remote::of as of_host;
+use remote_json::Form;
+pub(crate) use remote_json::containers as containers_of;
+pub(super) use remote_json::to_keep;
 
 /// Show running containers, their networks, addresses, and where their packets are taken
 #[derive(Args)]
@@ -72,7 +72,7 @@ impl List {
                 (false, true) => Form::Taps,
                 (false, false) => Form::Table,
             };
-            return far::show(&self.hosts, &self.names, form, self.width());
+            return remote::show(&self.hosts, &self.names, form, self.width());
         }
         let latest = Instant::now() + LONGEST;
         let means = Means::of(&privilege);

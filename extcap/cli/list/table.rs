@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use containerdump::container::shortened_image;
 use containerdump::safe_text::SafeText;
 
-use super::listed::{Attachment, Listed, Text};
+use super::record::{Attachment, Listed, Text};
 
 const HEAD: [&str; 7] = ["HOST", "NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"];
 

@@ -10,8 +10,8 @@ use containerdump::safe_text::SafeText;
 use containerdump::ssh::{Connection, Probe};
 use containerdump::stop::{Stop, Stopped};
 
+use super::remote_json::{self, Form};
 use super::taps;
-use super::told::{self, Form};
 use crate::cli::hosts::Hosts;
 use crate::cli::notices;
 
@@ -60,7 +60,9 @@ pub(super) fn show(hosts: &Hosts, names: &[String], form: Form, width: Option<us
                 };
                 lists.iter().map(of_list).collect()
             }
-            Form::Table | Form::Json => told::of_hosts(&lists, form == Form::Json, width).unwrap_or_default(),
+            Form::Table | Form::Json => {
+                remote_json::of_hosts(&lists, form == Form::Json, width).unwrap_or_default()
+            }
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -116,7 +118,7 @@ fn readable(host: &SafeText, answer: Answer, form: Form) -> Result<Answer, Error
         return Ok(answer);
     }
     let lists = [(host.clone(), answer.0)];
-    match told::of_hosts(&lists, true, None) {
+    match remote_json::of_hosts(&lists, true, None) {
         Ok(_) => {
             let [(_, lines)] = lists;
             Ok((lines, answer.1))

@@ -12,7 +12,7 @@ use containerdump::session::{Duplicates, Files, Limit, Limits, stamp};
 use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
 
-use super::selected::Selected;
+use super::selectors::Selected;
 use crate::capture::{Job, Target};
 use crate::cli::hosts::Hosts;
 use crate::cli::notices;

@@ -3,7 +3,7 @@
 use containerdump::container::Container;
 use containerdump::safe_text::SafeText;
 
-use super::listed::Listed;
+use super::record::Listed;
 use super::table;
 
 /// How a list of other hosts is shown.

@@ -12,7 +12,7 @@ use containerdump::ssh::{self, Connection, Plain};
 use containerdump::stop::{Stop, Stopped};
 
 use super::CONTAINERS_STOPPED;
-use super::asked::Capture;
+use super::args::Capture;
 use crate::capture::{Opened, Target};
 use crate::cli::progress::Progress;
 use crate::wireshark::toolbar::Toolbar;
