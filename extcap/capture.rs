@@ -24,7 +24,7 @@ use crate::wireshark::mixed;
 use crate::wireshark::toolbar::{self, Toolbar};
 
 /// What to capture, and where to.
-pub(crate) struct Job {
+pub(crate) struct CaptureJob {
     pub(crate) selection: Selection,
     /// Networks or interfaces of theirs; all where there is none.
     pub(crate) networks: Vec<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Job {
     /// Whether the program's own traffic is captured, too.
     pub(crate) own_traffic: bool,
     pub(crate) limits: Limits,
-    pub(crate) target: Target,
+    pub(crate) target: OutputTarget,
     /// Where it can be watched and changed, in Wireshark.
     pub(crate) toolbar: Option<Toolbar>,
     /// What other processes wait for whose interfaces are captured here, too.
@@ -46,7 +46,7 @@ pub(crate) struct Job {
 }
 
 /// Where a capture goes to.
-pub(crate) enum Target {
+pub(crate) enum OutputTarget {
     /// A FIFO that is open already and has the section header.
     Begun(Box<Output>),
     StandardOutput,
@@ -56,7 +56,7 @@ pub(crate) enum Target {
 }
 
 /// An output that is open.
-pub(crate) struct Opened {
+pub(crate) struct OpenedOutput {
     pub(crate) output: Output,
     /// Whether its header was written.
     pub(crate) begun: bool,
@@ -64,7 +64,7 @@ pub(crate) struct Opened {
     pub(crate) files: Option<Files>,
 }
 
-impl Target {
+impl OutputTarget {
     pub(crate) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Begun(output) => output.pipe(),
@@ -75,8 +75,8 @@ impl Target {
     /// Opens the output.
     ///
     /// Fails when it cannot be opened; with [`Stopped`] when there is a reason to stop before it can.
-    pub(crate) fn open(self, stop: &Stop) -> Result<Result<Opened, Error>, Stopped> {
-        let opened = |output, begun, files| Opened { output, begun, files };
+    pub(crate) fn open(self, stop: &Stop) -> Result<Result<OpenedOutput, Error>, Stopped> {
+        let opened = |output, begun, files| OpenedOutput { output, begun, files };
         Ok(match self {
             Self::Begun(output) => Ok(opened(*output, true, None)),
             Self::StandardOutput => Output::stdout().map(|output| opened(output, false, None)),
@@ -88,7 +88,7 @@ impl Target {
     }
 }
 
-impl Job {
+impl CaptureJob {
     fn wanted(&self, privilege: &Privilege) -> Result<Wanted, Error> {
         Ok(Wanted {
             networks: self.networks.clone(),
@@ -162,13 +162,13 @@ impl Job {
             notice(&line);
         }
         privilege.become_caller()?;
-        let feeds_session = matches!(self.target, Target::Session(_));
-        let Opened { output, begun, files } = match self.target.open(stop) {
+        let feeds_session = matches!(self.target, OutputTarget::Session(_));
+        let OpenedOutput { output, begun, files } = match self.target.open(stop) {
             Ok(outcome) => outcome?,
             Err(Stopped) => return Ok(Totals::default()),
         };
         let proof = privilege.give_up()?;
-        let (toolbar, orders) = begin(self.toolbar, &settings, &taken.sources, &proof);
+        let (toolbar, orders) = start_toolbar(self.toolbar, &settings, &taken.sources, &proof);
         let confirmed = self.confirmation.map(|one| one.begin(&proof)).transpose().map_err(|error| {
             Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
         })?;
@@ -196,7 +196,7 @@ impl Job {
             begun,
             files,
         };
-        let outcome = beside(follow, notice, || session.run(stop, &proof, report));
+        let outcome = run_with_follow(follow, notice, || session.run(stop, &proof, report));
         if let Some(toolbar) = toolbar {
             toolbar.end(outcome.as_ref().ok());
         }
@@ -213,7 +213,7 @@ impl Job {
 }
 
 /// Begins to use the toolbar, if there is one, in a capture of `sources`.
-pub(crate) fn begin(
+pub(crate) fn start_toolbar(
     toolbar: Option<Toolbar>,
     settings: &Settings,
     sources: &[Vec<Source>],
@@ -237,7 +237,7 @@ pub(crate) fn begin(
 }
 
 /// Does `work`, while `follow` goes on.
-fn beside<T>(
+fn run_with_follow<T>(
     follow: Option<Follow>,
     notice: &(dyn Fn(&str) + Sync),
     work: impl FnOnce() -> Result<T, Error>,

@@ -50,13 +50,13 @@ pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Error
     })?;
     log::set_max_level(*level);
     // Only the first log of a process is kept, and there is only one.
-    let _ = log::set_boxed_logger(Box::new(Journal(Mutex::new(file))));
+    let _ = log::set_boxed_logger(Box::new(FileLogger(Mutex::new(file))));
     Ok(())
 }
 
-struct Journal(Mutex<File>);
+struct FileLogger(Mutex<File>);
 
-impl Log for Journal {
+impl Log for FileLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Libraries log whole answers of the engine, environment and labels included.
         metadata.target().starts_with("containerdump")

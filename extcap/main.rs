@@ -20,6 +20,6 @@ fn main() -> ExitCode {
     if wireshark::is_spoken(&arguments) {
         wireshark::answer(&arguments, privilege)
     } else {
-        cli::answer(privilege)
+        cli::run(privilege)
     }
 }

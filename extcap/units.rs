@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// A number of bytes in the unit that makes it short, 1 kB being 1000 bytes.
-pub(crate) fn bytes(count: u64) -> String {
+pub(crate) fn format_bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if count < 1000 {
         return format!("{count} bytes");
@@ -16,13 +16,13 @@ pub(crate) fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::format_bytes;
 
     #[test]
     fn bytes_are_told_in_the_unit_that_fits() {
-        assert_eq!(bytes(999), "999 bytes");
-        assert_eq!(bytes(1000), "1.0 kB");
-        assert_eq!(bytes(1_250_000), "1.2 MB");
-        assert_eq!(bytes(u64::MAX), "18446744.0 TB");
+        assert_eq!(format_bytes(999), "999 bytes");
+        assert_eq!(format_bytes(1000), "1.0 kB");
+        assert_eq!(format_bytes(1_250_000), "1.2 MB");
+        assert_eq!(format_bytes(u64::MAX), "18446744.0 TB");
     }
 }

@@ -7,12 +7,12 @@ use containerdump::error::Error;
 
 /// The arguments of a command of the installer.
 #[derive(Args)]
-pub(crate) struct Installer {
+pub(crate) struct InstallerArgs {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     arguments: Vec<OsString>,
 }
 
-impl Installer {
+impl InstallerArgs {
     /// Refuses, and names the program that runs `command`. This one cannot: it gave up the right to gain rights.
     pub(crate) fn refuse(&self, command: &str) -> Result<(), Error> {
         let installer = std::env::current_exe().map(|own| own.with_file_name("containerdump-install"));

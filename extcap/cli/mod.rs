@@ -53,28 +53,28 @@ Examples:
 
 When something does not work: containerdump doctor"
 )]
-struct People {
+struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Command,
 }
 
 #[derive(Subcommand)]
-enum Verb {
-    List(list::List),
-    Capture(Box<capture::Capture>),
+enum Command {
+    List(list::ListArgs),
+    Capture(Box<capture::CaptureArgs>),
     #[command(subcommand)]
     Host(host::Host),
     Unsend(unsend::Unsend),
     /// Check everything a capture needs, and name the remedy for what is missing
-    Doctor(installer::Installer),
+    Doctor(installer::InstallerArgs),
     /// Put the program where Wireshark looks, with the right to capture
-    Install(installer::Installer),
+    Install(installer::InstallerArgs),
     /// Remove what install put there
-    Uninstall(installer::Installer),
+    Uninstall(installer::InstallerArgs),
     #[command(hide = true)]
-    Tap(Box<tap::Tap>),
+    Tap(Box<tap::TapArgs>),
     #[command(hide = true)]
-    Far(serve::Far),
+    Far(serve::ServeArgs),
     #[command(hide = true)]
     Ssh(ssh::Ssh),
     /// Start taps for the capture at the other end of standard input
@@ -85,26 +85,26 @@ enum Verb {
 /// The command line, to compare the extcap options with.
 #[cfg(test)]
 pub(crate) fn command() -> clap::Command {
-    <People as clap::CommandFactory>::command()
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Does what was asked for.
-pub(crate) fn answer(privilege: Result<Privilege, Error>) -> ExitCode {
-    let people = People::parse();
+pub(crate) fn run(privilege: Result<Privilege, Error>) -> ExitCode {
+    let people = Cli::parse();
     // A program reads what a tap says, line by line.
-    let gap = if matches!(people.verb, Verb::Tap(_) | Verb::Far(_)) { ' ' } else { '\n' };
+    let gap = if matches!(people.verb, Command::Tap(_) | Command::Far(_)) { ' ' } else { '\n' };
     let outcome = privilege.and_then(|privilege| match people.verb {
-        Verb::List(list) => list.run(privilege),
-        Verb::Capture(capture) => capture.run(privilege),
-        Verb::Host(host) => host.run(privilege),
-        Verb::Unsend(unsend) => unsend.run(privilege),
-        Verb::Doctor(arguments) => arguments.refuse("doctor"),
-        Verb::Install(arguments) => arguments.refuse("install"),
-        Verb::Uninstall(arguments) => arguments.refuse("uninstall"),
-        Verb::Tap(tap) => tap.run(privilege),
-        Verb::Far(far) => far.run(privilege),
-        Verb::Ssh(ssh) => ssh.run(privilege),
-        Verb::Opener => broker::serve(privilege),
+        Command::List(list) => list.run(privilege),
+        Command::Capture(capture) => capture.run(privilege),
+        Command::Host(host) => host.run(privilege),
+        Command::Unsend(unsend) => unsend.run(privilege),
+        Command::Doctor(arguments) => arguments.refuse("doctor"),
+        Command::Install(arguments) => arguments.refuse("install"),
+        Command::Uninstall(arguments) => arguments.refuse("uninstall"),
+        Command::Tap(tap) => tap.run(privilege),
+        Command::Far(far) => far.run(privilege),
+        Command::Ssh(ssh) => ssh.run(privilege),
+        Command::Opener => broker::serve(privilege),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

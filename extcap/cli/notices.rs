@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use containerdump::ssh::{Host, Notice};
 
-use crate::units::bytes;
+use crate::units::format_bytes;
 
 /// Says it on standard error; on a terminal also how much of what is sent has come.
 pub(super) fn tell(host: &Host, notice: &Notice) {
@@ -14,7 +14,7 @@ pub(super) fn tell(host: &Host, notice: &Notice) {
     let _ = match notice {
         Notice::Line(sentence) => writeln!(stderr, "{host}: {sentence}"),
         Notice::Sending(come, all) if live => {
-            let count = |count: usize| bytes(u64::try_from(count).unwrap_or(u64::MAX));
+            let count = |count: usize| format_bytes(u64::try_from(count).unwrap_or(u64::MAX));
             write!(stderr, "\r{host}: sending containerdump there, {} of {}\x1b[K", count(*come), count(*all))
         }
         Notice::SendingEnded if live => write!(stderr, "\r\x1b[K"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use containerdump::session::Totals;
 
-use crate::capture::Target;
-use crate::units::bytes;
+use crate::capture::OutputTarget;
+use crate::units::format_bytes;
 use crate::wireshark::toolbar::{self, Panel};
 
 /// Interfaces that are named where many lost packets.
@@ -44,8 +44,8 @@ impl Progress {
     }
 
     /// Says, before the counting begins, which file is written.
-    pub(super) fn say_where(&self, target: &Target) {
-        if let (true, Target::Files(files)) = (self.live, target) {
+    pub(super) fn say_where(&self, target: &OutputTarget) {
+        if let (true, OutputTarget::Files(files)) = (self.live, target) {
             let _ = writeln!(io::stderr(), "writing to {}, Ctrl-C to stop", files.path().display());
         }
     }
@@ -121,7 +121,7 @@ pub(crate) fn tell_losses(totals: &Totals) {
 
 fn line(totals: &Totals) -> String {
     let files = if totals.files > 1 { format!(", {} files", totals.files) } else { String::new() };
-    format!("{} packets, {}, {} dropped{files}", totals.packets, bytes(totals.bytes), totals.drops)
+    format!("{} packets, {}, {} dropped{files}", totals.packets, format_bytes(totals.bytes), totals.drops)
 }
 
 #[cfg(test)]

@@ -9,20 +9,20 @@ use containerdump::error::Error;
 use containerdump::peer::Request;
 use containerdump::privilege::Privilege;
 
-use super::{People, Verb};
+use super::{Cli, Command};
 
 /// List or capture for containerdump on another host, which started this by ssh
 ///
 /// Says first which protocol it speaks. Reads one line from standard input, what is asked for, and then does
 /// as tap: somebody has to be at the other end.
 #[derive(Args)]
-pub(super) struct Far {
+pub(super) struct ServeArgs {
     /// Say which protocol is spoken, and end
     #[arg(long)]
     hello: bool,
 }
 
-impl Far {
+impl ServeArgs {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Error> {
         let said = io::stdout()
             .write_all(containerdump::peer::hello().as_bytes())
@@ -40,9 +40,9 @@ impl Far {
         })?;
         let request = Request::read(File::from(input))?;
         let words = std::iter::once("containerdump".to_owned()).chain(request.arguments);
-        match People::try_parse_from(words).map(|people| people.verb) {
-            Ok(Verb::List(list)) => list.run(privilege),
-            Ok(Verb::Capture(capture)) => capture.run_for_session(privilege, request.compress),
+        match Cli::try_parse_from(words).map(|people| people.verb) {
+            Ok(Command::List(list)) => list.run(privilege),
+            Ok(Command::Capture(capture)) => capture.run_for_session(privilege, request.compress),
             Ok(_) => Err(not_understood("it is neither list nor capture")),
             Err(error) => Err(not_understood(error.to_string().lines().next().unwrap_or_default())),
         }

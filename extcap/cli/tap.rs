@@ -28,7 +28,7 @@ Ends, with status 0, when standard input ends or was silent for 10 seconds (a by
 any more, on SIGTERM and SIGINT. When something fails, one line on standard error says what,
 and the status is 1. Needs CAP_NET_RAW, which it gives up before the first packet is read,
 and /proc, to see that it is gone.")]
-pub(super) struct Tap {
+pub(super) struct TapArgs {
     /// Interface to capture; may be repeated [default: all Ethernet interfaces that are up, lo where
     /// there is none]
     #[arg(short, long, value_name = "NAME")]
@@ -61,7 +61,7 @@ pub(super) struct Tap {
     asked: bool,
 }
 
-impl Tap {
+impl TapArgs {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Error> {
         let stop = Stop::watch(false)?;
         let request = if self.asked {

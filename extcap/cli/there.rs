@@ -11,11 +11,11 @@ use containerdump::session::Output;
 use containerdump::ssh::{Asking, Connection, Gain, Host, Terms};
 use containerdump::stop::Stop;
 
-use super::capture::{self, Here};
+use super::capture::{self, LocalOutput};
 use super::hosts::Hosts;
 use super::progress::Progress;
-use super::{People, Verb, list};
-use crate::capture::Target;
+use super::{Cli, Command, list};
+use crate::capture::OutputTarget;
 use crate::wireshark::toolbar::Toolbar;
 
 /// How long a list may take, once connected, for which Wireshark's window stands still.
@@ -48,15 +48,15 @@ impl There {
                 "see what they may be: containerdump capture --help",
             )
         };
-        let mut asked = match People::try_parse_from(command.chain(words)).map(|people| people.verb) {
-            Ok(Verb::Capture(capture)) => capture,
+        let mut asked = match Cli::try_parse_from(command.chain(words)).map(|people| people.verb) {
+            Ok(Command::Capture(capture)) => capture,
             Ok(_) => return Err(cannot("they are those of something else")),
             Err(error) => return Err(cannot(error.to_string().lines().next().unwrap_or_default())),
         };
         asked.is_of_window = true;
         asked.hosts = Hosts::one(self.host, self.gain, Asking::InWindow);
         let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::panel));
-        let here = Here { target: Target::Begun(Box::new(output)), progress, toolbar };
+        let here = LocalOutput { target: OutputTarget::Begun(Box::new(output)), progress, toolbar };
         capture::run_far(&asked, here, stop, privilege)
     }
 

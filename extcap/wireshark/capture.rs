@@ -23,7 +23,7 @@ use super::saved;
 use super::ssh;
 use super::together::{self, Joined, Member, Part};
 use super::{as_caller, last, siblings};
-use crate::capture::{Job, Target};
+use crate::capture::{CaptureJob, OutputTarget};
 use crate::cli::tell_losses;
 use crate::log_file;
 use crate::wireshark::confirmation::Confirmation;
@@ -96,7 +96,7 @@ fn capture_here(
     let some = if Selection::is_group(interface) { containers(arguments) } else { Vec::new() };
     let values_first = some.is_empty();
     let names = if values_first { vec![interface.to_owned()] } else { some };
-    let mut job = Job {
+    let mut job = CaptureJob {
         follow: !arguments.has("--stop-with-container"),
         selection: Selection { names, values_first, ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
@@ -105,7 +105,7 @@ fn capture_here(
         settings: settings(arguments)?,
         own_traffic: arguments.has("--own-traffic"),
         limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),
-        target: Target::Begun(Box::new(output)),
+        target: OutputTarget::Begun(Box::new(output)),
         toolbar: None,
         confirmation: None,
     };
@@ -164,7 +164,7 @@ fn capture_here(
     own.and(captured)
 }
 
-fn capture(job: Job, panel: Option<&Panel>, stop: &Stop, privilege: Privilege) -> Result<(), Error> {
+fn capture(job: CaptureJob, panel: Option<&Panel>, stop: &Stop, privilege: Privilege) -> Result<(), Error> {
     // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
     let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
     let mut show = |totals: &Totals| {

@@ -18,7 +18,7 @@ use containerdump::stop::Stop;
 
 use super::siblings::{self, Sibling};
 use super::{Arguments, last};
-use crate::capture::Target;
+use crate::capture::OutputTarget;
 use crate::wireshark::confirmation;
 use crate::wireshark::toolbar::{self, Toolbar};
 
@@ -108,7 +108,7 @@ impl Member<'_> {
     /// Fails when the leader has ended before it.
     pub(super) fn run(
         self,
-        target: Target,
+        target: OutputTarget,
         toolbar: Option<Toolbar>,
         stop: &Stop,
         mut privilege: Privilege,

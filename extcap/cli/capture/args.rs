@@ -12,8 +12,8 @@ use containerdump::session::{Duplicates, Files, Limit, Limits, stamp};
 use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
 
-use super::selectors::Selected;
-use crate::capture::{Job, Target};
+use super::selectors::SelectorArgs;
+use crate::capture::{CaptureJob, OutputTarget};
 use crate::cli::hosts::Hosts;
 use crate::cli::notices;
 use crate::cli::progress::Progress;
@@ -40,9 +40,9 @@ one in the host's network, whose packets are those of the whole host: name it.
 Ends by itself when every container has stopped (--follow goes on) or the reader of the pipe has left.
 The exit status is 0 then, and after Ctrl-C; it is 1 when something failed.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(crate) struct Capture {
+pub(crate) struct CaptureArgs {
     #[command(flatten)]
-    pub(super) selected: Selected,
+    pub(super) selected: SelectorArgs,
 
     #[command(flatten)]
     pub(in crate::cli) hosts: Hosts,
@@ -142,7 +142,7 @@ fn buffer_size(text: &str) -> Result<u32, String> {
     size.ok_or_else(|| "not 0, nor a number from 2 to 2046".to_owned())
 }
 
-impl Capture {
+impl CaptureArgs {
     /// Begins the log, if there is to be one.
     ///
     /// Fails when it cannot be written.
@@ -163,8 +163,8 @@ impl Capture {
     }
 
     /// The same of this host, into `target`.
-    pub(super) fn job(self, target: Target) -> Result<Job, Error> {
-        Ok(Job {
+    pub(super) fn job(self, target: OutputTarget) -> Result<CaptureJob, Error> {
+        Ok(CaptureJob {
             follow: self.selected.follows(),
             limits: self.limits(),
             settings: self.settings()?,
@@ -254,7 +254,7 @@ impl Capture {
     /// Where the packets go.
     ///
     /// Fails when that makes no sense, or is a terminal.
-    pub(super) fn target(&self) -> Result<Target, Error> {
+    pub(super) fn target(&self) -> Result<OutputTarget, Error> {
         let each: Option<Limits> =
             (!self.ring_buffer.is_empty()).then(|| self.ring_buffer.iter().copied().collect());
         if each.is_some_and(|each| Limits { files: None, ..each } == Limits::default()) {
@@ -270,7 +270,7 @@ impl Capture {
         if !to_pipe {
             let path =
                 self.write.clone().unwrap_or_else(|| default_path(self.selected.word(), SystemTime::now()));
-            return Ok(Target::Files(Files::new(path, self.overwrite, each)));
+            return Ok(OutputTarget::Files(Files::new(path, self.overwrite, each)));
         }
         if each.is_some() {
             return Err(Error::new("cannot cut standard output into files", "name one: -w FILE"));
@@ -281,7 +281,7 @@ impl Capture {
                 "name a file (-w FILE), or pipe it on: -w - | wireshark -k -i -",
             ));
         }
-        Ok(Target::StandardOutput)
+        Ok(OutputTarget::StandardOutput)
     }
 }
 

@@ -11,9 +11,9 @@ use containerdump::privilege::Privilege;
 use containerdump::stop::Stop;
 
 use super::progress::EVERY;
-use crate::capture::Target;
-pub(super) use args::Capture;
-pub(super) use remote::{Here, run as run_far};
+use crate::capture::OutputTarget;
+pub(super) use args::CaptureArgs;
+pub(super) use remote::{LocalOutput, run as run_far};
 
 /// Why a capture of named containers ended by itself.
 const CONTAINERS_STOPPED: &str = "the capture has ended: every captured container has stopped.\n\
@@ -23,7 +23,7 @@ const CONTAINERS_STOPPED: &str = "the capture has ended: every captured containe
 const INTERFACES_GONE: &str = "the capture has ended: no captured interface is left.\n\
     Remedy: with --follow it goes on when the container is connected to a network again.";
 
-impl Capture {
+impl CaptureArgs {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Error> {
         let stop = Stop::watch(false)?;
         self.run_until(&stop, privilege, None)
@@ -43,11 +43,11 @@ impl Capture {
         }
         let progress = self.progress();
         if !self.hosts.is_empty() {
-            let here = Here { target: self.target()?, progress, toolbar: None };
+            let here = LocalOutput { target: self.target()?, progress, toolbar: None };
             return remote::run(&self, here, stop, privilege);
         }
         let target = match session {
-            Some(compress) => Target::Session(compress),
+            Some(compress) => OutputTarget::Session(compress),
             None => self.target()?,
         };
         progress.say_where(&target);

@@ -12,8 +12,8 @@ use containerdump::ssh::{self, Connection, Plain};
 use containerdump::stop::{Stop, Stopped};
 
 use super::CONTAINERS_STOPPED;
-use super::args::Capture;
-use crate::capture::{Opened, Target};
+use super::args::CaptureArgs;
+use crate::capture::{OpenedOutput, OutputTarget};
 use crate::cli::progress::Progress;
 use crate::wireshark::toolbar::Toolbar;
 
@@ -21,14 +21,14 @@ use crate::wireshark::toolbar::Toolbar;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A capture on another host.
-struct Far {
+struct RemoteCapture {
     session: ssh::Session,
     connection: Connection,
 }
 
 /// Where a capture goes to, and who watches it.
-pub(in crate::cli) struct Here {
-    pub(in crate::cli) target: Target,
+pub(in crate::cli) struct LocalOutput {
+    pub(in crate::cli) target: OutputTarget,
     pub(in crate::cli) progress: Progress,
     pub(in crate::cli) toolbar: Option<Toolbar>,
 }
@@ -37,15 +37,15 @@ pub(in crate::cli) struct Here {
 ///
 /// Fails when one of them cannot begin, or none goes on.
 pub(in crate::cli) fn run(
-    asked: &Capture,
-    here: Here,
+    asked: &CaptureArgs,
+    here: LocalOutput,
     stop: &Stop,
     mut privilege: Privilege,
 ) -> Result<(), Error> {
     // Nothing of this host is opened but the file.
     privilege.become_caller()?;
     let proof = privilege.give_up()?;
-    let Here { target, progress, toolbar } = here;
+    let LocalOutput { target, progress, toolbar } = here;
     let settings = asked.settings()?;
     let connections = asked.hosts.connections(asked.tell())?;
     let (all, before) = (connections.clone(), asked.hosts.before());
@@ -56,8 +56,8 @@ pub(in crate::cli) fn run(
         Err(Stopped) => Ok(()),
         Ok(Err(trouble)) => Err(trouble),
         Ok(Ok(begun)) => {
-            let (mut far, remotes): (Vec<Far>, Vec<Remote>) = begun.into_iter().unzip();
-            let (toolbar, orders) = crate::capture::begin(toolbar, &settings, &[], &proof);
+            let (mut far, remotes): (Vec<RemoteCapture>, Vec<Remote>) = begun.into_iter().unzip();
+            let (toolbar, orders) = crate::capture::start_toolbar(toolbar, &settings, &[], &proof);
             let outcome = record((asked, stop), target, (&far, remotes), &progress, |session, report| {
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
@@ -83,7 +83,7 @@ fn begin(
     before: &'static str,
     request: &Request,
     plain: &Result<Plain, String>,
-) -> Result<Vec<(Far, Remote)>, Error> {
+) -> Result<Vec<(RemoteCapture, Remote)>, Error> {
     let host_in_names = connections.len() > 1;
     let mut found = Vec::new();
     for connection in connections {
@@ -95,7 +95,7 @@ fn begin(
             let label = connection.host().label();
             let opened = peer::open_growing(stream, &label, host_in_names, PATIENCE);
             let remote = opened.map_err(|trouble| session.explain(trouble))?;
-            Ok((Far { session, connection }, remote))
+            Ok((RemoteCapture { session, connection }, remote))
         };
         let threads: Vec<_> = found.into_iter().map(|one| scope.spawn(move || begin_one(one))).collect();
         let outcomes = threads
@@ -107,14 +107,14 @@ fn begin(
 
 /// Writes what comes, and says what is said meanwhile.
 fn record(
-    (asked, stop): (&Capture, &Stop),
-    target: Target,
-    (far, remotes): (&[Far], Vec<Remote>),
+    (asked, stop): (&CaptureArgs, &Stop),
+    target: OutputTarget,
+    (far, remotes): (&[RemoteCapture], Vec<Remote>),
     progress: &Progress,
     run: impl FnOnce(Session, &mut dyn FnMut(&Totals)) -> Result<Totals, Error>,
 ) -> Result<Totals, Error> {
     progress.say_where(&target);
-    let Opened { output, begun, files } = match target.open(stop) {
+    let OpenedOutput { output, begun, files } = match target.open(stop) {
         Ok(opened) => opened?,
         Err(Stopped) => return Ok(Totals::default()),
     };
@@ -138,8 +138,8 @@ fn record(
 }
 
 /// Says what was said on hosts.
-fn tell(far: &[Far], progress: &Progress) {
-    for Far { session, connection } in far {
+fn tell(far: &[RemoteCapture], progress: &Progress) {
+    for RemoteCapture { session, connection } in far {
         for line in session.lines().iter().filter(|line| !ssh::is_routine(line)) {
             progress.warn(&format!("{}: {line}", connection.host().label()));
         }
@@ -147,7 +147,11 @@ fn tell(far: &[Far], progress: &Progress) {
 }
 
 /// The end: in the words of those who know why, where it ought not to have come.
-fn end(far: &mut [Far], outcome: Result<Totals, Error>, progress: &Progress) -> Result<Totals, Error> {
+fn end(
+    far: &mut [RemoteCapture],
+    outcome: Result<Totals, Error>,
+    progress: &Progress,
+) -> Result<Totals, Error> {
     let totals = outcome.map_err(|trouble| {
         let mut explained = far.iter_mut().map(|one| one.session.explain(trouble.clone()));
         explained.find(|other| *other != trouble).unwrap_or_else(|| trouble.clone())

@@ -6,7 +6,7 @@ use containerdump::selection::{Criteria, Selection, WantedLabel};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub(super) struct Selected {
+pub(super) struct SelectorArgs {
     /// Containers, by name, by interface (docker-web), or by the first 12 or more digits of the id;
     /// with :eth0 only that attachment; else groups of them, by interface (docker-all, compose-shop)
     #[arg(value_name = "NAME")]
@@ -38,7 +38,7 @@ pub(super) struct Selected {
     by_interface: bool,
 }
 
-impl Selected {
+impl SelectorArgs {
     /// What a file is named after where nobody names it.
     pub(super) fn word(&self) -> &str {
         self.names.first().or(self.project.first()).map_or("containers", String::as_str)

@@ -19,7 +19,7 @@ use containerdump::selection::Selection;
 use containerdump::tap::{self, Means, Offer, Target};
 
 use super::hosts::Hosts;
-use record::Listed;
+use record::ContainerRecord;
 pub(super) use remote::of as of_host;
 use remote_json::Form;
 pub(crate) use remote_json::containers as containers_of;
@@ -37,7 +37,7 @@ Examples:
   containerdump list -v --host build2
 
 TAPS tells where a capture takes packets. Needs no right but to speak to the engines.")]
-pub(super) struct List {
+pub(super) struct ListArgs {
     /// Containers to list, by name, interface (docker-web) or id; all where none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -62,7 +62,7 @@ pub(super) struct List {
 /// The longest that looking up all containers may take.
 const LONGEST: Duration = Duration::from_secs(10);
 
-impl List {
+impl ListArgs {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Error> {
         if !self.hosts.is_empty() {
             privilege.become_caller()?;
@@ -85,17 +85,19 @@ impl List {
             tap::selected(&Selection { names: self.names.clone(), ..Selection::default() }, &running)?
         };
         let looked_up = tap::look_up_each(&mut containers, &links, &entered, latest);
-        let found: Vec<Found> = containers
+        let found: Vec<ContainerTaps> = containers
             .into_iter()
             .zip(looked_up)
-            .map(|(container, looked_up)| Found::new(container, looked_up, &means))
+            .map(|(container, looked_up)| ContainerTaps::new(container, looked_up, &means))
             .collect();
         let text = match (self.json, self.verbose) {
-            (true, _) => found.iter().map(|one| Listed::from(one).line()).collect(),
+            (true, _) => found.iter().map(|one| ContainerRecord::from(one).line()).collect(),
             (false, true) => taps::explained(&found),
-            (false, false) => {
-                table::table(&found.iter().map(Listed::from).collect::<Vec<_>>(), false, self.width())
-            }
+            (false, false) => table::table(
+                &found.iter().map(ContainerRecord::from).collect::<Vec<_>>(),
+                false,
+                self.width(),
+            ),
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
@@ -114,27 +116,27 @@ impl List {
 }
 
 /// A container, and where its packets pass or why that is not known.
-struct Found {
+struct ContainerTaps {
     container: Container,
-    passes: Vec<Passes>,
+    passes: Vec<AttachmentTaps>,
     trouble: Option<Error>,
 }
 
 /// An attachment, and the taps there are for it.
-struct Passes {
+struct AttachmentTaps {
     attachment: Attachment,
     offers: Vec<Offer>,
     /// Whether it is captured where nothing is asked for.
     is_default: bool,
 }
 
-impl Found {
+impl ContainerTaps {
     fn new(container: Container, looked_up: Result<Target, Error>, means: &Means) -> Self {
         let target = match looked_up {
             Ok(target) => target,
             Err(trouble) => return Self { container, passes: Vec::new(), trouble: Some(trouble) },
         };
-        let passes = target.attachments.iter().map(|attachment| Passes {
+        let passes = target.attachments.iter().map(|attachment| AttachmentTaps {
             attachment: attachment.clone(),
             offers: tap::offers(&target, attachment, means),
             is_default: tap::is_default(attachment, &target.attachments),
@@ -143,7 +145,7 @@ impl Found {
     }
 }
 
-impl Passes {
+impl AttachmentTaps {
     /// The tap that a capture takes; `None` where none can be used.
     fn best(&self) -> Option<&Offer> {
         self.offers.iter().find(|offer| offer.lack.is_none())

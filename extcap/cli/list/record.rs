@@ -11,7 +11,7 @@ use containerdump::safe_text::{MAX_NAME_LEN, SafeText};
 use containerdump::tap::{self, Kind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Found, Passes};
+use super::{AttachmentTaps, ContainerTaps};
 
 /// Of things that a container has several of, those that another host may tell.
 const MOST: usize = 1000;
@@ -22,35 +22,35 @@ const LONGEST_VALUE: usize = 170;
 
 /// Foreign text of at most so many characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Text<const LONGEST: usize>(SafeText);
+pub(super) struct BoundedText<const LONGEST: usize>(SafeText);
 
 /// What something is selected by, and what is only shown.
-type Name = Text<MAX_NAME_LEN>;
-type Word = Text<80>;
+type Name = BoundedText<MAX_NAME_LEN>;
+type Word = BoundedText<80>;
 /// An interface value, an id.
-type Value = Text<200>;
-type Sentence = Text<400>;
+type Value = BoundedText<200>;
+type Sentence = BoundedText<400>;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Listed {
+pub(super) struct ContainerRecord {
     #[serde(default)]
     pub(super) host: Word,
     interface: Value,
     pub(super) engine: Word,
     id: Value,
     pub(super) name: Name,
-    pub(super) image: Text<255>,
+    pub(super) image: BoundedText<255>,
     created: i64,
     project: Option<Name>,
     network_mode: Word,
     pub(super) addresses: Vec<IpAddr>,
-    pub(super) networks: Vec<Network>,
-    pub(super) attachments: Vec<Attachment>,
-    pub(super) trouble: Option<Told>,
+    pub(super) networks: Vec<NetworkRecord>,
+    pub(super) attachments: Vec<AttachmentRecord>,
+    pub(super) trouble: Option<ErrorRecord>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Network {
+pub(super) struct NetworkRecord {
     pub(super) name: Name,
     id: Value,
     addresses: Vec<IpAddr>,
@@ -58,41 +58,41 @@ pub(super) struct Network {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Attachment {
+pub(super) struct AttachmentRecord {
     pub(super) interface: Word,
     pub(super) network: Name,
     pub(super) tap: Option<Word>,
-    taps: Vec<Offer>,
+    taps: Vec<TapRecord>,
     pub(super) host_veth: Option<Word>,
     host_index: Option<u32>,
     pub(super) default: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Offer {
+struct TapRecord {
     tap: Word,
-    lack: Option<Lack>,
+    lack: Option<UnavailableRecord>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Lack {
+struct UnavailableRecord {
     why: Sentence,
     remedy: Sentence,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct ErrorRecord {
     what: Sentence,
     remedy: Sentence,
 }
 
-impl Listed {
+impl ContainerRecord {
     /// Reads what `host` told of a container.
     ///
     /// Fails when it is something else.
     pub(super) fn of_host(host: &SafeText, line: &str) -> Result<Self, String> {
         let mut listed: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        listed.host = Text(host.clone());
+        listed.host = BoundedText(host.clone());
         listed.addresses.truncate(MOST);
         listed.networks.truncate(MOST);
         listed.networks.iter_mut().for_each(|network| network.addresses.truncate(MOST));
@@ -107,7 +107,7 @@ impl Listed {
         self.addresses.clear();
         self.networks.truncate(MOST_NETWORKS);
         for network in &mut self.networks {
-            *network = Network { name: network.name.clone(), ..Network::default() };
+            *network = NetworkRecord { name: network.name.clone(), ..NetworkRecord::default() };
         }
         Self { trouble: None, ..self }
     }
@@ -157,10 +157,10 @@ impl Listed {
     }
 }
 
-impl From<&Found> for Listed {
-    fn from(found: &Found) -> Self {
+impl From<&ContainerTaps> for ContainerRecord {
+    fn from(found: &ContainerTaps) -> Self {
         let container = &found.container;
-        let networks = container.networks.iter().map(|network| Network {
+        let networks = container.networks.iter().map(|network| NetworkRecord {
             name: text(network.name.as_str()),
             id: text(&network.id),
             addresses: network.addresses.clone(),
@@ -183,14 +183,14 @@ impl From<&Found> for Listed {
             }),
             addresses: container.addresses().copied().collect(),
             networks: networks.collect(),
-            attachments: found.passes.iter().map(Attachment::from).collect(),
-            trouble: found.trouble.as_ref().map(Told::from),
+            attachments: found.passes.iter().map(AttachmentRecord::from).collect(),
+            trouble: found.trouble.as_ref().map(ErrorRecord::from),
         }
     }
 }
 
-impl From<&Passes> for Attachment {
-    fn from(passes: &Passes) -> Self {
+impl From<&AttachmentTaps> for AttachmentRecord {
+    fn from(passes: &AttachmentTaps) -> Self {
         let attachment = &passes.attachment;
         let (veth, index) = match &attachment.tap {
             link::Tap::HostVeth { name, index } => (Some(text(name)), Some(index.0)),
@@ -201,7 +201,7 @@ impl From<&Passes> for Attachment {
             interface: text(attachment.interface.as_str()),
             network: text(attachment.network.as_str()),
             tap: passes.best().map(|offer| text(Kind::of(&offer.tap).word())),
-            taps: passes.offers.iter().map(Offer::from).collect(),
+            taps: passes.offers.iter().map(TapRecord::from).collect(),
             host_veth: veth,
             host_index: index,
             default: passes.is_default,
@@ -209,45 +209,45 @@ impl From<&Passes> for Attachment {
     }
 }
 
-impl From<&tap::Offer> for Offer {
+impl From<&tap::Offer> for TapRecord {
     fn from(offer: &tap::Offer) -> Self {
-        let lack = offer
-            .lack
-            .as_ref()
-            .map(|lack| Lack { why: Text(lack.why.clone()), remedy: Text(lack.remedy.clone()) });
+        let lack = offer.lack.as_ref().map(|lack| UnavailableRecord {
+            why: BoundedText(lack.why.clone()),
+            remedy: BoundedText(lack.remedy.clone()),
+        });
         Self { tap: text(Kind::of(&offer.tap).word()), lack }
     }
 }
 
-impl From<&Error> for Told {
+impl From<&Error> for ErrorRecord {
     fn from(trouble: &Error) -> Self {
-        Self { what: Text(trouble.what().clone()), remedy: Text(trouble.remedy().clone()) }
+        Self { what: BoundedText(trouble.what().clone()), remedy: BoundedText(trouble.remedy().clone()) }
     }
 }
 
-impl std::fmt::Display for Told {
+impl std::fmt::Display for ErrorRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Error::new(self.what.as_str(), self.remedy.as_str()).fmt(formatter)
     }
 }
 
-fn text<const LONGEST: usize>(text: &str) -> Text<LONGEST> {
-    Text(SafeText::with_limit(text, LONGEST))
+fn text<const LONGEST: usize>(text: &str) -> BoundedText<LONGEST> {
+    BoundedText(SafeText::with_limit(text, LONGEST))
 }
 
-impl<const LONGEST: usize> Text<LONGEST> {
+impl<const LONGEST: usize> BoundedText<LONGEST> {
     pub(super) fn as_str(&self) -> &str {
         self.0.as_str()
     }
 }
 
-impl<const LONGEST: usize> Serialize for Text<LONGEST> {
+impl<const LONGEST: usize> Serialize for BoundedText<LONGEST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl<'de, const LONGEST: usize> Deserialize<'de> for Text<LONGEST> {
+impl<'de, const LONGEST: usize> Deserialize<'de> for BoundedText<LONGEST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self(SafeText::with_limit(&text, LONGEST)))
     }
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn what_another_host_tells_is_made_harmless_and_bounded() {
         let line = LINE.replace("NAME", &"x".repeat(5000));
-        let listed = Listed::of_host(&SafeText::new("build1"), &line).expect("a container");
+        let listed = ContainerRecord::of_host(&SafeText::new("build1"), &line).expect("a container");
         assert_eq!((listed.host.as_str(), listed.name.as_str().chars().count()), ("build1", MAX_NAME_LEN));
         assert_eq!(listed.image.as_str(), "a\u{FFFD}]0;x\u{FFFD}");
         assert!(listed.line().starts_with(r#"{"addresses":["172.19.0.3"],"attachments":[{"default":true,"#));
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_no_container_is_refused() {
         for wrong in ["", "[]", "{}", "null", &LINE.replace("172.19.0.3", "x"), &LINE.replace("true", "1")] {
-            assert!(Listed::of_host(&SafeText::new("build1"), wrong).is_err(), "{wrong}");
+            assert!(ContainerRecord::of_host(&SafeText::new("build1"), wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -75,9 +75,14 @@ pub(super) fn show(hosts: &Hosts, names: &[String], form: Form, width: Option<us
 }
 
 /// What a host answered, and what it said beside.
-pub(in crate::cli) type Answer = (String, Vec<SafeText>);
+pub(in crate::cli) type HostAnswer = (String, Vec<SafeText>);
 
-fn ask(connection: &Connection, before: &'static str, form: Form, names: &[String]) -> Result<Answer, Error> {
+fn ask(
+    connection: &Connection,
+    before: &'static str,
+    form: Form,
+    names: &[String],
+) -> Result<HostAnswer, Error> {
     let probe = connection.open()?;
     let option = if form == Form::Taps { "--verbose" } else { "--json" };
     listed(connection, &probe, before, option, names)
@@ -90,7 +95,7 @@ pub(in crate::cli) fn of(
     connection: &Connection,
     probe: &Probe,
     before: &'static str,
-) -> Result<Answer, Error> {
+) -> Result<HostAnswer, Error> {
     listed(connection, probe, before, "--json", &[])
 }
 
@@ -100,7 +105,7 @@ fn listed(
     before: &'static str,
     option: &str,
     names: &[String],
-) -> Result<Answer, Error> {
+) -> Result<HostAnswer, Error> {
     let mut session = connection.run(probe, before)?;
     let mut arguments = vec!["list".to_owned(), option.to_owned()];
     if !names.is_empty() {
@@ -113,7 +118,7 @@ fn listed(
 }
 
 /// The answer, if it is a list.
-fn readable(host: &SafeText, answer: Answer, form: Form) -> Result<Answer, Error> {
+fn readable(host: &SafeText, answer: HostAnswer, form: Form) -> Result<HostAnswer, Error> {
     if form == Form::Taps {
         return Ok(answer);
     }

@@ -3,7 +3,7 @@
 use containerdump::container::Container;
 use containerdump::safe_text::SafeText;
 
-use super::record::Listed;
+use super::record::ContainerRecord;
 use super::table;
 
 /// How a list of other hosts is shown.
@@ -31,11 +31,11 @@ pub(super) fn of_hosts(
     let mut listed = Vec::new();
     for (host, lines) in told {
         for line in lines.lines().take(MOST_OF_A_HOST) {
-            listed.push(Listed::of_host(host, line).map_err(|why| (host.clone(), why))?);
+            listed.push(ContainerRecord::of_host(host, line).map_err(|why| (host.clone(), why))?);
         }
     }
     Ok(if as_json {
-        listed.iter().map(Listed::line).collect()
+        listed.iter().map(ContainerRecord::line).collect()
     } else {
         table::table(&listed, told.len() > 1, width)
     })
@@ -43,12 +43,13 @@ pub(super) fn of_hosts(
 
 /// As much of what `host` told as the list of Wireshark needs.
 pub(in crate::cli) fn to_keep(host: &SafeText, lines: &str) -> String {
-    let listed = lines.lines().take(MOST_KEPT).filter_map(|line| Listed::of_host(host, line).ok());
+    let listed = lines.lines().take(MOST_KEPT).filter_map(|line| ContainerRecord::of_host(host, line).ok());
     listed.map(|one| one.bare().line()).collect()
 }
 
 /// The containers in what `host` told, but for those that make no sense.
 pub(crate) fn containers(host: &SafeText, lines: &str) -> Vec<Container> {
-    let listed = lines.lines().take(MOST_OF_A_HOST).filter_map(|line| Listed::of_host(host, line).ok());
+    let listed =
+        lines.lines().take(MOST_OF_A_HOST).filter_map(|line| ContainerRecord::of_host(host, line).ok());
     listed.filter_map(|one| one.container()).collect()
 }

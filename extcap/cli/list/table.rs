@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use containerdump::container::shortened_image;
 use containerdump::safe_text::SafeText;
 
-use super::record::{Attachment, Listed, Text};
+use super::record::{AttachmentRecord, BoundedText, ContainerRecord};
 
 const HEAD: [&str; 7] = ["HOST", "NAME", "ENGINE", "IMAGE", "NETWORKS", "ADDRESSES", "TAPS"];
 
@@ -15,7 +15,7 @@ const SHORTENED: [(usize, usize); 6] = [(IMAGE, 12), (6, 14), (4, 10), (5, 15), 
 const GAP: &str = "  ";
 
 /// The table, in `width` columns of a terminal where it has to fit; `has_hosts` shows the column of hosts.
-pub(super) fn table(listed: &[Listed], has_hosts: bool, width: Option<usize>) -> String {
+pub(super) fn table(listed: &[ContainerRecord], has_hosts: bool, width: Option<usize>) -> String {
     let rows: Vec<[String; 7]> =
         std::iter::once(HEAD.map(str::to_owned)).chain(listed.iter().map(row)).collect();
     let first = usize::from(!has_hosts);
@@ -35,7 +35,7 @@ pub(super) fn table(listed: &[Listed], has_hosts: bool, width: Option<usize>) ->
     if is_cut {
         text.push_str("\n…: shortened to the width of the terminal; whole: containerdump list --wide\n");
     }
-    let captured = |one: &Listed| one.attachments.iter().any(|one| one.default && one.tap.is_none());
+    let captured = |one: &ContainerRecord| one.attachments.iter().any(|one| one.default && one.tap.is_none());
     if listed.iter().any(captured) {
         text.push_str("\n(none): no tap can be used here; what each would need: containerdump list -v\n");
     }
@@ -65,7 +65,7 @@ fn shortened(column: usize, cell: &str, width: usize) -> String {
     if column == IMAGE { shortened_image(cell, width) } else { SafeText::with_limit(cell, width).to_string() }
 }
 
-fn row(listed: &Listed) -> [String; 7] {
+fn row(listed: &ContainerRecord) -> [String; 7] {
     let joined = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(", ") };
     [
         listed.host.as_str().to_owned(),
@@ -79,12 +79,12 @@ fn row(listed: &Listed) -> [String; 7] {
 }
 
 /// `veth01f0f9d`, `eth0 (host network)`, `eth0 (inside)`, `eth0 (engine)`, or `eth0 (none)`.
-fn in_words(attachment: &Attachment) -> String {
+fn in_words(attachment: &AttachmentRecord) -> String {
     let name = match attachment.interface.as_str() {
         "" => attachment.network.as_str(),
         name => name,
     };
-    let place = match (attachment.tap.as_ref().map(Text::as_str), &attachment.host_veth) {
+    let place = match (attachment.tap.as_ref().map(BoundedText::as_str), &attachment.host_veth) {
         (Some("host"), Some(veth)) => return veth.as_str().to_owned(),
         (Some("host"), None) => "host network",
         (Some(other), _) => other,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use containerdump::safe_text::SafeText;
 use containerdump::tap::{Kind, Offer};
 
-use super::{Found, Passes};
+use super::{AttachmentTaps, ContainerTaps};
 
 /// What is shown of another host's: lines, characters of each, spaces before them.
 const MOST_LINES: usize = 100_000;
@@ -13,12 +13,12 @@ const LONGEST_LINE: usize = 500;
 const MOST_INDENT: usize = 8;
 
 /// The choice of taps, for all containers.
-pub(super) fn explained(found: &[Found]) -> String {
+pub(super) fn explained(found: &[ContainerTaps]) -> String {
     let containers: Vec<String> = found.iter().map(container).collect();
     containers.join("\n")
 }
 
-fn container(found: &Found) -> String {
+fn container(found: &ContainerTaps) -> String {
     let about = &found.container;
     let mut text = format!("{} ({}, {})\n", about.name, about.value, about.image);
     // Writing to a string cannot fail.
@@ -35,7 +35,7 @@ fn container(found: &Found) -> String {
 }
 
 /// `eth0, network bridge`, and whether it is captured where nothing is asked for.
-fn head(passes: &Passes) -> String {
+fn head(passes: &AttachmentTaps) -> String {
     let attachment = &passes.attachment;
     let mut parts = Vec::new();
     if !attachment.interface.is_empty() {

@@ -7,7 +7,7 @@ use containerdump::safe_text::SafeText;
 use containerdump::session::{Share, Totals};
 
 use super::control::ALL;
-use crate::units::bytes;
+use crate::units::format_bytes;
 
 /// Interfaces named where packets are dropped at many.
 const MOST_NAMED: usize = 3;
@@ -52,7 +52,7 @@ impl Snapshot {
             return format!("paused, {dropped} dropped");
         }
         let packets = per_second(now.packets.saturating_sub(then.packets), time);
-        let bytes = bytes(per_second(now.bytes.saturating_sub(then.bytes), time));
+        let bytes = format_bytes(per_second(now.bytes.saturating_sub(then.bytes), time));
         format!("{packets} pkt/s, {bytes}/s, {dropped} dropped")
     }
 
@@ -60,7 +60,7 @@ impl Snapshot {
     pub(super) fn stopped(&self, shown: &str) -> String {
         let is_known = self.totals.interfaces.iter().any(|share| share.name.as_str() == shown);
         let Share { packets, bytes: count, drops, .. } = self.of(if is_known { shown } else { ALL });
-        format!("stopped, {packets} packets, {}, {drops} dropped", bytes(count))
+        format!("stopped, {packets} packets, {}, {drops} dropped", format_bytes(count))
     }
 
     /// How many packets were dropped so far and where, for the status bar.
