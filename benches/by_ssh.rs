@@ -21,7 +21,7 @@ use by_ssh::content::{Content, LENGTH, PACKETS};
 use by_ssh::moved::{COMMANDS, Moved, Program, moved};
 use by_ssh::replay;
 use by_ssh::server::Server;
-use containerdump::peer::compression::Compress;
+use containerdump::peer::compression::CompressionMode;
 use measure::spread::Spread;
 use measure::support::lab::{Lab, folder};
 use measure::table::Table;
@@ -39,14 +39,14 @@ fn main() -> ExitCode {
         replay::say(Path::new(stream), asked.iter().any(|word| word == "--hello"));
         return ExitCode::SUCCESS;
     }
-    let values = Compress::ALL.map(Compress::word);
+    let values = CompressionMode::ALL.map(CompressionMode::word);
     let mut ours: Vec<Program> = values
         .into_iter()
         .filter(|value| words.iter().any(|word| word == value))
         .map(Program::Ours)
         .collect();
     if ours.is_empty() {
-        ours.push(Program::Ours(Compress::Auto.word()));
+        ours.push(Program::Ours(CompressionMode::Auto.word()));
     }
     let peers: &[Program] = if words.iter().any(|word| word == "alone") { &[] } else { &PEERS };
     beside_engine(|lab| {

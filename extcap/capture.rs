@@ -2,13 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 
-use containerdump::capture::{self, Settings};
+use containerdump::capture::{self, CaptureSettings};
 use containerdump::engine::TapContainer;
 use containerdump::error::Error;
 use containerdump::follow::{Follow, Terms};
 use containerdump::link::Holder;
 use containerdump::own_traffic;
-use containerdump::peer::compression::Compress;
+use containerdump::peer::compression::CompressionMode;
 use containerdump::privilege::{self, Privilege, Unprivileged};
 use containerdump::selection::Selection;
 use containerdump::session::{
@@ -34,7 +34,7 @@ pub(crate) struct CaptureJob {
     pub(crate) follow: bool,
     /// What is kept of packets that cross between the containers.
     pub(crate) duplicates: Duplicates,
-    pub(crate) settings: Settings,
+    pub(crate) settings: CaptureSettings,
     /// Whether the program's own traffic is captured, too.
     pub(crate) own_traffic: bool,
     pub(crate) limits: Limits,
@@ -51,7 +51,7 @@ pub(crate) enum OutputTarget {
     Begun(Box<Output>),
     StandardOutput,
     /// Standard output, which a session on another host reads.
-    Session(Compress),
+    Session(CompressionMode),
     Files(Files),
 }
 
@@ -147,7 +147,7 @@ impl CaptureJob {
             notice(&format!("{name} is between two restarts: it is captured from its next start"));
         }
         for (name, why) in &found.left_out {
-            notice(&format!("not captured: {name} ({})", why.what()));
+            notice(&format!("not captured: {name} ({})", why.message()));
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
@@ -215,7 +215,7 @@ impl CaptureJob {
 /// Begins to use the toolbar, if there is one, in a capture of `sources`.
 pub(crate) fn start_toolbar(
     toolbar: Option<Toolbar>,
-    settings: &Settings,
+    settings: &CaptureSettings,
     sources: &[Vec<Source>],
     proof: &Unprivileged,
 ) -> (Option<toolbar::Used>, Option<Ordered>) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use containerdump::broker::{self, Broker};
-use containerdump::capture::{Budget, Settings};
+use containerdump::capture::{CaptureSettings, RingBudget};
 use containerdump::engine::{TapContainer, Watch};
 use containerdump::error::Error;
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
@@ -17,11 +17,11 @@ use containerdump::tap::Targets;
 const MANY: usize = 200;
 
 /// Memory for the rings of what was `found`, and of what may join.
-pub(crate) fn budget(settings: &Settings, selection: &Selection, found: &Targets) -> Budget {
+pub(crate) fn budget(settings: &CaptureSettings, selection: &Selection, found: &Targets) -> RingBudget {
     let count = found.targets.iter().map(|target| target.attachments.len()).sum::<usize>();
     // Who comes back has what was left then.
     let expected = if selection.is_of_group() { count.max(MANY) } else { count };
-    Budget::new(settings.ring_mib, expected)
+    RingBudget::new(settings.ring_mib, expected)
 }
 
 /// Starts what keeps the right to open.

@@ -113,7 +113,7 @@ fn change(tool: &str, arguments: &[&str]) -> Result<(), SafeText> {
     match command::run(&path, arguments, Environment::Clean, TIMEOUT) {
         Ok(answer) if answer.success => Ok(()),
         Ok(answer) => Err(SafeText::new(answer.stderr.lines().next().unwrap_or("it gives no reason"))),
-        Err(trouble) => Err(trouble.what().clone()),
+        Err(trouble) => Err(trouble.message().clone()),
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn files(
             Ok(State::Changed) => {
                 say(format_args!("note: profile {place} is left as it is: it is not what install put there"));
             }
-            Err(trouble) => say(format_args!("note: profile {place} is left out: {}", trouble.what())),
+            Err(trouble) => say(format_args!("note: profile {place} is left out: {}", trouble.message())),
             Ok(_) => {
                 let recent = is_wanted(tree, record, &folder.join(RECENT.0)).then_some(RECENT);
                 files.extend(FILES.into_iter().chain(recent).map(|(name, content)| File {

@@ -93,7 +93,7 @@ fn from_engines(dry_run: bool) -> Result<usize, Error> {
                 say(format_args!("removed     {leftover}"));
                 removed += 1;
             }
-            Err(trouble) => say(format_args!("left        {leftover} ({})", trouble.what())),
+            Err(trouble) => say(format_args!("left        {leftover} ({})", trouble.message())),
         }
     }
     Ok(removed)
@@ -122,7 +122,7 @@ impl Removal<'_> {
         match self.take_away(path, ours) {
             Ok(removed) => self.removed += usize::from(removed),
             Err(trouble) => {
-                say(format_args!("left        {} ({})", shown(&self.tree.real(path)), trouble.what()));
+                say(format_args!("left        {} ({})", shown(&self.tree.real(path)), trouble.message()));
                 self.trouble.get_or_insert(trouble);
             }
         }

@@ -31,21 +31,21 @@ impl Error {
     /// Adds the text that Wireshark's window shows instead: options and actions have other names there than on the
     /// command line.
     #[must_use]
-    pub fn in_window(self, what: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
+    pub fn with_wireshark_text(self, what: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
         let other = Self::new(what, remedy);
         Self { in_window: Some(Box::new((other.what, other.remedy))), ..self }
     }
 
     /// Adds the remedy that Wireshark's window shows instead.
     #[must_use]
-    pub fn remedy_in_window(self, remedy: impl AsRef<str>) -> Self {
+    pub fn with_wireshark_remedy(self, remedy: impl AsRef<str>) -> Self {
         let what = self.what.clone();
-        self.in_window(what.as_str(), remedy)
+        self.with_wireshark_text(what.as_str(), remedy)
     }
 
     /// The error as Wireshark's window shows it.
     #[must_use]
-    pub fn for_window(self) -> Self {
+    pub fn for_wireshark(self) -> Self {
         match self.in_window {
             None => self,
             Some(in_window) => Self { what: in_window.0, remedy: in_window.1, in_window: None },
@@ -55,7 +55,7 @@ impl Error {
     /// The same, explained by what another copy of this program `said` when it failed, if it said
     /// anything.
     #[must_use]
-    pub fn explained(&self, said: &str) -> Self {
+    pub fn explained_by(&self, said: &str) -> Self {
         let words = said.trim().trim_start_matches("containerdump: ");
         match words.split_once("Remedy: ") {
             Some((what, remedy)) => {
@@ -67,7 +67,7 @@ impl Error {
     }
 
     /// What was tried, on what, and why it failed.
-    pub fn what(&self) -> &SafeText {
+    pub fn message(&self) -> &SafeText {
         &self.what
     }
 
@@ -107,26 +107,26 @@ mod tests {
         let trouble = Error::new("cannot capture x: no", "do y");
         let said = format!("containerdump: {}\n", trouble.to_string().replacen('\n', " ", 1));
         let other = Error::new("x is not captured", "see y");
-        assert_eq!(other.explained(&said), trouble);
-        assert_eq!(other.explained("\n"), other);
-        assert_eq!(other.explained("killed").to_string(), "x is not captured: killed.\nRemedy: see y.");
+        assert_eq!(other.explained_by(&said), trouble);
+        assert_eq!(other.explained_by("\n"), other);
+        assert_eq!(other.explained_by("killed").to_string(), "x is not captured: killed.\nRemedy: see y.");
     }
 
     #[test]
     fn the_window_shows_its_own_remedy_and_the_command_line_the_other() {
-        let error = Error::new("cannot use a", "leave --a out").remedy_in_window("choose another A");
+        let error = Error::new("cannot use a", "leave --a out").with_wireshark_remedy("choose another A");
         assert_eq!(error.to_string(), "cannot use a.\nRemedy: leave --a out.");
-        assert_eq!(error.clone().for_window().to_string(), "cannot use a.\nRemedy: choose another A.");
-        let error = error.in_window("A cannot be used", "press F5");
-        assert_eq!(error.for_window().to_string(), "A cannot be used.\nRemedy: press F5.");
+        assert_eq!(error.clone().for_wireshark().to_string(), "cannot use a.\nRemedy: choose another A.");
+        let error = error.with_wireshark_text("A cannot be used", "press F5");
+        assert_eq!(error.for_wireshark().to_string(), "A cannot be used.\nRemedy: press F5.");
         let error = Error::new("cannot read b", "chmod 600 b");
-        assert_eq!(error.clone().for_window(), error);
+        assert_eq!(error.clone().for_wireshark(), error);
     }
 
     #[test]
     fn numbers_of_the_system_are_left_out() {
         let denied = std::io::Error::from_raw_os_error(13);
         let trouble = Error::new(format!("cannot open x: {denied}; y (os error z)"), "-");
-        assert_eq!(trouble.what().as_str(), "cannot open x: Permission denied; y (os error z)");
+        assert_eq!(trouble.message().as_str(), "cannot open x: Permission denied; y (os error z)");
     }
 }

@@ -7,7 +7,7 @@ use crate::privilege;
 
 /// What `work` makes of each of `things`, in their order, for at most `most` at a time. The threads for that
 /// have dropped every right and ended when it returns.
-pub(crate) fn at_once<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(things.len()));
     let one_after_another = || {
@@ -40,7 +40,7 @@ pub(crate) fn at_once<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn
 
 /// What `apart` and `here` make, at the same time. The thread for the former has dropped every right and ended when it
 /// returns.
-pub(crate) fn beside<A: Send, B>(apart: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+pub(crate) fn join<A: Send, B>(apart: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
         let on_its_own = || {
             let result = apart();

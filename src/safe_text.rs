@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Longest label, in characters. Wireshark refuses to start when the display text of a saved
 /// option is longer than 80; a list of interfaces is unreadable well before that.
-pub(crate) const LONGEST: usize = 80;
+pub(crate) const MAX_LABEL_LEN: usize = 80;
 /// Longest name that is kept whole, in characters: engines set no limit, and people select containers, projects and
 /// networks by it. Where it is shown it may be shortened.
 pub const MAX_NAME_LEN: usize = 500;
@@ -20,11 +20,11 @@ pub struct SafeText(String);
 impl SafeText {
     /// Makes `text` safe and cuts it to 80 characters.
     pub fn new(text: &str) -> Self {
-        Self::with_limit(text, LONGEST)
+        Self::with_limit(text, MAX_LABEL_LEN)
     }
 
     /// Makes `text` safe and keeps it whole, as what it is selected by.
-    pub fn of_name(text: &str) -> Self {
+    pub fn from_name(text: &str) -> Self {
         Self::with_limit(text, MAX_NAME_LEN)
     }
 

@@ -194,7 +194,7 @@ impl Criteria {
 
     /// All of a compose project, whichever engine runs them.
     pub fn of_project(project: &str) -> Self {
-        Self { projects: vec![SafeText::of_name(project)], ..Self::default() }
+        Self { projects: vec![SafeText::from_name(project)], ..Self::default() }
     }
 
     /// Whether `container` fits.
@@ -296,7 +296,8 @@ pub fn groups(containers: &[Container]) -> Vec<Group> {
             let many = format!(" ({count} container{})", if count == 1 { "" } else { "s" });
             let begin = "Compose project ";
             // How many there are must not be what is cut off.
-            let shown = SafeText::with_limit(project, crate::safe_text::LONGEST - begin.len() - many.len());
+            let shown =
+                SafeText::with_limit(project, crate::safe_text::MAX_LABEL_LEN - begin.len() - many.len());
             let display = SafeText::new(&format!("{begin}{shown}{many}"));
             Group { value: value.unwrap_or(named), display, criteria: Criteria::of_project(project) }
         })

@@ -10,7 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use crate::error::Error;
-use crate::peer::Lifeline;
+use crate::peer::Keepalive;
 use crate::privilege;
 
 /// Signals that keep their own effect: a failure of the program, its end with a memory dump (Ctrl-\), and those that stop
@@ -43,7 +43,7 @@ const WITHOUT_EFFECT: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::S
 pub struct Stop {
     signals: SignalFd,
     parent: Option<OwnedFd>,
-    lifeline: Option<Lifeline>,
+    lifeline: Option<Keepalive>,
 }
 
 /// What ended a wait.
@@ -91,7 +91,7 @@ impl Stop {
     ///
     /// Fails when the process has no file descriptors left.
     pub fn with_lifeline(self) -> Result<Self, Error> {
-        let lifeline = Lifeline::hold(io::stdin().as_fd()).map_err(|error| {
+        let lifeline = Keepalive::hold(io::stdin().as_fd()).map_err(|error| {
             Error::new(
                 format!("cannot watch standard input: {error}"),
                 "free some file descriptors: ulimit -n",

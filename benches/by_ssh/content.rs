@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use containerdump::capture::Direction;
-use containerdump::pcapng::{self, Blocks, Interface, Statistics};
+use containerdump::pcapng::{self, BlockWriter, InterfaceDescription, InterfaceStatistics};
 use containerdump::safe_text::SafeText;
 
 pub(crate) const PACKETS: u32 = 300_000;
@@ -42,7 +42,7 @@ impl Content {
         for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
             pcap.write_all(&word.to_le_bytes()).expect("room");
         }
-        let mut blocks = Blocks::begin_section();
+        let mut blocks = BlockWriter::begin_section();
         blocks.interface(&interface());
         ours.write_all(&blocks.take()).expect("room");
         let mut source = Source { state: 0x9e37_79b9_7f4a_7c15, text: Vec::new() };
@@ -61,15 +61,15 @@ impl Content {
             pcapng::append_packet(&mut block, 0, Direction::Outbound, time, length, &frame);
             ours.write_all(&block).expect("room");
         }
-        let written = Statistics { written: u64::from(PACKETS), ..Statistics::default() };
+        let written = InterfaceStatistics { written: u64::from(PACKETS), ..InterfaceStatistics::default() };
         blocks.statistics(0, written, begin, containerdump::capture::now());
         ours.write_all(&blocks.take()).expect("room");
         files
     }
 }
 
-fn interface() -> Interface {
-    Interface {
+fn interface() -> InterfaceDescription {
+    InterfaceDescription {
         name: SafeText::new("web:eth0"),
         description: SafeText::new("docker container web"),
         hardware_address: None,

@@ -6,7 +6,7 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::path::Path;
 
 use containerdump::peer;
-use containerdump::peer::Request;
+use containerdump::peer::PeerRequest;
 use containerdump::session::Output;
 use containerdump::stop::Stop;
 
@@ -20,7 +20,7 @@ pub(crate) fn say(file: &Path, only_hello: bool) {
     if only_hello {
         return;
     }
-    let request = Request::read(input());
+    let request = PeerRequest::read(input());
     let compress = request.expect("a request").compress;
     let stop = Stop::watch(false).and_then(Stop::with_lifeline).expect("descriptors");
     let mut output = Output::stdout().expect("standard output").packed(compress);

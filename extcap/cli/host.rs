@@ -168,10 +168,10 @@ fn add_one(hosts: &mut Hosts, name: &str, saved: Result<Saved, String>) -> Resul
     if hosts.named(name.as_str()).is_ok() {
         return Err(as_label("it is saved already".to_owned()));
     }
-    Way::new(saved.key.as_deref(), None).map_err(|trouble| trouble.what().clone())?;
+    Way::new(saved.key.as_deref(), None).map_err(|trouble| trouble.message().clone())?;
     saved.check_key().map_err(as_label)?;
     let address = saved.host.address();
-    hosts.add(name, saved).map_err(|trouble| trouble.what().clone())?;
+    hosts.add(name, saved).map_err(|trouble| trouble.message().clone())?;
     Ok(address)
 }
 

@@ -102,7 +102,7 @@ fn refresh(name: &Name, saved: &Saved, asking: Asking) -> Result<usize, Error> {
             Ok(kept.lines().count())
         }
         Err(trouble) => {
-            Known::keep(name, saved, Err(trouble.what())).map_err(cannot)?;
+            Known::keep(name, saved, Err(trouble.message())).map_err(cannot)?;
             Err(trouble)
         }
     }

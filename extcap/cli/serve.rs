@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use clap::{Args, Parser as _};
 use containerdump::error::Error;
-use containerdump::peer::Request;
+use containerdump::peer::PeerRequest;
 use containerdump::privilege::Privilege;
 
 use super::{Cli, Command};
@@ -38,7 +38,7 @@ impl ServeArgs {
                 "free some file descriptors: ulimit -n",
             )
         })?;
-        let request = Request::read(File::from(input))?;
+        let request = PeerRequest::read(File::from(input))?;
         let words = std::iter::once("containerdump".to_owned()).chain(request.arguments);
         match Cli::try_parse_from(words).map(|people| people.verb) {
             Ok(Command::List(list)) => list.run(privilege),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use containerdump::broker;
-use containerdump::capture::{self, Ring, Settings};
+use containerdump::capture::{self, CaptureSettings, Ring};
 use containerdump::error::Error;
 use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
-use containerdump::pcapng::Interface;
+use containerdump::pcapng::InterfaceDescription;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
 use containerdump::session::{Duplicates, Member, Output, Session, Source};
@@ -48,8 +48,8 @@ pub(super) struct TapArgs {
     filter: Option<String>,
 
     /// Snap length: bytes kept of each packet
-    #[arg(short, long, value_name = "LEN", default_value_t = capture::LONGEST_SNAP_LENGTH,
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
+    #[arg(short, long, value_name = "LEN", default_value_t = capture::MAX_SNAP_LEN,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::MAX_SNAP_LEN)))]
     snap_length: u32,
 
     /// Kernel buffer of each interface in MiB [default: 224 shared by all interfaces]
@@ -65,7 +65,7 @@ impl TapArgs {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Error> {
         let stop = Stop::watch(false)?;
         let request = if self.asked {
-            let Some(request) = broker::asked()? else { return Ok(()) };
+            let Some(request) = broker::receive_request()? else { return Ok(()) };
             Some(request)
         } else {
             None
@@ -97,16 +97,16 @@ impl TapArgs {
 
     /// Opens interfaces of the network namespace this runs in, which count from now on. Also returns the block timeout.
     fn open_here(&self, privilege: &Privilege) -> Result<(Rings, Duration), Error> {
-        let settings = Settings {
+        let settings = CaptureSettings {
             filter: capture::combined(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
             ring_mib: self.buffer_size,
             promiscuous: false,
-            ..Settings::default()
+            ..CaptureSettings::default()
         };
         let devices = self.chosen(link::devices(&Links::now()?))?;
         let block_timeout = capture::block_timeout(devices.len() * 2);
-        let ring_mib = capture::Budget::new(settings.ring_mib, devices.len()).take(devices.len());
+        let ring_mib = capture::RingBudget::new(settings.ring_mib, devices.len()).take(devices.len());
         let (mut interfaces, mut gone) = (Vec::new(), None);
         for device in devices {
             let attachment = attachment(&device);
@@ -119,7 +119,7 @@ impl TapArgs {
                 }
                 Err(why) => return Err(why),
             };
-            let interface = Interface {
+            let interface = InterfaceDescription {
                 name: attachment.name(),
                 description: attachment.name(),
                 hardware_address: device.address,
@@ -183,7 +183,7 @@ impl TapArgs {
 }
 
 /// The rings of each interface.
-type Rings = Vec<(Interface, Vec<Ring>)>;
+type Rings = Vec<(InterfaceDescription, Vec<Ring>)>;
 
 /// An interface of the container this runs in.
 fn attachment(device: &Device) -> Attachment {

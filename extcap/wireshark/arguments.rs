@@ -261,10 +261,10 @@ mod tests {
             read("--capture --bogus --snap-length 96 -q --gone=5 -x 7 --extcap-of-the-future yes true");
         assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"));
         let warning = arguments.warning().expect("a warning");
-        assert_eq!(warning.what().as_str(), "unknown options --bogus, -q, --gone, -x are ignored");
+        assert_eq!(warning.message().as_str(), "unknown options --bogus, -q, --gone, -x are ignored");
         let many: Vec<String> = (0..100).map(|number| format!("--x{number}")).collect();
         let warning = read(&many.join(" ")).warning().expect("a warning");
-        assert!(warning.what().as_str().ends_with("--x4 and 95 more are ignored"), "{warning}");
+        assert!(warning.message().as_str().ends_with("--x4 and 95 more are ignored"), "{warning}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use containerdump::container::EngineKind;
 use containerdump::engine::{self, Outcome, Patience};
 use containerdump::error::Error;
 use containerdump::link::Entered;
-use containerdump::pcapng::Blocks;
+use containerdump::pcapng::BlockWriter;
 use containerdump::privilege::Privilege;
 use containerdump::selection::Selection;
 use containerdump::session::{End, Limit, Output, Report, Totals};
@@ -51,7 +51,7 @@ pub(super) fn run(
         Err(Stopped) => return Ok(()),
     };
     linger.fifo_was_opened();
-    match output.write(&mut [IoSlice::new(&Blocks::begin_section().take())], &stop) {
+    match output.write(&mut [IoSlice::new(&BlockWriter::begin_section().take())], &stop) {
         Ok(()) => {}
         Err(End::ReaderGone | End::Stalled) => return Ok(()),
         Err(End::Failed(trouble)) => return Err(trouble),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use containerdump::capture::{ALL_RINGS_MIB, LONGEST_SNAP_LENGTH};
+use containerdump::capture::{ALL_RINGS_MIB, MAX_SNAP_LEN};
 use containerdump::container::Container;
 use containerdump::last_options::LastOptions;
 use containerdump::safe_text::SafeText;
@@ -146,12 +146,12 @@ impl Dialog {
     }
 
     pub(super) fn snap_length(&self) -> Sentence {
-        let tooltip = format!("Bytes captured of each packet: 1 to {LONGEST_SNAP_LENGTH}");
+        let tooltip = format!("Bytes captured of each packet: 1 to {MAX_SNAP_LEN}");
         let display = "Snapshot length (bytes)";
         let sentence = self.argument(2, "--snap-length", display, "unsigned", "Capture", &tooltip);
         sentence
-            .with("default", self.default("--snap-length", LONGEST_SNAP_LENGTH))
-            .with("range", format_args!("1,{LONGEST_SNAP_LENGTH}"))
+            .with("default", self.default("--snap-length", MAX_SNAP_LEN))
+            .with("range", format_args!("1,{MAX_SNAP_LEN}"))
     }
 
     pub(super) fn buffer_size(&self) -> Sentence {

@@ -55,7 +55,7 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
             Outcome::Absent => {}
             Outcome::Containers { containers: listed, .. } => containers.extend(listed.iter().cloned()),
             Outcome::Unusable(trouble) => {
-                let reason = trouble.what().as_str();
+                let reason = trouble.message().as_str();
                 let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
                 let display = SafeText::with_limit(&format!("{}: {reason}", listing.engine.name()), 60);
                 let note = format!("{display}, double-click for help");

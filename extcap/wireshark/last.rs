@@ -11,7 +11,7 @@ use containerdump::last_options::LastOptions;
 use super::arguments::Arguments;
 use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::ssh;
-use containerdump::capture::LONGEST_SNAP_LENGTH;
+use containerdump::capture::MAX_SNAP_LEN;
 use containerdump::saved_hosts::ALL;
 use containerdump::session::Duplicates;
 
@@ -30,7 +30,7 @@ fn kept() -> [(&'static str, String); 12] {
         ("--network", ALL_NETWORKS.to_owned()),
         ("--containers", String::new()),
         ("--filter", String::new()),
-        ("--snap-length", LONGEST_SNAP_LENGTH.to_string()),
+        ("--snap-length", MAX_SNAP_LEN.to_string()),
         ("--buffer-size", "0".to_owned()),
         ("--no-promiscuous", "false".to_owned()),
         ("--tap", ANY_TAP.to_owned()),

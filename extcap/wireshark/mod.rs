@@ -142,7 +142,7 @@ fn capture(arguments: &Arguments, privilege: Result<Privilege, Error>) -> ExitCo
     let status = match capture::run(arguments, privilege, &linger) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            let trouble = trouble.for_window();
+            let trouble = trouble.for_wireshark();
             log::error!("{trouble}");
             // Where it cannot be said there is nobody to say it to.
             let _ = writeln!(io::stderr(), "{trouble}");

@@ -1,7 +1,7 @@
 //! The options of a capture, as Wireshark hands them on: whatever it leaves out has the default that its dialog
 //! shows.
 
-use containerdump::capture::{self, Settings};
+use containerdump::capture::{self, CaptureSettings};
 use containerdump::error::Error;
 use containerdump::session::Duplicates;
 use containerdump::tap::Kind;
@@ -50,15 +50,15 @@ pub(super) fn duplicates(text: Option<&str>) -> Result<Duplicates, Error> {
     }
 }
 
-pub(super) fn settings(arguments: &Arguments) -> Result<Settings, Error> {
+pub(super) fn settings(arguments: &Arguments) -> Result<CaptureSettings, Error> {
     let own = arguments.own_filter();
     let of_wireshark = arguments.text("--extcap-capture-filter");
-    Ok(Settings {
+    Ok(CaptureSettings {
         filter: capture::combined(of_wireshark.as_deref(), own.as_deref())?,
         without: None,
         without_there: None,
-        snap_length: number(arguments, "--snap-length", 1, capture::LONGEST_SNAP_LENGTH)?
-            .unwrap_or(capture::LONGEST_SNAP_LENGTH),
+        snap_length: number(arguments, "--snap-length", 1, capture::MAX_SNAP_LEN)?
+            .unwrap_or(capture::MAX_SNAP_LEN),
         ring_mib: number(arguments, "--buffer-size", 2, MAX_BUFFER_MIB)?,
         promiscuous: !arguments.has("--no-promiscuous") && !arguments.has("--remote-noprom"),
     })

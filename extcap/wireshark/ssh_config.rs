@@ -133,8 +133,8 @@ pub(super) fn containers(mut containers: Vec<Container>) -> Vec<Sentence> {
 /// The error of loading them, in their place: Wireshark has no other. It has the value that was `chosen`, since Wireshark
 /// goes on showing that one, and the choice stays.
 pub(super) fn trouble(trouble: &Error, chosen: &str) -> Vec<Sentence> {
-    let trouble = trouble.clone().for_window();
-    vec![SSHDUMP.value(CONTAINER, chosen, trouble.what().as_str()).with("default", true)]
+    let trouble = trouble.clone().for_wireshark();
+    vec![SSHDUMP.value(CONTAINER, chosen, trouble.message().as_str()).with("default", true)]
 }
 
 fn all() -> Sentence {

@@ -8,9 +8,9 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use containerdump::capture::Settings;
+use containerdump::capture::CaptureSettings;
 use containerdump::error::Error;
-use containerdump::pcapng::{Blocks, Interface};
+use containerdump::pcapng::{BlockWriter, InterfaceDescription};
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
 use containerdump::session::{End, Output};
@@ -99,7 +99,7 @@ pub(super) struct Member<'a> {
     pub(super) leader: &'a str,
     /// From the leader.
     pub(super) stream: UnixStream,
-    pub(super) settings: Settings,
+    pub(super) settings: CaptureSettings,
 }
 
 impl Member<'_> {
@@ -169,9 +169,9 @@ impl Member<'_> {
 
     /// An interface block, for the interface without packets of its own.
     fn description(&self) -> Vec<u8> {
-        let mut blocks = Blocks::begin_section();
+        let mut blocks = BlockWriter::begin_section();
         blocks.take();
-        blocks.interface(&Interface {
+        blocks.interface(&InterfaceDescription {
             name: SafeText::new(self.interface),
             description: SafeText::new(&format!("captured together with {}", self.leader)),
             hardware_address: None,

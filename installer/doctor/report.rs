@@ -55,7 +55,7 @@ impl Report {
     }
 
     fn add(&mut self, state: State, check: &'static str, trouble: &Error) {
-        let (found, remedy) = (trouble.what().to_string(), Some(trouble.remedy().to_string()));
+        let (found, remedy) = (trouble.message().to_string(), Some(trouble.remedy().to_string()));
         self.findings.push(Finding { state, check, found, remedy });
     }
 

@@ -9,13 +9,13 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use super::Request;
+use super::TapRequest;
 use super::request::MOST;
 
 /// What came over a socket.
 pub(super) enum Received {
     /// What is asked for, or why that is no request; the tap's stream, and where its errors are told.
-    Message(Result<Request, String>, Vec<OwnedFd>),
+    Message(Result<TapRequest, String>, Vec<OwnedFd>),
     /// Nobody is there any more.
     End,
 }
@@ -23,7 +23,7 @@ pub(super) enum Received {
 /// Sends a request.
 pub(super) fn send(
     socket: BorrowedFd<'_>,
-    request: &Request,
+    request: &TapRequest,
     descriptors: [BorrowedFd<'_>; 2],
 ) -> io::Result<()> {
     let message = serde_json::to_vec(request)?;
@@ -54,7 +54,7 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Received> {
     let request = if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         Err("it is too long".to_owned())
     } else {
-        Request::parse(&bytes[..message.bytes])
+        TapRequest::parse(&bytes[..message.bytes])
     };
     Ok(Received::Message(request, descriptors))
 }

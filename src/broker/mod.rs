@@ -27,13 +27,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
-pub use request::{Place, Request};
+pub use request::{TapLocation, TapRequest};
 pub use serve::serve;
-pub use spare::asked;
+pub use spare::receive_request;
 
 use crate::error::Error;
-use crate::pcapng::Interface;
-use crate::peer::{self, Remote};
+use crate::pcapng::InterfaceDescription;
+use crate::peer::{self, PeerStream};
 use crate::safe_text::SafeText;
 
 /// The program that runs, whatever has become of its file.
@@ -49,7 +49,7 @@ const PATIENCE_FOR_REASON: Duration = Duration::from_secs(3);
 
 /// A tap that was asked for. It ends when nobody has said for 10 seconds that its packets are wanted.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PendingTap {
     stream: UnixStream,
     errors: PipeReader,
 }
@@ -124,7 +124,7 @@ impl Broker {
     /// thread may do so, several at a time.
     ///
     /// Fails when the opener has ended.
-    pub fn ask(&self, request: &Request, from: &SafeText) -> Result<Asked, Error> {
+    pub fn request_tap(&self, request: &TapRequest, from: &SafeText) -> Result<PendingTap, Error> {
         self.send(request).map_err(|error| {
             Error::new(
                 format!("cannot ask the opener for packets of {from}: {error}"),
@@ -134,11 +134,11 @@ impl Broker {
     }
 
     /// Sends a request.
-    fn send(&self, request: &Request) -> io::Result<Asked> {
+    fn send(&self, request: &TapRequest) -> io::Result<PendingTap> {
         let (stream, theirs) = UnixStream::pair()?;
         let (told, errors) = io::pipe()?;
         message::send(self.socket()?.as_fd(), request, [theirs.as_fd(), errors.as_fd()])?;
-        Ok(Asked { stream, errors: told })
+        Ok(PendingTap { stream, errors: told })
     }
 
     fn socket(&self) -> io::Result<&OwnedFd> {
@@ -146,13 +146,13 @@ impl Broker {
     }
 }
 
-impl Asked {
+impl PendingTap {
     /// Waits until packets are taken; `from` is whose they are.
     ///
     /// Fails when what the opener started says why it cannot.
-    pub fn wait(self, from: &SafeText) -> Result<(Vec<Interface>, Remote), Error> {
+    pub fn wait(self, from: &SafeText) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
         let Self { stream, errors } = self;
-        peer::open(stream, from, PATIENCE).map_err(|trouble| trouble.explained(&said(&errors)))
+        peer::open_tap_stream(stream, from, PATIENCE).map_err(|trouble| trouble.explained_by(&said(&errors)))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Place, Request};
-use crate::capture::{self, Ring, Settings};
+use super::{TapLocation, TapRequest};
+use crate::capture::{self, CaptureSettings, Ring};
 use crate::endpoint::SeenHolder;
 use crate::error::Error;
 use crate::link::{self, Attachment, Holder, LinkIndex, Rootless, Tap};
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
 use crate::stop::Stop;
@@ -17,7 +17,7 @@ use crate::stop::Stop;
 /// come.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-impl Request {
+impl TapRequest {
     /// Opens rings for each interface, which count from now on. Needs `CAP_NET_RAW`, and inside another network
     /// namespace what entering it takes; inside the user's own rootless container nothing, but that there is no
     /// other thread. Where it is not known yet whose a cable is, waits until it leads into another namespace: what
@@ -30,12 +30,12 @@ impl Request {
         block_timeout: Duration,
         privilege: &Privilege,
         stop: &Stop,
-    ) -> Result<Vec<(Interface, Vec<Ring>)>, Error> {
+    ) -> Result<Vec<(InterfaceDescription, Vec<Ring>)>, Error> {
         let settings = &self.settings();
         let open =
             |attachment: &Attachment| capture::open(attachment, settings, self.ring_mib, block_timeout);
         match &self.place {
-            Place::HostVeth { name, index, leads_to } => {
+            TapLocation::HostVeth { name, index, leads_to } => {
                 let tap = Tap::HostVeth { name: name.clone(), index: LinkIndex(*index) };
                 let attachment = attachment(name, tap);
                 let opened = privilege.raised(|| open(&attachment))??;
@@ -56,7 +56,7 @@ impl Request {
                 }
                 Ok(vec![(interface, rings)])
             }
-            Place::Inside { holder, interfaces } => {
+            TapLocation::Inside { holder, interfaces } => {
                 let holder = hold(&interfaces.join(", "), holder)?;
                 let attachments: Vec<Attachment> = interfaces
                     .iter()
@@ -77,7 +77,7 @@ impl Request {
                         open()
                     })??
                 };
-                let filtered = |(opened, attachment): (capture::Opened, &Attachment)| {
+                let filtered = |(opened, attachment): (capture::OpenedRings, &Attachment)| {
                     let interface = interface(attachment, settings, opened.link_type());
                     Ok((interface, opened.filtered(attachment, settings)?))
                 };
@@ -137,8 +137,8 @@ fn attachment(name: &str, tap: Tap) -> Attachment {
     }
 }
 
-fn interface(attachment: &Attachment, settings: &Settings, link_type: u32) -> Interface {
-    Interface {
+fn interface(attachment: &Attachment, settings: &CaptureSettings, link_type: u32) -> InterfaceDescription {
+    InterfaceDescription {
         name: attachment.name(),
         description: attachment.name(),
         hardware_address: None,

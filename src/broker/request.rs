@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{LONGEST_SNAP_LENGTH, Settings};
+use crate::capture::{CaptureSettings, MAX_SNAP_LEN};
 use crate::endpoint::SeenHolder;
 use crate::link;
 
@@ -21,7 +21,7 @@ const MOST_RING_MIB: u32 = 2046;
 /// Where packets shall be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Place {
+pub enum TapLocation {
     /// At the end of a cable in this network namespace.
     HostVeth {
         /// In the kernel's spelling.
@@ -44,9 +44,9 @@ pub enum Place {
 /// What to capture, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Request {
+pub struct TapRequest {
     /// Where.
-    pub place: Place,
+    pub place: TapLocation,
     /// In the language of pcap-filter(7), seen from the container.
     pub filter: Option<String>,
     /// Bytes kept of each packet.
@@ -57,17 +57,23 @@ pub struct Request {
     pub promiscuous: bool,
 }
 
-impl Request {
+impl TapRequest {
     /// The same settings as those of a capture, with rings of `ring_mib` MiB.
-    pub fn new(place: Place, settings: &Settings, ring_mib: u32) -> Self {
-        let &Settings { snap_length, promiscuous, .. } = settings;
+    pub fn new(place: TapLocation, settings: &CaptureSettings, ring_mib: u32) -> Self {
+        let &CaptureSettings { snap_length, promiscuous, .. } = settings;
         Self { place, filter: settings.whole_filter(), snap_length, ring_mib, promiscuous }
     }
 
     /// How it is to be captured.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> CaptureSettings {
         let Self { filter, snap_length, promiscuous, ring_mib, .. } = self.clone();
-        Settings { filter, snap_length, promiscuous, ring_mib: Some(ring_mib), ..Settings::default() }
+        CaptureSettings {
+            filter,
+            snap_length,
+            promiscuous,
+            ring_mib: Some(ring_mib),
+            ..CaptureSettings::default()
+        }
     }
 
     /// Reads a message.
@@ -76,8 +82,8 @@ impl Request {
     pub(super) fn parse(message: &[u8]) -> Result<Self, String> {
         let request: Self = serde_json::from_slice(message).map_err(|error| error.to_string())?;
         let names: Vec<&String> = match &request.place {
-            Place::HostVeth { name, .. } => vec![name],
-            Place::Inside { interfaces, .. } => interfaces.iter().collect(),
+            TapLocation::HostVeth { name, .. } => vec![name],
+            TapLocation::Inside { interfaces, .. } => interfaces.iter().collect(),
         };
         let is_name = |name: &&String| {
             (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(['/', '\0', ' ', ':'])
@@ -86,8 +92,8 @@ impl Request {
             return Err("no name of an interface".to_owned());
         }
         let holder = match &request.place {
-            Place::HostVeth { leads_to, .. } => leads_to.as_ref(),
-            Place::Inside { holder, .. } => Some(holder),
+            TapLocation::HostVeth { leads_to, .. } => leads_to.as_ref(),
+            TapLocation::Inside { holder, .. } => Some(holder),
         };
         if let Some(SeenHolder::File(file)) = holder
             && !(file.path.parent() == Some(Path::new(link::NAMED)) && file.path.file_name().is_some())
@@ -98,7 +104,7 @@ impl Request {
             return Err("no capture filter".to_owned());
         }
         let (snap_length, ring_mib) = (request.snap_length, request.ring_mib);
-        if !(1..=LONGEST_SNAP_LENGTH).contains(&snap_length) || !(1..=MOST_RING_MIB).contains(&ring_mib) {
+        if !(1..=MAX_SNAP_LEN).contains(&snap_length) || !(1..=MOST_RING_MIB).contains(&ring_mib) {
             return Err(format!("{snap_length} bytes of a packet, rings of {ring_mib} MiB"));
         }
         Ok(request)
@@ -110,13 +116,13 @@ mod tests {
     use super::*;
     use crate::endpoint::{SeenFile, SeenProcess};
 
-    fn veth(name: &str) -> Request {
-        let place = Place::HostVeth { name: name.to_owned(), index: 7, leads_to: None };
-        Request::new(place, &Settings::default(), 2)
+    fn veth(name: &str) -> TapRequest {
+        let place = TapLocation::HostVeth { name: name.to_owned(), index: 7, leads_to: None };
+        TapRequest::new(place, &CaptureSettings::default(), 2)
     }
 
-    fn read(request: &Request) -> Result<Request, String> {
-        Request::parse(&serde_json::to_vec(request).expect("JSON"))
+    fn read(request: &TapRequest) -> Result<TapRequest, String> {
+        TapRequest::parse(&serde_json::to_vec(request).expect("JSON"))
     }
 
     #[test]
@@ -129,8 +135,9 @@ mod tests {
         for name in ["", "../../etc", "any:thing", "longer-than-any-name", "a b"] {
             assert!(read(&veth(name)).is_err(), "{name}");
         }
-        let inside =
-            |holder, interfaces| read(&Request { place: Place::Inside { holder, interfaces }, ..veth("x") });
+        let inside = |holder, interfaces| {
+            read(&TapRequest { place: TapLocation::Inside { holder, interfaces }, ..veth("x") })
+        };
         let process = SeenHolder::Process(SeenProcess { pid: 1, namespace: 1 });
         assert!(inside(process, Vec::new()).is_err());
         let file = |path: &str| {
@@ -142,11 +149,11 @@ mod tests {
         {
             assert!(file(path).is_err(), "{path}");
         }
-        assert!(read(&Request { filter: Some("\0".to_owned()), ..veth("x") }).is_err());
+        assert!(read(&TapRequest { filter: Some("\0".to_owned()), ..veth("x") }).is_err());
         for message in ["", "{}", "[]", r#"{"place":{"File":"/etc/shadow"}}"#] {
-            assert!(Request::parse(message.as_bytes()).is_err(), "{message}");
+            assert!(TapRequest::parse(message.as_bytes()).is_err(), "{message}");
         }
         let more = serde_json::to_string(&veth("x")).expect("JSON").replacen('{', r#"{"run":"sh","#, 1);
-        assert!(Request::parse(more.as_bytes()).is_err(), "{more}");
+        assert!(TapRequest::parse(more.as_bytes()).is_err(), "{more}");
     }
 }

@@ -13,7 +13,7 @@ use rustix::net::{SendFlags, SocketType, send, sockopt};
 
 use super::message::{self, Received};
 use super::spare::Spares;
-use super::{Place, READY, Request};
+use super::{READY, TapLocation, TapRequest};
 use crate::error::Error;
 use crate::link::{LinkIndex, Links};
 use crate::privilege::Privilege;
@@ -86,7 +86,7 @@ pub fn serve(privilege: Privilege) -> Result<(), Error> {
 
 impl Taps {
     /// Has a tap do what is asked for, or says why not where the tap would have.
-    fn answer(&mut self, request: Result<Request, String>, descriptors: Vec<OwnedFd>) {
+    fn answer(&mut self, request: Result<TapRequest, String>, descriptors: Vec<OwnedFd>) {
         let Ok([stream, errors]) = <[OwnedFd; 2]>::try_from(descriptors) else { return };
         let refused = |why: &str| {
             Error::new(
@@ -96,7 +96,9 @@ impl Taps {
         };
         let allowed = request.and_then(|request| match &request.place {
             _ if self.running.len() >= MOST_TAPS => Err("too many interfaces".to_owned()),
-            Place::HostVeth { name, index, leads_to: None } if self.before.have(name, LinkIndex(*index)) => {
+            TapLocation::HostVeth { name, index, leads_to: None }
+                if self.before.have(name, LinkIndex(*index)) =>
+            {
                 Err("it was there before, and so has to be somebody's".to_owned())
             }
             _ => Ok(request),

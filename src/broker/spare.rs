@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::message::{self, Received};
-use super::{PROGRAM, Request};
+use super::{PROGRAM, TapRequest};
 use crate::error::Error;
 
 /// How many wait. Cables come one after the other, but for containers that are started at the same time.
@@ -31,7 +31,7 @@ impl Spares {
     /// Fails when none can be started, or it has ended.
     pub(super) fn hand_on(
         &mut self,
-        request: &Request,
+        request: &TapRequest,
         descriptors: [BorrowedFd<'_>; 2],
     ) -> io::Result<Child> {
         let Spare { socket, mut process } = self.0.pop_front().map_or_else(Spare::start, Ok)?;
@@ -75,7 +75,7 @@ impl Spare {
 /// standard input and output. `None` where nobody wants anything.
 ///
 /// Fails when standard input is no opener's.
-pub fn asked() -> Result<Option<Request>, Error> {
+pub fn receive_request() -> Result<Option<TapRequest>, Error> {
     let wrong = |why: &str| {
         Error::new(
             format!("cannot serve standard input: {why}"),

@@ -30,7 +30,7 @@ pub const EARLY_RINGS_MIB: u32 = 64;
 /// A ring keeps its size for as long as it is there. So of what is free, the least is set aside for
 /// each attachment that is still expected, and of the rest a quarter for those among them that come next.
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub struct RingBudget {
     /// What each has, where that was asked for.
     each: Option<u32>,
     expected: u32,
@@ -38,7 +38,7 @@ pub struct Budget {
     taken: u32,
 }
 
-impl Budget {
+impl RingBudget {
     /// For a capture of up to `expected` attachments at a time; more have the least that is possible, beyond
     /// [`ALL_RINGS_MIB`]. With `each`, every one has that many MiB.
     pub fn new(each: Option<u32>, expected: usize) -> Self {
@@ -87,15 +87,15 @@ mod tests {
     #[test]
     fn those_who_are_all_there_share_everything() {
         for (count, each) in [(1, 224), (2, 112), (3, 74), (10, 22), (200, 1)] {
-            assert_eq!(Budget::new(None, count).take(count), each, "{count}");
+            assert_eq!(RingBudget::new(None, count).take(count), each, "{count}");
         }
-        assert_eq!(Budget::new(Some(8), 3).take(3), 8);
+        assert_eq!(RingBudget::new(Some(8), 3).take(3), 8);
     }
 
     #[test]
     fn two_hundred_that_come_one_by_one_or_after_others_have_room() {
         for begin in [0, 1, 10, 100, 150] {
-            let mut budget = Budget::new(None, 200);
+            let mut budget = RingBudget::new(None, 200);
             let mut total =
                 if begin == 0 { 0 } else { budget.take(begin) * u32::try_from(begin).expect("few") };
             for _ in begin..200 {
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn who_comes_again_has_what_who_left_had() {
-        let mut budget = Budget::new(None, 4);
+        let mut budget = RingBudget::new(None, 4);
         let first = budget.take(1);
         for _ in 0..1000 {
             budget.give_back(1, first);
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn who_may_be_a_stranger_leaves_room_for_those_who_are_meant() {
-        let mut budget = Budget::new(None, 1);
+        let mut budget = RingBudget::new(None, 1);
         let taken: Vec<u32> = (0..8)
             .scan(0, |held, _| {
                 let taken = budget.take_early(*held)?;
@@ -132,9 +132,9 @@ mod tests {
         }
         assert_eq!(budget.take(1), 224);
         // All that is asked for, however much that is, but not twice.
-        let mut budget = Budget::new(Some(256), 1);
+        let mut budget = RingBudget::new(Some(256), 1);
         assert_eq!((budget.take_early(0), budget.take_early(256)), (Some(256), None));
-        assert_eq!(Budget::new(Some(8), 1).take_early(56), Some(8));
+        assert_eq!(RingBudget::new(Some(8), 1).take_early(56), Some(8));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pcap::{Capture, Linktype};
 
 use super::filter::{self, Instruction, Side};
-use super::{Ring, Settings, attach};
+use super::{CaptureSettings, Ring, attach};
 use crate::error::Error;
 
 /// How long names in a filter may take to be looked up that has to be compiled where packets are read.
@@ -20,19 +20,19 @@ pub(super) const SHORTER: &str =
 /// A capture filter for rings that are open: compiled elsewhere than where they are read, since names in it
 /// may have to be asked for.
 #[derive(Clone, Debug)]
-pub struct Filter {
+pub struct CompiledFilter {
     text: Option<String>,
     /// With what is left out anyway.
     whole: Option<String>,
     programs: Vec<(Linktype, Side, Vec<Instruction>)>,
 }
 
-impl Filter {
+impl CompiledFilter {
     /// Compiles the filter of `settings` for packets of `link_types`, numbers of
     /// <https://www.tcpdump.org/linktypes.html>.
     ///
     /// Fails when libpcap refuses it, or names in it cannot be looked up soon enough.
-    pub fn compile(settings: &Settings, link_types: &[u32]) -> Result<Self, Error> {
+    pub fn compile(settings: &CaptureSettings, link_types: &[u32]) -> Result<Self, Error> {
         let (text, whole) = (settings.filter.clone(), settings.whole_filter());
         let mut filter = Self { text, whole, programs: Vec::new() };
         let begin = Instant::now();
@@ -82,7 +82,7 @@ impl Ring {
     /// Takes those packets only from now on that pass `filter`. Needs no right.
     ///
     /// Fails when the filter is refused; nothing is changed then.
-    pub fn filter(&mut self, filter: &Filter) -> Result<(), Error> {
+    pub fn filter(&mut self, filter: &CompiledFilter) -> Result<(), Error> {
         let link_type = self.handle.get_datalink();
         let known = filter.programs.iter().find(|(of, side, _)| (*of, *side) == (link_type, self.side));
         let own;
@@ -111,10 +111,13 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn compile(text: &str, link_types: &[u32]) -> Result<Filter, Error> {
+    fn compile(text: &str, link_types: &[u32]) -> Result<CompiledFilter, Error> {
         let without = Some("not tcp port 2375".to_owned());
         let filter = Some(text.to_owned()).filter(|text| !text.is_empty());
-        Filter::compile(&Settings { filter, without, ..Settings::default() }, link_types)
+        CompiledFilter::compile(
+            &CaptureSettings { filter, without, ..CaptureSettings::default() },
+            link_types,
+        )
     }
 
     #[test]
@@ -133,14 +136,16 @@ mod tests {
         assert_eq!(whole("").as_deref(), Some("not tcp port 2375"));
         for wrong in ["tcp prt 80", "udp) or (tcp"] {
             let trouble = compile(wrong, &[]).expect_err("no filter");
-            assert!(trouble.what().as_str().starts_with(&format!("cannot use capture filter \"{wrong}\"")));
+            assert!(
+                trouble.message().as_str().starts_with(&format!("cannot use capture filter \"{wrong}\""))
+            );
         }
     }
 
     #[test]
     fn a_filter_of_vlans_is_compiled_by_each_ring() {
         let on_raw_ip = compile("vlan 7 and tcp", &[12]).expect_err("raw IP has none");
-        assert!(on_raw_ip.what().as_str().contains("vlan"));
+        assert!(on_raw_ip.message().as_str().contains("vlan"));
         assert!(compile("vlan 7 and tcp", &[1]).expect("a filter").programs.is_empty());
         assert!(compile("not(vlan)", &[1]).expect("a filter").programs.is_empty());
     }

@@ -4,7 +4,7 @@ use pcap::Stat;
 
 /// What became of the packets of a ring since the capture began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct PacketCounts {
     /// Packets that came to the ring, kept there or not.
     pub received: u64,
     /// Packets read from the ring.
@@ -17,7 +17,7 @@ pub struct Counts {
     pub interface_drops: u64,
 }
 
-impl Counts {
+impl PacketCounts {
     /// Packets that came and were not read.
     pub fn unread(&self) -> u64 {
         self.received.saturating_sub(self.kernel_drops + self.abandoned + self.delivered)
@@ -59,8 +59,8 @@ impl Counted {
         self.interface_drops.advance(told.if_dropped);
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts {
+    pub(super) fn counts(&self) -> PacketCounts {
+        PacketCounts {
             received: self.received.total.saturating_sub(self.before.unwrap_or_default()),
             delivered: self.delivered,
             kernel_drops: self.kernel_drops.total,

@@ -20,7 +20,7 @@ const DOWN: &str = "the interface is down";
 
 /// Whether `why` tells that an interface is down.
 pub fn is_down(why: &Error) -> bool {
-    why.what().as_str().ends_with(DOWN)
+    why.message().as_str().ends_with(DOWN)
 }
 
 /// Whether libpcap may take `name` for something else than the interface of that name.
@@ -39,7 +39,7 @@ pub(super) fn no_interface(attachment: &Attachment) -> Error {
         format!("cannot capture {}: libpcap takes that name for something else", attachment.name()),
         "choose other interfaces of the container: -i",
     )
-    .remedy_in_window("choose another network in the options of the interface")
+    .with_wireshark_remedy("choose another network in the options of the interface")
 }
 
 /// Why an attachment cannot be opened, in words that help.
@@ -65,7 +65,7 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error
     }
     if text.contains("memory") {
         return Error::new(what(&text), "use a smaller kernel buffer: --buffer-size")
-            .remedy_in_window("use a smaller kernel buffer in the options of the interface");
+            .with_wireshark_remedy("use a smaller kernel buffer in the options of the interface");
     }
     Error::new(what(&text), "see that the container runs and its network is up, then capture again")
 }

@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(combined(Some(shifting), Some("icmp")).expect("a filter"), last);
             assert_eq!(combined(Some("icmp"), Some(shifting)).expect("a filter"), last);
             let refused = combined(Some(shifting), Some("vlan")).expect_err("both shift");
-            assert!(refused.what().as_str().starts_with("cannot combine capture filters"), "{refused}");
+            assert!(refused.message().as_str().starts_with("cannot combine capture filters"), "{refused}");
         }
         assert!(!contains_word("host vlan7", &SHIFTING_WORDS));
     }
@@ -250,7 +250,7 @@ mod tests {
         for wrong in ["udp) or (tcp", "tcp prt 80", "81"] {
             for (one, other) in [(wrong, "tcp port 80"), ("tcp port 80", wrong)] {
                 let refused = combined(Some(one), Some(other)).expect_err("no filter");
-                assert!(refused.what().as_str().contains(&format!("\"{wrong}\"")), "{refused}");
+                assert!(refused.message().as_str().contains(&format!("\"{wrong}\"")), "{refused}");
             }
         }
     }

@@ -19,16 +19,16 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::{SockAddr, SockRef};
 
-pub use budget::{ALL_RINGS_MIB, Budget, EARLY_RINGS_MIB, block_timeout_within};
-pub use change::Filter;
-pub use counts::Counts;
+pub use budget::{ALL_RINGS_MIB, EARLY_RINGS_MIB, RingBudget, block_timeout_within};
+pub use change::CompiledFilter;
+pub use counts::PacketCounts;
 pub use device::is_down;
 pub use filter::{combined, excluding, objection};
-pub use settings::{LONGEST_SNAP_LENGTH, Settings};
+pub use settings::{CaptureSettings, MAX_SNAP_LEN};
 
 use crate::error::Error;
 use crate::link::Attachment;
-use crate::parallel::at_once;
+use crate::parallel::map;
 use counts::Counted;
 use filter::{Instruction, Side};
 
@@ -65,7 +65,7 @@ pub struct Ring {
 
 /// Why a ring gives nothing more.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ended(pub String);
+pub struct RingClosed(pub String);
 
 /// How long the kernel may keep a packet in a block before it hands the block over, given how
 /// many rings there are. Short enough to look immediate and to keep merging cheap; with many
@@ -75,7 +75,7 @@ pub fn block_timeout(rings: usize) -> Duration {
 }
 
 /// The rings of an attachment, opened but not yet filtered.
-pub struct Opened(Vec<(Direction, Capture<Active>)>);
+pub struct OpenedRings(Vec<(Direction, Capture<Active>)>);
 
 /// Opens the rings of `attachment`, of `ring_mib` MiB together, in the network namespace of the
 /// calling thread. Needs `CAP_NET_RAW`.
@@ -83,10 +83,10 @@ pub struct Opened(Vec<(Direction, Capture<Active>)>);
 /// Fails when that is missing, the interface is gone or the memory is not there.
 pub fn open(
     attachment: &Attachment,
-    settings: &Settings,
+    settings: &CaptureSettings,
     ring_mib: u32,
     block: Duration,
-) -> Result<Opened, Error> {
+) -> Result<OpenedRings, Error> {
     if device::is_ambiguous(attachment.tap.device()) {
         return Err(device::no_interface(attachment));
     }
@@ -103,7 +103,7 @@ pub fn open(
     let ring = |direction: &Direction| -> Result<_, pcap::Error> {
         let handle = Capture::from_device(attachment.tap.device())?
             .promisc(promiscuous)
-            .snaplen(settings.snap_length.clamp(1, LONGEST_SNAP_LENGTH).cast_signed())
+            .snaplen(settings.snap_length.clamp(1, MAX_SNAP_LEN).cast_signed())
             .buffer_size(bytes)
             .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
             .precision(Precision::Nano)
@@ -115,16 +115,16 @@ pub fn open(
     };
     // The kernel waits for all processors when a socket is given a ring, for 15 to 20 ms (net/packet/af_packet.c,
     // `packet_set_ring`), and the first packet of a container that is being started comes 50 ms after its cable.
-    let rings: Result<_, _> = at_once(directions, directions.len(), ring).into_iter().collect();
+    let rings: Result<_, _> = map(directions, directions.len(), ring).into_iter().collect();
     let rings: Vec<(Direction, _)> = rings.map_err(|error| device::cannot_open(attachment, &error))?;
     if rings.iter().all(|(_, handle)| device::is_interface(handle)) {
-        Ok(Opened(rings))
+        Ok(OpenedRings(rings))
     } else {
         Err(device::no_interface(attachment))
     }
 }
 
-impl Opened {
+impl OpenedRings {
     /// What packets begin with, a number of <https://www.tcpdump.org/linktypes.html>.
     pub fn link_type(&self) -> u32 {
         let first = self.0.first().map_or(Linktype::ETHERNET, |(_, handle)| handle.get_datalink());
@@ -135,7 +135,7 @@ impl Opened {
     /// for the address of a name in the filter.
     ///
     /// Fails when the filter is refused.
-    pub fn filtered(self, attachment: &Attachment, settings: &Settings) -> Result<Vec<Ring>, Error> {
+    pub fn filtered(self, attachment: &Attachment, settings: &CaptureSettings) -> Result<Vec<Ring>, Error> {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
             let side = if attachment.tap.is_host_veth() { Side::Host } else { Side::Container };
             let snap_length = settings.snap_length;
@@ -194,7 +194,7 @@ impl Ring {
     /// wire, captured bytes. Returns how many were looked at; 0 when there is none for now.
     ///
     /// Fails when the interface is gone.
-    pub fn read(&mut self, most: usize, mut take: impl FnMut(u64, u32, &[u8])) -> Result<usize, Ended> {
+    pub fn read(&mut self, most: usize, mut take: impl FnMut(u64, u32, &[u8])) -> Result<usize, RingClosed> {
         let Self { handle, begin, counted, read_since, bound_to, .. } = self;
         let outcome = handle.dispatch(Some(most), |packet| {
             let time = nanoseconds(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
@@ -214,19 +214,19 @@ impl Ring {
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
             // libpcap takes an interface that went down for gone where it has another name by now.
             Err(_) if bound_to.is_some() && *bound_to == bound(handle) => Ok(0),
-            Err(error) => Err(Ended(error.to_string())),
+            Err(error) => Err(RingClosed(error.to_string())),
         }
     }
 
     /// What became of its packets so far, asked anew only where packets were read since it was last asked: none
     /// can be lost in a ring that was empty meanwhile, and each question opens two files (libpcap 1.10,
     /// pcap-linux.c, `linux_if_drops`).
-    pub fn counts_as_read(&mut self) -> Counts {
+    pub fn counts_as_read(&mut self) -> PacketCounts {
         if self.read_since { self.counts() } else { self.counted.counts() }
     }
 
     /// What became of its packets so far. Keeps the last known figures once the interface is gone.
-    pub fn counts(&mut self) -> Counts {
+    pub fn counts(&mut self) -> PacketCounts {
         self.read_since = false;
         if let Ok(stat) = self.handle.stats() {
             self.counted.advance(stat);

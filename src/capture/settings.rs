@@ -3,11 +3,11 @@
 use super::excluding;
 
 /// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
-pub const LONGEST_SNAP_LENGTH: u32 = 262_144;
+pub const MAX_SNAP_LEN: u32 = 262_144;
 
 /// How packets are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct CaptureSettings {
     /// In the language of pcap-filter(7); `inbound` and `outbound` as the container sees them.
     pub filter: Option<String>,
     /// A further one in the same language, which the stream does not tell of: the program's own traffic.
@@ -23,20 +23,20 @@ pub struct Settings {
     pub promiscuous: bool,
 }
 
-impl Default for Settings {
+impl Default for CaptureSettings {
     fn default() -> Self {
         Self {
             filter: None,
             without: None,
             without_there: None,
-            snap_length: LONGEST_SNAP_LENGTH,
+            snap_length: MAX_SNAP_LEN,
             ring_mib: None,
             promiscuous: true,
         }
     }
 }
 
-impl Settings {
+impl CaptureSettings {
     /// What a packet must pass to be taken. What is left out comes first: words such as `vlan` change the
     /// meaning of all that follows.
     pub fn whole_filter(&self) -> Option<String> {

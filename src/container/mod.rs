@@ -138,7 +138,7 @@ impl Container {
             EngineKind::Podman => " (Podman)",
         };
         let network = if self.uses_host_network() { " (host network)" } else { "" };
-        let room = crate::safe_text::LONGEST - engine.len() - network.len() - " · ".chars().count();
+        let room = crate::safe_text::MAX_LABEL_LEN - engine.len() - network.len() - " · ".chars().count();
         let image = self.image.as_str();
         let name = SafeText::with_limit(self.name.as_str(), room - image.chars().count().min(IMAGE_ROOM));
         let image = shortened_image(image, room - name.as_str().chars().count());

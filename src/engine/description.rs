@@ -28,9 +28,9 @@ const MOST_LABEL_BYTES: usize = 16 * 1024;
 /// valid id.
 pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
     let id = id(value)?;
-    let name = name(&value["Names"]).unwrap_or_else(|| SafeText::of_name(id.short()));
+    let name = name(&value["Names"]).unwrap_or_else(|| SafeText::from_name(id.short()));
     let label =
-        |key: &str| value["Labels"][key].as_str().map(SafeText::of_name).filter(|label| !label.is_empty());
+        |key: &str| value["Labels"][key].as_str().map(SafeText::from_name).filter(|label| !label.is_empty());
     Some(Container {
         engine,
         endpoint: endpoint.clone(),
@@ -100,7 +100,7 @@ fn name(names: &Value) -> Option<SafeText> {
         .filter_map(|name| name.as_str().map(|name| name.strip_prefix('/').unwrap_or(name)))
         .collect();
     let own = names.iter().find(|name| !name.contains('/')).or(names.first())?;
-    Some(SafeText::of_name(own)).filter(|name| !name.is_empty())
+    Some(SafeText::from_name(own)).filter(|name| !name.is_empty())
 }
 
 /// The image by name; by the first digits of its id where the name is gone.
@@ -155,7 +155,7 @@ fn networks(value: &Value, id: &ContainerId) -> Vec<Network> {
         .into_iter()
         .flatten()
         .map(|(name, network)| Network {
-            name: SafeText::of_name(name),
+            name: SafeText::from_name(name),
             id: network["NetworkID"].as_str().unwrap_or_default().to_owned(),
             addresses: addresses(network, ["IPAddress", "GlobalIPv6Address"]),
             mac: SafeText::new(network["MacAddress"].as_str().unwrap_or_default()),

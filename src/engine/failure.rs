@@ -29,7 +29,7 @@ pub(super) struct Why(pub(super) Error);
 
 impl fmt::Display for Why {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.what().fmt(formatter)
+        self.0.message().fmt(formatter)
     }
 }
 
@@ -53,7 +53,7 @@ impl Failure {
             Self::NoSense => "what answers there does not speak Docker's API".to_owned(),
             Self::Told(trouble) => {
                 return Error::new(
-                    format!("cannot {tried} at {endpoint}: {}", trouble.what()),
+                    format!("cannot {tried} at {endpoint}: {}", trouble.message()),
                     trouble.remedy().as_str(),
                 );
             }

@@ -167,7 +167,7 @@ fn stale(made: &Value, now: Duration) -> Option<ContainerId> {
 pub(super) async fn remove(endpoint: &Endpoint, id: &ContainerId, force: bool) {
     let path = format!("/containers/{}{}", id.as_str(), if force { "?force=1" } else { "" });
     if let Err(failure) = ask(endpoint, Method::DELETE, &path, Sent::Nothing, DEADLINE).await {
-        debug!("{}", failure.trouble(EngineKind::Docker, endpoint, "remove a tap container").what());
+        debug!("{}", failure.trouble(EngineKind::Docker, endpoint, "remove a tap container").message());
     }
 }
 

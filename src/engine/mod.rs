@@ -34,7 +34,7 @@ use crate::container::{self, Container, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::link::Entered;
-use crate::parallel::beside;
+use crate::parallel::join;
 use crate::safe_text::SafeText;
 pub use context::all as docker_contexts;
 pub use description::Inspected;
@@ -119,7 +119,7 @@ impl Outcome {
 pub fn list(entered: &Entered, patience: Patience) -> Vec<Listing> {
     // The kernel is looked at while engines are waited for.
     let look = || places::is_wanted(EngineKind::Kernel).then(|| kernel::Look::now(entered));
-    let (look, mut listings) = beside(look, || {
+    let (look, mut listings) = join(look, || {
         block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
             let engine = EngineKind::Docker;
             vec![Listing {

@@ -16,7 +16,7 @@ pub(super) fn of(failure: &Failure, container: &Container, tried: &str) -> Error
     let says = |words: &[&str]| words.iter().any(|word| message.to_ascii_lowercase().contains(word));
     if says(&["no space left", "disk quota exceeded"]) {
         return Error::new(
-            trouble.what().as_str(),
+            trouble.message().as_str(),
             format!("free some space of the engine's: {engine} system df"),
         );
     }
@@ -33,7 +33,7 @@ pub(super) fn of(failure: &Failure, container: &Container, tried: &str) -> Error
         401 | 403 => "have whoever rules this engine allow it, or capture as root of its host",
         _ => "capture as root of the engine's host: sudo containerdump capture",
     };
-    Error::new(trouble.what().as_str(), format!("{remedy}; the engine's own log may tell more"))
+    Error::new(trouble.message().as_str(), format!("{remedy}; the engine's own log may tell more"))
 }
 
 /// What is missing is missing here.

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use log::{debug, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::broker::{Asked, Broker, Place, Request};
-use crate::capture::{self, Budget, Settings};
+use crate::broker::{Broker, PendingTap, TapLocation, TapRequest};
+use crate::capture::{self, CaptureSettings, RingBudget};
 use crate::link::{self, LinkChange, LinkIndex, NamespaceId, Newcomer, Newcomers, Tap};
 use crate::safe_text::SafeText;
 use crate::session::{Expected, Joining};
@@ -45,13 +45,13 @@ pub(super) struct Awaited {
 
 /// What is open, and the memory for that and all others.
 pub(super) struct Early {
-    settings: Settings,
+    settings: CaptureSettings,
     joining: Joining,
     state: Mutex<State>,
 }
 
 struct State {
-    budget: Budget,
+    budget: RingBudget,
     awaited: Awaited,
     /// Until when anybody may be somebody who comes back: sooner than the engine tells.
     anybody_until: Instant,
@@ -65,8 +65,8 @@ struct State {
 /// A cable that is open.
 struct Held {
     newcomer: Newcomer,
-    settings: Settings,
-    asked: Asked,
+    settings: CaptureSettings,
+    asked: PendingTap,
     /// When that was, in nanoseconds since the epoch.
     since: u64,
     ring_mib: u32,
@@ -76,16 +76,16 @@ struct Held {
 
 /// What was opened for somebody who joins.
 pub(super) struct Adopted {
-    pub(super) asked: Asked,
+    pub(super) asked: PendingTap,
     /// How it was opened.
-    pub(super) settings: Settings,
+    pub(super) settings: CaptureSettings,
     pub(super) since: u64,
     pub(super) ring_mib: u32,
     pub(super) expected: Option<Expected>,
 }
 
 impl Early {
-    pub(super) fn new(settings: Settings, joining: Joining, budget: Budget) -> Self {
+    pub(super) fn new(settings: CaptureSettings, joining: Joining, budget: RingBudget) -> Self {
         let state = State {
             budget,
             awaited: Awaited::default(),
@@ -111,7 +111,7 @@ impl Early {
     }
 
     /// Does something about the memory for rings.
-    pub(super) fn budget<T>(&self, work: impl FnOnce(&mut Budget) -> T) -> T {
+    pub(super) fn budget<T>(&self, work: impl FnOnce(&mut RingBudget) -> T) -> T {
         work(&mut self.state().budget)
     }
 
@@ -189,10 +189,11 @@ impl Early {
         }
         let held = state.held.iter().map(|held| held.ring_mib).sum();
         let Some(ring_mib) = state.budget.take_early(held) else { return };
-        let place = Place::HostVeth { name: newcomer.name.clone(), index: newcomer.index.0, leads_to: None };
+        let place =
+            TapLocation::HostVeth { name: newcomer.name.clone(), index: newcomer.index.0, leads_to: None };
         let settings = self.joining.settings(&self.settings);
-        let request = Request::new(place, &settings, ring_mib);
-        match opener.ask(&request, &SafeText::new(&newcomer.name)) {
+        let request = TapRequest::new(place, &settings, ring_mib);
+        match opener.request_tap(&request, &SafeText::new(&newcomer.name)) {
             Ok(asked) => {
                 state.opened.push_back(newcomer.since);
                 let expected = newcomer.namespace.map(|_| self.joining.expect());

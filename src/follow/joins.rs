@@ -46,7 +46,7 @@ impl Follow {
             Ok(None) => Ok(()),
             Err(why) => {
                 warn!("{} does not join: {why}", container.name);
-                notice(&format!("not captured: {} ({})", container.name, why.what()));
+                notice(&format!("not captured: {} ({})", container.name, why.message()));
                 Ok(())
             }
         }
@@ -156,7 +156,7 @@ impl Follow {
                     return Err(why);
                 }
                 warn!("{why}");
-                notice(&format!("not captured: a part of {} ({})", target.container.name, why.what()));
+                notice(&format!("not captured: a part of {} ({})", target.container.name, why.message()));
                 Ok(())
             }
         }

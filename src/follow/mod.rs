@@ -24,7 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use captured::{Captured, Place};
 
 use crate::broker::Broker;
-use crate::capture::{Budget, Settings};
+use crate::capture::{CaptureSettings, RingBudget};
 use crate::container::{Container, ContainerId};
 use crate::engine::{self, Watch};
 use crate::link::{self, Newcomers};
@@ -51,9 +51,9 @@ pub struct Terms {
     /// What of them.
     pub wanted: Wanted,
     /// Filter, snap length and so on.
-    pub settings: Settings,
+    pub settings: CaptureSettings,
     /// What is left of the memory for rings.
-    pub budget: Budget,
+    pub budget: RingBudget,
 }
 
 /// What is known when the capture begins.
@@ -71,7 +71,7 @@ pub type Notice<'a> = &'a (dyn Fn(&str) + Sync);
 pub struct Follow {
     selection: Selection,
     wanted: Wanted,
-    settings: Settings,
+    settings: CaptureSettings,
     watch: Watch,
     newcomers: Option<Newcomers>,
     opener: Option<Arc<Broker>>,
@@ -176,7 +176,7 @@ impl Follow {
             }
             engine::Change::Lost(place, why) => {
                 warn!("{why}");
-                notice(&format!("{place} does not answer any more ({}); the capture goes on", why.what()));
+                notice(&format!("{place} does not answer any more ({}); the capture goes on", why.message()));
                 Ok(())
             }
             engine::Change::Back(place) => {

@@ -157,8 +157,8 @@ impl Attachment {
             return interface.shortened();
         }
         // The interface tells attachments of one container apart and is not what is cut off.
-        let interface = SafeText::with_limit(interface.as_str(), safe_text::LONGEST / 2);
-        let limit = safe_text::LONGEST - 1 - interface.as_str().chars().count();
+        let interface = SafeText::with_limit(interface.as_str(), safe_text::MAX_LABEL_LEN / 2);
+        let limit = safe_text::MAX_LABEL_LEN - 1 - interface.as_str().chars().count();
         SafeText::new(&format!("{}:{interface}", SafeText::with_limit(self.container.as_str(), limit)))
     }
 }

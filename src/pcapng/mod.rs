@@ -33,7 +33,7 @@ pub const MAX_NAME_LEN: usize = 200;
 
 /// What an interface block says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
+pub struct InterfaceDescription {
     /// `web:eth0`.
     pub name: SafeText,
     /// Who, what and where, in one line.
@@ -48,7 +48,7 @@ pub struct Interface {
     pub link_type: u32,
 }
 
-impl Interface {
+impl InterfaceDescription {
     /// The same on `host`; `in_name` adds the host to the name, too: `web@build1:eth0`.
     #[must_use]
     pub fn on(self, host: &SafeText, in_name: bool) -> Self {
@@ -69,7 +69,7 @@ impl Interface {
 
 /// What an interface statistics block says of an interface since its capture began, in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
+pub struct InterfaceStatistics {
     /// In the stream.
     pub written: u64,
     /// Left out, since they stand in the stream where they were sent.
@@ -85,7 +85,7 @@ pub struct Statistics {
     pub waiting: u64,
 }
 
-impl Statistics {
+impl InterfaceStatistics {
     /// Everything that passed the filter and is not in the stream.
     pub fn lost(&self) -> u64 {
         self.kernel_drops + self.abandoned
@@ -106,9 +106,9 @@ impl Statistics {
 }
 
 /// Makes the blocks that are not packets; they wait in it until taken.
-pub struct Blocks(PcapNgWriter<Vec<u8>>);
+pub struct BlockWriter(PcapNgWriter<Vec<u8>>);
 
-impl Blocks {
+impl BlockWriter {
     /// Begins a section: its header is the first block.
     pub fn begin_section() -> Self {
         let section = SectionHeaderBlock {
@@ -124,7 +124,7 @@ impl Blocks {
     }
 
     /// Adds an interface block and returns the interface's number.
-    pub fn interface(&mut self, interface: &Interface) -> u32 {
+    pub fn interface(&mut self, interface: &InterfaceDescription) -> u32 {
         let number = u32::try_from(self.0.interfaces().len()).unwrap_or(u32::MAX);
         let mut options = vec![
             InterfaceDescriptionOption::IfName(Cow::Borrowed(interface.name.as_str())),
@@ -183,7 +183,7 @@ impl Blocks {
     /// Received counts what the filter let through: in the stream, lost, or left out. As dumpcap does, and since
     /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
     /// kernel lost is `isb_osdrop`.
-    pub fn statistics(&mut self, number: u32, statistics: Statistics, begin: u64, now: u64) {
+    pub fn statistics(&mut self, number: u32, statistics: InterfaceStatistics, begin: u64, now: u64) {
         self.statistics_with(number, statistics, begin, now, None);
     }
 
@@ -191,7 +191,7 @@ impl Blocks {
     pub fn statistics_with(
         &mut self,
         number: u32,
-        statistics: Statistics,
+        statistics: InterfaceStatistics,
         begin: u64,
         now: u64,
         comment: Option<&str>,

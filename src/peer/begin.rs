@@ -8,10 +8,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::block::{self, Kind};
 use super::window::Filled;
-use super::{Defect, Remote, heartbeat, interface};
-use crate::capture::Counts;
+use super::{Defect, PeerStream, heartbeat, interface};
+use crate::capture::PacketCounts;
 use crate::error::Error;
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
 /// Bytes that may come before the first packet.
@@ -23,12 +23,12 @@ const MOST_INTERFACES: usize = 256;
 /// told, at most for `patience`.
 ///
 /// Fails when they are not by then, or what comes is no stream of ours.
-pub fn open(
+pub fn open_tap_stream(
     stream: UnixStream,
     from: &SafeText,
     patience: Duration,
-) -> Result<(Vec<Interface>, Remote), Error> {
-    let mut remote = Remote::new(stream, from, false);
+) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
+    let mut remote = PeerStream::new(stream, from, false);
     let interfaces = remote.begin(patience).map_err(|defect| remote.trouble(&defect))?;
     Ok((interfaces, remote))
 }
@@ -37,13 +37,13 @@ pub fn open(
 /// at most for `patience`. `host_in_names` is set where the capture has several hosts.
 ///
 /// Fails when it has not by then, or what comes is no stream of ours.
-pub fn open_growing(
+pub fn open_capture_stream(
     stream: UnixStream,
     from: &SafeText,
     host_in_names: bool,
     patience: Duration,
-) -> Result<Remote, Error> {
-    let mut remote = Remote::new(stream, from, true);
+) -> Result<PeerStream, Error> {
+    let mut remote = PeerStream::new(stream, from, true);
     remote.host_in_names = host_in_names;
     remote.told = Some(Vec::new());
     // Nothing is there that could be counted yet.
@@ -52,7 +52,7 @@ pub fn open_growing(
     Ok(remote)
 }
 
-impl Remote {
+impl PeerStream {
     fn begin_growing(&mut self, patience: Duration) -> Result<(), Defect> {
         self.stream.set_nonblocking(true).map_err(|error| Defect::link(&error))?;
         let until = Instant::now() + patience;
@@ -75,7 +75,7 @@ impl Remote {
         }
     }
 
-    fn begin(&mut self, patience: Duration) -> Result<Vec<Interface>, Defect> {
+    fn begin(&mut self, patience: Duration) -> Result<Vec<InterfaceDescription>, Defect> {
         self.stream.set_nonblocking(true).map_err(|error| Defect::link(&error))?;
         let until = Instant::now() + patience;
         let (mut interfaces, mut bytes, mut begun) = (Vec::new(), 0, false);
@@ -106,7 +106,7 @@ impl Remote {
         if interfaces.is_empty() {
             return Err(Defect::new("it has no interface"));
         }
-        let known = interfaces.iter().map(|interface| (interface.snap_length, Counts::default()));
+        let known = interfaces.iter().map(|interface| (interface.snap_length, PacketCounts::default()));
         self.interfaces = known.collect();
         self.heard = Instant::now();
         Ok(interfaces)

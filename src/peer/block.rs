@@ -1,10 +1,10 @@
 //! Blocks as our own writer makes them, and nothing else (draft-ietf-opsawg-pcapng, section 4).
 
 use super::Defect;
-use crate::capture::{Counts, Direction, LONGEST_SNAP_LENGTH};
+use crate::capture::{Direction, MAX_SNAP_LEN, PacketCounts};
 
 /// The longest packet, and what stands around it.
-pub(super) const LONGEST_BLOCK: usize = LONGEST_SNAP_LENGTH as usize + HEAD + MOST_PACKET_OPTIONS + 4;
+pub(super) const LONGEST_BLOCK: usize = MAX_SNAP_LEN as usize + HEAD + MOST_PACKET_OPTIONS + 4;
 /// What stands before the bytes of a packet.
 const HEAD: usize = 28;
 /// Bytes of a packet's options; ours has 12.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 
 /// A packet of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet<'a> {
+pub struct PeerPacket<'a> {
     /// Number of its interface in this stream.
     pub interface: usize,
     /// Which way it went.
@@ -102,7 +102,10 @@ pub(super) fn section(block: &[u8]) -> Result<(), Defect> {
 
 /// Reads a packet of one of `interfaces`.
 #[inline]
-pub(super) fn packet<'a>(block: &'a [u8], interfaces: &[(u32, Counts)]) -> Result<Packet<'a>, Defect> {
+pub(super) fn packet<'a>(
+    block: &'a [u8],
+    interfaces: &[(u32, PacketCounts)],
+) -> Result<PeerPacket<'a>, Defect> {
     let short = || Defect::new("a packet in it is longer than its block");
     let head = block.first_chunk::<HEAD>().ok_or_else(short)?;
     let interface = word(head, 8) as usize;
@@ -118,7 +121,7 @@ pub(super) fn packet<'a>(block: &'a [u8], interfaces: &[(u32, Counts)]) -> Resul
     let data = block.get(HEAD..HEAD + captured).ok_or_else(short)?;
     let end = block.len().saturating_sub(4);
     let options = block.get(HEAD + captured.next_multiple_of(4)..end).ok_or_else(short)?;
-    Ok(Packet { interface, direction: direction(options)?, time, length, data })
+    Ok(PeerPacket { interface, direction: direction(options)?, time, length, data })
 }
 
 /// The direction told in the options of a packet.
@@ -148,7 +151,10 @@ fn direction(options: &[u8]) -> Result<Direction, Defect> {
 
 /// What became of the packets of one of `interfaces`, whose number comes first. What is read here is
 /// not told there.
-pub(super) fn statistics(block: &[u8], interfaces: &[(u32, Counts)]) -> Result<(usize, Counts), Defect> {
+pub(super) fn statistics(
+    block: &[u8],
+    interfaces: &[(u32, PacketCounts)],
+) -> Result<(usize, PacketCounts), Defect> {
     let head = block.first_chunk::<20>().ok_or(Defect::new("its statistics are too short"))?;
     let interface = word(head, 8) as usize;
     if interface >= interfaces.len() {
@@ -169,7 +175,7 @@ pub(super) fn statistics(block: &[u8], interfaces: &[(u32, Counts)]) -> Result<(
     }
     // See `Blocks::statistics`, which this turns round.
     let lost = received.saturating_sub(written);
-    let counts = Counts {
+    let counts = PacketCounts {
         received: received.max(came),
         delivered: 0,
         kernel_drops: in_kernel.min(lost),

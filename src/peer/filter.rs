@@ -12,9 +12,9 @@ use crate::safe_text::SafeText;
 const BEGIN: u8 = 2;
 const END: u8 = 3;
 /// Bytes of a filter.
-pub const LONGEST_FILTER: usize = 4000;
+pub const MAX_FILTER_LEN: usize = 4000;
 /// Bytes between begin and end.
-const MOST: usize = LONGEST_FILTER + 16;
+const MOST: usize = MAX_FILTER_LEN + 16;
 /// Characters of an answer.
 const LONGEST_ANSWER: usize = 300;
 

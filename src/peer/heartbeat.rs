@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Remote;
+use super::PeerStream;
 
 /// What says that somebody still wants the packets.
 pub const HEARTBEAT: u8 = b'.';
@@ -20,14 +20,14 @@ pub(super) const EVERY: Duration = Duration::from_secs(2);
 /// who takes nothing.
 #[derive(Debug)]
 pub struct Heartbeat {
-    beating: Beating,
+    beating: HeartbeatHandle,
     told: Option<Receiver<Told>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Tells a heartbeat what to keep going.
 #[derive(Clone, Debug)]
-pub struct Beating(Sender<Told>);
+pub struct HeartbeatHandle(Sender<Told>);
 
 #[derive(Debug)]
 enum Told {
@@ -40,11 +40,11 @@ impl Heartbeat {
     /// One that does not beat yet.
     pub fn new() -> Self {
         let (sender, told) = mpsc::channel();
-        Self { beating: Beating(sender), told: Some(told), thread: None }
+        Self { beating: HeartbeatHandle(sender), told: Some(told), thread: None }
     }
 
     /// What it is told by.
-    pub fn beating(&self) -> Beating {
+    pub fn beating(&self) -> HeartbeatHandle {
         self.beating.clone()
     }
 
@@ -75,9 +75,9 @@ impl Drop for Heartbeat {
     }
 }
 
-impl Beating {
+impl HeartbeatHandle {
     /// Keeps what writes `remote` going for as long as that is there.
-    pub fn keep(&self, remote: &Remote) {
+    pub fn keep(&self, remote: &PeerStream) {
         // One that has ended keeps nothing.
         let _ = self.0.send(Told::Keep(Arc::downgrade(&remote.stream)));
     }

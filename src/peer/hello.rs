@@ -5,7 +5,7 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::peer::compression::Compress;
+use crate::peer::compression::CompressionMode;
 
 /// The first word that the program says there.
 pub const HELLO: &str = "containerdump-far";
@@ -20,22 +20,22 @@ pub fn hello() -> String {
 }
 
 /// The protocol and the version in a first line, if it is one; what a login shell printed without a line end is before it.
-pub(crate) fn greeting(line: &str) -> Option<(u32, &str)> {
+pub(crate) fn parse_hello(line: &str) -> Option<(u32, &str)> {
     let (protocol, version) = line.trim_end().split_once(HELLO)?.1.strip_prefix(' ')?.split_once(' ')?;
     Some((protocol.parse().ok()?, version))
 }
 
 /// What is asked of the program there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct PeerRequest {
     /// A command line of the program's: a verb, and its options.
     pub arguments: Vec<String>,
     /// Whether the stream of a capture comes packed. Programs that do not know of it send it as it is.
     #[serde(default)]
-    pub compress: Compress,
+    pub compress: CompressionMode,
 }
 
-impl Request {
+impl PeerRequest {
     /// Reads one from `input`, and not a byte more.
     ///
     /// Fails when what comes is none.
@@ -76,32 +76,32 @@ mod tests {
     #[test]
     fn a_request_is_read_as_it_was_written() {
         let arguments = vec!["capture".to_owned(), "it's \\ \"x\"\n\u{1b}".to_owned()];
-        let request = Request { arguments, compress: Compress::Auto };
+        let request = PeerRequest { arguments, compress: CompressionMode::Auto };
         let line = request.line() + "....";
         let mut rest = line.as_bytes();
-        assert_eq!(Request::read(&mut rest).expect("a request"), request);
+        assert_eq!(PeerRequest::read(&mut rest).expect("a request"), request);
         assert_eq!(rest, b"....");
     }
 
     #[test]
     fn who_does_not_ask_for_a_packed_stream_gets_none() {
-        let request = Request::read(&b"{\"arguments\":[]}\n"[..]).expect("a request");
-        assert_eq!(request.compress, Compress::Off);
-        assert!(Request::read(&b"{\"arguments\":[],\"compress\":\"gzip\"}\n"[..]).is_err());
+        let request = PeerRequest::read(&b"{\"arguments\":[]}\n"[..]).expect("a request");
+        assert_eq!(request.compress, CompressionMode::Off);
+        assert!(PeerRequest::read(&b"{\"arguments\":[],\"compress\":\"gzip\"}\n"[..]).is_err());
     }
 
     #[test]
     fn what_is_no_request_is_refused() {
         for wrong in ["", "\n", "{}", "{}\n", "x\n", &"x".repeat(2 * MOST)] {
-            assert!(Request::read(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(PeerRequest::read(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_greeting_is_known_by_its_first_word() {
-        assert_eq!(greeting(&hello()), Some((PROTOCOL, env!("CARGO_PKG_VERSION"))));
-        assert_eq!(greeting("\u{1b}]0;ann\u{7}containerdump-far 2 0.9\r"), Some((2, "0.9")));
-        assert_eq!(greeting("containerdump-farther 1 x"), None);
-        assert_eq!(greeting("containerdump-far x 1"), None);
+        assert_eq!(parse_hello(&hello()), Some((PROTOCOL, env!("CARGO_PKG_VERSION"))));
+        assert_eq!(parse_hello("\u{1b}]0;ann\u{7}containerdump-far 2 0.9\r"), Some((2, "0.9")));
+        assert_eq!(parse_hello("containerdump-farther 1 x"), None);
+        assert_eq!(parse_hello("containerdump-far x 1"), None);
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Defect;
 use super::block::{Options, word};
-use crate::capture::LONGEST_SNAP_LENGTH;
+use crate::capture::MAX_SNAP_LEN;
 use crate::link::HardwareAddress;
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
 /// What packets of network interfaces begin with: Ethernet, raw IP in its two numbers, Linux's
@@ -18,7 +18,7 @@ const LONGEST_DESCRIPTION: usize = 250;
 const LONGEST_FILTER: usize = 4000;
 
 /// Reads an interface block.
-pub(super) fn read(block: &[u8]) -> Result<Interface, Defect> {
+pub(super) fn read(block: &[u8]) -> Result<InterfaceDescription, Defect> {
     let wrong = |what: &str| Defect(format!("an interface of it {what}"));
     let head = block.first_chunk::<16>().ok_or_else(|| wrong("is too short"))?;
     let (link_type, snap_length) = (word(head, 8) & 0xffff, word(head, 12));
@@ -28,10 +28,10 @@ pub(super) fn read(block: &[u8]) -> Result<Interface, Defect> {
     if !LINK_TYPES.contains(&link_type) {
         return Err(wrong(&format!("has packets of the unknown kind {link_type}")));
     }
-    if !(1..=LONGEST_SNAP_LENGTH).contains(&snap_length) {
+    if !(1..=MAX_SNAP_LEN).contains(&snap_length) {
         return Err(wrong(&format!("has the snap length {snap_length}")));
     }
-    let mut interface = Interface {
+    let mut interface = InterfaceDescription {
         name: SafeText::default(),
         description: SafeText::default(),
         hardware_address: None,

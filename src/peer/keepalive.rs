@@ -18,7 +18,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// Standard input, and when something was last read from it.
 #[derive(Debug)]
-pub(crate) struct Lifeline {
+pub(crate) struct Keepalive {
     input: OwnedFd,
     heard: Cell<Instant>,
     cut: Cell<bool>,
@@ -27,7 +27,7 @@ pub(crate) struct Lifeline {
     filter: RefCell<Option<(u32, Option<String>)>>,
 }
 
-impl Lifeline {
+impl Keepalive {
     pub(crate) fn hold(input: BorrowedFd<'_>) -> io::Result<Self> {
         let input = input.try_clone_to_owned()?;
         Ok(Self {
@@ -66,7 +66,7 @@ impl Lifeline {
     }
 }
 
-impl AsFd for Lifeline {
+impl AsFd for Keepalive {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.input.as_fd()
     }
@@ -77,9 +77,9 @@ mod tests {
     use super::*;
     use crate::peer::FINISH;
 
-    fn lifeline() -> (Lifeline, io::PipeWriter) {
+    fn lifeline() -> (Keepalive, io::PipeWriter) {
         let (reader, writer) = io::pipe().expect("a pipe");
-        (Lifeline::hold(reader.as_fd()).expect("a descriptor"), writer)
+        (Keepalive::hold(reader.as_fd()).expect("a descriptor"), writer)
     }
 
     #[test]

@@ -27,18 +27,18 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use begin::{open, open_growing};
-pub use block::Packet;
-pub use filter::{Heard, LONGEST_FILTER, Listener, answer as answer_to_filter};
-pub use heartbeat::{Beating, FINISH, HEARTBEAT, Heartbeat};
-pub(crate) use hello::greeting;
-pub use hello::{HELLO, PROTOCOL, Request, hello};
-pub(crate) use keepalive::Lifeline;
-pub use names::Called;
+pub use begin::{open_capture_stream, open_tap_stream};
+pub use block::PeerPacket;
+pub use filter::{Heard, Listener, MAX_FILTER_LEN, answer as answer_to_filter};
+pub use heartbeat::{FINISH, HEARTBEAT, Heartbeat, HeartbeatHandle};
+pub(crate) use hello::parse_hello;
+pub use hello::{HELLO, PROTOCOL, PeerRequest, hello};
+pub(crate) use keepalive::Keepalive;
+pub use names::PeerNames;
 
-use crate::capture::Counts;
+use crate::capture::PacketCounts;
 use crate::error::Error;
-use crate::pcapng::{self, Interface};
+use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;
 use block::Kind;
 use window::{Filled, Window};
@@ -50,14 +50,14 @@ const MOST_INTERFACES_EVER: usize = 4096;
 
 /// A stream of packets from elsewhere. Dropping it ends the program there.
 #[derive(Debug)]
-pub struct Remote {
+pub struct PeerStream {
     from: SafeText,
     /// Whether names of interfaces and addresses have the host, as one of several: `web@build1`.
     host_in_names: bool,
     stream: Arc<UnixStream>,
     window: Window,
     /// For each interface: bytes kept of a packet, and what became of all of them.
-    interfaces: Vec<(u32, Counts)>,
+    interfaces: Vec<(u32, PacketCounts)>,
     heard: Instant,
     /// Whether statistics were the last thing told, as they are before a proper end.
     counted_up: bool,
@@ -65,14 +65,14 @@ pub struct Remote {
     /// What it said last to a new capture filter.
     answer: Option<(u32, Result<(), SafeText>)>,
     /// Interfaces that were told after the begin and are not taken yet; `None` where that may not be.
-    told: Option<Vec<Interface>>,
+    told: Option<Vec<InterfaceDescription>>,
     /// Names that were told and are not taken yet; always none where interfaces may not be.
     named: Vec<(IpAddr, SafeText)>,
 }
 
 /// Why a stream gives nothing more.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum PeerStreamEnd {
     /// The program at the other end has ended as it should.
     Finished,
     /// The link broke, or what came was no stream of ours.
@@ -81,7 +81,7 @@ pub enum Ended {
 
 /// What came of looking for packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct BlocksRead {
     /// Blocks of the stream; 0 when there is none for now.
     pub blocks: usize,
     /// Their bytes.
@@ -92,7 +92,7 @@ pub struct Looked {
 #[derive(Debug, PartialEq, Eq)]
 struct Defect(String);
 
-impl Remote {
+impl PeerStream {
     fn new(stream: UnixStream, from: &SafeText, may_be_packed: bool) -> Self {
         Self {
             from: from.clone(),
@@ -112,17 +112,25 @@ impl Remote {
     /// Hands packets to `take`, of at most `most` blocks.
     ///
     /// Fails when there will be no more, for whatever reason.
-    pub fn read(&mut self, most: usize, take: impl FnMut(Packet<'_>)) -> Result<Looked, Ended> {
+    pub fn read(
+        &mut self,
+        most: usize,
+        take: impl FnMut(PeerPacket<'_>),
+    ) -> Result<BlocksRead, PeerStreamEnd> {
         self.look(most, take).map_err(|ended| {
             // A program that is not listened to must not go on.
             let _ = self.stream.shutdown(Shutdown::Both);
-            ended.map_or(Ended::Finished, |defect| Ended::Broken(self.trouble(&defect)))
+            ended.map_or(PeerStreamEnd::Finished, |defect| PeerStreamEnd::Broken(self.trouble(&defect)))
         })
     }
 
     /// The same; fails with a defect, or with none at a proper end.
-    fn look(&mut self, most: usize, mut take: impl FnMut(Packet<'_>)) -> Result<Looked, Option<Defect>> {
-        let mut looked = Looked::default();
+    fn look(
+        &mut self,
+        most: usize,
+        mut take: impl FnMut(PeerPacket<'_>),
+    ) -> Result<BlocksRead, Option<Defect>> {
+        let mut looked = BlocksRead::default();
         loop {
             while looked.blocks < most {
                 if self.told.as_ref().is_some_and(|told| !told.is_empty()) || !self.named.is_empty() {
@@ -133,7 +141,7 @@ impl Remote {
                 match block::kind(block)? {
                     Kind::Interface if let Some(told) = &mut self.told => {
                         let interface = interface::read(block)?.on(&self.from, self.host_in_names);
-                        self.interfaces.push((interface.snap_length, Counts::default()));
+                        self.interfaces.push((interface.snap_length, PacketCounts::default()));
                         told.push(interface);
                         if self.interfaces.len() > MOST_INTERFACES_EVER {
                             return Err(Some(Defect::new("it tells more and more interfaces")));
@@ -149,14 +157,14 @@ impl Remote {
                     Kind::Statistics => {
                         let (interface, counts) = block::statistics(block, &self.interfaces)?;
                         let before = &mut self.interfaces[interface].1;
-                        *before = Counts { delivered: before.delivered, ..counts };
+                        *before = PacketCounts { delivered: before.delivered, ..counts };
                         self.counted_up = true;
                         self.answer = block::comment(block).and_then(filter::answered).or(self.answer.take());
                     }
                     kind => kind.in_its_place()?,
                 }
                 let length = block.len();
-                looked = Looked { blocks: looked.blocks + 1, bytes: looked.bytes + length };
+                looked = BlocksRead { blocks: looked.blocks + 1, bytes: looked.bytes + length };
                 self.window.forget(length);
             }
             if looked.blocks > 0 {
@@ -197,7 +205,7 @@ impl Remote {
     ///
     /// Fails when it cannot be asked.
     pub fn filter(&self, number: u32, filter: Option<&str>) -> Result<(), SafeText> {
-        if filter.is_some_and(|filter| filter.len() > LONGEST_FILTER) {
+        if filter.is_some_and(|filter| filter.len() > MAX_FILTER_LEN) {
             return Err(SafeText::new("it is too long"));
         }
         // Small enough to be taken all at once or not at all.
@@ -211,7 +219,7 @@ impl Remote {
     }
 
     /// The interfaces that were told since this was asked last; no packet is read until they are taken.
-    pub fn take_told(&mut self) -> Vec<Interface> {
+    pub fn take_told(&mut self) -> Vec<InterfaceDescription> {
         self.told.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -228,7 +236,7 @@ impl Remote {
     }
 
     /// What became of the packets of each interface, as far as the other end told.
-    pub fn counts(&self) -> impl Iterator<Item = Counts> {
+    pub fn counts(&self) -> impl Iterator<Item = PacketCounts> {
         self.interfaces.iter().map(|(_, counts)| *counts)
     }
 
@@ -240,7 +248,7 @@ impl Remote {
     }
 }
 
-impl AsFd for Remote {
+impl AsFd for PeerStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }

@@ -41,9 +41,9 @@ pub(super) fn read(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, Defect> {
 
 /// What addresses are called by the hosts that have them.
 #[derive(Debug, Default)]
-pub struct Called(BTreeMap<IpAddr, Vec<(SafeText, SafeText)>>);
+pub struct PeerNames(BTreeMap<IpAddr, Vec<(SafeText, SafeText)>>);
 
-impl Called {
+impl PeerNames {
     /// Adds names that `host` has for addresses. Returns the addresses whose name changed.
     pub fn add(&mut self, host: &SafeText, names: Vec<(IpAddr, SafeText)>) -> Vec<(IpAddr, SafeText)> {
         let last: BTreeMap<IpAddr, SafeText> = names.into_iter().collect();
@@ -70,7 +70,7 @@ impl Called {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pcapng::Blocks;
+    use crate::pcapng::BlockWriter;
 
     fn names(all: &[(&str, &str)]) -> Vec<(IpAddr, SafeText)> {
         all.iter()
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn names_are_read_as_they_were_written() {
         let told = names(&[("172.17.0.2", "www"), ("172.17.0.2", "web"), ("fd00::2", "db")]);
-        let mut blocks = Blocks::begin_section();
+        let mut blocks = BlockWriter::begin_section();
         blocks.take();
         blocks.names(&told);
         let block = blocks.take();
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_address_of_two_hosts_has_the_names_of_both() {
-        let (mut called, [one, two]) = (Called::default(), ["build1", "build2"].map(SafeText::new));
+        let (mut called, [one, two]) = (PeerNames::default(), ["build1", "build2"].map(SafeText::new));
         let web = names(&[("172.17.0.2", "www@build1"), ("172.17.0.2", "web@build1")]);
         assert_eq!(called.add(&one, web.clone()), names(&[("172.17.0.2", "web@build1")]));
         assert_eq!(called.add(&one, web), []);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn addresses_without_end_are_not_kept() {
         let many = (0..40_000_u32).map(|number| (IpAddr::V4(Ipv4Addr::from(number)), SafeText::new("x")));
-        let mut called = Called::default();
+        let mut called = PeerNames::default();
         assert_eq!(called.add(&SafeText::new("build1"), many.collect()).len(), MOST);
         assert_eq!(called.0.len(), MOST);
     }

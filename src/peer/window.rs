@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use super::Defect;
 use super::block::{self, LONGEST_BLOCK};
-use crate::peer::compression::Unpacker;
+use crate::peer::compression::Decompressor;
 
 /// More than a socket holds (`net.core.wmem_default` is 208 KiB), and than the longest block.
 const SIZE: usize = 512 * 1024;
@@ -26,7 +26,7 @@ enum Way {
     AsItIs,
     /// As its first bytes will tell.
     Unknown,
-    Packed(Box<Unpacker>),
+    Packed(Box<Decompressor>),
 }
 
 /// What came of reading more.
@@ -92,8 +92,8 @@ impl Window {
         if let Way::Unknown = self.way
             && let Some(first) = self.bytes[..self.end].first_chunk::<4>()
         {
-            if Unpacker::knows(*first) {
-                self.way = Way::Packed(Box::new(Unpacker::new(*first)?));
+            if Decompressor::knows(*first) {
+                self.way = Way::Packed(Box::new(Decompressor::new(*first)?));
                 self.end = 0;
             } else {
                 self.way = Way::AsItIs;

@@ -7,11 +7,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Source;
-use crate::capture::{Filter, Settings};
+use crate::capture::{CaptureSettings, CompiledFilter};
 use crate::link::Holder;
-use crate::peer::{Beating, Heartbeat};
+use crate::peer::{Heartbeat, HeartbeatHandle};
 use crate::safe_text::SafeText;
-use crate::waker::Bell;
+use crate::waker::Waker;
 
 /// Changes that wait for a session whose reader holds it up; who makes more of them waits, too.
 const MOST_WAITING: usize = 64;
@@ -56,13 +56,13 @@ pub struct Joining {
     changes: SyncSender<Change>,
     expected: Weak<()>,
     // Dropped after the sender: the session has to look whether that was the last.
-    bell: Bell,
-    beating: Beating,
+    bell: Waker,
+    beating: HeartbeatHandle,
     filter: ChangedFilter,
 }
 
 /// The capture filter, once it is another than at the begin.
-type ChangedFilter = Arc<Mutex<Option<Filter>>>;
+type ChangedFilter = Arc<Mutex<Option<CompiledFilter>>>;
 
 /// The session's end of [`Joining`].
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub struct Changes {
     told: Receiver<Change>,
     /// Counts who is expected, and itself.
     expected: Arc<()>,
-    bell: Bell,
+    bell: Waker,
     heartbeat: Heartbeat,
     filter: ChangedFilter,
 }
@@ -83,7 +83,7 @@ pub struct Over;
 ///
 /// Fails when the process has no file descriptors left.
 pub fn changes() -> io::Result<(Joining, Changes)> {
-    let bell = Bell::new()?;
+    let bell = Waker::new()?;
     let (sender, receiver) = mpsc::sync_channel(MOST_WAITING);
     let (heartbeat, filter) = (Heartbeat::new(), ChangedFilter::default());
     let expected = Arc::new(());
@@ -107,7 +107,7 @@ impl Joining {
             member.sources.iter().filter_map(Source::remote).for_each(|remote| self.beating.keep(remote));
         }
         self.changes.send(change).map_err(|_| Over)?;
-        self.bell.ring();
+        self.bell.wake();
         Ok(())
     }
 
@@ -117,10 +117,10 @@ impl Joining {
     }
 
     /// How to take the packets of whoever joins: as at the `begin`, with the capture filter that is in force now.
-    pub fn settings(&self, begin: &Settings) -> Settings {
+    pub fn settings(&self, begin: &CaptureSettings) -> CaptureSettings {
         let changed = self.filter.lock().unwrap_or_else(PoisonError::into_inner);
         let filter = changed.as_ref().map_or(begin.filter.clone(), |filter| filter.text().map(str::to_owned));
-        Settings { filter, ..begin.clone() }
+        CaptureSettings { filter, ..begin.clone() }
     }
 }
 
@@ -137,11 +137,11 @@ impl Changes {
 
     /// Makes it readable by the next change only; those before it have to be asked for afterwards.
     pub(super) fn hush(&self) {
-        self.bell.hush();
+        self.bell.clear();
     }
 
     /// Whoever joins shall have this filter.
-    pub(super) fn tell_filter(&self, filter: &Filter) {
+    pub(super) fn tell_filter(&self, filter: &CompiledFilter) {
         *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = Some(filter.clone());
     }
 

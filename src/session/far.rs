@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::queue::{Batch, SET_BACK};
-use crate::capture::Counts;
-use crate::pcapng::{self, Interface};
-use crate::peer::{Ended, Remote};
+use crate::capture::PacketCounts;
+use crate::pcapng::{self, InterfaceDescription};
+use crate::peer::{PeerStream, PeerStreamEnd};
 use crate::safe_text::SafeText;
 
 /// How long a packet takes at most until it is here, in nanoseconds: blocks of 24 rings there (53 ms,
@@ -25,7 +25,7 @@ const FURTHEST_BEHIND: u64 = 2_000_000_000;
 
 /// A stream, and where its packets stand in the order of time.
 pub(super) struct Far {
-    remote: Remote,
+    remote: PeerStream,
     /// Numbers of its interface blocks.
     numbers: Vec<u32>,
     /// Whether no process tells of its end.
@@ -37,7 +37,7 @@ pub(super) struct Far {
 }
 
 impl Far {
-    pub(super) fn new(remote: Remote, numbers: Vec<u32>, unwatched: bool) -> Self {
+    pub(super) fn new(remote: PeerStream, numbers: Vec<u32>, unwatched: bool) -> Self {
         Self { remote, numbers, unwatched, behind: i64::MAX, end: None }
     }
 
@@ -49,7 +49,7 @@ impl Far {
         now: u64,
         last: &mut u64,
         batch: &mut Batch,
-    ) -> Result<(usize, usize), Ended> {
+    ) -> Result<(usize, usize), PeerStreamEnd> {
         let Self { remote, numbers, behind, end, .. } = self;
         if *last > now.saturating_add(SET_BACK) {
             *last = 0;
@@ -90,7 +90,7 @@ impl Far {
     }
 
     /// Has the interfaces that were told meanwhile numbered by `number`. Whether there were any.
-    pub(super) fn grow(&mut self, mut number: impl FnMut(Interface, Option<u32>) -> u32) -> bool {
+    pub(super) fn grow(&mut self, mut number: impl FnMut(InterfaceDescription, Option<u32>) -> u32) -> bool {
         let told = self.remote.take_told();
         let grows = !told.is_empty();
         for interface in told {
@@ -121,7 +121,7 @@ impl Far {
     }
 
     /// For each of its interfaces: the number of its block, and what became of its packets.
-    pub(super) fn counts(&self) -> impl Iterator<Item = (u32, Counts)> {
+    pub(super) fn counts(&self) -> impl Iterator<Item = (u32, PacketCounts)> {
         self.numbers.iter().copied().zip(self.remote.counts())
     }
 }

@@ -12,7 +12,7 @@ use super::Member;
 use super::merge::Merge;
 use super::source::Source;
 use super::stream::Stream;
-use crate::capture::Filter;
+use crate::capture::CompiledFilter;
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
@@ -32,7 +32,7 @@ pub enum Answer {
 /// The filter that was asked for last, and who wants to know what comes of it.
 #[derive(Default)]
 pub(super) struct Filtering {
-    filter: Option<Filter>,
+    filter: Option<CompiledFilter>,
     tell: Option<Box<dyn FnMut(Answer) + Send>>,
     /// Counts them, to tell answers apart.
     number: u32,
@@ -46,7 +46,7 @@ impl Filtering {
     /// Puts `filter` in force. True when it is.
     pub(super) fn change(
         &mut self,
-        filter: Filter,
+        filter: CompiledFilter,
         mut tell: Box<dyn FnMut(Answer) + Send>,
         merge: &mut Merge,
         stream: &Stream,
@@ -74,7 +74,7 @@ impl Filtering {
     }
 
     /// The filter in force, where it was changed.
-    pub(super) fn filter(&self) -> Option<&Filter> {
+    pub(super) fn filter(&self) -> Option<&CompiledFilter> {
         self.filter.as_ref()
     }
 
@@ -89,7 +89,7 @@ impl Filtering {
                     rings
                         .iter_mut()
                         .try_for_each(|ring| ring.filter(filter))
-                        .map_err(|why| why.what().clone())
+                        .map_err(|why| why.message().clone())
                 }
                 Source::Remote { interfaces, remote, .. } => {
                     let has_it = interfaces.iter().all(|interface| interface.filter == text);

@@ -1,17 +1,17 @@
 //! An interface of a stream while it runs, and what it came to.
 
 use super::stage::Stage;
-use crate::capture::Counts;
-use crate::pcapng::{Interface, Statistics};
+use crate::capture::PacketCounts;
+use crate::pcapng::{InterfaceDescription, InterfaceStatistics};
 use crate::safe_text::SafeText;
 
 /// An interface of the stream while it runs.
 pub(super) struct Lane {
-    pub(super) interface: Interface,
+    pub(super) interface: InterfaceDescription,
     /// Whose it is: the number of the first interface of the same member.
     pub(super) member: u32,
     pub(super) begin: u64,
-    pub(super) statistics: Statistics,
+    pub(super) statistics: InterfaceStatistics,
     /// Captured bytes of the packets that were written.
     pub(super) bytes: u64,
     /// Packets that the reader of this stream left no time for.
@@ -23,11 +23,11 @@ pub(super) struct Lane {
     /// Rings and streams that it is read from.
     pub(super) readers: usize,
     /// What became of the packets of those that have ended.
-    past: Counts,
+    past: PacketCounts,
     /// When the last of them had, nanoseconds since the epoch.
     pub(super) end: Option<u64>,
     /// When the file being written began, and what was counted in those before.
-    of_file: (u64, Statistics),
+    of_file: (u64, InterfaceStatistics),
     /// Whether its last statistics are in the file being written.
     pub(super) has_statistics: bool,
 }
@@ -46,8 +46,8 @@ pub struct Share {
 }
 
 impl Lane {
-    pub(super) fn new(interface: Interface, member: u32, readers: usize, begin: u64) -> Self {
-        let (statistics, past) = (Statistics::default(), Counts::default());
+    pub(super) fn new(interface: InterfaceDescription, member: u32, readers: usize, begin: u64) -> Self {
+        let (statistics, past) = (InterfaceStatistics::default(), PacketCounts::default());
         let of_file = (begin, statistics);
         Self {
             interface,
@@ -73,7 +73,7 @@ impl Lane {
 
     /// The statistics of the file being written as of `now`, and the time they begin and end at, nanoseconds since
     /// the epoch.
-    pub(super) fn of_file(&self, now: u64) -> (Statistics, u64, u64) {
+    pub(super) fn of_file(&self, now: u64) -> (InterfaceStatistics, u64, u64) {
         let (begin, before) = &self.of_file;
         (self.statistics.since(before), *begin, self.end.unwrap_or(now).max(*begin))
     }
@@ -87,7 +87,7 @@ impl Lane {
     }
 
     /// Keeps what became of the packets of `stage`, one of its sources, which has ended.
-    pub(super) fn part(&mut self, stage: &Stage, counts: Counts) {
+    pub(super) fn part(&mut self, stage: &Stage, counts: PacketCounts) {
         self.past.kernel_drops += counts.kernel_drops;
         self.past.abandoned += counts.abandoned + if stage.left_unread() { counts.unread() } else { 0 };
         self.past.interface_drops = self.past.interface_drops.max(counts.interface_drops);

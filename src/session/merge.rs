@@ -16,9 +16,9 @@ use super::queue::Queue;
 use super::queues::Queues;
 use super::readiness::Readiness;
 use super::stage::{Reader, Stage};
-use crate::capture::{self, Counts, Filter, Ring};
+use crate::capture::{self, CompiledFilter, PacketCounts, Ring};
 use crate::error::Error;
-use crate::peer::Called;
+use crate::peer::PeerNames;
 
 /// Bytes read before they are written: a pipe takes them at once, and a cache holds them.
 const MOST_READ: usize = 512 * 1024;
@@ -46,7 +46,7 @@ pub(super) struct Merge {
     /// Whether somebody may join with packets from a moment ago.
     pub(super) expects: bool,
     /// What addresses are called by sources elsewhere.
-    pub(super) called: Called,
+    pub(super) called: PeerNames,
     /// Why sources broke, each until it is reported.
     broken: Vec<Error>,
     /// Why the last of them did.
@@ -76,7 +76,7 @@ impl Merge {
             keeps,
             had_little: true,
             expects: false,
-            called: Called::default(),
+            called: PeerNames::default(),
             broken: Vec::new(),
             last_broken: None,
             ended_well: false,
@@ -236,7 +236,7 @@ impl Merge {
 
     /// Hands to `take` the number of each interface block, and what became of the packets of each ring
     /// or stream of that interface.
-    pub(super) fn counts(&mut self, mut take: impl FnMut(u32, Counts)) {
+    pub(super) fn counts(&mut self, mut take: impl FnMut(u32, PacketCounts)) {
         self.stages.iter_mut().for_each(|stage| stage.counts(&mut take));
     }
 
@@ -246,14 +246,14 @@ impl Merge {
     }
 
     /// The same as [`Merge::counts`], with rings asked only where they were read since they last were.
-    pub(super) fn counts_as_read(&mut self, mut take: impl FnMut(u32, Counts)) {
+    pub(super) fn counts_as_read(&mut self, mut take: impl FnMut(u32, PacketCounts)) {
         self.stages.iter_mut().for_each(|stage| stage.counts_as_read(&mut take));
     }
 
     /// Has all rings take those packets only that pass `filter`.
     ///
     /// Fails when one cannot; all others are as they were, then.
-    pub(super) fn filter(&mut self, filter: &Filter) -> Result<(), Error> {
+    pub(super) fn filter(&mut self, filter: &CompiledFilter) -> Result<(), Error> {
         let mut changed: Vec<&mut Ring> = Vec::new();
         for ring in self.stages.iter_mut().filter_map(Stage::ring) {
             if let Err(trouble) = ring.filter(filter) {

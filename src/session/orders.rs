@@ -7,8 +7,8 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use super::Over;
 use super::filtering::Answer;
-use crate::capture::Filter;
-use crate::waker::Bell;
+use crate::capture::CompiledFilter;
+use crate::waker::Waker;
 
 /// Orders that wait for a session whose reader holds it up.
 const MOST_WAITING: usize = 8;
@@ -20,28 +20,28 @@ pub enum Order {
     /// Take them again from this time on.
     GoOn(u64),
     /// Take those only that pass this filter, from now on. Each answer is handed over as it comes.
-    Filter(Filter, Box<dyn FnMut(Answer) + Send>),
+    Filter(CompiledFilter, Box<dyn FnMut(Answer) + Send>),
 }
 
 /// Tells a session what is asked of it.
 #[derive(Clone, Debug)]
 pub struct Orders {
     orders: SyncSender<Order>,
-    bell: Bell,
+    bell: Waker,
 }
 
 /// The session's end of [`Orders`].
 #[derive(Debug)]
 pub struct Ordered {
     told: Receiver<Order>,
-    bell: Bell,
+    bell: Waker,
 }
 
 /// A way to ask something of a capture while it runs.
 ///
 /// Fails when the process has no file descriptors left.
 pub fn orders() -> io::Result<(Orders, Ordered)> {
-    let bell = Bell::new()?;
+    let bell = Waker::new()?;
     let (orders, told) = mpsc::sync_channel(MOST_WAITING);
     Ok((Orders { orders, bell: bell.clone() }, Ordered { told, bell }))
 }
@@ -52,7 +52,7 @@ impl Orders {
     /// Fails when the capture is over.
     pub fn ask(&self, order: Order) -> Result<(), Over> {
         self.orders.send(order).map_err(|_| Over)?;
-        self.bell.ring();
+        self.bell.wake();
         Ok(())
     }
 }
@@ -60,7 +60,7 @@ impl Orders {
 impl Ordered {
     /// Makes it readable by the next order only; those before it have to be asked for afterwards.
     pub(super) fn hush(&self) {
-        self.bell.hush();
+        self.bell.clear();
     }
 
     /// The next order, if there is one now.

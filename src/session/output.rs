@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 use super::destination::Destination;
 use crate::error::Error;
-use crate::peer::compression::{Compress, Packer};
+use crate::peer::compression::{CompressionMode, StreamCompressor};
 use crate::stop::{Stop, Stopped};
 
 /// How long a stalled reader is waited for after the capture was asked to stop.
@@ -37,7 +37,7 @@ pub struct Output {
     kind: Kind,
     made: Made,
     /// What makes the stream smaller on its way to another program of ours.
-    packer: Option<Packer>,
+    packer: Option<StreamCompressor>,
     patience: Duration,
     /// Set when the capture was asked to stop and the reader stalls: when to give up unless it takes
     /// something, and when in any case.
@@ -186,8 +186,8 @@ impl Output {
 
     /// The same, for another program of ours, which knows a packed stream when it sees one.
     #[must_use]
-    pub fn packed(self, compress: Compress) -> Self {
-        let wanted = (compress != Compress::Off).then(|| Packer::new(compress));
+    pub fn packed(self, compress: CompressionMode) -> Self {
+        let wanted = (compress != CompressionMode::Off).then(|| StreamCompressor::new(compress));
         // Without memory for it the stream goes as it is.
         Self { packer: wanted.and_then(Result::ok), ..self }
     }
@@ -226,7 +226,7 @@ impl Output {
     fn write_packed(
         &mut self,
         mut slices: &mut [IoSlice<'_>],
-        packer: &mut Packer,
+        packer: &mut StreamCompressor,
         stop: &Stop,
     ) -> Result<(), End> {
         IoSlice::advance_slices(&mut slices, 0);

@@ -18,7 +18,7 @@ use super::pace::Load;
 use super::stage::Stage;
 use super::stream::Stream;
 use super::{Report, Session, Totals};
-use crate::capture::{self, Filter};
+use crate::capture::{self, CompiledFilter};
 use crate::peer;
 use crate::stop::{Stop, watched_for_its_reader};
 
@@ -231,8 +231,8 @@ impl Running {
         }
         self.filtering.hear(&mut self.merge, &self.stream);
         if let Some((number, text)) = stop.take_filter() {
-            let outcome = self.merge.filter(&Filter::plain(text));
-            let why = outcome.as_ref().map_err(|trouble| trouble.what().as_str()).copied();
+            let outcome = self.merge.filter(&CompiledFilter::plain(text));
+            let why = outcome.as_ref().map_err(|trouble| trouble.message().as_str()).copied();
             self.total();
             self.stream.count_waiting(&mut self.merge);
             self.stream.add_answer(&peer::answer_to_filter(number, why));

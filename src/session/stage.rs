@@ -10,7 +10,7 @@ use super::far::Far;
 use super::finish::Finish;
 use super::one_way::Segments;
 use super::queue::{Queue, SET_BACK, Spare};
-use crate::capture::{self, Counts, Direction, Ring};
+use crate::capture::{self, Direction, PacketCounts, Ring};
 use crate::error::Error;
 use crate::pcapng;
 use crate::peer;
@@ -136,7 +136,7 @@ impl Stage {
                 match outcome {
                     Ok(count) => (Ok(count), bytes),
                     // It may have packets in a block that the kernel has yet to hand over.
-                    Err(capture::Ended(why)) => {
+                    Err(capture::RingClosed(why)) => {
                         self.leave(keeps, || info!("an interface gives nothing more: {why}"));
                         (Ok(0), bytes)
                     }
@@ -216,7 +216,7 @@ impl Stage {
     }
 
     /// The same as [`Stage::counts`], with rings asked only where they were read meanwhile.
-    pub(super) fn counts_as_read(&mut self, take: &mut impl FnMut(u32, Counts)) {
+    pub(super) fn counts_as_read(&mut self, take: &mut impl FnMut(u32, PacketCounts)) {
         match &mut self.reader {
             Reader::Ring(ring, interface) => take(*interface, ring.counts_as_read()),
             Reader::Far(_) => self.counts(take),
@@ -224,7 +224,7 @@ impl Stage {
     }
 
     /// Hands to `take` the number of each interface block, and what became of its packets.
-    pub(super) fn counts(&mut self, take: &mut impl FnMut(u32, Counts)) {
+    pub(super) fn counts(&mut self, take: &mut impl FnMut(u32, PacketCounts)) {
         match &mut self.reader {
             Reader::Ring(ring, interface) => take(*interface, ring.counts()),
             Reader::Far(far) => far.counts().for_each(|(interface, counts)| take(interface, counts)),
@@ -303,11 +303,11 @@ impl AsFd for Stage {
     }
 }
 
-impl From<peer::Ended> for Ended {
-    fn from(ended: peer::Ended) -> Self {
+impl From<peer::PeerStreamEnd> for Ended {
+    fn from(ended: peer::PeerStreamEnd) -> Self {
         match ended {
-            peer::Ended::Finished => Self::Gone,
-            peer::Ended::Broken(trouble) => {
+            peer::PeerStreamEnd::Finished => Self::Gone,
+            peer::PeerStreamEnd::Broken(trouble) => {
                 warn!("{trouble}");
                 Self::Broken(trouble)
             }

@@ -19,7 +19,7 @@ use super::repeat::Repetition;
 use super::stage::Stage;
 use super::{Duplicates, Totals};
 use crate::capture;
-use crate::pcapng::{Blocks, Interface, Statistics};
+use crate::pcapng::{BlockWriter, InterfaceDescription, InterfaceStatistics};
 use crate::safe_text::SafeText;
 use crate::stop::Stop;
 
@@ -39,7 +39,7 @@ pub(super) struct Stream {
     names: Vec<(IpAddr, SafeText)>,
     /// Where others may cut the stream into files: files of our own begin with all names.
     repetition: Option<Repetition>,
-    blocks: Blocks,
+    blocks: BlockWriter,
     pub(super) output: Output,
     pub(super) files: Option<Files>,
     pub(super) of_capture: Used,
@@ -81,7 +81,7 @@ impl Stream {
             crossings: Crossings::new(crossing),
             names,
             repetition: (output.pipe().is_some() && !feeds_session).then(Repetition::new),
-            blocks: Blocks::begin_section(),
+            blocks: BlockWriter::begin_section(),
             output,
             of_file: files.as_ref().map_or_else(|| Used::new(Limits::default()), Files::use_of_one),
             files,
@@ -101,7 +101,7 @@ impl Stream {
     /// another. Once the stream has begun, it waits to be told by [`Stream::write_blocks`].
     pub(super) fn add(
         &mut self,
-        interface: Interface,
+        interface: InterfaceDescription,
         member: Option<u32>,
         readers: usize,
         since: Option<u64>,
@@ -158,7 +158,7 @@ impl Stream {
             let (statistics, begin, end) = lane.of_file(now);
             self.blocks.statistics(number, statistics, begin, end);
             lane.has_statistics = true;
-            let Statistics { written, crossed, .. } = lane.statistics;
+            let InterfaceStatistics { written, crossed, .. } = lane.statistics;
             let (name, lost) = (&lane.interface.name, lane.statistics.lost());
             info!("{name} leaves: {written} packets, {lost} lost, {crossed} at their sender");
             if self.parted.len() < MAX_UNREPORTED {
@@ -274,7 +274,7 @@ impl Stream {
         self.of_file = used;
         let now = capture::now();
         self.lanes.iter_mut().for_each(|lane| lane.begin_file(now));
-        self.blocks = Blocks::begin_section();
+        self.blocks = BlockWriter::begin_section();
         self.begin(stop)?;
         Ok(true)
     }

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use super::far::Far;
 use super::merge::Merge;
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
 impl Merge {
     /// Has `number` number the interfaces that sources elsewhere told as they went on. True when there were any.
-    pub(super) fn grow(&mut self, mut number: impl FnMut(Interface, Option<u32>) -> u32) -> bool {
+    pub(super) fn grow(&mut self, mut number: impl FnMut(InterfaceDescription, Option<u32>) -> u32) -> bool {
         let mut has_grown = false;
         for far in self.far() {
             has_grown |= far.grow(&mut number);

@@ -107,7 +107,7 @@ pub(super) fn connecting(host: &Host, can_ask: bool, said: &str) -> Error {
     let remedy = |text: &str| text.replace("{ssh}", &command(host)).replace("{name}", &known_as(host));
     let trouble = cannot_connect(host, why, &remedy(remedy_text));
     match in_window {
-        Some(text) => trouble.remedy_in_window(remedy(text)),
+        Some(text) => trouble.with_wireshark_remedy(remedy(text)),
         None => trouble,
     }
 }
@@ -165,7 +165,7 @@ pub(super) fn broke_off(host: &Host, said: &str) -> Error {
                 command(host)
             ),
         )
-        .remedy_in_window(format!(
+        .with_wireshark_remedy(format!(
             "see that this needs no password: {} {word} -n true; or choose none as *Gain capture privilege*",
             command(host)
         ));
@@ -174,7 +174,7 @@ pub(super) fn broke_off(host: &Host, said: &str) -> Error {
         format!("containerdump on {host} ended before it had done what was asked"),
         format!("see that this works: {} containerdump list", command(host)),
     );
-    broke_off.explained(said)
+    broke_off.explained_by(said)
 }
 
 /// Why what was started on `host` ended, where it `said` something.
@@ -216,7 +216,7 @@ mod tests {
     fn the_window_is_told_of_its_own_fields() {
         let window = |said: &str| {
             let host: Host = "build1".parse().expect("a host");
-            connecting(&host, true, said).for_window().to_string()
+            connecting(&host, true, said).for_wireshark().to_string()
         };
         assert!(
             window("ssh: connect to host build1 port 22: Connection refused")

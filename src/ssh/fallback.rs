@@ -11,7 +11,7 @@ use super::sent::Start;
 use super::{Session, savefile};
 use crate::container::ContainerId;
 use crate::error::Error;
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,7 +92,7 @@ impl Plain {
             return Err("inbound and outbound have the opposite meaning at a host veth".to_owned());
         }
         let command = [SHELL[0], before, SHELL[1]].concat();
-        let says = |trouble: Error| trouble.what().to_string();
+        let says = |trouble: Error| trouble.message().to_string();
         let (mut session, mut lines) = run(&command, LOOK, &[&self.container], start).map_err(says)?;
         let mut told = Vec::new();
         loop {
@@ -112,7 +112,7 @@ impl Plain {
         let asked = [*tool, veth, &snap, options, &filter];
         let (mut session, _) = run(&command, CAPTURE, &asked, start).map_err(says)?;
         let name = SafeText::new(&self.container);
-        let interface = Interface {
+        let interface = InterfaceDescription {
             name: SafeText::new(&format!("{name}:{inside}")),
             description: SafeText::with_limit(
                 &format!("{engine} container {name}, {inside} by {tool} at host veth {veth}"),
@@ -160,7 +160,7 @@ fn explained(session: &mut Session, why: String) -> String {
     if why != BROKE_OFF {
         return why;
     }
-    session.failure().map_or(why, |trouble| trouble.what().to_string())
+    session.failure().map_or(why, |trouble| trouble.message().to_string())
 }
 
 fn run(command: &str, script: &str, lines: &[&str], start: Start<'_>) -> Result<(Session, Lines), Error> {

@@ -60,7 +60,7 @@ impl UnusableKey {
             &why,
             &format!("see that it is there and that you may read it: ls -l {}", shown(path)),
         )
-        .remedy_in_window("choose another *Path to SSH private key*, or leave it empty")
+        .with_wireshark_remedy("choose another *Path to SSH private key*, or leave it empty")
     }
 }
 

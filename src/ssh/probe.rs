@@ -47,7 +47,7 @@ impl Probe {
         let is_root = next("user ")? == "0";
         let installed = match next("program") {
             None => Installed::Absent,
-            Some(line) => match crate::peer::greeting(line) {
+            Some(line) => match crate::peer::parse_hello(line) {
                 Some((crate::peer::PROTOCOL, _)) => Installed::Here,
                 Some((_, version)) => Installed::Other(SafeText::new(version)),
                 None => Installed::Unusable,

@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::lines::BROKE_OFF;
-use crate::capture::{Direction, LONGEST_SNAP_LENGTH, now};
-use crate::pcapng::{self, Blocks, Interface, Statistics};
+use crate::capture::{Direction, MAX_SNAP_LEN, now};
+use crate::pcapng::{self, BlockWriter, InterfaceDescription, InterfaceStatistics};
 use crate::peer::FINISH;
 
 /// Starts the file. A login shell may print before it, with or without a line end, so many bytes at most.
@@ -54,7 +54,7 @@ impl Numbers {
 /// Fails with why there is none.
 pub(super) fn rewritten(
     stream: UnixStream,
-    interface: Interface,
+    interface: InterfaceDescription,
     patience: Duration,
 ) -> Result<UnixStream, String> {
     let until = Instant::now() + patience;
@@ -78,7 +78,7 @@ pub(super) fn rewritten(
     let head = *source.rest().first_chunk::<FILE_HEAD>().ok_or("it does not begin")?;
     let numbers = Numbers::of(&head).ok_or("what comes is no savefile")?;
     source.taken += FILE_HEAD;
-    let interface = Interface { link_type: numbers.word(&head, 20) & 0x0fff_ffff, ..interface };
+    let interface = InterfaceDescription { link_type: numbers.word(&head, 20) & 0x0fff_ffff, ..interface };
     let cannot = |error: io::Error| error.to_string();
     let (near, far) = UnixStream::pair().map_err(cannot)?;
     let (orders, to) = (far.try_clone().map_err(cannot)?, source.stream.try_clone().map_err(cannot)?);
@@ -103,12 +103,12 @@ fn hand_on(mut orders: UnixStream, mut to: UnixStream) {
 }
 
 /// Writes what comes, until it ends or makes no sense.
-fn write(mut source: Source, numbers: Numbers, interface: &Interface, mut to: UnixStream) {
-    let (mut blocks, begin) = (Blocks::begin_section(), now());
+fn write(mut source: Source, numbers: Numbers, interface: &InterfaceDescription, mut to: UnixStream) {
+    let (mut blocks, begin) = (BlockWriter::begin_section(), now());
     blocks.interface(interface);
     let (mut written, mut told, mut batch) = (0, Instant::now(), Vec::new());
     let mut count = |written| {
-        blocks.statistics(0, Statistics { written, ..Statistics::default() }, begin, now());
+        blocks.statistics(0, InterfaceStatistics { written, ..InterfaceStatistics::default() }, begin, now());
         blocks.take()
     };
     batch.extend(count(0));
@@ -152,7 +152,7 @@ fn packet(bytes: &[u8], numbers: Numbers, snap_length: u32) -> Option<Result<Pac
     let head = bytes.get(..PACKET_HEAD)?;
     let [seconds, part, captured, length] = [0, 4, 8, 12].map(|at| numbers.word(head, at));
     let part = u64::from(part).saturating_mul(numbers.nanoseconds);
-    if captured > snap_length.min(LONGEST_SNAP_LENGTH) || captured > length || part >= 1_000_000_000 {
+    if captured > snap_length.min(MAX_SNAP_LEN) || captured > length || part >= 1_000_000_000 {
         return Some(Err(()));
     }
     let data = bytes.get(PACKET_HEAD..PACKET_HEAD + captured as usize)?;

@@ -11,7 +11,7 @@ use socket2::SockRef;
 
 use super::{Host, Said, failure};
 use crate::error::Error;
-use crate::peer::{self, PROTOCOL, Request};
+use crate::peer::{self, PROTOCOL, PeerRequest};
 use crate::safe_text::SafeText;
 
 /// How long the program may take to say its first word: it may have to wait for a busy machine there.
@@ -56,7 +56,7 @@ impl Session {
     /// Asks our program there for something, once it has said what it speaks.
     ///
     /// Fails when it does not, or speaks something else.
-    pub fn ask(&mut self, request: &Request) -> Result<(), Error> {
+    pub fn ask(&mut self, request: &PeerRequest) -> Result<(), Error> {
         self.greet()?;
         (&self.stream).write_all(request.line().as_bytes()).map_err(|_| self.broke_off())
     }
@@ -69,7 +69,7 @@ impl Session {
             let read = self.stream.set_read_timeout(Some(left)).and_then(|()| (&self.stream).read(&mut byte));
             match read {
                 Ok(1) if byte[0] == b'\n' => {
-                    if let Some((protocol, version)) = peer::greeting(&String::from_utf8_lossy(&line)) {
+                    if let Some((protocol, version)) = peer::parse_hello(&String::from_utf8_lossy(&line)) {
                         return self.same_protocol(protocol, &SafeText::new(version));
                     }
                     line.clear();
@@ -167,7 +167,7 @@ impl Session {
         match self.said.reason() {
             Some(reason) => {
                 let told = failure::broke_off(host, &reason);
-                Error::new(format!("on {host}: {}", told.what()), told.remedy().as_str())
+                Error::new(format!("on {host}: {}", told.message()), told.remedy().as_str())
             }
             None if status.and_then(|status| status.code()) == Some(255) => lost(host, &self.said.last()),
             None => otherwise,

@@ -10,7 +10,7 @@ use super::session::other_protocol;
 use super::{Connection, Host, Installed, Notice, Plain, Probe, Session};
 use crate::PROGRAM;
 use crate::error::Error;
-use crate::peer::Request;
+use crate::peer::PeerRequest;
 use crate::safe_text::SafeText;
 
 impl Connection {
@@ -41,7 +41,7 @@ impl Connection {
         &self,
         probe: &Probe,
         before: &'static str,
-        request: &Request,
+        request: &PeerRequest,
         plain: &Result<Plain, String>,
     ) -> Result<(Session, UnixStream), Error> {
         let before = if before.is_empty() { self.host().gain().before() } else { before };
@@ -56,7 +56,7 @@ impl Connection {
                 let begun = plain.as_ref().map_err(String::clone);
                 match begun.and_then(|plain| plain.begin(before, &start)) {
                     Ok((how, session, stream)) => {
-                        self.tell(trouble.what().as_str());
+                        self.tell(trouble.message().as_str());
                         self.tell(&how);
                         Ok((session, stream))
                     }
@@ -95,10 +95,10 @@ impl Connection {
         };
         let bring = Sent::bring(host, architecture, before, &|command| self.session(command), terms.tell);
         bring.map_err(|trouble| {
-            info!("{host}: {}", trouble.what());
+            info!("{host}: {}", trouble.message());
             let (remedy, other) = (trouble.remedy(), missing.remedy());
             let remedy = if remedy == other { remedy.to_string() } else { format!("{remedy}; or {other}") };
-            Error::new(format!("{}; {}", missing.what(), trouble.what()), remedy)
+            Error::new(format!("{}; {}", missing.message(), trouble.message()), remedy)
         })
     }
 
@@ -143,13 +143,13 @@ fn missing(host: &Host, installed: &Installed) -> Error {
 /// The same where root's rights may be what is missing.
 fn or_as_root(missing: &Error) -> Error {
     let remedy = |first: &str, otherwise: &Error| format!("{first}; or {}", otherwise.remedy());
-    Error::new(missing.what().as_str(), remedy("capture as root there: --sudo or --doas", missing))
-        .remedy_in_window(remedy(
+    Error::new(missing.message().as_str(), remedy("capture as root there: --sudo or --doas", missing))
+        .with_wireshark_remedy(remedy(
             "choose sudo or doas as *Gain capture privilege*",
-            &missing.clone().for_window(),
+            &missing.clone().for_wireshark(),
         ))
 }
 
 fn cannot_be_sent(missing: &Error, why: &str) -> Error {
-    Error::new(format!("{}, and cannot be sent there: {why}", missing.what()), missing.remedy().as_str())
+    Error::new(format!("{}, and cannot be sent there: {why}", missing.message()), missing.remedy().as_str())
 }

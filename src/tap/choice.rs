@@ -98,14 +98,14 @@ fn none_possible(
     let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
     // Why neither of the taps of this host is among them.
     let elsewhere = target.holder.as_ref().err();
-    let told = elsewhere.map(|trouble| format!("{}; ", trouble.what())).unwrap_or_default();
+    let told = elsewhere.map(|trouble| format!("{}; ", trouble.message())).unwrap_or_default();
     remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
     match forced {
         Some(kind) if fitting.is_empty() => Error::new(
             format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.word()),
             "leave --tap out, or see which taps there are: containerdump list -v",
         )
-        .in_window(
+        .with_wireshark_text(
             format!("cannot capture {name} {}: its packets do not pass there", in_dialog(kind)),
             CHOOSE_AUTOMATIC,
         ),
@@ -113,7 +113,7 @@ fn none_possible(
             format!("cannot capture {name} with --tap {}: {told}{}", kind.word(), reasons(fitting)),
             format!("{}; or leave --tap out", remedies.join("; or ")),
         )
-        .in_window(
+        .with_wireshark_text(
             format!("cannot capture {name} {}: {told}{}", in_dialog(kind), reasons(fitting)),
             format!("{}; or {CHOOSE_AUTOMATIC}", remedies.join("; or ")),
         ),

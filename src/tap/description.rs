@@ -2,13 +2,18 @@
 
 use super::Target;
 use super::elsewhere::without_there;
-use crate::capture::Settings;
+use crate::capture::CaptureSettings;
 use crate::link::Attachment;
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
 /// The description of the interface block of `attachment`, whose packets begin as `link_type` says.
-pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, link_type: u32) -> Interface {
+pub(super) fn of(
+    target: &Target,
+    attachment: &Attachment,
+    settings: &CaptureSettings,
+    link_type: u32,
+) -> InterfaceDescription {
     let container = &target.container;
     let network = match attachment.network.as_str() {
         // The tap tells it.
@@ -37,7 +42,7 @@ pub(super) fn of(target: &Target, attachment: &Attachment, settings: &Settings, 
         None => String::new(),
         Some(away) => format!("; back after {:.1} s", away.as_secs_f32()),
     };
-    Interface {
+    InterfaceDescription {
         name: attachment.name(),
         description: SafeText::with_limit(
             &format!(

@@ -1,7 +1,7 @@
 //! Containers whose engine runs elsewhere, in a virtual machine or on another host: their attachments, and what is
 //! not to be captured there.
 
-use crate::capture::Settings;
+use crate::capture::CaptureSettings;
 use crate::container::Container;
 use crate::endpoint::Endpoint;
 use crate::link::{Attachment, Tap};
@@ -23,7 +23,7 @@ pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
 }
 
 /// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.
-pub(super) fn without_there<'a>(container: &Container, settings: &'a Settings) -> Option<&'a str> {
+pub(super) fn without_there<'a>(container: &Container, settings: &'a CaptureSettings) -> Option<&'a str> {
     let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
     settings.without_there.as_deref().filter(|_| is_there)
 }

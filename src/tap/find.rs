@@ -11,7 +11,7 @@ use crate::engine::{self, Patience};
 use crate::error::Error;
 use crate::link::{self, Links};
 use crate::names;
-use crate::parallel::at_once;
+use crate::parallel::map;
 use crate::safe_text::SafeText;
 use crate::selection::{Chosen, Missed, Selection};
 
@@ -56,7 +56,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
     }
     let links = Links::now()?;
     let mut by_name = chosen.iter().filter(|one| one.is_named).count();
-    let prepared = at_once(&chosen, AT_ONCE, |one| prepared(one, containers, &links, wanted));
+    let prepared = map(&chosen, AT_ONCE, |one| prepared(one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut awaited = Vec::new();
     let mut is_any_elsewhere = false;
@@ -75,7 +75,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
             Err(why) if is_named && !selection.leaves_out => return Err(why),
             Err(why) => {
                 by_name -= usize::from(is_named);
-                info!("{} is left out: {}", container.name, why.what());
+                info!("{} is left out: {}", container.name, why.message());
                 left_out.push((container.name.clone(), why));
             }
         }
@@ -169,14 +169,14 @@ fn none(missed: &Missed, running: &Running) -> Error {
     // It may be with an engine that could not be asked.
     match (missed, running.troubles.first()) {
         (Missed::Name(name), Some(trouble)) => {
-            let why = trouble.what();
+            let why = trouble.message();
             Error::new(
                 format!("no running container is called \"{name}\", as far as can be seen: {why}"),
                 trouble.remedy().as_str(),
             )
-            .in_window(
+            .with_wireshark_text(
                 format!("{}, as far as can be seen: {why}", no_longer_runs(name)),
-                trouble.clone().for_window().remedy().as_str(),
+                trouble.clone().for_wireshark().remedy().as_str(),
             )
         }
         (Missed::Fitting(_), Some(trouble)) => trouble.clone(),
@@ -184,12 +184,12 @@ fn none(missed: &Missed, running: &Running) -> Error {
             format!("no running container is called \"{name}\""),
             suggest::remedy(name, &running.containers),
         )
-        .in_window(no_longer_runs(name), "press F5 and choose again"),
+        .with_wireshark_text(no_longer_runs(name), "press F5 and choose again"),
         (Missed::Ambiguous(name, values), _) => Error::new(
             format!("\"{name}\" means more than one container: {}", values.join(", ")),
             "give one of these names",
         )
-        .remedy_in_window("press F5 and choose one of these"),
+        .with_wireshark_remedy("press F5 and choose one of these"),
         (Missed::Fitting(criteria), None) => {
             let kernels = |container: &&Container| container.engine == EngineKind::Kernel;
             let alone = running.containers.iter().filter(kernels).count();
@@ -226,7 +226,7 @@ fn between_restarts(container: &Container) -> Error {
         format!("cannot capture {name}: it is between two restarts and has no process"),
         format!("capture it from its next start: containerdump capture {name} --follow (or --wait)"),
     )
-    .in_window(
+    .with_wireshark_text(
         format!("cannot capture {name}: it is between two restarts and has no process"),
         "start the capture without \"Stop when the container stops\"",
     )
@@ -244,5 +244,5 @@ fn connected_to_nothing(networks: &[String]) -> Error {
         format!("none of the containers is connected to {}", networks.join(", ")),
         "see their networks: containerdump list",
     )
-    .remedy_in_window("press Load networks in the options of the interface and choose one of the list")
+    .with_wireshark_remedy("press Load networks in the options of the interface and choose one of the list")
 }

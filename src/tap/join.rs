@@ -1,13 +1,13 @@
 //! Opening what joins a capture that runs: the program itself has no right any more.
 
 use super::{Target, description, through_engine};
-use crate::broker::{Asked, Broker, Place, Request};
-use crate::capture::Settings;
+use crate::broker::{Broker, PendingTap, TapLocation, TapRequest};
+use crate::capture::CaptureSettings;
 use crate::engine::TapContainer;
 use crate::error::Error;
 use crate::link::{Attachment, Holder, Tap};
-use crate::pcapng::Interface;
-use crate::peer::Remote;
+use crate::pcapng::InterfaceDescription;
+use crate::peer::PeerStream;
 use crate::safe_text::SafeText;
 use crate::session::Source;
 
@@ -26,8 +26,8 @@ pub struct Joined {
 pub fn adopt(
     target: &Target,
     attachment: &Attachment,
-    asked: Asked,
-    settings: &Settings,
+    asked: PendingTap,
+    settings: &CaptureSettings,
 ) -> Result<Source, Error> {
     source(target, &[attachment], asked.wait(&from(target))?, settings)
 }
@@ -39,15 +39,15 @@ pub fn adopt(
 pub fn join(
     target: &Target,
     attachments: &[Attachment],
-    settings: &Settings,
+    settings: &CaptureSettings,
     ring_mib: u32,
     opener: Option<&Broker>,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Joined, Error> {
     let holder = target.holder.as_ref().ok().and_then(Holder::seen);
-    let open = |place: Place, attachments: &[&Attachment]| {
+    let open = |place: TapLocation, attachments: &[&Attachment]| {
         let opener = opener.ok_or_else(|| cannot_join(target, "nothing was kept to open it with"))?;
-        let asked = opener.ask(&Request::new(place, settings, ring_mib), &from(target))?;
+        let asked = opener.request_tap(&TapRequest::new(place, settings, ring_mib), &from(target))?;
         source(target, attachments, asked.wait(&from(target))?, settings)
     };
     let gone = || cannot_join(target, "it went away meanwhile");
@@ -58,7 +58,7 @@ pub fn join(
         match &attachment.tap {
             Tap::HostVeth { name, index } => {
                 let leads_to = Some(holder.clone().ok_or_else(gone)?);
-                let place = Place::HostVeth { name: name.clone(), index: index.0, leads_to };
+                let place = TapLocation::HostVeth { name: name.clone(), index: index.0, leads_to };
                 sources.push(open(place, &[attachment])?);
             }
             Tap::Inside { .. } => inside.push(attachment),
@@ -68,7 +68,7 @@ pub fn join(
     }
     if !inside.is_empty() {
         let interfaces = inside.iter().map(|attachment| attachment.tap.device().to_owned()).collect();
-        let place = Place::Inside { holder: holder.clone().ok_or_else(gone)?, interfaces };
+        let place = TapLocation::Inside { holder: holder.clone().ok_or_else(gone)?, interfaces };
         sources.push(open(place, &inside)?);
     }
     let mut tap_containers = Vec::new();
@@ -83,8 +83,8 @@ pub fn join(
 fn source(
     target: &Target,
     attachments: &[&Attachment],
-    (told, remote): (Vec<Interface>, Remote),
-    settings: &Settings,
+    (told, remote): (Vec<InterfaceDescription>, PeerStream),
+    settings: &CaptureSettings,
 ) -> Result<Source, Error> {
     if attachments.len() != told.len() {
         return Err(cannot_join(target, "its tap told of other interfaces"));

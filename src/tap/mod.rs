@@ -32,7 +32,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::{self, Outcome, Patience};
 use crate::error::Error;
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless, Tap};
-use crate::parallel::at_once;
+use crate::parallel::map;
 use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
 
@@ -161,7 +161,7 @@ pub fn look_up_each(
         };
         (container, outcome)
     };
-    let each = at_once(containers, AT_ONCE, one);
+    let each = map(containers, AT_ONCE, one);
     let learned = containers.iter_mut().zip(each);
     let outcomes = learned.map(|(container, (told, outcome))| {
         *container = told;

@@ -145,7 +145,7 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
     let lack = means
         .no_program
         .as_ref()
-        .map(|trouble| Lack::new(trouble.what().as_str(), trouble.remedy().as_str()));
+        .map(|trouble| Lack::new(trouble.message().as_str(), trouble.remedy().as_str()));
     offers.push(Offer { tap: Tap::ThroughEngine { name: attachment.inside.clone(), why }, lack });
     offers
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use log::{debug, warn};
 
 use super::{Target, description, through_engine};
-use crate::capture::{self, Budget, Ring, Settings};
+use crate::capture::{self, CaptureSettings, Ring, RingBudget};
 use crate::engine::TapContainer;
 use crate::error::Error;
 use crate::link::{self, Attachment, Links, Tap};
-use crate::parallel::at_once;
-use crate::pcapng::Interface;
+use crate::parallel::map;
+use crate::pcapng::InterfaceDescription;
 use crate::privilege::Privilege;
 use crate::session::Source;
 
@@ -39,8 +39,8 @@ pub struct Opened {
 /// or an engine refuses a tap container.
 pub fn open(
     targets: &[Target],
-    settings: &Settings,
-    budget: &mut Budget,
+    settings: &CaptureSettings,
+    budget: &mut RingBudget,
     block_timeout: Duration,
     privilege: &Privilege,
     notice: &(dyn Fn(&str) + Sync),
@@ -70,9 +70,9 @@ pub fn open(
         // containers one may end now, or have an interface that is down.
         Err(why) if is_gone(target, attachment) || capture::is_down(&why) => {
             if attachment.tap.is_hosts() {
-                warn!("{} is not captured: {}", attachment.name(), why.what());
+                warn!("{} is not captured: {}", attachment.name(), why.message());
             } else {
-                notice(&format!("not captured: {} ({})", attachment.name(), why.what()));
+                notice(&format!("not captured: {} ({})", attachment.name(), why.message()));
             }
             went = Some(why);
             Ok(())
@@ -80,7 +80,7 @@ pub fn open(
         Err(why) => Err(why),
     };
     // Whoever enters a user namespace must be alone.
-    let of_here = at_once(here, if there.is_empty() { AT_ONCE } else { 1 }, open);
+    let of_here = map(here, if there.is_empty() { AT_ONCE } else { 1 }, open);
     // The names may have gone to other links between the look-up and the opening.
     let links = Links::now()?;
     for (outcome, (_, (target, attachment))) in of_here.into_iter().zip(here) {
@@ -130,11 +130,11 @@ pub fn open(
 fn open_rings(
     target: &Target,
     attachment: &Attachment,
-    settings: &Settings,
+    settings: &CaptureSettings,
     ring_mib: u32,
     block_timeout: Duration,
     privilege: &Privilege,
-) -> Result<(Interface, Vec<Ring>), Error> {
+) -> Result<(InterfaceDescription, Vec<Ring>), Error> {
     let open = || capture::open(attachment, settings, ring_mib, block_timeout);
     let rings = match (&attachment.tap, &target.rootless) {
         (Tap::HostVeth { .. } | Tap::Host { .. }, _) => privilege.raised(open)??,

@@ -58,7 +58,7 @@ mod tests {
         let container = |name: &str, id: &str| {
             let id = ContainerId::parse(&format!("{id:0<64}")).expect("an id");
             let endpoint = Endpoint::Unix("/run/docker.sock".into());
-            Container::new(EngineKind::Docker, endpoint, id, SafeText::of_name(name))
+            Container::new(EngineKind::Docker, endpoint, id, SafeText::from_name(name))
         };
         let service = Container { service: Some("api".into()), ..container("shop-api-1", "c1") };
         vec![container("web", "64ab"), container("database", "b0b"), service]

@@ -7,12 +7,12 @@ use log::info;
 
 use super::elsewhere::without_there;
 use super::{Target, description};
-use crate::capture::{self, Settings};
+use crate::capture::{self, CaptureSettings};
 use crate::container::Container;
 use crate::engine::{self, TapContainer};
 use crate::error::Error;
 use crate::link::{Attachment, Tap};
-use crate::pcapng::Interface;
+use crate::pcapng::InterfaceDescription;
 use crate::peer;
 use crate::safe_text::SafeText;
 use crate::session::Source;
@@ -32,7 +32,7 @@ type Numbered<'a> = (usize, (&'a Target, &'a Attachment));
 /// there does not begin.
 pub(super) fn start(
     attachments: &[Numbered],
-    settings: &Settings,
+    settings: &CaptureSettings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<(usize, Source, TapContainer)>, Error> {
@@ -75,7 +75,7 @@ impl Programs {
 fn start_one(
     attachments: &[Numbered],
     programs: &Programs,
-    settings: &Settings,
+    settings: &CaptureSettings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<(usize, Source, TapContainer), Error> {
@@ -91,20 +91,24 @@ fn start_one(
     let opened = tap_container.stream().map_err(|error| {
         Error::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
     });
-    match opened.and_then(|stream| peer::open(stream, &from, PATIENCE)) {
+    match opened.and_then(|stream| peer::open_tap_stream(stream, &from, PATIENCE)) {
         Ok((told, remote)) => {
             let interfaces = interfaces(attachments, told, settings);
             let source = Source::Remote { interfaces, remote, unwatched: target.holder.is_err() };
             Ok((number, source, tap_container))
         }
         // The reason that the program there gave, where it gave one.
-        Err(trouble) => Err(trouble.explained(tap_container.end().said.as_str())),
+        Err(trouble) => Err(trouble.explained_by(tap_container.end().said.as_str())),
     }
 }
 
 /// The interfaces as the program there `told` them, in the words of here.
-fn interfaces(attachments: &[Numbered], told: Vec<Interface>, settings: &Settings) -> Vec<Interface> {
-    let words = |interface: Interface| {
+fn interfaces(
+    attachments: &[Numbered],
+    told: Vec<InterfaceDescription>,
+    settings: &CaptureSettings,
+) -> Vec<InterfaceDescription> {
+    let words = |interface: InterfaceDescription| {
         let address = interface.hardware_address.map(|address| address.to_string());
         let is_this = |(_, (target, attachment)): &&Numbered| {
             attachment.interface == interface.name
@@ -124,7 +128,7 @@ fn interfaces(attachments: &[Numbered], told: Vec<Interface>, settings: &Setting
 fn arguments(
     container: &Container,
     attachments: &[Numbered],
-    settings: &Settings,
+    settings: &CaptureSettings,
     ring_mib: u32,
 ) -> Vec<String> {
     let mut arguments = vec!["tap".to_owned()];

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read};
 
-use containerdump::peer::compression::{Compress, Packer, Unpacker};
+use containerdump::peer::compression::{CompressionMode, Decompressor, StreamCompressor};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use zstd::stream::raw::{CParameter, Encoder, Operation as _};
 
 /// Packs what is written at a time, and tells what goes out each time.
-fn packed(compress: Compress, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
-    let mut packer = Packer::new(compress).expect("memory");
+fn packed(compress: CompressionMode, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+    let mut packer = StreamCompressor::new(compress).expect("memory");
     let pack = |write: &Vec<Vec<u8>>| {
         let mut slices: Vec<IoSlice> = write.iter().map(|bytes| IoSlice::new(bytes)).collect();
         let (mut slices, mut out) = (slices.as_mut_slice(), Vec::new());
@@ -50,7 +50,7 @@ impl Read for Pieces {
 
 /// Reads what there is of `pieces`, at most so many bytes at a time: what came out, and why no more did.
 fn unpacked(
-    unpacker: &mut Unpacker,
+    unpacker: &mut Decompressor,
     pieces: impl IntoIterator<Item = Vec<u8>>,
     at_once: usize,
 ) -> (Vec<u8>, ErrorKind, String) {
@@ -66,10 +66,10 @@ fn unpacked(
 }
 
 /// An unpacker, and the rest of a stream.
-fn begin(stream: &[u8]) -> (Unpacker, &[u8]) {
+fn begin(stream: &[u8]) -> (Decompressor, &[u8]) {
     let (first, rest) = stream.split_first_chunk().expect("a first chunk");
-    assert!(Unpacker::knows(*first), "{first:?}");
-    (Unpacker::new(*first).expect("memory"), rest)
+    assert!(Decompressor::knows(*first), "{first:?}");
+    (Decompressor::new(*first).expect("memory"), rest)
 }
 
 /// A chunk by zstd that says it has so many bytes.
@@ -99,7 +99,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 fn every_write_can_be_read_at_once_and_what_repeats_is_not_told_again() {
     let request = text(900);
     let writes: Vec<Vec<Vec<u8>>> = (0..50).map(|_| vec![request.clone()]).collect();
-    let all = packed(Compress::Auto, &writes);
+    let all = packed(CompressionMode::Auto, &writes);
     let (mut unpacker, _) = begin(&all[0]);
     for (number, out) in all.iter().enumerate() {
         let out = if number == 0 { out[4..].to_vec() } else { out.clone() };
@@ -113,14 +113,15 @@ fn every_write_can_be_read_at_once_and_what_repeats_is_not_told_again() {
 #[test]
 fn what_becomes_no_smaller_goes_as_it_is() {
     let megabytes = vec![vec![noise(8 << 20)]];
-    for (compress, most) in [(Compress::Auto, 200), (Compress::On, 2000)] {
+    for (compress, most) in [(CompressionMode::Auto, 200), (CompressionMode::On, 2000)] {
         let out = packed(compress, &megabytes).concat();
         assert!(out.len() < (8 << 20) + most, "{}", out.len());
         let as_it_is = out.windows(4).filter(|four| four == b"cd-0").count();
-        assert_eq!(as_it_is > 0, compress == Compress::Auto);
+        assert_eq!(as_it_is > 0, compress == CompressionMode::Auto);
     }
     // And text behind it is packed again.
-    let out = packed(Compress::Auto, &[vec![noise(9 << 20)], vec![text(8 << 20)], vec![text(8 << 20)]]);
+    let out =
+        packed(CompressionMode::Auto, &[vec![noise(9 << 20)], vec![text(8 << 20)], vec![text(8 << 20)]]);
     assert!(out[2].len() < 4 << 20, "{}", out[2].len());
 }
 
@@ -157,13 +158,13 @@ fn what_is_no_stream_of_ours_is_refused() {
         assert!(bytes.len() <= 128 << 10, "{} bytes came out", bytes.len());
     }
     for other in [*b"\x0a\x0d\x0d\x0a", *b"cd-1", [0; 4]] {
-        assert!(!Unpacker::knows(other));
+        assert!(!Decompressor::knows(other));
     }
 }
 
 #[test]
 fn one_that_breaks_off_is_not_whole() {
-    let out = packed(Compress::On, &[vec![text(5000)]]).concat();
+    let out = packed(CompressionMode::On, &[vec![text(5000)]]).concat();
     for cut in 4..out.len() {
         let (mut unpacker, rest) = begin(&out[..cut]);
         let mut source = Pieces { pieces: [rest.to_vec()].into(), ends: true };
@@ -193,7 +194,7 @@ proptest! {
         cut in 1..100_000_usize,
         at_once in 1..200_000_usize,
     ) {
-        let compress = if always { Compress::On } else { Compress::Auto };
+        let compress = if always { CompressionMode::On } else { CompressionMode::Auto };
         let out = packed(compress, &writes).concat();
         if !out.is_empty() {
             let (mut unpacker, rest) = begin(&out);
@@ -211,7 +212,7 @@ proptest! {
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         at_once in 1..100_000_usize,
     ) {
-        let mut out = packed(Compress::On, &writes).concat();
+        let mut out = packed(CompressionMode::On, &writes).concat();
         if out.len() > 12 {
             for (at, byte) in changes {
                 let at = 4 + at.index(out.len() - 4);

@@ -91,7 +91,7 @@ fn nothing_of_a_request_is_in_a_command_line() {
     let all = host.arguments().concat().join(" ");
     assert!(!all.contains("192.0.2.77") && !all.contains("we;b"), "{all}");
     let request = std::fs::read_to_string(host.0.path().join("request")).expect("a request");
-    let request = peer::Request::read(format!("{request}\n").as_bytes()).expect("it can be read");
+    let request = peer::PeerRequest::read(format!("{request}\n").as_bytes()).expect("it can be read");
     assert!(request.arguments.contains(&format!("--filter={filter}")), "{request:?}");
     assert_eq!(request.arguments.last().map(String::as_str), Some("we;b"));
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Instant;
 
-use containerdump::pcapng::{Blocks, Interface};
+use containerdump::pcapng::{BlockWriter, InterfaceDescription};
 use containerdump::safe_text::SafeText;
 
 use crate::support::fake_host::{FakeHost, HELLO, PROBE, begin};
@@ -76,8 +76,8 @@ fn a_packed_stream_that_is_none_ends_in_one_message() {
 
 #[test]
 fn interfaces_without_end_are_the_end() {
-    let mut blocks = Blocks::begin_section();
-    let interface = Interface {
+    let mut blocks = BlockWriter::begin_section();
+    let interface = InterfaceDescription {
         name: SafeText::new("x"),
         description: SafeText::new("y"),
         hardware_address: None,
@@ -96,7 +96,7 @@ fn interfaces_without_end_are_the_end() {
 #[test]
 fn each_of_many_streams_that_break_is_told_and_the_others_go_on() {
     const HOSTS: usize = 20;
-    let mut blocks = Blocks::begin_section();
+    let mut blocks = BlockWriter::begin_section();
     blocks.take();
     blocks.nothing();
     let far = "number=1; while ! mkdir n$number 2>/dev/null; do number=$((number + 1)); done; cat stream; \

@@ -4,11 +4,11 @@ use std::io::{IoSlice, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use containerdump::capture::{Counts, Direction};
+use containerdump::capture::{Direction, PacketCounts};
 use containerdump::link::HardwareAddress;
-use containerdump::pcapng::{Interface, Statistics};
-use containerdump::peer::compression::{Compress, Packer};
-use containerdump::peer::{self, Ended};
+use containerdump::pcapng::{InterfaceDescription, InterfaceStatistics};
+use containerdump::peer::compression::{CompressionMode, StreamCompressor};
+use containerdump::peer::{self, PeerStreamEnd};
 use containerdump::safe_text::SafeText;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -22,8 +22,8 @@ use crate::support::peer_stream::{
 fn objection_to(rest: Vec<u8>) -> String {
     let read = read([beginning(&[interface("eth0")]), rest]).expect("it begins well");
     match read.ended {
-        Ended::Broken(trouble) => checked(&trouble.to_string()),
-        Ended::Finished => panic!("nothing was objected to"),
+        PeerStreamEnd::Broken(trouble) => checked(&trouble.to_string()),
+        PeerStreamEnd::Finished => panic!("nothing was objected to"),
     }
 }
 
@@ -51,9 +51,9 @@ fn changed(mut block: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
 fn what_begins_as_none_of_our_streams_is_refused() {
     let good = beginning(&[interface("eth0")]);
     let nameless = beginning(&[interface("")]);
-    let many: Vec<Interface> = (0..300).map(|number| interface(&format!("eth{number}"))).collect();
-    let snap = |snap_length| beginning(&[Interface { snap_length, ..interface("eth0") }]);
-    let usb = beginning(&[Interface { link_type: 189, ..interface("eth0") }]);
+    let many: Vec<InterfaceDescription> = (0..300).map(|number| interface(&format!("eth{number}"))).collect();
+    let snap = |snap_length| beginning(&[InterfaceDescription { snap_length, ..interface("eth0") }]);
+    let usb = beginning(&[InterfaceDescription { link_type: 189, ..interface("eth0") }]);
     let section = u32::from_le_bytes(good[4..8].try_into().expect("four bytes")) as usize;
     for (bytes, why) in [
         (b"Error: no such thing\n".to_vec(), "unknown kind"),
@@ -106,7 +106,7 @@ fn what_is_wrong_among_packets_ends_the_stream() {
     let begins = beginning(&[interface("eth0")]);
     let one_more = beginning(&[interface("eth0"), interface("eth1")]);
     // The second interface block stands where the first statistics of the other stream do.
-    let at = begins.len() - statistics(&[interface("eth0")], 0, Statistics::default()).len();
+    let at = begins.len() - statistics(&[interface("eth0")], 0, InterfaceStatistics::default()).len();
     let objection = objection_to(one_more[at..].to_vec());
     assert!(objection.contains("came up in it after"), "{objection}");
 }
@@ -114,7 +114,7 @@ fn what_is_wrong_among_packets_ends_the_stream() {
 #[test]
 fn one_that_says_nothing_or_only_names_is_given_up() {
     let (ours, _theirs) = UnixStream::pair().expect("two sockets");
-    let trouble = peer::open(ours, &SafeText::new("container web"), Duration::from_millis(50));
+    let trouble = peer::open_tap_stream(ours, &SafeText::new("container web"), Duration::from_millis(50));
     assert!(trouble.expect_err("nothing").to_string().contains("within"));
     // An empty name resolution block: kind 4, its length, the end of its records, its length.
     let names = [4, 16, 0, 16_u32].map(u32::to_le_bytes).concat();
@@ -135,13 +135,17 @@ fn one_that_falls_silent_is_given_up() {
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    assert!(matches!(&ended, Ended::Broken(why) if why.to_string().contains("nothing came")), "{ended:?}");
+    assert!(
+        matches!(&ended, PeerStreamEnd::Broken(why) if why.to_string().contains("nothing came")),
+        "{ended:?}"
+    );
 }
 
 #[test]
 fn one_whose_chunk_takes_long_is_not_given_up() {
     let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
-    let (interfaces, mut packer) = ([interface("eth0")], Packer::new(Compress::On).expect("memory"));
+    let (interfaces, mut packer) =
+        ([interface("eth0")], StreamCompressor::new(CompressionMode::On).expect("memory"));
     let mut chunk = |bytes: &[u8]| -> Vec<u8> {
         let slices = [IoSlice::new(bytes)];
         packer.next(&slices).pieces(&slices).iter().flat_map(|piece| piece.to_vec()).collect()
@@ -155,7 +159,8 @@ fn one_whose_chunk_takes_long_is_not_given_up() {
         }
         theirs
     });
-    let opened = peer::open_growing(ours, &SafeText::new("container web"), false, Duration::from_mins(1));
+    let opened =
+        peer::open_capture_stream(ours, &SafeText::new("container web"), false, Duration::from_mins(1));
     let mut remote = opened.expect("a stream");
     let mut packets = 0;
     while packets == 0 {
@@ -175,7 +180,7 @@ fn a_long_stream_is_read_in_little_memory() {
     let (ours, theirs) = UnixStream::pair().expect("two sockets");
     let long = Packet { length: 9000, data: vec![7; 9000], ..packet() };
     let many = block(&long).repeat(100);
-    let end = statistics(&[interface("eth0")], 0, Statistics::default());
+    let end = statistics(&[interface("eth0")], 0, InterfaceStatistics::default());
     let stream = std::iter::once(beginning(&[interface("eth0")])).chain(std::iter::repeat_n(many, 300));
     let sender = send(theirs, stream.chain([end]));
     let (_, mut remote) = open(ours).expect("a stream");
@@ -190,23 +195,30 @@ fn a_long_stream_is_read_in_little_memory() {
 
 #[test]
 fn what_was_lost_there_is_lost_here_and_a_lie_about_it_overflows_nothing() {
-    let lost =
-        Statistics { written: 10, kernel_drops: 3, interface_drops: 2, abandoned: 5, crossed: 0, waiting: 0 };
+    let lost = InterfaceStatistics {
+        written: 10,
+        kernel_drops: 3,
+        interface_drops: 2,
+        abandoned: 5,
+        crossed: 0,
+        waiting: 0,
+    };
     let tell = |told| statistics(&[interface("eth0")], 0, told);
     let told = read([beginning(&[interface("eth0")]), block(&packet()), tell(lost)]).expect("a stream");
-    let counts = Counts { received: 18, delivered: 1, kernel_drops: 3, abandoned: 5, interface_drops: 2 };
-    assert_eq!((told.counts[0], told.ended), (counts, Ended::Finished));
-    let told = read([beginning(&[interface("eth0")]), tell(Statistics { waiting: 7, ..lost })]);
+    let counts =
+        PacketCounts { received: 18, delivered: 1, kernel_drops: 3, abandoned: 5, interface_drops: 2 };
+    assert_eq!((told.counts[0], told.ended), (counts, PeerStreamEnd::Finished));
+    let told = read([beginning(&[interface("eth0")]), tell(InterfaceStatistics { waiting: 7, ..lost })]);
     assert_eq!(told.expect("a stream").counts[0].unread(), 10 + 7, "what was not read here");
     let most = u64::MAX / 4;
-    let lie = Statistics { kernel_drops: most, interface_drops: most, abandoned: most, ..lost };
+    let lie = InterfaceStatistics { kernel_drops: most, interface_drops: most, abandoned: most, ..lost };
     let counts = read([beginning(&[interface("eth0")]), tell(lie)]).expect("a stream").counts[0];
     assert!(counts.received < 1 << 50 && counts.kernel_drops + counts.abandoned <= counts.received);
 }
 
-fn interfaces() -> impl Strategy<Value = Vec<Interface>> {
+fn interfaces() -> impl Strategy<Value = Vec<InterfaceDescription>> {
     let one = ("[ -~é]{1,90}", "[ -~]{0,300}", any::<Option<[u8; 6]>>(), 1..262_145_u32, 0..3_usize);
-    let one = one.prop_map(|(name, description, address, snap_length, kind)| Interface {
+    let one = one.prop_map(|(name, description, address, snap_length, kind)| InterfaceDescription {
         name: SafeText::new(&format!("x{name}")),
         description: SafeText::with_limit(&description, 250),
         hardware_address: address.map(HardwareAddress),
@@ -231,7 +243,7 @@ fn packets() -> impl Strategy<Value = Vec<Packet>> {
 }
 
 /// Packets that fit the interfaces.
-fn fitted(packets: Vec<Packet>, interfaces: &[Interface]) -> Vec<Packet> {
+fn fitted(packets: Vec<Packet>, interfaces: &[InterfaceDescription]) -> Vec<Packet> {
     let fit = |mut packet: Packet| {
         packet.interface %= u32::try_from(interfaces.len()).expect("few");
         packet.data.truncate(interfaces[packet.interface as usize].snap_length as usize);
@@ -240,9 +252,9 @@ fn fitted(packets: Vec<Packet>, interfaces: &[Interface]) -> Vec<Packet> {
     packets.into_iter().map(fit).collect()
 }
 
-fn written(interfaces: &[Interface], packets: &[Packet]) -> Vec<u8> {
+fn written(interfaces: &[InterfaceDescription], packets: &[Packet]) -> Vec<u8> {
     let blocks: Vec<u8> = packets.iter().flat_map(block).collect();
-    [beginning(interfaces), blocks, statistics(interfaces, 0, Statistics::default())].concat()
+    [beginning(interfaces), blocks, statistics(interfaces, 0, InterfaceStatistics::default())].concat()
 }
 
 proptest! {
@@ -257,7 +269,7 @@ proptest! {
         let read = read([stream, rest]).expect("a stream of ours");
         prop_assert_eq!(&read.interfaces, &interfaces);
         prop_assert_eq!(&read.packets, &packets);
-        prop_assert_eq!(read.ended, Ended::Finished);
+        prop_assert_eq!(read.ended, PeerStreamEnd::Finished);
         let seen: Vec<_> = packets.into_iter().map(|one| (one.interface, one.length, one.data)).collect();
         prop_assert_eq!(seen, witnessed);
     }

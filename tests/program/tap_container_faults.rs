@@ -89,24 +89,24 @@ fn the_processor_is_the_engines() {
     assert_eq!(told("linux", "arm64", "1.41"), Ok(Architecture::Aarch64));
     assert_eq!(told("linux", "amd64", "1.53"), Ok(Architecture::X86_64));
     let trouble = told("windows", "amd64", "1.41").expect_err("no program");
-    assert!(trouble.what().as_str().contains("windows amd64, for which there is no"), "{trouble}");
+    assert!(trouble.message().as_str().contains("windows amd64, for which there is no"), "{trouble}");
     let trouble = told("linux", "s390x", "1.41").expect_err("no program");
     assert!(trouble.remedy().as_str().contains("x86_64 or aarch64"), "{trouble}");
     let trouble = told("linux", "amd64", "1.24").expect_err("too old");
-    assert!(trouble.what().as_str().contains("API 1.24 is older than 1.25"), "{trouble}");
+    assert!(trouble.message().as_str().contains("API 1.24 is older than 1.25"), "{trouble}");
 }
 
 #[test]
 fn an_engine_that_hangs_is_given_up() {
     let trouble = architecture(Answer::Silence).expect_err("silence");
-    assert!(trouble.what().as_str().ends_with("no answer within 5.0 s"), "{trouble}");
+    assert!(trouble.message().as_str().ends_with("no answer within 5.0 s"), "{trouble}");
 }
 
 #[test]
 fn an_import_without_space_says_so() {
     let error = json!({ "error": "write /containerdump: no space left on device", "errorDetail": {} });
     let trouble = refusal(&fake().also("POST /images/create", Answer::json(&error)));
-    assert!(trouble.what().as_str().contains("no space left on device"), "{trouble}");
+    assert!(trouble.message().as_str().contains("no space left on device"), "{trouble}");
     assert!(trouble.remedy().as_str().contains("docker system df"), "{trouble}");
 }
 
@@ -136,7 +136,7 @@ fn an_image_that_is_not_ours_is_never_run() {
             .also("GET /images/localhost/", Answer::json(&image))
             .also("POST /images/create", Answer::json(&json!({ "status": "sha256:1" })));
         let trouble = refusal(&fake);
-        assert!(trouble.what().as_str().ends_with("is not what was imported"), "{trouble}");
+        assert!(trouble.message().as_str().ends_with("is not what was imported"), "{trouble}");
         assert!(!fake.asked().iter().any(|line| line.contains("/containers/create")), "{:?}", fake.asked());
     }
 }
@@ -153,7 +153,7 @@ fn an_id_that_is_none_gets_into_no_path() {
 #[test]
 fn a_container_of_another_image_is_removed_before_it_starts() {
     let fake = willing().inspecting(Answer::json(&json!({ "Image": id("other") })));
-    assert!(refusal(&fake).what().as_str().contains("made of another image"));
+    assert!(refusal(&fake).message().as_str().contains("made of another image"));
     assert!(was_removed(&fake) && !fake.asked().iter().any(|line| line.ends_with("/start")));
 }
 
@@ -161,7 +161,7 @@ fn a_container_of_another_image_is_removed_before_it_starts() {
 fn an_engine_that_does_not_hand_over_its_connection_keeps_no_container() {
     let fake =
         willing().also(&format!("POST /containers/{}/attach", id("tap")), Answer::Body(b"{}".to_vec()));
-    assert!(refusal(&fake).what().as_str().ends_with("it does not hand over the connection"));
+    assert!(refusal(&fake).message().as_str().ends_with("it does not hand over the connection"));
     assert!(was_removed(&fake));
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use containerdump::pcapng::{Blocks, Interface};
+use containerdump::pcapng::{BlockWriter, InterfaceDescription};
 use containerdump::safe_text::SafeText;
 use tempfile::TempDir;
 
@@ -73,8 +73,8 @@ impl FakeHost {
 
 /// A stream such as ours, up to its first packet.
 pub(crate) fn begin(name: &str) -> Vec<u8> {
-    let mut blocks = Blocks::begin_section();
-    blocks.interface(&Interface {
+    let mut blocks = BlockWriter::begin_section();
+    blocks.interface(&InterfaceDescription {
         name: SafeText::new(name),
         description: SafeText::new("y"),
         hardware_address: None,

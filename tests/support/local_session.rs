@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use containerdump::broker::{Broker, Place, Request};
-use containerdump::capture::Settings;
+use containerdump::broker::{Broker, TapLocation, TapRequest};
+use containerdump::capture::CaptureSettings;
 use containerdump::endpoint::{SeenHolder, SeenProcess};
 use containerdump::error::Error;
 use containerdump::link::Holder;
@@ -58,7 +58,10 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     std::thread::spawn(move || {
         for line in std::io::stdin().lines() {
             let answer = obey(&line.expect("a line"), &opener, &joining);
-            println!("{}", answer.map_or_else(|trouble| trouble.what().to_string(), |()| "done".to_owned()));
+            println!(
+                "{}",
+                answer.map_or_else(|trouble| trouble.message().to_string(), |()| "done".to_owned())
+            );
         }
     });
     let session = Session {
@@ -89,31 +92,34 @@ fn obey(line: &str, opener: &Broker, joining: &Joining) -> Result<(), Error> {
             let process = seen(pid, namespace);
             (
                 label,
-                Place::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process.clone()) },
+                TapLocation::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process.clone()) },
                 process,
             )
         }
         ["early", label, name, index] => {
             let index = index.parse().expect("an index");
-            let place = Place::HostVeth { name: (*name).to_owned(), index, leads_to: None };
-            let request = Request::new(place, &Settings::default(), RING_MIB);
+            let place = TapLocation::HostVeth { name: (*name).to_owned(), index, leads_to: None };
+            let request = TapRequest::new(place, &CaptureSettings::default(), RING_MIB);
             // Nobody who is meant claims it.
-            return opener.ask(&request, &SafeText::new(label))?.wait(&SafeText::new(label)).map(|_| ());
+            return opener
+                .request_tap(&request, &SafeText::new(label))?
+                .wait(&SafeText::new(label))
+                .map(|_| ());
         }
         ["inside", label, interface, pid, namespace] => {
             let process = seen(pid, namespace);
             (
                 label,
-                Place::Inside { holder: process.clone(), interfaces: vec![(*interface).to_owned()] },
+                TapLocation::Inside { holder: process.clone(), interfaces: vec![(*interface).to_owned()] },
                 process,
             )
         }
         _ => panic!("{line}"),
     };
     let label = SafeText::new(label);
-    let settings = Settings { filter: Some("tcp or udp".to_owned()), ..Settings::default() };
+    let settings = CaptureSettings { filter: Some("tcp or udp".to_owned()), ..CaptureSettings::default() };
     let (mut interfaces, remote) =
-        opener.ask(&Request::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
+        opener.request_tap(&TapRequest::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
     interfaces[0].name = label.clone();
     let sources = vec![Source::Remote { interfaces, remote, unwatched: false }];
     let holders = vec![Holder::of(&label, &process)?];

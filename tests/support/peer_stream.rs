@@ -5,10 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use containerdump::capture::{Counts, Direction};
+use containerdump::capture::{Direction, PacketCounts};
 use containerdump::error::Error;
-use containerdump::pcapng::{self, Blocks, Interface, Statistics};
-use containerdump::peer::{self, Ended, Remote};
+use containerdump::pcapng::{self, BlockWriter, InterfaceDescription, InterfaceStatistics};
+use containerdump::peer::{self, PeerStream, PeerStreamEnd};
 use containerdump::safe_text::SafeText;
 use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
@@ -27,8 +27,8 @@ pub(crate) struct Packet {
 }
 
 /// An interface of Ethernet packets.
-pub(crate) fn interface(name: &str) -> Interface {
-    Interface {
+pub(crate) fn interface(name: &str) -> InterfaceDescription {
+    InterfaceDescription {
         name: SafeText::new(name),
         description: SafeText::new(name),
         hardware_address: None,
@@ -45,20 +45,24 @@ pub(crate) fn packet() -> Packet {
 }
 
 /// What stands before the first packet.
-pub(crate) fn beginning(interfaces: &[Interface]) -> Vec<u8> {
-    let mut blocks = Blocks::begin_section();
+pub(crate) fn beginning(interfaces: &[InterfaceDescription]) -> Vec<u8> {
+    let mut blocks = BlockWriter::begin_section();
     for interface in interfaces {
         blocks.interface(interface);
     }
     for number in (0..).take(interfaces.len()) {
-        blocks.statistics(number, Statistics::default(), 1, 1);
+        blocks.statistics(number, InterfaceStatistics::default(), 1, 1);
     }
     blocks.take()
 }
 
 /// Statistics of an interface, without what stands before them in a stream.
-pub(crate) fn statistics(interfaces: &[Interface], number: u32, statistics: Statistics) -> Vec<u8> {
-    let mut blocks = Blocks::begin_section();
+pub(crate) fn statistics(
+    interfaces: &[InterfaceDescription],
+    number: u32,
+    statistics: InterfaceStatistics,
+) -> Vec<u8> {
+    let mut blocks = BlockWriter::begin_section();
     for interface in interfaces {
         blocks.interface(interface);
     }
@@ -77,10 +81,10 @@ pub(crate) fn block(packet: &Packet) -> Vec<u8> {
 
 /// What was read of a stream until it ended.
 pub(crate) struct Read {
-    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) interfaces: Vec<InterfaceDescription>,
     pub(crate) packets: Vec<Packet>,
-    pub(crate) counts: Vec<Counts>,
-    pub(crate) ended: Ended,
+    pub(crate) counts: Vec<PacketCounts>,
+    pub(crate) ended: PeerStreamEnd,
 }
 
 /// Sends `bytes` and reads them.
@@ -93,8 +97,8 @@ pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) ->
 }
 
 /// Opens a stream with patience.
-pub(crate) fn open(stream: UnixStream) -> Result<(Vec<Interface>, Remote), Error> {
-    peer::open(stream, &SafeText::new("container web"), PATIENCE)
+pub(crate) fn open(stream: UnixStream) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
+    peer::open_tap_stream(stream, &SafeText::new("container web"), PATIENCE)
 }
 
 /// Writes beside the test, until nobody reads.
@@ -114,7 +118,7 @@ pub(crate) fn send(
     })
 }
 
-fn to_the_end(interfaces: Vec<Interface>, mut remote: Remote) -> Read {
+fn to_the_end(interfaces: Vec<InterfaceDescription>, mut remote: PeerStream) -> Read {
     let mut packets = Vec::new();
     let ended = loop {
         let outcome = remote.read(64, |packet| {

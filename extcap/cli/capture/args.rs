@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use containerdump::capture::{self, Settings};
+use containerdump::capture::{self, CaptureSettings};
 use containerdump::error::Error;
-use containerdump::peer::compression::Compress;
+use containerdump::peer::compression::CompressionMode;
 use containerdump::session::{Duplicates, Files, Limit, Limits, stamp};
 use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
@@ -62,8 +62,8 @@ pub(crate) struct CaptureArgs {
 
     /// Snap length: bytes kept of each packet; 0 keeps whole packets
     #[arg(short, long, aliases = ["snaplen", "snapshot-length"], value_name = "LEN",
-          default_value_t = capture::LONGEST_SNAP_LENGTH,
-          value_parser = clap::value_parser!(u32).range(..=i64::from(capture::LONGEST_SNAP_LENGTH)))]
+          default_value_t = capture::MAX_SNAP_LEN,
+          value_parser = clap::value_parser!(u32).range(..=i64::from(capture::MAX_SNAP_LEN)))]
     snap_length: u32,
 
     /// Stop after this many packets
@@ -106,8 +106,8 @@ pub(crate) struct CaptureArgs {
 
     /// Whether packets of other hosts are compressed on their way here: auto leaves out what does not become
     /// smaller, and all where the link is faster than that
-    #[arg(long, value_name = "WHEN", requires = "host", default_value = Compress::ALL[0].word(),
-          value_parser = Compress::ALL.map(Compress::word))]
+    #[arg(long, value_name = "WHEN", requires = "host", default_value = CompressionMode::ALL[0].word(),
+          value_parser = CompressionMode::ALL.map(CompressionMode::word))]
     compress: String,
 
     /// Do not put the host veths into promiscuous mode
@@ -181,14 +181,14 @@ impl CaptureArgs {
 
     /// Bytes kept of each packet: 0 is tcpdump's word for all of them.
     fn snap_length(&self) -> u32 {
-        if self.snap_length == 0 { capture::LONGEST_SNAP_LENGTH } else { self.snap_length }
+        if self.snap_length == 0 { capture::MAX_SNAP_LEN } else { self.snap_length }
     }
 
     /// How rings are opened.
     ///
     /// Fails when the capture filter is not valid.
-    pub(super) fn settings(&self) -> Result<Settings, Error> {
-        Ok(Settings {
+    pub(super) fn settings(&self) -> Result<CaptureSettings, Error> {
+        Ok(CaptureSettings {
             filter: self.filter()?,
             without: None,
             without_there: None,
@@ -217,8 +217,8 @@ impl CaptureArgs {
         arguments
     }
 
-    pub(super) fn compress(&self) -> Compress {
-        Compress::parse(&self.compress).unwrap_or_default()
+    pub(super) fn compress(&self) -> CompressionMode {
+        CompressionMode::parse(&self.compress).unwrap_or_default()
     }
 
     /// The same for who knows nothing of containers; else why not.

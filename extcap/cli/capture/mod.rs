@@ -6,7 +6,7 @@ mod remote;
 mod selectors;
 
 use containerdump::error::Error;
-use containerdump::peer::compression::Compress;
+use containerdump::peer::compression::CompressionMode;
 use containerdump::privilege::Privilege;
 use containerdump::stop::Stop;
 
@@ -30,12 +30,21 @@ impl CaptureArgs {
     }
 
     /// The same for a session on another host, which reads standard output.
-    pub(super) fn run_for_session(self, privilege: Privilege, compress: Compress) -> Result<(), Error> {
+    pub(super) fn run_for_session(
+        self,
+        privilege: Privilege,
+        compress: CompressionMode,
+    ) -> Result<(), Error> {
         let stop = Stop::watch(false)?.with_lifeline()?;
         self.run_until(&stop, privilege, Some(compress))
     }
 
-    fn run_until(self, stop: &Stop, privilege: Privilege, session: Option<Compress>) -> Result<(), Error> {
+    fn run_until(
+        self,
+        stop: &Stop,
+        privilege: Privilege,
+        session: Option<CompressionMode>,
+    ) -> Result<(), Error> {
         privilege.as_caller(|| self.open_log())??;
         self.filter()?;
         if self.selected.is_empty() {

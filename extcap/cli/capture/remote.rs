@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use containerdump::capture;
 use containerdump::error::Error;
-use containerdump::peer::Request;
-use containerdump::peer::{self, Remote};
+use containerdump::peer::PeerRequest;
+use containerdump::peer::{self, PeerStream};
 use containerdump::privilege::Privilege;
 use containerdump::session::{Duplicates, Member, Session, Source, Totals};
 use containerdump::ssh::{self, Connection, Plain};
@@ -49,14 +49,14 @@ pub(in crate::cli) fn run(
     let settings = asked.settings()?;
     let connections = asked.hosts.connections(asked.tell())?;
     let (all, before) = (connections.clone(), asked.hosts.before());
-    let request = Request { arguments: asked.for_far(), compress: asked.compress() };
+    let request = PeerRequest { arguments: asked.for_far(), compress: asked.compress() };
     let plain = asked.plain();
     let begun = stop.wait_for(target.pipe(), move || begin(all, before, &request, &plain));
     let ended = match begun {
         Err(Stopped) => Ok(()),
         Ok(Err(trouble)) => Err(trouble),
         Ok(Ok(begun)) => {
-            let (mut far, remotes): (Vec<RemoteCapture>, Vec<Remote>) = begun.into_iter().unzip();
+            let (mut far, remotes): (Vec<RemoteCapture>, Vec<PeerStream>) = begun.into_iter().unzip();
             let (toolbar, orders) = crate::capture::start_toolbar(toolbar, &settings, &[], &proof);
             let outcome = record((asked, stop), target, (&far, remotes), &progress, |session, report| {
                 Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
@@ -81,9 +81,9 @@ pub(in crate::cli) fn run(
 fn begin(
     connections: Vec<Connection>,
     before: &'static str,
-    request: &Request,
+    request: &PeerRequest,
     plain: &Result<Plain, String>,
-) -> Result<Vec<(RemoteCapture, Remote)>, Error> {
+) -> Result<Vec<(RemoteCapture, PeerStream)>, Error> {
     let host_in_names = connections.len() > 1;
     let mut found = Vec::new();
     for connection in connections {
@@ -93,7 +93,7 @@ fn begin(
         let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
             let (mut session, stream) = connection.capture(&probe, before, request, plain)?;
             let label = connection.host().label();
-            let opened = peer::open_growing(stream, &label, host_in_names, PATIENCE);
+            let opened = peer::open_capture_stream(stream, &label, host_in_names, PATIENCE);
             let remote = opened.map_err(|trouble| session.explain(trouble))?;
             Ok((RemoteCapture { session, connection }, remote))
         };
@@ -109,7 +109,7 @@ fn begin(
 fn record(
     (asked, stop): (&CaptureArgs, &Stop),
     target: OutputTarget,
-    (far, remotes): (&[RemoteCapture], Vec<Remote>),
+    (far, remotes): (&[RemoteCapture], Vec<PeerStream>),
     progress: &Progress,
     run: impl FnOnce(Session, &mut dyn FnMut(&Totals)) -> Result<Totals, Error>,
 ) -> Result<Totals, Error> {

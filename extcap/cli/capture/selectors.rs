@@ -87,7 +87,7 @@ impl SelectorArgs {
 
     pub(super) fn selection(self) -> Selection {
         let is_fitting = self.is_fitting();
-        let projects = self.project.iter().map(|project| SafeText::of_name(project)).collect();
+        let projects = self.project.iter().map(|project| SafeText::from_name(project)).collect();
         let criteria = Criteria { engine: None, projects, labels: self.label };
         Selection {
             names: self.names,

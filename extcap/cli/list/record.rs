@@ -221,7 +221,7 @@ impl From<&tap::Offer> for TapRecord {
 
 impl From<&Error> for ErrorRecord {
     fn from(trouble: &Error) -> Self {
-        Self { what: BoundedText(trouble.what().clone()), remedy: BoundedText(trouble.remedy().clone()) }
+        Self { what: BoundedText(trouble.message().clone()), remedy: BoundedText(trouble.remedy().clone()) }
     }
 }
 

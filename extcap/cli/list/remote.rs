@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use containerdump::error::Error;
-use containerdump::peer::Request;
-use containerdump::peer::compression::Compress;
+use containerdump::peer::PeerRequest;
+use containerdump::peer::compression::CompressionMode;
 use containerdump::safe_text::SafeText;
 use containerdump::ssh::{Connection, Probe};
 use containerdump::stop::{Stop, Stopped};
@@ -112,7 +112,7 @@ fn listed(
         arguments.push("--".to_owned());
         arguments.extend(names.iter().cloned());
     }
-    session.ask(&Request { arguments, compress: Compress::Off })?;
+    session.ask(&PeerRequest { arguments, compress: CompressionMode::Off })?;
     let answer = session.read_to_end(MOST, PATIENCE)?;
     Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
 }

@@ -1,6 +1,6 @@
 //! What is on the toolbar, and what Wireshark says about it.
 
-use containerdump::peer::LONGEST_FILTER;
+use containerdump::peer::MAX_FILTER_LEN;
 
 use super::message::{Command, Message};
 
@@ -61,7 +61,7 @@ impl Wish {
 fn filter(payload: Vec<u8>) -> Wish {
     match String::from_utf8(payload) {
         Err(_) => Wish::NoFilter("it is no text"),
-        Ok(text) if text.len() > LONGEST_FILTER => Wish::NoFilter("it is longer than 4000 bytes"),
+        Ok(text) if text.len() > MAX_FILTER_LEN => Wish::NoFilter("it is longer than 4000 bytes"),
         Ok(text) => {
             let text = text.replace(char::is_control, " ");
             let text = text.trim();

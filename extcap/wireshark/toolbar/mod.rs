@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use containerdump::capture::Settings;
+use containerdump::capture::CaptureSettings;
 use containerdump::privilege::Unprivileged;
 use containerdump::safe_text::SafeText;
 use containerdump::session::{Ordered, Totals, orders};
@@ -51,7 +51,7 @@ pub(crate) struct Toolbar {
 /// How a capture begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    pub(crate) settings: Settings,
+    pub(crate) settings: CaptureSettings,
     /// Kinds of packets that rings have.
     pub(crate) link_types: Vec<u32>,
     /// The interface whose toolbar controls this capture, too.

@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use containerdump::capture::{self, Filter, Settings};
+use containerdump::capture::{self, CaptureSettings, CompiledFilter};
 use containerdump::error::Error;
 use containerdump::session::{Answer, Order, Orders};
 use log::info;
@@ -124,8 +124,8 @@ impl Operator {
             Wish::PauseOrGoOn | Wish::Filter(_) if self.terms.leader.is_some() => self.name_leader(),
             Wish::PauseOrGoOn => self.pause_or_go_on(),
             Wish::Filter(text) => {
-                let settings = Settings { filter: text.clone(), ..self.terms.settings.clone() };
-                match Filter::compile(&settings, &self.terms.link_types) {
+                let settings = CaptureSettings { filter: text.clone(), ..self.terms.settings.clone() };
+                match CompiledFilter::compile(&settings, &self.terms.link_types) {
                     Ok(filter) => {
                         let panel = Arc::clone(&self.panel);
                         let tell = Box::new(move |answer| panel.answer(text.clone(), answer));
@@ -149,7 +149,7 @@ impl Operator {
             format!("this interface is captured together with {leader}"),
             format!("choose {leader} in the toolbar, which controls all of them"),
         );
-        self.panel.say(trouble.what().as_str());
+        self.panel.say(trouble.message().as_str());
         self.warning = Some(trouble.to_string());
     }
 
@@ -178,8 +178,8 @@ impl Operator {
     }
 
     fn warn(&mut self, trouble: &Error) {
-        self.panel.say(&format!("the capture filter stays as it is: {}", trouble.what()));
-        self.warning = Some(trouble.clone().for_window().to_string());
+        self.panel.say(&format!("the capture filter stays as it is: {}", trouble.message()));
+        self.warning = Some(trouble.clone().for_wireshark().to_string());
     }
 
     /// Takes in what the capture has to say. Whether it has ended.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use containerdump::safe_text::SafeText;
 use containerdump::session::{Answer, Totals};
-use containerdump::waker::Bell;
+use containerdump::waker::Waker;
 
 use super::figures::Snapshot;
 use super::log::Log;
@@ -21,7 +21,7 @@ const MAX_STATUS_LEN: usize = 400;
 pub(crate) struct Panel {
     begun: Instant,
     news: Mutex<News>,
-    bell: Bell,
+    bell: Waker,
 }
 
 /// What is new.
@@ -41,13 +41,13 @@ pub(super) struct News {
 impl Panel {
     /// Fails when the process has no file descriptors left.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { begun: Instant::now(), news: Mutex::default(), bell: Bell::new()? })
+        Ok(Self { begun: Instant::now(), news: Mutex::default(), bell: Waker::new()? })
     }
 
     /// A line for the log.
     pub(crate) fn say(&self, line: &str) {
         self.news().log.add(self.begun.elapsed(), line);
-        self.bell.ring();
+        self.bell.wake();
     }
 
     /// A line for the log and for the status bar of Wireshark's window.
@@ -67,17 +67,17 @@ impl Panel {
             news.log.add(self.begun.elapsed(), &line);
         }
         for trouble in &totals.broken {
-            news.log.add(self.begun.elapsed(), trouble.what().as_str());
+            news.log.add(self.begun.elapsed(), trouble.message().as_str());
         }
         news.snapshot = Some(Snapshot { at: Instant::now(), totals: totals.clone() });
         drop(news);
-        self.bell.ring();
+        self.bell.wake();
     }
 
     /// What came of the filter that was asked for.
     pub(super) fn answer(&self, filter: Option<String>, answer: Answer) {
         self.news().answers.push((filter, answer));
-        self.bell.ring();
+        self.bell.wake();
     }
 
     /// The capture has ended; with what it came to, where it did not fail.
@@ -86,7 +86,7 @@ impl Panel {
             self.show(totals);
         }
         self.news().over = true;
-        self.bell.ring();
+        self.bell.wake();
     }
 
     pub(super) fn news(&self) -> MutexGuard<'_, News> {
@@ -95,7 +95,7 @@ impl Panel {
 
     /// Makes it readable by what is new from now on only.
     pub(super) fn hush(&self) {
-        self.bell.hush();
+        self.bell.clear();
     }
 }
 

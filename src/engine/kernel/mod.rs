@@ -141,7 +141,7 @@ fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Co
     let seen = Seen {
         file: if marks.is_empty() { file } else { None },
         process: Some(SeenProcess { pid: first.pid, namespace: group.namespace }),
-        members: marks.iter().skip(1).map(|mark| SafeText::of_name(&mark.name())).collect(),
+        members: marks.iter().skip(1).map(|mark| SafeText::from_name(&mark.name())).collect(),
         addresses: link::addresses_of_process(first.pid),
     };
     Some(described(id, &name, &format!("{kind}: {command}"), seen))
@@ -158,7 +158,7 @@ fn alone(file: SeenFile, entered: &Entered) -> Container {
 }
 
 fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container {
-    let name = SafeText::of_name(name);
+    let name = SafeText::from_name(name);
     let name = if name.is_empty() { SafeText::new(id.short()) } else { name };
     let image = SafeText::new(image);
     Container { image, ..Container::new(EngineKind::Kernel, Endpoint::Kernel(seen), id, name) }

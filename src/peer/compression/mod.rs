@@ -21,8 +21,8 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
-pub use read::Unpacker;
-pub use write::Packer;
+pub use read::Decompressor;
+pub use write::StreamCompressor;
 
 /// What a chunk begins with.
 const AS_IT_IS: [u8; 4] = *b"cd-0";
@@ -40,7 +40,7 @@ const WINDOW: u32 = 19;
 /// Whether a stream is packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Compress {
+pub enum CompressionMode {
     /// Where that is worth its time: not what hardly becomes smaller, and nothing where the link is faster than
     /// zstd.
     Auto,
@@ -51,7 +51,7 @@ pub enum Compress {
     Off,
 }
 
-impl Compress {
+impl CompressionMode {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
 

@@ -14,7 +14,7 @@ const SIZE: usize = 512 * 1024;
 const _: () = assert!(SIZE > LONGEST_PACKED);
 
 /// Unpacks a stream.
-pub struct Unpacker {
+pub struct Decompressor {
     decoder: Decoder<'static>,
     /// What came and is not unpacked yet.
     bytes: Box<[u8]>,
@@ -46,7 +46,7 @@ enum Step {
     Wanting,
 }
 
-impl Unpacker {
+impl Decompressor {
     /// One for a stream of which `begin` was read already.
     ///
     /// Fails where there is no memory for it.
@@ -190,7 +190,7 @@ impl Unpacker {
     }
 }
 
-impl fmt::Debug for Unpacker {
+impl fmt::Debug for Decompressor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Unpacker").field("chunk", &self.chunk).finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Compress;
+use super::CompressionMode;
 
 /// When a look ends: so much has been told, or so long has passed.
 const LOOK_BYTES: usize = 8 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(super) enum Effort {
 
 /// What speaks for packing and against it.
 pub(super) struct Worth {
-    compress: Compress,
+    compress: CompressionMode,
     effort: Effort,
     look: Look,
     /// Bytes in a row that hardly became smaller.
@@ -73,14 +73,14 @@ impl Look {
 }
 
 impl Worth {
-    pub(super) fn of(compress: Compress, now: Instant) -> Self {
+    pub(super) fn of(compress: CompressionMode, now: Instant) -> Self {
         let (effort, look) = (Effort::Dense, Look::at(now));
         Self { compress, effort, look, in_vain: 0, left: None, try_at: now, patience: SOON }
     }
 
     /// How the next chunk is to be packed, if it is.
     pub(super) fn effort(&mut self, now: Instant) -> Option<Effort> {
-        if self.compress == Compress::Off {
+        if self.compress == CompressionMode::Off {
             return None;
         }
         let time = now.saturating_duration_since(self.look.begun);
@@ -89,7 +89,7 @@ impl Worth {
             (self.look, self.in_vain) = (Look::at(now), 0);
         }
         let is_worth_it = self.left.is_none() && self.in_vain < MOST_IN_VAIN;
-        (is_worth_it || self.compress == Compress::On).then_some(self.effort)
+        (is_worth_it || self.compress == CompressionMode::On).then_some(self.effort)
     }
 
     /// So many bytes were told as they are.
@@ -113,7 +113,7 @@ impl Worth {
         match self.left {
             None if share > BUSY && self.effort == Effort::Dense => self.effort = Effort::Quick,
             None if share < IDLE => self.effort = Effort::Dense,
-            None if share > BUSY && now >= self.try_at && self.compress == Compress::Auto => {
+            None if share > BUSY && now >= self.try_at && self.compress == CompressionMode::Auto => {
                 self.left = Some(Left { rate, at: now });
             }
             // What is between the two ends takes some at once: then it is seen at the next look.
@@ -180,7 +180,7 @@ mod tests {
 
     fn of_auto(world: World) -> (f64, f64) {
         let begun = Instant::now();
-        share_and_rate(&mut Worth::of(Compress::Auto, begun), begun, world, 20.0)
+        share_and_rate(&mut Worth::of(CompressionMode::Auto, begun), begun, world, 20.0)
     }
 
     /// How many times as fast less effort is.
@@ -202,7 +202,7 @@ mod tests {
             [(2000.0, 10.0, Effort::Dense), (50.0, 1000.0, Effort::Dense), (2000.0, 250.0, Effort::Quick)]
         {
             let begun = Instant::now();
-            let mut worth = Worth::of(Compress::On, begun);
+            let mut worth = Worth::of(CompressionMode::On, begun);
             share_and_rate(&mut worth, begun, World { comes, link, ..TEXT }, 3.0);
             assert_eq!(worth.effort, effort, "{comes} {link}");
         }
@@ -226,8 +226,13 @@ mod tests {
         assert!(share < 0.05 && rate > 0.97 * TEXT.link, "{share} {rate}");
         let begun = Instant::now();
         assert!(
-            (share_and_rate(&mut Worth::of(Compress::On, begun), begun, World { ratio: 1.0, ..TEXT }, 1.0).0
-                - 1.0)
+            (share_and_rate(
+                &mut Worth::of(CompressionMode::On, begun),
+                begun,
+                World { ratio: 1.0, ..TEXT },
+                1.0
+            )
+            .0 - 1.0)
                 .abs()
                 < 1e-9
         );
@@ -236,7 +241,7 @@ mod tests {
     #[test]
     fn a_change_is_noticed() {
         let begun = Instant::now();
-        let mut worth = Worth::of(Compress::Auto, begun);
+        let mut worth = Worth::of(CompressionMode::Auto, begun);
         let fast = World { link: 1000.0, ..TEXT };
         for (world, packs) in
             [(fast, false), (World { comes: 100.0, ..fast }, true), (fast, false), (TEXT, true)]

@@ -7,7 +7,7 @@ use zstd::bulk::Compressor;
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation as _, OutBuffer};
 
 use super::worth::{Effort, Worth};
-use super::{AS_IT_IS, BY_ZSTD, Compress, LONGEST_PACKED, MOST_AS_IT_IS, MOST_PACKED, WINDOW};
+use super::{AS_IT_IS, BY_ZSTD, CompressionMode, LONGEST_PACKED, MOST_AS_IT_IS, MOST_PACKED, WINDOW};
 
 /// What zstd is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const HEAD: usize = 12;
 const MOST_PIECES: usize = 1000;
 
 /// Packs a stream.
-pub struct Packer {
+pub struct StreamCompressor {
     /// `None` once one failed.
     encoders: Option<Encoders>,
     worth: Worth,
@@ -77,11 +77,11 @@ impl<'a> Chunk<'a> {
     }
 }
 
-impl Packer {
+impl StreamCompressor {
     /// One that packs as `compress` says.
     ///
     /// Fails where there is no memory for it.
-    pub fn new(compress: Compress) -> io::Result<Self> {
+    pub fn new(compress: CompressionMode) -> io::Result<Self> {
         let encoders = Some(Encoders::new()?);
         let chunk = vec![0; HEAD + LONGEST_PACKED];
         Ok(Self { encoders, worth: Worth::of(compress, Instant::now()), chunk })
