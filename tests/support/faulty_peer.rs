@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use containerdump::capture::{self, Direction};
-use containerdump::pcapng::{self, Blocks, Interface, Statistics};
+use containerdump::pcapng::{self, BlockWriter, InterfaceDescription, InterfaceStatistics};
 use containerdump::safe_text::SafeText;
 
 /// What tells this program to be the other end of a stream instead of tests.
@@ -14,7 +14,7 @@ pub(crate) const FAR_END: &str = "far-end";
 /// Writes a stream without end: with a packet every 20 ms, whose clock is so many hours off, or of the
 /// kind named, as fast as it is taken.
 pub(crate) fn write(kind: &str) -> ExitCode {
-    let interface = Interface {
+    let interface = InterfaceDescription {
         name: SafeText::new("far"),
         description: SafeText::new("far"),
         hardware_address: None,
@@ -22,10 +22,10 @@ pub(crate) fn write(kind: &str) -> ExitCode {
         snap_length: 65_535,
         link_type: 1,
     };
-    let mut blocks = Blocks::begin_section();
+    let mut blocks = BlockWriter::begin_section();
     blocks.interface(&interface);
     let mut statistics = || {
-        blocks.statistics(0, Statistics { written: 1, ..Statistics::default() }, 1, 2);
+        blocks.statistics(0, InterfaceStatistics { written: 1, ..InterfaceStatistics::default() }, 1, 2);
         blocks.take()
     };
     let packet = |off: i64| {

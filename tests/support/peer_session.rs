@@ -44,7 +44,8 @@ pub(crate) fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
     let stop = Stop::watch(false)?;
     let mut sources = Vec::new();
     for stream in streams {
-        let (interfaces, remote) = peer::open(stream, &SafeText::new("elsewhere"), Duration::from_secs(10))?;
+        let (interfaces, remote) =
+            peer::open_tap_stream(stream, &SafeText::new("elsewhere"), Duration::from_secs(10))?;
         sources.push(Source::Remote { interfaces, remote, unwatched: true });
     }
     let output = if path == "-" {
