@@ -21,7 +21,7 @@ use log::{debug, info, warn};
 use crate::following;
 use crate::wireshark::confirmation::{Confirmation, Confirmed};
 use crate::wireshark::mixed;
-use crate::wireshark::toolbar::{self, Toolbar};
+use crate::wireshark::toolbar::{RunningToolbar, Toolbar, ToolbarConfig};
 
 /// What to capture, and where to.
 pub(crate) struct CaptureJob {
@@ -218,19 +218,19 @@ pub(crate) fn start_toolbar(
     settings: &CaptureSettings,
     sources: &[Vec<Source>],
     proof: &Unprivileged,
-) -> (Option<toolbar::Used>, Option<Ordered>) {
+) -> (Option<RunningToolbar>, Option<Ordered>) {
     let Some(toolbar) = toolbar else { return (None, None) };
     let ring = |source: &Source| match source {
         Source::Rings(interface, _) => Some(interface.link_type),
         Source::Remote { .. } => None,
     };
     let link_types = sources.iter().flatten().filter_map(ring).collect();
-    let terms = toolbar::Terms { settings: settings.clone(), link_types, leader: None };
-    match toolbar.begin(terms, proof) {
+    let config = ToolbarConfig { settings: settings.clone(), link_types, leader: None };
+    match toolbar.start(config, proof) {
         Ok((toolbar, ordered)) => (Some(toolbar), Some(ordered)),
         // Packets matter more.
         Err(error) => {
-            warn!("no toolbar: {error}");
+            warn!("toolbar disabled: {error}");
             (None, None)
         }
     }

@@ -9,7 +9,7 @@ use containerdump::session::Totals;
 
 use crate::capture::OutputTarget;
 use crate::units::format_bytes;
-use crate::wireshark::toolbar::{self, Panel};
+use crate::wireshark::toolbar::{self, ToolbarHandle};
 
 /// Interfaces that are named where many lost packets.
 const MOST_NAMED: usize = 8;
@@ -21,7 +21,7 @@ pub(super) struct Progress {
     live: bool,
     quiet: bool,
     /// Wireshark's toolbar, which tells instead.
-    panel: Option<Arc<Panel>>,
+    toolbar: Option<Arc<ToolbarHandle>>,
     /// Whether Wireshark or tshark asked for the capture.
     is_of_window: bool,
 }
@@ -29,18 +29,18 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(quiet: bool) -> Self {
         let live = !quiet && io::stderr().is_terminal();
-        Self { live, quiet, panel: None, is_of_window: false }
+        Self { live, quiet, toolbar: None, is_of_window: false }
     }
 
     /// Shown in Wireshark's toolbar, where there is one, and nowhere else: what is said on stderr becomes a
     /// dialog.
-    pub(super) fn in_toolbar(panel: Option<Arc<Panel>>) -> Self {
-        Self { live: false, quiet: true, panel, is_of_window: true }
+    pub(super) fn in_toolbar(toolbar: Option<Arc<ToolbarHandle>>) -> Self {
+        Self { live: false, quiet: true, toolbar, is_of_window: true }
     }
 
     /// Time between two counts.
     pub(super) fn every(&self) -> Duration {
-        if self.panel.is_some() { toolbar::EVERY } else { EVERY }
+        if self.toolbar.is_some() { toolbar::UPDATE_INTERVAL } else { EVERY }
     }
 
     /// Says, before the counting begins, which file is written.
@@ -52,8 +52,8 @@ impl Progress {
 
     /// Says that something is missing.
     pub(super) fn warn(&self, line: &str) {
-        if let Some(panel) = &self.panel {
-            panel.say(line);
+        if let Some(toolbar) = &self.toolbar {
+            toolbar.log(line);
         } else if !self.quiet {
             let _ = writeln!(io::stderr(), "{line}");
         }
@@ -65,8 +65,8 @@ impl Progress {
         for line in totals.notices() {
             self.warn(&format!("{clear}{line}"));
         }
-        if let Some(panel) = &self.panel {
-            return panel.show(totals);
+        if let Some(toolbar) = &self.toolbar {
+            return toolbar.update(totals);
         }
         for trouble in &totals.broken {
             // The rest of the capture goes on.
@@ -80,7 +80,7 @@ impl Progress {
 
     pub(super) fn end(&self, totals: &Totals) {
         self.show(totals);
-        if self.panel.is_some() {
+        if self.toolbar.is_some() {
             return;
         }
         if self.is_of_window {

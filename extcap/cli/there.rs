@@ -55,7 +55,7 @@ impl There {
         };
         asked.is_of_window = true;
         asked.hosts = Hosts::one(self.host, self.gain, Asking::InWindow);
-        let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::panel));
+        let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::handle));
         let here = LocalOutput { target: OutputTarget::Begun(Box::new(output)), progress, toolbar };
         capture::run_far(&asked, here, stop, privilege)
     }

@@ -28,7 +28,7 @@ use crate::cli::tell_losses;
 use crate::log_file;
 use crate::wireshark::confirmation::Confirmation;
 use crate::wireshark::linger::Linger;
-use crate::wireshark::toolbar::{self, Panel, Toolbar};
+use crate::wireshark::toolbar::{self, Toolbar, ToolbarHandle};
 
 /// Captures until there is a reason to stop.
 ///
@@ -60,7 +60,7 @@ pub(super) fn run(
     let (arguments, line) = applied.unwrap_or_else(|| (arguments.clone(), None));
     let arguments = &arguments;
     if let (Some(toolbar), Some(line)) = (&toolbar, line) {
-        toolbar.panel().say_in_window(&line);
+        toolbar.handle().log_and_show(&line);
     }
     log_file::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
     let interface = arguments.text("--extcap-interface").unwrap_or_default();
@@ -91,8 +91,8 @@ fn capture_here(
     stop: &Stop,
     privilege: Privilege,
 ) -> Result<(), Error> {
-    let panel = toolbar.as_ref().map(Toolbar::panel);
-    let in_window = |line: &str| panel.iter().for_each(|panel| panel.say_in_window(line));
+    let handle = toolbar.as_ref().map(Toolbar::handle);
+    let in_window = |line: &str| handle.iter().for_each(|handle| handle.log_and_show(line));
     let some = if Selection::is_group(interface) { containers(arguments) } else { Vec::new() };
     let values_first = some.is_empty();
     let names = if values_first { vec![interface.to_owned()] } else { some };
@@ -160,22 +160,27 @@ fn capture_here(
         in_window(&line);
     }
     job.toolbar = toolbar;
-    let captured = capture(job, panel.as_deref(), stop, privilege);
+    let captured = capture(job, handle.as_deref(), stop, privilege);
     own.and(captured)
 }
 
-fn capture(job: CaptureJob, panel: Option<&Panel>, stop: &Stop, privilege: Privilege) -> Result<(), Error> {
+fn capture(
+    job: CaptureJob,
+    handle: Option<&ToolbarHandle>,
+    stop: &Stop,
+    privilege: Privilege,
+) -> Result<(), Error> {
     // Without a toolbar nobody is told but of a failure: what is said on stderr becomes a dialog.
-    let notice = |line: &str| panel.iter().for_each(|panel| panel.say(line));
+    let notice = |line: &str| handle.iter().for_each(|handle| handle.log(line));
     let mut show = |totals: &Totals| {
-        if let Some(panel) = panel {
-            totals.notices().for_each(|line| panel.say(&line));
-            panel.show(totals);
+        if let Some(handle) = handle {
+            totals.notices().for_each(|line| handle.log(&line));
+            handle.update(totals);
         }
     };
-    let report: Option<Report> = panel.is_some().then_some((toolbar::EVERY, &mut show));
+    let report: Option<Report> = handle.is_some().then_some((toolbar::UPDATE_INTERVAL, &mut show));
     let totals = job.run(stop, privilege, &notice, report)?;
-    if panel.is_none() {
+    if handle.is_none() {
         tell_losses(&totals);
     }
     Ok(())

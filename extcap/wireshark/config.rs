@@ -16,7 +16,7 @@ use containerdump::session::Duplicates;
 use containerdump::tap::{Kind, Target};
 
 use super::last::{FORGET, LAST_FILTER};
-use super::sentence::Sentence;
+use super::line::ExtcapLine;
 
 /// The value of `--network` that means every one.
 pub(super) const ALL_NETWORKS: &str = "all";
@@ -40,7 +40,7 @@ pub(super) struct Dialog {
 
 /// The dialog of a container, or of a group of them.
 /// Its defaults are the `last` options.
-pub(super) fn sentences(is_group: bool, last: &LastOptions) -> Vec<Sentence> {
+pub(super) fn sentences(is_group: bool, last: &LastOptions) -> Vec<ExtcapLine> {
     let dialog = Dialog { first: 0, saved: false, last: last.clone() };
     let capture = |number, call, display, kind, tooltip| {
         dialog.argument(number, call, display, kind, "Capture", tooltip)
@@ -81,8 +81,8 @@ impl Dialog {
         kind: &str,
         group: &str,
         tooltip: &str,
-    ) -> Sentence {
-        let sentence = Sentence::new("arg")
+    ) -> ExtcapLine {
+        let sentence = ExtcapLine::new("arg")
             .with("number", self.first + number)
             .with("call", call)
             .with("display", display)
@@ -104,7 +104,7 @@ impl Dialog {
     }
 
     /// The filter of the last capture, which may be left out: an empty text would not be sent.
-    fn last_filter(&self) -> Vec<Sentence> {
+    fn last_filter(&self) -> Vec<ExtcapLine> {
         let Some(filter) = self.last.value("--filter") else { return Vec::new() };
         // What the grammar cannot hold is not offered.
         if SafeText::with_limit(filter, MAX_FILTER_LEN).as_str() != filter {
@@ -119,7 +119,7 @@ impl Dialog {
     }
 
     /// Containers of a group. An empty text is not sent, so those of the last capture are no default.
-    fn containers(&self) -> Sentence {
+    fn containers(&self) -> ExtcapLine {
         let tooltip =
             "Names of containers, separated by commas; empty for all. A packet between them is captured once";
         let placeholder = self.last.value("--containers").map_or_else(
@@ -130,12 +130,12 @@ impl Dialog {
         sentence.with("placeholder", placeholder)
     }
 
-    fn forget(&self) -> Sentence {
+    fn forget(&self) -> ExtcapLine {
         let tooltip = "Start with the defaults; whatever else is chosen here does not count";
         self.argument(12, FORGET, "Forget these options", "boolflag", "Capture", tooltip)
     }
 
-    pub(super) fn network(&self) -> Vec<Sentence> {
+    pub(super) fn network(&self) -> Vec<ExtcapLine> {
         let tooltip = "Capture the attachments to one network only; Load networks lists them";
         let sentence = self.argument(NETWORK, "--network", "Network", "selector", "Capture", tooltip);
         let sentence = sentence.with("reload", true).with("placeholder", "Load networks");
@@ -145,7 +145,7 @@ impl Dialog {
         [sentence, all].into_iter().chain(chosen).collect()
     }
 
-    pub(super) fn snap_length(&self) -> Sentence {
+    pub(super) fn snap_length(&self) -> ExtcapLine {
         let tooltip = format!("Bytes captured of each packet: 1 to {MAX_SNAP_LEN}");
         let display = "Snapshot length (bytes)";
         let sentence = self.argument(2, "--snap-length", display, "unsigned", "Capture", &tooltip);
@@ -154,7 +154,7 @@ impl Dialog {
             .with("range", format_args!("1,{MAX_SNAP_LEN}"))
     }
 
-    pub(super) fn buffer_size(&self) -> Sentence {
+    pub(super) fn buffer_size(&self) -> ExtcapLine {
         let tooltip = format!(
             "Kernel buffer of each attachment: 2 to {MAX_BUFFER_MIB} MiB; 0 shares {ALL_RINGS_MIB} MiB among all \
              attachments"
@@ -166,14 +166,14 @@ impl Dialog {
             .with("default", self.default("--buffer-size", 0))
     }
 
-    pub(super) fn stop_with_container(&self) -> Sentence {
+    pub(super) fn stop_with_container(&self) -> ExtcapLine {
         let tooltip = "Otherwise the capture continues when the container is restarted or recreated";
         let display = "Stop when the container stops";
         self.argument(8, "--stop-with-container", display, "boolflag", "Capture", tooltip)
     }
 
     /// Options of every dialog.
-    pub(super) fn common(&self) -> Vec<Sentence> {
+    pub(super) fn common(&self) -> Vec<ExtcapLine> {
         let capture = |number, call, display, kind, tooltip| {
             self.argument(number, call, display, kind, "Capture", tooltip)
         };
@@ -243,14 +243,14 @@ impl Dialog {
     }
 
     /// A value of an option.
-    pub(super) fn value(&self, number: usize, value: &str, display: &str) -> Sentence {
-        let sentence = Sentence::new("value").with("arg", self.first + number);
+    pub(super) fn value(&self, number: usize, value: &str, display: &str) -> ExtcapLine {
+        let sentence = ExtcapLine::new("value").with("arg", self.first + number);
         sentence.with("value", value).with("display", display)
     }
 }
 
 /// The values of the network argument for one container, as it is now.
-pub(super) fn networks(target: &Target) -> Vec<Sentence> {
+pub(super) fn networks(target: &Target) -> Vec<ExtcapLine> {
     let mut sentences = vec![network(0, ALL_NETWORKS, "All networks").with("default", true)];
     sentences.extend(target.attachments.iter().filter_map(|attachment| {
         match (attachment.interface.as_str(), attachment.network.as_str()) {
@@ -268,7 +268,7 @@ pub(super) fn networks(target: &Target) -> Vec<Sentence> {
 pub(super) fn networks_of<'a>(
     first: usize,
     containers: impl Iterator<Item = &'a Container>,
-) -> Vec<Sentence> {
+) -> Vec<ExtcapLine> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for name in containers.flat_map(|container| &container.networks).map(|one| one.name.as_str()) {
         // Who is in the host's network is captured when named.
@@ -284,8 +284,8 @@ pub(super) fn networks_of<'a>(
     sentences
 }
 
-fn network(first: usize, value: &str, display: &str) -> Sentence {
-    Sentence::new("value")
+fn network(first: usize, value: &str, display: &str) -> ExtcapLine {
+    ExtcapLine::new("value")
         .with("arg", first + NETWORK)
         .with("value", value)
         .with("display", SafeText::new(display))

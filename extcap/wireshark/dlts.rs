@@ -1,7 +1,7 @@
 //! `--extcap-dlts`: a veth carries Ethernet frames, whoever is asked about.
 
-use super::sentence::Sentence;
+use super::line::ExtcapLine;
 
-pub(super) fn sentences() -> Vec<Sentence> {
-    vec![Sentence::new("dlt").with("number", 1).with("name", "EN10MB").with("display", "Ethernet")]
+pub(super) fn sentences() -> Vec<ExtcapLine> {
+    vec![ExtcapLine::new("dlt").with("number", 1).with("name", "EN10MB").with("display", "Ethernet")]
 }

@@ -10,10 +10,10 @@ use containerdump::engine::{Listing, Outcome};
 use containerdump::safe_text::SafeText;
 use containerdump::selection;
 
-use super::controls;
+use super::line::ExtcapLine;
 use super::saved::Interface;
-use super::sentence::Sentence;
 use super::ssh;
+use super::toolbar;
 
 /// Interfaces shown at most. Wireshark starts this program two or three times for each of them
 /// before its window opens.
@@ -44,7 +44,7 @@ fn nothing(listings: &[Listing]) -> &'static str {
 }
 
 /// All of them: those of this host, of which `listings` tell, and as many of the `saved` hosts as there is room for.
-pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Sentence> {
+pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<ExtcapLine> {
     let mut containers: Vec<Container> = Vec::new();
     // One for each engine, though it may be at several places.
     let mut notes: BTreeMap<&str, String> = BTreeMap::new();
@@ -75,7 +75,7 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
         notes.insert(NOTHING, nothing(listings).to_owned());
     }
     let program =
-        Sentence::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
+        ExtcapLine::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
     let program = match help() {
         Some(page) => program.with("help", format_args!("file://{}", page.display())),
         None => program,
@@ -90,7 +90,7 @@ pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<Senten
         .map(|(value, display)| sentence(value, display.as_str()));
     let notes = notes.iter().map(|(value, note)| sentence(value, note));
     let all = std::iter::once(program).chain(grouped).chain(interfaces).chain(hosts).chain(notes);
-    all.chain([of_ssh]).chain(controls::sentences()).collect()
+    all.chain([of_ssh]).chain(toolbar::lines()).collect()
 }
 
 /// The page for the Help button of dialogs, where the program is installed.
@@ -101,11 +101,11 @@ fn help() -> Option<PathBuf> {
     page.is_file().then_some(page)
 }
 
-fn interface(container: &Container) -> Sentence {
+fn interface(container: &Container) -> ExtcapLine {
     debug_assert!(!container::folded(&container.value).starts_with("extcap"));
     sentence(&container.value, container.display().as_str())
 }
 
-fn sentence(value: &str, display: &str) -> Sentence {
-    Sentence::new("interface").with("value", value).with("display", display)
+fn sentence(value: &str, display: &str) -> ExtcapLine {
+    ExtcapLine::new("interface").with("value", value).with("display", display)
 }

@@ -7,16 +7,15 @@ mod arguments;
 mod capture;
 mod config;
 pub(crate) mod confirmation;
-mod controls;
 mod dlts;
 mod filter;
 mod interfaces;
 mod last;
+mod line;
 pub(crate) mod linger;
 pub(crate) mod mixed;
 mod options;
 mod saved;
-mod sentence;
 mod siblings;
 mod ssh;
 mod ssh_config;
@@ -38,7 +37,7 @@ use containerdump::selection::{Chosen, Selection};
 use containerdump::{engine, tap};
 
 use arguments::Arguments;
-use sentence::Sentence;
+use line::ExtcapLine;
 
 use crate::wireshark::linger::Linger;
 
@@ -107,7 +106,7 @@ fn as_caller<T>(privilege: &Result<Privilege, Error>, work: impl FnOnce() -> T) 
 
 /// The values of a reloaded option. Nothing is printed where they cannot be had: Wireshark then
 /// leaves the ones it has.
-fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Error>) -> Vec<Sentence> {
+fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let wanted = arguments.text("--extcap-interface").unwrap_or_default();
     if option.trim_start_matches('-') != "network" {
         return Vec::new();

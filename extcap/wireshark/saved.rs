@@ -13,7 +13,7 @@ use containerdump::selection::{self, Selection};
 use containerdump::ssh::{Asking, Gain};
 
 use super::config;
-use super::sentence::Sentence;
+use super::line::ExtcapLine;
 use crate::cli::{BACKGROUND, There, containers_of};
 
 /// The longest that people read of a container, its host's name included.
@@ -93,7 +93,7 @@ pub(super) fn networks(
     (there, rest): (&There, &str),
     first: usize,
     privilege: Result<Privilege, Error>,
-) -> Vec<Sentence> {
+) -> Vec<ExtcapLine> {
     let told = privilege.and_then(|privilege| there.containers(Asking::InWindowSoon, privilege));
     let Ok(containers) = told else { return Vec::new() };
     let selection = Selection { names: vec![rest.to_owned()], values_first: true, ..Selection::default() };

@@ -8,9 +8,9 @@ use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::stop::Stop;
 
 use super::arguments::Arguments;
+use super::line::ExtcapLine;
 use super::options::{containers, count, duplicates, networks, settings, tap};
 use super::saved;
-use super::sentence::Sentence;
 use super::ssh_config;
 use crate::cli::There;
 use crate::wireshark::toolbar::Toolbar;
@@ -44,7 +44,7 @@ pub(super) fn reloaded(
     arguments: &Arguments,
     option: &str,
     privilege: Result<Privilege, Error>,
-) -> Vec<Sentence> {
+) -> Vec<ExtcapLine> {
     match option.trim_start_matches('-') {
         "remote-container" => load_containers(arguments, privilege),
         "network" => load_networks(arguments, privilege),
@@ -52,7 +52,7 @@ pub(super) fn reloaded(
     }
 }
 
-fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<Sentence> {
+fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let Ok(Ok(there)) =
         privilege.as_ref().map(|privilege| privilege.as_caller(|| there(arguments)).flatten())
     else {
@@ -61,7 +61,7 @@ fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Error>) -> 
     saved::networks((&there, &chosen(arguments)), ssh_config::OTHERS.first, privilege)
 }
 
-fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<Sentence> {
+fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let told = privilege.and_then(|privilege| {
         let there = privilege.as_caller(|| there(arguments))??;
         there.containers(Asking::InWindowSoon, privilege)

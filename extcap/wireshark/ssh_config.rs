@@ -11,7 +11,7 @@ use containerdump::selection;
 use containerdump::ssh::Gain;
 
 use super::config::{Dialog, FILTER};
-use super::sentence::Sentence;
+use super::line::ExtcapLine;
 
 /// Numbers of the option whose values can be asked for anew, and of the one behind it.
 const CONTAINER: usize = 5;
@@ -23,7 +23,7 @@ const MOST_CONTAINERS: usize = 1000;
 const SSHDUMP: Dialog = Dialog { first: 0, saved: true, last: LastOptions::NONE };
 pub(super) const OTHERS: Dialog = Dialog { first: 20, saved: true, last: LastOptions::NONE };
 
-pub(super) fn sentences() -> Vec<Sentence> {
+pub(super) fn sentences() -> Vec<ExtcapLine> {
     let server = |number, call, display, kind, tooltip| {
         SSHDUMP.argument(number, call, display, kind, "Server", tooltip)
     };
@@ -119,7 +119,7 @@ pub(super) fn sentences() -> Vec<Sentence> {
 }
 
 /// The values of the container, as they are on a host now.
-pub(super) fn containers(mut containers: Vec<Container>) -> Vec<Sentence> {
+pub(super) fn containers(mut containers: Vec<Container>) -> Vec<ExtcapLine> {
     containers.sort_by(|a, b| a.order().cmp(&b.order()));
     let groups = selection::groups(&containers);
     let value = |value: &str, display: &str| SSHDUMP.value(CONTAINER, value, display);
@@ -132,11 +132,11 @@ pub(super) fn containers(mut containers: Vec<Container>) -> Vec<Sentence> {
 
 /// The error of loading them, in their place: Wireshark has no other. It has the value that was `chosen`, since Wireshark
 /// goes on showing that one, and the choice stays.
-pub(super) fn trouble(trouble: &Error, chosen: &str) -> Vec<Sentence> {
+pub(super) fn trouble(trouble: &Error, chosen: &str) -> Vec<ExtcapLine> {
     let trouble = trouble.clone().for_wireshark();
     vec![SSHDUMP.value(CONTAINER, chosen, trouble.message().as_str()).with("default", true)]
 }
 
-fn all() -> Sentence {
+fn all() -> ExtcapLine {
     SSHDUMP.value(CONTAINER, ALL, "All containers").with("default", true)
 }

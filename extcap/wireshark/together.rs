@@ -20,7 +20,7 @@ use super::siblings::{self, Sibling};
 use super::{Arguments, last};
 use crate::capture::OutputTarget;
 use crate::wireshark::confirmation;
-use crate::wireshark::toolbar::{self, Toolbar};
+use crate::wireshark::toolbar::{Toolbar, ToolbarConfig};
 
 /// How long the end of the leader may come before the signal that ends its members, too.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -119,11 +119,11 @@ impl Member<'_> {
         let mut output = opened?.output;
         let toolbar = toolbar.and_then(|toolbar| {
             let line = format!("{} is captured together with {}", self.interface, self.leader);
-            toolbar.panel().say_in_window(&line);
+            toolbar.handle().log_and_show(&line);
             let leader = Some(SafeText::new(self.leader));
-            let terms =
-                toolbar::Terms { settings: self.settings.clone(), link_types: vec![LINK_TYPE], leader };
-            toolbar.begin(terms, &proof).ok().map(|(toolbar, _)| toolbar)
+            let config =
+                ToolbarConfig { settings: self.settings.clone(), link_types: vec![LINK_TYPE], leader };
+            toolbar.start(config, &proof).ok().map(|(toolbar, _)| toolbar)
         });
         let outcome = self.wait(&mut output, stop);
         if let Some(toolbar) = toolbar {

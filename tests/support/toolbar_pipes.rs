@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use super::lab::{end_of, eventually, fifo, folder, signal, start};
 
 /// Numbers of controls, as `--extcap-interfaces` tells them.
-pub(crate) const SHOWN: u8 = 1;
-pub(crate) const NOW: u8 = 2;
+pub(crate) const INTERFACE: u8 = 1;
+pub(crate) const STATISTICS: u8 = 2;
 pub(crate) const FILTER: u8 = 3;
 pub(crate) const PAUSE: u8 = 4;
 pub(crate) const LOG: u8 = 5;
@@ -200,11 +200,11 @@ impl Toolbar {
             match (control, command) {
                 (LOG, 1) => self.log = text,
                 (LOG, 2) => self.log.push_str(&text),
-                (SHOWN, 2) => {
+                (INTERFACE, 2) => {
                     let (value, display) = text.split_once('\0').expect("a value and its text");
                     self.list.push((value.to_owned(), display.to_owned()));
                 }
-                (SHOWN, 3) => self.list.clear(),
+                (INTERFACE, 3) => self.list.clear(),
                 (_, 1) => {
                     if self.field(control) != text {
                         self.changed.remove(&control);

@@ -1,91 +1,91 @@
-//! Messages between Wireshark's toolbar and a capture: `T`, a length in three bytes that counts what comes after,
-//! the number of a control, a command, a payload (ui/qt/interface_toolbar.cpp, `controlSend`).
+//! The messages of Wireshark's control pipes: `T`, a length of three bytes that counts what follows it, the number of a
+//! control, a command, a payload (ui/qt/interface_toolbar.cpp, `controlSend`).
 
-/// Bytes of a payload; Wireshark sends no more, and a longer one is passed over.
-pub(super) const LONGEST_PAYLOAD: usize = 65_535;
-/// Bytes that the kernel takes into a pipe all at once or not at all (`PIPE_BUF`, linux/limits.h):
-/// Wireshark turns round and round while half a message is there.
-const WHOLE: usize = 4096;
-/// What a message begins with.
-const BEGIN: u8 = b'T';
-/// Bytes before the payload; of these, the length counts two.
-const HEAD: usize = 6;
+/// Bytes of a payload; Wireshark sends at most this many, and a longer payload is skipped.
+pub(super) const MAX_PAYLOAD_LEN: usize = 65_535;
+/// Bytes that the kernel writes into a pipe as a whole or not at all (`PIPE_BUF`, linux/limits.h): Wireshark
+/// busy-waits for the rest of a partial message.
+const MAX_MESSAGE_LEN: usize = 4096;
+/// The first byte of a message.
+const SYNC: u8 = b'T';
+/// Bytes before the payload, two of which the length counts.
+const HEADER_LEN: usize = 6;
 
-/// What is to be done with a control.
+/// What to do with a control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    /// Wireshark has told all it had to.
+pub(super) enum ControlCommand {
+    /// Wireshark has sent all its initial messages.
     Initialized = 0,
-    /// The control has this value. A button was pressed; has this text. A log consists of this text.
+    /// Sets a value; presses or labels a button; replaces a log.
     Set = 1,
-    /// A selector has this value, too. A log goes on with this text.
+    /// Adds a value to a selector; appends to a log.
     Add = 2,
-    /// A selector does not have this value any more; without a payload, none at all.
+    /// Removes a value of a selector; without a payload, all of them.
     Remove = 3,
-    /// A message in the status bar, for some seconds.
-    Status = 6,
-    /// A dialog that tells what is wrong.
-    Warn = 8,
+    /// Shows a message in the status bar for some seconds.
+    StatusBar = 6,
+    /// Shows a warning dialog.
+    Warning = 8,
 }
 
-/// What Wireshark says.
+/// A message from Wireshark.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct ControlMessage {
     pub(super) control: u8,
     pub(super) command: u8,
     pub(super) payload: Vec<u8>,
 }
 
-/// The bytes of a message to Wireshark; `None` where they are too many to be written at once.
-pub(super) fn bytes(control: u8, command: Command, payload: &[u8]) -> Option<Vec<u8>> {
-    if HEAD + payload.len() > WHOLE {
+/// The bytes of a message to Wireshark; `None` where they cannot be written at once.
+pub(super) fn encode(control: u8, command: ControlCommand, payload: &[u8]) -> Option<Vec<u8>> {
+    if HEADER_LEN + payload.len() > MAX_MESSAGE_LEN {
         return None;
     }
     let length = u32::try_from(payload.len() + 2).ok()?.to_be_bytes();
-    let mut bytes = vec![BEGIN, length[1], length[2], length[3], control, command as u8];
+    let mut bytes = vec![SYNC, length[1], length[2], length[3], control, command as u8];
     bytes.extend_from_slice(payload);
     Some(bytes)
 }
 
-/// Messages out of pieces of what comes, however they were cut.
+/// Splits a stream of bytes into messages.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct MessageReader {
     bytes: Vec<u8>,
-    /// Bytes that still belong to a message that is passed over.
-    over: usize,
+    /// Bytes still to skip of a message that is too long.
+    skip: usize,
 }
 
-impl Reader {
-    /// Takes the next piece. All messages must be asked for before the next one is given.
-    pub(super) fn take(&mut self, piece: &[u8]) {
-        self.bytes.extend_from_slice(piece);
+impl MessageReader {
+    /// Adds bytes. Every message must be taken before more bytes are added.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next message, if all of it is here.
-    pub(super) fn next(&mut self) -> Option<Message> {
+    /// The next complete message.
+    pub(super) fn next(&mut self) -> Option<ControlMessage> {
         loop {
-            let over = self.over.min(self.bytes.len());
-            self.forget(over);
-            self.over -= over;
-            // Whoever is out of step finds it again at the next that could be a begin.
-            let astray = self.bytes.iter().position(|byte| *byte == BEGIN).unwrap_or(self.bytes.len());
-            self.forget(astray);
-            let [_, high, middle, low, control, command] = *self.bytes.first_chunk::<HEAD>()?;
+            let skip = self.skip.min(self.bytes.len());
+            self.discard(skip);
+            self.skip -= skip;
+            // Out of step, the stream is read on from the next byte that can start a message.
+            let garbage = self.bytes.iter().position(|byte| *byte == SYNC).unwrap_or(self.bytes.len());
+            self.discard(garbage);
+            let [_, high, middle, low, control, command] = *self.bytes.first_chunk::<HEADER_LEN>()?;
             let length = u32::from_be_bytes([0, high, middle, low]) as usize;
             if length < 2 {
-                self.forget(1);
-            } else if length - 2 > LONGEST_PAYLOAD {
-                self.over = length + HEAD - 2;
+                self.discard(1);
+            } else if length - 2 > MAX_PAYLOAD_LEN {
+                self.skip = length + HEADER_LEN - 2;
             } else {
-                let end = length + HEAD - 2;
-                let payload = self.bytes.get(HEAD..end)?.to_vec();
-                self.forget(end);
-                return Some(Message { control, command, payload });
+                let end = length + HEADER_LEN - 2;
+                let payload = self.bytes.get(HEADER_LEN..end)?.to_vec();
+                self.discard(end);
+                return Some(ControlMessage { control, command, payload });
             }
         }
     }
 
-    fn forget(&mut self, count: usize) {
+    fn discard(&mut self, count: usize) {
         self.bytes.drain(..count);
     }
 }
@@ -96,24 +96,24 @@ mod tests {
 
     use super::*;
 
-    fn message(control: u8, command: u8, payload: &[u8]) -> Message {
-        Message { control, command, payload: payload.to_vec() }
+    fn message(control: u8, command: u8, payload: &[u8]) -> ControlMessage {
+        ControlMessage { control, command, payload: payload.to_vec() }
     }
 
-    /// All messages in `bytes`, which come in pieces of `size`.
-    fn read(bytes: &[u8], size: usize) -> Vec<Message> {
-        let mut reader = Reader::default();
+    /// All messages in `bytes`, read in chunks of `size`.
+    fn read(bytes: &[u8], size: usize) -> Vec<ControlMessage> {
+        let mut reader = MessageReader::default();
         let mut messages = Vec::new();
-        for piece in bytes.chunks(size.max(1)) {
-            reader.take(piece);
+        for chunk in bytes.chunks(size.max(1)) {
+            reader.push(chunk);
             messages.extend(std::iter::from_fn(|| reader.next()));
-            assert!(reader.bytes.len() <= HEAD + LONGEST_PAYLOAD + size, "it grows");
+            assert!(reader.bytes.len() <= HEADER_LEN + MAX_PAYLOAD_LEN + size, "the buffer is bounded");
         }
         messages
     }
 
     #[test]
-    fn what_wireshark_was_seen_to_send_is_read() {
+    fn messages_of_wireshark_are_read() {
         assert_eq!(read(b"T\0\0\x02\0\0", 9), [message(0, 0, b"")]);
         assert_eq!(
             read(b"T\0\0\x05\x05\x01tcpT\0\0\x02\x06\x01", 1),
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn half_a_message_is_none() {
+    fn incomplete_message_is_not_returned() {
         for end in 0..9 {
             assert_eq!(read(&b"T\0\0\x05\x05\x01tcp"[..end], 4), []);
         }
     }
 
     #[test]
-    fn what_is_too_long_or_none_is_passed_over() {
+    fn messages_that_are_too_long_or_malformed_are_skipped() {
         let next = b"T\0\0\x02\x06\x01";
         let mut bytes = vec![b'T', 0xff, 0xff, 0xff, 5, 1];
         bytes.resize(4 + 0xff_ffff, b'T');
@@ -139,37 +139,41 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_in_two_parts() {
-        assert_eq!(bytes(7, Command::Add, &[0; WHOLE - HEAD]).map(|bytes| bytes.len()), Some(WHOLE));
-        assert_eq!(bytes(7, Command::Add, &[0; WHOLE - HEAD + 1]), None);
+    fn message_that_cannot_be_written_at_once_is_not_encoded() {
+        let payload = [0; MAX_MESSAGE_LEN - HEADER_LEN + 1];
+        let bytes = encode(7, ControlCommand::Add, &payload[1..]).expect("the longest message");
+        assert_eq!(bytes.len(), MAX_MESSAGE_LEN);
+        assert_eq!(encode(7, ControlCommand::Add, &payload), None);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_written_is_read_however_it_is_cut(
+        fn encoded_messages_are_read_in_chunks_of_any_size(
             written in proptest::collection::vec(
                 (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..100)), 0..10),
             size in 1_usize..600,
         ) {
             let all: Vec<u8> = written
                 .iter()
-                .flat_map(|(control, payload)| bytes(*control, Command::Set, payload).expect("it is short"))
+                .flat_map(|(control, payload)| {
+                    encode(*control, ControlCommand::Set, payload).expect("a short message")
+                })
                 .collect();
-            let expected: Vec<Message> =
+            let expected: Vec<ControlMessage> =
                 written.iter().map(|(control, payload)| message(*control, 1, payload)).collect();
             prop_assert_eq!(read(&all, size), expected);
         }
 
         #[test]
-        fn whatever_comes_the_reader_stays_small(
+        fn buffer_stays_bounded_on_any_input(
             noise in proptest::collection::vec(
                 prop_oneof![Just(b'T'), Just(0_u8), Just(1), any::<u8>()], 0..1000),
             size in 1_usize..600,
         ) {
             for message in read(&noise, size) {
-                prop_assert!(message.payload.len() <= LONGEST_PAYLOAD);
+                prop_assert!(message.payload.len() <= MAX_PAYLOAD_LEN);
             }
         }
     }

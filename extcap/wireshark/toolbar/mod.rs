@@ -1,22 +1,23 @@
-//! Wireshark's toolbar (View → Interface Toolbars): figures, a pause, another capture filter, a log.
+//! The toolbar of a capture (View → Interface Toolbars): statistics, pause, capture filter and log.
 //!
 //! ```text
-//! capture ── writes down ──> Panel ──> Operator, a thread ── control-out ──> toolbar
-//!         <────────── Orders ────────── Operator <────────── control-in ────
+//! capture ── updates ──> ToolbarHandle ──> ToolbarController (a thread) ── control-out ──> Wireshark
+//!         <──────────── commands ───────── ToolbarController <──────────── control-in ────
 //! ```
 //!
-//! The capture never waits for any of it: what it has to say is written down, and what is not read in time is
-//! replaced by what is newer, or dropped and counted.
+//! The capture never waits for the toolbar: an update that is not read in time is replaced by a later one, or dropped
+//! and counted.
 
 mod control;
 mod control_in;
-mod fields;
-mod figures;
-mod log;
+mod control_pipes;
+mod control_values;
+mod controller;
+mod declaration;
+mod handle;
+mod log_window;
 mod message;
-mod operator;
-mod panel;
-mod pipes;
+mod statistics;
 
 use std::io;
 use std::path::Path;
@@ -29,75 +30,80 @@ use containerdump::privilege::Unprivileged;
 use containerdump::safe_text::SafeText;
 use containerdump::session::{Ordered, Totals, orders};
 
-use control::Wish;
-pub(crate) use control::{ALL, Control};
 pub(crate) use control_in::ControlIn;
-use operator::Operator;
-pub(crate) use panel::Panel;
-use pipes::Pipes;
+use control_pipes::ControlPipes;
+use controller::ToolbarController;
+pub(super) use declaration::lines;
+pub(crate) use handle::ToolbarHandle;
 
-/// Time between two looks at the figures.
-pub(crate) const EVERY: Duration = Duration::from_secs(1);
-/// How long the last words may take at the end: a name in a filter may be under way to its look-up.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Time between two updates of the statistics.
+pub(crate) const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the process waits at its end until the last updates are written.
+const END_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A toolbar whose pipes are open.
 #[derive(Debug)]
 pub(crate) struct Toolbar {
-    pipes: Pipes,
-    panel: Arc<Panel>,
+    pipes: ControlPipes,
+    handle: Arc<ToolbarHandle>,
 }
 
-/// How a capture begins.
+/// What the toolbar has to know of a capture.
 #[derive(Clone, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct ToolbarConfig {
     pub(crate) settings: CaptureSettings,
-    /// Kinds of packets that rings have.
+    /// Link types of the captured interfaces.
     pub(crate) link_types: Vec<u32>,
-    /// The interface whose toolbar controls this capture, too.
+    /// The interface whose toolbar controls this capture, where it is another.
     pub(crate) leader: Option<SafeText>,
 }
 
-/// A toolbar in use.
+/// A toolbar with its thread.
 #[derive(Debug)]
-pub(crate) struct Used {
-    panel: Arc<Panel>,
+pub(crate) struct RunningToolbar {
+    handle: Arc<ToolbarHandle>,
     thread: JoinHandle<()>,
 }
 
 impl Toolbar {
-    /// Opens the pipe to Wireshark beside that from it, without waiting. None where there is no toolbar.
-    pub(crate) fn open(control_in: Option<&ControlIn>, output: Option<&Path>) -> Option<Self> {
-        let pipes = Pipes::open(control_in?, output).ok()?;
-        Some(Self { pipes, panel: Arc::new(Panel::new().ok()?) })
+    /// Opens the pipe to Wireshark without waiting for its reader. `None` where Wireshark shows no toolbar.
+    pub(crate) fn open(control_in: Option<&ControlIn>, control_out: Option<&Path>) -> Option<Self> {
+        let pipes = ControlPipes::open(control_in?, control_out).ok()?;
+        Some(Self { pipes, handle: Arc::new(ToolbarHandle::new().ok()?) })
     }
 
-    /// Where the capture writes down what it has to say.
-    pub(crate) fn panel(&self) -> Arc<Panel> {
-        Arc::clone(&self.panel)
+    /// The end for the capture.
+    pub(crate) fn handle(&self) -> Arc<ToolbarHandle> {
+        Arc::clone(&self.handle)
     }
 
-    /// Begins to pass on what both sides say, on a thread that has no right.
+    /// Starts the thread of the toolbar.
     ///
-    /// Fails when there are no threads or file descriptors left.
-    pub(crate) fn begin(self, terms: Terms, _proof: &Unprivileged) -> io::Result<(Used, Ordered)> {
-        let Self { pipes, panel } = self;
+    /// # Errors
+    ///
+    /// If the process has no threads or file descriptors left.
+    pub(crate) fn start(
+        self,
+        config: ToolbarConfig,
+        _proof: &Unprivileged,
+    ) -> io::Result<(RunningToolbar, Ordered)> {
+        let Self { pipes, handle } = self;
         let (orders, ordered) = orders()?;
-        let operator = Operator::new(pipes, Arc::clone(&panel), orders, terms);
-        let thread = std::thread::Builder::new().name("toolbar".to_owned()).spawn(|| operator.run())?;
-        Ok((Used { panel, thread }, ordered))
+        let controller = ToolbarController::new(pipes, Arc::clone(&handle), orders, config);
+        let thread = std::thread::Builder::new().name("toolbar".to_owned()).spawn(|| controller.run())?;
+        Ok((RunningToolbar { handle, thread }, ordered))
     }
 }
 
-impl Used {
-    /// Shows what the capture came to and why it ended, if that does not take long.
+impl RunningToolbar {
+    /// Shows the totals of the capture and why it ended, unless Wireshark takes longer than [`END_TIMEOUT`].
     pub(crate) fn end(self, totals: Option<&Totals>) {
         if let Some(totals) = totals {
-            totals.notices().for_each(|line| self.panel.say(&line));
-            totals.end_in_words().into_iter().for_each(|line| self.panel.say_in_window(line));
+            totals.notices().for_each(|line| self.handle.log(&line));
+            totals.end_in_words().into_iter().for_each(|line| self.handle.log_and_show(line));
         }
-        self.panel.end(totals);
-        let until = Instant::now() + PATIENCE;
+        self.handle.end(totals);
+        let until = Instant::now() + END_TIMEOUT;
         while !self.thread.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }

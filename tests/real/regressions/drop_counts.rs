@@ -10,7 +10,7 @@ use pcap_parser::Block;
 use crate::Test;
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, each_block, packets_so_far, statistics_of};
-use crate::support::toolbar_pipes::{Captured, NOW, Pipes, Toolbar};
+use crate::support::toolbar_pipes::{Captured, Pipes, STATISTICS, Toolbar};
 use crate::support::traffic::flood;
 use crate::support::wireshark::User;
 
@@ -144,7 +144,7 @@ fn status_bar(lab: &Lab) {
     eventually("all that was not dropped is written", || {
         let told = toolbar
             .log
-            .rsplit_once(" in all")
+            .rsplit_once(" in total")
             .map(|(log, _)| log.rsplit(' ').next().unwrap_or_default().to_owned());
         toolbar.read();
         let dropped: u64 = told.and_then(|count| count.parse().ok()).unwrap_or_default();
@@ -153,7 +153,7 @@ fn status_bar(lab: &Lab) {
     let (path, _folder) = capture.stop();
     let statistics = statistics_of(&path)[&0];
     toolbar.read();
-    let now = toolbar.field(NOW);
+    let now = toolbar.field(STATISTICS);
     let (begin, end) =
         (format!("stopped, {} packets, ", statistics.packets), format!(", {} dropped", statistics.lost));
     assert!(now.starts_with(&begin) && now.ends_with(&end), "{now}");

@@ -220,7 +220,7 @@ fn toolbars_name_the_leader(lab: &Lab) {
     member.shows("the status bar says with which it is captured", |toolbar| toolbar.status.contains(&line));
     member.set(PAUSE, "");
     member.shows("a pause is refused", |toolbar| {
-        toolbar.warnings.iter().any(|text| text.contains(&format!("choose {}", web.interface())))
+        toolbar.warnings.iter().any(|text| text.contains(&format!("select {}", web.interface())))
     });
     end(child, sides);
 }

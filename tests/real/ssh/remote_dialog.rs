@@ -10,7 +10,7 @@ use crate::support::analyst::{Analyst, own};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, signal, start};
 use crate::support::recording::{Witness, assert_same, fields_of, requests_so_far};
 use crate::support::ssh_host::SshHost;
-use crate::support::toolbar_pipes::{Captured, FILTER, NOW, Pipes, Toolbar};
+use crate::support::toolbar_pipes::{Captured, FILTER, Pipes, STATISTICS, Toolbar};
 
 pub(crate) const TESTS: &[Test] = &[
     ("tshark_captures_what_tcpdump_sees_on_another_host_by_ssh", captures_there),
@@ -129,12 +129,12 @@ fn toolbar_of_a_host(lab: &Lab) {
     assert_eq!(toolbar.field(FILTER), "udp port 9");
     there.host.fetch(&other, &address);
     toolbar.set(FILTER, "tcp port 80");
-    toolbar.shows("that it is in force there", |toolbar| toolbar.log.contains("is now: tcp port 80"));
+    toolbar.shows("that it is in force there", |toolbar| toolbar.log.contains("filter set: tcp port 80"));
     eventually("a request is there", || {
         there.host.fetch(&other, &address);
         requests_so_far(&capture.path) > 0
     });
-    toolbar.shows("figures", |toolbar| toolbar.field(NOW).ends_with(" 0 dropped"));
+    toolbar.shows("figures", |toolbar| toolbar.field(STATISTICS).ends_with(" 0 dropped"));
     let (path, _folder) = capture.stop();
     assert_eq!(fields_of(&path, "not tcp.port == 80", &["frame.number"]).len(), 0);
     there.is_left_alone();

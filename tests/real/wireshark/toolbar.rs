@@ -9,7 +9,7 @@ use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::recording::{
     Witness, capinfos, fields_of, packets_so_far, requests_so_far, statistics_of,
 };
-use crate::support::toolbar_pipes::{Captured, FILTER, LOG, NOW, PAUSE, Pipes, SHOWN, Toolbar};
+use crate::support::toolbar_pipes::{Captured, FILTER, INTERFACE, LOG, PAUSE, Pipes, STATISTICS, Toolbar};
 use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -62,18 +62,17 @@ fn is_paused_and_goes_on(lab: &Lab) {
     let (capture, mut toolbar) = begin(lab, &container);
     container.fetch(3);
     toolbar.set(PAUSE, "");
-    toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Go on");
+    toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Resume");
     let witness =
         Witness::begin(&container.host_veth("eth0"), &format!("tcp and host {}", container.address()));
     container.fetch(20);
     witness.settle();
-    toolbar.shows("it says so", |toolbar| toolbar.field(NOW) == "paused, 0 dropped");
+    toolbar.shows("it says so", |toolbar| toolbar.field(STATISTICS) == "paused, 0 dropped");
     let (witness, _witness_folder) = witness.stop();
     toolbar.set(PAUSE, "");
     toolbar.shows("it goes on", |toolbar| toolbar.field(PAUSE) == "Pause");
     container.fetch(4);
-    let missed =
-        format!("{} packets came in the pause and were left out", capinfos(&witness, "Number of packets"));
+    let missed = format!("{} packets discarded while paused", capinfos(&witness, "Number of packets"));
     toolbar.shows("what was left out is told", |toolbar| toolbar.log.contains(&missed));
     eventually("the last requests are there", || requests_so_far(&capture.path) == 7);
     let (path, _folder) = capture.stop();
@@ -93,7 +92,7 @@ fn paused_ends(lab: &Lab) {
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&first)));
     toolbar.set(PAUSE, "");
-    toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Go on");
+    toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Resume");
     let late = lab.container(&["--label", &label]);
     toolbar.shows("who joins", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&late)));
     late.fetch(3);
@@ -117,22 +116,22 @@ fn shows_figures(lab: &Lab) {
     let (capture, mut toolbar) = begin(lab, &container);
     let runs = |now: &str| !now.starts_with("0 pkt/s") && now.contains("kB/s, 0 dropped");
     for name in ["all", &block(&container)] {
-        toolbar.set(SHOWN, name);
+        toolbar.set(INTERFACE, name);
         toolbar.shows("figures", |toolbar| {
             container.fetch(10);
-            toolbar.field(SHOWN) == name && runs(toolbar.field(NOW))
+            toolbar.field(INTERFACE) == name && runs(toolbar.field(STATISTICS))
         });
     }
-    toolbar.set(SHOWN, "nobody:eth0");
+    toolbar.set(INTERFACE, "nobody:eth0");
     toolbar.shows("that there is no such one", |toolbar| {
-        toolbar.list.contains(&("nobody:eth0".to_owned(), "nobody:eth0 (not there)".to_owned()))
-            && toolbar.field(NOW) == "0 pkt/s, 0 bytes/s, 0 dropped"
+        toolbar.list.contains(&("nobody:eth0".to_owned(), "nobody:eth0 (not in this capture)".to_owned()))
+            && toolbar.field(STATISTICS) == "0 pkt/s, 0 bytes/s, 0 dropped"
     });
-    toolbar.set(NOW, "nonsense");
-    toolbar.say(NOW, 1, "");
+    toolbar.set(STATISTICS, "nonsense");
+    toolbar.say(STATISTICS, 1, "");
     toolbar.say(200, 77, "of a later Wireshark");
     toolbar.set(LOG, "");
-    toolbar.shows("the figures again", |toolbar| toolbar.field(NOW).ends_with("0 dropped"));
+    toolbar.shows("the figures again", |toolbar| toolbar.field(STATISTICS).ends_with("0 dropped"));
     assert!(toolbar.log.contains(&format!("  capturing {}\n", block(&container))), "{}", toolbar.log);
     assert_eq!(toolbar.warnings, [""; 0]);
     capture.stop();
@@ -149,13 +148,13 @@ fn tells_drops(lab: &Lab) {
     toolbar.shows("that nothing is dropped", |toolbar| toolbar.list.contains(&(name.clone(), name.clone())));
     capture.nobody_reads(|| flood(&container, 60_000));
     toolbar.shows("that nothing comes any more", |toolbar| {
-        toolbar.field(NOW).starts_with("0 pkt/s") && toolbar.log.contains(" dropped (")
+        toolbar.field(STATISTICS).starts_with("0 pkt/s") && toolbar.log.contains(" dropped (")
     });
-    let dropped = toolbar.field(NOW).rsplit(' ').nth(1).expect("a number").to_owned();
+    let dropped = toolbar.field(STATISTICS).rsplit(' ').nth(1).expect("a number").to_owned();
     toolbar.shows("where", |toolbar| {
         toolbar.list.contains(&(name.clone(), format!("{name} · {dropped} dropped")))
     });
-    assert!(toolbar.log.contains(&format!(", {dropped} in all")), "{}", toolbar.log);
+    assert!(toolbar.log.contains(&format!(", {dropped} in total")), "{}", toolbar.log);
     let (path, _folder) = capture.stop();
     let statistics = statistics_of(&path)[&0];
     assert_eq!(dropped, statistics.lost_in_kernel.to_string());
@@ -170,7 +169,7 @@ fn filter_is_changed(lab: &Lab) {
     toolbar.set(FILTER, "udp port 9 and inbound");
     toolbar.shows("the new filter", |toolbar| {
         toolbar.field(FILTER) == "udp port 9 and inbound"
-            && toolbar.log.contains("the capture filter is now: udp port 9 and inbound")
+            && toolbar.log.contains("capture filter set: udp port 9 and inbound")
     });
     container.fetch(3);
     send(&container);
@@ -178,7 +177,7 @@ fn filter_is_changed(lab: &Lab) {
     toolbar.shows("why it is no filter", |toolbar| toolbar.warnings.len() == 1);
     assert!(toolbar.warnings[0].contains("syntax error") && toolbar.warnings[0].contains("\nRemedy: "));
     toolbar.shows("what is to be corrected", |toolbar| {
-        toolbar.field(FILTER) == "tcp prt 80" && toolbar.log.contains("the capture filter stays")
+        toolbar.field(FILTER) == "tcp prt 80" && toolbar.log.contains("capture filter not changed")
     });
     container.fetch(3);
     send(&container);
@@ -205,7 +204,7 @@ fn who_joins_has_it(lab: &Lab) {
     let second = lab.container(&["--label", &label]);
     toolbar.shows("who joins", |toolbar| is_there(toolbar, &first) && is_there(toolbar, &second));
     toolbar.set(FILTER, "udp port 9");
-    toolbar.shows("that all have the filter", |toolbar| toolbar.log.contains("in force at all taps"));
+    toolbar.shows("that all have the filter", |toolbar| toolbar.log.contains("active at all taps"));
     let third = lab.container(&["--label", &label]);
     toolbar.shows("who joins", |toolbar| is_there(toolbar, &third));
     let all = [&first, &second, &third];
@@ -216,8 +215,8 @@ fn who_joins_has_it(lab: &Lab) {
     assert!(toolbar.log.contains(&format!("{} has joined", third.name)), "{}", toolbar.log);
     toolbar.set(FILTER, "");
     toolbar.shows("that there is no filter", |toolbar| {
-        toolbar.log.contains("there is no capture filter now")
-            && toolbar.log.matches("in force at all taps").count() == 2
+        toolbar.log.contains("capture filter removed")
+            && toolbar.log.matches("active at all taps").count() == 2
     });
     for one in all {
         one.fetch(1);
@@ -256,7 +255,8 @@ fn written_before_holds(lab: &Lab) {
     let interface = container.interface();
     let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
     let mut toolbar = Toolbar::open_with(&capture.pipes, Some("udp port 9"));
-    toolbar.shows("it", |toolbar| toolbar.log.contains("is now: udp port 9") && !toolbar.remembers(FILTER));
+    toolbar
+        .shows("it", |toolbar| toolbar.log.contains("filter set: udp port 9") && !toolbar.remembers(FILTER));
     container.fetch(1);
     send(&container);
     let (path, _folder) = capture.stop();
@@ -271,12 +271,12 @@ fn tap_container_has_it(lab: &Lab) {
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&container)));
     toolbar.set(FILTER, "udp port 9");
-    toolbar.shows("that it has the filter", |toolbar| toolbar.log.contains("in force at all taps"));
+    toolbar.shows("that it has the filter", |toolbar| toolbar.log.contains("active at all taps"));
     container.fetch(2);
     send(&container);
     // There are no names of ports in there.
     toolbar.set(FILTER, "port domain");
-    let kept = format!("the tap of {} keeps the capture filter it had: ", block(&container));
+    let kept = format!("{} keeps its previous capture filter: ", block(&container));
     toolbar.shows("that it has no other", |toolbar| toolbar.log.contains(&kept));
     send(&container);
     eventually("both datagrams are there", || packets_so_far(&capture.path, "udp") == 2);

@@ -12,7 +12,9 @@ use nix::fcntl::OFlag;
 use crate::Test;
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Witness, capinfos, requests_so_far};
-use crate::support::toolbar_pipes::{Captured, FILTER, LOG, NOW, PAUSE, Pipes, SHOWN, Toolbar, message};
+use crate::support::toolbar_pipes::{
+    Captured, FILTER, INTERFACE, LOG, PAUSE, Pipes, STATISTICS, Toolbar, message,
+};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_toolbar_that_is_not_there_stops_no_capture", |lab| runs_on(lab, Pipes::none(), &|_, _| {})),
@@ -72,7 +74,7 @@ fn reads_nothing(pipes: &Pipes, stop: &AtomicBool) {
     while full.write(&[0; 4096]).is_ok() {}
     let mut toolbar = Toolbar::open(pipes);
     while goes_on(stop) {
-        toolbar.set(SHOWN, "all");
+        toolbar.set(INTERFACE, "all");
         toolbar.set(FILTER, "tcp prt 80");
         toolbar.say(0, 0, "");
         pause();
@@ -98,7 +100,7 @@ fn talks_nonsense(pipes: &Pipes, stop: &AtomicBool) {
         message(FILTER, 1, &vec![0xff; 60_000]),
         message(FILTER, 1, "tcp".repeat(3000).as_bytes()),
         message(LOG, 1, b""),
-        message(NOW, 1, "\u{1b}[31m".as_bytes()),
+        message(STATISTICS, 1, "\u{1b}[31m".as_bytes()),
         message(PAUSE, 9, b""),
         vec![b'T', 0, 0, 0, 0, b'T', 0, 0, 1],
         vec![b'T', 1, 0, 0, 0],
@@ -127,7 +129,9 @@ fn reads_on(lab: &Lab) {
     capture.captures();
     drop(Toolbar::open(&capture.pipes));
     let mut toolbar = Toolbar::open(&capture.pipes);
-    toolbar.shows("figures", |toolbar| toolbar.field(NOW).ends_with("0 dropped") && toolbar.list.len() == 2);
+    toolbar.shows("figures", |toolbar| {
+        toolbar.field(STATISTICS).ends_with("0 dropped") && toolbar.list.len() == 2
+    });
     capture.stop();
 }
 

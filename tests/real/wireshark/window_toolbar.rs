@@ -48,7 +48,7 @@ fn is_used_in_the_window(lab: &Lab) {
     container.fetch(3);
     eventually("they are there", || so_far() == 3);
 
-    click(&desk, PAUSE, &[], "paused");
+    click(&desk, PAUSE, &[], "capture paused");
     container.fetch(5);
     eventually("the window shows what came before", || {
         desk.lines("shown").len() == packets_so_far(&desk.file(), "ip")
@@ -58,7 +58,7 @@ fn is_used_in_the_window(lab: &Lab) {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!((desk.lines("shown").len(), so_far()), (shown, 3));
 
-    click(&desk, PAUSE, &[], "goes on");
+    click(&desk, PAUSE, &[], "capture resumed");
     container.fetch(4);
     eventually("it goes on", || so_far() == 7);
     eventually("the window does", || desk.lines("shown").len() > shown);
@@ -66,7 +66,7 @@ fn is_used_in_the_window(lab: &Lab) {
     let write = ["key", "ctrl+a", "type", "udp port 9"];
     act(&desk, &["mousemove", FILTER.0, FILTER.1, "click", "1"]);
     act(&desk, &write);
-    click(&desk, FILTER, &["key", "Return"], "the capture filter is now: udp port 9");
+    click(&desk, FILTER, &["key", "Return"], "capture filter set: udp port 9");
     container.fetch(5);
     output(Command::new("bash").args(["-c", &format!("echo >/dev/udp/{}/9", container.address())]));
     eventually("what passes the filter is there", || packets_so_far(&desk.file(), "udp") == 1);
@@ -89,8 +89,8 @@ fn is_used_in_the_window(lab: &Lab) {
 fn begin(desk: &Desk, container: &Container) -> Child {
     let filter = format!("ip host {}", container.address());
     let window = desk.open_by(apart(desk), container, &["-f", &filter]);
-    eventually("there is a toolbar", || {
-        desk.lines("log").iter().any(|line| line.ends_with("there is a toolbar"))
+    eventually("the toolbar is open", || {
+        desk.lines("log").iter().any(|line| line.ends_with("toolbar opened"))
     });
     window
 }

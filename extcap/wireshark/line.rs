@@ -8,9 +8,9 @@ use std::fmt::{self, Write as _};
 use containerdump::safe_text::SafeText;
 
 /// One line for Wireshark.
-pub(super) struct Sentence(String);
+pub(super) struct ExtcapLine(String);
 
-impl Sentence {
+impl ExtcapLine {
     pub(super) fn new(keyword: &'static str) -> Self {
         Self(format!("{keyword} "))
     }
@@ -24,7 +24,7 @@ impl Sentence {
     }
 }
 
-impl fmt::Display for Sentence {
+impl fmt::Display for ExtcapLine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
