@@ -151,8 +151,8 @@ impl CaptureJob {
         }
         let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
         let block_timeout = capture::block_timeout(rings);
-        let selection = self.selection.bound(&found.running);
-        let follows = self.follow || selection.is_of_group();
+        let selection = self.selection.bind_names(&found.running);
+        let follows = self.follow || selection.has_criteria();
         let mut budget = following::budget(&settings, &selection, &found);
         debug!("{rings} rings, {limit} file descriptors");
         // Before the user namespace of a rootless container is entered, whose root could look into what starts there.

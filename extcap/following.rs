@@ -5,7 +5,7 @@ use std::path::Path;
 
 use containerdump::broker::{self, Broker};
 use containerdump::capture::{CaptureSettings, RingBudget};
-use containerdump::engine::{TapContainer, Watch};
+use containerdump::engine::{ContainerWatcher, TapContainer};
 use containerdump::error::Error;
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
 use containerdump::link::Tap;
@@ -20,7 +20,7 @@ const MANY: usize = 200;
 pub(crate) fn budget(settings: &CaptureSettings, selection: &Selection, found: &Targets) -> RingBudget {
     let count = found.targets.iter().map(|target| target.attachments.len()).sum::<usize>();
     // Who comes back has what was left then.
-    let expected = if selection.is_of_group() { count.max(MANY) } else { count };
+    let expected = if selection.has_criteria() { count.max(MANY) } else { count };
     RingBudget::new(settings.ring_mib, expected)
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn begin(
     let pids: HashMap<_, _> =
         found.targets.iter().map(|target| (target.container.id.clone(), target.pid())).collect();
     let pairs = found.running.iter().map(|one| (one.clone(), pids.get(&one.id).copied().flatten()));
-    let watch = Watch::start(pairs, terms.wanted.entered.clone())?;
+    let watch = ContainerWatcher::start(pairs, terms.wanted.entered.clone())?;
     let known = Known { running: found.running.clone(), captured };
     Ok((Follow::new(terms, known, watch, opener, joining), changes))
 }

@@ -9,13 +9,13 @@ mod wireshark;
 
 use std::process::ExitCode;
 
-use containerdump::engine::Dialling;
+use containerdump::engine::SshConnectionGuard;
 use containerdump::privilege::Privilege;
 
 fn main() -> ExitCode {
     // First of all: see the order in `containerdump::privilege`.
     let privilege = Privilege::confine();
-    let _dialling = Dialling;
+    let _dialling = SshConnectionGuard;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     if wireshark::is_spoken(&arguments) {
         wireshark::answer(&arguments, privilege)

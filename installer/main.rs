@@ -34,7 +34,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use containerdump::engine::Dialling;
+use containerdump::engine::SshConnectionGuard;
 use containerdump::error::Error;
 use containerdump::privilege::forbid_inspection;
 
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     if launcher::is_for_program(&arguments) {
         return launcher::start_program(&arguments);
     }
-    let _dialling = Dialling;
+    let _dialling = SshConnectionGuard;
     let done = match Arguments::parse().task {
         Task::Install(wish) if wish.user => personal::install(&wish),
         Task::Install(wish) => install::install(&wish),

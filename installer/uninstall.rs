@@ -82,7 +82,7 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Error> {
 /// keeps is told of, and no failure: somebody may be using it.
 fn from_engines(dry_run: bool) -> Result<usize, Error> {
     let mut removed = 0;
-    for leftover in engine::leftovers()? {
+    for leftover in engine::find_leftovers()? {
         if dry_run {
             say(format_args!("would remove {leftover}"));
             removed += 1;

@@ -31,16 +31,16 @@ pub enum Endpoint {
         command: &'static str,
     },
     /// Nobody need be asked: the kernel alone tells.
-    Kernel(Seen),
+    Kernel(NamespaceInfo),
 }
 
 /// What the kernel shows of a network namespace; at least one of process and file is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct NamespaceInfo {
     /// The file that stands for it.
-    pub file: Option<SeenFile>,
+    pub file: Option<NamespaceFileRef>,
     /// Its first process.
-    pub process: Option<SeenProcess>,
+    pub process: Option<NamespaceProcessRef>,
     /// Further containers in it, by name or the first digits of their ids.
     pub members: Vec<SafeText>,
     /// Addresses of its interfaces.
@@ -49,17 +49,17 @@ pub struct Seen {
 
 /// What another program finds a network namespace by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SeenHolder {
+pub enum NamespaceRef {
     /// A process in it.
-    Process(SeenProcess),
+    Process(NamespaceProcessRef),
     /// A file that stands for it.
-    File(SeenFile),
+    File(NamespaceFileRef),
 }
 
 /// A file that stands for a network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeenFile {
+pub struct NamespaceFileRef {
     /// Where it is.
     pub path: PathBuf,
     /// Its inode, which is the namespace's.
@@ -69,7 +69,7 @@ pub struct SeenFile {
 /// A process, and the network namespace it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeenProcess {
+pub struct NamespaceProcessRef {
     /// Its pid.
     pub pid: i32,
     /// What tells its namespace from any other: the inode of `/proc/PID/net/dev`.
@@ -78,22 +78,22 @@ pub struct SeenProcess {
 
 impl Endpoint {
     /// Whether an ordinary user serves this socket: the engine is rootless then.
-    pub fn is_of_ordinary_user(&self) -> bool {
+    pub fn is_rootless(&self) -> bool {
         let Self::Unix(path) = self else { return false };
         fs::metadata(path).is_ok_and(|about| about.uid() != 0)
     }
 
     /// Whether both are one: a socket may have several names, through links.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_socket(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Unix(one), Self::Unix(other)) => real(one) == real(other),
+            (Self::Unix(one), Self::Unix(other)) => canonical_path(one) == canonical_path(other),
             _ => self == other,
         }
     }
 }
 
 /// The path behind all links, as far as we may look.
-fn real(path: &Path) -> PathBuf {
+fn canonical_path(path: &Path) -> PathBuf {
     // Where the link leads into a folder that is closed to us, it can still be read itself.
     fs::canonicalize(path).or_else(|_| fs::read_link(path)).unwrap_or_else(|_| path.to_owned())
 }
@@ -128,8 +128,8 @@ mod tests {
         let (link, socket) = (folder.path().join("docker.sock"), folder.path().join("podman.sock"));
         std::os::unix::fs::symlink(&socket, &link).expect("a link");
         // Also while nothing is there, and while it may not be looked at.
-        assert!(Endpoint::Unix(link.clone()).is_same(&Endpoint::Unix(socket.clone())));
+        assert!(Endpoint::Unix(link.clone()).is_same_socket(&Endpoint::Unix(socket.clone())));
         fs::write(&socket, "").expect("a file");
-        assert!(Endpoint::Unix(link).is_same(&Endpoint::Unix(socket)));
+        assert!(Endpoint::Unix(link).is_same_socket(&Endpoint::Unix(socket)));
     }
 }

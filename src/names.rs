@@ -24,21 +24,21 @@ const DOCKER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 /// Docker's network without names.
 const DEFAULT_BRIDGE: &str = "bridge";
 /// Most names: 3 MB at 80 characters. Those of the containers that are captured are never left out.
-const MOST_NAMES: usize = 30_000;
+const MAX_ADDRESS_NAMES: usize = 30_000;
 
 /// Containers that an address is called after; of more, the latest.
 const MAX_OWNERS: usize = 4;
 /// Characters of a name of several containers, as many as Wireshark shows (`MAXDNSNAMELEN`).
-const MAX_SHARED_LEN: usize = 250;
+const MAX_SHARED_NAME_LEN: usize = 250;
 
 /// Which containers have had which address since a capture began. A reader that reads twice gives an address its last
 /// name also where it was another's: so that is the name of all of them, `job1 or job2`.
 #[derive(Debug, Default)]
-pub struct Owners(BTreeMap<IpAddr, Vec<(ContainerId, SafeText)>>);
+pub struct AddressHistory(BTreeMap<IpAddr, Vec<(ContainerId, SafeText)>>);
 
-impl Owners {
+impl AddressHistory {
     /// Adds to `names`, which are those of `containers` now, the names of addresses that others had before.
-    pub fn add_to(&mut self, names: &mut Vec<(IpAddr, SafeText)>, containers: &[Container]) {
+    pub fn add_shared_names(&mut self, names: &mut Vec<(IpAddr, SafeText)>, containers: &[Container]) {
         let shown: BTreeMap<IpAddr, SafeText> = names.iter().cloned().collect();
         let mut now: BTreeMap<IpAddr, Vec<&Container>> = BTreeMap::new();
         for container in containers {
@@ -47,7 +47,7 @@ impl Owners {
         for (address, containers) in now {
             let is_shown = |one: &&&Container| shown.get(&address) == Some(&one.name);
             let Some(owner) = containers.iter().find(is_shown) else { continue };
-            let is_full = self.0.len() >= MOST_NAMES && !self.0.contains_key(&address);
+            let is_full = self.0.len() >= MAX_ADDRESS_NAMES && !self.0.contains_key(&address);
             if is_full {
                 continue;
             }
@@ -61,7 +61,7 @@ impl Owners {
             owners.drain(..older);
             if owners.len() > 1 {
                 let all: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
-                names.push((address, SafeText::with_limit(&all.join(" or "), MAX_SHARED_LEN)));
+                names.push((address, SafeText::with_limit(&all.join(" or "), MAX_SHARED_NAME_LEN)));
             }
         }
     }
@@ -69,16 +69,16 @@ impl Owners {
 
 /// Sorts containers so that of those that share a network the one comes first whose name says most: the one that is nobody's
 /// guest, then its guests, and last what Podman made for a pod.
-pub fn best_first(containers: &mut [&Container]) {
-    containers.sort_by_key(|container| match container.mode {
-        _ if is_of_pod(container) => 2,
+pub fn sort_by_name_priority(containers: &mut [&Container]) {
+    containers.sort_by_key(|container| match container.network_mode {
+        _ if is_pod_infra(container) => 2,
         NetworkMode::Shared(_) => 1,
         NetworkMode::Own | NetworkMode::Host | NetworkMode::None => 0,
     });
 }
 
 /// Whether it is there for the network of a pod: `0123456789ab-infra`, by the first digits of the pod's id.
-fn is_of_pod(container: &Container) -> bool {
+fn is_pod_infra(container: &Container) -> bool {
     let is_digits = |digits: &str| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     container.engine == EngineKind::Podman
         && container.name.as_str().strip_suffix("-infra").is_some_and(is_digits)
@@ -87,7 +87,11 @@ fn is_of_pod(container: &Container) -> bool {
 /// Names of the addresses of `containers` and of what is around them; `captured` are those in the
 /// capture, as they are known now, and `host` the addresses of this host. Of captured ones that share an address the first
 /// gives it its name.
-pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) -> Vec<(IpAddr, SafeText)> {
+pub fn address_names(
+    containers: &[Container],
+    captured: &[&Container],
+    host: &[IpAddr],
+) -> Vec<(IpAddr, SafeText)> {
     // Containers that share a network have one address: it is called after the captured one, the first
     // of several, else after the one that is nobody's guest.
     let position = |container: &Container| captured.iter().position(|one| one.id == container.id);
@@ -99,11 +103,11 @@ pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) ->
         })
         .collect();
     containers.sort_by_key(|(position, container)| {
-        (position.map(Reverse), !matches!(container.mode, NetworkMode::Shared(_)))
+        (position.map(Reverse), !matches!(container.network_mode, NetworkMode::Shared(_)))
     });
     let mut names: Vec<(IpAddr, SafeText)> =
         host.iter().map(|address| (*address, SafeText::new("host"))).collect();
-    if containers.iter().any(|(_, container)| asks_docker(container)) {
+    if containers.iter().any(|(_, container)| uses_docker_dns(container)) {
         names.push((DOCKER_DNS, SafeText::new("docker-dns")));
     }
     let containers = || containers.iter().map(|(_, container)| *container);
@@ -113,14 +117,14 @@ pub fn of(containers: &[Container], captured: &[&Container], host: &[IpAddr]) ->
     let mut told = HashSet::new();
     names.reverse();
     names.retain(|name| told.insert(name.clone()));
-    names.truncate(MOST_NAMES);
+    names.truncate(MAX_ADDRESS_NAMES);
     names.reverse();
     names
 }
 
-fn asks_docker(container: &Container) -> bool {
+fn uses_docker_dns(container: &Container) -> bool {
     let has_names = || container.networks.iter().any(|network| network.name.as_str() != DEFAULT_BRIDGE);
-    container.engine == EngineKind::Docker && container.mode == NetworkMode::Own && has_names()
+    container.engine == EngineKind::Docker && container.network_mode == NetworkMode::Own && has_names()
 }
 
 /// Each gateway once, by the name of its network; where several networks have it, by one of them.
@@ -167,7 +171,12 @@ mod tests {
         };
         let endpoint = Endpoint::Unix("/run/docker.sock".into());
         let container = Container::new(EngineKind::Docker, endpoint, id, name.into());
-        Container { service: Some("service".into()), mode, networks: vec![network], ..container }
+        Container {
+            service: Some("service".into()),
+            network_mode: mode,
+            networks: vec![network],
+            ..container
+        }
     }
 
     fn shown(names: &[(IpAddr, SafeText)], address: &str) -> Vec<String> {
@@ -178,7 +187,7 @@ mod tests {
     #[test]
     fn the_best_name_of_an_address_comes_last() {
         let host = ["10.0.0.1".parse().expect("an address")];
-        let names = of(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
+        let names = address_names(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
         assert_eq!(shown(&names, "10.0.0.2"), ["alias", "service", "web"]);
         assert_eq!(shown(&names, "10.0.0.1"), ["host", "gateway.net"]);
         assert_eq!(shown(&names, "127.0.0.11"), ["docker-dns"]);
@@ -191,14 +200,14 @@ mod tests {
             ["a", "bb"].map(|name| container(name, "10.0.0.2", NetworkMode::Shared(Some(owner.id.clone()))));
         let [one, other] = guests;
         let all = [one.clone(), owner.clone(), other.clone()];
-        let last = |captured: &[&Container]| shown(&of(&all, captured, &[]), "10.0.0.2").pop();
+        let last = |captured: &[&Container]| shown(&address_names(&all, captured, &[]), "10.0.0.2").pop();
         assert_eq!(last(&[]).as_deref(), Some("owner"));
         assert_eq!(last(&[&one]).as_deref(), Some("a"));
         assert_eq!(last(&[&other, &one]).as_deref(), Some("bb"));
         let mut infra = Container { engine: EngineKind::Podman, ..owner.clone() };
         infra.name = "0123456789ab-infra".into();
         let mut all = [&infra, &one, &other, &owner];
-        best_first(&mut all);
+        sort_by_name_priority(&mut all);
         assert_eq!(
             all.map(|container| container.name.to_string()),
             ["owner", "a", "bb", "0123456789ab-infra"]
@@ -211,10 +220,10 @@ mod tests {
             let id = ContainerId::parse(&format!("{number:0>64}")).expect("an id");
             Container { id, ..container(&format!("job{number}"), "10.0.0.2", NetworkMode::Own) }
         };
-        let mut owners = Owners::default();
+        let mut owners = AddressHistory::default();
         let mut after = |containers: &[Container]| {
-            let mut names = of(containers, &[], &[]);
-            owners.add_to(&mut names, containers);
+            let mut names = address_names(containers, &[], &[]);
+            owners.add_shared_names(&mut names, containers);
             shown(&names, "10.0.0.2").pop().expect("a name")
         };
         assert_eq!(after(&[job(1)]), "job1");
@@ -225,15 +234,15 @@ mod tests {
         assert_eq!(after(&[job(3)]), "job1 or job2 or job3");
         assert_eq!(after(&[job(4)]), "job1 or job2 or job3 or job4");
         assert_eq!(after(&[job(5)]), "job2 or job3 or job4 or job5");
-        let guest = Container { mode: NetworkMode::Shared(Some(job(5).id)), ..job(6) };
+        let guest = Container { network_mode: NetworkMode::Shared(Some(job(5).id)), ..job(6) };
         assert_eq!(after(&[job(5), guest]), "job2 or job3 or job4 or job5", "a guest had it never alone");
     }
 
     #[test]
     fn too_many_names_are_cut_where_they_matter_least() {
         let host: Vec<IpAddr> = (0..2 * 30_000).map(|number: u32| IpAddr::V4(number.into())).collect();
-        let names = of(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
-        assert_eq!(names.len(), MOST_NAMES);
+        let names = address_names(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
+        assert_eq!(names.len(), MAX_ADDRESS_NAMES);
         assert_eq!(shown(&names, "10.0.0.2").last().map(String::as_str), Some("web"));
     }
 }

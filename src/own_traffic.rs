@@ -11,7 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 
-use crate::engine::{self, OWN_PORTS};
+use crate::engine::{self, SOURCE_PORTS};
 use crate::error::Error;
 use crate::privilege::Privilege;
 
@@ -47,7 +47,7 @@ pub fn filter_there() -> Option<String> {
 
 fn without(engines: &[u16], connections: &[Connection]) -> Option<String> {
     let mut parts = Vec::new();
-    let (first, last) = (OWN_PORTS.start(), OWN_PORTS.end());
+    let (first, last) = (SOURCE_PORTS.start(), SOURCE_PORTS.end());
     for port in engines {
         parts.push(format!("tcp src portrange {first}-{last} and tcp dst port {port}"));
         parts.push(format!("tcp dst portrange {first}-{last} and tcp src port {port}"));

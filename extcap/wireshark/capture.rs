@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 
 use containerdump::container::EngineKind;
-use containerdump::engine::{self, Outcome, Patience};
+use containerdump::engine::{self, EngineStatus, EngineTimeouts};
 use containerdump::error::Error;
 use containerdump::link::Entered;
 use containerdump::pcapng::BlockWriter;
@@ -93,12 +93,12 @@ fn capture_here(
 ) -> Result<(), Error> {
     let handle = toolbar.as_ref().map(Toolbar::handle);
     let in_window = |line: &str| handle.iter().for_each(|handle| handle.log_and_show(line));
-    let some = if Selection::is_group(interface) { containers(arguments) } else { Vec::new() };
+    let some = if Selection::is_group_value(interface) { containers(arguments) } else { Vec::new() };
     let values_first = some.is_empty();
     let names = if values_first { vec![interface.to_owned()] } else { some };
     let mut job = CaptureJob {
         follow: !arguments.has("--stop-with-container"),
-        selection: Selection { names, values_first, ..Selection::default() },
+        selection: Selection { names, prefer_values: values_first, ..Selection::default() },
         networks: networks(arguments.text("--network").as_deref()),
         tap: tap(arguments.text("--tap").as_deref())?,
         duplicates: duplicates(arguments.text("--duplicates").as_deref())?,
@@ -127,7 +127,7 @@ fn capture_here(
                         "{interface} is captured together with {}",
                         siblings::listed(&others)
                     ));
-                    job.selection.leaves_out = true;
+                    job.selection.skip_unavailable = true;
                     if own.is_err() {
                         job.selection.names.clear();
                     }
@@ -188,7 +188,7 @@ fn capture(
 
 /// Explains why no container can be captured.
 fn explain_nothing(stop: &Stop, output: &Output) -> Result<(), Error> {
-    let running = || containerdump::tap::running(&Entered::default(), Patience::PEOPLE);
+    let running = || containerdump::tap::running(&Entered::default(), EngineTimeouts::COMMAND_LINE);
     let Ok(running) = stop.wait_for(output.pipe(), running) else { return Ok(()) };
     Err(if running?.containers.is_empty() {
         Error::new("no container is running", "start one, then press F5")
@@ -200,16 +200,16 @@ fn explain_nothing(stop: &Stop, output: &Output) -> Result<(), Error> {
 /// Tells the trouble with an engine as it is now, which its interface was started for.
 fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Error> {
     let Ok(listings) =
-        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), Patience::PEOPLE)))
+        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), EngineTimeouts::COMMAND_LINE)))
     else {
         return Ok(());
     };
     let mut is_absent = true;
     for listing in listings?.into_iter().filter(|listing| listing.engine == engine) {
-        match listing.outcome {
-            Outcome::Unusable(trouble) => return Err(trouble),
-            Outcome::Containers { .. } => is_absent = false,
-            Outcome::Absent => {}
+        match listing.status {
+            EngineStatus::Unavailable(trouble) => return Err(trouble),
+            EngineStatus::Available { .. } => is_absent = false,
+            EngineStatus::Absent => {}
         }
     }
     let now = if is_absent { "no such engine runs" } else { "the engine answers" };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use containerdump::container::{self, Container, EngineKind};
-use containerdump::engine::{Listing, Outcome};
+use containerdump::engine::{EngineListing, EngineStatus};
 use containerdump::safe_text::SafeText;
 use containerdump::selection;
 
@@ -32,9 +32,9 @@ pub(super) const fn troubled(engine: EngineKind) -> &'static str {
 pub(super) const NOTHING: &str = "containerdump-none";
 
 /// Why there is no container in `listings`, for the list.
-fn nothing(listings: &[Listing]) -> &'static str {
-    let answered = |listing: &Listing| {
-        listing.engine != EngineKind::Kernel && matches!(listing.outcome, Outcome::Containers { .. })
+fn nothing(listings: &[EngineListing]) -> &'static str {
+    let answered = |listing: &EngineListing| {
+        listing.engine != EngineKind::Kernel && matches!(listing.status, EngineStatus::Available { .. })
     };
     if listings.iter().any(answered) {
         "No container is running, double-click for help"
@@ -44,26 +44,27 @@ fn nothing(listings: &[Listing]) -> &'static str {
 }
 
 /// All of them: those of this host, of which `listings` tell, and as many of the `saved` hosts as there is room for.
-pub(super) fn sentences(listings: &[Listing], saved: &[Interface]) -> Vec<ExtcapLine> {
+pub(super) fn sentences(listings: &[EngineListing], saved: &[Interface]) -> Vec<ExtcapLine> {
     let mut containers: Vec<Container> = Vec::new();
     // One for each engine, though it may be at several places.
     let mut notes: BTreeMap<&str, String> = BTreeMap::new();
     for listing in listings {
-        match &listing.outcome {
+        match &listing.status {
             // What the kernel hides is told by `containerdump list`, where it is no interface.
-            Outcome::Unusable(_) if listing.engine == EngineKind::Kernel => {}
-            Outcome::Absent => {}
-            Outcome::Containers { containers: listed, .. } => containers.extend(listed.iter().cloned()),
-            Outcome::Unusable(trouble) => {
+            EngineStatus::Unavailable(_) if listing.engine == EngineKind::Kernel => {}
+            EngineStatus::Absent => {}
+            EngineStatus::Available { containers: listed, .. } => containers.extend(listed.iter().cloned()),
+            EngineStatus::Unavailable(trouble) => {
                 let reason = trouble.message().as_str();
                 let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
-                let display = SafeText::with_limit(&format!("{}: {reason}", listing.engine.name()), 60);
+                let display =
+                    SafeText::with_limit(&format!("{}: {reason}", listing.engine.display_name()), 60);
                 let note = format!("{display}, double-click for help");
                 notes.entry(troubled(listing.engine)).or_insert(note);
             }
         }
     }
-    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     let groups = selection::groups(&containers);
     let most = MOST_INTERFACES - groups.len();
     if let Some(first_left_out) = containers.get(most) {
@@ -102,7 +103,7 @@ fn help() -> Option<PathBuf> {
 }
 
 fn interface(container: &Container) -> ExtcapLine {
-    debug_assert!(!container::folded(&container.value).starts_with("extcap"));
+    debug_assert!(!container::preference_key(&container.value).starts_with("extcap"));
     sentence(&container.value, container.display().as_str())
 }
 

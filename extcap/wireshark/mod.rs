@@ -27,13 +27,13 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
-use containerdump::engine::Patience;
+use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::last_options::LastOptions;
 use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::saved_hosts::ALL;
-use containerdump::selection::{Chosen, Selection};
+use containerdump::selection::{SelectedContainer, Selection};
 use containerdump::{engine, tap};
 
 use arguments::Arguments;
@@ -56,7 +56,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Error>
     containerdump::ssh::ask_nobody();
     let is_of_ssh = arguments.text("--extcap-interface").as_deref() == Some(ssh::INTERFACE);
     if arguments.has("--extcap-interfaces") {
-        let listings = engine::list(&entered(&privilege), Patience::WIRESHARK);
+        let listings = engine::list(&entered(&privilege), EngineTimeouts::INTERFACE_LIST);
         let (saved, is_stale) = as_caller(&privilege, saved::interfaces).unwrap_or_default();
         print(&interfaces::sentences(&listings, &saved));
         if is_stale {
@@ -94,8 +94,8 @@ fn entered(privilege: &Result<Privilege, Error>) -> Entered {
 /// Whether the interface is a group of containers, of this host or of a saved one.
 fn is_of_group(interface: &str, privilege: &Result<Privilege, Error>) -> bool {
     match as_caller(privilege, || saved::meant(interface)) {
-        Some(Ok(Some((_, rest)))) => rest == ALL || Selection::is_group(&rest),
-        _ => Selection::is_group(interface),
+        Some(Ok(Some((_, rest)))) => rest == ALL || Selection::is_group_value(&rest),
+        _ => Selection::is_group_value(interface),
     }
 }
 
@@ -117,11 +117,11 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Er
         None | Some(Err(_)) => return Vec::new(),
     }
     let entered = &entered(&privilege);
-    let Ok(running) = tap::running(entered, Patience::WIRESHARK) else { return Vec::new() };
-    let selection = Selection { names: vec![wanted], values_first: true, ..Selection::default() };
-    let (chosen, _) = selection.of(&running.containers);
+    let Ok(running) = tap::running(entered, EngineTimeouts::INTERFACE_LIST) else { return Vec::new() };
+    let selection = Selection { names: vec![wanted], prefer_values: true, ..Selection::default() };
+    let (chosen, _) = selection.resolve(&running.containers);
     match chosen.as_slice() {
-        [Chosen { container, is_named: true, .. }] => {
+        [SelectedContainer { container, is_named: true, .. }] => {
             let mut container = (*container).clone();
             let target = Links::now().and_then(|links| tap::look_up(&mut container, &links, entered));
             target.map(|target| config::networks(&target)).unwrap_or_default()

@@ -34,7 +34,7 @@ pub(super) fn interfaces() -> (Vec<Interface>, bool) {
         for (value, display) in of_host(name, known.as_ref()) {
             let value = format!("{name}-{value}");
             // A host's name and what is behind it may together be what another host's are.
-            if taken.insert(container::folded(&value)) {
+            if taken.insert(container::preference_key(&value)) {
                 interfaces.push((value, SafeText::with_limit(&format!("{name}: {display}"), LONGEST)));
             }
         }
@@ -56,7 +56,7 @@ fn of_host(name: &Name, known: Option<&Known>) -> Vec<(String, String)> {
     let mut all = vec![(ALL.to_owned(), itself)];
     let lines = known.map_or("", |known| known.lines.as_str());
     let mut containers = containers_of(&SafeText::new(name.as_str()), lines);
-    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     // All of an engine's are nearly always all there are.
     let projects =
         selection::groups(&containers).into_iter().filter(|group| !group.criteria.projects.is_empty());
@@ -96,11 +96,11 @@ pub(super) fn networks(
 ) -> Vec<ExtcapLine> {
     let told = privilege.and_then(|privilege| there.containers(Asking::InWindowSoon, privilege));
     let Ok(containers) = told else { return Vec::new() };
-    let selection = Selection { names: vec![rest.to_owned()], values_first: true, ..Selection::default() };
+    let selection = Selection { names: vec![rest.to_owned()], prefer_values: true, ..Selection::default() };
     let chosen: Vec<&Container> = if rest == ALL {
         containers.iter().collect()
     } else {
-        selection.of(&containers).0.into_iter().map(|chosen| chosen.container).collect()
+        selection.resolve(&containers).0.into_iter().map(|chosen| chosen.container).collect()
     };
     if chosen.is_empty() { Vec::new() } else { config::networks_of(first, chosen.into_iter()) }
 }

@@ -120,7 +120,7 @@ pub(super) fn sentences() -> Vec<ExtcapLine> {
 
 /// The values of the container, as they are on a host now.
 pub(super) fn containers(mut containers: Vec<Container>) -> Vec<ExtcapLine> {
-    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     let groups = selection::groups(&containers);
     let value = |value: &str, display: &str| SSHDUMP.value(CONTAINER, value, display);
     let mut sentences = vec![all()];

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use containerdump::container::EngineKind;
-use containerdump::engine::{self, Listing, Outcome};
+use containerdump::engine::{self, EngineListing, EngineStatus};
 use containerdump::error::Error;
 use containerdump::link::Entered;
 
@@ -16,26 +16,26 @@ use crate::membership;
 const CHECK: &str = "engine";
 
 /// Asks every engine.
-pub(super) fn check(report: &mut Report) -> Vec<Listing> {
-    let listings = engine::list(&Entered::default(), engine::Patience::PEOPLE);
-    if let Some(trouble) = engine::unreadable_settings() {
+pub(super) fn check(report: &mut Report) -> Vec<EngineListing> {
+    let listings = engine::list(&Entered::default(), engine::EngineTimeouts::COMMAND_LINE);
+    if let Some(trouble) = engine::docker_config_error() {
         report.warning(CHECK, &trouble);
     }
     let mut absent = Vec::new();
-    let (of_kernel, of_engines): (Vec<&Listing>, Vec<&Listing>) =
+    let (of_kernel, of_engines): (Vec<&EngineListing>, Vec<&EngineListing>) =
         listings.iter().partition(|listing| listing.engine == EngineKind::Kernel);
     for listing in &of_engines {
-        let name = listing.engine.word();
-        match &listing.outcome {
-            Outcome::Containers { containers, left_out } => {
+        let name = listing.engine.as_str();
+        match &listing.status {
+            EngineStatus::Available { containers, unreadable: left_out } => {
                 report
                     .ok(CHECK, format!("{name} at {} runs {}", listing.endpoint, counted(containers.len())));
                 if *left_out > 0 {
                     report.warning(CHECK, &not_understood(name, *left_out));
                 }
             }
-            Outcome::Absent => absent.push(format!("{name} at {}", listing.endpoint)),
-            Outcome::Unusable(trouble) => match closed_socket(listing.endpoint.as_str()) {
+            EngineStatus::Absent => absent.push(format!("{name} at {}", listing.endpoint)),
+            EngineStatus::Unavailable(trouble) => match closed_socket(listing.endpoint.as_str()) {
                 Some(why) => report.failed(CHECK, &why),
                 None => report.failed(CHECK, trouble),
             },
@@ -43,7 +43,7 @@ pub(super) fn check(report: &mut Report) -> Vec<Listing> {
     }
     let mut others = 0;
     for listing in of_kernel {
-        others += check_kernel(report, &listing.outcome);
+        others += check_kernel(report, &listing.status);
     }
     if absent.len() == of_engines.len() {
         let looked =
@@ -69,9 +69,9 @@ fn closed_socket(endpoint: &str) -> Option<Error> {
 
 /// What the kernel shows beside the engines' containers; how many namespaces that are. There are none
 /// on most machines.
-fn check_kernel(report: &mut Report, outcome: &Outcome) -> usize {
+fn check_kernel(report: &mut Report, outcome: &EngineStatus) -> usize {
     match outcome {
-        Outcome::Containers { containers, .. } if !containers.is_empty() => {
+        EngineStatus::Available { containers, .. } if !containers.is_empty() => {
             let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).take(5).collect();
             let more = if containers.len() > names.len() { ", …" } else { "" };
             let found =
@@ -79,8 +79,8 @@ fn check_kernel(report: &mut Report, outcome: &Outcome) -> usize {
             report.ok(CHECK, found);
             containers.len()
         }
-        Outcome::Containers { .. } | Outcome::Absent => 0,
-        Outcome::Unusable(trouble) => {
+        EngineStatus::Available { .. } | EngineStatus::Absent => 0,
+        EngineStatus::Unavailable(trouble) => {
             report.warning(CHECK, trouble);
             0
         }

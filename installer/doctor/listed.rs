@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use containerdump::container::EngineKind;
-use containerdump::engine::{Listing, Outcome};
+use containerdump::engine::{EngineListing, EngineStatus};
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
 
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const OURS: [&str; 5] = ["docker-", "podman-", "netns-", "compose-", "containerdump-"];
 
 /// Compares Wireshark's list with the engines'.
-pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[Listing]) {
+pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[EngineListing]) {
     let Some(tshark) = &wireshark.tshark else {
         if wireshark.version.is_some() {
             let what = "cannot ask Wireshark for its list of interfaces: there is no tshark";
@@ -42,18 +42,18 @@ pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[List
 }
 
 /// Compares `listed`, what Wireshark lists of ours, with what the engines run.
-fn judge(report: &mut Report, listed: &[&str], listings: &[Listing]) {
+fn judge(report: &mut Report, listed: &[&str], listings: &[EngineListing]) {
     // Which names the kernel's have depends on who looks.
     let of_engines = || listings.iter().filter(|listing| listing.engine != EngineKind::Kernel);
     let mut running = Vec::new();
     let mut unread = Vec::new();
     for listing in of_engines() {
-        match &listing.outcome {
-            Outcome::Containers { containers, .. } => {
+        match &listing.status {
+            EngineStatus::Available { containers, .. } => {
                 running.extend(containers.iter().map(|container| container.value.as_str()));
             }
-            Outcome::Unusable(_) => unread.push(listing.engine.word()),
-            Outcome::Absent => {}
+            EngineStatus::Unavailable(_) => unread.push(listing.engine.as_str()),
+            EngineStatus::Absent => {}
         }
     }
     let missing: Vec<&str> = running.iter().copied().filter(|value| !listed.contains(value)).collect();
@@ -107,16 +107,20 @@ fn some(values: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn judged(listed: &[&str], outcome: Outcome) -> String {
+    fn judged(listed: &[&str], outcome: EngineStatus) -> String {
         let mut report = Report::default();
         let endpoint = SafeText::new("unix:///run/docker.sock");
-        judge(&mut report, listed, &[Listing { engine: EngineKind::Docker, endpoint, outcome }]);
+        judge(
+            &mut report,
+            listed,
+            &[EngineListing { engine: EngineKind::Docker, endpoint, status: outcome }],
+        );
         report.last()
     }
 
     #[test]
     fn an_engine_that_cannot_be_read_is_not_an_engine_without_containers() {
-        let unread = || Outcome::Unusable(Error::new("permission denied", "log in again"));
+        let unread = || EngineStatus::Unavailable(Error::new("permission denied", "log in again"));
         let said = judged(&["containerdump-docker", "containerdump-ssh"], unread());
         assert!(said.contains("which containers docker runs is not known"), "{said}");
         let said = judged(&[], unread());
@@ -125,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_engine_without_containers_is_no_failure() {
-        let none = Outcome::Containers { containers: Vec::new(), left_out: 0 };
+        let none = EngineStatus::Available { containers: Vec::new(), unreadable: 0 };
         assert_eq!(
             judged(&["containerdump-ssh"], none),
             "Ok: Wireshark lists containerdump-ssh; no container runs"

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use containerdump::container::EngineKind;
-use containerdump::engine::{Listing, Outcome};
+use containerdump::engine::{EngineListing, EngineStatus};
 use containerdump::error::Error;
 use containerdump::static_program::{self, Architecture, StaticProgram};
 
@@ -13,7 +13,7 @@ use crate::layout::shown;
 const CHECK: &str = "engine tap";
 
 /// Looks for the static program where the program Wireshark starts will: in itself, then beside it.
-pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Listing]) {
+pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[EngineListing]) {
     let (Some(program), Some(own)) = (started.and_then(|path| path.canonicalize().ok()), Architecture::own())
     else {
         return;
@@ -32,8 +32,8 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Lis
     let answering: Vec<&str> = listings
         .iter()
         .filter(|listing| listing.engine != EngineKind::Kernel)
-        .filter(|listing| matches!(listing.outcome, Outcome::Containers { .. }))
-        .map(|listing| listing.engine.word())
+        .filter(|listing| matches!(listing.status, EngineStatus::Available { .. }))
+        .map(|listing| listing.engine.as_str())
         .collect();
     if !answering.is_empty() {
         report.ok(CHECK, format!("packets can be taken through {}", answering.join(", ")));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{TapLocation, TapRequest};
 use crate::capture::{self, CaptureSettings, Ring};
-use crate::endpoint::SeenHolder;
+use crate::endpoint::NamespaceRef;
 use crate::error::Error;
 use crate::link::{self, Attachment, Holder, LinkIndex, Rootless, Tap};
 use crate::pcapng::InterfaceDescription;
@@ -123,7 +123,7 @@ fn no_cable(name: &str) -> Error {
     )
 }
 
-fn hold(interface: &str, seen: &SeenHolder) -> Result<Holder, Error> {
+fn hold(interface: &str, seen: &NamespaceRef) -> Result<Holder, Error> {
     Holder::of(&SafeText::new(&format!("behind {interface}")), seen)
 }
 

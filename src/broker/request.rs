@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSettings, MAX_SNAP_LEN};
-use crate::endpoint::SeenHolder;
+use crate::endpoint::NamespaceRef;
 use crate::link;
 
 /// Bytes of a message.
@@ -30,12 +30,12 @@ pub enum TapLocation {
         index: u32,
         /// Where its other end must be; `None` where the container is not known yet, of a cable that was not
         /// there when the opener was started.
-        leads_to: Option<SeenHolder>,
+        leads_to: Option<NamespaceRef>,
     },
     /// Inside another network namespace.
     Inside {
         /// What keeps it there.
-        holder: SeenHolder,
+        holder: NamespaceRef,
         /// The interfaces there, in the kernel's spelling.
         interfaces: Vec<String>,
     },
@@ -95,7 +95,7 @@ impl TapRequest {
             TapLocation::HostVeth { leads_to, .. } => leads_to.as_ref(),
             TapLocation::Inside { holder, .. } => Some(holder),
         };
-        if let Some(SeenHolder::File(file)) = holder
+        if let Some(NamespaceRef::File(file)) = holder
             && !(file.path.parent() == Some(Path::new(link::NAMED)) && file.path.file_name().is_some())
         {
             return Err("no file of a network namespace".to_owned());
@@ -114,7 +114,7 @@ impl TapRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{SeenFile, SeenProcess};
+    use crate::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 
     fn veth(name: &str) -> TapRequest {
         let place = TapLocation::HostVeth { name: name.to_owned(), index: 7, leads_to: None };
@@ -138,11 +138,11 @@ mod tests {
         let inside = |holder, interfaces| {
             read(&TapRequest { place: TapLocation::Inside { holder, interfaces }, ..veth("x") })
         };
-        let process = SeenHolder::Process(SeenProcess { pid: 1, namespace: 1 });
+        let process = NamespaceRef::Process(NamespaceProcessRef { pid: 1, namespace: 1 });
         assert!(inside(process, Vec::new()).is_err());
         let file = |path: &str| {
-            let file = SeenFile { path: path.into(), inode: 7 };
-            inside(SeenHolder::File(file), vec!["eth0".to_owned()])
+            let file = NamespaceFileRef { path: path.into(), inode: 7 };
+            inside(NamespaceRef::File(file), vec!["eth0".to_owned()])
         };
         assert!(file("/run/netns/blue").is_ok());
         for path in ["/dev/watchdog", "/run/netns/../../dev/watchdog", "/run/netns/..", "/run/netns", "blue"]

@@ -14,7 +14,7 @@ impl ContainerId {
 
     /// That of a network namespace, by its number in decimal digits: the inode of the file that
     /// stands for it, else that of `/proc/PID/net/dev` of its processes.
-    pub fn of_namespace(inode: u64) -> Self {
+    pub fn from_namespace_inode(inode: u64) -> Self {
         Self(inode.to_string())
     }
 
@@ -25,7 +25,7 @@ impl ContainerId {
 
     /// Whether `text` stands for it: all of its digits, or the first 12 or more, as `docker ps` shows them. Fewer may
     /// be a mistyped name.
-    pub fn is(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         self.0 == text || text.len() >= SHORT_LEN && self.0.starts_with(text)
     }
 
@@ -33,7 +33,7 @@ impl ContainerId {
     pub fn short(&self) -> &str {
         match self.0.get(..SHORT_LEN) {
             Some(first) => first,
-            None => self.0.strip_prefix(FIRST_DIGITS).unwrap_or(&self.0),
+            None => self.0.strip_prefix(NAMESPACE_INODE_PREFIX).unwrap_or(&self.0),
         }
     }
 }
@@ -43,4 +43,4 @@ const SHORT_LEN: usize = 12;
 
 /// What nearly all numbers of namespaces begin with: they are given out one after the other from
 /// `PROC_DYNAMIC_FIRST`, 4026531840 (fs/proc/generic.c).
-const FIRST_DIGITS: &str = "402653";
+const NAMESPACE_INODE_PREFIX: &str = "402653";

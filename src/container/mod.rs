@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 pub use id::ContainerId;
 pub use image::shortened_image;
-pub use value::{Found, assign_values, find, folded};
-pub(crate) use value::{GROUPED, plain, value_of_all};
+pub use value::{ContainerMatch, assign_values, find_container, preference_key};
+pub(crate) use value::{GROUPED_ENGINES, all_containers_value, sanitized_name};
 
 use crate::endpoint::Endpoint;
 use crate::safe_text::SafeText;
@@ -28,7 +28,7 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// The lower-case word in interface values: `docker`.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Docker => "docker",
             Self::Podman => "podman",
@@ -37,7 +37,7 @@ impl EngineKind {
     }
 
     /// The name that people know: `Docker`.
-    pub const fn name(self) -> &'static str {
+    pub const fn display_name(self) -> &'static str {
         match self {
             Self::Docker => "Docker",
             Self::Podman => "Podman",
@@ -49,7 +49,7 @@ impl EngineKind {
 /// Longest name of an image that is kept, in characters.
 pub(crate) const MAX_IMAGE_LEN: usize = 255;
 /// Characters that a long image has in a list beside a long name.
-const IMAGE_ROOM: usize = 24;
+const MIN_IMAGE_WIDTH: usize = 24;
 
 /// How a container is connected, as far as it decides where its packets can be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub struct Container {
     /// Its labels, as far as they are kept: to be compared with, never to be shown.
     pub labels: BTreeMap<String, String>,
     /// How it is connected.
-    pub mode: NetworkMode,
+    pub network_mode: NetworkMode,
     /// Its networks, sorted by name; where it uses the network of another container, that one's.
     pub networks: Vec<Network>,
     /// The interface value that stands for it in Wireshark and on the command line.
@@ -124,7 +124,7 @@ impl Container {
             project: None,
             service: None,
             labels: BTreeMap::new(),
-            mode: NetworkMode::Own,
+            network_mode: NetworkMode::Own,
             networks: Vec::new(),
             value: String::new(),
         }
@@ -140,7 +140,8 @@ impl Container {
         let network = if self.uses_host_network() { " (host network)" } else { "" };
         let room = crate::safe_text::MAX_LABEL_LEN - engine.len() - network.len() - " · ".chars().count();
         let image = self.image.as_str();
-        let name = SafeText::with_limit(self.name.as_str(), room - image.chars().count().min(IMAGE_ROOM));
+        let name =
+            SafeText::with_limit(self.name.as_str(), room - image.chars().count().min(MIN_IMAGE_WIDTH));
         let image = shortened_image(image, room - name.as_str().chars().count());
         SafeText::new(&format!("{name} · {image}{engine}{network}"))
     }
@@ -150,7 +151,7 @@ impl Container {
     pub fn uses_host_network(&self) -> bool {
         // Every engine keeps that name to itself.
         let is_host = |network: &Network| network.name.as_str() == "host";
-        match self.mode {
+        match self.network_mode {
             NetworkMode::Host => true,
             NetworkMode::Shared(_) => self.networks.iter().any(is_host),
             NetworkMode::Own | NetworkMode::None => false,
@@ -167,7 +168,7 @@ impl Container {
     }
 
     /// Takes over the further names that `told` has for it on its networks.
-    pub fn learn_aliases(&mut self, told: &[Network]) {
+    pub fn set_aliases(&mut self, told: &[Network]) {
         for network in &mut self.networks {
             if let Some(told) = told.iter().find(|told| told.name == network.name) {
                 network.aliases.clone_from(&told.aliases);
@@ -176,7 +177,7 @@ impl Container {
     }
 
     /// Further containers in its network namespace, where the kernel alone tells of it.
-    pub fn members(&self) -> &[SafeText] {
+    pub fn namespace_members(&self) -> &[SafeText] {
         match &self.endpoint {
             Endpoint::Kernel(seen) => &seen.members,
             Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => &[],
@@ -184,13 +185,13 @@ impl Container {
     }
 
     /// What lists are sorted by: engine, then name.
-    pub fn order(&self) -> impl Ord {
+    pub fn sort_key(&self) -> impl Ord {
         (self.engine, &self.name, &self.id)
     }
 
     /// Whether the engine's list tells nothing of how it is connected.
-    pub fn is_untold(&self) -> bool {
-        self.mode == NetworkMode::Own && self.networks.is_empty()
+    pub fn has_unknown_network(&self) -> bool {
+        self.network_mode == NetworkMode::Own && self.networks.is_empty()
     }
 
     /// Whether both may be in one network namespace, as far as their engine's list tells: each uses
@@ -204,19 +205,19 @@ impl Container {
                 && one.addresses == other.addresses
                 && !(one.mac.is_empty() && one.addresses.is_empty())
         };
-        let joined = |one: &Self| match &one.mode {
+        let joined = |one: &Self| match &one.network_mode {
             NetworkMode::Shared(joined) => joined.clone(),
             _ => None,
         };
         let (here, there) = (joined(self), joined(other));
-        let of_host = |one: &Self| one.uses_host_network() || one.is_untold();
+        let of_host = |one: &Self| one.uses_host_network() || one.has_unknown_network();
         let is_same_network = || {
             here.as_ref() == Some(&other.id)
                 || there.as_ref() == Some(&self.id)
                 || here.is_some() && here == there
                 || self.networks.iter().any(|one| other.networks.iter().any(|other| is_same(one, other)))
-                || self.is_untold()
-                || other.is_untold()
+                || self.has_unknown_network()
+                || other.has_unknown_network()
         };
         // What the kernel shows is in no engine's. Several engines may run on one host, and have no
         // network in common else.
@@ -228,24 +229,24 @@ impl Container {
 
 /// How many containers may lie between a guest and the one whose network it uses: an engine may tell
 /// of a circle.
-const LONGEST_CHAIN: usize = 16;
+const MAX_SHARED_CHAIN_LEN: usize = 16;
 
 /// Gives each guest of another container's network what is told of that one only, its networks, and
 /// notes whose guest it is where others lie between; `containers` are one engine's. A guest of what
 /// does not run any more stays as it is.
-pub fn join(containers: &mut [Container]) {
+pub fn resolve_shared_networks(containers: &mut [Container]) {
     let numbers: HashMap<ContainerId, usize> =
         containers.iter().enumerate().map(|(number, container)| (container.id.clone(), number)).collect();
     for guest in 0..containers.len() {
         let mut host = guest;
-        for _ in 0..LONGEST_CHAIN {
-            let NetworkMode::Shared(Some(id)) = &containers[host].mode else { break };
+        for _ in 0..MAX_SHARED_CHAIN_LEN {
+            let NetworkMode::Shared(Some(id)) = &containers[host].network_mode else { break };
             let Some(next) = numbers.get(id) else { break };
             host = *next;
         }
-        if host != guest && !matches!(containers[host].mode, NetworkMode::Shared(_)) {
+        if host != guest && !matches!(containers[host].network_mode, NetworkMode::Shared(_)) {
             let networks = containers[host].networks.clone();
-            containers[guest].mode = NetworkMode::Shared(Some(containers[host].id.clone()));
+            containers[guest].network_mode = NetworkMode::Shared(Some(containers[host].id.clone()));
             containers[guest].networks = networks;
         }
     }

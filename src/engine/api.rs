@@ -14,7 +14,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::{Inspected, Outcome, connection, description};
+use super::{ContainerInspection, EngineStatus, connection, description};
 use crate::container::{self, Container, ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
@@ -30,7 +30,7 @@ pub(super) async fn list(
     expected: EngineKind,
     endpoint: &Endpoint,
     deadline: Duration,
-) -> (EngineKind, Outcome) {
+) -> (EngineKind, EngineStatus) {
     let told = Told::default();
     let asked = async {
         let client = client(endpoint, &told)?;
@@ -42,8 +42,8 @@ pub(super) async fn list(
     let engine = told.get().copied().unwrap_or(expected);
     let outcome = match answer {
         Ok(described) => containers(engine, endpoint, &described),
-        Err(failure) if failure.is_absence() => Outcome::Absent,
-        Err(failure) => Outcome::Unusable(failure.trouble(engine, endpoint, "list containers")),
+        Err(failure) if failure.is_absence() => EngineStatus::Absent,
+        Err(failure) => EngineStatus::Unavailable(failure.trouble(engine, endpoint, "list containers")),
     };
     (engine, outcome)
 }
@@ -83,7 +83,7 @@ async fn taps(described: &[Value], client: &Docker) -> HashSet<ContainerId> {
 }
 
 /// The containers among the elements of a list.
-fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> Outcome {
+fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> EngineStatus {
     let mut told = HashSet::new();
     let mut containers: Vec<Container> = described
         .iter()
@@ -91,16 +91,16 @@ fn containers(engine: EngineKind, endpoint: &Endpoint, described: &[Value]) -> O
         .filter_map(|value| description::container(value, engine, endpoint))
         .filter(|container| told.insert(container.id.clone()))
         .collect();
-    container::join(&mut containers);
+    container::resolve_shared_networks(&mut containers);
     let left_out = described.len() - containers.len();
-    containers.sort_by(|a, b| a.order().cmp(&b.order()));
-    Outcome::Containers { containers, left_out }
+    containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    EngineStatus::Available { containers, unreadable: left_out }
 }
 
 /// Asks about one container, within `deadline`.
 ///
 /// Fails when the engine cannot be asked or the container does not run.
-pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<Inspected, Error> {
+pub(super) async fn inspect(container: &Container, deadline: Duration) -> Result<ContainerInspection, Error> {
     let (id, endpoint) = (&container.id, &container.endpoint);
     let told = inspect_if_it_runs(endpoint, id, deadline).await.map_err(|failure| {
         failure.trouble(container.engine, endpoint, &format!("inspect container {}", id.short()))
@@ -117,7 +117,7 @@ pub(super) async fn inspect_if_it_runs(
     endpoint: &Endpoint,
     id: &ContainerId,
     deadline: Duration,
-) -> Result<Option<Inspected>, Failure> {
+) -> Result<Option<ContainerInspection>, Failure> {
     let asked = async { described_one(&client(endpoint, &Told::default())?, id).await };
     Ok(description::inspected(&within(deadline, asked).await?))
 }

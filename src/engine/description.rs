@@ -40,7 +40,7 @@ pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) 
         project: label(PROJECT_LABEL).filter(|project| !project.is_empty()),
         service: label(SERVICE_LABEL),
         labels: labels(&value["Labels"]),
-        mode: mode(value).unwrap_or(NetworkMode::Own),
+        network_mode: mode(value).unwrap_or(NetworkMode::Own),
         networks: networks(&value["NetworkSettings"]["Networks"], &id),
         value: String::new(),
         id,
@@ -65,7 +65,7 @@ pub(super) fn joined(value: &Value) -> Option<&str> {
 
 /// What an engine tells of a container only when it is asked about that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspected {
+pub struct ContainerInspection {
     /// Pid of its first process, as the engine counts.
     pub pid: i32,
     /// When that was started, in the engine's words; empty where it does not say.
@@ -77,12 +77,12 @@ pub struct Inspected {
 }
 
 /// Reads `/containers/ID/json`; `None` when the container has no process.
-pub(super) fn inspected(value: &Value) -> Option<Inspected> {
+pub(super) fn inspected(value: &Value) -> Option<ContainerInspection> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
     let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
     let started = SafeText::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
     let networks = networks.unwrap_or_default();
-    (pid > 0).then(|| Inspected { pid, started, mode: mode(value), networks })
+    (pid > 0).then(|| ContainerInspection { pid, started, mode: mode(value), networks })
 }
 
 /// Whether `/containers/ID/json` shows a container without a process that its engine starts again.
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn how_podman_connects_a_container_is_read_where_it_tells() {
         let listed = json!({ "NetworkSettings": { "Networks": null }, "HostConfig": null });
-        assert_eq!(container(&described(&listed)).expect("a container").mode, NetworkMode::Own);
+        assert_eq!(container(&described(&listed)).expect("a container").network_mode, NetworkMode::Own);
         let asked = json!({ "State": { "Pid": 71 }, "HostConfig": { "NetworkMode": "none" } });
         assert_eq!(inspected(&asked).expect("a process").mode, Some(NetworkMode::None));
     }

@@ -30,9 +30,9 @@ struct Way {
 
 /// Ends the connections of this program when it is dropped.
 #[derive(Debug)]
-pub struct Dialling;
+pub struct SshConnectionGuard;
 
-impl Drop for Dialling {
+impl Drop for SshConnectionGuard {
     fn drop(&mut self) {
         // Whoever still uses one loses it: this is the end of the program.
         for (_, way) in CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {

@@ -45,7 +45,7 @@ impl std::fmt::Display for Leftover {
             Kind::Container(_) => "tap container",
             Kind::Image(_) => "image",
         };
-        write!(formatter, "{kind} {} of {} at {}", self.name, self.engine.word(), self.endpoint)
+        write!(formatter, "{kind} {} of {} at {}", self.name, self.engine.as_str(), self.endpoint)
     }
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Display for Leftover {
 /// not among them: they end with their captures. Engines that cannot be asked are passed over.
 ///
 /// Fails when there is nothing to wait with.
-pub fn leftovers() -> Result<Vec<Leftover>, Error> {
+pub fn find_leftovers() -> Result<Vec<Leftover>, Error> {
     super::block_on(async {
         let mut all = Vec::new();
         for place in places::all() {

@@ -37,33 +37,33 @@ use crate::link::Entered;
 use crate::parallel::join;
 use crate::safe_text::SafeText;
 pub use context::all as docker_contexts;
-pub use description::Inspected;
-pub use dial::{Dialling, ssh_ports};
+pub use description::ContainerInspection;
+pub use dial::{SshConnectionGuard, ssh_ports};
 pub use kernel::named;
-pub use leftovers::{Leftover, leftovers, remove_leftover};
+pub use leftovers::{Leftover, find_leftovers, remove_leftover};
 use places::Place;
-pub use tap_container::{TapContainer, TapEnd, architecture};
-pub use tcp::{OWN_PORTS, tcp_ports};
-pub use watch::{Change, Watch};
+pub use tap_container::{TapContainer, TapContainerExit, engine_architecture};
+pub use tcp::{SOURCE_PORTS, tcp_ports};
+pub use watch::{ContainerChange, ContainerWatcher};
 
 /// How long engines are waited for.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct EngineTimeouts {
     /// Those that answer at once, or not at all.
     engine: Duration,
     /// Those that `ssh` leads to, which has to connect first, and may have to ask for a passphrase.
     ssh: Duration,
 }
 
-impl Patience {
+impl EngineTimeouts {
     /// For a list before Wireshark's window opens, where nobody is asked for anything.
-    pub const WIRESHARK: Self = Self { engine: SHORT, ssh: SHORT };
+    pub const INTERFACE_LIST: Self = Self { engine: LIST_TIMEOUT, ssh: LIST_TIMEOUT };
     /// For a list that people wait for.
-    pub const PEOPLE: Self = Self { engine: SHORT, ssh: FOR_SSH };
+    pub const COMMAND_LINE: Self = Self { engine: LIST_TIMEOUT, ssh: SSH_TIMEOUT };
     /// When a capture begins: an engine that is busy is better waited for than not captured.
-    pub const CAPTURE: Self = Self { engine: Duration::from_secs(5), ssh: FOR_SSH };
+    pub const CAPTURE: Self = Self { engine: Duration::from_secs(5), ssh: SSH_TIMEOUT };
 
-    fn with(self, endpoint: &Endpoint) -> Duration {
+    fn for_endpoint(self, endpoint: &Endpoint) -> Duration {
         match endpoint {
             Endpoint::Ssh { .. } => self.ssh,
             Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Kernel(_) => self.engine,
@@ -71,44 +71,44 @@ impl Patience {
     }
 }
 
-const SHORT: Duration = Duration::from_millis(1500);
+const LIST_TIMEOUT: Duration = Duration::from_millis(1500);
 /// `ssh` gives up sooner (`ConnectTimeout`), but where somebody types.
-const FOR_SSH: Duration = Duration::from_mins(2);
+const SSH_TIMEOUT: Duration = Duration::from_mins(2);
 /// For finding one container's process, which only that capture waits for.
-const INSPECT_DEADLINE: Duration = Duration::from_secs(5);
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What one engine answered.
 #[derive(Debug)]
-pub struct Listing {
+pub struct EngineListing {
     /// Which engine answered; where none did, which was looked for.
     pub engine: EngineKind,
     /// Where: `unix:///var/run/docker.sock`, safe to show.
     pub endpoint: SafeText,
     /// What came of it.
-    pub outcome: Outcome,
+    pub status: EngineStatus,
 }
 
 /// What came of asking an engine for its containers.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum EngineStatus {
     /// Its running containers, and how many more it has that could not be understood.
-    Containers {
+    Available {
         /// The containers, sorted by name, with their interface values assigned.
         containers: Vec<Container>,
         /// How many were left out because their description made no sense.
-        left_out: usize,
+        unreadable: usize,
     },
     /// No engine listens there, and none is configured to.
     Absent,
     /// An engine is there but cannot be used.
-    Unusable(Error),
+    Unavailable(Error),
 }
 
-impl Outcome {
+impl EngineStatus {
     fn containers_mut(&mut self) -> Option<&mut Vec<Container>> {
         match self {
-            Self::Containers { containers, .. } => Some(containers),
-            Self::Absent | Self::Unusable(_) => None,
+            Self::Available { containers, .. } => Some(containers),
+            Self::Absent | Self::Unavailable(_) => None,
         }
     }
 }
@@ -116,16 +116,16 @@ impl Outcome {
 /// Asks every engine for its running containers, Docker first, all at the same time and with
 /// `patience`. Then come the network namespaces that the kernel shows and no engine told of,
 /// by the names that `entered` knows. Each container is there once, and no two have the same interface value.
-pub fn list(entered: &Entered, patience: Patience) -> Vec<Listing> {
+pub fn list(entered: &Entered, patience: EngineTimeouts) -> Vec<EngineListing> {
     // The kernel is looked at while engines are waited for.
     let look = || places::is_wanted(EngineKind::Kernel).then(|| kernel::Look::now(entered));
     let (look, mut listings) = join(look, || {
         block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
             let engine = EngineKind::Docker;
-            vec![Listing {
+            vec![EngineListing {
                 engine,
-                endpoint: SafeText::new(engine.word()),
-                outcome: Outcome::Unusable(trouble),
+                endpoint: SafeText::new(engine.as_str()),
+                status: EngineStatus::Unavailable(trouble),
             }]
         })
     });
@@ -135,16 +135,16 @@ pub fn list(entered: &Entered, patience: Patience) -> Vec<Listing> {
     listings.sort_by_key(|listing| listing.engine);
     // One engine may be reached through two sockets, one of which is no link to the other.
     let mut told = HashSet::new();
-    for containers in listings.iter_mut().filter_map(|listing| listing.outcome.containers_mut()) {
+    for containers in listings.iter_mut().filter_map(|listing| listing.status.containers_mut()) {
         containers.retain(|container| told.insert(container.id.clone()));
     }
     container::assign_values(
-        listings.iter_mut().filter_map(|listing| listing.outcome.containers_mut()).flatten(),
+        listings.iter_mut().filter_map(|listing| listing.status.containers_mut()).flatten(),
     );
     listings
 }
 
-async fn listings(places: Vec<Place>, patience: Patience) -> Vec<Listing> {
+async fn listings(places: Vec<Place>, patience: EngineTimeouts) -> Vec<EngineListing> {
     let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place, patience))).collect();
     let mut listings = Vec::new();
     for one in asked {
@@ -153,30 +153,30 @@ async fn listings(places: Vec<Place>, patience: Patience) -> Vec<Listing> {
     listings
 }
 
-async fn listing(place: Place, patience: Patience) -> Listing {
+async fn listing(place: Place, patience: EngineTimeouts) -> EngineListing {
     let (engine, shown) = (place.engine, place.shown());
     let (engine, outcome) = match &place.endpoint {
-        _ if place.is_bare() => (engine, Outcome::Absent),
-        Ok(endpoint) => api::list(engine, endpoint, patience.with(endpoint)).await,
-        Err(trouble) => (engine, Outcome::Unusable(trouble.clone())),
+        _ if place.is_bare() => (engine, EngineStatus::Absent),
+        Ok(endpoint) => api::list(engine, endpoint, patience.for_endpoint(endpoint)).await,
+        Err(trouble) => (engine, EngineStatus::Unavailable(trouble.clone())),
     };
     let outcome = match outcome {
-        Outcome::Absent => place.absence().map_or(Outcome::Absent, Outcome::Unusable),
+        EngineStatus::Absent => place.absence().map_or(EngineStatus::Absent, EngineStatus::Unavailable),
         outcome => outcome,
     };
-    Listing { engine, endpoint: shown, outcome }
+    EngineListing { engine, endpoint: shown, status: outcome }
 }
 
 /// Why the settings of an engine's client were left aside, if they had to be.
-pub fn unreadable_settings() -> Option<Error> {
+pub fn docker_config_error() -> Option<Error> {
     context::unreadable_settings().filter(|_| places::is_wanted(EngineKind::Docker))
 }
 
 /// What the engine of a container tells when it is asked about that one alone.
 ///
 /// Fails when the engine cannot be asked within 5 seconds or the container does not run.
-pub fn inspect(container: &Container) -> Result<Inspected, Error> {
-    block_on(api::inspect(container, INSPECT_DEADLINE))?
+pub fn inspect(container: &Container) -> Result<ContainerInspection, Error> {
+    block_on(api::inspect(container, INSPECT_TIMEOUT))?
 }
 
 /// Whether a container is between two restarts: it is listed and has no process. False where that cannot be asked.
@@ -184,7 +184,7 @@ pub fn is_restarting(container: &Container) -> bool {
     if matches!(container.endpoint, Endpoint::Kernel(_)) {
         return false;
     }
-    let told = block_on(api::is_restarting(&container.endpoint, &container.id, INSPECT_DEADLINE));
+    let told = block_on(api::is_restarting(&container.endpoint, &container.id, INSPECT_TIMEOUT));
     matches!(told, Ok(Ok(true)))
 }
 

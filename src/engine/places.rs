@@ -51,7 +51,7 @@ impl Place {
     pub(super) fn shown(&self) -> SafeText {
         match &self.endpoint {
             Ok(endpoint) => SafeText::with_limit(&endpoint.to_string(), 200),
-            Err(_) => SafeText::new(self.engine.word()),
+            Err(_) => SafeText::new(self.engine.as_str()),
         }
     }
 
@@ -66,7 +66,7 @@ impl Place {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        matches!((&self.endpoint, &other.endpoint), (Ok(one), Ok(other)) if one.is_same(other))
+        matches!((&self.endpoint, &other.endpoint), (Ok(one), Ok(other)) if one.is_same_socket(other))
     }
 }
 
@@ -152,7 +152,7 @@ fn runtime_folder() -> PathBuf {
 /// is not set.
 pub(super) fn is_wanted(engine: EngineKind) -> bool {
     let words = variable("CONTAINERDUMP_ENGINES");
-    words.is_none_or(|words| words.split(',').any(|word| word.trim() == engine.word()))
+    words.is_none_or(|words| words.split(',').any(|word| word.trim() == engine.as_str()))
 }
 
 /// An environment variable that says something.

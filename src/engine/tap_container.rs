@@ -31,7 +31,7 @@ const END_DEADLINE: Duration = Duration::from_secs(8);
 /// The processor that the engine of a container is on.
 ///
 /// Fails when the engine cannot be asked, is not Linux, or is of a processor without a program.
-pub fn architecture(container: &Container) -> Result<Architecture, Error> {
+pub fn engine_architecture(container: &Container) -> Result<Architecture, Error> {
     let asked = ask(&container.endpoint, Method::GET, "/version", Sent::Nothing, LOOK_DEADLINE);
     let told = super::block_on(asked)?
         .map_err(|failure| tap_trouble::of(&failure, container, "ask for the processor of the engine"))?;
@@ -64,11 +64,11 @@ pub struct TapContainer {
 
 /// How a tap container ended.
 #[derive(Debug)]
-pub struct TapEnd {
+pub struct TapContainerExit {
     /// Exit status of the program, where the engine told it in time.
     pub status: Option<i64>,
     /// The last 4 KiB of what the program said on stderr.
-    pub said: SafeText,
+    pub stderr: SafeText,
 }
 
 impl TapContainer {
@@ -123,7 +123,7 @@ impl TapContainer {
     }
 
     /// The container whose packets it takes.
-    pub fn taps(&self) -> &ContainerId {
+    pub fn target(&self) -> &ContainerId {
         &self.taps
     }
 
@@ -138,16 +138,16 @@ impl TapContainer {
     }
 
     /// The last 4 KiB of what the program said on stderr so far.
-    pub fn said(&self) -> SafeText {
+    pub fn stderr(&self) -> SafeText {
         self.said.label()
     }
 
     /// Ends it, where it has not ended by itself, and tells how it ended. Takes 8 seconds at most,
     /// and that only where the engine hangs.
-    pub fn end(self) -> TapEnd {
+    pub fn end(self) -> TapContainerExit {
         self.close();
         let status = self.ended.recv_timeout(END_DEADLINE).ok().flatten();
-        TapEnd { status, said: self.said.label() }
+        TapContainerExit { status, stderr: self.said.label() }
     }
 }
 

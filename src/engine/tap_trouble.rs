@@ -9,7 +9,7 @@ use crate::safe_text::SafeText;
 
 /// Puts into words that what was `tried` towards a tap container for `container` did not succeed.
 pub(super) fn of(failure: &Failure, container: &Container, tried: &str) -> Error {
-    let (name, engine) = (&container.name, container.engine.word());
+    let (name, engine) = (&container.name, container.engine.as_str());
     let tried = format!("{tried} for container {name}");
     let trouble = failure.trouble(container.engine, &container.endpoint, &tried);
     let Failure::Refused(status, message) = failure else { return trouble };
@@ -49,7 +49,7 @@ pub(super) fn too_old(container: &Container, api: &SafeText) -> Error {
     Error::new(
         format!(
             "cannot take packets through {} at {}: its API {api} is older than 1.25",
-            container.engine.word(),
+            container.engine.as_str(),
             container.endpoint
         ),
         "update the engine, or capture as root of its host",
@@ -61,7 +61,7 @@ pub(super) fn no_program(container: &Container, system: &SafeText, processor: &S
     Error::new(
         format!(
             "cannot take packets through {} at {}: it runs on {system} {processor}, for which there is no containerdump",
-            container.engine.word(),
+            container.engine.as_str(),
             container.endpoint
         ),
         "capture on a host with Linux on x86_64 or aarch64",

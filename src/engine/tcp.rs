@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 
 /// The ports our connections come from: right above those that Linux gives to whoever asks for none
 /// (`ip_local_port_range`). The same for every containerdump, or two captures would feed each other.
-pub const OWN_PORTS: RangeInclusive<u16> = 61_000..=62_023;
+pub const SOURCE_PORTS: RangeInclusive<u16> = 61_000..=62_023;
 /// Ports tried before one is taken that can be anybody's.
 const MOST_TRIES: usize = 256;
 
@@ -75,12 +75,12 @@ async fn connect_from(far: SocketAddr, port: u16) -> io::Result<TcpStream> {
 /// Every one in turn, each process beginning somewhere else.
 fn next_port() -> u16 {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    let count = OWN_PORTS.end() - OWN_PORTS.start() + 1;
+    let count = SOURCE_PORTS.end() - SOURCE_PORTS.start() + 1;
     let next = NEXT.get_or_init(|| {
         let random = RandomState::new().hash_one(std::process::id());
         AtomicU16::new(u16::try_from(random % u64::from(count)).unwrap_or_default())
     });
-    OWN_PORTS.start() + next.fetch_add(1, Ordering::Relaxed) % count
+    SOURCE_PORTS.start() + next.fetch_add(1, Ordering::Relaxed) % count
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn every_port_of_ours_is_taken_in_turn_and_no_other() {
         let ports: std::collections::BTreeSet<u16> = (0..5000).map(|_| next_port()).collect();
-        assert_eq!(ports, OWN_PORTS.collect());
+        assert_eq!(ports, SOURCE_PORTS.collect());
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Captured {
 
     /// Adds what has to run for a container that is captured.
     pub fn add_tap_container(&mut self, tap_container: TapContainer) {
-        let place = self.places.entry(tap_container.taps().clone()).or_default();
+        let place = self.places.entry(tap_container.target().clone()).or_default();
         place.tap_containers.push(tap_container);
     }
 

@@ -73,7 +73,7 @@ impl Follow {
         notice: Notice,
     ) -> Result<Option<(Option<Holder>, Opened)>, Error> {
         let running = &self.known.running;
-        let (chosen, _) = self.selection.of(running);
+        let (chosen, _) = self.selection.resolve(running);
         let Some(chosen) = chosen.into_iter().find(|chosen| chosen.container.id == container.id) else {
             return Ok(None);
         };

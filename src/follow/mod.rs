@@ -26,9 +26,9 @@ pub use captured::{Captured, Place};
 use crate::broker::Broker;
 use crate::capture::{CaptureSettings, RingBudget};
 use crate::container::{Container, ContainerId};
-use crate::engine::{self, Watch};
+use crate::engine::{self, ContainerWatcher};
 use crate::link::{self, Newcomers};
-use crate::names::{self, Owners};
+use crate::names::{self, AddressHistory};
 use crate::safe_text::SafeText;
 use crate::selection::Selection;
 use crate::session::{Change, Joining, Over};
@@ -72,7 +72,7 @@ pub struct Follow {
     selection: Selection,
     wanted: Wanted,
     settings: CaptureSettings,
-    watch: Watch,
+    watch: ContainerWatcher,
     newcomers: Option<Newcomers>,
     opener: Option<Arc<Broker>>,
     joining: Joining,
@@ -81,14 +81,20 @@ pub struct Follow {
     /// When those left who were captured, by their names.
     left: HashMap<SafeText, Instant>,
     names: Vec<(IpAddr, SafeText)>,
-    owners: Owners,
+    owners: AddressHistory,
     /// When an engine was back last.
     back: Option<Instant>,
 }
 
 impl Follow {
     /// Follows from what is `known`; tells `joining`.
-    pub fn new(terms: Terms, known: Known, watch: Watch, opener: Option<Broker>, joining: Joining) -> Self {
+    pub fn new(
+        terms: Terms,
+        known: Known,
+        watch: ContainerWatcher,
+        opener: Option<Broker>,
+        joining: Joining,
+    ) -> Self {
         let Terms { selection, wanted, settings, budget } = terms;
         // Nobody enters a user namespace while threads run, and none could come back from there.
         let means = Means {
@@ -115,7 +121,7 @@ impl Follow {
             known,
             left: HashMap::new(),
             names: Vec::new(),
-            owners: Owners::default(),
+            owners: AddressHistory::default(),
             back: None,
         };
         follow.early.awaits(follow.awaited());
@@ -162,24 +168,23 @@ impl Follow {
         }
     }
 
-    fn change(&mut self, change: engine::Change, notice: Notice) -> Result<(), Over> {
+    fn change(&mut self, change: engine::ContainerChange, notice: Notice) -> Result<(), Over> {
         match change {
-            engine::Change::Came(container, told) => {
+            engine::ContainerChange::Started(container, told) => {
                 self.comes(&container, told.map(|told| told.pid), notice)
             }
-            engine::Change::Renamed(container) | engine::Change::Networks(container) => {
-                self.comes(&container, None, notice)
-            }
-            engine::Change::Went(id) => {
+            engine::ContainerChange::Renamed(container)
+            | engine::ContainerChange::NetworksChanged(container) => self.comes(&container, None, notice),
+            engine::ContainerChange::Stopped(id) => {
                 self.goes(&id, notice);
                 Ok(())
             }
-            engine::Change::Lost(place, why) => {
+            engine::ContainerChange::EngineLost(place, why) => {
                 warn!("{why}");
                 notice(&format!("{place} does not answer any more ({}); the capture goes on", why.message()));
                 Ok(())
             }
-            engine::Change::Back(place) => {
+            engine::ContainerChange::EngineRestored(place) => {
                 notice(&format!("{place} answers again"));
                 self.back = Some(Instant::now());
                 Ok(())
@@ -222,18 +227,18 @@ impl Follow {
     }
 
     fn is_meant(&self, container: &Container) -> bool {
-        let (chosen, _) = self.selection.of(&self.known.running);
+        let (chosen, _) = self.selection.resolve(&self.known.running);
         chosen.iter().any(|chosen| chosen.container.id == container.id)
     }
 
     /// Whose cables may appear.
     fn awaited(&self) -> Awaited {
         let captured = &self.known.captured;
-        let (chosen, missed) = self.selection.of(&self.known.running);
+        let (chosen, missed) = self.selection.resolve(&self.known.running);
         let all_are_there =
             missed.is_empty() && chosen.iter().all(|chosen| captured.has(&chosen.container.id));
         Awaited {
-            anybody: self.selection.is_of_group() || !all_are_there,
+            anybody: self.selection.has_criteria() || !all_are_there,
             pids: captured.pids(),
             cables: captured.cables(),
         }
@@ -242,9 +247,9 @@ impl Follow {
     fn tell_names(&mut self) -> Result<(), Over> {
         let Known { running, captured } = &self.known;
         let mut captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
-        names::best_first(&mut captured);
-        let mut names = names::of(running, &captured, &link::own_addresses());
-        self.owners.add_to(&mut names, running);
+        names::sort_by_name_priority(&mut captured);
+        let mut names = names::address_names(running, &captured, &link::own_addresses());
+        self.owners.add_shared_names(&mut names, running);
         if names == self.names {
             return Ok(());
         }

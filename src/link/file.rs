@@ -15,7 +15,7 @@ use super::Namespace;
 use super::addresses::addresses;
 use super::process::{self, Process};
 use super::tables::Tables;
-use crate::endpoint::{SeenFile, SeenProcess};
+use crate::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
@@ -40,8 +40,8 @@ impl NamespaceFile {
     /// Fails when the file is gone, stands for another namespace by now, or cannot be watched.
     pub(super) fn of(
         name: &SafeText,
-        file: &SeenFile,
-        process: Option<SeenProcess>,
+        file: &NamespaceFileRef,
+        process: Option<NamespaceProcessRef>,
         entered: &Entered,
     ) -> Result<Self, Error> {
         let watch = || -> nix::Result<Inotify> {
@@ -76,8 +76,8 @@ impl NamespaceFile {
         !self.is_there()
     }
 
-    pub(super) fn seen(&self) -> SeenFile {
-        SeenFile { path: self.path.clone(), inode: self.inode }
+    pub(super) fn seen(&self) -> NamespaceFileRef {
+        NamespaceFileRef { path: self.path.clone(), inode: self.inode }
     }
 
     pub(super) fn inode(&self) -> u64 {
@@ -139,16 +139,16 @@ impl Entered {
     }
 
     /// What tells a namespace from any other by its processes: the inode of `/proc/PID/net/dev`.
-    pub fn namespace(&self, file: &SeenFile) -> Option<u64> {
+    pub fn namespace(&self, file: &NamespaceFileRef) -> Option<u64> {
         self.0.get(&file.inode)?.namespace
     }
 
     /// Addresses of its interfaces.
-    pub fn addresses(&self, file: &SeenFile) -> Vec<IpAddr> {
+    pub fn addresses(&self, file: &NamespaceFileRef) -> Vec<IpAddr> {
         self.0.get(&file.inode).map(|inside| inside.addresses.clone()).unwrap_or_default()
     }
 
-    fn tables(&self, file: &SeenFile) -> Tables {
+    fn tables(&self, file: &NamespaceFileRef) -> Tables {
         self.0.get(&file.inode).map(|inside| inside.tables.clone()).unwrap_or_default()
     }
 }

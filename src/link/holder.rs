@@ -7,7 +7,7 @@ use super::file::{Entered, NamespaceFile};
 use super::tables::Tables;
 use super::{Namespace, NamespaceId, Process, netlink};
 use crate::container::Container;
-use crate::endpoint::{Seen, SeenHolder};
+use crate::endpoint::{NamespaceInfo, NamespaceRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
@@ -25,7 +25,7 @@ impl Holder {
     /// is told by `entered`.
     ///
     /// Fails when it went away, or means something else by now.
-    pub fn of_seen(container: &Container, seen: &Seen, entered: &Entered) -> Result<Self, Error> {
+    pub fn of_seen(container: &Container, seen: &NamespaceInfo, entered: &Entered) -> Result<Self, Error> {
         match (&seen.file, seen.process) {
             (Some(file), process) => {
                 NamespaceFile::of(&container.name, file, process, entered).map(Self::File)
@@ -38,20 +38,20 @@ impl Holder {
     /// Holds what another program has seen of `container`.
     ///
     /// Fails when it went away, or stands for another network namespace.
-    pub fn of(container: &SafeText, seen: &SeenHolder) -> Result<Self, Error> {
+    pub fn of(container: &SafeText, seen: &NamespaceRef) -> Result<Self, Error> {
         match seen {
-            SeenHolder::Process(process) => Process::of_namespace(container, *process).map(Self::Process),
-            SeenHolder::File(file) => {
+            NamespaceRef::Process(process) => Process::of_namespace(container, *process).map(Self::Process),
+            NamespaceRef::File(file) => {
                 NamespaceFile::of(container, file, None, &Entered::default()).map(Self::File)
             }
         }
     }
 
     /// What another program finds it by; `None` once it is gone.
-    pub fn seen(&self) -> Option<SeenHolder> {
+    pub fn seen(&self) -> Option<NamespaceRef> {
         match self {
-            Self::Process(process) => process.seen().map(SeenHolder::Process),
-            Self::File(file) => Some(SeenHolder::File(file.seen())),
+            Self::Process(process) => process.seen().map(NamespaceRef::Process),
+            Self::File(file) => Some(NamespaceRef::File(file.seen())),
         }
     }
 

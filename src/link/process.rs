@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::tables::Tables;
 use crate::container::Container;
-use crate::endpoint::SeenProcess;
+use crate::endpoint::NamespaceProcessRef;
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
@@ -65,7 +65,7 @@ impl Process {
     /// Holds a process that the kernel has shown, which must be in that network namespace still.
     ///
     /// Fails when it is gone, or is another process.
-    pub(super) fn of_namespace(container: &SafeText, seen: SeenProcess) -> Result<Self, Error> {
+    pub(super) fn of_namespace(container: &SafeText, seen: NamespaceProcessRef) -> Result<Self, Error> {
         let process = Self::held(container, seen.pid)?;
         let is_same = process.network_identity() == Some(seen.namespace);
         if is_same && process.is_alive() { Ok(process) } else { Err(gone(container)) }
@@ -89,8 +89,8 @@ impl Process {
     }
 
     /// What others find it by; `None` once it is gone.
-    pub fn seen(&self) -> Option<SeenProcess> {
-        Some(SeenProcess { pid: self.pid, namespace: self.network_identity()? })
+    pub fn seen(&self) -> Option<NamespaceProcessRef> {
+        Some(NamespaceProcessRef { pid: self.pid, namespace: self.network_identity()? })
     }
 
     /// Its pid.

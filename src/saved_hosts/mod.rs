@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::folded;
+use crate::container::preference_key;
 use crate::error::Error;
 use crate::ssh::{self, Gain, Host, Way};
 
@@ -101,7 +101,7 @@ impl Hosts {
     }
 
     fn insert(&mut self, name: Name, saved: Saved) -> Result<(), String> {
-        let is_same = |other: &&Name| folded(other.as_str()) == folded(name.as_str());
+        let is_same = |other: &&Name| preference_key(other.as_str()) == preference_key(name.as_str());
         if let Some(other) = self.0.keys().find(is_same) {
             return Err(format!("there is {other}, which has the same interface name in Wireshark"));
         }

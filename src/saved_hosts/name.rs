@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::container::folded;
+use crate::container::preference_key;
 
 /// The longest name, in bytes: it stands before the longest interface value (see `crate::container`).
 const LONGEST: usize = 32;
@@ -45,7 +45,7 @@ impl FromStr for Name {
 
 /// Whether interfaces of this host, or of the program itself, are called so or begin with that.
 pub(super) fn is_taken(text: &str) -> bool {
-    let folded = folded(text);
+    let folded = preference_key(text);
     let begins_with =
         |word: &str| folded.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     TAKEN.into_iter().any(begins_with)

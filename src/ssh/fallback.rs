@@ -190,7 +190,7 @@ fn link(words: &str) -> Option<(u32, &str, u32)> {
 /// Whether an id and a name, as an engine tells them, are those of the `wanted` container.
 fn is_called(words: &str, wanted: &str) -> bool {
     let Some((id, name)) = words.split_once(' ') else { return false };
-    name.trim_start_matches('/') == wanted || ContainerId::parse(id).is_some_and(|id| id.is(wanted))
+    name.trim_start_matches('/') == wanted || ContainerId::parse(id).is_some_and(|id| id.matches(wanted))
 }
 
 impl Found {

@@ -47,7 +47,7 @@ pub(super) fn of(
         description: SafeText::with_limit(
             &format!(
                 "{} container {} ({}){network}, {}{back}{missed}{without}{shared}",
-                container.engine.word(),
+                container.engine.as_str(),
                 container.name.shortened(),
                 container.image,
                 attachment.tap

@@ -7,13 +7,13 @@ use log::{debug, info};
 
 use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running, suggest};
 use crate::container::{Container, EngineKind};
-use crate::engine::{self, Patience};
+use crate::engine::{self, EngineTimeouts};
 use crate::error::Error;
 use crate::link::{self, Links};
 use crate::names;
 use crate::parallel::map;
 use crate::safe_text::SafeText;
-use crate::selection::{Chosen, Missed, Selection};
+use crate::selection::{SelectedContainer, Selection, UnmatchedSelector};
 
 /// What was found for a capture.
 #[derive(Debug)]
@@ -41,14 +41,18 @@ pub struct Targets {
 /// Fails when an engine cannot be asked or nothing is left; and, unless the selection leaves such out, when a name
 /// means no container or more than one, or a named container has no such attachment or no tap for it.
 pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Targets, Error> {
-    let running = running(&wanted.entered, Patience::CAPTURE)?;
+    let running = running(&wanted.entered, EngineTimeouts::CAPTURE)?;
     let containers = &running.containers;
-    let (chosen, missed) = selection.of(containers);
-    let is_awaited = |missed: &&Missed| selection.waits && !matches!(missed, Missed::Ambiguous(..));
+    let (chosen, missed) = selection.resolve(containers);
+    let is_awaited = |missed: &&UnmatchedSelector| {
+        selection.wait_for_start && !matches!(missed, UnmatchedSelector::Ambiguous(..))
+    };
     let mut left_out = Vec::new();
     for missed in missed.iter().filter(|missed| !is_awaited(missed)) {
         match missed {
-            Missed::Name(name) | Missed::Ambiguous(name, _) if selection.leaves_out => {
+            UnmatchedSelector::Name(name) | UnmatchedSelector::Ambiguous(name, _)
+                if selection.skip_unavailable =>
+            {
                 left_out.push((SafeText::new(name), none(missed, &running)));
             }
             _ => return Err(none(missed, &running)),
@@ -61,18 +65,18 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
     let mut awaited = Vec::new();
     let mut is_any_elsewhere = false;
     let mut taken = HashMap::new();
-    for (Chosen { container, is_named, .. }, prepared) in chosen.into_iter().zip(prepared) {
+    for (SelectedContainer { container, is_named, .. }, prepared) in chosen.into_iter().zip(prepared) {
         match prepared {
             Ok(Some(target)) => add(target, &mut targets, &mut taken),
             Ok(None) => is_any_elsewhere = true,
             Err(_) if engine::is_restarting(container) => {
-                if is_named && !follows && !selection.waits {
+                if is_named && !follows && !selection.wait_for_start {
                     return Err(between_restarts(container));
                 }
                 by_name -= usize::from(is_named);
                 awaited.push(container);
             }
-            Err(why) if is_named && !selection.leaves_out => return Err(why),
+            Err(why) if is_named && !selection.skip_unavailable => return Err(why),
             Err(why) => {
                 by_name -= usize::from(is_named);
                 info!("{} is left out: {}", container.name, why.message());
@@ -80,7 +84,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
             }
         }
     }
-    if targets.is_empty() && awaited.is_empty() && !selection.waits {
+    if targets.is_empty() && awaited.is_empty() && !selection.wait_for_start {
         // One that ended meanwhile does not tell why there is nothing of those that run.
         let why = left_out.into_iter().next().filter(|_| !is_any_elsewhere);
         return Err(why.map_or_else(|| connected_to_nothing(&wanted.networks), |(_, why)| why));
@@ -90,8 +94,8 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
     }
     let mut captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
     // Those that were named come first.
-    names::best_first(&mut captured[by_name.min(targets.len())..]);
-    let names = names::of(containers, &captured, &link::own_addresses());
+    names::sort_by_name_priority(&mut captured[by_name.min(targets.len())..]);
+    let names = names::address_names(containers, &captured, &link::own_addresses());
     // Its next process is to be told as a new one.
     let ids: Vec<_> = awaited.iter().map(|one| one.id.clone()).collect();
     let awaited = awaited.into_iter().map(|one| one.name.clone()).collect();
@@ -105,7 +109,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
 ///
 /// Fails when it cannot be looked up, has no such attachment, or no tap for it.
 pub fn prepared(
-    Chosen { container, is_named, attachments }: &Chosen<'_>,
+    SelectedContainer { container, is_named, attachments }: &SelectedContainer<'_>,
     containers: &[Container],
     links: &Links,
     wanted: &Wanted,
@@ -157,7 +161,7 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place,
 ///
 /// Fails when a part of it means none, or more than one.
 pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Container>, Error> {
-    let (chosen, missed) = selection.of(&running.containers);
+    let (chosen, missed) = selection.resolve(&running.containers);
     match missed.first() {
         Some(missed) => Err(none(missed, running)),
         None => Ok(chosen.into_iter().map(|chosen| chosen.container.clone()).collect()),
@@ -165,10 +169,10 @@ pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Containe
 }
 
 /// Why `missed` means no container.
-fn none(missed: &Missed, running: &Running) -> Error {
+fn none(missed: &UnmatchedSelector, running: &Running) -> Error {
     // It may be with an engine that could not be asked.
     match (missed, running.troubles.first()) {
-        (Missed::Name(name), Some(trouble)) => {
+        (UnmatchedSelector::Name(name), Some(trouble)) => {
             let why = trouble.message();
             Error::new(
                 format!("no running container is called \"{name}\", as far as can be seen: {why}"),
@@ -179,18 +183,18 @@ fn none(missed: &Missed, running: &Running) -> Error {
                 trouble.clone().for_wireshark().remedy().as_str(),
             )
         }
-        (Missed::Fitting(_), Some(trouble)) => trouble.clone(),
-        (Missed::Name(name), None) => Error::new(
+        (UnmatchedSelector::Criteria(_), Some(trouble)) => trouble.clone(),
+        (UnmatchedSelector::Name(name), None) => Error::new(
             format!("no running container is called \"{name}\""),
             suggest::remedy(name, &running.containers),
         )
         .with_wireshark_text(no_longer_runs(name), "press F5 and choose again"),
-        (Missed::Ambiguous(name, values), _) => Error::new(
+        (UnmatchedSelector::Ambiguous(name, values), _) => Error::new(
             format!("\"{name}\" means more than one container: {}", values.join(", ")),
             "give one of these names",
         )
         .with_wireshark_remedy("press F5 and choose one of these"),
-        (Missed::Fitting(criteria), None) => {
+        (UnmatchedSelector::Criteria(criteria), None) => {
             let kernels = |container: &&Container| container.engine == EngineKind::Kernel;
             let alone = running.containers.iter().filter(kernels).count();
             let more = if alone == 0 {

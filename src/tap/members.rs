@@ -23,15 +23,16 @@ const LONGEST: Duration = Duration::from_secs(2);
 pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<SafeText> {
     if target.container.engine == EngineKind::Kernel {
         // No engine tells of any container in there.
-        return target.container.members().iter().cloned().collect();
+        return target.container.namespace_members().iter().cloned().collect();
     }
     let mut may_be: Vec<&Container> =
         containers.iter().filter(|other| other.may_share_network_with(&target.container)).collect();
     // First those of whom the list tells something.
-    may_be.sort_by_key(|other| other.is_untold());
+    may_be.sort_by_key(|other| other.has_unknown_network());
     may_be.truncate(MOST_LOOKED_AT);
     let Ok(holder) = &target.holder else {
-        let its = |other: &&Container| other.endpoint == target.container.endpoint && !other.is_untold();
+        let its =
+            |other: &&Container| other.endpoint == target.container.endpoint && !other.has_unknown_network();
         return may_be.into_iter().filter(its).map(|other| other.name.clone()).collect();
     };
     let namespace = holder.network_identity();

@@ -29,7 +29,7 @@ pub use open::{Opened, open};
 
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::endpoint::Endpoint;
-use crate::engine::{self, Outcome, Patience};
+use crate::engine::{self, EngineStatus, EngineTimeouts};
 use crate::error::Error;
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless, Tap};
 use crate::parallel::map;
@@ -107,10 +107,12 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
         Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => {
             let inspected = engine::inspect(container)?;
             // Whose guest it is, is known already where the list tells, through others that are guests.
-            if let Some(mode) = inspected.mode.filter(|_| !matches!(container.mode, NetworkMode::Shared(_))) {
-                container.mode = mode;
+            if let Some(mode) =
+                inspected.mode.filter(|_| !matches!(container.network_mode, NetworkMode::Shared(_)))
+            {
+                container.network_mode = mode;
             }
-            container.learn_aliases(&inspected.networks);
+            container.set_aliases(&inspected.networks);
             Process::of_container(container, inspected.pid).map(Holder::Process)
         }
     };
@@ -208,27 +210,27 @@ pub struct Running {
 /// All running containers of all engines that answer with `patience`, and further network namespaces.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running(entered: &Entered, patience: Patience) -> Result<Running, Error> {
+pub fn running(entered: &Entered, patience: EngineTimeouts) -> Result<Running, Error> {
     let mut containers = Vec::new();
     let mut troubles = Vec::new();
     let mut answered = false;
     let mut tried = Vec::new();
     for listing in engine::list(entered, patience) {
-        match listing.outcome {
-            Outcome::Containers { containers: listed, left_out } => {
+        match listing.status {
+            EngineStatus::Available { containers: listed, unreadable: left_out } => {
                 debug!("{} lists {} containers, {left_out} unreadable", listing.endpoint, listed.len());
                 answered |= listing.engine != EngineKind::Kernel;
                 containers.extend(listed);
             }
-            Outcome::Absent => tried.push(listing.endpoint.to_string()),
-            Outcome::Unusable(why) => troubles.push(why),
+            EngineStatus::Absent => tried.push(listing.endpoint.to_string()),
+            EngineStatus::Unavailable(why) => troubles.push(why),
         }
     }
-    containers.sort_by(|a, b| a.order().cmp(&b.order()));
+    containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     if containers.is_empty() && !troubles.is_empty() {
         return Err(troubles.remove(0));
     }
-    let settings = engine::unreadable_settings();
+    let settings = engine::docker_config_error();
     // Where the kernel alone is asked (`CONTAINERDUMP_ENGINES`), no engine is missing.
     if containers.is_empty() && !answered && !tried.is_empty() {
         if let Some(trouble) = settings {
@@ -253,8 +255,8 @@ mod tests {
 
     #[test]
     fn a_network_namespace_that_is_looked_up_too_late_blames_no_engine_called_netns() {
-        let endpoint = Endpoint::Kernel(crate::endpoint::Seen::default());
-        let id = crate::container::ContainerId::of_namespace(7);
+        let endpoint = Endpoint::Kernel(crate::endpoint::NamespaceInfo::default());
+        let id = crate::container::ContainerId::from_namespace_inode(7);
         let container = Container::new(EngineKind::Kernel, endpoint, id, "job".into());
         let error = too_late(&container).to_string();
         assert!(error.ends_with("Remedy: see whether an engine hangs: docker ps, podman ps."), "{error}");

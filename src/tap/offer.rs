@@ -151,7 +151,7 @@ pub fn offers(target: &Target, attachment: &Attachment, means: &Means) -> Vec<Of
 }
 
 fn not_ours_to_enter(container: &Container) -> Lack {
-    if container.endpoint.is_of_ordinary_user() {
+    if container.endpoint.is_rootless() {
         Lack::new("it belongs to another user", "capture as the user who runs its engine")
     } else {
         Lack::new("only root may enter it", format!("sudo containerdump capture {}", container.name))

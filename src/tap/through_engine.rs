@@ -81,10 +81,10 @@ fn start_one(
 ) -> Result<(usize, Source, TapContainer), Error> {
     let (number, (target, _)) = attachments[0];
     let container = &target.container;
-    let program = programs.find(engine::architecture(container)?)?;
+    let program = programs.find(engine::engine_architecture(container)?)?;
     let arguments = arguments(container, attachments, settings, ring_mib);
     let tap_container = TapContainer::start(container, &program, &arguments, |image| {
-        notice(&format!("importing {image} into {}, this once", container.engine.word()));
+        notice(&format!("importing {image} into {}, this once", container.engine.as_str()));
     })?;
     info!("a tap container takes the packets of {}", container.name);
     let from = SafeText::new(&format!("the tap container of {}", container.name));
@@ -98,7 +98,7 @@ fn start_one(
             Ok((number, source, tap_container))
         }
         // The reason that the program there gave, where it gave one.
-        Err(trouble) => Err(trouble.explained_by(tap_container.end().said.as_str())),
+        Err(trouble) => Err(trouble.explained_by(tap_container.end().stderr.as_str())),
     }
 }
 

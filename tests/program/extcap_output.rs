@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use containerdump::container::{Container, ContainerId, EngineKind, assign_values, folded};
+use containerdump::container::{Container, ContainerId, EngineKind, assign_values, preference_key};
 use containerdump::endpoint::Endpoint;
 use containerdump::safe_text::SafeText;
 use containerdump::selection::{Selection, groups};
@@ -161,12 +161,12 @@ proptest! {
             // The value means the group, and the group has somebody in it.
             let selection = Selection {
                 names: vec![group.value.clone()],
-                values_first: true,
+                prefer_values: true,
                 ..Selection::default()
             };
-            let (chosen, missed) = selection.of(&containers);
+            let (chosen, missed) = selection.resolve(&containers);
             prop_assert!(missed.is_empty() && !chosen.is_empty());
-            prop_assert!(chosen.iter().all(|one| !one.is_named && group.criteria.includes(one.container)));
+            prop_assert!(chosen.iter().all(|one| !one.is_named && group.criteria.matches(one.container)));
         }
     }
 }
@@ -187,7 +187,7 @@ proptest! {
 #[test]
 fn folding_is_as_wireshark_folds() {
     for value in ["Web-1.App@x", "docker-café", "WEB_1"] {
-        assert_eq!(folded(value), preference_name(value));
+        assert_eq!(preference_key(value), preference_name(value));
     }
     assert_eq!(preference_name("Web-1.App@x"), "web_1_app_x");
 }

@@ -78,7 +78,7 @@ fn was_removed(fake: &FakeEngine) -> bool {
 }
 
 fn architecture(answer: Answer) -> Result<Architecture, Error> {
-    engine::architecture(&target(&fake().also("GET /version", answer)))
+    engine::engine_architecture(&target(&fake().also("GET /version", answer)))
 }
 
 #[test]

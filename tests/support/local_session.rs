@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use containerdump::broker::{Broker, TapLocation, TapRequest};
 use containerdump::capture::CaptureSettings;
-use containerdump::endpoint::{SeenHolder, SeenProcess};
+use containerdump::endpoint::{NamespaceProcessRef, NamespaceRef};
 use containerdump::error::Error;
 use containerdump::link::Holder;
 use containerdump::privilege::Privilege;
@@ -76,7 +76,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
 fn obey(line: &str, opener: &Broker, joining: &Joining) -> Result<(), Error> {
     let words: Vec<&str> = line.split(' ').collect();
     let seen = |pid: &str, namespace: &str| {
-        SeenHolder::Process(SeenProcess {
+        NamespaceRef::Process(NamespaceProcessRef {
             pid: pid.parse().expect("a pid"),
             namespace: namespace.parse().expect("an inode"),
         })

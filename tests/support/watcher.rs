@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use containerdump::container::Container;
-use containerdump::engine::{Change, Watch};
+use containerdump::engine::{ContainerChange, ContainerWatcher};
 use containerdump::link::Entered;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -16,7 +16,7 @@ pub(crate) const WATCH: &str = "print-what-changes";
 
 /// What is the program's own.
 pub(crate) fn print() -> ExitCode {
-    let mut watch = Watch::start([], Entered::default()).expect("a watch");
+    let mut watch = ContainerWatcher::start([], Entered::default()).expect("a watch");
     loop {
         let stdin = std::io::stdin();
         let fds = [watch.as_fd(), stdin.as_fd()];
@@ -28,15 +28,15 @@ pub(crate) fn print() -> ExitCode {
         }
         for change in watch.changes() {
             let line = match change {
-                Change::Came(container, Some(told)) => {
+                ContainerChange::Started(container, Some(told)) => {
                     format!("came {} pid {}", shown(&container), told.pid)
                 }
-                Change::Came(container, None) => format!("came {}", shown(&container)),
-                Change::Went(id) => format!("went {}", id.as_str()),
-                Change::Renamed(container) => format!("renamed {}", shown(&container)),
-                Change::Networks(container) => format!("networks {}", shown(&container)),
-                Change::Lost(place, why) => format!("lost {place}: {why}"),
-                Change::Back(place) => format!("back {place}"),
+                ContainerChange::Started(container, None) => format!("came {}", shown(&container)),
+                ContainerChange::Stopped(id) => format!("went {}", id.as_str()),
+                ContainerChange::Renamed(container) => format!("renamed {}", shown(&container)),
+                ContainerChange::NetworksChanged(container) => format!("networks {}", shown(&container)),
+                ContainerChange::EngineLost(place, why) => format!("lost {place}: {why}"),
+                ContainerChange::EngineRestored(place) => format!("back {place}"),
             };
             let mut out = std::io::stdout().lock();
             writeln!(out, "{line}").and_then(|()| out.flush()).expect("standard output");

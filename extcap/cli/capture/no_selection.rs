@@ -1,7 +1,7 @@
 //! A capture for which no container was named.
 
 use containerdump::container::Container;
-use containerdump::engine::Patience;
+use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::link::Entered;
 use containerdump::safe_text::SafeText;
@@ -19,7 +19,7 @@ pub(super) fn refusal(on_other_hosts: bool) -> Error {
             "name one, or use --all; see which there are: containerdump list --host HOST",
         );
     }
-    match tap::running(&Entered::default(), Patience::PEOPLE) {
+    match tap::running(&Entered::default(), EngineTimeouts::COMMAND_LINE) {
         Ok(running) => Error::new(what, remedy(&running.containers)),
         Err(trouble) => trouble,
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use containerdump::safe_text::SafeText;
-use containerdump::selection::{Criteria, Selection, WantedLabel};
+use containerdump::selection::{Criteria, LabelFilter, Selection};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -22,7 +22,7 @@ pub(super) struct SelectorArgs {
 
     /// The containers that have this label, KEY or KEY=VALUE; where repeated, all of them
     #[arg(long, value_name = "LABEL")]
-    label: Vec<WantedLabel>,
+    label: Vec<LabelFilter>,
 
     /// Continue when a container stops, and capture it again when it is restarted or recreated; always so with
     /// --all, --project and --label, where containers that start later join
@@ -91,9 +91,9 @@ impl SelectorArgs {
         let criteria = Criteria { engine: None, projects, labels: self.label };
         Selection {
             names: self.names,
-            values_first: self.by_interface,
-            fitting: is_fitting.then_some(criteria).into_iter().collect(),
-            waits: self.wait,
+            prefer_values: self.by_interface,
+            criteria: is_fitting.then_some(criteria).into_iter().collect(),
+            wait_for_start: self.wait,
             ..Selection::default()
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::Container;
-use containerdump::engine::Patience;
+use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
@@ -77,7 +77,7 @@ impl ListArgs {
         let latest = Instant::now() + LONGEST;
         let means = Means::of(&privilege);
         let entered = tap::entered(&privilege)?;
-        let running = tap::running(&entered, Patience::PEOPLE)?;
+        let running = tap::running(&entered, EngineTimeouts::COMMAND_LINE)?;
         let links = Links::now()?;
         let mut containers = if self.names.is_empty() {
             running.containers

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use containerdump::container::{self, Container, ContainerId, EngineKind, NetworkMode};
-use containerdump::endpoint::{Endpoint, Seen};
+use containerdump::endpoint::{Endpoint, NamespaceInfo};
 use containerdump::error::Error;
 use containerdump::link;
 use containerdump::safe_text::{MAX_NAME_LEN, SafeText};
@@ -115,17 +115,17 @@ impl ContainerRecord {
     /// It as a container, for lists of Wireshark's; `None` where it could not be one.
     pub(super) fn container(&self) -> Option<Container> {
         let kinds = [EngineKind::Docker, EngineKind::Podman, EngineKind::Kernel];
-        let engine = kinds.into_iter().find(|kind| kind.word() == self.engine.as_str())?;
+        let engine = kinds.into_iter().find(|kind| kind.as_str() == self.engine.as_str())?;
         let value = self.interface.as_str();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        let rest = value.strip_prefix(engine.word())?.strip_prefix('-')?;
+        let rest = value.strip_prefix(engine.as_str())?.strip_prefix('-')?;
         if rest.is_empty() || value.len() > LONGEST_VALUE || !rest.bytes().all(allowed) {
             return None;
         }
-        let inode = || self.id.as_str().parse().ok().map(ContainerId::of_namespace);
+        let inode = || self.id.as_str().parse().ok().map(ContainerId::from_namespace_inode);
         let id = ContainerId::parse(self.id.as_str()).or_else(inode)?;
         // Nobody here is to ask its engine.
-        let endpoint = Endpoint::Kernel(Seen::default());
+        let endpoint = Endpoint::Kernel(NamespaceInfo::default());
         let networks = self.networks.iter().map(|network| container::Network {
             name: network.name.0.clone(),
             id: String::new(),
@@ -138,7 +138,7 @@ impl ContainerRecord {
             image: self.image.0.clone(),
             created: self.created,
             project: self.project.as_ref().map(|project| project.0.clone()),
-            mode: match self.network_mode.as_str() {
+            network_mode: match self.network_mode.as_str() {
                 "host" => NetworkMode::Host,
                 "none" => NetworkMode::None,
                 "shared" => NetworkMode::Shared(None),
@@ -169,13 +169,13 @@ impl From<&ContainerTaps> for ContainerRecord {
         Self {
             host: Word::default(),
             interface: text(&container.value),
-            engine: text(container.engine.word()),
+            engine: text(container.engine.as_str()),
             id: text(container.id.as_str()),
             name: text(container.name.as_str()),
             image: text(container.image.as_str()),
             created: container.created,
             project: container.project.as_ref().map(|project| text(project.as_str())),
-            network_mode: text(match container.mode {
+            network_mode: text(match container.network_mode {
                 NetworkMode::Own => "own",
                 NetworkMode::Host => "host",
                 NetworkMode::None => "none",

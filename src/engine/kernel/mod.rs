@@ -15,15 +15,15 @@ mod scan;
 use std::collections::HashSet;
 use std::fs;
 
-pub use names::paths as named;
+pub use names::named_namespaces as named;
 pub(super) use scan::started;
 
 use self::mark::Mark;
 use self::names::Names;
 use self::scan::{Group, Scan};
-use super::{Listing, Outcome};
+use super::{EngineListing, EngineStatus};
 use crate::container::{Container, ContainerId, EngineKind};
-use crate::endpoint::{Endpoint, Seen, SeenFile, SeenProcess};
+use crate::endpoint::{Endpoint, NamespaceFileRef, NamespaceInfo, NamespaceProcessRef};
 use crate::error::Error;
 use crate::link::{self, Entered};
 use crate::safe_text::SafeText;
@@ -59,7 +59,7 @@ impl Look {
 
     /// The network namespaces that are worth capturing and not in the other engines' `answers`, and, in
     /// further listings, what could not be seen.
-    pub(super) fn beside_listings(self, answers: &[Listing], entered: &Entered) -> Vec<Listing> {
+    pub(super) fn beside_listings(self, answers: &[EngineListing], entered: &Entered) -> Vec<EngineListing> {
         self.beside(&Told::of(answers), entered)
     }
 
@@ -69,12 +69,12 @@ impl Look {
         ids: HashSet<ContainerId>,
         engines: &HashSet<EngineKind>,
         entered: &Entered,
-    ) -> Vec<Listing> {
-        let engines = engines.iter().map(|engine| engine.word()).collect();
+    ) -> Vec<EngineListing> {
+        let engines = engines.iter().map(|engine| engine.as_str()).collect();
         self.beside(&Told { ids, engines }, entered)
     }
 
-    fn beside(mut self, told: &Told, entered: &Entered) -> Vec<Listing> {
+    fn beside(mut self, told: &Told, entered: &Entered) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
         for (group, marks) in &self.groups {
             let name = self.names.of_groups.remove(&group.namespace);
@@ -84,15 +84,18 @@ impl Look {
             }
         }
         containers.extend(self.names.alone.into_iter().map(|file| alone(file, entered)));
-        containers.sort_by(|a, b| a.order().cmp(&b.order()));
-        let listing =
-            |outcome| Listing { engine: EngineKind::Kernel, endpoint: SafeText::new("/proc"), outcome };
-        let mut listings = vec![listing(Outcome::Containers { containers, left_out: 0 })];
+        containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        let listing = |outcome| EngineListing {
+            engine: EngineKind::Kernel,
+            endpoint: SafeText::new("/proc"),
+            status: outcome,
+        };
+        let mut listings = vec![listing(EngineStatus::Available { containers, unreadable: 0 })];
         if self.is_partial {
-            listings.push(listing(Outcome::Unusable(hidden())));
+            listings.push(listing(EngineStatus::Unavailable(hidden())));
         }
         if !self.names.unclear.is_empty() {
-            listings.push(listing(Outcome::Unusable(unclear(&self.names.unclear))));
+            listings.push(listing(EngineStatus::Unavailable(unclear(&self.names.unclear))));
         }
         listings
     }
@@ -105,11 +108,11 @@ struct Told {
 }
 
 impl Told {
-    fn of(answers: &[Listing]) -> Self {
+    fn of(answers: &[EngineListing]) -> Self {
         let mut told = Self { ids: HashSet::new(), engines: HashSet::new() };
         for answer in answers {
-            if let Outcome::Containers { containers, .. } = &answer.outcome {
-                told.engines.insert(answer.engine.word());
+            if let EngineStatus::Available { containers, .. } = &answer.status {
+                told.engines.insert(answer.engine.as_str());
                 told.ids.extend(containers.iter().map(|container| container.id.clone()));
             }
         }
@@ -125,22 +128,22 @@ impl Told {
 }
 
 /// What a group of processes is shown as; `None` where it is not worth it.
-fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Container> {
+fn container(group: &Group, marks: &[Mark], file: Option<NamespaceFileRef>) -> Option<Container> {
     let first = group.first();
-    let number = ContainerId::of_namespace(group.namespace);
+    let number = ContainerId::from_namespace_inode(group.namespace);
     let command = SafeText::new(&group.command());
     let (id, name, kind) = match (marks, &file) {
         ([mark, ..], _) => (mark.id().unwrap_or(number), mark.name(), mark.runner),
-        (_, Some(file)) => (ContainerId::of_namespace(file.inode), names::name(file), NAMESPACE),
+        (_, Some(file)) => (ContainerId::from_namespace_inode(file.inode), names::name(file), NAMESPACE),
         _ if has_interfaces(first.pid) => {
             let name = format!("{}-{}", command, number.short());
             (number, name, NAMESPACE)
         }
         _ => return None,
     };
-    let seen = Seen {
+    let seen = NamespaceInfo {
         file: if marks.is_empty() { file } else { None },
-        process: Some(SeenProcess { pid: first.pid, namespace: group.namespace }),
+        process: Some(NamespaceProcessRef { pid: first.pid, namespace: group.namespace }),
         members: marks.iter().skip(1).map(|mark| SafeText::from_name(&mark.name())).collect(),
         addresses: link::addresses_of_process(first.pid),
     };
@@ -151,13 +154,13 @@ fn container(group: &Group, marks: &[Mark], file: Option<SeenFile>) -> Option<Co
 const NAMESPACE: &str = "network namespace";
 
 /// A named namespace without any process.
-fn alone(file: SeenFile, entered: &Entered) -> Container {
-    let (id, name) = (ContainerId::of_namespace(file.inode), names::name(&file));
+fn alone(file: NamespaceFileRef, entered: &Entered) -> Container {
+    let (id, name) = (ContainerId::from_namespace_inode(file.inode), names::name(&file));
     let addresses = entered.addresses(&file);
-    described(id, &name, NAMESPACE, Seen { file: Some(file), addresses, ..Seen::default() })
+    described(id, &name, NAMESPACE, NamespaceInfo { file: Some(file), addresses, ..NamespaceInfo::default() })
 }
 
-fn described(id: ContainerId, name: &str, image: &str, seen: Seen) -> Container {
+fn described(id: ContainerId, name: &str, image: &str, seen: NamespaceInfo) -> Container {
     let name = SafeText::from_name(name);
     let name = if name.is_empty() { SafeText::new(id.short()) } else { name };
     let image = SafeText::new(image);
@@ -179,7 +182,7 @@ fn hidden() -> Error {
     )
 }
 
-fn unclear(files: &[SeenFile]) -> Error {
+fn unclear(files: &[NamespaceFileRef]) -> Error {
     let names: Vec<String> = files.iter().map(names::name).collect();
     Error::new(
         format!(

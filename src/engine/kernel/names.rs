@@ -6,26 +6,26 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::scan::Group;
-use crate::endpoint::SeenFile;
+use crate::endpoint::NamespaceFileRef;
 use crate::link::{self, Entered, Links, NamespaceId};
 
 /// Which names there are.
 pub(super) struct Names {
     /// Names of namespaces with processes, by what tells those apart.
-    pub(super) of_groups: HashMap<u64, SeenFile>,
+    pub(super) of_groups: HashMap<u64, NamespaceFileRef>,
     /// Names of namespaces without any process.
-    pub(super) alone: Vec<SeenFile>,
+    pub(super) alone: Vec<NamespaceFileRef>,
     /// Names that may mean a namespace with processes or one without.
-    pub(super) unclear: Vec<SeenFile>,
+    pub(super) unclear: Vec<NamespaceFileRef>,
 }
 
 /// All files that stand for a namespace by a name people gave. The number of ours is left out, as
 /// are names that container engines make up for themselves.
-pub(super) fn files() -> Vec<SeenFile> {
+pub(super) fn files() -> Vec<NamespaceFileRef> {
     let ours = fs::metadata("/proc/self/ns/net").map(|about| about.ino()).ok();
     // A name may be a plain file, left over from a namespace that is gone.
     let device = fs::metadata("/proc/self/ns/net").map(|about| about.dev()).ok();
-    let mut files: Vec<SeenFile> = fs::read_dir(link::NAMED)
+    let mut files: Vec<NamespaceFileRef> = fs::read_dir(link::NAMED)
         .into_iter()
         .flatten()
         .flatten()
@@ -33,7 +33,7 @@ pub(super) fn files() -> Vec<SeenFile> {
         .filter_map(|entry| {
             let about = fs::metadata(entry.path()).ok()?;
             let is_other = Some(about.dev()) == device && Some(about.ino()) != ours;
-            is_other.then(|| SeenFile { path: entry.path(), inode: about.ino() })
+            is_other.then(|| NamespaceFileRef { path: entry.path(), inode: about.ino() })
         })
         .collect();
     // One namespace may have several names.
@@ -57,7 +57,7 @@ impl Names {
     /// Who has entered a namespace knows, and a process that we may look into tells the number of its
     /// own. Of the others the kernel tells at least whether this host's namespace knows them by the
     /// same id, which they have as soon as a link leads there.
-    pub(super) fn of(files: Vec<SeenFile>, groups: &[Group], entered: &Entered) -> Self {
+    pub(super) fn of(files: Vec<NamespaceFileRef>, groups: &[Group], entered: &Entered) -> Self {
         let mut names = Self { of_groups: HashMap::new(), alone: Vec::new(), unclear: Vec::new() };
         if files.is_empty() {
             return names;
@@ -99,12 +99,12 @@ fn number_of(group: &Group) -> Option<u64> {
 }
 
 /// The name in a path of a file that stands for a namespace.
-pub(super) fn name(file: &SeenFile) -> String {
+pub(super) fn name(file: &NamespaceFileRef) -> String {
     file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Paths of all namespaces that people gave a name.
-pub fn paths() -> Vec<PathBuf> {
+pub fn named_namespaces() -> Vec<PathBuf> {
     files().into_iter().map(|file| file.path).collect()
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::locked;
 use crate::container::ContainerId;
-use crate::engine::Inspected;
+use crate::engine::ContainerInspection;
 use crate::engine::events::Hint;
 use crate::engine::failure::Failure;
 
@@ -24,7 +24,7 @@ pub(super) struct Gathered {
     /// So many that any may be.
     pub(super) too_many: bool,
     /// Answers about one container each.
-    pub(super) inspected: Vec<(ContainerId, Result<Option<Inspected>, Failure>)>,
+    pub(super) inspected: Vec<(ContainerId, Result<Option<ContainerInspection>, Failure>)>,
     /// No events come any more.
     pub(super) broken: Option<Failure>,
 }
@@ -46,7 +46,7 @@ impl Hints {
         });
     }
 
-    pub(super) fn inspected(&self, id: ContainerId, answer: Result<Option<Inspected>, Failure>) {
+    pub(super) fn inspected(&self, id: ContainerId, answer: Result<Option<ContainerInspection>, Failure>) {
         self.with(|gathered| gathered.inspected.push((id, answer)));
     }
 

@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use super::{Change, Teller, locked};
+use super::{ContainerChange, Teller, locked};
 use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
-use crate::engine::{Inspected, kernel};
+use crate::engine::{ContainerInspection, kernel};
 
 /// What all places know of each other.
 #[derive(Clone, Default)]
@@ -50,19 +50,19 @@ struct One {
     listed: Container,
     pid: Option<i32>,
     /// Whatever else was told of that one alone.
-    inspected: Option<Inspected>,
+    inspected: Option<ContainerInspection>,
     /// When its process was started, as this host's kernel counts, if it has one of that number.
     ticks: Option<u64>,
 }
 
 impl One {
-    fn new(listed: Container, inspected: Inspected) -> Self {
+    fn new(listed: Container, inspected: ContainerInspection) -> Self {
         let ticks = kernel::started(inspected.pid);
         Self { listed, pid: Some(inspected.pid), inspected: Some(inspected), ticks }
     }
 
     /// Whether it is this process still.
-    fn is(&self, told: &Inspected) -> bool {
+    fn is(&self, told: &ContainerInspection) -> bool {
         let is_other_start = self.inspected.as_ref().is_some_and(|one| one.started != told.started);
         self.pid == Some(told.pid) && !is_other_start
     }
@@ -131,7 +131,7 @@ impl Known {
             };
             if listed.name != one.listed.name {
                 let renamed = Box::new(with_told(listed, one.inspected.as_ref()));
-                if self.teller.tell(Change::Renamed(renamed)) {
+                if self.teller.tell(ContainerChange::Renamed(renamed)) {
                     one.listed.name.clone_from(&listed.name);
                     one.listed.value.clone_from(&listed.value);
                 } else {
@@ -147,7 +147,7 @@ impl Known {
 
     /// Takes what was told of one container; `None` if it does not run. False where there was no room to
     /// tell.
-    pub(super) fn take_inspected(&mut self, id: &ContainerId, told: Option<Inspected>) -> bool {
+    pub(super) fn take_inspected(&mut self, id: &ContainerId, told: Option<ContainerInspection>) -> bool {
         // It may have left the list again meanwhile.
         let Some(listed) = self.listed.get(id).cloned() else { return true };
         let Some(told) = told else { return self.went(id) };
@@ -157,7 +157,7 @@ impl Known {
             if is_first || one.is(&told) {
                 let moved = is_moved(&listed.networks, &one.listed);
                 let container = Box::new(with_told(&listed, Some(&told)));
-                if moved && !self.teller.tell(Change::Networks(container)) {
+                if moved && !self.teller.tell(ContainerChange::NetworksChanged(container)) {
                     return false;
                 }
                 *one = One::new(listed, told);
@@ -168,7 +168,7 @@ impl Known {
             }
         }
         let came = Box::new(with_told(&listed, Some(&told)));
-        if !self.teller.tell(Change::Came(came, Some(told.clone()))) {
+        if !self.teller.tell(ContainerChange::Started(came, Some(told.clone()))) {
             return false;
         }
         // Of that which it went from, another place may tell no sooner.
@@ -178,7 +178,7 @@ impl Known {
     }
 
     fn went(&mut self, id: &ContainerId) -> bool {
-        if self.containers.contains_key(id) && !self.teller.tell(Change::Went(id.clone())) {
+        if self.containers.contains_key(id) && !self.teller.tell(ContainerChange::Stopped(id.clone())) {
             return false;
         }
         self.containers.remove(id);
@@ -198,12 +198,12 @@ fn is_moved(networks: &[crate::container::Network], before: &Container) -> bool 
 }
 
 /// A container with what its engine told of it alone.
-fn with_told(listed: &Container, told: Option<&Inspected>) -> Container {
+fn with_told(listed: &Container, told: Option<&ContainerInspection>) -> Container {
     let mut container = listed.clone();
     let Some(told) = told else { return container };
-    if let Some(mode) = told.mode.clone().filter(|_| !matches!(listed.mode, NetworkMode::Shared(_))) {
-        container.mode = mode;
+    if let Some(mode) = told.mode.clone().filter(|_| !matches!(listed.network_mode, NetworkMode::Shared(_))) {
+        container.network_mode = mode;
     }
-    container.learn_aliases(&told.networks);
+    container.set_aliases(&told.networks);
     container
 }

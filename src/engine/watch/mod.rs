@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncReadExt as _;
 
-use super::{Inspected, places};
+use super::{ContainerInspection, places};
 use crate::container::{Container, ContainerId, EngineKind};
 use crate::error::Error;
 use crate::link::Entered;
@@ -40,29 +40,29 @@ const MOST_WAITING: usize = 1024;
 
 /// A change among containers. A container that was started anew went and came: its network is another.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum ContainerChange {
     /// It runs. Its interface value is the only one of its kind among the containers of its engine.
-    Came(Box<Container>, Option<Inspected>),
+    Started(Box<Container>, Option<ContainerInspection>),
     /// It does not run any more.
-    Went(ContainerId),
+    Stopped(ContainerId),
     /// It has another name.
     Renamed(Box<Container>),
     /// It is in other networks than it was, or has other addresses there.
-    Networks(Box<Container>),
+    NetworksChanged(Box<Container>),
     /// The engine at this place does not answer any more. Its containers may run on.
-    Lost(SafeText, Error),
+    EngineLost(SafeText, Error),
     /// It answers again; the changes that were missed come after this.
-    Back(SafeText),
+    EngineRestored(SafeText),
 }
 
 /// Tells what changes. Ready for reading (`AsFd`) when there is something.
 #[derive(Debug)]
-pub struct Watch {
-    changes: Receiver<Change>,
+pub struct ContainerWatcher {
+    changes: Receiver<ContainerChange>,
     bell: UnixStream,
 }
 
-impl Watch {
+impl ContainerWatcher {
     /// Begins to watch all engines that are there or will be, and network namespaces by the names that
     /// `entered` knows. `known` containers, with the pids of their first processes where these were
     /// asked for, are not told of again. Starts a thread, which ends with this value and drops every capability before
@@ -90,7 +90,7 @@ impl Watch {
     }
 
     /// The changes since the last call, without waiting.
-    pub fn changes(&mut self) -> Vec<Change> {
+    pub fn changes(&mut self) -> Vec<ContainerChange> {
         // First the bell: what is told after that rings it again.
         let mut rings = [0; 64];
         while matches!((&self.bell).read(&mut rings), Ok(count) if count > 0) {}
@@ -98,13 +98,18 @@ impl Watch {
     }
 }
 
-impl AsFd for Watch {
+impl AsFd for ContainerWatcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
     }
 }
 
-fn run(known: Vec<(Container, Option<i32>)>, entered: Entered, sender: SyncSender<Change>, rope: UnixStream) {
+fn run(
+    known: Vec<(Container, Option<i32>)>,
+    entered: Entered,
+    sender: SyncSender<ContainerChange>,
+    rope: UnixStream,
+) {
     // This thread lives as long as the capture, which looks at every thread's rights.
     let runtime = privilege::drop_on_this_thread()
         .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build());
@@ -135,11 +140,11 @@ fn run(known: Vec<(Container, Option<i32>)>, entered: Entered, sender: SyncSende
 
 /// Hands changes over, and rings.
 #[derive(Clone)]
-struct Teller(Arc<(SyncSender<Change>, tokio::net::unix::OwnedWriteHalf)>);
+struct Teller(Arc<(SyncSender<ContainerChange>, tokio::net::unix::OwnedWriteHalf)>);
 
 impl Teller {
     /// False when there is no room: nothing must count as told then.
-    fn tell(&self, change: Change) -> bool {
+    fn tell(&self, change: ContainerChange) -> bool {
         let (sender, rope) = &*self.0;
         let told = match sender.try_send(change) {
             Ok(()) => true,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::known::Share;
-use super::{Change, Teller};
+use super::{ContainerChange, Teller};
 use crate::container::{self, Container, ContainerId};
 use crate::endpoint::Endpoint;
-use crate::engine::{Outcome, SHORT, kernel};
+use crate::engine::{EngineStatus, LIST_TIMEOUT, kernel};
 use crate::link::Entered;
 
 /// Pauses between two looks: this many times what the last one took, so that they cost less than 1 % of a
@@ -27,14 +27,14 @@ pub(super) async fn run(
     let mut known: HashMap<ContainerId, Container> =
         known.into_iter().map(|(container, _)| (container.id.clone(), container)).collect();
     // Until then engines have told what is theirs.
-    tokio::time::sleep(SHORT + PAUSES.0).await;
+    tokio::time::sleep(LIST_TIMEOUT + PAUSES.0).await;
     loop {
         let begun = Instant::now();
         let (ids, engines) = share.told();
         let listings = kernel::Look::now(&entered).beside_containers(ids, &engines, &entered);
-        let listed = listings.into_iter().filter_map(|listing| match listing.outcome {
-            Outcome::Containers { containers, .. } => Some(containers),
-            Outcome::Absent | Outcome::Unusable(_) => None,
+        let listed = listings.into_iter().filter_map(|listing| match listing.status {
+            EngineStatus::Available { containers, .. } => Some(containers),
+            EngineStatus::Absent | EngineStatus::Unavailable(_) => None,
         });
         let mut containers: Vec<Container> = listed.flatten().collect();
         container::assign_values(containers.iter_mut());
@@ -55,7 +55,7 @@ fn tell(known: &mut HashMap<ContainerId, Container>, containers: Vec<Container>,
     let gone: Vec<ContainerId> =
         known.iter().filter(|(id, before)| is_other(id, before)).map(|(id, _)| id.clone()).collect();
     for id in gone {
-        if !teller.tell(Change::Went(id.clone())) {
+        if !teller.tell(ContainerChange::Stopped(id.clone())) {
             return false;
         }
         known.remove(&id);
@@ -63,12 +63,12 @@ fn tell(known: &mut HashMap<ContainerId, Container>, containers: Vec<Container>,
     for (id, container) in now {
         let before = known.get(&id);
         let change = match before {
-            None => Some(Change::Came(Box::new(container.clone()), None)),
+            None => Some(ContainerChange::Started(Box::new(container.clone()), None)),
             Some(before) if before.name != container.name => {
-                Some(Change::Renamed(Box::new(container.clone())))
+                Some(ContainerChange::Renamed(Box::new(container.clone())))
             }
             Some(before) if before.addresses().ne(container.addresses()) => {
-                Some(Change::Networks(Box::new(container.clone())))
+                Some(ContainerChange::NetworksChanged(Box::new(container.clone())))
             }
             Some(_) => None,
         };

@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::hints::{Gathered, Hints};
 use super::known::{Known, Share};
-use super::{Change, Teller};
+use super::{ContainerChange, Teller};
 use crate::container::{self, Container, ContainerId, EngineKind};
 use crate::endpoint::Endpoint;
 use crate::engine::failure::Failure;
 use crate::engine::places::Place;
-use crate::engine::{INSPECT_DEADLINE, Outcome, Patience, api, events};
+use crate::engine::{EngineStatus, EngineTimeouts, INSPECT_TIMEOUT, api, events};
 
 /// For how long further events are waited for, which make one look with the first: what one command
 /// does comes as several.
@@ -183,23 +183,25 @@ impl Watched {
     async fn look(&mut self) -> bool {
         let begun = Instant::now();
         let (engine, outcome) =
-            api::list(self.engine, &self.endpoint, Patience::CAPTURE.with(&self.endpoint)).await;
+            api::list(self.engine, &self.endpoint, EngineTimeouts::CAPTURE.for_endpoint(&self.endpoint))
+                .await;
         self.rest = (begun.elapsed() * REST).clamp(GATHER, LONGEST_REST);
         self.look_at = None;
         let mut containers = match outcome {
-            Outcome::Containers { containers, .. } => containers,
-            Outcome::Absent => {
+            EngineStatus::Available { containers, .. } => containers,
+            EngineStatus::Absent => {
                 let gone = || Failure::Other("nothing listens there".to_owned());
                 self.is_lost(|engine, endpoint| gone().trouble(engine, endpoint, "list containers"));
                 return false;
             }
-            Outcome::Unusable(why) => {
+            EngineStatus::Unavailable(why) => {
                 self.is_lost(|_, _| why);
                 return false;
             }
         };
         self.engine = engine;
-        if self.state == State::Lost && !self.teller.tell(Change::Back(self.place.shown())) {
+        if self.state == State::Lost && !self.teller.tell(ContainerChange::EngineRestored(self.place.shown()))
+        {
             return true;
         }
         self.state = State::Answers;
@@ -230,7 +232,7 @@ impl Watched {
         if self.state == State::Answers {
             let why = why(self.engine, &self.endpoint);
             info!("{why}");
-            if self.teller.tell(Change::Lost(self.place.shown(), why)) {
+            if self.teller.tell(ContainerChange::EngineLost(self.place.shown(), why)) {
                 self.state = State::Lost;
             }
         }
@@ -244,13 +246,17 @@ impl Watched {
             self.asking.insert(id.clone());
             let (endpoint, hints) = (self.endpoint.clone(), self.hints.clone());
             tokio::spawn(async move {
-                let answer = api::inspect_if_it_runs(&endpoint, &id, INSPECT_DEADLINE).await;
+                let answer = api::inspect_if_it_runs(&endpoint, &id, INSPECT_TIMEOUT).await;
                 hints.inspected(id, answer);
             });
         }
     }
 
-    fn take_answer(&mut self, id: &ContainerId, answer: Result<Option<crate::engine::Inspected>, Failure>) {
+    fn take_answer(
+        &mut self,
+        id: &ContainerId,
+        answer: Result<Option<crate::engine::ContainerInspection>, Failure>,
+    ) {
         // It was removed.
         let answer = match answer {
             Err(Failure::Refused(404, _)) => Ok(None),

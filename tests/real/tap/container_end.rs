@@ -59,7 +59,7 @@ fn ends_with_its_target(lab: &Lab) {
         end();
         stream.read_to_end(&mut all).expect("its end");
         let end = tap.end();
-        assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+        assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
     };
     // With a loopback only, no interface goes away.
     for options in [&[][..], &["--network", "none"]] {
@@ -86,7 +86,7 @@ fn says_why(lab: &Lab) {
     tap.stream().expect("its stream").read_to_end(&mut all).expect("its end");
     let end = tap.end();
     assert_eq!((end.status, all.len()), (Some(1), 0));
-    assert!(end.said.as_str().contains("nowhere"), "{end:?}");
+    assert!(end.stderr.as_str().contains("nowhere"), "{end:?}");
     nothing_is_left(lab, &container.id);
 }
 

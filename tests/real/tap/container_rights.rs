@@ -100,7 +100,7 @@ fn has_one_right(lab: &Lab) {
     // The threads here that carry streams: root's, but for the right to do anything with that.
     eventually("no thread has a right", || threads_called("tap container").iter().all(|it| !has_rights(it)));
     let end = tap.end();
-    assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
     nothing_is_left(lab, &container.id);
 }
 
@@ -123,7 +123,7 @@ fn has_one_right_in_podman(lab: &Lab) {
     );
     assert!(said.contains(&container.name) && !said.contains("containerdump-tap"), "{said}");
     let end = tap.end();
-    assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
     eventually("no tap container is left", || taps().is_empty());
 }
 

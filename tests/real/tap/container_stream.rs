@@ -40,7 +40,7 @@ fn requests_with(target: &described::Container, arguments: &[&str], work: impl F
     stream.write_all(&[FINISH]).expect("somebody who listens");
     recorder.join().expect("a recording");
     let end = tap.end();
-    assert_eq!((end.status, end.said.as_str()), (Some(0), ""));
+    assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
     fields_of(&path, "http.request", &["http.request.uri"]).len()
 }
 
