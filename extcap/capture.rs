@@ -18,9 +18,9 @@ use containerdump::stop::{Stop, Stopped};
 use containerdump::tap::{self, LeftOut, Means, Targets, Wanted};
 use log::{debug, info, warn};
 
+use crate::capture_notices;
 use crate::following;
-use crate::wireshark::confirmation::{Confirmation, Confirmed};
-use crate::wireshark::mixed;
+use crate::wireshark::shared_capture::{MemberConnections, MemberListener};
 use crate::wireshark::toolbar::{RunningToolbar, Toolbar, ToolbarConfig};
 
 /// What to capture, and where to.
@@ -42,7 +42,7 @@ pub(crate) struct CaptureJob {
     /// Where it can be watched and changed, in Wireshark.
     pub(crate) toolbar: Option<Toolbar>,
     /// What other processes wait for whose interfaces are captured here, too.
-    pub(crate) confirmation: Option<Confirmation>,
+    pub(crate) confirmation: Option<MemberListener>,
 }
 
 /// Where a capture goes to.
@@ -139,7 +139,7 @@ impl CaptureJob {
             }
         }
         for target in &found.targets {
-            if let Some(line) = mixed::unnamed_in_words(target) {
+            if let Some(line) = capture_notices::omitted_interfaces(target) {
                 notice(&line);
             }
         }
@@ -158,7 +158,7 @@ impl CaptureJob {
         // Before the user namespace of a rootless container is entered, whose root could look into what starts there.
         let opener = if follows { following::opener() } else { None };
         let taken = tap::open(&found.targets, &settings, &mut budget, block_timeout, &privilege, notice)?;
-        if let Some(line) = mixed::link_types_in_words(taken.sources.iter().flatten()) {
+        if let Some(line) = capture_notices::mixed_link_types(taken.sources.iter().flatten()) {
             notice(&line);
         }
         privilege.become_caller()?;
@@ -169,9 +169,10 @@ impl CaptureJob {
         };
         let proof = privilege.give_up()?;
         let (toolbar, orders) = start_toolbar(self.toolbar, &settings, &taken.sources, &proof);
-        let confirmed = self.confirmation.map(|one| one.begin(&proof)).transpose().map_err(|error| {
-            Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
-        })?;
+        let confirmed =
+            self.confirmation.map(|listener| listener.serve(&proof)).transpose().map_err(|error| {
+                Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+            })?;
         let (mut follow, mut changes) = (None, None);
         let mut tap_containers = taken.tap_containers;
         if follows {
@@ -203,7 +204,7 @@ impl CaptureJob {
         // What was made for the capture is gone before the program is.
         tap_containers.into_iter().map(TapContainer::end).for_each(|end| debug!("{end:?}"));
         let totals = outcome?;
-        confirmed.into_iter().for_each(Confirmed::end);
+        confirmed.into_iter().for_each(MemberConnections::report_end);
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
         for (name, lost) in &totals.losses {
             info!("{lost} packets of {name} dropped");

@@ -1,6 +1,7 @@
 //! The program Wireshark starts, and people.
 
 mod capture;
+mod capture_notices;
 mod cli;
 mod following;
 mod log_file;

@@ -1,7 +1,7 @@
 //! The arguments of an extcap call.
 //!
-//! Wireshark's versions differ in what they send: new options, flags followed by a stray `true`, the same option
-//! twice. None of it ends a call; but an option that is not known is named to the user.
+//! Wireshark's versions differ in what they pass: new options, flags followed by a stray `true`, an option given twice.
+//! None of it fails a call, but the user is told of unknown options.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -11,23 +11,23 @@ use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
 
 /// An option of an extcap call.
-struct Known {
+struct OptionSpec {
     name: &'static str,
-    /// What tcpdump and dumpcap call it.
+    /// The names of the option in tcpdump and dumpcap.
     aliases: &'static [&'static str],
     is_flag: bool,
 }
 
-const fn flag(name: &'static str, aliases: &'static [&'static str]) -> Known {
-    Known { name, aliases, is_flag: true }
+const fn flag(name: &'static str, aliases: &'static [&'static str]) -> OptionSpec {
+    OptionSpec { name, aliases, is_flag: true }
 }
 
-const fn valued(name: &'static str, aliases: &'static [&'static str]) -> Known {
-    Known { name, aliases, is_flag: false }
+const fn valued(name: &'static str, aliases: &'static [&'static str]) -> OptionSpec {
+    OptionSpec { name, aliases, is_flag: false }
 }
 
-/// All options; beside these, Wireshark may send any that begins with `--extcap-`.
-const KNOWN: &[Known] = &[
+/// All options. Wireshark may also pass any option that starts with `--extcap-`.
+const OPTIONS: &[OptionSpec] = &[
     flag("--capture", &[]),
     flag("--extcap-interfaces", &[]),
     flag("--extcap-config", &[]),
@@ -42,7 +42,7 @@ const KNOWN: &[Known] = &[
     flag("--no-promiscuous", &["-p", "--no-promiscuous-mode"]),
     valued("--tap", &[]),
     flag("--stop-with-container", &[]),
-    // Earlier versions needed it for what is the default now.
+    // The default now; still in settings that earlier versions have saved.
     flag("--follow", &[]),
     valued("--duplicates", &[]),
     flag("--own-traffic", &[]),
@@ -62,46 +62,46 @@ const KNOWN: &[Known] = &[
     valued("--remote-count", &["-c", "--count"]),
 ];
 
-/// Unknown options that a warning names.
+/// Unknown options named in the warning.
 const MAX_NAMED: usize = 5;
 
-/// The option that `word` is, by its name or an alias.
-fn known(word: &[u8]) -> Option<&'static Known> {
-    let is_it = |name: &str| name.as_bytes() == word;
-    KNOWN.iter().find(|known| is_it(known.name) || known.aliases.iter().any(|alias| is_it(alias)))
+/// The option with the name or alias `word`.
+fn find_option(word: &[u8]) -> Option<&'static OptionSpec> {
+    let matches = |name: &str| name.as_bytes() == word;
+    OPTIONS.iter().find(|option| matches(option.name) || option.aliases.iter().any(|alias| matches(alias)))
 }
 
 /// Whether `word` is certainly an option, and not the value of one.
 fn is_option(word: &[u8]) -> bool {
-    word.starts_with(b"--extcap-") || (word.starts_with(b"--") && known(word).is_some())
+    word.starts_with(b"--extcap-") || (word.starts_with(b"--") && find_option(word).is_some())
 }
 
-/// The arguments as options with their values; the last of a name is the one that counts.
+/// The arguments as options with their values; the last one of a name counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arguments {
+pub(super) struct ExtcapArgs {
     options: Vec<(Vec<u8>, OsString)>,
     unknown: Vec<SafeText>,
 }
 
-impl Arguments {
-    pub(super) fn read(arguments: &[OsString]) -> Self {
-        let mut read = Self::default();
+impl ExtcapArgs {
+    pub(super) fn parse(arguments: &[OsString]) -> Self {
+        let mut parsed = Self::default();
         let mut rest = arguments.iter().peekable();
         while let Some(argument) = rest.next() {
-            let Some((word, attached)) = split(argument.as_bytes()) else { continue };
-            let found = known(word);
-            let of_wireshark = word.starts_with(b"--extcap-");
+            let Some((word, attached)) = split_option(argument.as_bytes()) else { continue };
+            let found = find_option(word);
+            let is_wiresharks = word.starts_with(b"--extcap-");
             let value = match (attached, found) {
                 (Some(value), _) => OsString::from_vec(value.to_vec()),
-                (None, Some(Known { is_flag: true, .. })) => {
-                    let is_truth = |next: &&OsString| *next == "true" || *next == "false";
-                    rest.next_if(is_truth).cloned().unwrap_or_else(|| OsString::from("true"))
+                (None, Some(OptionSpec { is_flag: true, .. })) => {
+                    let is_bool = |next: &&OsString| *next == "true" || *next == "false";
+                    rest.next_if(is_bool).cloned().unwrap_or_else(|| OsString::from("true"))
                 }
                 (None, _) => {
-                    // The value of a known option may begin with dashes (`-oops` as an interface).
+                    // The value of a known option may start with a dash.
                     let is_value = |next: &&OsString| {
                         let next = next.as_bytes();
-                        if found.is_some() || of_wireshark {
+                        if found.is_some() || is_wiresharks {
                             !is_option(next)
                         } else {
                             !next.starts_with(b"-")
@@ -110,16 +110,16 @@ impl Arguments {
                     rest.next_if(is_value).cloned().unwrap_or_default()
                 }
             };
-            if found.is_none() && !of_wireshark {
-                read.unknown.push(SafeText::new(&String::from_utf8_lossy(word)));
+            if found.is_none() && !is_wiresharks {
+                parsed.unknown.push(SafeText::new(&String::from_utf8_lossy(word)));
             }
-            let name = found.map_or(word, |known| known.name.as_bytes());
-            read.options.push((name.to_vec(), value));
+            let name = found.map_or(word, |option| option.name.as_bytes());
+            parsed.options.push((name.to_vec(), value));
         }
-        read
+        parsed
     }
 
-    /// What the user has to know of options that have no effect.
+    /// A warning about unknown options, which have no effect.
     pub(super) fn warning(&self) -> Option<Error> {
         let (named, others) = self.unknown.split_at(self.unknown.len().min(MAX_NAMED));
         let list = named.iter().map(SafeText::as_str).collect::<Vec<_>>().join(", ");
@@ -136,7 +136,7 @@ impl Arguments {
         self.value(name).is_some_and(|value| value != "false")
     }
 
-    /// The value of `name` as text, bytes that are none replaced.
+    /// The value of `name` as text, with invalid UTF-8 replaced.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.value(name).map(|value| value.to_string_lossy().into_owned())
     }
@@ -151,34 +151,39 @@ impl Arguments {
         self.options.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned())
     }
 
-    /// The same, with `defaults` for options that are not given.
-    pub(super) fn over<'a>(&self, defaults: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    /// Adds `defaults` for options that are not given.
+    pub(super) fn with_defaults<'a>(&self, defaults: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let defaults = defaults.map(|(name, value)| (name.as_bytes().to_vec(), OsString::from(value)));
         let options = defaults.chain(self.options.iter().cloned()).collect();
         Self { options, unknown: self.unknown.clone() }
     }
 
-    /// The same without the options of these names.
+    /// Removes the options of these names.
     pub(super) fn without(&self, names: &[&str]) -> Self {
-        let stays = |(name, _): &&(Vec<u8>, OsString)| !names.iter().any(|one| one.as_bytes() == name);
-        Self { options: self.options.iter().filter(stays).cloned().collect(), unknown: self.unknown.clone() }
+        let is_kept = |(name, _): &&(Vec<u8>, OsString)| !names.iter().any(|other| other.as_bytes() == name);
+        Self {
+            options: self.options.iter().filter(is_kept).cloned().collect(),
+            unknown: self.unknown.clone(),
+        }
     }
 
-    /// The capture filter among the options, in addition to that of Wireshark; `None` for no filter.
+    /// The capture filter of the dialog, which applies in addition to that of Wireshark.
     pub(super) fn own_filter(&self) -> Option<String> {
         let filters = ["--filter", "--last-filter", "--remote-filter"];
         filters.iter().filter_map(|name| self.text(name)).find(|filter| !filter.trim().is_empty())
     }
 
     fn value(&self, name: &str) -> Option<&OsStr> {
-        let is_it = |option: &&(Vec<u8>, OsString)| option.0 == name.as_bytes();
-        self.options.iter().rev().find(is_it).map(|(_, value)| value.as_os_str())
+        self.options
+            .iter()
+            .rev()
+            .find(|option| option.0 == name.as_bytes())
+            .map(|(_, value)| value.as_os_str())
     }
 }
 
-/// The name of the option that `argument` is, and the value attached to it (`--name=value`, `-s96`); `None` where it is no
-/// option.
-fn split(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+/// The name of an option, and the value attached to it (`--name=value`, `-s96`); `None` if `argument` is not an option.
+fn split_option(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     if argument.len() < 2 || argument[0] != b'-' {
         return None;
     }
@@ -186,7 +191,7 @@ fn split(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         let equals = argument.iter().position(|byte| *byte == b'=');
         return Some(equals.map_or((argument, None), |at| (&argument[..at], Some(&argument[at + 1..]))));
     }
-    let is_valued = argument.len() > 2 && known(&argument[..2]).is_some_and(|known| !known.is_flag);
+    let is_valued = argument.len() > 2 && find_option(&argument[..2]).is_some_and(|option| !option.is_flag);
     Some(if is_valued { (&argument[..2], Some(&argument[2..])) } else { (argument, None) })
 }
 
@@ -196,37 +201,37 @@ mod tests {
 
     use super::*;
 
-    fn read(line: &str) -> Arguments {
-        Arguments::read(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    fn parse(line: &str) -> ExtcapArgs {
+        ExtcapArgs::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]
-    fn both_spellings_are_read_and_the_last_counts() {
-        let arguments = read("--extcap-interface a --extcap-interface=b=c --unknown x");
+    fn option_may_have_an_attached_value_and_the_last_one_counts() {
+        let arguments = parse("--extcap-interface a --extcap-interface=b=c --unknown x");
         assert_eq!(arguments.text("--extcap-interface").as_deref(), Some("b=c"));
     }
 
     #[test]
-    fn a_flag_may_be_followed_by_its_value() {
-        assert!(!read("--no-promiscuous false --capture").has("--no-promiscuous"));
-        assert!(!read("--no-promiscuous=false --capture").has("--no-promiscuous"));
+    fn flag_may_be_followed_by_its_value() {
+        assert!(!parse("--no-promiscuous false --capture").has("--no-promiscuous"));
+        assert!(!parse("--no-promiscuous=false --capture").has("--no-promiscuous"));
     }
 
     #[test]
-    fn a_stray_true_after_a_flag_changes_nothing() {
-        let arguments = read("--no-promiscuous true --snap-length 96 stray --capture");
+    fn stray_true_after_a_flag_is_ignored() {
+        let arguments = parse("--no-promiscuous true --snap-length 96 stray --capture");
         assert!(arguments.has("--no-promiscuous") && arguments.has("--capture"));
         assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"));
     }
 
     #[test]
-    fn options_may_have_the_names_that_tcpdump_and_dumpcap_use() {
+    fn options_of_tcpdump_and_dumpcap_are_accepted() {
         for line in ["-s 96", "-s96", "--snaplen 96", "--snaplen=96", "--snapshot-length 96"] {
-            let arguments = read(line);
+            let arguments = parse(line);
             assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"), "{line}");
             assert_eq!(arguments.warning(), None, "{line}");
         }
-        let arguments = read("-p -f udp -B 4 -c 7 -i eth0");
+        let arguments = parse("-p -f udp -B 4 -c 7 -i eth0");
         assert!(arguments.has("--no-promiscuous"));
         for (name, value) in
             [("--filter", "udp"), ("--buffer-size", "4"), ("--remote-count", "7"), ("--network", "eth0")]
@@ -236,18 +241,18 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_means_the_same_on_the_command_line() {
+    fn alias_has_the_same_meaning_on_the_command_line() {
         let mut command = crate::cli::command();
         let capture = command.find_subcommand_mut("capture").expect("a subcommand");
-        for known in KNOWN {
-            // The number of packets is called as in sshdump.
-            let name = known.name.trim_start_matches("--remote-").trim_start_matches("--");
-            for alias in known.aliases {
+        for option in OPTIONS {
+            // The number of packets has its name from sshdump.
+            let name = option.name.trim_start_matches("--remote-").trim_start_matches("--");
+            for alias in option.aliases {
                 let argument = capture.get_arguments().find(|argument| {
                     let all = argument.get_all_aliases().unwrap_or_default();
                     let long = argument.get_long().into_iter().chain(all).map(|long| format!("--{long}"));
                     let short = argument.get_short().map(|short| format!("-{short}"));
-                    long.chain(short).any(|one| one == *alias)
+                    long.chain(short).any(|name| name == *alias)
                 });
                 let argument = argument.unwrap_or_else(|| panic!("capture has no {alias}"));
                 assert_eq!(argument.get_long(), Some(name), "{alias}");
@@ -256,19 +261,19 @@ mod tests {
     }
 
     #[test]
-    fn unknown_options_are_named_and_do_not_take_the_next_option() {
+    fn unknown_options_are_named_and_do_not_consume_the_next_option() {
         let arguments =
-            read("--capture --bogus --snap-length 96 -q --gone=5 -x 7 --extcap-of-the-future yes true");
+            parse("--capture --bogus --snap-length 96 -q --gone=5 -x 7 --extcap-of-the-future yes true");
         assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"));
         let warning = arguments.warning().expect("a warning");
         assert_eq!(warning.message().as_str(), "unknown options --bogus, -q, --gone, -x are ignored");
         let many: Vec<String> = (0..100).map(|number| format!("--x{number}")).collect();
-        let warning = read(&many.join(" ")).warning().expect("a warning");
+        let warning = parse(&many.join(" ")).warning().expect("a warning");
         assert!(warning.message().as_str().ends_with("--x4 and 95 more are ignored"), "{warning}");
     }
 
     #[test]
-    fn no_option_of_the_dialogs_or_of_wireshark_is_unknown() {
+    fn every_option_of_the_dialogs_and_of_wireshark_is_known() {
         let all = [
             crate::wireshark::config::sentences(false, &LastOptions::NONE),
             crate::wireshark::ssh_config::sentences(),
@@ -283,11 +288,11 @@ mod tests {
             --extcap-config-option-name a --extcap-config-option-value b --extcap-cleanup-postkill";
         let words = of_wireshark.split_whitespace().map(str::to_owned);
         let arguments: Vec<OsString> = words.chain(calls).map(OsString::from).collect();
-        assert_eq!(Arguments::read(&arguments).warning(), None);
+        assert_eq!(ExtcapArgs::parse(&arguments).warning(), None);
     }
 
     #[test]
-    fn a_check_box_does_not_swallow_the_next() {
+    fn check_box_does_not_consume_the_next_option() {
         let all = [
             crate::wireshark::config::sentences(false, &LastOptions::NONE),
             crate::wireshark::ssh_config::sentences(),
@@ -298,15 +303,15 @@ mod tests {
         assert!(boxes.len() > 2, "{boxes:?}");
         for line in boxes {
             let call = line.split("{call=").nth(1).and_then(|rest| rest.split('}').next()).expect("a call");
-            let arguments = read(&format!("{call} --snap-length 96"));
+            let arguments = parse(&format!("{call} --snap-length 96"));
             assert!(arguments.has(call), "{call}");
             assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"), "{call}");
         }
     }
 
     #[test]
-    fn an_option_without_its_value_does_not_swallow_the_next() {
-        let arguments = read("--fifo --extcap-interface x --extcap-capture-filter");
+    fn option_without_its_value_does_not_consume_the_next_option() {
+        let arguments = parse("--fifo --extcap-interface x --extcap-capture-filter");
         assert_eq!(arguments.path("--fifo"), None);
         assert_eq!(arguments.text("--extcap-interface").as_deref(), Some("x"));
         assert_eq!(arguments.text("--extcap-capture-filter").as_deref(), Some(""));

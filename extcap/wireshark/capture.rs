@@ -16,29 +16,28 @@ use containerdump::selection::Selection;
 use containerdump::session::{End, Limit, Output, Report, Totals};
 use containerdump::stop::{Stop, Stopped};
 
-use super::arguments::Arguments;
+use super::arguments::ExtcapArgs;
 use super::interfaces::{NOTHING, troubled};
 use super::options::{containers, count, duplicates, networks, settings, tap};
+use super::pipe_guard::PipeGuard;
 use super::saved;
+use super::shared_capture::{self, JoinOutcome, MemberCapture, MemberListener, Role};
 use super::ssh;
-use super::together::{self, Joined, Member, Part};
-use super::{as_caller, last, siblings};
+use super::{as_caller, last};
 use crate::capture::{CaptureJob, OutputTarget};
 use crate::cli::tell_losses;
 use crate::log_file;
-use crate::wireshark::confirmation::Confirmation;
-use crate::wireshark::linger::Linger;
 use crate::wireshark::toolbar::{self, Toolbar, ToolbarHandle};
 
 /// Captures until there is a reason to stop.
 ///
 /// Fails with what Wireshark shall show.
 pub(super) fn run(
-    arguments: &Arguments,
+    arguments: &ExtcapArgs,
     privilege: Result<Privilege, Error>,
-    linger: &Linger,
+    guard: &PipeGuard,
 ) -> Result<(), Error> {
-    let toolbar = Toolbar::open(linger.control_in(), arguments.path("--extcap-control-out").as_deref());
+    let toolbar = Toolbar::open(guard.control_in(), arguments.path("--extcap-control-out").as_deref());
     let stop = Stop::watch(true)?;
     let Some(path) = arguments.path("--fifo") else {
         return Err(Error::new(
@@ -50,7 +49,7 @@ pub(super) fn run(
         Ok(output) => output?,
         Err(Stopped) => return Ok(()),
     };
-    linger.fifo_was_opened();
+    guard.set_fifo_opened();
     match output.write(&mut [IoSlice::new(&BlockWriter::begin_section().take())], &stop) {
         Ok(()) => {}
         Err(End::ReaderGone | End::Stalled) => return Ok(()),
@@ -84,7 +83,7 @@ pub(super) fn run(
 
 /// Captures what `interface` is on this host, together with others that are marked, or waits for the one that does.
 fn capture_here(
-    arguments: &Arguments,
+    arguments: &ExtcapArgs,
     interface: &str,
     output: Output,
     toolbar: Option<Toolbar>,
@@ -109,15 +108,15 @@ fn capture_here(
         toolbar: None,
         confirmation: None,
     };
-    let (part, mut separate) =
-        privilege.as_caller(|| together::part(interface, arguments, siblings::find()))?;
+    let (role, mut separate) = privilege
+        .as_caller(|| shared_capture::assign_role(interface, arguments, shared_capture::find_siblings()))?;
     let mut own = Ok(());
-    match part {
-        Part::Alone => {}
-        Part::Leader(members) => {
-            match Confirmation::prepare(members.iter().map(|member| member.pid).collect()) {
-                Ok(confirmation) => {
-                    job.confirmation = Some(confirmation);
+    match role {
+        Role::Standalone => {}
+        Role::Leader(members) => {
+            match MemberListener::bind(members.iter().map(|member| member.pid).collect()) {
+                Ok(listener) => {
+                    job.confirmation = Some(listener);
                     own = match job.find(stop, &privilege) {
                         Ok(found) => found.map(|_| ()),
                         Err(Stopped) => return Ok(()),
@@ -125,7 +124,7 @@ fn capture_here(
                     let others: Vec<String> = members.into_iter().map(|member| member.interface).collect();
                     in_window(&format!(
                         "{interface} is captured together with {}",
-                        siblings::listed(&others)
+                        shared_capture::list_interfaces(&others)
                     ));
                     job.selection.skip_unavailable = true;
                     if own.is_err() {
@@ -139,24 +138,28 @@ fn capture_here(
                 }
             }
         }
-        Part::Member(leader) => {
+        Role::Member(leader) => {
             // What cannot be captured is reported here, for this interface.
             match job.find(stop, &privilege) {
                 Ok(found) => found.map(|_| ())?,
                 Err(Stopped) => return Ok(()),
             }
-            match together::join(&leader, job.target.pipe(), stop) {
-                Joined::Stopped => return Ok(()),
-                Joined::Refused => separate.push(leader.interface),
-                Joined::Captured(stream) => {
-                    let member =
-                        Member { interface, leader: &leader.interface, stream, settings: job.settings };
+            match shared_capture::join(&leader, job.target.pipe(), stop) {
+                JoinOutcome::Stopped => return Ok(()),
+                JoinOutcome::Refused => separate.push(leader.interface),
+                JoinOutcome::Joined(stream) => {
+                    let member = MemberCapture {
+                        interface,
+                        leader: &leader.interface,
+                        stream,
+                        settings: job.settings,
+                    };
                     return member.run(job.target, toolbar, stop, privilege);
                 }
             }
         }
     }
-    if let Some(line) = siblings::advice(interface, separate) {
+    if let Some(line) = shared_capture::separate_notice(interface, separate) {
         in_window(&line);
     }
     job.toolbar = toolbar;

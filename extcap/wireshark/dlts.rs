@@ -1,7 +1,7 @@
-//! `--extcap-dlts`: a veth carries Ethernet frames, whoever is asked about.
+//! `--extcap-dlts`: Ethernet, the link type of a veth, for every interface.
 
 use super::line::ExtcapLine;
 
-pub(super) fn sentences() -> Vec<ExtcapLine> {
+pub(super) fn lines() -> Vec<ExtcapLine> {
     vec![ExtcapLine::new("dlt").with("number", 1).with("name", "EN10MB").with("display", "Ethernet")]
 }

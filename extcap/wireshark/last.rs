@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use containerdump::last_options::LastOptions;
 
-use super::arguments::Arguments;
+use super::arguments::ExtcapArgs;
 use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::ssh;
 use containerdump::capture::MAX_SNAP_LEN;
@@ -58,7 +58,7 @@ fn kept_of_ssh() -> [(&'static str, String); 6] {
 /// How a capture begins.
 #[derive(Debug)]
 struct Begin {
-    arguments: Arguments,
+    arguments: ExtcapArgs,
     /// What to tell of options that Wireshark did not send.
     line: Option<String>,
     /// What is kept from now on, where that changes.
@@ -80,7 +80,7 @@ const NOT_COMPARED: [&str; 10] = [
 ];
 
 /// The options in force for another capture of the same Wireshark, with those kept for its `interface`.
-pub(super) fn in_force(arguments: &Arguments, interface: &str) -> Arguments {
+pub(super) fn in_force(arguments: &ExtcapArgs, interface: &str) -> ExtcapArgs {
     if arguments.path("--extcap-control-in").is_none() {
         return arguments.clone();
     }
@@ -88,7 +88,7 @@ pub(super) fn in_force(arguments: &Arguments, interface: &str) -> Arguments {
 }
 
 /// What the options of two captures have in common that may be one: all that are not defaults.
-pub(super) fn compared(arguments: &Arguments) -> BTreeMap<String, String> {
+pub(super) fn compared(arguments: &ExtcapArgs) -> BTreeMap<String, String> {
     let defaults = kept();
     let is_default = |name: &str, value: &str| {
         value.is_empty()
@@ -104,7 +104,7 @@ pub(super) fn compared(arguments: &Arguments) -> BTreeMap<String, String> {
 }
 
 /// The options of a capture that Wireshark starts with `arguments`, and what to tell of those that it did not send.
-pub(super) fn apply(arguments: &Arguments) -> (Arguments, Option<String>) {
+pub(super) fn apply(arguments: &ExtcapArgs) -> (ExtcapArgs, Option<String>) {
     // Only Wireshark's window has a toolbar.
     if arguments.path("--extcap-control-in").is_none() {
         return (arguments.clone(), None);
@@ -117,7 +117,7 @@ pub(super) fn apply(arguments: &Arguments) -> (Arguments, Option<String>) {
     (begin.arguments, begin.line)
 }
 
-fn begin(arguments: &Arguments, interface: &str, last: &LastOptions) -> Begin {
+fn begin(arguments: &ExtcapArgs, interface: &str, last: &LastOptions) -> Begin {
     let is_of_ssh = interface == ssh::INTERFACE;
     if SELECTORS.iter().all(|name| arguments.text(name).is_none()) {
         let is_other_host =
@@ -126,7 +126,7 @@ fn begin(arguments: &Arguments, interface: &str, last: &LastOptions) -> Begin {
             return Begin { arguments: arguments.clone(), line: None, kept: None };
         }
         let line = format!("options as in the last capture: {}", listed(last));
-        return Begin { arguments: arguments.over(last.iter()), line: Some(line), kept: None };
+        return Begin { arguments: arguments.with_defaults(last.iter()), line: Some(line), kept: None };
     }
     if arguments.has(FORGET) {
         let names: Vec<&str> = kept().iter().map(|(name, _)| *name).chain([LAST_FILTER]).collect();
@@ -139,7 +139,7 @@ fn begin(arguments: &Arguments, interface: &str, last: &LastOptions) -> Begin {
     } else {
         // The dialog sends what differs from its defaults, and those were these.
         let shown = last.iter().filter(|(name, _)| !NOT_SHOWN.contains(name));
-        (&kept()[..], arguments.over(shown))
+        (&kept()[..], arguments.with_defaults(shown))
     };
     let chosen = options.iter().filter_map(|(name, default)| {
         let value = if *name == "--filter" { arguments.own_filter() } else { arguments.text(name) };
@@ -167,8 +167,8 @@ mod tests {
 
     const UNCHANGED: &str = "--duplicates drop --network all --tap auto --log-level message";
 
-    fn read(line: &str) -> Arguments {
-        Arguments::read(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+    fn read(line: &str) -> ExtcapArgs {
+        ExtcapArgs::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
     }
 
     #[test]

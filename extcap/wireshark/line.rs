@@ -1,13 +1,15 @@
-//! Sentences of the extcap grammar: `keyword {key=value}{key=value}`.
+//! Lines of the extcap grammar: `keyword {key=value}{key=value}`.
 //!
-//! The grammar has no escape. Text that comes from elsewhere enters as a [`SafeText`], which cannot
-//! end a value; the keys and words of our own are literals.
+//! The grammar has no escapes: [`SafeText`] replaces every character that would end a value.
 
 use std::fmt::{self, Write as _};
 
 use containerdump::safe_text::SafeText;
 
-/// One line for Wireshark.
+/// Characters of a value.
+const MAX_VALUE_LEN: usize = 500;
+
+/// A line for Wireshark.
 pub(super) struct ExtcapLine(String);
 
 impl ExtcapLine {
@@ -15,9 +17,9 @@ impl ExtcapLine {
         Self(format!("{keyword} "))
     }
 
-    /// Adds a value made by this program.
+    /// Appends a key with its value.
     pub(super) fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        let value = SafeText::with_limit(&value.to_string(), 500);
+        let value = SafeText::with_limit(&value.to_string(), MAX_VALUE_LEN);
         // Writing to a string cannot fail.
         let _ = write!(self.0, "{{{key}={value}}}");
         self

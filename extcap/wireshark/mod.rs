@@ -6,20 +6,17 @@
 mod arguments;
 mod capture;
 mod config;
-pub(crate) mod confirmation;
 mod dlts;
-mod filter;
+mod filter_check;
 mod interfaces;
 mod last;
 mod line;
-pub(crate) mod linger;
-pub(crate) mod mixed;
 mod options;
+mod pipe_guard;
 mod saved;
-mod siblings;
+pub(crate) mod shared_capture;
 mod ssh;
 mod ssh_config;
-mod together;
 pub(crate) mod toolbar;
 
 use std::ffi::OsString;
@@ -36,10 +33,10 @@ use containerdump::saved_hosts::ALL;
 use containerdump::selection::{SelectedContainer, Selection};
 use containerdump::{engine, tap};
 
-use arguments::Arguments;
+use arguments::ExtcapArgs;
 use line::ExtcapLine;
 
-use crate::wireshark::linger::Linger;
+use crate::wireshark::pipe_guard::PipeGuard;
 
 /// Whether it is Wireshark who asks: people's commands come first and have no dashes.
 pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
@@ -51,7 +48,7 @@ pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
 
 /// Answers the question that the arguments hold; the first of this list where they hold several.
 pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Error>) -> ExitCode {
-    let arguments = Arguments::read(arguments);
+    let arguments = ExtcapArgs::parse(arguments);
     // The terminal is that which Wireshark was started from, if there is one.
     containerdump::ssh::ask_nobody();
     let is_of_ssh = arguments.text("--extcap-interface").as_deref() == Some(ssh::INTERFACE);
@@ -63,7 +60,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Error>
             saved::refresh();
         }
     } else if arguments.has("--extcap-dlts") {
-        print(&dlts::sentences());
+        print(&dlts::lines());
     } else if arguments.has("--capture") {
         return capture(&arguments, privilege);
     } else if arguments.has("--extcap-config") {
@@ -78,7 +75,7 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Error>
             Some(option) => print(&reloaded(&arguments, &option, privilege)),
         }
     } else if let Some(filter) = arguments.text("--extcap-capture-filter") {
-        return filter::answer(filter);
+        return filter_check::run(filter);
     }
     // What is left has no answer: there is nothing to tidy up after a kill
     // (`--extcap-cleanup-postkill`), and there are no tables.
@@ -106,7 +103,7 @@ fn as_caller<T>(privilege: &Result<Privilege, Error>, work: impl FnOnce() -> T) 
 
 /// The values of a reloaded option. Nothing is printed where they cannot be had: Wireshark then
 /// leaves the ones it has.
-fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
+fn reloaded(arguments: &ExtcapArgs, option: &str, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let wanted = arguments.text("--extcap-interface").unwrap_or_default();
     if option.trim_start_matches('-') != "network" {
         return Vec::new();
@@ -131,14 +128,14 @@ fn reloaded(arguments: &Arguments, option: &str, privilege: Result<Privilege, Er
     }
 }
 
-fn capture(arguments: &Arguments, privilege: Result<Privilege, Error>) -> ExitCode {
+fn capture(arguments: &ExtcapArgs, privilege: Result<Privilege, Error>) -> ExitCode {
     // First of all: Wireshark's window is blocked until its control pipe has a reader.
-    let linger = Linger::begin(arguments.path("--extcap-control-in"), arguments.path("--fifo"));
+    let guard = PipeGuard::open(arguments.path("--extcap-control-in"), arguments.path("--fifo"));
     // Only a person or a script sends one; Wireshark shows it when the capture ends.
     if let Some(warning) = arguments.warning() {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    let status = match capture::run(arguments, privilege, &linger) {
+    let status = match capture::run(arguments, privilege, &guard) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             let trouble = trouble.for_wireshark();
@@ -148,7 +145,7 @@ fn capture(arguments: &Arguments, privilege: Result<Privilege, Error>) -> ExitCo
             ExitCode::FAILURE
         }
     };
-    linger.wait();
+    guard.wait();
     status
 }
 

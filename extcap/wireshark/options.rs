@@ -6,7 +6,7 @@ use containerdump::error::Error;
 use containerdump::session::Duplicates;
 use containerdump::tap::Kind;
 
-use super::arguments::Arguments;
+use super::arguments::ExtcapArgs;
 use super::config::{ALL_NETWORKS, ANY_TAP, MAX_BUFFER_MIB};
 
 /// The networks that a text names, separated by commas; none for all.
@@ -15,7 +15,7 @@ pub(super) fn networks(text: Option<&str>) -> Vec<String> {
 }
 
 /// The containers of a group that a capture is of; none for all.
-pub(super) fn containers(arguments: &Arguments) -> Vec<String> {
+pub(super) fn containers(arguments: &ExtcapArgs) -> Vec<String> {
     let text = arguments.text("--containers");
     listed(text.as_deref()).map(str::to_owned).collect()
 }
@@ -50,7 +50,7 @@ pub(super) fn duplicates(text: Option<&str>) -> Result<Duplicates, Error> {
     }
 }
 
-pub(super) fn settings(arguments: &Arguments) -> Result<CaptureSettings, Error> {
+pub(super) fn settings(arguments: &ExtcapArgs) -> Result<CaptureSettings, Error> {
     let own = arguments.own_filter();
     let of_wireshark = arguments.text("--extcap-capture-filter");
     Ok(CaptureSettings {
@@ -65,11 +65,16 @@ pub(super) fn settings(arguments: &Arguments) -> Result<CaptureSettings, Error> 
 }
 
 /// After how many packets the capture ends; `None` for no limit.
-pub(super) fn count(arguments: &Arguments) -> Result<Option<u32>, Error> {
+pub(super) fn count(arguments: &ExtcapArgs) -> Result<Option<u32>, Error> {
     number(arguments, "--remote-count", 1, u32::MAX)
 }
 
-pub(super) fn number(arguments: &Arguments, name: &str, least: u32, most: u32) -> Result<Option<u32>, Error> {
+pub(super) fn number(
+    arguments: &ExtcapArgs,
+    name: &str,
+    least: u32,
+    most: u32,
+) -> Result<Option<u32>, Error> {
     // A number that may be left out is shown as 0.
     match arguments.text(name).filter(|text| !text.is_empty() && text != "0") {
         None => Ok(None),

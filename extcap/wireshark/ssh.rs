@@ -7,7 +7,7 @@ use containerdump::session::Output;
 use containerdump::ssh::{Asking, Gain, Host, Way};
 use containerdump::stop::Stop;
 
-use super::arguments::Arguments;
+use super::arguments::ExtcapArgs;
 use super::line::ExtcapLine;
 use super::options::{containers, count, duplicates, networks, settings, tap};
 use super::saved;
@@ -22,7 +22,7 @@ pub(super) const INTERFACE: &str = "containerdump-ssh";
 ///
 /// Fails with what Wireshark shall show.
 pub(super) fn capture(
-    arguments: &Arguments,
+    arguments: &ExtcapArgs,
     output: Output,
     toolbar: Option<Toolbar>,
     stop: &Stop,
@@ -33,7 +33,7 @@ pub(super) fn capture(
 }
 
 /// The interface value or name that was chosen there; all where none was.
-fn chosen(arguments: &Arguments) -> String {
+fn chosen(arguments: &ExtcapArgs) -> String {
     let chosen = arguments.text("--remote-container").unwrap_or_default();
     let chosen = chosen.trim();
     if chosen.is_empty() { ALL.to_owned() } else { chosen.to_owned() }
@@ -41,7 +41,7 @@ fn chosen(arguments: &Arguments) -> String {
 
 /// The values of a reloaded option.
 pub(super) fn reloaded(
-    arguments: &Arguments,
+    arguments: &ExtcapArgs,
     option: &str,
     privilege: Result<Privilege, Error>,
 ) -> Vec<ExtcapLine> {
@@ -52,7 +52,7 @@ pub(super) fn reloaded(
     }
 }
 
-fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
+fn load_networks(arguments: &ExtcapArgs, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let Ok(Ok(there)) =
         privilege.as_ref().map(|privilege| privilege.as_caller(|| there(arguments)).flatten())
     else {
@@ -61,7 +61,7 @@ fn load_networks(arguments: &Arguments, privilege: Result<Privilege, Error>) -> 
     saved::networks((&there, &chosen(arguments)), ssh_config::OTHERS.first, privilege)
 }
 
-fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
+fn load_containers(arguments: &ExtcapArgs, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let told = privilege.and_then(|privilege| {
         let there = privilege.as_caller(|| there(arguments))??;
         there.containers(Asking::InWindowSoon, privilege)
@@ -73,7 +73,7 @@ fn load_containers(arguments: &Arguments, privilege: Result<Privilege, Error>) -
 }
 
 /// The host that is meant, and the way to it.
-fn there(arguments: &Arguments) -> Result<There, Error> {
+fn there(arguments: &ExtcapArgs) -> Result<There, Error> {
     let text = arguments.text("--remote-host").unwrap_or_default();
     let text = text.trim();
     if text.is_empty() {
@@ -111,7 +111,7 @@ fn gain(text: Option<&str>) -> Result<Gain, Error> {
 }
 
 /// The same as options and names of people's `capture`; `container` is an interface value, a name or all.
-pub(super) fn words(arguments: &Arguments, container: &str) -> Result<Vec<String>, Error> {
+pub(super) fn words(arguments: &ExtcapArgs, container: &str) -> Result<Vec<String>, Error> {
     let settings = settings(arguments)?;
     let mut words = vec!["--write=-".to_owned(), format!("--snap-length={}", settings.snap_length)];
     let mut add = |name: &str, value: Option<String>| {

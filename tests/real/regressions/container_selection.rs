@@ -278,12 +278,14 @@ fn tunnel_is_reported(lab: &Lab) {
     let begin = |options: &[&str]| Recording::begin(lab, &[&container], options).stop();
     let recorded = begin(&[]);
     let name = &container.name;
-    let line = format!("not captured: tun0 of {name} (outside its networks; captured when named: -i tun0)\n");
+    let line = format!(
+        "not captured: tun0 of {name} (not part of a container network; to capture it, use -i tun0)\n"
+    );
     assert_eq!(recorded.said, line);
     assert_eq!(begin(&["-i", "tun0"]).said, "");
     let recorded = begin(&["-i", "eth0", "-i", "tun0"]);
     assert!(
-        recorded.said.starts_with("interfaces have different link types (Ethernet, raw IP): "),
+        recorded.said.starts_with("the captured interfaces have different link types (Ethernet, raw IP): "),
         "{}",
         recorded.said
     );

@@ -25,8 +25,8 @@ pub(crate) const TESTS: &[Test] = &[
 const STARTS: usize = 10;
 /// Wireshark opens the control pipe some 30 ms after the start; later on a busy machine.
 const LATER: Duration = Duration::from_millis(150);
-/// How long a capture waits for Wireshark at most (`extcap/linger.rs`).
-const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a capture waits for Wireshark at most (`extcap/wireshark/pipe_guard.rs`).
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A system call that fails in the program, as in a sandbox.
 fn without(call: &str, lab: &Lab) -> Command {
@@ -119,7 +119,7 @@ fn ends_at_once(lab: &Lab) {
     let (child, _pipes) = failed(lab);
     signal(&child, "TERM");
     assert_eq!(end_of(child).status.code(), Some(1));
-    assert!(started.elapsed() < LINGER_TIMEOUT, "it ended only after its time was over");
+    assert!(started.elapsed() < OPEN_TIMEOUT, "it ended only after its time was over");
 
     let started = Instant::now();
     let mut parent = Command::new("sh");
@@ -132,7 +132,7 @@ fn ends_at_once(lab: &Lab) {
     assert!(runs(), "it waits for Wireshark");
     signal(&parent, "KILL");
     eventually("it ends", || !runs());
-    assert!(started.elapsed() < LINGER_TIMEOUT, "it ended only after its time was over");
+    assert!(started.elapsed() < OPEN_TIMEOUT, "it ended only after its time was over");
     end_of(parent);
 }
 

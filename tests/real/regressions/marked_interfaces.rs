@@ -233,8 +233,7 @@ fn status_bar_names_separate_ones(lab: &Lab) {
         let mut toolbar = Toolbar::open(&side.pipes);
         toolbar.shows("the status bar says why packets appear twice", |toolbar| {
             toolbar.status.iter().any(|line| {
-                line.contains("each on its own: a packet between them appears twice")
-                    && line.contains(&other.interface())
+                line.contains("packets between them appear twice") && line.contains(&other.interface())
             })
         });
         toolbar.shows("the log does, too", |toolbar| toolbar.log.contains(&other.interface()));

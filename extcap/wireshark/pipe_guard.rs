@@ -1,8 +1,8 @@
-//! An extcap capture ends only after Wireshark has opened its pipes, however it ends.
+//! Keeps a capture from ending before Wireshark has opened its pipes.
 //!
-//! Wireshark opens the control pipe that it writes while its window is blocked, some 30 ms after it started the
-//! program (ui/qt/interface_toolbar.cpp, `startCapture`): without a reader then, the window freezes for good. And a
-//! capture whose FIFO was never opened hangs in Wireshark 4.0.
+//! Wireshark opens its control pipe for writing about 30 ms after it has started the program, while its window is blocked
+//! (ui/qt/interface_toolbar.cpp, `startCapture`): without a reader, the window freezes for good. A capture whose FIFO was
+//! never opened hangs in Wireshark 4.0.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -22,69 +22,69 @@ use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 use crate::wireshark::toolbar::ControlIn;
 
-/// How long after its start the process waits for Wireshark, on a machine that may be busy.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after its start the process waits for Wireshark, on a busy machine.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time between two attempts to open the FIFO, in milliseconds.
 const POLL_INTERVAL: u16 = 10;
 
-/// The capture of this process, for a panic on any thread.
-static CAPTURE: OnceLock<Arc<Linger>> = OnceLock::new();
+/// The guard of this process, for a panic on any thread.
+static GUARD: OnceLock<Arc<PipeGuard>> = OnceLock::new();
 
-/// Holds the process until Wireshark has opened its pipes.
+/// Delays the end of the process until Wireshark has opened its pipes.
 #[derive(Debug)]
-pub(crate) struct Linger {
+pub(super) struct PipeGuard {
     started: Instant,
     control_in: Option<ControlIn>,
     fifo: Option<PathBuf>,
     fifo_was_opened: AtomicBool,
-    /// Wireshark itself; `None` where it is in another pid namespace.
+    /// Wireshark; `None` if it is in another PID namespace.
     parent: Option<OwnedFd>,
 }
 
-impl Linger {
-    /// Opens the control pipe `control_in` to read, first of all. A panic ends the process as any failure does.
-    pub(crate) fn begin(control_in: Option<PathBuf>, fifo: Option<PathBuf>) -> Arc<Self> {
-        let linger = Arc::new(Self {
+impl PipeGuard {
+    /// Opens the control pipe for reading. From then on, a panic on any thread ends the process like any other failure.
+    pub(super) fn open(control_in: Option<PathBuf>, fifo: Option<PathBuf>) -> Arc<Self> {
+        let guard = Arc::new(Self {
             control_in: control_in.and_then(|path| ControlIn::open(&path)),
             started: Instant::now(),
             fifo,
             fifo_was_opened: AtomicBool::new(false),
             parent: getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
         });
-        if CAPTURE.set(Arc::clone(&linger)).is_ok() {
+        if GUARD.set(Arc::clone(&guard)).is_ok() {
             std::panic::set_hook(Box::new(|panic| {
-                let what = SafeText::with_limit(&panic.to_string(), 500);
-                // Where it cannot be written there is no reader.
+                let message = SafeText::with_limit(&panic.to_string(), 500);
+                // Without a reader of stderr, there is nothing left to do.
                 let _ = writeln!(
                     io::stderr(),
-                    "containerdump failed because of a defect of its own: {what}\n\
-                     Remedy: capture again, and report this text"
+                    "containerdump failed because of a bug: {message}\n\
+                     Remedy: start the capture again, and report this message"
                 );
-                CAPTURE.get().iter().for_each(|linger| linger.wait());
+                GUARD.get().iter().for_each(|guard| guard.wait());
             }));
         }
-        linger
+        guard
     }
 
-    pub(crate) fn control_in(&self) -> Option<&ControlIn> {
+    pub(super) fn control_in(&self) -> Option<&ControlIn> {
         self.control_in.as_ref()
     }
 
-    /// Tells that the FIFO was opened: it need not be opened at the end.
-    pub(crate) fn fifo_was_opened(&self) {
+    /// Records that the FIFO was opened: it need not be opened at the end.
+    pub(super) fn set_fifo_opened(&self) {
         self.fifo_was_opened.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until Wireshark has opened the pipes, for [`LINGER_TIMEOUT`] after the start at most; not after a
-    /// signal to end or the end of Wireshark. What is to be written to stderr is to be written before.
-    pub(crate) fn wait(&self) {
+    /// Waits until Wireshark has opened the pipes, [`OPEN_TIMEOUT`] has passed since the start, a signal comes or
+    /// Wireshark has ended. Messages to stderr must be written before.
+    pub(super) fn wait(&self) {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
             mask.add(signal);
         }
-        // Signals that are not blocked end the process.
+        // A signal that is not blocked ends the process.
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).ok();
-        while self.started.elapsed() < LINGER_TIMEOUT && !self.is_done() {
+        while self.started.elapsed() < OPEN_TIMEOUT && !self.is_done() {
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut watched: Vec<PollFd> = signals.iter().map(|signals| readable(signals.as_fd())).collect();
             watched.extend(self.parent.iter().map(|parent| readable(parent.as_fd())));
@@ -97,13 +97,12 @@ impl Linger {
     }
 
     fn is_done(&self) -> bool {
-        // Both are looked at each time: Wireshark's order is not ours.
+        // Both are tried each time: the order in which Wireshark opens them is not known.
         let fifo_is_open = self.open_fifo();
         self.control_in.as_ref().is_none_or(ControlIn::is_initialized) && fifo_is_open
     }
 
-    /// Opens the FIFO and closes it at once, unless it was opened before. Whether dumpcap reads no more, or never
-    /// will.
+    /// Opens and closes the FIFO, unless it was opened before. Whether dumpcap no longer waits for it.
     fn open_fifo(&self) -> bool {
         let Some(path) = &self.fifo else { return true };
         if !self.fifo_was_opened.load(Ordering::Relaxed) {
@@ -113,7 +112,7 @@ impl Linger {
             if opened.is_err_and(has_no_reader) {
                 return false;
             }
-            self.fifo_was_opened();
+            self.set_fifo_opened();
         }
         true
     }
@@ -130,20 +129,20 @@ mod tests {
 
     use super::*;
 
-    /// Where the pipes of a capture are that panics.
+    /// The variable with the folder of the pipes.
     const PIPES: &str = "CONTAINERDUMP_TEST_PIPES";
 
     #[test]
-    fn capture_that_panics() {
+    fn panicking_capture() {
         if let Some(folder) = std::env::var_os(PIPES) {
             let folder = Path::new(&folder);
-            let _linger = Linger::begin(Some(folder.join("in")), Some(folder.join("fifo")));
+            let _guard = PipeGuard::open(Some(folder.join("in")), Some(folder.join("fifo")));
             panic!("on\npurpose");
         }
     }
 
     #[test]
-    fn a_capture_that_panics_ends_after_wireshark_has_opened_its_pipes() {
+    fn capture_that_panics_ends_after_wireshark_has_opened_its_pipes() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         for name in ["in", "fifo"] {
@@ -151,13 +150,13 @@ mod tests {
         }
         let mut panics = Command::new(std::env::current_exe().expect("its path"));
         panics
-            .args(["--exact", "wireshark::linger::tests::capture_that_panics", "--nocapture"])
+            .args(["--exact", "wireshark::pipe_guard::tests::panicking_capture", "--nocapture"])
             .env(PIPES, folder.path());
         let mut panics = panics.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let mut said = BufReader::new(panics.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-        let complaint = said.find(|line| line.starts_with("containerdump failed")).expect("a complaint");
-        assert!(complaint.ends_with("on purpose"), "{complaint}");
-        assert!(said.next().is_some_and(|line| line.starts_with("Remedy: ")));
+        let mut stderr = BufReader::new(panics.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let message = stderr.find(|line| line.starts_with("containerdump failed")).expect("a message");
+        assert!(message.ends_with("on purpose"), "{message}");
+        assert!(stderr.next().is_some_and(|line| line.starts_with("Remedy: ")));
         let open = |options: &mut OpenOptions, name| {
             options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path(name)).expect("it is there")
         };
