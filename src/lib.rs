@@ -25,6 +25,7 @@ mod parallel;
 pub mod pcapng;
 pub mod peer;
 pub mod privilege;
+pub mod request;
 pub mod safe_text;
 pub mod saved_hosts;
 pub mod selection;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::container::{self, Container, ContainerMatch, EngineKind};
 use crate::safe_text::SafeText;
 
@@ -38,7 +40,8 @@ pub struct Criteria {
 }
 
 /// A label that a container must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct LabelFilter {
     key: String,
     /// Any will do where there is none.
@@ -260,6 +263,20 @@ impl fmt::Display for LabelFilter {
             Some(value) => write!(formatter, "{}={value}", self.key),
             None => formatter.write_str(&self.key),
         }
+    }
+}
+
+impl From<LabelFilter> for String {
+    fn from(filter: LabelFilter) -> Self {
+        filter.to_string()
+    }
+}
+
+impl TryFrom<String> for LabelFilter {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

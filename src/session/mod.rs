@@ -37,6 +37,9 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
 pub use changes::{Change, Changes, Expected, Joining, Member, Over, changes};
 pub use destination::Destination;
 pub use files::{Files, stamp};
@@ -56,12 +59,13 @@ use crate::stop::Stop;
 use run::Running;
 
 /// Which packets a capture keeps that cross from one of its containers to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Duplicates {
-    /// Each once, where it is sent.
+    /// Keep one copy, the sender's
     #[default]
     Drop,
-    /// Each twice: where it is sent, and where it comes in.
+    /// Keep both copies
     Keep,
 }
 

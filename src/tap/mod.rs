@@ -24,7 +24,7 @@ use log::debug;
 pub use choice::is_default;
 pub use find::{Targets, find, prepared, selected};
 pub use join::{Joined, adopt, join};
-pub use offer::{Kind, Lack, Means, Offer, offers};
+pub use offer::{Kind, Lack, Means, Offer, TapChoice, offers};
 pub use open::{Opened, open};
 
 use crate::container::{Container, EngineKind, NetworkMode};

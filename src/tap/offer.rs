@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
 use super::Target;
 use crate::container::{Container, EngineKind};
 use crate::error::Error;
@@ -45,6 +48,33 @@ impl Kind {
             Tap::HostVeth { .. } | Tap::Host { .. } => Self::Host,
             Tap::Inside { .. } => Self::Inside,
             Tap::ThroughEngine { .. } => Self::Engine,
+        }
+    }
+}
+
+/// The tap that a capture is to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum TapChoice {
+    /// The first of the others that can be used
+    #[default]
+    Auto,
+    /// The host veth, or the interface of the host whose network the container uses
+    Host,
+    /// Inside the network namespace of the container
+    Inside,
+    /// A tap container, which the engine joins to the network namespace of the container
+    Engine,
+}
+
+impl TapChoice {
+    /// The kind of tap; `None` for [`TapChoice::Auto`].
+    pub const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Auto => None,
+            Self::Host => Some(Kind::Host),
+            Self::Inside => Some(Kind::Inside),
+            Self::Engine => Some(Kind::Engine),
         }
     }
 }

@@ -19,6 +19,7 @@ mod read;
 mod worth;
 mod write;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use read::Decompressor;
@@ -38,15 +39,14 @@ const LONGEST_PACKED: usize = MOST_PACKED + MOST_PACKED / 128 + 64;
 const WINDOW: u32 = 19;
 
 /// Whether a stream is packed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionMode {
-    /// Where that is worth its time: not what hardly becomes smaller, and nothing where the link is faster than
-    /// zstd.
+    /// Compress what becomes smaller, as long as the link is slower than the compression
     Auto,
-    /// Always.
+    /// Compress everything
     On,
-    /// Never.
+    /// Compress nothing
     #[default]
     Off,
 }
