@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use containerdump::capture::{self, CaptureSettings};
+use containerdump::container::selection::Selection;
 use containerdump::engine::TapContainer;
 use containerdump::error::Error;
 use containerdump::follow::{Follow, Terms};
@@ -10,7 +11,6 @@ use containerdump::link::Holder;
 use containerdump::own_traffic;
 use containerdump::peer::compression::CompressionMode;
 use containerdump::privilege::{self, Privilege, Unprivileged};
-use containerdump::selection::Selection;
 use containerdump::session::{
     Duplicates, Files, Limits, Member, Ordered, Output, Report, Session, Source, Totals,
 };

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use containerdump::broker::{self, Broker};
 use containerdump::capture::{CaptureSettings, RingBudget};
+use containerdump::container::selection::Selection;
 use containerdump::engine::{ContainerWatcher, TapContainer};
 use containerdump::error::Error;
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
 use containerdump::link::Tap;
-use containerdump::selection::Selection;
 use containerdump::session::{self, Changes};
 use containerdump::tap::Targets;
 

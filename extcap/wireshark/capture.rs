@@ -7,12 +7,12 @@
 use std::io::IoSlice;
 
 use containerdump::container::EngineKind;
+use containerdump::container::selection::Selection;
 use containerdump::engine::{self, EngineStatus, EngineTimeouts};
 use containerdump::error::Error;
 use containerdump::link::Entered;
 use containerdump::pcapng::BlockWriter;
 use containerdump::privilege::Privilege;
-use containerdump::selection::Selection;
 use containerdump::session::{End, Limit, Output, Report, Totals};
 use containerdump::stop::{Stop, Stopped};
 

@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use containerdump::container::selection;
 use containerdump::container::{self, Container, EngineKind};
 use containerdump::engine::{EngineListing, EngineStatus};
 use containerdump::safe_text::SafeText;
-use containerdump::selection;
 
 use super::line::ExtcapLine;
 use super::saved::Interface;

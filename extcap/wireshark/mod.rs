@@ -24,13 +24,13 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
+use containerdump::container::selection::{SelectedContainer, Selection};
 use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::last_options::LastOptions;
 use containerdump::link::{Entered, Links};
 use containerdump::privilege::Privilege;
 use containerdump::saved_hosts::ALL;
-use containerdump::selection::{SelectedContainer, Selection};
 use containerdump::{engine, tap};
 
 use arguments::ExtcapArgs;

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::process::{Command, Stdio};
 
 use containerdump::broker::PROGRAM;
+use containerdump::container::selection::{self, Selection};
 use containerdump::container::{self, Container};
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
 use containerdump::saved_hosts::{self, ALL, Hosts, Known, Name};
-use containerdump::selection::{self, Selection};
 use containerdump::ssh::{Asking, Gain};
 
 use super::config;

@@ -4,10 +4,10 @@
 //! There is no option for a password: it would stand in a list of processes.
 
 use containerdump::container::Container;
+use containerdump::container::selection;
 use containerdump::error::Error;
 use containerdump::last_options::LastOptions;
 use containerdump::saved_hosts::ALL;
-use containerdump::selection;
 use containerdump::ssh::Gain;
 
 use super::config::{Dialog, FILTER};

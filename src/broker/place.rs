@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{TapLocation, TapRequest};
 use crate::capture::{self, CaptureSettings, Ring};
-use crate::endpoint::NamespaceRef;
+use crate::container::endpoint::NamespaceRef;
 use crate::error::Error;
 use crate::link::{self, Attachment, Holder, LinkIndex, Rootless, Tap};
 use crate::pcapng::InterfaceDescription;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{CaptureSettings, MAX_SNAP_LEN};
-use crate::endpoint::NamespaceRef;
+use crate::container::endpoint::NamespaceRef;
 use crate::link;
 
 /// Bytes of a message.
@@ -114,7 +114,7 @@ impl TapRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{NamespaceFileRef, NamespaceProcessRef};
+    use crate::container::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 
     fn veth(name: &str) -> TapRequest {
         let place = TapLocation::HostVeth { name: name.to_owned(), index: 7, leads_to: None };

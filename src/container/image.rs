@@ -1,12 +1,11 @@
-//! The name of an image, shortened where there is little room.
+//! Image names, shortened for display.
 
-/// Digits of a digest that are shown, as `docker images` does.
+/// Digits shown of a digest, as in `docker images`.
 const DIGEST_LEN: usize = 12;
 
-/// The name of `image` in at most `room` characters: without the beginning of its path, `…/web:1.4`, since its end tells
-/// images apart.
-pub fn shortened_image(image: &str, room: usize) -> String {
-    let fits = |text: &str| text.chars().count() <= room;
+/// `image` in at most `width` characters, shortened at the start (`…/web:1.4`), since its end distinguishes images.
+pub fn shortened_image(image: &str, width: usize) -> String {
+    let fits = |text: &str| text.chars().count() <= width;
     if fits(image) {
         return image.to_owned();
     }
@@ -18,8 +17,8 @@ pub fn shortened_image(image: &str, room: usize) -> String {
     if let Some(shown) = std::iter::once(image.clone()).chain(ends).find(|end| fits(end)) {
         return shown;
     }
-    let too_many = (image.chars().count() + 1).saturating_sub(room);
-    image.chars().skip(too_many).fold("…".to_owned(), |shown, one| shown + one.encode_utf8(&mut [0; 4]))
+    let excess = (image.chars().count() + 1).saturating_sub(width);
+    image.chars().skip(excess).fold("…".to_owned(), |shown, one| shown + one.encode_utf8(&mut [0; 4]))
 }
 
 #[cfg(test)]
@@ -27,7 +26,7 @@ mod tests {
     use super::shortened_image;
 
     #[test]
-    fn the_end_of_an_image_is_kept_by_whole_parts_of_its_path() {
+    fn an_image_name_is_shortened_by_whole_path_segments() {
         let image = "registry.example.org/platform/team-payments/checkout-service:2024.11.29";
         assert_eq!(shortened_image(image, 80), image);
         assert_eq!(shortened_image(image, 50), "…/team-payments/checkout-service:2024.11.29");

@@ -1,7 +1,10 @@
-//! A container as an engine describes it, and the names people meet it by.
+//! Containers as engines describe them, their names, and selections of them.
 
+pub mod address_names;
+pub mod endpoint;
 mod id;
 mod image;
+pub mod selection;
 mod value;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,24 +13,23 @@ use std::net::IpAddr;
 pub use id::ContainerId;
 pub use image::shortened_image;
 pub use value::{ContainerMatch, assign_values, find_container, preference_key};
-pub(crate) use value::{GROUPED_ENGINES, all_containers_value, sanitized_name};
 
-use crate::endpoint::Endpoint;
+use self::endpoint::Endpoint;
 use crate::safe_text::SafeText;
 
-/// Which engine runs a container. The word is part of every interface value.
+/// The kind of engine that runs a container. Part of every interface value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EngineKind {
-    /// Docker, or anything that answers as Docker where Docker is looked for.
+    /// Docker, or a compatible engine at Docker's address.
     Docker,
-    /// Podman, by its Docker-compatible API.
+    /// Podman, through its Docker-compatible API.
     Podman,
-    /// None: the kernel shows a network namespace that no engine tells of.
+    /// None: a network namespace that the kernel shows and no engine lists.
     Kernel,
 }
 
 impl EngineKind {
-    /// The lower-case word in interface values: `docker`.
+    /// The lower-case name in interface values: `docker`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Docker => "docker",
@@ -36,7 +38,7 @@ impl EngineKind {
         }
     }
 
-    /// The name that people know: `Docker`.
+    /// The name for display: `Docker`.
     pub const fn display_name(self) -> &'static str {
         match self {
             Self::Docker => "Docker",
@@ -46,12 +48,12 @@ impl EngineKind {
     }
 }
 
-/// Longest name of an image that is kept, in characters.
+/// Characters kept of an image name.
 pub(crate) const MAX_IMAGE_LEN: usize = 255;
-/// Characters that a long image has in a list beside a long name.
+/// Characters of a long image name in a list, beside a long container name.
 const MIN_IMAGE_WIDTH: usize = 24;
 
-/// How a container is connected, as far as it decides where its packets can be taken.
+/// How a container is connected, as far as it determines where its packets can be captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkMode {
     /// Networks of its own.
@@ -60,59 +62,58 @@ pub enum NetworkMode {
     Host,
     /// Loopback only.
     None,
-    /// The network namespace of another container: that one's id, where the engine tells it.
+    /// The network namespace of another container: its id, where known.
     Shared(Option<ContainerId>),
 }
 
-/// One network a container is connected to, as its engine tells it.
+/// A network that a container is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// The network's name in the engine.
     pub name: SafeText,
-    /// The network's id in the engine; empty where the engine did not say.
+    /// The network's id in the engine; empty where unknown.
     pub id: String,
-    /// Addresses of the container on it.
+    /// The container's addresses in it.
     pub addresses: Vec<IpAddr>,
-    /// MAC address of the container's end, as the engine writes it; empty where unknown.
+    /// The container's MAC address in it, as the engine writes it; empty where unknown.
     pub mac: SafeText,
-    /// Where its packets leave the network, by IPv4 and by IPv6: on a bridge that is the host.
+    /// Its IPv4 and IPv6 gateways: for a bridge, the host.
     pub gateways: Vec<IpAddr>,
-    /// Further names of the container on it, where the engine tells them: Docker does of one container
-    /// at a time only.
+    /// Aliases of the container in it, where known: Docker reports them only in an inspect response.
     pub aliases: Vec<SafeText>,
 }
 
 /// A running container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// Who runs it.
+    /// The engine that runs it.
     pub engine: EngineKind,
-    /// Where its engine is asked.
+    /// The address of its engine.
     pub endpoint: Endpoint,
     /// Its id.
     pub id: ContainerId,
     /// Its name, without the leading slash of Docker's API.
     pub name: SafeText,
-    /// The image it was made from, as the engine names it.
+    /// The name of its image in the engine.
     pub image: SafeText,
-    /// When it was made, seconds since the epoch.
+    /// Creation time in seconds since the epoch.
     pub created: i64,
-    /// The compose project it belongs to.
+    /// Its Compose project.
     pub project: Option<SafeText>,
-    /// The compose service that it is one of.
+    /// Its Compose service.
     pub service: Option<SafeText>,
-    /// Its labels, as far as they are kept: to be compared with, never to be shown.
+    /// Its labels, up to a size limit: for comparison, never shown.
     pub labels: BTreeMap<String, String>,
     /// How it is connected.
     pub network_mode: NetworkMode,
-    /// Its networks, sorted by name; where it uses the network of another container, that one's.
+    /// Its networks, sorted by name; where it uses the network of another container, that container's.
     pub networks: Vec<Network>,
-    /// The interface value that stands for it in Wireshark and on the command line.
+    /// Its interface value in Wireshark and on the command line.
     pub value: String,
 }
 
 impl Container {
-    /// One of which nothing else is known yet, with a network of its own.
+    /// A container with a network of its own, of which nothing else is known.
     pub fn new(engine: EngineKind, endpoint: Endpoint, id: ContainerId, name: SafeText) -> Self {
         Self {
             engine,
@@ -130,26 +131,25 @@ impl Container {
         }
     }
 
-    /// What people read in a list: `web · nginx:1.27`, the engine where that is not Docker, and that
-    /// it uses the host's network.
+    /// The text in a list: `web · nginx:1.27`, with the engine if it is not Docker, and with a note if it uses the host's
+    /// network.
     pub fn display(&self) -> SafeText {
         let engine = match self.engine {
             EngineKind::Docker | EngineKind::Kernel => "",
             EngineKind::Podman => " (Podman)",
         };
         let network = if self.uses_host_network() { " (host network)" } else { "" };
-        let room = crate::safe_text::MAX_LABEL_LEN - engine.len() - network.len() - " · ".chars().count();
+        let width = crate::safe_text::MAX_LABEL_LEN - engine.len() - network.len() - " · ".chars().count();
         let image = self.image.as_str();
         let name =
-            SafeText::with_limit(self.name.as_str(), room - image.chars().count().min(MIN_IMAGE_WIDTH));
-        let image = shortened_image(image, room - name.as_str().chars().count());
+            SafeText::with_limit(self.name.as_str(), width - image.chars().count().min(MIN_IMAGE_WIDTH));
+        let image = shortened_image(image, width - name.as_str().chars().count());
         SafeText::new(&format!("{name} · {image}{engine}{network}"))
     }
 
-    /// Whether it is in the network of its engine's host, itself or as guest of one that is, as far
-    /// as its engine has told.
+    /// Whether it uses the network of its engine's host, directly or through another container, as far as known.
     pub fn uses_host_network(&self) -> bool {
-        // Every engine keeps that name to itself.
+        // Engines reserve that name.
         let is_host = |network: &Network| network.name.as_str() == "host";
         match self.network_mode {
             NetworkMode::Host => true,
@@ -158,46 +158,45 @@ impl Container {
         }
     }
 
-    /// Its addresses, on all of its networks.
+    /// Its addresses in all of its networks.
     pub fn addresses(&self) -> impl Iterator<Item = &IpAddr> {
-        let seen = match &self.endpoint {
-            Endpoint::Kernel(seen) => seen.addresses.as_slice(),
+        let in_kernel = match &self.endpoint {
+            Endpoint::Kernel(info) => info.addresses.as_slice(),
             Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => &[],
         };
-        self.networks.iter().flat_map(|network| &network.addresses).chain(seen)
+        self.networks.iter().flat_map(|network| &network.addresses).chain(in_kernel)
     }
 
-    /// Takes over the further names that `told` has for it on its networks.
-    pub fn set_aliases(&mut self, told: &[Network]) {
+    /// Copies the aliases of `networks` to its own networks of the same names.
+    pub fn set_aliases(&mut self, networks: &[Network]) {
         for network in &mut self.networks {
-            if let Some(told) = told.iter().find(|told| told.name == network.name) {
-                network.aliases.clone_from(&told.aliases);
+            if let Some(other) = networks.iter().find(|other| other.name == network.name) {
+                network.aliases.clone_from(&other.aliases);
             }
         }
     }
 
-    /// Further containers in its network namespace, where the kernel alone tells of it.
+    /// Other containers in its network namespace, where only the kernel shows it.
     pub fn namespace_members(&self) -> &[SafeText] {
         match &self.endpoint {
-            Endpoint::Kernel(seen) => &seen.members,
+            Endpoint::Kernel(info) => &info.members,
             Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => &[],
         }
     }
 
-    /// What lists are sorted by: engine, then name.
+    /// The order of lists: engine, then name.
     pub fn sort_key(&self) -> impl Ord {
         (self.engine, &self.name, &self.id)
     }
 
-    /// Whether the engine's list tells nothing of how it is connected.
+    /// Whether the engine's list does not show how it is connected.
     pub fn has_unknown_network(&self) -> bool {
         self.network_mode == NetworkMode::Own && self.networks.is_empty()
     }
 
-    /// Whether both may be in one network namespace, as far as their engine's list tells: each uses
-    /// the host's; one joined the other, or both a third; the list has the same address or MAC for
-    /// both on one network, as for members of a pod; or it tells nothing of one of them, as Podman's
-    /// does without a network.
+    /// Whether both may share a network namespace, by their engine's list: both use the host's; one joined the other, or
+    /// both a third; they have the same address or MAC in one network, as in a pod; or the network of one is unknown, as
+    /// in Podman's list for containers without a network.
     pub fn may_share_network_with(&self, other: &Self) -> bool {
         let is_same = |one: &Network, other: &Network| {
             one.name == other.name
@@ -209,45 +208,44 @@ impl Container {
             NetworkMode::Shared(joined) => joined.clone(),
             _ => None,
         };
-        let (here, there) = (joined(self), joined(other));
-        let of_host = |one: &Self| one.uses_host_network() || one.has_unknown_network();
+        let (own_target, other_target) = (joined(self), joined(other));
+        let may_use_host = |one: &Self| one.uses_host_network() || one.has_unknown_network();
         let is_same_network = || {
-            here.as_ref() == Some(&other.id)
-                || there.as_ref() == Some(&self.id)
-                || here.is_some() && here == there
+            own_target.as_ref() == Some(&other.id)
+                || other_target.as_ref() == Some(&self.id)
+                || own_target.is_some() && own_target == other_target
                 || self.networks.iter().any(|one| other.networks.iter().any(|other| is_same(one, other)))
                 || self.has_unknown_network()
                 || other.has_unknown_network()
         };
-        // What the kernel shows is in no engine's. Several engines may run on one host, and have no
-        // network in common else.
+        // Namespaces that only the kernel shows are not shared with listed containers. Engines of one host share only
+        // the host's network.
         self.id != other.id
             && ![self.engine, other.engine].contains(&EngineKind::Kernel)
-            && (of_host(self) && of_host(other) || self.endpoint == other.endpoint && is_same_network())
+            && (may_use_host(self) && may_use_host(other)
+                || self.endpoint == other.endpoint && is_same_network())
     }
 }
 
-/// How many containers may lie between a guest and the one whose network it uses: an engine may tell
-/// of a circle.
+/// Containers between one and the owner of the network it uses. The engine's answer may contain a cycle.
 const MAX_SHARED_CHAIN_LEN: usize = 16;
 
-/// Gives each guest of another container's network what is told of that one only, its networks, and
-/// notes whose guest it is where others lie between; `containers` are one engine's. A guest of what
-/// does not run any more stays as it is.
+/// Copies the networks of a container to those that share its network namespace, also through others. `containers` are
+/// those of one engine. Those that share the namespace of a stopped container stay unchanged.
 pub fn resolve_shared_networks(containers: &mut [Container]) {
-    let numbers: HashMap<ContainerId, usize> =
-        containers.iter().enumerate().map(|(number, container)| (container.id.clone(), number)).collect();
-    for guest in 0..containers.len() {
-        let mut host = guest;
+    let indexes: HashMap<ContainerId, usize> =
+        containers.iter().enumerate().map(|(index, container)| (container.id.clone(), index)).collect();
+    for member in 0..containers.len() {
+        let mut owner = member;
         for _ in 0..MAX_SHARED_CHAIN_LEN {
-            let NetworkMode::Shared(Some(id)) = &containers[host].network_mode else { break };
-            let Some(next) = numbers.get(id) else { break };
-            host = *next;
+            let NetworkMode::Shared(Some(id)) = &containers[owner].network_mode else { break };
+            let Some(next) = indexes.get(id) else { break };
+            owner = *next;
         }
-        if host != guest && !matches!(containers[host].network_mode, NetworkMode::Shared(_)) {
-            let networks = containers[host].networks.clone();
-            containers[guest].network_mode = NetworkMode::Shared(Some(containers[host].id.clone()));
-            containers[guest].networks = networks;
+        if owner != member && !matches!(containers[owner].network_mode, NetworkMode::Shared(_)) {
+            let networks = containers[owner].networks.clone();
+            containers[member].network_mode = NetworkMode::Shared(Some(containers[owner].id.clone()));
+            containers[member].networks = networks;
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The interface value that stands for a container in Wireshark and on the command line.
+//! Interface values: stable names of containers in Wireshark and on the command line.
 
 use std::collections::HashSet;
 
 use super::{Container, EngineKind};
 
-/// Engines whose containers are one more interface together.
+/// Engines with an interface for all their containers.
 pub(crate) const GROUPED_ENGINES: [EngineKind; 2] = [EngineKind::Docker, EngineKind::Podman];
 
-/// The interface value that stands for all containers of `engine`.
+/// The interface value of all containers of `engine`.
 pub(crate) fn all_containers_value(engine: EngineKind) -> String {
     format!("{}-all", engine.as_str())
 }
 
-/// Gives every container its interface value: engine, hyphen, name, with every byte outside
-/// `[a-zA-Z0-9_.-]` replaced by `-`. Where two would be one to Wireshark, the one made later
-/// gets its short id appended; so does one whose value stands for all of an engine's.
+/// Assigns the interface values: engine, hyphen, name, with every byte outside `[a-zA-Z0-9_.-]` replaced by `-`. Where
+/// Wireshark would confuse two values, or one with that of a group, the container created later gets its short id
+/// appended.
 pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>) {
     let mut containers: Vec<&mut Container> = containers.into_iter().collect();
     containers.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
@@ -23,7 +23,7 @@ pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>
     for container in containers {
         let named = format!("{}-{}", container.engine.as_str(), sanitized_name(container.name.as_str()));
         let with_id = format!("{named}-{}", container.id.short());
-        // A number is needed where somebody named a container after the short id of another.
+        // For a container whose name contains the short id of another one.
         let numbered = (2..).map(|number| format!("{with_id}-{number}"));
         let free = [named, with_id.clone()]
             .into_iter()
@@ -33,20 +33,20 @@ pub fn assign_values<'a>(containers: impl IntoIterator<Item = &'a mut Container>
     }
 }
 
-/// Longest name inside a value, in bytes: Wireshark makes a file name of the value and fails
-/// from about 220 bytes; two short ids and a host's name must fit beside it.
+/// Bytes of a name in a value. Wireshark makes a file name of the value and fails from about 220 bytes, which must also
+/// hold two short ids and a host name.
 const MAX_VALUE_NAME_LEN: usize = 128;
 
-/// A name with every byte that a value cannot hold replaced, cut where a value would be too long.
+/// `name` with the bytes that a value cannot contain replaced, cut to the maximum length.
 pub(crate) fn sanitized_name(name: &str) -> String {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     name.bytes()
         .take(MAX_VALUE_NAME_LEN)
-        .map(|byte| if allowed(byte) { char::from(byte) } else { '-' })
+        .map(|byte| if is_allowed(byte) { char::from(byte) } else { '-' })
         .collect()
 }
 
-/// A value as Wireshark's preferences fold it: lower case, everything outside `[a-z0-9_]` is `_`.
+/// A value as the name of a Wireshark preference: lower case, with everything outside `[a-z0-9_]` replaced by `_`.
 pub fn preference_key(value: &str) -> String {
     value
         .bytes()
@@ -58,27 +58,27 @@ pub fn preference_key(value: &str) -> String {
         .collect()
 }
 
-/// Finds what `wanted` names: a container by its name or its interface value (the value first with `values_first`), by
-/// its id ([`ContainerId::is`](super::ContainerId::is)), or by another container in the same network namespace.
+/// Finds a container by name or interface value (the value first with `prefer_values`), by id
+/// ([`ContainerId::matches`](super::ContainerId::matches)), or by another container in the same network namespace.
 pub fn find_container<'a>(
     containers: &'a [Container],
-    wanted: &str,
-    values_first: bool,
+    name: &str,
+    prefer_values: bool,
 ) -> ContainerMatch<'a> {
-    // Two engines may each have a container of that name, and it may be the value of another container.
-    let by_name = |container: &Container| container.name.as_str() == wanted;
-    let by_value = |container: &Container| container.value == wanted;
-    let ways: [&dyn Fn(&Container) -> bool; 5] = [
-        if values_first { &by_value } else { &by_name },
-        if values_first { &by_name } else { &by_value },
-        // Wireshark matches `-i` without regard to case.
-        &|container| container.value.eq_ignore_ascii_case(wanted),
-        &|container| container.id.matches(wanted),
-        &|container| container.namespace_members().iter().any(|member| member.as_str() == wanted),
+    // Two engines may have a container of the same name, and the name may be the value of a third container.
+    let by_name = |container: &Container| container.name.as_str() == name;
+    let by_value = |container: &Container| container.value == name;
+    let criteria: [&dyn Fn(&Container) -> bool; 5] = [
+        if prefer_values { &by_value } else { &by_name },
+        if prefer_values { &by_name } else { &by_value },
+        // Wireshark ignores case in `-i`.
+        &|container| container.value.eq_ignore_ascii_case(name),
+        &|container| container.id.matches(name),
+        &|container| container.namespace_members().iter().any(|member| member.as_str() == name),
     ];
-    for is_meant in ways {
-        let meant: Vec<&Container> = containers.iter().filter(|container| is_meant(container)).collect();
-        match meant.as_slice() {
+    for is_match in criteria {
+        let matches: Vec<&Container> = containers.iter().filter(|container| is_match(container)).collect();
+        match matches.as_slice() {
             [] => {}
             [container] => return ContainerMatch::Unique(container),
             several => {
@@ -91,13 +91,13 @@ pub fn find_container<'a>(
     ContainerMatch::NotFound
 }
 
-/// Outcome of [`find`].
+/// Result of [`find_container`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum ContainerMatch<'a> {
-    /// Exactly one.
+    /// Exactly one container.
     Unique(&'a Container),
     /// More than one; their interface values.
     Ambiguous(Vec<String>),
-    /// Nothing of that name.
+    /// No container.
     NotFound,
 }

@@ -1,142 +1,66 @@
-//! Who runs containers, and which run now.
+//! Container engines: the containers that run, and changes among them.
 //!
-//! All engines are asked at the same time, each with a deadline of its own: one that hangs does not
-//! hold up the list of another. The only part of the program that waits on more than one thing at a
-//! time: each question runs on a single-threaded runtime that is gone when the answer is there.
+//! ```text
+//! discovery      where engines listen: DOCKER_HOST, contexts, connections, default sockets
+//! client         the Docker API over Unix sockets, TCP, TLS and SSH
+//! kernel         network namespaces that no engine lists
+//! watch          changes while a capture runs
+//! tap_container  captures inside a network namespace through the engine
+//! ```
+//!
+//! Engines are queried concurrently, each with its own timeout. Every call runs on a single-threaded runtime that
+//! ends with the call; the rest of the program is synchronous.
 
-mod address;
-mod api;
-mod ask;
-mod connection;
-mod context;
-mod description;
-mod dial;
-mod events;
-mod failure;
+mod client;
+mod discovery;
 mod kernel;
 mod labels;
-mod leftovers;
-mod places;
-mod podman_connection;
+mod listing;
 mod tap_container;
-mod tap_image;
-mod tap_stream;
-mod tap_thread;
-mod tap_trouble;
-mod tcp;
-mod tls;
+mod timeouts;
 mod watch;
 
 use std::collections::HashSet;
-use std::time::Duration;
 
+use crate::container::endpoint::Endpoint;
 use crate::container::{self, Container, EngineKind};
-use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::link::Entered;
-use crate::parallel::join;
+use crate::parallel;
 use crate::safe_text::SafeText;
-pub use context::all as docker_contexts;
-pub use description::ContainerInspection;
-pub use dial::{SshConnectionGuard, ssh_ports};
-pub use kernel::named;
-pub use leftovers::{Leftover, find_leftovers, remove_leftover};
-use places::Place;
-pub use tap_container::{TapContainer, TapContainerExit, engine_architecture};
-pub use tcp::{SOURCE_PORTS, tcp_ports};
+pub use client::{ContainerInspection, SOURCE_PORTS, SshConnectionGuard, ssh_ports, tcp_ports};
+use client::{api, block_on};
+use discovery::EngineCandidate;
+pub use discovery::docker_contexts;
+pub use kernel::named_namespaces;
+pub use listing::{EngineListing, EngineStatus};
+pub use tap_container::{
+    Leftover, TapContainer, TapContainerExit, engine_architecture, find_leftovers, remove_leftover,
+};
+pub use timeouts::EngineTimeouts;
+use timeouts::INSPECT_TIMEOUT;
 pub use watch::{ContainerChange, ContainerWatcher};
 
-/// How long engines are waited for.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineTimeouts {
-    /// Those that answer at once, or not at all.
-    engine: Duration,
-    /// Those that `ssh` leads to, which has to connect first, and may have to ask for a passphrase.
-    ssh: Duration,
-}
-
-impl EngineTimeouts {
-    /// For a list before Wireshark's window opens, where nobody is asked for anything.
-    pub const INTERFACE_LIST: Self = Self { engine: LIST_TIMEOUT, ssh: LIST_TIMEOUT };
-    /// For a list that people wait for.
-    pub const COMMAND_LINE: Self = Self { engine: LIST_TIMEOUT, ssh: SSH_TIMEOUT };
-    /// When a capture begins: an engine that is busy is better waited for than not captured.
-    pub const CAPTURE: Self = Self { engine: Duration::from_secs(5), ssh: SSH_TIMEOUT };
-
-    fn for_endpoint(self, endpoint: &Endpoint) -> Duration {
-        match endpoint {
-            Endpoint::Ssh { .. } => self.ssh,
-            Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Kernel(_) => self.engine,
-        }
-    }
-}
-
-const LIST_TIMEOUT: Duration = Duration::from_millis(1500);
-/// `ssh` gives up sooner (`ConnectTimeout`), but where somebody types.
-const SSH_TIMEOUT: Duration = Duration::from_mins(2);
-/// For finding one container's process, which only that capture waits for.
-const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What one engine answered.
-#[derive(Debug)]
-pub struct EngineListing {
-    /// Which engine answered; where none did, which was looked for.
-    pub engine: EngineKind,
-    /// Where: `unix:///var/run/docker.sock`, safe to show.
-    pub endpoint: SafeText,
-    /// What came of it.
-    pub status: EngineStatus,
-}
-
-/// What came of asking an engine for its containers.
-#[derive(Debug)]
-pub enum EngineStatus {
-    /// Its running containers, and how many more it has that could not be understood.
-    Available {
-        /// The containers, sorted by name, with their interface values assigned.
-        containers: Vec<Container>,
-        /// How many were left out because their description made no sense.
-        unreadable: usize,
-    },
-    /// No engine listens there, and none is configured to.
-    Absent,
-    /// An engine is there but cannot be used.
-    Unavailable(Error),
-}
-
-impl EngineStatus {
-    fn containers_mut(&mut self) -> Option<&mut Vec<Container>> {
-        match self {
-            Self::Available { containers, .. } => Some(containers),
-            Self::Absent | Self::Unavailable(_) => None,
-        }
-    }
-}
-
-/// Asks every engine for its running containers, Docker first, all at the same time and with
-/// `patience`. Then come the network namespaces that the kernel shows and no engine told of,
-/// by the names that `entered` knows. Each container is there once, and no two have the same interface value.
-pub fn list(entered: &Entered, patience: EngineTimeouts) -> Vec<EngineListing> {
-    // The kernel is looked at while engines are waited for.
-    let look = || places::is_wanted(EngineKind::Kernel).then(|| kernel::Look::now(entered));
-    let (look, mut listings) = join(look, || {
-        block_on(listings(places::all(), patience)).unwrap_or_else(|trouble| {
+/// Lists the running containers of all engines, Docker first, then the network namespaces that only the kernel
+/// shows, by the names in `entered`. Each container is listed once, and interface values are unique.
+pub fn list(entered: &Entered, timeouts: EngineTimeouts) -> Vec<EngineListing> {
+    // The kernel is scanned while engines are waited for.
+    let scan = || discovery::is_enabled(EngineKind::Kernel).then(|| kernel::NamespaceScan::now(entered));
+    let (scan, mut listings) = parallel::join(scan, || {
+        block_on(list_engines(discovery::candidates(), timeouts)).unwrap_or_else(|error| {
             let engine = EngineKind::Docker;
-            vec![EngineListing {
-                engine,
-                endpoint: SafeText::new(engine.as_str()),
-                status: EngineStatus::Unavailable(trouble),
-            }]
+            let endpoint = SafeText::new(engine.as_str());
+            vec![EngineListing { engine, endpoint, status: EngineStatus::Unavailable(error) }]
         })
     });
-    if let Some(look) = look {
-        listings.extend(look.beside_listings(&listings, entered));
+    if let Some(scan) = scan {
+        listings.extend(scan.unlisted(&listings, entered));
     }
     listings.sort_by_key(|listing| listing.engine);
-    // One engine may be reached through two sockets, one of which is no link to the other.
-    let mut told = HashSet::new();
+    // One engine may be reachable at two sockets that are not links to each other.
+    let mut seen = HashSet::new();
     for containers in listings.iter_mut().filter_map(|listing| listing.status.containers_mut()) {
-        containers.retain(|container| told.insert(container.id.clone()));
+        containers.retain(|container| seen.insert(container.id.clone()));
     }
     container::assign_values(
         listings.iter_mut().filter_map(|listing| listing.status.containers_mut()).flatten(),
@@ -144,56 +68,49 @@ pub fn list(entered: &Entered, patience: EngineTimeouts) -> Vec<EngineListing> {
     listings
 }
 
-async fn listings(places: Vec<Place>, patience: EngineTimeouts) -> Vec<EngineListing> {
-    let asked: Vec<_> = places.into_iter().map(|place| tokio::spawn(listing(place, patience))).collect();
+async fn list_engines(candidates: Vec<EngineCandidate>, timeouts: EngineTimeouts) -> Vec<EngineListing> {
+    let tasks: Vec<_> =
+        candidates.into_iter().map(|candidate| tokio::spawn(list_engine(candidate, timeouts))).collect();
     let mut listings = Vec::new();
-    for one in asked {
-        listings.extend(one.await);
+    for task in tasks {
+        listings.extend(task.await);
     }
     listings
 }
 
-async fn listing(place: Place, patience: EngineTimeouts) -> EngineListing {
-    let (engine, shown) = (place.engine, place.shown());
-    let (engine, outcome) = match &place.endpoint {
-        _ if place.is_bare() => (engine, EngineStatus::Absent),
-        Ok(endpoint) => api::list(engine, endpoint, patience.for_endpoint(endpoint)).await,
-        Err(trouble) => (engine, EngineStatus::Unavailable(trouble.clone())),
+async fn list_engine(candidate: EngineCandidate, timeouts: EngineTimeouts) -> EngineListing {
+    let (engine, shown) = (candidate.engine, candidate.shown());
+    let (engine, status) = match &candidate.endpoint {
+        _ if candidate.is_unused_default() => (engine, EngineStatus::Absent),
+        Ok(endpoint) => api::list_containers(engine, endpoint, timeouts.for_endpoint(endpoint)).await,
+        Err(error) => (engine, EngineStatus::Unavailable(error.clone())),
     };
-    let outcome = match outcome {
-        EngineStatus::Absent => place.absence().map_or(EngineStatus::Absent, EngineStatus::Unavailable),
-        outcome => outcome,
+    let status = match status {
+        EngineStatus::Absent => {
+            candidate.absence_error().map_or(EngineStatus::Absent, EngineStatus::Unavailable)
+        }
+        status => status,
     };
-    EngineListing { engine, endpoint: shown, status: outcome }
+    EngineListing { engine, endpoint: shown, status }
 }
 
-/// Why the settings of an engine's client were left aside, if they had to be.
+/// Why Docker's configuration file is ignored, if it is.
 pub fn docker_config_error() -> Option<Error> {
-    context::unreadable_settings().filter(|_| places::is_wanted(EngineKind::Docker))
+    discovery::docker_config_error().filter(|_| discovery::is_enabled(EngineKind::Docker))
 }
 
-/// What the engine of a container tells when it is asked about that one alone.
+/// Inspects one container.
 ///
-/// Fails when the engine cannot be asked within 5 seconds or the container does not run.
+/// Fails when its engine does not respond within 5 seconds or the container is not running.
 pub fn inspect(container: &Container) -> Result<ContainerInspection, Error> {
     block_on(api::inspect(container, INSPECT_TIMEOUT))?
 }
 
-/// Whether a container is between two restarts: it is listed and has no process. False where that cannot be asked.
+/// Whether a container is between two restarts: listed, but without a process. False where the engine cannot be asked.
 pub fn is_restarting(container: &Container) -> bool {
     if matches!(container.endpoint, Endpoint::Kernel(_)) {
         return false;
     }
-    let told = block_on(api::is_restarting(&container.endpoint, &container.id, INSPECT_TIMEOUT));
-    matches!(told, Ok(Ok(true)))
-}
-
-fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Error::new(format!("cannot wait for the engine: {error}"), "free some memory or file descriptors")
-    })?;
-    let outcome = runtime.block_on(work);
-    // A name look-up that hangs must not hold up the answer.
-    runtime.shutdown_background();
-    Ok(outcome)
+    let answer = block_on(api::is_restarting(&container.endpoint, &container.id, INSPECT_TIMEOUT));
+    matches!(answer, Ok(Ok(true)))
 }

@@ -25,12 +25,12 @@ pub use captured::{Captured, Place};
 
 use crate::broker::Broker;
 use crate::capture::{CaptureSettings, RingBudget};
+use crate::container::address_names::{self, AddressHistory};
+use crate::container::selection::Selection;
 use crate::container::{Container, ContainerId};
 use crate::engine::{self, ContainerWatcher};
 use crate::link::{self, Newcomers};
-use crate::names::{self, AddressHistory};
 use crate::safe_text::SafeText;
-use crate::selection::Selection;
 use crate::session::{Change, Joining, Over};
 use crate::tap::{Kind, Means, Wanted};
 use early::{Awaited, Early};
@@ -247,8 +247,8 @@ impl Follow {
     fn tell_names(&mut self) -> Result<(), Over> {
         let Known { running, captured } = &self.known;
         let mut captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
-        names::sort_by_name_priority(&mut captured);
-        let mut names = names::address_names(running, &captured, &link::own_addresses());
+        address_names::sort_by_name_priority(&mut captured);
+        let mut names = address_names::address_names(running, &captured, &link::own_addresses());
         self.owners.add_shared_names(&mut names, running);
         if names == self.names {
             return Ok(());

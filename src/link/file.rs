@@ -15,7 +15,7 @@ use super::Namespace;
 use super::addresses::addresses;
 use super::process::{self, Process};
 use super::tables::Tables;
-use crate::endpoint::{NamespaceFileRef, NamespaceProcessRef};
+use crate::container::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 

@@ -7,7 +7,7 @@ use super::file::{Entered, NamespaceFile};
 use super::tables::Tables;
 use super::{Namespace, NamespaceId, Process, netlink};
 use crate::container::Container;
-use crate::endpoint::{NamespaceInfo, NamespaceRef};
+use crate::container::endpoint::{NamespaceInfo, NamespaceRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 

@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::tables::Tables;
 use crate::container::Container;
-use crate::endpoint::NamespaceProcessRef;
+use crate::container::endpoint::NamespaceProcessRef;
 use crate::error::Error;
 use crate::safe_text::SafeText;
 

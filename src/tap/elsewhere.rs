@@ -3,7 +3,7 @@
 
 use crate::capture::CaptureSettings;
 use crate::container::Container;
-use crate::endpoint::Endpoint;
+use crate::container::endpoint::Endpoint;
 use crate::link::{Attachment, Tap};
 use crate::safe_text::SafeText;
 

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use log::{debug, info};
 
 use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running, suggest};
+use crate::container::address_names;
+use crate::container::selection::{SelectedContainer, Selection, UnmatchedSelector};
 use crate::container::{Container, EngineKind};
 use crate::engine::{self, EngineTimeouts};
 use crate::error::Error;
 use crate::link::{self, Links};
-use crate::names;
 use crate::parallel::map;
 use crate::safe_text::SafeText;
-use crate::selection::{SelectedContainer, Selection, UnmatchedSelector};
 
 /// What was found for a capture.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
     }
     let mut captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
     // Those that were named come first.
-    names::sort_by_name_priority(&mut captured[by_name.min(targets.len())..]);
-    let names = names::address_names(containers, &captured, &link::own_addresses());
+    address_names::sort_by_name_priority(&mut captured[by_name.min(targets.len())..]);
+    let names = address_names::address_names(containers, &captured, &link::own_addresses());
     // Its next process is to be told as a new one.
     let ids: Vec<_> = awaited.iter().map(|one| one.id.clone()).collect();
     let awaited = awaited.into_iter().map(|one| one.name.clone()).collect();

@@ -27,8 +27,8 @@ pub use join::{Joined, adopt, join};
 pub use offer::{Kind, Lack, Means, Offer, TapChoice, offers};
 pub use open::{Opened, open};
 
+use crate::container::endpoint::Endpoint;
 use crate::container::{Container, EngineKind, NetworkMode};
-use crate::endpoint::Endpoint;
 use crate::engine::{self, EngineStatus, EngineTimeouts};
 use crate::error::Error;
 use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless, Tap};
@@ -108,7 +108,7 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
             let inspected = engine::inspect(container)?;
             // Whose guest it is, is known already where the list tells, through others that are guests.
             if let Some(mode) =
-                inspected.mode.filter(|_| !matches!(container.network_mode, NetworkMode::Shared(_)))
+                inspected.network_mode.filter(|_| !matches!(container.network_mode, NetworkMode::Shared(_)))
             {
                 container.network_mode = mode;
             }
@@ -191,7 +191,7 @@ fn too_late(container: &Container) -> Error {
 ///
 /// Fails when rights cannot be lowered again.
 pub fn entered(privilege: &Privilege) -> Result<Entered, Error> {
-    let named = if privilege.may_enter() { engine::named() } else { Vec::new() };
+    let named = if privilege.may_enter() { engine::named_namespaces() } else { Vec::new() };
     if named.is_empty() {
         return Ok(Entered::default());
     }
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_network_namespace_that_is_looked_up_too_late_blames_no_engine_called_netns() {
-        let endpoint = Endpoint::Kernel(crate::endpoint::NamespaceInfo::default());
+        let endpoint = Endpoint::Kernel(crate::container::endpoint::NamespaceInfo::default());
         let id = crate::container::ContainerId::from_namespace_inode(7);
         let container = Container::new(EngineKind::Kernel, endpoint, id, "job".into());
         let error = too_late(&container).to_string();

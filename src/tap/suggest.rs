@@ -51,8 +51,8 @@ fn names(containers: &[&Container]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::endpoint::Endpoint;
     use crate::container::{ContainerId, EngineKind};
-    use crate::endpoint::Endpoint;
 
     fn containers() -> Vec<Container> {
         let container = |name: &str, id: &str| {

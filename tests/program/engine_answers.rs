@@ -103,13 +103,13 @@ fn a_configured_engine_that_does_not_listen_is_one_entry_that_says_so() {
     for address in
         [address(&stale), address(&folder.path().join("none.sock")), "tcp://127.0.0.1:1".to_owned()]
     {
-        is_told(&address, "nothing listens there");
+        is_told(&address, "no engine is listening");
     }
     // At a usual place that is no trouble.
     let mut command = program::program("");
     command.env("XDG_RUNTIME_DIR", folder.path()).env("DOCKER_CONFIG", folder.path());
     let answer = program::Running::start(command.arg("--extcap-interfaces")).ended().answer();
-    assert!(!answer.contains("nothing listens there"), "{answer}");
+    assert!(!answer.contains("no engine is listening"), "{answer}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn the_words_of_an_engine_that_fails_cannot_make_an_interface() {
 
 #[test]
 fn what_is_no_engine_is_one_entry_that_says_so() {
-    let reason = "what answers there does not speak Docker's API";
+    let reason = "the endpoint does not speak the Docker API";
     let garbage = Answer::Bytes(b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec());
     let bad_json = Answer::Body(b"[{\"Id\": ".to_vec());
     let not_a_list = Answer::json(&serde_json::json!({ "message": "hello" }));
@@ -148,17 +148,17 @@ fn what_is_no_engine_is_one_entry_that_says_so() {
 
 #[test]
 fn an_engine_that_is_silent_is_given_up() {
-    is_told(&FakeEngine::answering(Answer::Silence).address(), "no answer within 1.5 s");
+    is_told(&FakeEngine::answering(Answer::Silence).address(), "no response within 1.5 s");
 }
 
 #[test]
 fn an_engine_that_drips_is_given_up() {
-    is_told(&FakeEngine::answering(Answer::Dripping).address(), "no answer within 1.5 s");
+    is_told(&FakeEngine::answering(Answer::Dripping).address(), "no response within 1.5 s");
 }
 
 #[test]
 fn an_engine_that_does_not_finish_its_answer_is_given_up() {
-    is_told(&FakeEngine::answering(Answer::ShortBody).address(), "no answer within 1.5 s");
+    is_told(&FakeEngine::answering(Answer::ShortBody).address(), "no response within 1.5 s");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use containerdump::container::endpoint::Endpoint;
+use containerdump::container::selection::{Selection, groups};
 use containerdump::container::{Container, ContainerId, EngineKind, assign_values, preference_key};
-use containerdump::endpoint::Endpoint;
 use containerdump::safe_text::SafeText;
-use containerdump::selection::{Selection, groups};
 use proptest::prelude::*;
 use proptest::sample::select;
 use regex::Regex;

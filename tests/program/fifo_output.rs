@@ -122,6 +122,6 @@ fn a_look_up_that_hangs_is_given_up_with_a_reason() {
     let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
     let stream = pipe.read();
     let complaint = start_capture(&engine.address(), "docker-web", pipe.path()).ended().complaint();
-    assert!(complaint.contains("no answer within 5.0 s"), "{complaint}");
+    assert!(complaint.contains("no response within 5.0 s"), "{complaint}");
     assert!(fifo::is_section_header(&stream.join().expect("the FIFO was read")));
 }

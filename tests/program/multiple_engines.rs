@@ -54,7 +54,7 @@ fn two_engines_are_one_list_after_one_question_each() {
 fn an_engine_that_hangs_does_not_hold_up_the_list_of_another() {
     let good = FakeEngine::running([container("web")]);
     let [one, other] = [Answer::Silence, Answer::Dripping].map(FakeEngine::answering);
-    let said = "no answer within 1.5 s, double-click for help";
+    let said = "no response within 1.5 s, double-click for help";
     let of_podman = interface("containerdump-podman", &format!("Podman: {said}"));
     let begin = Instant::now();
     let expected = [interface("docker-web", "web · nginx:1.27"), of_podman.clone()];
@@ -215,7 +215,7 @@ fn the_context_that_is_in_use_is_asked() {
 fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
     let settings = Settings::new();
     settings.choose("desk");
-    settings.are_told("there is no such context");
+    settings.are_told("no such context");
     for (host, why) in [
         ("npipe:////./pipe/docker", "neither unix:///path, tcp://host:port nor ssh://host"),
         ("ssh://-oProxyCommand=x", "invalid host"),
@@ -224,9 +224,9 @@ fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
         settings.are_told(why);
     }
     settings.describe(r#"{"Endpoints": {"docker": {"Host": "tcp://host:2376", "SkipTLSVerify": true}}}"#);
-    settings.are_told("anybody could answer in its engine's place");
+    settings.are_told("TLS verification is disabled");
     settings.describe("{}");
-    settings.are_told("it does not say where Docker listens");
+    settings.are_told("it has no Docker endpoint");
     for garbage in ["", "[[[", "\u{0}"] {
         settings.describe(garbage);
         settings.are_told("cannot read Docker context desk");
@@ -250,7 +250,7 @@ fn settings_that_cannot_be_read_are_told_and_name_no_context() {
         let ended = Running::start(program().arg("list")).ended();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
         assert!(ended.stdout.contains("web"), "{}", ended.stdout);
-        let expected = ["cannot read Docker's settings in", reason, "Remedy: correct or remove the file"];
+        let expected = ["cannot read Docker's configuration in", reason, "Remedy: fix or remove the file"];
         assert!(expected.iter().all(|part| ended.stderr.contains(part)), "{}", ended.stderr);
     };
     for garbage in ["{", "\u{feff}{}", "\u{1b}[31m}{value=x}"] {

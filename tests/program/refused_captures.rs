@@ -107,7 +107,7 @@ fn a_container_that_ended_after_it_was_listed_is_told() {
 #[test]
 fn an_engine_that_makes_no_sense_about_one_container_is_told() {
     let engine = FakeEngine::running([container("web")]).inspecting(Answer::Body(b"}{".to_vec()));
-    assert!(refusal(&engine, "docker-web").contains("does not speak Docker's API"));
+    assert!(refusal(&engine, "docker-web").contains("does not speak the Docker API"));
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn a_process_that_ended_is_told_as_gone() {
 #[test]
 fn what_cannot_be_a_process_is_told_as_not_running() {
     for pid in [0, -1, i64::from(i32::MIN), i64::from(i32::MAX) + 1, i64::MAX] {
-        assert!(refusal_of_pid(pid).contains("does not run"), "pid {pid}");
+        assert!(refusal_of_pid(pid).contains("is not running"), "pid {pid}");
     }
     for pid in [serde_json::json!("1"), serde_json::json!(null), serde_json::json!(1.5)] {
-        assert!(refusal_of_pid(pid).contains("does not run"));
+        assert!(refusal_of_pid(pid).contains("is not running"));
     }
 }

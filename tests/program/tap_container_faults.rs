@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 
+use containerdump::container::endpoint::Endpoint;
 use containerdump::container::{Container, ContainerId, EngineKind};
-use containerdump::endpoint::Endpoint;
 use containerdump::engine::{self, TapContainer};
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
@@ -99,7 +99,7 @@ fn the_processor_is_the_engines() {
 #[test]
 fn an_engine_that_hangs_is_given_up() {
     let trouble = architecture(Answer::Silence).expect_err("silence");
-    assert!(trouble.message().as_str().ends_with("no answer within 5.0 s"), "{trouble}");
+    assert!(trouble.message().as_str().ends_with("no response within 5.0 s"), "{trouble}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_image_that_is_not_ours_is_never_run() {
             .also("GET /images/localhost/", Answer::json(&image))
             .also("POST /images/create", Answer::json(&json!({ "status": "sha256:1" })));
         let trouble = refusal(&fake);
-        assert!(trouble.message().as_str().ends_with("is not what was imported"), "{trouble}");
+        assert!(trouble.message().as_str().ends_with("differs from the imported one"), "{trouble}");
         assert!(!fake.asked().iter().any(|line| line.contains("/containers/create")), "{:?}", fake.asked());
     }
 }
@@ -161,7 +161,7 @@ fn a_container_of_another_image_is_removed_before_it_starts() {
 fn an_engine_that_does_not_hand_over_its_connection_keeps_no_container() {
     let fake =
         willing().also(&format!("POST /containers/{}/attach", id("tap")), Answer::Body(b"{}".to_vec()));
-    assert!(refusal(&fake).message().as_str().ends_with("it does not hand over the connection"));
+    assert!(refusal(&fake).message().as_str().ends_with("it does not upgrade the connection"));
     assert!(was_removed(&fake));
 }
 

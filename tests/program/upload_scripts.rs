@@ -71,7 +71,7 @@ impl Login {
     /// Asks for a list: by a program that runs there, which finds no engine.
     fn is_asked(&self) -> String {
         let said = self.asks(&["list", "--host", "build1"]).stderr;
-        assert!(said.contains("containerdump: on build1: cannot list containers at unix:///nonexistent.sock: nothing listens there"), "{said}");
+        assert!(said.contains("containerdump: on build1: cannot list containers at unix:///nonexistent.sock: no engine is listening"), "{said}");
         said
     }
 

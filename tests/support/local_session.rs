@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use containerdump::broker::{Broker, TapLocation, TapRequest};
 use containerdump::capture::CaptureSettings;
-use containerdump::endpoint::{NamespaceProcessRef, NamespaceRef};
+use containerdump::container::endpoint::{NamespaceProcessRef, NamespaceRef};
 use containerdump::error::Error;
 use containerdump::link::Holder;
 use containerdump::privilege::Privilege;

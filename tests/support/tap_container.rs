@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use containerdump::container::endpoint::Endpoint;
 use containerdump::container::{self as described, ContainerId, EngineKind};
-use containerdump::endpoint::Endpoint;
 use containerdump::engine::TapContainer;
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;

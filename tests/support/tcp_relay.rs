@@ -3,7 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use containerdump::endpoint::Endpoint;
+use containerdump::container::endpoint::Endpoint;
 
 use super::tap_container::socket;
 

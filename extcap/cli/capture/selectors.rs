@@ -1,8 +1,8 @@
 //! Whom a capture is of, as people say it.
 
 use clap::Args;
+use containerdump::container::selection::{Criteria, LabelFilter, Selection};
 use containerdump::safe_text::SafeText;
-use containerdump::selection::{Criteria, LabelFilter, Selection};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use containerdump::container::Container;
+use containerdump::container::selection::Selection;
 use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
-use containerdump::selection::Selection;
 use containerdump::tap::{self, Means, Offer, Target};
 
 use super::hosts::Hosts;

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
+use containerdump::container::endpoint::{Endpoint, NamespaceInfo};
 use containerdump::container::{self, Container, ContainerId, EngineKind, NetworkMode};
-use containerdump::endpoint::{Endpoint, NamespaceInfo};
 use containerdump::error::Error;
 use containerdump::link;
 use containerdump::safe_text::{MAX_NAME_LEN, SafeText};

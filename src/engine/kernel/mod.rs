@@ -1,194 +1,206 @@
-//! The kernel alone as an engine: network namespaces that no engine tells of, whoever made them.
+//! Network namespaces that no engine lists, found through the kernel alone.
 //!
 //! ```text
-//! each process ── inode of /proc/PID/net/dev ──> groups, one for each network namespace
-//! its control group, else the command line of its parent ──> whose container it is
+//! processes ── inode of /proc/PID/net/dev ──> one group per network namespace
+//! control group of a process, else its parent's command line ──> the container it belongs to
 //! /run/netns ──> names of namespaces, with and without processes
 //! ```
 //!
-//! What is told apart by nothing is left out rather than shown twice.
+//! A name that cannot be matched to a namespace is left out rather than listed twice.
 
-mod mark;
-mod names;
-mod scan;
+mod namespace_names;
+mod processes;
+mod runtime_id;
 
 use std::collections::HashSet;
 use std::fs;
 
-pub use names::named_namespaces as named;
-pub(super) use scan::started;
+pub use namespace_names::named_namespaces;
+pub(super) use processes::process_start_time;
 
-use self::mark::Mark;
-use self::names::Names;
-use self::scan::{Group, Scan};
-use super::{EngineListing, EngineStatus};
+use self::namespace_names::NamespaceNames;
+use self::processes::{NamespaceProcesses, ProcessScan};
+use self::runtime_id::RuntimeId;
+use super::listing::{EngineListing, EngineStatus};
+use crate::container::endpoint::{Endpoint, NamespaceFileRef, NamespaceInfo, NamespaceProcessRef};
 use crate::container::{Container, ContainerId, EngineKind};
-use crate::endpoint::{Endpoint, NamespaceFileRef, NamespaceInfo, NamespaceProcessRef};
 use crate::error::Error;
 use crate::link::{self, Entered};
 use crate::safe_text::SafeText;
 
-/// An engine that answers tells of a container within this many seconds from its start; until then
-/// its namespace may be there already. Docker takes well under one.
-const UNTOLD: u64 = 10;
+/// An engine lists a container within this many seconds after its start, while its namespace may exist already. Docker
+/// takes well under one.
+const MAX_LISTING_DELAY_SECONDS: u64 = 10;
 
-/// Interfaces that the kernel puts into each new network namespace where the drivers of tunnels are
-/// loaded (Documentation/admin-guide/sysctl/net.rst, `fb_tunnels_only_for_init_net`).
-const OF_EVERY_NAMESPACE: [&str; 10] =
+/// Interfaces that the kernel creates in every network namespace where the tunnel drivers are loaded
+/// (Documentation/admin-guide/sysctl/net.rst, `fb_tunnels_only_for_init_net`).
+const DEFAULT_INTERFACES: [&str; 10] =
     ["lo", "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
 
-/// What one look at the kernel showed, whoever else tells of it.
-pub(super) struct Look {
-    groups: Vec<(Group, Vec<Mark>)>,
-    names: Names,
-    /// Whether there are processes that may not be looked at.
+/// The image column of a namespace that belongs to no container.
+const NAMESPACE: &str = "network namespace";
+
+/// All network namespaces at one moment, whether or not an engine lists them.
+pub(super) struct NamespaceScan {
+    groups: Vec<(NamespaceProcesses, Vec<RuntimeId>)>,
+    names: NamespaceNames,
+    /// Whether some processes are hidden from this user.
     is_partial: bool,
 }
 
-impl Look {
-    /// Looks at all processes, and at the namespaces that have a name.
+impl NamespaceScan {
+    /// Scans all processes and the named namespaces.
     pub(super) fn now(entered: &Entered) -> Self {
-        let Scan { groups, is_partial } = Scan::now();
-        let names = Names::of(names::files(), &groups, entered);
-        let with_marks = |group: Group| {
-            let marks = group.marks();
-            (group, marks)
+        let ProcessScan { groups, is_partial } = ProcessScan::now();
+        let names = NamespaceNames::match_to(namespace_names::files(), &groups, entered);
+        let with_runtime_ids = |group: NamespaceProcesses| {
+            let runtime_ids = group.runtime_ids();
+            (group, runtime_ids)
         };
-        Self { groups: groups.into_iter().map(with_marks).collect(), names, is_partial }
+        Self { groups: groups.into_iter().map(with_runtime_ids).collect(), names, is_partial }
     }
 
-    /// The network namespaces that are worth capturing and not in the other engines' `answers`, and, in
-    /// further listings, what could not be seen.
-    pub(super) fn beside_listings(self, answers: &[EngineListing], entered: &Entered) -> Vec<EngineListing> {
-        self.beside(&Told::of(answers), entered)
+    /// The network namespaces that are worth capturing and not in `listings`; further listings explain what is hidden.
+    pub(super) fn unlisted(self, listings: &[EngineListing], entered: &Entered) -> Vec<EngineListing> {
+        self.except(&ListedContainers::from_listings(listings), entered)
     }
 
-    /// The same beside `engines` that answer and have told of the containers `ids`.
-    pub(super) fn beside_containers(
+    /// The same, where `engines` answer and list the containers `ids`.
+    pub(super) fn unlisted_among(
         self,
         ids: HashSet<ContainerId>,
         engines: &HashSet<EngineKind>,
         entered: &Entered,
     ) -> Vec<EngineListing> {
         let engines = engines.iter().map(|engine| engine.as_str()).collect();
-        self.beside(&Told { ids, engines }, entered)
+        self.except(&ListedContainers { ids, engines }, entered)
     }
 
-    fn beside(mut self, told: &Told, entered: &Entered) -> Vec<EngineListing> {
+    fn except(mut self, listed: &ListedContainers, entered: &Entered) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
-        for (group, marks) in &self.groups {
-            let name = self.names.of_groups.remove(&group.namespace);
-            // An engine that answered later than this look does not tell of what ended meanwhile.
-            if !told.tells_of(group, marks) && group.is_there() {
-                containers.extend(container(group, marks, name));
+        for (group, runtime_ids) in &self.groups {
+            let name = self.names.with_processes.remove(&group.namespace);
+            // An engine that answered after this scan no longer lists what ended in between.
+            if !listed.covers(group, runtime_ids) && group.is_alive() {
+                containers.extend(container(group, runtime_ids, name));
             }
         }
-        containers.extend(self.names.alone.into_iter().map(|file| alone(file, entered)));
+        containers
+            .extend(self.names.without_processes.into_iter().map(|file| empty_namespace(file, entered)));
         containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        let listing = |outcome| EngineListing {
-            engine: EngineKind::Kernel,
-            endpoint: SafeText::new("/proc"),
-            status: outcome,
-        };
+        let listing =
+            |status| EngineListing { engine: EngineKind::Kernel, endpoint: SafeText::new("/proc"), status };
         let mut listings = vec![listing(EngineStatus::Available { containers, unreadable: 0 })];
         if self.is_partial {
-            listings.push(listing(EngineStatus::Unavailable(hidden())));
+            listings.push(listing(EngineStatus::Unavailable(hidden_processes())));
         }
-        if !self.names.unclear.is_empty() {
-            listings.push(listing(EngineStatus::Unavailable(unclear(&self.names.unclear))));
+        if !self.names.unmatched.is_empty() {
+            listings.push(listing(EngineStatus::Unavailable(unmatched_names(&self.names.unmatched))));
         }
         listings
     }
 }
 
-/// What engines have told already.
-struct Told {
+/// The containers that engines have listed.
+struct ListedContainers {
     ids: HashSet<ContainerId>,
     engines: HashSet<&'static str>,
 }
 
-impl Told {
-    fn of(answers: &[EngineListing]) -> Self {
-        let mut told = Self { ids: HashSet::new(), engines: HashSet::new() };
-        for answer in answers {
-            if let EngineStatus::Available { containers, .. } = &answer.status {
-                told.engines.insert(answer.engine.as_str());
-                told.ids.extend(containers.iter().map(|container| container.id.clone()));
+impl ListedContainers {
+    fn from_listings(listings: &[EngineListing]) -> Self {
+        let mut listed = Self { ids: HashSet::new(), engines: HashSet::new() };
+        for listing in listings {
+            if let EngineStatus::Available { containers, .. } = &listing.status {
+                listed.engines.insert(listing.engine.as_str());
+                listed.ids.extend(containers.iter().map(|container| container.id.clone()));
             }
         }
-        told
+        listed
     }
 
-    /// Whether an engine tells of a container in this namespace, or is about to.
-    fn tells_of(&self, group: &Group, marks: &[Mark]) -> bool {
-        let is_told = |mark: &Mark| mark.id().is_some_and(|id| self.ids.contains(&id));
-        let is_soon = |mark: &Mark| self.engines.contains(mark.runner) && group.is_younger_than(UNTOLD);
-        marks.iter().any(is_told) || marks.iter().any(is_soon)
+    /// Whether an engine lists a container in this namespace, or is about to.
+    fn covers(&self, group: &NamespaceProcesses, runtime_ids: &[RuntimeId]) -> bool {
+        let is_listed = |runtime_id: &RuntimeId| runtime_id.id().is_some_and(|id| self.ids.contains(&id));
+        let is_pending = |runtime_id: &RuntimeId| {
+            self.engines.contains(runtime_id.runtime) && group.is_younger_than(MAX_LISTING_DELAY_SECONDS)
+        };
+        runtime_ids.iter().any(is_listed) || runtime_ids.iter().any(is_pending)
     }
 }
 
-/// What a group of processes is shown as; `None` where it is not worth it.
-fn container(group: &Group, marks: &[Mark], file: Option<NamespaceFileRef>) -> Option<Container> {
+/// The container shown for a group of processes; `None` where it is not worth capturing.
+fn container(
+    group: &NamespaceProcesses,
+    runtime_ids: &[RuntimeId],
+    file: Option<NamespaceFileRef>,
+) -> Option<Container> {
     let first = group.first();
-    let number = ContainerId::from_namespace_inode(group.namespace);
+    let namespace_id = ContainerId::from_namespace_inode(group.namespace);
     let command = SafeText::new(&group.command());
-    let (id, name, kind) = match (marks, &file) {
-        ([mark, ..], _) => (mark.id().unwrap_or(number), mark.name(), mark.runner),
-        (_, Some(file)) => (ContainerId::from_namespace_inode(file.inode), names::name(file), NAMESPACE),
+    let (id, name, kind) = match (runtime_ids, &file) {
+        ([runtime_id, ..], _) => {
+            (runtime_id.id().unwrap_or(namespace_id), runtime_id.name(), runtime_id.runtime)
+        }
+        (_, Some(file)) => {
+            (ContainerId::from_namespace_inode(file.inode), namespace_names::name(file), NAMESPACE)
+        }
         _ if has_interfaces(first.pid) => {
-            let name = format!("{}-{}", command, number.short());
-            (number, name, NAMESPACE)
+            let name = format!("{}-{}", command, namespace_id.short());
+            (namespace_id, name, NAMESPACE)
         }
         _ => return None,
     };
-    let seen = NamespaceInfo {
-        file: if marks.is_empty() { file } else { None },
+    let info = NamespaceInfo {
+        file: if runtime_ids.is_empty() { file } else { None },
         process: Some(NamespaceProcessRef { pid: first.pid, namespace: group.namespace }),
-        members: marks.iter().skip(1).map(|mark| SafeText::from_name(&mark.name())).collect(),
+        members: runtime_ids
+            .iter()
+            .skip(1)
+            .map(|runtime_id| SafeText::from_name(&runtime_id.name()))
+            .collect(),
         addresses: link::addresses_of_process(first.pid),
     };
-    Some(described(id, &name, &format!("{kind}: {command}"), seen))
+    Some(kernel_container(id, &name, &format!("{kind}: {command}"), info))
 }
 
-/// The words for a namespace that is nobody's container.
-const NAMESPACE: &str = "network namespace";
-
-/// A named namespace without any process.
-fn alone(file: NamespaceFileRef, entered: &Entered) -> Container {
-    let (id, name) = (ContainerId::from_namespace_inode(file.inode), names::name(&file));
+/// The container shown for a named namespace without processes.
+fn empty_namespace(file: NamespaceFileRef, entered: &Entered) -> Container {
+    let (id, name) = (ContainerId::from_namespace_inode(file.inode), namespace_names::name(&file));
     let addresses = entered.addresses(&file);
-    described(id, &name, NAMESPACE, NamespaceInfo { file: Some(file), addresses, ..NamespaceInfo::default() })
+    let info = NamespaceInfo { file: Some(file), addresses, ..NamespaceInfo::default() };
+    kernel_container(id, &name, NAMESPACE, info)
 }
 
-fn described(id: ContainerId, name: &str, image: &str, seen: NamespaceInfo) -> Container {
+fn kernel_container(id: ContainerId, name: &str, image: &str, info: NamespaceInfo) -> Container {
     let name = SafeText::from_name(name);
     let name = if name.is_empty() { SafeText::new(id.short()) } else { name };
     let image = SafeText::new(image);
-    Container { image, ..Container::new(EngineKind::Kernel, Endpoint::Kernel(seen), id, name) }
+    Container { image, ..Container::new(EngineKind::Kernel, Endpoint::Kernel(info), id, name) }
 }
 
-/// Whether more can be captured than in any network namespace: browsers and services are shut off
-/// from the network by an empty one.
+/// Whether the namespace has other interfaces than every namespace has: browsers and services isolate themselves from
+/// the network in an empty one.
 fn has_interfaces(pid: i32) -> bool {
     let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
     let names = table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim()));
-    names.into_iter().any(|name| !OF_EVERY_NAMESPACE.contains(&name))
+    names.into_iter().any(|name| !DEFAULT_INTERFACES.contains(&name))
 }
 
-fn hidden() -> Error {
+fn hidden_processes() -> Error {
     Error::new(
-        "the processes of other users are hidden (/proc is mounted with hidepid), and so are their network namespaces",
-        "run containerdump as root, or join the group that the option gid= of /proc names: findmnt /proc",
+        "the processes of other users and their network namespaces are hidden (/proc is mounted with hidepid)",
+        "run containerdump as root, or join the group in the mount option gid= of /proc: findmnt /proc",
     )
 }
 
-fn unclear(files: &[NamespaceFileRef]) -> Error {
-    let names: Vec<String> = files.iter().map(names::name).collect();
+fn unmatched_names(files: &[NamespaceFileRef]) -> Error {
+    let names: Vec<String> = files.iter().map(namespace_names::name).collect();
     Error::new(
         format!(
-            "cannot tell whether these network namespaces are among those shown by a command, or further ones: {}",
+            "cannot determine which processes are in these network namespaces, so they are not listed by name: {}",
             names.join(", ")
         ),
-        "root can: sudo containerdump list",
+        "run as root: sudo containerdump list",
     )
 }

@@ -1,69 +1,74 @@
-//! What a place has to be asked about, gathered while it is not asked.
+//! Hints and answers that arrive for the watch of an engine, until it processes them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::locked;
+use super::events::EventHint;
+use super::lock;
 use crate::container::ContainerId;
 use crate::engine::ContainerInspection;
-use crate::engine::events::Hint;
-use crate::engine::failure::Failure;
+use crate::engine::client::error::RequestError;
 
-/// Most starts that are remembered by id; beyond, all containers are asked about.
-const MOST_STARTS: usize = 10_000;
+/// Started containers remembered by id; with more, all containers are inspected.
+const MAX_STARTED: usize = 10_000;
 
-/// What has come up since it was last taken.
+/// What has arrived since the last [`HintQueue::take`].
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct PendingHints {
     /// Something may have changed.
-    pub(super) hinted: bool,
-    /// Containers that may be other processes now.
+    pub(super) changed: bool,
+    /// Containers that may have a new process.
     pub(super) started: HashSet<ContainerId>,
-    /// So many that any may be.
-    pub(super) too_many: bool,
-    /// Answers about one container each.
-    pub(super) inspected: Vec<(ContainerId, Result<Option<ContainerInspection>, Failure>)>,
-    /// No events come any more.
-    pub(super) broken: Option<Failure>,
+    /// Every container may have a new process.
+    pub(super) all_started: bool,
+    /// Results of inspect requests.
+    pub(super) inspected: Vec<(ContainerId, Result<Option<ContainerInspection>, RequestError>)>,
+    /// Why the event stream ended.
+    pub(super) stream_error: Option<RequestError>,
 }
 
-/// Gathers, and wakes whoever waits.
+/// Collects hints and wakes the task that waits for them.
 #[derive(Clone, Default)]
-pub(super) struct Hints(Arc<(Mutex<Gathered>, Notify)>);
+pub(super) struct HintQueue(Arc<(Mutex<PendingHints>, Notify)>);
 
-impl Hints {
-    pub(super) fn hint(&self, hint: Hint) {
-        self.with(|gathered| {
-            gathered.hinted = true;
-            if let Hint::Started(id) = hint {
-                gathered.too_many |= gathered.started.len() >= MOST_STARTS;
-                if !gathered.too_many {
-                    gathered.started.insert(id);
+impl HintQueue {
+    pub(super) fn push(&self, hint: EventHint) {
+        self.update(|pending| {
+            pending.changed = true;
+            if let EventHint::Started(id) = hint {
+                pending.all_started |= pending.started.len() >= MAX_STARTED;
+                if !pending.all_started {
+                    pending.started.insert(id);
                 }
             }
         });
     }
 
-    pub(super) fn inspected(&self, id: ContainerId, answer: Result<Option<ContainerInspection>, Failure>) {
-        self.with(|gathered| gathered.inspected.push((id, answer)));
+    pub(super) fn push_inspection(
+        &self,
+        id: ContainerId,
+        result: Result<Option<ContainerInspection>, RequestError>,
+    ) {
+        self.update(|pending| pending.inspected.push((id, result)));
     }
 
-    pub(super) fn broken(&self, why: Failure) {
-        self.with(|gathered| gathered.broken = Some(why));
+    pub(super) fn stream_ended(&self, error: RequestError) {
+        self.update(|pending| pending.stream_error = Some(error));
     }
 
-    pub(super) async fn any(&self) {
+    /// Waits until something has arrived.
+    pub(super) async fn wait(&self) {
         self.0.1.notified().await;
     }
 
-    pub(super) fn take(&self) -> Gathered {
-        std::mem::take(&mut *locked(&self.0.0))
+    pub(super) fn take(&self) -> PendingHints {
+        std::mem::take(&mut *lock(&self.0.0))
     }
 
-    fn with(&self, note: impl FnOnce(&mut Gathered)) {
-        note(&mut locked(&self.0.0));
+    fn update(&self, change: impl FnOnce(&mut PendingHints)) {
+        change(&mut lock(&self.0.0));
         self.0.1.notify_one();
     }
 }

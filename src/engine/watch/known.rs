@@ -1,209 +1,216 @@
-//! The containers of one place as they were told, and what is different now.
+//! The containers of one engine as they were reported, and the differences to a new list.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use super::{ContainerChange, Teller, locked};
-use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
+use super::{ChangeReporter, ContainerChange, lock};
+use crate::container::{Container, ContainerId, EngineKind, Network, NetworkMode};
 use crate::engine::{ContainerInspection, kernel};
 
-/// What all places know of each other.
+/// State that the watches of all engines share.
 #[derive(Clone, Default)]
-pub(super) struct Share(Arc<Mutex<Shared>>);
+pub(super) struct SharedWatchState(Arc<Mutex<WatchState>>);
 
 #[derive(Default)]
-struct Shared {
-    /// Which place tells of a container: one engine may be reached at several.
-    tellers: HashMap<ContainerId, usize>,
-    /// Which engines answer.
+struct WatchState {
+    /// The watch that reports each container: one engine may be reachable at several addresses.
+    owners: HashMap<ContainerId, usize>,
+    /// The engines that answer, by watch.
     answering: HashMap<usize, EngineKind>,
 }
 
-impl Share {
-    /// Whether it is for `place` to tell of this container.
-    fn is_told_by(&self, place: usize, id: &ContainerId) -> bool {
-        *locked(&self.0).tellers.entry(id.clone()).or_insert(place) == place
+impl SharedWatchState {
+    /// Whether `watch` is the one that reports this container.
+    fn claim(&self, watch: usize, id: &ContainerId) -> bool {
+        *lock(&self.0).owners.entry(id.clone()).or_insert(watch) == watch
     }
 
-    fn forget(&self, id: &ContainerId) {
-        locked(&self.0).tellers.remove(id);
+    fn release(&self, id: &ContainerId) {
+        lock(&self.0).owners.remove(id);
     }
 
-    pub(super) fn answers(&self, place: usize, engine: Option<EngineKind>) {
-        let answering = &mut locked(&self.0).answering;
+    pub(super) fn set_answering(&self, watch: usize, engine: Option<EngineKind>) {
+        let answering = &mut lock(&self.0).answering;
         match engine {
-            Some(engine) => answering.insert(place, engine),
-            None => answering.remove(&place),
+            Some(engine) => answering.insert(watch, engine),
+            None => answering.remove(&watch),
         };
     }
 
-    /// The engines that answer, and the ids of their containers.
-    pub(super) fn told(&self) -> (HashSet<ContainerId>, HashSet<EngineKind>) {
-        let shared = locked(&self.0);
-        (shared.tellers.keys().cloned().collect(), shared.answering.values().copied().collect())
+    /// The ids of all reported containers, and the engines that answer.
+    pub(super) fn listed(&self) -> (HashSet<ContainerId>, HashSet<EngineKind>) {
+        let state = lock(&self.0);
+        (state.owners.keys().cloned().collect(), state.answering.values().copied().collect())
     }
 }
 
-/// A container as it was told.
-struct One {
-    /// As its engine's list has it.
+/// A container as it was reported.
+struct KnownContainer {
+    /// As the engine's list has it.
     listed: Container,
     pid: Option<i32>,
-    /// Whatever else was told of that one alone.
-    inspected: Option<ContainerInspection>,
-    /// When its process was started, as this host's kernel counts, if it has one of that number.
-    ticks: Option<u64>,
+    inspection: Option<ContainerInspection>,
+    /// Start time of the process with that pid on this host, if there is one.
+    start_time: Option<u64>,
 }
 
-impl One {
-    fn new(listed: Container, inspected: ContainerInspection) -> Self {
-        let ticks = kernel::started(inspected.pid);
-        Self { listed, pid: Some(inspected.pid), inspected: Some(inspected), ticks }
+impl KnownContainer {
+    fn new(listed: Container, inspection: ContainerInspection) -> Self {
+        let start_time = kernel::process_start_time(inspection.pid);
+        Self { listed, pid: Some(inspection.pid), inspection: Some(inspection), start_time }
     }
 
-    /// Whether it is this process still.
-    fn is(&self, told: &ContainerInspection) -> bool {
-        let is_other_start = self.inspected.as_ref().is_some_and(|one| one.started != told.started);
-        self.pid == Some(told.pid) && !is_other_start
+    fn is_same_process(&self, inspection: &ContainerInspection) -> bool {
+        let was_restarted =
+            self.inspection.as_ref().is_some_and(|old| old.started_at != inspection.started_at);
+        self.pid == Some(inspection.pid) && !was_restarted
     }
 
-    fn may_be_another(&self) -> bool {
-        self.pid.is_some_and(|pid| self.ticks.is_some() && kernel::started(pid) != self.ticks)
+    fn may_have_restarted(&self) -> bool {
+        self.pid.is_some_and(|pid| {
+            self.start_time.is_some() && kernel::process_start_time(pid) != self.start_time
+        })
     }
 }
 
-/// The containers of one place.
-pub(super) struct Known {
-    place: usize,
-    containers: HashMap<ContainerId, One>,
-    /// As the list has them now, of which some are still asked about.
+/// The containers of one engine.
+pub(super) struct KnownContainers {
+    watch: usize,
+    reported: HashMap<ContainerId, KnownContainer>,
+    /// The current list, of which some may still be inspected.
     listed: HashMap<ContainerId, Container>,
-    teller: Teller,
-    share: Share,
+    reporter: ChangeReporter,
+    shared: SharedWatchState,
 }
 
-impl Known {
+impl KnownContainers {
     pub(super) fn new(
-        place: usize,
+        watch: usize,
         known: impl Iterator<Item = (Container, Option<i32>)>,
-        teller: Teller,
-        share: Share,
+        reporter: ChangeReporter,
+        shared: SharedWatchState,
     ) -> Self {
-        let one = |(listed, pid): (Container, Option<i32>)| {
-            let ticks = pid.and_then(kernel::started);
-            (listed.id.clone(), One { listed, pid, inspected: None, ticks })
+        let known_container = |(listed, pid): (Container, Option<i32>)| {
+            let start_time = pid.and_then(kernel::process_start_time);
+            (listed.id.clone(), KnownContainer { listed, pid, inspection: None, start_time })
         };
-        let containers: HashMap<_, _> = known.map(one).collect();
+        let containers: HashMap<_, _> = known.map(known_container).collect();
         for id in containers.keys() {
-            share.is_told_by(place, id);
+            shared.claim(watch, id);
         }
-        Self { place, containers, listed: HashMap::new(), teller, share }
+        Self { watch, reported: containers, listed: HashMap::new(), reporter, shared }
     }
 
-    /// Takes a new list, tells what is different, and returns the containers to ask about: new ones and
-    /// those that may be other processes now, `suspects` among them. `None` where there was no room to
-    /// tell: the list must be taken again.
-    pub(super) fn take_list(
+    /// Applies a new list, reports differences, and returns the containers to inspect: new ones, and those that may
+    /// have a new process, which `is_suspect` adds to. `None` when the queue was full: the list must be applied again.
+    pub(super) fn apply_list(
         &mut self,
         containers: Vec<Container>,
-        suspects: impl Fn(&ContainerId) -> bool,
+        is_suspect: impl Fn(&ContainerId) -> bool,
     ) -> Option<Vec<ContainerId>> {
-        let (place, share) = (self.place, &self.share);
-        let before = std::mem::take(&mut self.listed);
+        let (watch, shared) = (self.watch, &self.shared);
+        let previous = std::mem::take(&mut self.listed);
         self.listed = containers
             .into_iter()
-            .filter(|container| share.is_told_by(place, &container.id))
+            .filter(|container| shared.claim(watch, &container.id))
             .map(|container| (container.id.clone(), container))
             .collect();
-        let gone: Vec<ContainerId> = self
-            .containers
+        let removed: Vec<ContainerId> = self
+            .reported
             .keys()
-            .chain(before.keys())
+            .chain(previous.keys())
             .filter(|id| !self.listed.contains_key(id))
             .cloned()
             .collect();
-        let mut has_room = gone.iter().all(|id| self.went(id));
-        let mut ask = Vec::new();
+        let mut is_complete = removed.iter().all(|id| self.report_stopped(id));
+        let mut to_inspect = Vec::new();
         for (id, listed) in &self.listed {
-            let Some(one) = self.containers.get_mut(id) else {
-                ask.push(id.clone());
+            let Some(known) = self.reported.get_mut(id) else {
+                to_inspect.push(id.clone());
                 continue;
             };
-            if listed.name != one.listed.name {
-                let renamed = Box::new(with_told(listed, one.inspected.as_ref()));
-                if self.teller.tell(ContainerChange::Renamed(renamed)) {
-                    one.listed.name.clone_from(&listed.name);
-                    one.listed.value.clone_from(&listed.value);
+            if listed.name != known.listed.name {
+                let renamed = Box::new(with_inspection(listed, known.inspection.as_ref()));
+                if self.reporter.report(ContainerChange::Renamed(renamed)) {
+                    known.listed.name.clone_from(&listed.name);
+                    known.listed.value.clone_from(&listed.value);
                 } else {
-                    has_room = false;
+                    is_complete = false;
                 }
             }
-            if is_moved(&listed.networks, &one.listed) || suspects(id) || one.may_be_another() {
-                ask.push(id.clone());
+            if has_other_networks(&listed.networks, &known.listed)
+                || is_suspect(id)
+                || known.may_have_restarted()
+            {
+                to_inspect.push(id.clone());
             }
         }
-        has_room.then_some(ask)
+        is_complete.then_some(to_inspect)
     }
 
-    /// Takes what was told of one container; `None` if it does not run. False where there was no room to
-    /// tell.
-    pub(super) fn take_inspected(&mut self, id: &ContainerId, told: Option<ContainerInspection>) -> bool {
-        // It may have left the list again meanwhile.
+    /// Applies the inspection of one container; `None` if it does not run. False when the queue was full.
+    pub(super) fn apply_inspection(
+        &mut self,
+        id: &ContainerId,
+        inspection: Option<ContainerInspection>,
+    ) -> bool {
+        // It may have left the list in the meantime.
         let Some(listed) = self.listed.get(id).cloned() else { return true };
-        let Some(told) = told else { return self.went(id) };
-        if let Some(one) = self.containers.get_mut(id) {
-            // Nobody asked about this one before.
-            let is_first = one.pid.is_none();
-            if is_first || one.is(&told) {
-                let moved = is_moved(&listed.networks, &one.listed);
-                let container = Box::new(with_told(&listed, Some(&told)));
-                if moved && !self.teller.tell(ContainerChange::NetworksChanged(container)) {
+        let Some(inspection) = inspection else { return self.report_stopped(id) };
+        if let Some(known) = self.reported.get_mut(id) {
+            let is_first_inspection = known.pid.is_none();
+            if is_first_inspection || known.is_same_process(&inspection) {
+                let container = Box::new(with_inspection(&listed, Some(&inspection)));
+                if has_other_networks(&listed.networks, &known.listed)
+                    && !self.reporter.report(ContainerChange::NetworksChanged(container))
+                {
                     return false;
                 }
-                *one = One::new(listed, told);
+                *known = KnownContainer::new(listed, inspection);
                 return true;
             }
-            if !self.went(id) {
+            if !self.report_stopped(id) {
                 return false;
             }
         }
-        let came = Box::new(with_told(&listed, Some(&told)));
-        if !self.teller.tell(ContainerChange::Started(came, Some(told.clone()))) {
+        let container = Box::new(with_inspection(&listed, Some(&inspection)));
+        if !self.reporter.report(ContainerChange::Started(container, Some(inspection.clone()))) {
             return false;
         }
-        // Of that which it went from, another place may tell no sooner.
-        self.share.is_told_by(self.place, id);
-        self.containers.insert(id.clone(), One::new(listed, told));
+        // `report_stopped` released it.
+        self.shared.claim(self.watch, id);
+        self.reported.insert(id.clone(), KnownContainer::new(listed, inspection));
         true
     }
 
-    fn went(&mut self, id: &ContainerId) -> bool {
-        if self.containers.contains_key(id) && !self.teller.tell(ContainerChange::Stopped(id.clone())) {
+    fn report_stopped(&mut self, id: &ContainerId) -> bool {
+        if self.reported.contains_key(id) && !self.reporter.report(ContainerChange::Stopped(id.clone())) {
             return false;
         }
-        self.containers.remove(id);
-        self.share.forget(id);
+        self.reported.remove(id);
+        self.shared.release(id);
         true
     }
 }
 
-/// Whether the engine has other networks or addresses for a container than it had. Aliases are told only
-/// now and then.
-fn is_moved(networks: &[crate::container::Network], before: &Container) -> bool {
-    let is_same = |(one, other): (&crate::container::Network, &crate::container::Network)| {
+/// Whether the networks or addresses differ from those in `previous`. Aliases are not compared: only some answers have
+/// them.
+fn has_other_networks(networks: &[Network], previous: &Container) -> bool {
+    let is_same = |(one, other): (&Network, &Network)| {
         (&one.name, &one.id, &one.addresses, &one.mac)
             == (&other.name, &other.id, &other.addresses, &other.mac)
     };
-    networks.len() != before.networks.len() || !networks.iter().zip(&before.networks).all(is_same)
+    networks.len() != previous.networks.len() || !networks.iter().zip(&previous.networks).all(is_same)
 }
 
-/// A container with what its engine told of it alone.
-fn with_told(listed: &Container, told: Option<&ContainerInspection>) -> Container {
+/// The container from the list, completed by its inspection.
+fn with_inspection(listed: &Container, inspection: Option<&ContainerInspection>) -> Container {
     let mut container = listed.clone();
-    let Some(told) = told else { return container };
-    if let Some(mode) = told.mode.clone().filter(|_| !matches!(listed.network_mode, NetworkMode::Shared(_))) {
+    let Some(inspection) = inspection else { return container };
+    let mode = inspection.network_mode.clone();
+    if let Some(mode) = mode.filter(|_| !matches!(listed.network_mode, NetworkMode::Shared(_))) {
         container.network_mode = mode;
     }
-    container.set_aliases(&told.networks);
+    container.set_aliases(&inspection.networks);
     container
 }

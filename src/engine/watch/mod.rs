@@ -1,162 +1,154 @@
-//! What changes among the containers of all engines, as it happens.
+//! Changes among the containers of all engines while a capture runs.
 //!
 //! ```text
-//! GET /events ── a hint, 20 ms for more ──> GET /containers/json ──> the difference to what was known
-//!                                           GET /containers/ID/json of what is new ──> a change is told
+//! GET /events ── a hint, 20 ms for more ──> GET /containers/json ──> difference to the known containers
+//!                                           GET /containers/ID/json of new ones ──> change reported
 //! ```
 //!
-//! An event says only that it is worth asking. So nothing depends on events being complete, in order or
-//! true, and when an engine was away, the difference is made up. Where an engine has no events for us, it is
-//! asked every second; the kernel alone is looked at as often as that costs less than 1 % of a core.
+//! Events are only hints, and the difference between two lists decides: events may be lost, wrong or out of order, and
+//! changes during an outage are found afterwards. An engine that refuses events is polled every second; the kernel is
+//! scanned as often as takes less than 1 % of a core.
 //!
-//! All of that is one thread without any capability. From Docker's start event to the change, with all
-//! that joining needs, it took 27 to 62 ms, from Podman's 85 to 195 ms (2 cores, 5 starts each).
+//! One thread without capabilities does all of this.
 
+mod engine;
+mod events;
 mod hints;
 mod known;
 mod namespaces;
-mod place;
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::AsyncReadExt as _;
+use tokio::sync::oneshot;
 
-use super::{ContainerInspection, places};
+use super::{ContainerInspection, discovery};
 use crate::container::{Container, ContainerId, EngineKind};
 use crate::error::Error;
 use crate::link::Entered;
 use crate::privilege;
 use crate::safe_text::SafeText;
-use known::Share;
-use place::Watched;
+use crate::waker::Waker;
+use engine::EngineWatch;
+use known::SharedWatchState;
 
-/// Changes that may wait to be taken. When there are more, engines are asked anew once there is room, and
-/// what is told then is the difference to what was taken.
-const MOST_WAITING: usize = 1024;
+/// Changes queued for the reader. When the queue is full, engines are listed again once there is room, and the
+/// difference to what was delivered is reported.
+const MAX_QUEUED_CHANGES: usize = 1024;
 
-/// A change among containers. A container that was started anew went and came: its network is another.
+/// A change among containers. A restarted container is reported as stopped and started: its network is a new one.
 #[derive(Clone, Debug)]
 pub enum ContainerChange {
-    /// It runs. Its interface value is the only one of its kind among the containers of its engine.
+    /// It runs. Its interface value is unique among the containers of its engine.
     Started(Box<Container>, Option<ContainerInspection>),
-    /// It does not run any more.
+    /// It no longer runs.
     Stopped(ContainerId),
-    /// It has another name.
+    /// It has a new name.
     Renamed(Box<Container>),
-    /// It is in other networks than it was, or has other addresses there.
+    /// Its networks or its addresses there changed.
     NetworksChanged(Box<Container>),
-    /// The engine at this place does not answer any more. Its containers may run on.
+    /// The engine at this address no longer answers. Its containers may still run.
     EngineLost(SafeText, Error),
-    /// It answers again; the changes that were missed come after this.
+    /// The engine at this address answers again; missed changes follow.
     EngineRestored(SafeText),
 }
 
-/// Tells what changes. Ready for reading (`AsFd`) when there is something.
+/// Reports changes among containers. Its descriptor (`AsFd`) is readable when there are any.
 #[derive(Debug)]
 pub struct ContainerWatcher {
     changes: Receiver<ContainerChange>,
-    bell: UnixStream,
+    waker: Waker,
+    /// Dropping it ends the thread.
+    _stop: oneshot::Sender<()>,
 }
 
 impl ContainerWatcher {
-    /// Begins to watch all engines that are there or will be, and network namespaces by the names that
-    /// `entered` knows. `known` containers, with the pids of their first processes where these were
-    /// asked for, are not told of again. Starts a thread, which ends with this value and drops every capability before
-    /// anything else.
+    /// Watches all engines, also those that start later, and network namespaces by the names in `entered`. Does not
+    /// report `known` containers, given with the pids of their first processes where known.
     ///
-    /// Fails when the thread cannot be started.
+    /// Starts a thread that drops every capability first and ends with this value. Fails when it cannot be started.
     pub fn start(
         known: impl IntoIterator<Item = (Container, Option<i32>)>,
         entered: Entered,
     ) -> Result<Self, Error> {
-        let cannot = |error: io::Error| {
+        let failed = |error: io::Error| {
             Error::new(
                 format!("cannot watch for containers: {error}"),
                 "free some processes and file descriptors: ulimit -u, ulimit -n",
             )
         };
         let known: Vec<_> = known.into_iter().collect();
-        let (bell, rope) = UnixStream::pair().map_err(cannot)?;
-        bell.set_nonblocking(true).map_err(cannot)?;
-        rope.set_nonblocking(true).map_err(cannot)?;
-        let (sender, changes) = sync_channel(MOST_WAITING);
-        let work = move || run(known, entered, sender, rope);
-        std::thread::Builder::new().name("watch".to_owned()).spawn(work).map_err(cannot)?;
-        Ok(Self { changes, bell })
+        let waker = Waker::new().map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        let (sender, changes) = sync_channel(MAX_QUEUED_CHANGES);
+        let reporter = ChangeReporter(Arc::new((sender, waker.clone())));
+        let work = move || run(known, entered, &reporter, stopped);
+        std::thread::Builder::new().name("watch".to_owned()).spawn(work).map_err(failed)?;
+        Ok(Self { changes, waker, _stop: stop })
     }
 
     /// The changes since the last call, without waiting.
     pub fn changes(&mut self) -> Vec<ContainerChange> {
-        // First the bell: what is told after that rings it again.
-        let mut rings = [0; 64];
-        while matches!((&self.bell).read(&mut rings), Ok(count) if count > 0) {}
+        // Cleared first: a later change wakes again.
+        self.waker.clear();
         self.changes.try_iter().collect()
     }
 }
 
 impl AsFd for ContainerWatcher {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.waker.as_fd()
     }
 }
 
 fn run(
     known: Vec<(Container, Option<i32>)>,
     entered: Entered,
-    sender: SyncSender<ContainerChange>,
-    rope: UnixStream,
+    reporter: &ChangeReporter,
+    stopped: oneshot::Receiver<()>,
 ) {
-    // This thread lives as long as the capture, which looks at every thread's rights.
+    // A capture checks that no thread of the process has a capability.
     let runtime = privilege::drop_on_this_thread()
         .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build());
     let Ok(runtime) = runtime.inspect_err(|error| log::warn!("containers are not watched: {error}")) else {
         return;
     };
     runtime.block_on(async {
-        let Ok(rope) = tokio::net::UnixStream::from_std(rope) else { return };
-        let (mut end, rope) = rope.into_split();
-        let teller = Teller(Arc::new((sender, rope)));
-        let share = Share::default();
-        let (seen, told): (Vec<_>, Vec<_>) =
+        let shared = SharedWatchState::default();
+        let (in_kernel, in_engines): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|(container, _)| container.engine == EngineKind::Kernel);
-        for (number, place) in places::all().into_iter().enumerate() {
-            let watched = Watched::new(number, place, &told, teller.clone(), share.clone());
-            if let Some(watched) = watched {
-                tokio::spawn(watched.run());
+        for (number, candidate) in discovery::candidates().into_iter().enumerate() {
+            let watch = EngineWatch::new(number, candidate, &in_engines, reporter.clone(), shared.clone());
+            if let Some(watch) = watch {
+                tokio::spawn(watch.run());
             }
         }
-        if places::is_wanted(EngineKind::Kernel) {
-            tokio::spawn(namespaces::run(seen, entered, teller.clone(), share));
+        if discovery::is_enabled(EngineKind::Kernel) {
+            tokio::spawn(namespaces::run(in_kernel, entered, reporter.clone(), shared));
         }
-        // Until whoever reads is gone.
-        while matches!(end.read(&mut [0; 64]).await, Ok(count) if count > 0) {}
+        // Fails when the watcher is dropped.
+        let _ = stopped.await;
     });
     runtime.shutdown_background();
 }
 
-/// Hands changes over, and rings.
+/// Queues changes and wakes the reader.
 #[derive(Clone)]
-struct Teller(Arc<(SyncSender<ContainerChange>, tokio::net::unix::OwnedWriteHalf)>);
+struct ChangeReporter(Arc<(SyncSender<ContainerChange>, Waker)>);
 
-impl Teller {
-    /// False when there is no room: nothing must count as told then.
-    fn tell(&self, change: ContainerChange) -> bool {
-        let (sender, rope) = &*self.0;
-        let told = match sender.try_send(change) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        };
-        // Where there is no room for another ring, one is waiting to be heard.
-        let _ = rope.try_write(&[0]);
-        told
+impl ChangeReporter {
+    /// False when the queue is full: the change must be reported again later.
+    fn report(&self, change: ContainerChange) -> bool {
+        let (sender, waker) = &*self.0;
+        let is_queued = sender.try_send(change).is_ok();
+        waker.wake();
+        is_queued
     }
 }
 
-/// What is behind a lock that no panic leaves halfway.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+/// Locks state that no panic leaves inconsistent.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,78 +1,82 @@
-//! Network namespaces that no engine tells of, watched by looking again and again.
+//! Network namespaces that no engine lists, watched by repeated scans.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use log::debug;
 
-use super::known::Share;
-use super::{ContainerChange, Teller};
+use super::known::SharedWatchState;
+use super::{ChangeReporter, ContainerChange};
+use crate::container::endpoint::Endpoint;
 use crate::container::{self, Container, ContainerId};
-use crate::endpoint::Endpoint;
-use crate::engine::{EngineStatus, LIST_TIMEOUT, kernel};
+use crate::engine::kernel;
+use crate::engine::listing::EngineStatus;
+use crate::engine::timeouts::LIST_TIMEOUT;
 use crate::link::Entered;
 
-/// Pauses between two looks: this many times what the last one took, so that they cost less than 1 % of a
-/// core.
-const REST: u32 = 120;
-/// Shortest and longest pause between two looks.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// The pause after a scan is this many times its duration: scans take less than 1 % of a core.
+const PAUSE_FACTOR: u32 = 120;
+const MIN_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(
     known: Vec<(Container, Option<i32>)>,
     entered: Entered,
-    teller: Teller,
-    share: Share,
+    reporter: ChangeReporter,
+    shared: SharedWatchState,
 ) {
     let mut known: HashMap<ContainerId, Container> =
         known.into_iter().map(|(container, _)| (container.id.clone(), container)).collect();
-    // Until then engines have told what is theirs.
-    tokio::time::sleep(LIST_TIMEOUT + PAUSES.0).await;
+    // By then, engines have listed their containers.
+    tokio::time::sleep(LIST_TIMEOUT + MIN_PAUSE).await;
     loop {
-        let begun = Instant::now();
-        let (ids, engines) = share.told();
-        let listings = kernel::Look::now(&entered).beside_containers(ids, &engines, &entered);
-        let listed = listings.into_iter().filter_map(|listing| match listing.status {
+        let started = Instant::now();
+        let (ids, engines) = shared.listed();
+        let listings = kernel::NamespaceScan::now(&entered).unlisted_among(ids, &engines, &entered);
+        let available = listings.into_iter().filter_map(|listing| match listing.status {
             EngineStatus::Available { containers, .. } => Some(containers),
             EngineStatus::Absent | EngineStatus::Unavailable(_) => None,
         });
-        let mut containers: Vec<Container> = listed.flatten().collect();
+        let mut containers: Vec<Container> = available.flatten().collect();
         container::assign_values(containers.iter_mut());
-        if !tell(&mut known, containers, &teller) {
-            debug!("changes among network namespaces wait to be taken");
+        if !report_changes(&mut known, containers, &reporter) {
+            debug!("the queue is full: changes among network namespaces are delayed");
         }
-        tokio::time::sleep((begun.elapsed() * REST).clamp(PAUSES.0, PAUSES.1)).await;
+        tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE)).await;
     }
 }
 
-/// Tells what is different. False where there was no room for all of it.
-fn tell(known: &mut HashMap<ContainerId, Container>, containers: Vec<Container>, teller: &Teller) -> bool {
-    let now: HashMap<ContainerId, Container> =
+/// Reports the differences. False when the queue was full.
+fn report_changes(
+    known: &mut HashMap<ContainerId, Container>,
+    containers: Vec<Container>,
+    reporter: &ChangeReporter,
+) -> bool {
+    let current: HashMap<ContainerId, Container> =
         containers.into_iter().map(|container| (container.id.clone(), container)).collect();
-    let is_other = |id: &ContainerId, before: &Container| {
-        now.get(id).is_none_or(|container| namespace(container) != namespace(before))
+    let has_ended = |id: &ContainerId, previous: &Container| {
+        current.get(id).is_none_or(|container| namespace(container) != namespace(previous))
     };
-    let gone: Vec<ContainerId> =
-        known.iter().filter(|(id, before)| is_other(id, before)).map(|(id, _)| id.clone()).collect();
-    for id in gone {
-        if !teller.tell(ContainerChange::Stopped(id.clone())) {
+    let ended: Vec<ContainerId> =
+        known.iter().filter(|(id, previous)| has_ended(id, previous)).map(|(id, _)| id.clone()).collect();
+    for id in ended {
+        if !reporter.report(ContainerChange::Stopped(id.clone())) {
             return false;
         }
         known.remove(&id);
     }
-    for (id, container) in now {
-        let before = known.get(&id);
-        let change = match before {
+    for (id, container) in current {
+        let change = match known.get(&id) {
             None => Some(ContainerChange::Started(Box::new(container.clone()), None)),
-            Some(before) if before.name != container.name => {
+            Some(previous) if previous.name != container.name => {
                 Some(ContainerChange::Renamed(Box::new(container.clone())))
             }
-            Some(before) if before.addresses().ne(container.addresses()) => {
+            Some(previous) if previous.addresses().ne(container.addresses()) => {
                 Some(ContainerChange::NetworksChanged(Box::new(container.clone())))
             }
             Some(_) => None,
         };
-        if change.is_some_and(|change| !teller.tell(change)) {
+        if change.is_some_and(|change| !reporter.report(change)) {
             return false;
         }
         known.insert(id, container);
@@ -80,9 +84,9 @@ fn tell(known: &mut HashMap<ContainerId, Container>, containers: Vec<Container>,
     true
 }
 
-/// What tells the namespace of a container from that of one of the same id.
+/// Identifies the namespace of a container, which may be a new one under the same id.
 fn namespace(container: &Container) -> Option<u64> {
-    let Endpoint::Kernel(seen) = &container.endpoint else { return None };
-    // Processes come and go in one that a file stands for.
-    seen.file.as_ref().map(|file| file.inode).or(seen.process.map(|process| process.namespace))
+    let Endpoint::Kernel(info) = &container.endpoint else { return None };
+    // The processes in a named namespace may change.
+    info.file.as_ref().map(|file| file.inode).or(info.process.map(|process| process.namespace))
 }

@@ -109,7 +109,7 @@ fn silent() {
     let watcher = watch(&engine);
     watcher.wait(0, "came", " one");
     engine.now_answers(Answer::Silence);
-    watcher.wait(0, "lost", "no answer within 5.0 s");
+    watcher.wait(0, "lost", "no response within 5.0 s");
     engine.now_answers(Answer::containers([container("other")]));
     let (_, at) = watcher.wait(0, "back", "");
     watcher.wait(at, "went", &id("one"));

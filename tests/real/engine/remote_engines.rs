@@ -107,7 +107,7 @@ fn not_reached(lab: &Lab) {
     assert!(said.contains("{value=containerdump-docker}"), "{said}");
     there.cut();
     let said = list(&["--extcap-interfaces"]);
-    assert!(said.contains("no answer within 1.5 s"), "{said}");
+    assert!(said.contains("no response within 1.5 s"), "{said}");
     there.is_left_alone();
 }
 
@@ -145,7 +145,7 @@ fn with_tls(lab: &Lab) {
     };
     // Somebody else in its place, and we without a key.
     assert!(
-        refused(&with(&stranger)).contains("no TLS: invalid peer certificate: "),
+        refused(&with(&stranger)).contains("TLS connection failed: invalid peer certificate: "),
         "{}",
         refused(&with(&stranger))
     );

@@ -107,7 +107,7 @@ fn what_fits_nothing_is_refused_with_a_remedy(lab: &Lab) {
         (vec!["--project", "nobodys", &container.name], "no container of project nobodys runs"),
         (vec!["compose-nobodys"], "no running container is called"),
         (vec!["--all", "-i", "nowhere"], "none of the containers is connected to nowhere"),
-        (vec!["--label", "=x"], "no label such as tier"),
+        (vec!["--label", "=x"], "invalid label (expected for example tier"),
         (vec!["--all", "--project", "x"], "cannot be used with"),
         (vec![], "no container was named"),
     ] {

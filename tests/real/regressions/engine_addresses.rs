@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::Once;
 
-use containerdump::endpoint::Endpoint;
+use containerdump::container::endpoint::Endpoint;
 
 use crate::Test;
 use crate::support::certificates::certificates;
@@ -134,11 +134,11 @@ fn podmans_connections(lab: &Lab) {
         assert!(listed.contains(&id), "{listed} {said}");
     }
     let (_, said) = ours("gone");
-    assert!(said.contains("cannot list containers at tcp://127.0.0.1:1: nothing listens there"), "{said}");
+    assert!(said.contains("cannot list containers at tcp://127.0.0.1:1: no engine is listening"), "{said}");
     let (_, said) = ours("");
     assert!(said.contains("Podman's default connection gone"), "{said}");
     let (_, said) = ours("none");
-    assert!(said.contains("cannot use CONTAINER_CONNECTION=none: there is no such connection"), "{said}");
+    assert!(said.contains("cannot use CONTAINER_CONNECTION=none: no such connection"), "{said}");
     // Podman 5 keeps them in a file of its own.
     fs::write(&conf, "").expect("a file");
     let connections =
@@ -149,7 +149,7 @@ fn podmans_connections(lab: &Lab) {
     let (listed, said) = ours("lab");
     assert!(listed.contains(&id), "{listed} {said}");
     let (_, said) = ours("none");
-    assert!(said.contains("cannot use CONTAINER_CONNECTION=none: there is no such connection"), "{said}");
+    assert!(said.contains("cannot use CONTAINER_CONNECTION=none: no such connection"), "{said}");
 }
 
 fn unreadable_settings(lab: &Lab) {
@@ -208,7 +208,7 @@ fn system_authorities(lab: &Lab) {
     };
     assert!(listed_with("ca.pem").0.contains(&container.id), "{:?}", listed_with("ca.pem"));
     let (_, said) = listed_with("stranger.pem");
-    assert!(said.contains("no TLS: invalid peer certificate: "), "{said}");
+    assert!(said.contains("TLS connection failed: invalid peer certificate: "), "{said}");
 }
 
 /// What `list --json` prints, and on stderr.
@@ -244,7 +244,7 @@ fn is_reported(container: &Container, config: &str, set: (&str, &str), engine: &
         program.env("CONTAINERDUMP_ENGINES", format!("{engine},netns"));
         program
     };
-    let what = format!("cannot list containers at {address}: nothing listens there");
+    let what = format!("cannot list containers at {address}: no engine is listening");
     let (objects, said) = listed(program());
     assert_eq!(only(&objects, "id", &container.id)["engine"], "netns");
     assert!(said.contains(&what) && said.contains(set.0), "{said}");
@@ -253,7 +253,7 @@ fn is_reported(container: &Container, config: &str, set: (&str, &str), engine: &
     assert!(capture.status.code() == Some(1) && said.contains(&what), "{said}");
     let interfaces = output(program().arg("--extcap-interfaces"));
     let entry = format!(
-        "interface {{value=containerdump-{engine}}}{{display={}: nothing listens there, double-click for help}}",
+        "interface {{value=containerdump-{engine}}}{{display={}: no engine is listening, double-click for help}}",
         if engine == "docker" { "Docker" } else { "Podman" }
     );
     assert!(interfaces.contains(&entry), "{interfaces}");

@@ -178,7 +178,7 @@ fn engine_in_trouble_is_listed() {
 
 fn no_engine_is_one_entry() {
     let installed = Installed::new();
-    let entry = "containerdump-docker (Docker: nothing listens there, double-click for help)";
+    let entry = "containerdump-docker (Docker: no engine is listening, double-click for help)";
     assert_eq!(installed.added(&address(&installed.path("none.sock"))), [entry]);
 }
 

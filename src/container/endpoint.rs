@@ -1,4 +1,4 @@
-//! Where an engine listens.
+//! Addresses of engines, and references to network namespaces.
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,58 +9,58 @@ use serde::{Deserialize, Serialize};
 
 use crate::safe_text::SafeText;
 
-/// An address an engine can be reached at.
+/// The address of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A socket in the file system.
+    /// A Unix socket.
     Unix(PathBuf),
     /// `host:port`, without TLS.
     Tcp(String),
-    /// The same with TLS.
+    /// `host:port`, with TLS.
     Tls {
         /// `host:port`.
         address: String,
-        /// The folder of Docker's `ca.pem`, `cert.pem` and `key.pem`.
+        /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
         certificates: PathBuf,
     },
-    /// What a command on another host leads to, whose standard streams speak the engine's API.
+    /// A command on another host that speaks the engine's API on its standard streams.
     Ssh {
-        /// As `ssh` is told: `ann@build1:2222`.
+        /// `ann@build1:2222`.
         host: String,
         /// `docker system dial-stdio`.
         command: &'static str,
     },
-    /// Nobody need be asked: the kernel alone tells.
+    /// No engine: only the kernel shows the network namespace.
     Kernel(NamespaceInfo),
 }
 
-/// What the kernel shows of a network namespace; at least one of process and file is there.
+/// A network namespace as the kernel shows it; has a process, a file or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceInfo {
-    /// The file that stands for it.
+    /// Its file.
     pub file: Option<NamespaceFileRef>,
     /// Its first process.
     pub process: Option<NamespaceProcessRef>,
-    /// Further containers in it, by name or the first digits of their ids.
+    /// Other containers in it, by name or short id.
     pub members: Vec<SafeText>,
     /// Addresses of its interfaces.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What another program finds a network namespace by.
+/// Identifies a network namespace to another process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NamespaceRef {
     /// A process in it.
     Process(NamespaceProcessRef),
-    /// A file that stands for it.
+    /// Its file.
     File(NamespaceFileRef),
 }
 
-/// A file that stands for a network namespace.
+/// The file of a network namespace, as `ip netns add` creates it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceFileRef {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its inode, which is the namespace's.
     pub inode: u64,
@@ -72,18 +72,18 @@ pub struct NamespaceFileRef {
 pub struct NamespaceProcessRef {
     /// Its pid.
     pub pid: i32,
-    /// What tells its namespace from any other: the inode of `/proc/PID/net/dev`.
+    /// Identifies its namespace: the inode of `/proc/PID/net/dev`.
     pub namespace: u64,
 }
 
 impl Endpoint {
-    /// Whether an ordinary user serves this socket: the engine is rootless then.
+    /// Whether the socket belongs to an ordinary user, that is, to a rootless engine.
     pub fn is_rootless(&self) -> bool {
         let Self::Unix(path) = self else { return false };
-        fs::metadata(path).is_ok_and(|about| about.uid() != 0)
+        fs::metadata(path).is_ok_and(|metadata| metadata.uid() != 0)
     }
 
-    /// Whether both are one: a socket may have several names, through links.
+    /// Whether both are the same address: a socket may have several paths, through links.
     pub(crate) fn is_same_socket(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix(one), Self::Unix(other)) => canonical_path(one) == canonical_path(other),
@@ -92,9 +92,9 @@ impl Endpoint {
     }
 }
 
-/// The path behind all links, as far as we may look.
+/// The path with all accessible links resolved.
 fn canonical_path(path: &Path) -> PathBuf {
-    // Where the link leads into a folder that is closed to us, it can still be read itself.
+    // A link into an inaccessible folder can still be read.
     fs::canonicalize(path).or_else(|_| fs::read_link(path)).unwrap_or_else(|_| path.to_owned())
 }
 
@@ -109,7 +109,7 @@ impl std::fmt::Display for Endpoint {
                 write!(formatter, "tcp://{}", SafeText::new(address))
             }
             Self::Ssh { host, .. } => write!(formatter, "ssh://{}", SafeText::new(host)),
-            Self::Kernel(seen) => match (&seen.file, seen.process) {
+            Self::Kernel(info) => match (&info.file, info.process) {
                 (Some(file), _) => formatter.write_str(SafeText::new(&file.path.to_string_lossy()).as_str()),
                 (None, Some(process)) => write!(formatter, "/proc/{}", process.pid),
                 (None, None) => formatter.write_str("/proc"),
@@ -123,11 +123,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_and_what_it_leads_to_are_the_same() {
+    fn a_link_and_its_target_are_the_same_socket() {
         let folder = tempfile::tempdir().expect("a folder");
         let (link, socket) = (folder.path().join("docker.sock"), folder.path().join("podman.sock"));
         std::os::unix::fs::symlink(&socket, &link).expect("a link");
-        // Also while nothing is there, and while it may not be looked at.
+        // Also while the target does not exist.
         assert!(Endpoint::Unix(link.clone()).is_same_socket(&Endpoint::Unix(socket.clone())));
         fs::write(&socket, "").expect("a file");
         assert!(Endpoint::Unix(link).is_same_socket(&Endpoint::Unix(socket)));

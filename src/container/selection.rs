@@ -1,4 +1,4 @@
-//! Whom a capture is of: a value that can be asked again as containers come and go.
+//! Which containers to capture: a value that is resolved again whenever containers start or stop.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -6,97 +6,96 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::{self, Container, ContainerMatch, EngineKind};
+use super::{Container, ContainerMatch, EngineKind, value};
 use crate::safe_text::SafeText;
 
-/// The containers that a capture is of.
+/// The containers to capture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Containers by name, interface value or id; and groups by interface value.
+    /// Containers by name, interface value or id, and groups by interface value.
     pub names: Vec<String>,
-    /// Whether names are interface values as in Wireshark's list, where `docker-all` is the group: elsewhere a
-    /// container of that name comes first.
+    /// Whether interface values take precedence over names: in Wireshark's list, `docker-all` is the group and not a
+    /// container of that name.
     pub prefer_values: bool,
-    /// Containers by name, interface value or id, and never a group.
+    /// Containers by name, interface value or id, never groups.
     pub containers: Vec<String>,
-    /// All containers that fit one of these.
+    /// All containers that match one of these.
     pub criteria: Vec<Criteria>,
-    /// Whether containers that do not run yet are waited for.
+    /// Whether to wait for containers that do not run yet.
     pub wait_for_start: bool,
-    /// Whether named containers that cannot be captured are left out, as those of a group are.
+    /// Whether to skip named containers that cannot be captured, as for a group.
     pub skip_unavailable: bool,
 }
 
-/// What containers have in common. Where nothing is said, all that an engine tells of fit: a network
-/// namespace that the kernel alone shows is nobody's container, and is captured by its name only.
+/// Common properties of containers. The default matches all containers of all engines; a network namespace that only the
+/// kernel shows is selected by name only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Criteria {
-    /// Who runs them; any engine where there is none.
+    /// Their engine; `None` for any.
     pub engine: Option<EngineKind>,
-    /// The compose projects that they may belong to; any, or none at all, where this is empty.
+    /// Their Compose projects, one of which they belong to; empty for any or none.
     pub projects: Vec<SafeText>,
-    /// Labels, all of which they have.
+    /// Labels, all of which they must have.
     pub labels: Vec<LabelFilter>,
 }
 
-/// A label that a container must have.
+/// A label that a container must have, as in `docker ps --filter label=`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LabelFilter {
     key: String,
-    /// Any will do where there is none.
+    /// `None` for any value.
     value: Option<String>,
 }
 
-/// A container that is selected.
+/// A selected container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectedContainer<'a> {
     /// The container.
     pub container: &'a Container,
-    /// Whether it was named, rather than being one of many that fit.
+    /// Whether it was selected by name rather than by criteria.
     pub is_named: bool,
-    /// Attachments that were named with it, `web:eth0`; where there is none, whatever else is wanted.
+    /// Attachments named with it, `web:eth0`; empty where none was named.
     pub attachments: Vec<&'a str>,
 }
 
-/// A part of a selection that means no container at the moment, or none for sure.
+/// A part of a selection that matches no container at the moment, or more than one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnmatchedSelector {
-    /// Nothing has that name.
+    /// No container has that name.
     Name(String),
     /// More than one container has that name; their interface values.
     Ambiguous(String, Vec<String>),
-    /// Nothing fits.
+    /// No container matches.
     Criteria(Criteria),
 }
 
-/// Containers that stand in Wireshark's list as one interface.
+/// A group of containers that is one interface in Wireshark's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerGroup {
     /// The interface value: `docker-all`, `compose-shop`.
     pub value: String,
-    /// What people read in the list: `Compose project shop (4 containers)`.
+    /// The text in the list: `Compose project shop (4 containers)`.
     pub display: SafeText,
-    /// Who belongs to it.
+    /// Its members.
     pub criteria: Criteria,
 }
 
 impl Selection {
-    /// Whether it selects containers by what they have in common.
+    /// Whether it selects containers by criteria.
     pub fn has_criteria(&self) -> bool {
         !self.criteria.is_empty()
     }
 
-    /// Whether `value` is the interface value of a group, which no container has.
+    /// Whether `value` is the interface value of a group, which no container can have.
     pub fn is_group_value(value: &str) -> bool {
         value.starts_with("compose-")
-            || container::GROUPED_ENGINES
+            || value::GROUPED_ENGINES
                 .iter()
-                .any(|engine| container::all_containers_value(*engine).eq_ignore_ascii_case(value))
+                .any(|engine| value::all_containers_value(*engine).eq_ignore_ascii_case(value))
     }
 
-    /// The same with each name that means something among `containers` bound to that: a name that means a container
-    /// never means a group later, nor the other way round.
+    /// Binds each name that matches among `containers` to a container or a group: it never changes to the other later.
     #[must_use]
     pub fn bind_names(mut self, containers: &[Container]) -> Self {
         let groups = groups(containers);
@@ -110,41 +109,42 @@ impl Selection {
         self
     }
 
-    /// Those of `containers` that are selected, each once, the named ones first; and the parts that select none.
+    /// The selected ones of `containers`, each once, named ones first; and the parts of the selection that match none.
     pub fn resolve<'a>(
         &'a self,
         containers: &'a [Container],
     ) -> (Vec<SelectedContainer<'a>>, Vec<UnmatchedSelector>) {
         let groups = if self.names.is_empty() { Vec::new() } else { groups(containers) };
-        let (mut named, mut fitting, mut missed) = (Vec::<SelectedContainer>::new(), Vec::new(), Vec::new());
-        let mut take = |name: &String, found: ContainerMatch<'a>, attachment: Option<&'a str>| match found {
+        let (mut named, mut matching, mut unmatched) =
+            (Vec::<SelectedContainer>::new(), Vec::new(), Vec::new());
+        let mut add = |name: &String, found: ContainerMatch<'a>, attachment: Option<&'a str>| match found {
             ContainerMatch::Unique(container) => add_named(&mut named, container, attachment),
             ContainerMatch::Ambiguous(values) => {
-                missed.push(UnmatchedSelector::Ambiguous(name.clone(), values));
+                unmatched.push(UnmatchedSelector::Ambiguous(name.clone(), values));
             }
-            ContainerMatch::NotFound => missed.push(UnmatchedSelector::Name(name.clone())),
+            ContainerMatch::NotFound => unmatched.push(UnmatchedSelector::Name(name.clone())),
         };
         for name in &self.names {
             match self.resolve_name(name, containers, &groups) {
-                ResolvedName::Group(group) => fitting.extend(group.criteria.matching(containers)),
-                ResolvedName::Container(found, attachment) => take(name, found, attachment),
+                ResolvedName::Group(group) => matching.extend(group.criteria.matching(containers)),
+                ResolvedName::Container(found, attachment) => add(name, found, attachment),
             }
         }
         for name in &self.containers {
-            let (found, attachment) = self.container(name, containers);
-            take(name, found, attachment);
+            let (found, attachment) = self.find(name, containers);
+            add(name, found, attachment);
         }
         for criteria in &self.criteria {
-            let before = fitting.len();
-            fitting.extend(criteria.matching(containers));
-            if fitting.len() == before {
-                missed.push(UnmatchedSelector::Criteria(criteria.clone()));
+            let before = matching.len();
+            matching.extend(criteria.matching(containers));
+            if matching.len() == before {
+                unmatched.push(UnmatchedSelector::Criteria(criteria.clone()));
             }
         }
-        let mut taken: HashSet<_> = named.iter().map(|one| &one.container.id).collect();
-        fitting.retain(|container| taken.insert(&container.id));
-        let fits = |container| SelectedContainer { container, is_named: false, attachments: Vec::new() };
-        (named.into_iter().chain(fitting.into_iter().map(fits)).collect(), missed)
+        let mut seen: HashSet<_> = named.iter().map(|selected| &selected.container.id).collect();
+        matching.retain(|container| seen.insert(&container.id));
+        let selected = |container| SelectedContainer { container, is_named: false, attachments: Vec::new() };
+        (named.into_iter().chain(matching.into_iter().map(selected)).collect(), unmatched)
     }
 
     fn resolve_name<'a, 'g>(
@@ -154,38 +154,34 @@ impl Selection {
         groups: &'g [ContainerGroup],
     ) -> ResolvedName<'a, 'g> {
         let group = groups.iter().find(|group| group.value.eq_ignore_ascii_case(name));
-        // No container has the value of a group, but it may have it for a name.
+        // A container cannot have the value of a group, but the same name.
         if let Some(group) = group.filter(|_| self.prefer_values) {
             return ResolvedName::Group(group);
         }
-        match (self.container(name, containers), group) {
+        match (self.find(name, containers), group) {
             ((ContainerMatch::NotFound, _), Some(group)) => ResolvedName::Group(group),
             ((found, attachment), _) => ResolvedName::Container(found, attachment),
         }
     }
 
-    /// The container that `name` means, and which attachment of it: `web:eth0`.
-    fn container<'a>(
-        &self,
-        name: &'a str,
-        containers: &'a [Container],
-    ) -> (ContainerMatch<'a>, Option<&'a str>) {
-        match (container::find_container(containers, name, self.prefer_values), name.rsplit_once(':')) {
+    /// The container with this name, and the attachment named with it: `web:eth0`.
+    fn find<'a>(&self, name: &'a str, containers: &'a [Container]) -> (ContainerMatch<'a>, Option<&'a str>) {
+        match (value::find_container(containers, name, self.prefer_values), name.rsplit_once(':')) {
             (ContainerMatch::NotFound, Some((name, attachment))) if !attachment.is_empty() => {
-                (container::find_container(containers, name, self.prefer_values), Some(attachment))
+                (value::find_container(containers, name, self.prefer_values), Some(attachment))
             }
             (found, _) => (found, None),
         }
     }
 }
 
-/// Adds a container that was named, once: whole if it was named without an attachment.
+/// Adds a named container once; all its attachments are selected if it was named without one.
 fn add_named<'a>(
     named: &mut Vec<SelectedContainer<'a>>,
     container: &'a Container,
     attachment: Option<&'a str>,
 ) {
-    let Some(known) = named.iter_mut().find(|one| one.container.id == container.id) else {
+    let Some(known) = named.iter_mut().find(|known| known.container.id == container.id) else {
         named.push(SelectedContainer {
             container,
             is_named: true,
@@ -200,29 +196,29 @@ fn add_named<'a>(
     }
 }
 
-/// What a name of a selection means.
+/// The meaning of a name in a selection.
 enum ResolvedName<'a, 'g> {
     Group(&'g ContainerGroup),
     Container(ContainerMatch<'a>, Option<&'a str>),
 }
 
 impl Criteria {
-    /// All of an engine.
+    /// All containers of an engine.
     pub fn for_engine(engine: EngineKind) -> Self {
         Self { engine: Some(engine), ..Self::default() }
     }
 
-    /// All of a compose project, whichever engine runs them.
+    /// All containers of a Compose project, in any engine.
     pub fn for_project(project: &str) -> Self {
         Self { projects: vec![SafeText::from_name(project)], ..Self::default() }
     }
 
-    /// Whether `container` fits.
+    /// Whether `container` matches.
     pub fn matches(&self, container: &Container) -> bool {
         container.engine != EngineKind::Kernel
             && self.engine.is_none_or(|engine| engine == container.engine)
             && (self.projects.is_empty()
-                || container.project.as_ref().is_some_and(|its| self.projects.contains(its)))
+                || container.project.as_ref().is_some_and(|project| self.projects.contains(project)))
             && self.labels.iter().all(|label| label.matches(container))
     }
 
@@ -252,8 +248,8 @@ impl fmt::Display for Criteria {
 
 impl LabelFilter {
     fn matches(&self, container: &Container) -> bool {
-        let its = container.labels.get(&self.key);
-        its.is_some_and(|its| self.value.as_ref().is_none_or(|value| its == value))
+        let actual = container.labels.get(&self.key);
+        actual.is_some_and(|actual| self.value.as_ref().is_none_or(|value| actual == value))
     }
 }
 
@@ -280,7 +276,7 @@ impl TryFrom<String> for LabelFilter {
     }
 }
 
-/// `KEY` or `KEY=VALUE`, as `docker ps --filter label=` takes it.
+/// `KEY` or `KEY=VALUE`.
 impl FromStr for LabelFilter {
     type Err = String;
 
@@ -290,24 +286,24 @@ impl FromStr for LabelFilter {
             None => (text, None),
         };
         if key.is_empty() {
-            return Err("no label such as tier or tier=web".to_owned());
+            return Err("invalid label (expected for example tier or tier=web)".to_owned());
         }
         Ok(Self { key: key.to_owned(), value })
     }
 }
 
-/// Compose projects that stand in the list at most: each is a further interface beside its containers.
+/// Compose projects in the list, each an interface in addition to its containers.
 const MAX_PROJECT_GROUPS: usize = 100;
 
-/// The groups that have anything in them: all containers of an engine, then compose projects by name.
-/// No two have the same value, nor has any container ([`container::assign_values`]).
+/// The groups with at least one container: all containers of an engine, then Compose projects by name. Their values are
+/// unique, also among those of containers ([`super::assign_values`]).
 pub fn groups(containers: &[Container]) -> Vec<ContainerGroup> {
     let mut groups = Vec::new();
-    for engine in container::GROUPED_ENGINES {
+    for engine in value::GROUPED_ENGINES {
         let criteria = Criteria::for_engine(engine);
         if criteria.matching(containers).next().is_some() {
             let display = SafeText::new(&format!("All containers ({})", engine.display_name()));
-            groups.push(ContainerGroup { value: container::all_containers_value(engine), display, criteria });
+            groups.push(ContainerGroup { value: value::all_containers_value(engine), display, criteria });
         }
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -315,24 +311,24 @@ pub fn groups(containers: &[Container]) -> Vec<ContainerGroup> {
         *counts.entry(project.as_str()).or_default() += 1;
     }
     let mut projects: Vec<(&str, usize)> = counts.into_iter().take(MAX_PROJECT_GROUPS).collect();
-    // Those that compose itself would call so keep their names.
-    let is_of_compose =
+    // Valid Compose names have precedence: they keep their values.
+    let is_valid_in_compose =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
-    projects.sort_by_key(|(project, _)| !project.bytes().all(is_of_compose));
+    projects.sort_by_key(|(project, _)| !project.bytes().all(is_valid_in_compose));
     let mut taken = HashSet::new();
-    let mut of_projects: Vec<ContainerGroup> = projects
+    let mut project_groups: Vec<ContainerGroup> = projects
         .into_iter()
         .map(|(project, count)| {
-            let named = format!("compose-{}", container::sanitized_name(project));
+            let named = format!("compose-{}", value::sanitized_name(project));
             let numbered = (2..).map(|number| format!("{named}-{number}"));
             let free = std::iter::once(named.clone()).chain(numbered);
-            let value = free.into_iter().find(|value| taken.insert(container::preference_key(value)));
-            let many = format!(" ({count} container{})", if count == 1 { "" } else { "s" });
-            let begin = "Compose project ";
-            // How many there are must not be what is cut off.
+            let value = free.into_iter().find(|value| taken.insert(value::preference_key(value)));
+            let suffix = format!(" ({count} container{})", if count == 1 { "" } else { "s" });
+            let prefix = "Compose project ";
+            // A long project name must not cut off the count.
             let shown =
-                SafeText::with_limit(project, crate::safe_text::MAX_LABEL_LEN - begin.len() - many.len());
-            let display = SafeText::new(&format!("{begin}{shown}{many}"));
+                SafeText::with_limit(project, crate::safe_text::MAX_LABEL_LEN - prefix.len() - suffix.len());
+            let display = SafeText::new(&format!("{prefix}{shown}{suffix}"));
             ContainerGroup {
                 value: value.unwrap_or(named),
                 display,
@@ -340,7 +336,7 @@ pub fn groups(containers: &[Container]) -> Vec<ContainerGroup> {
             }
         })
         .collect();
-    of_projects.sort_by(|a, b| a.criteria.projects.cmp(&b.criteria.projects));
-    groups.extend(of_projects);
+    project_groups.sort_by(|a, b| a.criteria.projects.cmp(&b.criteria.projects));
+    groups.extend(project_groups);
     groups
 }

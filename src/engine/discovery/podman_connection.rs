@@ -1,4 +1,4 @@
-//! Podman's connections: addresses under a name, one of which `podman --remote` takes where `CONTAINER_HOST` is not set.
+//! Podman's connections: named addresses, one of which `podman --remote` uses where `CONTAINER_HOST` is not set.
 //!
 //! ```text
 //! containers.conf             [engine] active_service = "desk"    [engine.service_destinations.desk] uri = "…"
@@ -13,49 +13,49 @@ use std::path::{Path, PathBuf};
 use log::warn;
 use serde::Deserialize;
 
-use super::address::Named;
+use super::address::ConfiguredAddress;
 use crate::container::EngineKind;
-use crate::endpoint::Endpoint;
+use crate::container::endpoint::Endpoint;
 use crate::error::Error;
 use crate::settings_file;
 
-/// A connection that is configured.
-pub(super) struct Connection {
-    /// What configures it.
-    pub(super) by: String,
+/// A configured connection.
+pub(super) struct PodmanConnection {
+    /// The setting that selects it.
+    pub(super) setting: String,
     /// Its address, or why it cannot be used.
     pub(super) endpoint: Result<Endpoint, Error>,
 }
 
-/// The connection that `CONTAINER_CONNECTION` names.
-pub(super) fn named(name: &str) -> Connection {
-    let by = format!("CONTAINER_CONNECTION={name}");
-    let endpoint = match Connections::read().addresses.get(name) {
-        Some(address) => endpoint(&by, address),
+/// The connection in `CONTAINER_CONNECTION`.
+pub(super) fn named(name: &str) -> PodmanConnection {
+    let setting = format!("CONTAINER_CONNECTION={name}");
+    let endpoint = match PodmanConnections::read().addresses.get(name) {
+        Some(address) => endpoint(&setting, address),
         None => Err(Error::new(
-            format!("cannot use {by}: there is no such connection"),
-            "see which there are: podman system connection list",
+            format!("cannot use {setting}: no such connection"),
+            "list the connections: podman system connection list",
         )),
     };
-    Connection { by, endpoint }
+    PodmanConnection { setting, endpoint }
 }
 
 /// The default connection, if there is one.
-pub(super) fn default() -> Option<Connection> {
-    let Connections { default, addresses } = Connections::read();
+pub(super) fn default() -> Option<PodmanConnection> {
+    let PodmanConnections { default, addresses } = PodmanConnections::read();
     let name = default.filter(|name| !name.is_empty())?;
-    let by = format!("Podman's default connection {name} (podman system connection default)");
-    let endpoint = endpoint(&by, addresses.get(&name)?);
-    Some(Connection { by, endpoint })
+    let setting = format!("Podman's default connection {name} (podman system connection default)");
+    let endpoint = endpoint(&setting, addresses.get(&name)?);
+    Some(PodmanConnection { setting, endpoint })
 }
 
-fn endpoint(by: &str, address: &str) -> Result<Endpoint, Error> {
-    Named { by, address, certificates: None }.endpoint(EngineKind::Podman)
+fn endpoint(setting: &str, address: &str) -> Result<Endpoint, Error> {
+    ConfiguredAddress { setting, address, certificates: None }.endpoint(EngineKind::Podman)
 }
 
-/// What all files together say; later ones are above earlier ones.
+/// The connections of all configuration files; later files override earlier ones.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Connections {
+struct PodmanConnections {
     default: Option<String>,
     addresses: BTreeMap<String, String>,
 }
@@ -63,19 +63,19 @@ struct Connections {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ContainersConf {
-    engine: Engine,
+    engine: EngineTable,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Engine {
+struct EngineTable {
     active_service: Option<String>,
-    service_destinations: BTreeMap<String, Destination>,
+    service_destinations: BTreeMap<String, ServiceDestination>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Destination {
+struct ServiceDestination {
     #[serde(alias = "URI")]
     uri: String,
 }
@@ -83,17 +83,17 @@ struct Destination {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct ConnectionsJson {
-    connection: OfJson,
+    connection: ConnectionList,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct OfJson {
+struct ConnectionList {
     default: Option<String>,
-    connections: BTreeMap<String, Destination>,
+    connections: BTreeMap<String, ServiceDestination>,
 }
 
-impl Connections {
+impl PodmanConnections {
     fn read() -> Self {
         let mut all = Self::default();
         let conf = |text: &str| toml::from_str(text).map_err(io::Error::other);
@@ -109,42 +109,41 @@ impl Connections {
         all
     }
 
-    fn add(&mut self, default: Option<String>, destinations: BTreeMap<String, Destination>) {
+    fn add(&mut self, default: Option<String>, destinations: BTreeMap<String, ServiceDestination>) {
         self.default = default.filter(|name| !name.is_empty()).or(self.default.take());
         self.addresses.extend(destinations.into_iter().map(|(name, destination)| (name, destination.uri)));
     }
 }
 
-/// What is in a file; `None` where it is missing or cannot be understood.
+/// Reads and parses a file; `None` where it is missing or invalid.
 fn read<T>(path: &Path, parse: impl Fn(&str) -> io::Result<T>) -> Option<T> {
     let content = match settings_file::read(path) {
         Ok(content) => content,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound {
-                warn!("cannot read Podman's settings in {}: {error}", path.display());
+                warn!("cannot read Podman's configuration in {}: {error}", path.display());
             }
             return None;
         }
     };
     let parsed = parse(&String::from_utf8_lossy(&content));
-    parsed.map_err(|error| warn!("cannot read Podman's settings in {}: {error}", path.display())).ok()
+    parsed.map_err(|error| warn!("cannot read Podman's configuration in {}: {error}", path.display())).ok()
 }
 
-/// The files of settings, in the order in which Podman reads them (containers.conf(5)).
+/// The configuration files, in the order in which Podman reads them (containers.conf(5)).
 fn containers_conf() -> Vec<PathBuf> {
     let mut paths = if let Some(path) = variable("CONTAINERS_CONF") {
         vec![path]
     } else {
-        let folders =
-            [Some("/usr/share/containers".into()), Some("/etc/containers".into()), settings_folder()];
-        folders.into_iter().flatten().flat_map(|folder: PathBuf| in_folder(&folder)).collect()
+        let folders = [Some("/usr/share/containers".into()), Some("/etc/containers".into()), config_folder()];
+        folders.into_iter().flatten().flat_map(|folder: PathBuf| with_drop_ins(&folder)).collect()
     };
     paths.extend(variable("CONTAINERS_CONF_OVERRIDE"));
     paths
 }
 
-/// The file of settings of a folder, and those that add to it.
-fn in_folder(folder: &Path) -> Vec<PathBuf> {
+/// The configuration file of a folder and its drop-in files.
+fn with_drop_ins(folder: &Path) -> Vec<PathBuf> {
     let parts = std::fs::read_dir(folder.join("containers.conf.d")).into_iter().flatten().flatten();
     let mut parts: Vec<PathBuf> = parts.map(|entry| entry.path()).collect();
     parts.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
@@ -155,12 +154,12 @@ fn in_folder(folder: &Path) -> Vec<PathBuf> {
 
 /// The file in which Podman 5 keeps connections.
 fn connections_json() -> Option<PathBuf> {
-    variable("PODMAN_CONNECTIONS_CONF").or_else(|| Some(settings_folder()?.join("podman-connections.json")))
+    variable("PODMAN_CONNECTIONS_CONF").or_else(|| Some(config_folder()?.join("podman-connections.json")))
 }
 
-fn settings_folder() -> Option<PathBuf> {
-    let settings = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
-    Some(settings.join("containers"))
+fn config_folder() -> Option<PathBuf> {
+    let folder = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
+    Some(folder.join("containers"))
 }
 
 fn variable(name: &str) -> Option<PathBuf> {

@@ -1,31 +1,29 @@
-//! An engine's description of a container, read field by field.
+//! A container in the engine's JSON, read field by field.
 //!
-//! Engines differ in what they leave out and in the words they use for states; whatever is not
-//! needed here is not looked at, so that it cannot make a container unreadable.
+//! Engines differ in the fields they omit and in their names of states. Only the fields needed are read, so that no
+//! other field can make a container unreadable.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::labels;
+use crate::container::endpoint::Endpoint;
 use crate::container::{Container, ContainerId, EngineKind, MAX_IMAGE_LEN, Network, NetworkMode};
-use crate::endpoint::Endpoint;
+use crate::engine::labels;
 use crate::safe_text::SafeText;
 
-/// Label in which compose keeps the name of a container's project.
+/// Compose's label for the project of a container.
 const PROJECT_LABEL: &str = "com.docker.compose.project";
-/// Label in which compose keeps the name of a container's service.
+/// Compose's label for the service of a container.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
-/// Most further names that are taken of a container on one network.
-const MOST_ALIASES: usize = 16;
+/// Aliases read per container and network.
+const MAX_ALIASES: usize = 16;
 
-/// Bytes of labels kept of one container, keys and values together: many times what
-/// people, images and compose write.
-const MOST_LABEL_BYTES: usize = 16 * 1024;
+/// Total size of the labels kept of one container, keys and values: far more than users, images and compose write.
+const MAX_LABEL_BYTES: usize = 16 * 1024;
 
-/// Reads one element of `/containers/json`, answered by `engine` at `endpoint`. `None` when it has no
-/// valid id.
+/// Reads one element of `/containers/json`. `None` without a valid id.
 pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
     let id = id(value)?;
     let name = name(&value["Names"]).unwrap_or_else(|| SafeText::from_name(id.short()));
@@ -40,59 +38,58 @@ pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) 
         project: label(PROJECT_LABEL).filter(|project| !project.is_empty()),
         service: label(SERVICE_LABEL),
         labels: labels(&value["Labels"]),
-        network_mode: mode(value).unwrap_or(NetworkMode::Own),
+        network_mode: network_mode(value).unwrap_or(NetworkMode::Own),
         networks: networks(&value["NetworkSettings"]["Networks"], &id),
         value: String::new(),
         id,
     })
 }
 
-/// The id of the container that is described.
+/// The id of the container.
 pub(super) fn id(value: &Value) -> Option<ContainerId> {
     ContainerId::parse(value["Id"].as_str()?)
 }
 
-/// The container whose packets this one takes, if it says that it is a tap container.
-pub(super) fn tapped(value: &Value) -> Option<ContainerId> {
+/// The container that this one captures, if its labels say that it is a tap container.
+pub(super) fn tap_target(value: &Value) -> Option<ContainerId> {
     value["Labels"].get(labels::TAP)?;
     ContainerId::parse(value["Labels"][labels::TARGET].as_str()?)
 }
 
-/// How a container is connected, in the engine's words, where they are told.
-pub(super) fn joined(value: &Value) -> Option<&str> {
+/// The network mode as the engine writes it; `None` where the answer omits it.
+pub(super) fn network_mode_word(value: &Value) -> Option<&str> {
     value["HostConfig"]["NetworkMode"].as_str()
 }
 
-/// What an engine tells of a container only when it is asked about that one.
+/// Details of a container that only an inspect request returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerInspection {
-    /// Pid of its first process, as the engine counts.
+    /// Pid of its first process, in the engine's pid namespace.
     pub pid: i32,
-    /// When that was started, in the engine's words; empty where it does not say.
-    pub started: SafeText,
-    /// How it is connected, which Podman leaves out of its list; `None` where it is not told.
-    pub mode: Option<NetworkMode>,
-    /// Its own networks, with its further names there.
+    /// Start time of that process, as the engine writes it; empty where unknown.
+    pub started_at: SafeText,
+    /// Its network mode, which Podman's list omits; `None` where unknown.
+    pub network_mode: Option<NetworkMode>,
+    /// Its own networks, with its aliases there.
     pub networks: Vec<Network>,
 }
 
 /// Reads `/containers/ID/json`; `None` when the container has no process.
-pub(super) fn inspected(value: &Value) -> Option<ContainerInspection> {
+pub(super) fn inspection(value: &Value) -> Option<ContainerInspection> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
     let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
-    let started = SafeText::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
+    let started_at = SafeText::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
     let networks = networks.unwrap_or_default();
-    (pid > 0).then(|| ContainerInspection { pid, started, mode: mode(value), networks })
+    (pid > 0).then(|| ContainerInspection { pid, started_at, network_mode: network_mode(value), networks })
 }
 
-/// Whether `/containers/ID/json` shows a container without a process that its engine starts again.
+/// Whether `/containers/ID/json` shows a container that its engine is about to start again.
 pub(super) fn is_restarting(value: &Value) -> bool {
     let state = &value["State"];
     state["Restarting"] == true || state["Status"] == "restarting"
 }
 
-/// The name that is the container's own: with the API's slash in front and no other, since
-/// `/other/alias` is what another container calls this one.
+/// The container's own name: `/name`. A name such as `/other/alias` is a link from another container.
 fn name(names: &Value) -> Option<SafeText> {
     let names: Vec<&str> = names
         .as_array()?
@@ -103,7 +100,7 @@ fn name(names: &Value) -> Option<SafeText> {
     Some(SafeText::from_name(own)).filter(|name| !name.is_empty())
 }
 
-/// The image by name; by the first digits of its id where the name is gone.
+/// The image by name; by the first digits of its id where it has no name any more.
 fn image(value: &Value) -> SafeText {
     let image = value["Image"].as_str().unwrap_or_default();
     match image.strip_prefix("sha256:") {
@@ -112,27 +109,26 @@ fn image(value: &Value) -> SafeText {
     }
 }
 
-fn mode(value: &Value) -> Option<NetworkMode> {
-    match joined(value)? {
+fn network_mode(value: &Value) -> Option<NetworkMode> {
+    match network_mode_word(value)? {
         "host" => Some(NetworkMode::Host),
         "none" => Some(NetworkMode::None),
         word => Some(match word.strip_prefix("container:") {
-            // Both engines turn a name into an id when the container is made.
+            // Both engines replace a name by an id when they create the container.
             Some(id) => NetworkMode::Shared(ContainerId::parse(id)),
             None => NetworkMode::Own,
         }),
     }
 }
 
-/// The labels, in the order of their keys, as many as may be kept. One that is too long for what is
-/// left is none: it must not be taken for another.
+/// The labels by key, up to the size limit. A label that does not fit is skipped, not cut: it must not match another.
 fn labels(value: &Value) -> BTreeMap<String, String> {
-    let mut left = MOST_LABEL_BYTES;
+    let mut remaining = MAX_LABEL_BYTES;
     let mut labels = BTreeMap::new();
     for (key, value) in value.as_object().into_iter().flatten() {
         let Some(value) = value.as_str() else { continue };
-        if let Some(rest) = left.checked_sub(key.len() + value.len()) {
-            left = rest;
+        if let Some(rest) = remaining.checked_sub(key.len() + value.len()) {
+            remaining = rest;
             labels.insert(key.clone(), value.to_owned());
         }
     }
@@ -144,11 +140,11 @@ fn networks(value: &Value, id: &ContainerId) -> Vec<Network> {
     let addresses = |network: &Value, keys: [&str; 2]| -> Vec<IpAddr> {
         keys.iter().filter_map(|key| network[key].as_str()?.parse().ok()).collect()
     };
-    // Both engines add the first digits of its id.
-    let is_given = |alias: &&str| !id.as_str().starts_with(alias);
+    // Both engines add the first digits of the id as an alias.
+    let is_own = |alias: &&str| !id.as_str().starts_with(alias);
     let aliases = |network: &Value| -> Vec<SafeText> {
-        let told = network["Aliases"].as_array().into_iter().flatten().take(MOST_ALIASES);
-        told.filter_map(Value::as_str).filter(is_given).map(SafeText::new).collect()
+        let given = network["Aliases"].as_array().into_iter().flatten().take(MAX_ALIASES);
+        given.filter_map(Value::as_str).filter(is_own).map(SafeText::new).collect()
     };
     let mut networks: Vec<Network> = value
         .as_object()
@@ -185,56 +181,57 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_given_by_another_container_is_not_the_name() {
+    fn a_link_from_another_container_is_not_the_name() {
         let container =
             container(&described(&json!({ "Names": ["/other/db", "/database"] }))).expect("a container");
         assert_eq!(container.name.as_str(), "database");
     }
 
     #[test]
-    fn strange_types_and_states_do_not_make_a_container_unreadable() {
-        let strange =
+    fn unexpected_types_and_states_do_not_make_a_container_unreadable() {
+        let unexpected =
             json!({ "State": 7, "Labels": null, "NetworkSettings": [], "Created": "then", "Image": null });
-        let container = container(&described(&strange)).expect("a container");
+        let container = container(&described(&unexpected)).expect("a container");
         assert_eq!((container.created, container.networks.len()), (0, 0));
     }
 
     #[test]
-    fn an_id_that_is_not_64_digits_is_no_container() {
+    fn a_container_without_a_valid_id_is_rejected() {
         assert_eq!(container(&described(&json!({ "Id": "../images" }))), None);
     }
 
     #[test]
-    fn an_image_without_a_name_is_shown_by_the_first_digits_of_its_id() {
+    fn an_unnamed_image_is_shown_by_its_short_id() {
         let container =
             container(&described(&json!({ "Image": format!("sha256:{}", "0123456789ab".repeat(5)) })));
         assert_eq!(container.expect("a container").image.as_str(), "0123456789ab");
     }
 
     #[test]
-    fn labels_are_kept_whole_or_not_at_all() {
-        let labels = json!({ "a": "1", "b": "x".repeat(MOST_LABEL_BYTES), "c": 7, "d": "" });
+    fn labels_beyond_the_size_limit_are_skipped_whole() {
+        let labels = json!({ "a": "1", "b": "x".repeat(MAX_LABEL_BYTES), "c": 7, "d": "" });
         let kept = container(&described(&json!({ "Labels": labels }))).expect("a container").labels;
         assert_eq!(kept.keys().collect::<Vec<_>>(), ["a", "d"]);
         let many: serde_json::Map<String, Value> =
             (0..10_000).map(|number| (format!("{number:05}"), "x".into())).collect();
         let kept = container(&described(&json!({ "Labels": many }))).expect("a container").labels;
-        assert_eq!(kept.len(), MOST_LABEL_BYTES / 6);
+        assert_eq!(kept.len(), MAX_LABEL_BYTES / 6);
     }
 
     #[test]
-    fn a_pid_of_zero_is_no_process() {
-        let pid_of = |pid: &Value| inspected(&json!({ "State": { "Pid": pid } })).map(|told| told.pid);
+    fn a_container_with_pid_zero_has_no_process() {
+        let pid_of =
+            |pid: &Value| inspection(&json!({ "State": { "Pid": pid } })).map(|inspection| inspection.pid);
         assert_eq!(pid_of(&json!(0)), None);
         assert_eq!(pid_of(&json!(71)), Some(71));
         assert_eq!(pid_of(&json!(i64::MAX)), None);
     }
 
     #[test]
-    fn how_podman_connects_a_container_is_read_where_it_tells() {
+    fn podmans_network_mode_is_read_from_inspect() {
         let listed = json!({ "NetworkSettings": { "Networks": null }, "HostConfig": null });
         assert_eq!(container(&described(&listed)).expect("a container").network_mode, NetworkMode::Own);
-        let asked = json!({ "State": { "Pid": 71 }, "HostConfig": { "NetworkMode": "none" } });
-        assert_eq!(inspected(&asked).expect("a process").mode, Some(NetworkMode::None));
+        let inspected = json!({ "State": { "Pid": 71 }, "HostConfig": { "NetworkMode": "none" } });
+        assert_eq!(inspection(&inspected).expect("a process").network_mode, Some(NetworkMode::None));
     }
 }

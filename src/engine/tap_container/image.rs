@@ -1,7 +1,6 @@
-//! The image of tap containers: our own static program and nothing else, imported into the engine.
+//! The image of tap containers: only our static program, imported into the engine.
 //!
-//! What an engine has under our name is used only where it consists of exactly the layer that we
-//! would import.
+//! An existing image of that name is used only if it consists of exactly the layer that would be imported.
 
 use std::time::Duration;
 
@@ -10,25 +9,25 @@ use hyper::body::Bytes;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::ask::{Sent, ask, encoded, text};
-use super::failure::Failure;
-use super::labels;
-use crate::endpoint::Endpoint;
+use crate::container::endpoint::Endpoint;
+use crate::engine::client::error::RequestError;
+use crate::engine::client::request::{RequestBody, percent_encoded, request_bytes, request_json};
+use crate::engine::labels;
 use crate::safe_text::SafeText;
 use crate::static_program::StaticProgram;
 
-/// Name of all versions of the image. `localhost` keeps every engine from looking in a registry.
-pub(super) const NAME: &str = "localhost/containerdump-tap";
+/// Repository of the image. With `localhost`, no engine asks a registry.
+pub(super) const REPOSITORY: &str = "localhost/containerdump-tap";
 /// The program in the image.
-pub(super) const PROGRAM: &str = "/containerdump";
-/// For a look at what is there.
-const LOOK_DEADLINE: Duration = Duration::from_secs(10);
-/// For the import, which writes some megabytes on the engine's side.
-const IMPORT_DEADLINE: Duration = Duration::from_mins(2);
-/// Size of everything in a tar archive is a multiple of this (POSIX, pax: ustar interchange format).
-const BLOCK: usize = 512;
+pub(super) const PROGRAM_PATH: &str = "/containerdump";
+/// For inspecting the image.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the import, for which the engine writes some megabytes.
+const IMPORT_TIMEOUT: Duration = Duration::from_mins(2);
+/// Block size of a tar archive (POSIX, pax: ustar interchange format).
+const TAR_BLOCK_LEN: usize = 512;
 
-/// An image as an engine has it.
+/// The image in an engine.
 #[derive(Debug)]
 pub(super) struct TapImage {
     /// `localhost/containerdump-tap:0.1.0-0123456789ab`.
@@ -38,15 +37,14 @@ pub(super) struct TapImage {
 }
 
 impl TapImage {
-    /// The image of `program`, imported where it is not there yet; `importing` is called before that.
+    /// The image of `program`. Imports it where it does not exist, and calls `on_import` before that.
     ///
-    /// Fails when the engine cannot be asked or refuses the import, or what it has afterwards is not
-    /// what was imported.
-    pub(super) async fn ready(
+    /// Fails when the engine does not answer or refuses the import, or has a different image afterwards.
+    pub(super) async fn ensure(
         endpoint: &Endpoint,
         program: &StaticProgram,
-        importing: impl FnOnce(&str),
-    ) -> Result<Self, Failure> {
+        on_import: impl FnOnce(&str),
+    ) -> Result<Self, RequestError> {
         let name = name(program);
         let archive = archive(Bytes::from_owner(program.clone()));
         let mut digest = Sha256::new();
@@ -57,17 +55,17 @@ impl TapImage {
         if let Some(image) = find(endpoint, &name, &layer, program).await? {
             return Ok(image);
         }
-        importing(&name);
+        on_import(&name);
         import(endpoint, &name, archive, program).await?;
-        // Somebody else may have imported the same meanwhile: whose is called so does not matter.
+        // Another process may have imported the same image in the meantime.
         find(endpoint, &name, &layer, program)
             .await?
-            .ok_or_else(|| Failure::Other(format!("what it keeps as {name} is not what was imported")))
+            .ok_or_else(|| RequestError::Other(format!("image {name} differs from the imported one")))
     }
 }
 
 fn name(program: &StaticProgram) -> String {
-    format!("{NAME}:{}-{}", env!("CARGO_PKG_VERSION"), &program.digest()[..12])
+    format!("{REPOSITORY}:{}-{}", env!("CARGO_PKG_VERSION"), &program.digest()[..12])
 }
 
 async fn find(
@@ -75,20 +73,20 @@ async fn find(
     name: &str,
     layer: &str,
     program: &StaticProgram,
-) -> Result<Option<TapImage>, Failure> {
+) -> Result<Option<TapImage>, RequestError> {
     let path = format!("/images/{name}/json");
-    let told = match ask(endpoint, Method::GET, &path, Sent::Nothing, LOOK_DEADLINE).await {
-        Ok(told) => told,
-        Err(Failure::Refused(404, _)) => return Ok(None),
-        Err(failure) => return Err(failure),
-    };
-    Ok(image_id(&told, layer, program).map(|id| TapImage { name: name.to_owned(), id }))
+    let inspected =
+        match request_json(endpoint, Method::GET, &path, RequestBody::Empty, INSPECT_TIMEOUT).await {
+            Ok(inspected) => inspected,
+            Err(RequestError::Status(404, _)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+    Ok(image_id(&inspected, layer, program).map(|id| TapImage { name: name.to_owned(), id }))
 }
 
-/// The id of the image that an engine tells of; `None` where it is not exactly what we import: one
-/// layer, our labels, and nothing that the engine would do by itself.
-fn image_id(told: &Value, layer: &str, program: &StaticProgram) -> Option<String> {
-    let config = &told["Config"];
+/// The id of an inspected image; `None` unless it has exactly our layer, our labels, and no other configuration.
+fn image_id(inspected: &Value, layer: &str, program: &StaticProgram) -> Option<String> {
+    let config = &inspected["Config"];
     let is_empty = |field: &str| match &config[field] {
         Value::Null => true,
         Value::Array(all) => all.is_empty(),
@@ -96,17 +94,17 @@ fn image_id(told: &Value, layer: &str, program: &StaticProgram) -> Option<String
         Value::String(text) => text.is_empty(),
         _ => false,
     };
-    let is_ours = told["RootFS"]["Layers"].as_array().is_some_and(|layers| *layers == [layer])
+    let is_ours = inspected["RootFS"]["Layers"].as_array().is_some_and(|layers| *layers == [layer])
         && config["Labels"][labels::DIGEST] == program.digest()
         && config["Labels"][labels::VERSION] == env!("CARGO_PKG_VERSION")
         && ["Cmd", "Entrypoint", "Volumes", "OnBuild", "User", "Healthcheck"].into_iter().all(is_empty);
     if !is_ours {
         return None;
     }
-    bare_id(told["Id"].as_str()?)
+    bare_id(inspected["Id"].as_str()?)
 }
 
-/// An image's id without the name of the digest, which not every engine writes.
+/// An image id without the prefix `sha256:`, which not every engine writes.
 pub(super) fn bare_id(id: &str) -> Option<String> {
     let bare = id.strip_prefix("sha256:").unwrap_or(id);
     let is_id = bare.len() == 64 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -118,42 +116,43 @@ async fn import(
     name: &str,
     archive: [Bytes; 3],
     program: &StaticProgram,
-) -> Result<(), Failure> {
-    let change = |label: &str, value: &str| encoded(&format!("LABEL {label}={value}"));
+) -> Result<(), RequestError> {
+    let change = |label: &str, value: &str| percent_encoded(&format!("LABEL {label}={value}"));
     let path = format!(
         "/images/create?fromSrc=-&repo={}&changes={}&changes={}",
-        encoded(name),
+        percent_encoded(name),
         change(labels::VERSION, env!("CARGO_PKG_VERSION")),
         change(labels::DIGEST, program.digest()),
     );
-    let said = text(endpoint, Method::POST, &path, Sent::Archive(archive.into()), IMPORT_DEADLINE).await?;
-    // One JSON value after another; a failure comes as one of them, with status 200.
-    let values = serde_json::Deserializer::from_slice(&said).into_iter::<Value>();
+    let body = RequestBody::Tar(archive.into());
+    let response = request_bytes(endpoint, Method::POST, &path, body, IMPORT_TIMEOUT).await?;
+    // A sequence of JSON values; an error is one of them, with status 200.
+    let values = serde_json::Deserializer::from_slice(&response).into_iter::<Value>();
     match values.map_while(Result::ok).find_map(|value| value["error"].as_str().map(SafeText::new)) {
-        Some(error) => Err(Failure::Refused(500, error.to_string())),
+        Some(error) => Err(RequestError::Status(500, error.to_string())),
         None => Ok(()),
     }
 }
 
-/// A tar archive that holds the program alone, the same each time, in pieces: the program is not copied.
+/// A reproducible tar archive of the program, in pieces, so that the program is not copied.
 fn archive(program: Bytes) -> [Bytes; 3] {
     let size = program.len();
-    // Two empty blocks end an archive.
-    let end = vec![0; size.div_ceil(BLOCK) * BLOCK - size + 2 * BLOCK];
+    // An archive ends with two empty blocks.
+    let end = vec![0; size.div_ceil(TAR_BLOCK_LEN) * TAR_BLOCK_LEN - size + 2 * TAR_BLOCK_LEN];
     [Bytes::copy_from_slice(&header(size)), program, end.into()]
 }
 
 /// The header of a file in the ustar format: name, mode, user, group, size, time, checksum, kind, magic.
-fn header(size: usize) -> [u8; BLOCK] {
-    let mut header = [0; BLOCK];
+fn header(size: usize) -> [u8; TAR_BLOCK_LEN] {
+    let mut header = [0; TAR_BLOCK_LEN];
     let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
-    put(0, &PROGRAM[1..]);
+    put(0, &PROGRAM_PATH[1..]);
     put(100, "0000755\0");
     put(108, "0000000\0");
     put(116, "0000000\0");
     put(124, &format!("{size:011o}\0"));
     put(136, "00000000000\0");
-    // The checksum is made as if it were blanks.
+    // The checksum is computed with blanks in its place.
     put(148, "        ");
     put(156, "0");
     put(257, "ustar\x0000");
@@ -170,7 +169,7 @@ mod tests {
     use super::archive;
 
     #[test]
-    fn tar_reads_the_archive() {
+    fn the_archive_is_valid_for_tar() {
         let mut tar = Command::new("tar")
             .args(["--list", "--verbose", "--numeric-owner", "--full-time", "--utc"])
             .stdin(Stdio::piped())

@@ -1,43 +1,40 @@
-//! Names of the addresses that packets of containers have, for name resolution blocks.
+//! Names for the addresses in captured packets, for name resolution blocks.
 //!
 //! | address | names, the last of which is shown |
 //! |---|---|
-//! | of this host | `host` |
+//! | this host | `host` |
 //! | 127.0.0.11 | `docker-dns` |
-//! | of a network's gateway | `gateway.shop_default` |
-//! | of a container | its aliases there, its compose service, its own name: `shop-web-1` |
+//! | gateway of a network | `gateway.shop_default` |
+//! | container | its aliases, its Compose service, its own name: `shop-web-1` |
 //!
-//! Wireshark keeps the last name of an address; other readers
-//! see all of them. So what is better known comes later: a container before a gateway, a gateway before
-//! the host, of which it is one of the addresses on a bridge.
+//! Wireshark shows the last name of an address; other readers see all of them. More specific names come later.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::container::{Container, ContainerId, EngineKind, NetworkMode};
+use super::{Container, ContainerId, EngineKind, NetworkMode};
 use crate::safe_text::SafeText;
 
-/// Where Docker answers questions for names, inside each container that is in a network with a name of
-/// its own (moby, libnetwork/resolver.go).
+/// Docker's DNS server inside each container that is in a user-defined network (moby, libnetwork/resolver.go).
 const DOCKER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
-/// Docker's network without names.
+/// Docker's default network, without DNS.
 const DEFAULT_BRIDGE: &str = "bridge";
-/// Most names: 3 MB at 80 characters. Those of the containers that are captured are never left out.
+/// Names of one capture: 3 MB at 80 characters. The least specific ones are left out first.
 const MAX_ADDRESS_NAMES: usize = 30_000;
 
-/// Containers that an address is called after; of more, the latest.
+/// Containers in the name of a reused address: the most recent ones.
 const MAX_OWNERS: usize = 4;
-/// Characters of a name of several containers, as many as Wireshark shows (`MAXDNSNAMELEN`).
+/// Characters of the name of a reused address, as many as Wireshark shows (`MAXDNSNAMELEN`).
 const MAX_SHARED_NAME_LEN: usize = 250;
 
-/// Which containers have had which address since a capture began. A reader that reads twice gives an address its last
-/// name also where it was another's: so that is the name of all of them, `job1 or job2`.
+/// The containers that had each address since the start of the capture. A reader may show an address's last name for
+/// earlier packets, too; so a reused address is named after all of them: `job1 or job2`.
 #[derive(Debug, Default)]
 pub struct AddressHistory(BTreeMap<IpAddr, Vec<(ContainerId, SafeText)>>);
 
 impl AddressHistory {
-    /// Adds to `names`, which are those of `containers` now, the names of addresses that others had before.
+    /// Adds to `names`, those of `containers` now, the names of reused addresses.
     pub fn add_shared_names(&mut self, names: &mut Vec<(IpAddr, SafeText)>, containers: &[Container]) {
         let shown: BTreeMap<IpAddr, SafeText> = names.iter().cloned().collect();
         let mut now: BTreeMap<IpAddr, Vec<&Container>> = BTreeMap::new();
@@ -45,20 +42,20 @@ impl AddressHistory {
             container.addresses().for_each(|address| now.entry(*address).or_default().push(container));
         }
         for (address, containers) in now {
-            let is_shown = |one: &&&Container| shown.get(&address) == Some(&one.name);
+            let is_shown = |container: &&&Container| shown.get(&address) == Some(&container.name);
             let Some(owner) = containers.iter().find(is_shown) else { continue };
             let is_full = self.0.len() >= MAX_ADDRESS_NAMES && !self.0.contains_key(&address);
             if is_full {
                 continue;
             }
             let owners = self.0.entry(address).or_default();
-            // One that has it still shares it; one that was recreated has the name that it had.
+            // Not those that share the address now, nor a recreated container of the same name.
             owners.retain(|(id, name)| {
                 *name != owner.name && containers.iter().all(|container| container.id != *id)
             });
             owners.push((owner.id.clone(), owner.name.clone()));
-            let older = owners.len().saturating_sub(MAX_OWNERS);
-            owners.drain(..older);
+            let excess = owners.len().saturating_sub(MAX_OWNERS);
+            owners.drain(..excess);
             if owners.len() > 1 {
                 let all: Vec<&str> = owners.iter().map(|(_, name)| name.as_str()).collect();
                 names.push((address, SafeText::with_limit(&all.join(" or "), MAX_SHARED_NAME_LEN)));
@@ -67,8 +64,8 @@ impl AddressHistory {
     }
 }
 
-/// Sorts containers so that of those that share a network the one comes first whose name says most: the one that is nobody's
-/// guest, then its guests, and last what Podman made for a pod.
+/// Sorts containers that share a network by how much their names say: its owner first, then those that joined it, then
+/// Podman's infra container of a pod.
 pub fn sort_by_name_priority(containers: &mut [&Container]) {
     containers.sort_by_key(|container| match container.network_mode {
         _ if is_pod_infra(container) => 2,
@@ -77,24 +74,22 @@ pub fn sort_by_name_priority(containers: &mut [&Container]) {
     });
 }
 
-/// Whether it is there for the network of a pod: `0123456789ab-infra`, by the first digits of the pod's id.
+/// Whether it is Podman's infra container of a pod: `0123456789ab-infra`, with the pod's short id.
 fn is_pod_infra(container: &Container) -> bool {
     let is_digits = |digits: &str| digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     container.engine == EngineKind::Podman
         && container.name.as_str().strip_suffix("-infra").is_some_and(is_digits)
 }
 
-/// Names of the addresses of `containers` and of what is around them; `captured` are those in the
-/// capture, as they are known now, and `host` the addresses of this host. Of captured ones that share an address the first
-/// gives it its name.
+/// Names for the addresses of `containers`, their gateways and this host, whose addresses are `host`. An address of
+/// several `captured` containers is named after the first of them.
 pub fn address_names(
     containers: &[Container],
     captured: &[&Container],
     host: &[IpAddr],
 ) -> Vec<(IpAddr, SafeText)> {
-    // Containers that share a network have one address: it is called after the captured one, the first
-    // of several, else after the one that is nobody's guest.
-    let position = |container: &Container| captured.iter().position(|one| one.id == container.id);
+    // Containers that share a network have the same address, named after the first captured one, else its owner.
+    let position = |container: &Container| captured.iter().position(|other| other.id == container.id);
     let mut containers: Vec<(Option<usize>, &Container)> = containers
         .iter()
         .map(|container| {
@@ -113,28 +108,28 @@ pub fn address_names(
     let containers = || containers.iter().map(|(_, container)| *container);
     names.extend(gateways(containers()));
     names.extend(containers().flat_map(names_of));
-    // What comes later is what is shown.
-    let mut told = HashSet::new();
+    // The last name of an address is the one shown.
+    let mut seen = HashSet::new();
     names.reverse();
-    names.retain(|name| told.insert(name.clone()));
+    names.retain(|name| seen.insert(name.clone()));
     names.truncate(MAX_ADDRESS_NAMES);
     names.reverse();
     names
 }
 
 fn uses_docker_dns(container: &Container) -> bool {
-    let has_names = || container.networks.iter().any(|network| network.name.as_str() != DEFAULT_BRIDGE);
-    container.engine == EngineKind::Docker && container.network_mode == NetworkMode::Own && has_names()
+    let is_user_defined = || container.networks.iter().any(|network| network.name.as_str() != DEFAULT_BRIDGE);
+    container.engine == EngineKind::Docker && container.network_mode == NetworkMode::Own && is_user_defined()
 }
 
-/// Each gateway once, by the name of its network; where several networks have it, by one of them.
+/// Each gateway, named after one of its networks.
 fn gateways<'a>(containers: impl Iterator<Item = &'a Container>) -> BTreeMap<IpAddr, SafeText> {
     let networks = containers.flat_map(|container| &container.networks);
     let gateways =
         networks.flat_map(|network| network.gateways.iter().map(move |address| (*address, network)));
-    let is_one = |address: &IpAddr| !address.is_unspecified();
+    let is_specified = |address: &IpAddr| !address.is_unspecified();
     gateways
-        .filter(|(address, _)| is_one(address))
+        .filter(|(address, _)| is_specified(address))
         .map(|(address, network)| (address, SafeText::new(&format!("gateway.{}", network.name))))
         .collect()
 }
@@ -147,19 +142,19 @@ fn names_of(container: &Container) -> Vec<(IpAddr, SafeText)> {
             .flat_map(|address| network.aliases.iter().map(move |alias| (*address, alias.clone())))
     });
     let service = container.service.iter();
-    let known = service
+    let own_names = service
         .chain([&container.name])
         .flat_map(|name| container.addresses().map(|address| (*address, name.shortened())));
-    aliases.chain(known).filter(|(address, name)| !address.is_unspecified() && !name.is_empty()).collect()
+    aliases.chain(own_names).filter(|(address, name)| !address.is_unspecified() && !name.is_empty()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::container::Network;
-    use crate::endpoint::Endpoint;
+    use crate::container::endpoint::Endpoint;
 
-    fn container(name: &str, address: &str, mode: NetworkMode) -> Container {
+    fn container(name: &str, address: &str, network_mode: NetworkMode) -> Container {
         let id = ContainerId::parse(&format!("{:0>64}", name.len())).expect("an id");
         let network = Network {
             name: "net".into(),
@@ -171,21 +166,16 @@ mod tests {
         };
         let endpoint = Endpoint::Unix("/run/docker.sock".into());
         let container = Container::new(EngineKind::Docker, endpoint, id, name.into());
-        Container {
-            service: Some("service".into()),
-            network_mode: mode,
-            networks: vec![network],
-            ..container
-        }
+        Container { service: Some("service".into()), network_mode, networks: vec![network], ..container }
     }
 
     fn shown(names: &[(IpAddr, SafeText)], address: &str) -> Vec<String> {
         let address: IpAddr = address.parse().expect("an address");
-        names.iter().filter(|(one, _)| *one == address).map(|(_, name)| name.to_string()).collect()
+        names.iter().filter(|(other, _)| *other == address).map(|(_, name)| name.to_string()).collect()
     }
 
     #[test]
-    fn the_best_name_of_an_address_comes_last() {
+    fn the_most_specific_name_of_an_address_comes_last() {
         let host = ["10.0.0.1".parse().expect("an address")];
         let names = address_names(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
         assert_eq!(shown(&names, "10.0.0.2"), ["alias", "service", "web"]);
@@ -194,11 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_several_containers_is_called_after_the_first_that_is_captured() {
+    fn a_shared_address_is_named_after_the_first_captured_container() {
         let owner = container("owner", "10.0.0.2", NetworkMode::Own);
-        let guests =
+        let members =
             ["a", "bb"].map(|name| container(name, "10.0.0.2", NetworkMode::Shared(Some(owner.id.clone()))));
-        let [one, other] = guests;
+        let [one, other] = members;
         let all = [one.clone(), owner.clone(), other.clone()];
         let last = |captured: &[&Container]| shown(&address_names(&all, captured, &[]), "10.0.0.2").pop();
         assert_eq!(last(&[]).as_deref(), Some("owner"));
@@ -215,15 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_passes_to_another_container_is_called_after_both() {
+    fn a_reused_address_is_named_after_all_its_containers() {
         let job = |number: usize| {
             let id = ContainerId::parse(&format!("{number:0>64}")).expect("an id");
             Container { id, ..container(&format!("job{number}"), "10.0.0.2", NetworkMode::Own) }
         };
-        let mut owners = AddressHistory::default();
+        let mut history = AddressHistory::default();
         let mut after = |containers: &[Container]| {
             let mut names = address_names(containers, &[], &[]);
-            owners.add_shared_names(&mut names, containers);
+            history.add_shared_names(&mut names, containers);
             shown(&names, "10.0.0.2").pop().expect("a name")
         };
         assert_eq!(after(&[job(1)]), "job1");
@@ -234,12 +224,12 @@ mod tests {
         assert_eq!(after(&[job(3)]), "job1 or job2 or job3");
         assert_eq!(after(&[job(4)]), "job1 or job2 or job3 or job4");
         assert_eq!(after(&[job(5)]), "job2 or job3 or job4 or job5");
-        let guest = Container { network_mode: NetworkMode::Shared(Some(job(5).id)), ..job(6) };
-        assert_eq!(after(&[job(5), guest]), "job2 or job3 or job4 or job5", "a guest had it never alone");
+        let member = Container { network_mode: NetworkMode::Shared(Some(job(5).id)), ..job(6) };
+        assert_eq!(after(&[job(5), member]), "job2 or job3 or job4 or job5", "a member never had it alone");
     }
 
     #[test]
-    fn too_many_names_are_cut_where_they_matter_least() {
+    fn the_least_specific_names_beyond_the_limit_are_left_out() {
         let host: Vec<IpAddr> = (0..2 * 30_000).map(|number: u32| IpAddr::V4(number.into())).collect();
         let names = address_names(&[container("web", "10.0.0.2", NetworkMode::Own)], &[], &host);
         assert_eq!(names.len(), MAX_ADDRESS_NAMES);

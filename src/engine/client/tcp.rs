@@ -1,5 +1,5 @@
-//! Connections to engines over TCP, from ports of our own: a capture of the network they pass can tell them
-//! from everybody else's, whatever addresses are made of ours on the way.
+//! TCP connections to engines, from a reserved range of source ports: a capture of the network that they pass can
+//! exclude them, also behind NAT.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind};
@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use log::debug;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 
-use super::places;
-use crate::endpoint::Endpoint;
+use crate::container::endpoint::Endpoint;
+use crate::engine::discovery;
 
-/// The ports our connections come from: right above those that Linux gives to whoever asks for none
-/// (`ip_local_port_range`). The same for every containerdump, or two captures would feed each other.
+/// Source ports of our connections: just above Linux's ephemeral ports (`ip_local_port_range`). The same for every
+/// containerdump, or two captures would capture each other's traffic.
 pub const SOURCE_PORTS: RangeInclusive<u16> = 61_000..=62_023;
-/// Ports tried before one is taken that can be anybody's.
-const MOST_TRIES: usize = 256;
+/// Ports tried before an ephemeral port is used.
+const MAX_PORT_ATTEMPTS: usize = 256;
 
-/// The ports that engines listen at over TCP, where they are looked for.
+/// The TCP ports at which engines may listen.
 pub fn tcp_ports() -> Vec<u16> {
     let mut ports: Vec<u16> =
-        places::all().into_iter().filter_map(|place| port(&place.endpoint.ok()?)).collect();
+        discovery::candidates().into_iter().filter_map(|candidate| port(&candidate.endpoint.ok()?)).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
@@ -36,43 +36,43 @@ fn port(endpoint: &Endpoint) -> Option<u16> {
 
 /// Connects to `address`, `host:port`.
 ///
-/// Fails when nobody listens there.
+/// Fails when no address accepts a connection.
 pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(ErrorKind::NotFound, "its name has no address");
+    let mut last_error = io::Error::new(ErrorKind::NotFound, "the host name has no address");
     for address in lookup_host(address).await? {
         match connect_to(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(last)
+    Err(last_error)
 }
 
-async fn connect_to(far: SocketAddr) -> io::Result<TcpStream> {
-    for _ in 0..MOST_TRIES {
-        match connect_from(far, next_port()).await {
-            // Somebody else's, or one of ours to the same place that has hardly ended.
+async fn connect_to(remote: SocketAddr) -> io::Result<TcpStream> {
+    for _ in 0..MAX_PORT_ATTEMPTS {
+        match connect_from(remote, next_port()).await {
+            // In use by another process, or by a connection to the same address in TIME_WAIT.
             Err(error) if matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) => {}
             Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
             connected => return connected,
         }
     }
-    debug!("no port of our own is free to speak to {far}");
-    TcpStream::connect(far).await
+    debug!("no reserved source port is free for {remote}");
+    TcpStream::connect(remote).await
 }
 
-async fn connect_from(far: SocketAddr, port: u16) -> io::Result<TcpStream> {
-    let (socket, near) = match far {
+async fn connect_from(remote: SocketAddr, port: u16) -> io::Result<TcpStream> {
+    let (socket, local) = match remote {
         SocketAddr::V4(_) => (TcpSocket::new_v4()?, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
         SocketAddr::V6(_) => (TcpSocket::new_v6()?, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
     };
-    // Several of ours may come from one port, to several engines.
+    // One port may serve connections to several engines.
     socket.set_reuseaddr(true)?;
-    socket.bind(near)?;
-    socket.connect(far).await
+    socket.bind(local)?;
+    socket.connect(remote).await
 }
 
-/// Every one in turn, each process beginning somewhere else.
+/// The ports in turn, starting at a random one in each process.
 fn next_port() -> u16 {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     let count = SOURCE_PORTS.end() - SOURCE_PORTS.start() + 1;
@@ -88,13 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_port_of_ours_is_taken_in_turn_and_no_other() {
+    fn reserved_source_ports_are_used_in_turn() {
         let ports: std::collections::BTreeSet<u16> = (0..5000).map(|_| next_port()).collect();
         assert_eq!(ports, SOURCE_PORTS.collect());
     }
 
     #[test]
-    fn the_port_of_an_address_is_what_follows_it() {
+    fn the_port_of_an_endpoint_is_read_from_its_address() {
         assert_eq!(port(&Endpoint::Tcp("[::1]:2375".to_owned())), Some(2375));
         assert_eq!(port(&Endpoint::Unix("/run/docker.sock".into())), None);
     }

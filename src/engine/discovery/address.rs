@@ -1,66 +1,69 @@
-//! Addresses of engines, as Docker's and Podman's clients take them.
+//! Addresses of engines, as Docker's and Podman's clients parse them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::container::EngineKind;
-use crate::endpoint::Endpoint;
+use crate::container::endpoint::Endpoint;
 use crate::error::Error;
 use crate::ssh::Host;
 
-/// Docker's socket where nothing else is configured.
+/// Docker's default socket.
 pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
-/// Docker's port where an address has none (docker/cli, opts/hosts.go), also with TLS.
-const PORT: u16 = 2375;
+/// Docker's port where an address has none, also with TLS (docker/cli, opts/hosts.go).
+const DEFAULT_PORT: u16 = 2375;
 /// Docker's port where TLS is configured and no address.
-const TLS_PORT: u16 = 2376;
+const DEFAULT_TLS_PORT: u16 = 2376;
 
-/// An address of an engine, as it is configured.
-pub(super) struct Named<'a> {
-    /// Where it is configured: `DOCKER_HOST`, `DOCKER_CONTEXT=desk, DOCKER_HOST`.
-    pub(super) by: &'a str,
-    /// What the engine's own client accepts there: `unix:///path`, `tcp://host:port`, `ssh://user@host:port`.
+/// A configured address of an engine.
+pub(super) struct ConfiguredAddress<'a> {
+    /// The setting that it comes from: `DOCKER_HOST`, `DOCKER_CONTEXT=desk, DOCKER_HOST`.
+    pub(super) setting: &'a str,
+    /// `unix:///path`, `tcp://host:port`, `ssh://user@host:port`.
     pub(super) address: &'a str,
     /// The folder of certificates, where TLS is configured.
     pub(super) certificates: Option<PathBuf>,
 }
 
-impl Named<'_> {
-    /// The address as `engine`'s own client reads it.
+impl ConfiguredAddress<'_> {
+    /// The endpoint, parsed as `engine`'s own client does.
     ///
-    /// Fails when it has another form.
+    /// Fails when the address is invalid or unsupported.
     pub(super) fn endpoint(self, engine: EngineKind) -> Result<Endpoint, Error> {
-        let Self { by, address, certificates } = self;
+        let Self { setting, address, certificates } = self;
         let address = address.trim();
-        let cannot =
-            |why: &str, remedy: String| Error::new(format!("cannot use {by}={address}: {why}"), remedy);
+        let invalid = |cause: &str, remedy: String| {
+            Error::new(format!("cannot use {setting}={address}: {cause}"), remedy)
+        };
         let tcp = |rest: &str, port| {
-            let remedy = || format!("set {by} to tcp://HOST:PORT");
-            host_and_port(rest, port).map_err(|why| cannot(why, remedy()))
+            let remedy = || format!("set {setting} to tcp://HOST:PORT");
+            host_and_port(rest, port).map_err(|cause| invalid(cause, remedy()))
         };
         // Podman's client requires a port.
-        let port = (engine != EngineKind::Podman).then_some(PORT);
+        let port = (engine != EngineKind::Podman).then_some(DEFAULT_PORT);
         match (split(address, engine), certificates) {
             (Some(("tcp" | "https", rest)), Some(certificates)) => {
-                let port = if address.starts_with("https") { Some(TLS_PORT) } else { port };
+                let port = if address.starts_with("https") { Some(DEFAULT_TLS_PORT) } else { port };
                 Ok(Endpoint::Tls { address: tcp(rest, port)?, certificates })
             }
-            (Some(("https", _)), None) => Err(cannot(
+            (Some(("https", _)), None) => Err(invalid(
                 "no TLS certificates are configured",
                 "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH".to_owned(),
             )),
             (Some(("tcp" | "http", rest)), None) => Ok(Endpoint::Tcp(tcp(rest, port)?)),
             (Some(("ssh", rest)), _) => {
-                // The engine's command on that host knows its socket there.
+                // The command that runs on the host finds its socket itself.
                 let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-                if !is_usual(path.split(['?', '#']).next().unwrap_or_default()) {
-                    return Err(cannot(
-                        "it names a socket of its own, and the engine there is asked by its command",
-                        format!("leave out the path: {by}=ssh://{host}"),
+                if !is_default_socket(path.split(['?', '#']).next().unwrap_or_default()) {
+                    return Err(invalid(
+                        "an ssh:// address cannot have a socket path",
+                        format!("omit the path: {setting}=ssh://{host}"),
                     ));
                 }
-                let is_host = host.parse::<Host>();
-                is_host.map_err(|why| cannot(&why, format!("see the name: {by}=ssh://user@host")))?;
+                let parsed = host.parse::<Host>();
+                parsed.map_err(|cause| {
+                    invalid(&cause, format!("check the host name: {setting}=ssh://user@host"))
+                })?;
                 let command = match engine {
                     EngineKind::Docker | EngineKind::Kernel => "docker system dial-stdio",
                     EngineKind::Podman => "podman system dial-stdio",
@@ -68,25 +71,25 @@ impl Named<'_> {
                 Ok(Endpoint::Ssh { host: host.to_owned(), command })
             }
             (Some(("unix", rest)), _) => {
-                let path = socket(rest, engine)
-                    .map_err(|error| cannot(&error.to_string(), format!("set {by} to unix:///PATH")))?;
+                let path = socket_path(rest, engine)
+                    .map_err(|error| invalid(&error.to_string(), format!("set {setting} to unix:///PATH")))?;
                 Ok(Endpoint::Unix(path))
             }
-            _ => Err(cannot(
+            _ => Err(invalid(
                 "neither unix:///path, tcp://host:port nor ssh://host",
-                format!("set {by} to one of these, or unset it to use the sockets of this host"),
+                format!("set {setting} to one of these, or unset it to use the default sockets"),
             )),
         }
     }
 }
 
-/// Where Docker listens when no address is configured, but `certificates` for TLS are.
-pub(super) fn usual_with_tls(certificates: PathBuf) -> Endpoint {
-    Endpoint::Tls { address: format!("localhost:{TLS_PORT}"), certificates }
+/// Docker's address where TLS is configured and no address.
+pub(super) fn default_tls(certificates: PathBuf) -> Endpoint {
+    Endpoint::Tls { address: format!("localhost:{DEFAULT_TLS_PORT}"), certificates }
 }
 
-/// The scheme of `address` and what follows it. Docker's client takes what has none for `host:port`; Podman's
-/// takes `unix:/path`, too.
+/// The scheme of `address` and the rest. Docker's client reads an address without a scheme as `host:port`; Podman's also
+/// accepts `unix:/path`.
 fn split(address: &str, engine: EngineKind) -> Option<(&str, &str)> {
     if let Some(split) = address.split_once("://") {
         return Some(split);
@@ -94,36 +97,36 @@ fn split(address: &str, engine: EngineKind) -> Option<(&str, &str)> {
     match engine {
         EngineKind::Podman => address.split_once(':').filter(|(_, path)| path.starts_with('/')),
         _ if address.is_empty() => Some(("unix", "")),
-        // What was meant as a path is no host.
+        // A host name has no slash; a path was probably meant.
         _ => (!address.contains('/')).then_some(("tcp", address)),
     }
 }
 
-/// The path of the socket behind `unix://`.
-fn socket(rest: &str, engine: EngineKind) -> io::Result<PathBuf> {
+/// The path in a `unix://` address.
+fn socket_path(rest: &str, engine: EngineKind) -> io::Result<PathBuf> {
     match engine {
-        // Podman's client takes a path without its first slash, and drops a query.
+        // Podman's client accepts a path without its leading slash, and ignores a query.
         EngineKind::Podman => {
             let path = rest.split(['?', '#']).next().unwrap_or_default().trim_start_matches('/');
             if path.is_empty() { Err(io::Error::other("no path")) } else { Ok(Path::new("/").join(path)) }
         }
         _ if rest.is_empty() => Ok(DOCKER_SOCKET.into()),
-        // Docker's client takes it from the current folder on.
+        // Docker's client resolves it against the working directory.
         _ => std::path::absolute(rest),
     }
 }
 
-/// `host:port` of what follows `tcp://`: without a user, a query and a fragment; without a host it is this one.
+/// `host:port` of the rest after `tcp://`, without user, query and fragment. The default host is `localhost`.
 fn host_and_port(rest: &str, port: Option<u16>) -> Result<String, &'static str> {
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains('/') {
-        return Err("an address has no path");
+        return Err("a TCP address cannot have a path");
     }
     let rest = rest.rsplit('@').next().unwrap_or_default();
     let (host, given) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, after)) => (host, after.strip_prefix(':').unwrap_or(after)),
-        // An IPv6 address without brackets has no port.
+        // An IPv6 address without brackets cannot have a port.
         None if rest.matches(':').count() > 1 => (rest, ""),
         None => rest.split_once(':').unwrap_or((rest, "")),
     };
@@ -136,14 +139,14 @@ fn host_and_port(rest: &str, port: Option<u16>) -> Result<String, &'static str> 
     Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
-/// Whether a path behind `ssh://host/` is none, or what Podman's connections name: the socket of whoever logs in.
-fn is_usual(path: &str) -> bool {
-    let of_user = || {
+/// Whether the path of an `ssh://` address is empty or a default socket, as in Podman's connections.
+fn is_default_socket(path: &str) -> bool {
+    let is_user_socket = || {
         let user = path.strip_prefix("run/user/")?.strip_suffix("/podman/podman.sock")?;
         Some(!user.is_empty() && user.bytes().all(|byte| byte.is_ascii_digit()))
     };
     matches!(path, "" | "var/run/docker.sock" | "run/docker.sock" | "run/podman/podman.sock")
-        || of_user().unwrap_or_default()
+        || is_user_socket().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -152,11 +155,11 @@ mod tests {
 
     fn parse(address: &str, certificates: Option<&str>) -> Result<Endpoint, Error> {
         let certificates = certificates.map(PathBuf::from);
-        Named { by: "DOCKER_HOST", address, certificates }.endpoint(EngineKind::Docker)
+        ConfiguredAddress { setting: "DOCKER_HOST", address, certificates }.endpoint(EngineKind::Docker)
     }
 
     #[test]
-    fn addresses_are_read_as_dockers_client_reads_them() {
+    fn addresses_are_parsed_as_by_dockers_client() {
         let tcp = |address: &str| Ok(Endpoint::Tcp(address.to_owned()));
         for (address, expected) in [
             ("unix:///run/d.sock", Ok(Endpoint::Unix("/run/d.sock".into()))),
@@ -191,9 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_podmans_client_reads_them() {
+    fn addresses_are_parsed_as_by_podmans_client() {
         let parse = |address| {
-            Named { by: "CONTAINER_HOST", address, certificates: None }.endpoint(EngineKind::Podman)
+            let setting = "CONTAINER_HOST";
+            ConfiguredAddress { setting, address, certificates: None }.endpoint(EngineKind::Podman)
         };
         for (address, expected) in [
             ("unix:/p", Endpoint::Unix("/p".into())),
@@ -204,25 +208,25 @@ mod tests {
         ] {
             assert_eq!(parse(address), Ok(expected), "{address}");
         }
-        for (address, why) in [("tcp://host", "no port"), ("unix://", "no path"), ("host:80", "neither")] {
-            let trouble = parse(address).expect_err(address).to_string();
-            assert!(trouble.contains(why), "{trouble}");
+        for (address, cause) in [("tcp://host", "no port"), ("unix://", "no path"), ("host:80", "neither")] {
+            let error = parse(address).expect_err(address).to_string();
+            assert!(error.contains(cause), "{error}");
         }
     }
 
     #[test]
-    fn addresses_of_another_form_are_refused_with_the_forms_there_are() {
-        for (address, why) in [
+    fn unsupported_addresses_are_rejected_with_the_supported_forms() {
+        for (address, cause) in [
             ("npipe:////./pipe/docker_engine", "neither unix:///path, tcp://host:port nor ssh://host"),
             ("/run/docker.sock", "neither unix:///path, tcp://host:port nor ssh://host"),
-            ("tcp://host:99/path", "an address has no path"),
+            ("tcp://host:99/path", "a TCP address cannot have a path"),
             ("tcp://host:99999", "invalid port"),
             ("ssh://-oProxyCommand=x", "invalid host"),
-            ("ssh://host/tmp/own.sock", "leave out the path: DOCKER_HOST=ssh://host"),
+            ("ssh://host/tmp/own.sock", "omit the path: DOCKER_HOST=ssh://host"),
             ("https://host", "DOCKER_TLS_VERIFY"),
         ] {
-            let trouble = parse(address, None).expect_err(address).to_string();
-            assert!(trouble.contains(why), "{trouble}");
+            let error = parse(address, None).expect_err(address).to_string();
+            assert!(error.contains(cause), "{error}");
         }
     }
 }

@@ -1,14 +1,13 @@
-//! One request to an engine over a connection that cannot flood us.
+//! One HTTP request on a connection of its own, with a limit on the response size.
 //!
-//! bollard reads an answer whole before it looks at it and has no bound of its own; here the
-//! bytes are counted on their way in.
+//! bollard reads a whole response before it parses it, without a limit; here the bytes are counted as they arrive.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bollard::BollardRequest;
-use bollard::errors::Error;
+use bollard::errors::Error as BollardError;
 use hyper::Response;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HOST, HeaderValue};
@@ -17,21 +16,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use super::{dial, tcp, tls};
-use crate::endpoint::Endpoint;
+use super::{ssh, tcp, tls};
+use crate::container::endpoint::Endpoint;
 
-/// Most bytes taken from an engine on one connection. Ten thousand containers make about 12 MB.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// Largest response. Ten thousand containers take about 12 MB.
+const MAX_RESPONSE_LEN: usize = 16 * 1024 * 1024;
 
 /// A connection to an engine.
-pub(super) enum Wire {
+pub(crate) enum EngineStream {
     Unix(UnixStream),
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    Ssh(UnixStream, dial::Held),
+    Ssh(UnixStream, ssh::SshTransport),
 }
 
-impl Wire {
+impl EngineStream {
     async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Ok(match endpoint {
             Endpoint::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
@@ -46,58 +45,62 @@ impl Wire {
                 Self::Tls(Box::new(tls::connect(stream, address, certificates).await?))
             }
             Endpoint::Ssh { host, command } => {
-                let (stream, held) = dial::connect(host, command).await?;
-                Self::Ssh(stream, held)
+                let (stream, transport) = ssh::connect(host, command).await?;
+                Self::Ssh(stream, transport)
             }
             Endpoint::Kernel(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 }
 
-/// Sends `request` to `endpoint` on a connection of its own and returns the answer's head.
+/// Sends `request` to `endpoint` and returns the head of the response.
 ///
-/// Fails when nothing listens there, access is refused, or what answers is not HTTP.
-pub(super) async fn send(endpoint: &Endpoint, request: BollardRequest) -> Result<Response<Incoming>, Error> {
-    send_for(endpoint, request, MOST_BYTES).await
-}
-
-/// The same for an answer that has no end: the bound is on what the reader of its body keeps.
-pub(super) async fn send_for_stream(
+/// Fails when no connection can be made or the response is not HTTP.
+pub(super) async fn send(
     endpoint: &Endpoint,
     request: BollardRequest,
-) -> Result<Response<Incoming>, Error> {
-    send_for(endpoint, request, usize::MAX).await
+) -> Result<Response<Incoming>, BollardError> {
+    send_with_limit(endpoint, request, MAX_RESPONSE_LEN).await
 }
 
-async fn send_for(
+/// The same without a limit, for endless responses: the reader of the body limits what it keeps.
+pub(super) async fn send_unlimited(
+    endpoint: &Endpoint,
+    request: BollardRequest,
+) -> Result<Response<Incoming>, BollardError> {
+    send_with_limit(endpoint, request, usize::MAX).await
+}
+
+async fn send_with_limit(
     endpoint: &Endpoint,
     mut request: BollardRequest,
-    most: usize,
-) -> Result<Response<Incoming>, Error> {
-    let wire = Wire::connect(endpoint).await?;
-    let held = if let Wire::Ssh(_, held) = &wire { Some(held.clone()) } else { None };
-    let bounded = Bounded { stream: wire, left: most };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(bounded)).await?;
+    limit: usize,
+) -> Result<Response<Incoming>, BollardError> {
+    let stream = EngineStream::connect(endpoint).await?;
+    let transport =
+        if let EngineStream::Ssh(_, transport) = &stream { Some(transport.clone()) } else { None };
+    let limited = LimitedStream { stream, remaining: limit };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(limited)).await?;
     tokio::spawn(connection.with_upgrades());
-    // An engine refuses an API version newer than its own; without one it answers in its own.
+    // An engine rejects an API version newer than its own; without a version it uses its own.
     let path = request.uri().path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
     *request.uri_mut() = without_version(path).parse().map_err(hyper::http::Error::from)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
-    match (sender.send_request(request).await, held) {
-        // What ended before it answered may have said why.
-        (Err(error), Some(held)) => Err(held.why().await.unwrap_or_else(|| error.into())),
-        (answer, _) => Ok(answer?),
+    match (sender.send_request(request).await, transport) {
+        // An ssh process that failed has printed the reason.
+        (Err(error), Some(transport)) => Err(transport.failure().await.unwrap_or_else(|| error.into())),
+        (response, _) => Ok(response?),
     }
 }
 
-/// The connection that `answer` came on, now that it carries something else than HTTP; and what of
-/// that was read already. No bound holds any more.
+/// The upgraded connection of `response`, which no longer carries HTTP, and the bytes already read from it. It has
+/// no size limit.
 ///
-/// Fails when the engine keeps speaking HTTP.
-pub(super) async fn taken_over(answer: Response<Incoming>) -> Result<(Wire, Bytes), Error> {
-    let upgraded = hyper::upgrade::on(answer).await?;
+/// Fails when the engine did not upgrade it.
+pub(super) async fn upgrade(response: Response<Incoming>) -> Result<(EngineStream, Bytes), BollardError> {
+    let upgraded = hyper::upgrade::on(response).await?;
     let parts = upgraded
-        .downcast::<TokioIo<Bounded<Wire>>>()
+        .downcast::<TokioIo<LimitedStream<EngineStream>>>()
         .map_err(|_| io::Error::other("the connection is not one of ours"))?;
     Ok((parts.io.into_inner().stream, parts.read_buf))
 }
@@ -111,13 +114,13 @@ fn without_version(path: &str) -> &str {
     if is_version { &path["/v".len() + version.len()..] } else { path }
 }
 
-/// A stream that ends in an error once more than `left` bytes were read from it.
-struct Bounded<S> {
+/// A stream that fails once more than `remaining` bytes were read.
+struct LimitedStream<S> {
     stream: S,
-    left: usize,
+    remaining: usize,
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for EngineStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -131,7 +134,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for EngineStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Unix(stream) | Self::Ssh(stream, _) => Pin::new(stream).poll_write(context, bytes),
@@ -143,7 +146,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-            // Nothing is kept back.
+            // These have no buffer.
             Self::Unix(_) | Self::Tcp(_) | Self::Ssh(..) => Poll::Ready(Ok(())),
         }
     }
@@ -157,7 +160,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -166,15 +169,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let read = buffer.filled().len() - before;
-        match self.left.checked_sub(read) {
-            Some(left) => self.left = left,
-            None => return Poll::Ready(Err(io::Error::other("the answer is larger than 16 MiB"))),
+        match self.remaining.checked_sub(read) {
+            Some(remaining) => self.remaining = remaining,
+            None => return Poll::Ready(Err(io::Error::other("the response exceeds 16 MiB"))),
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -197,7 +200,7 @@ mod tests {
     use super::without_version;
 
     #[test]
-    fn only_a_version_is_taken_off_a_path() {
+    fn the_api_version_is_removed_from_a_path() {
         assert_eq!(without_version("/v1.53/containers/json"), "/containers/json");
         assert_eq!(without_version("/containers/json?all=true"), "/containers/json?all=true");
         assert_eq!(without_version("/volumes/v1"), "/volumes/v1");
