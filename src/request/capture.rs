@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{check_number, check_text, check_texts};
 use crate::capture::{self, CaptureSettings, MAX_SNAP_LEN};
+use crate::container::selection::{Criteria, LabelFilter, Selection};
 use crate::error::Error;
 use crate::peer::compression::CompressionMode;
 use crate::safe_text::SafeText;
-use crate::selection::{Criteria, LabelFilter, Selection};
 use crate::session::Duplicates;
 use crate::tap::TapChoice;
 
