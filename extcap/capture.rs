@@ -12,7 +12,7 @@ use containerdump::own_traffic;
 use containerdump::peer::compression::CompressionMode;
 use containerdump::privilege::{self, Privilege, Unprivileged};
 use containerdump::session::{
-    Duplicates, Files, Limits, Member, Ordered, Output, Report, Session, Source, Totals,
+    CaptureSession, CommandReceiver, Duplicates, Limits, Member, Output, OutputFiles, Report, Source, Totals,
 };
 use containerdump::stop::{Stop, Stopped};
 use containerdump::tap::{self, LeftOut, Means, Targets, Wanted};
@@ -52,7 +52,7 @@ pub(crate) enum OutputTarget {
     StandardOutput,
     /// Standard output, which a session on another host reads.
     Session(CompressionMode),
-    Files(Files),
+    Files(OutputFiles),
 }
 
 /// An output that is open.
@@ -61,7 +61,7 @@ pub(crate) struct OpenedOutput {
     /// Whether its header was written.
     pub(crate) begun: bool,
     /// The ring buffer of files that it is the first of.
-    pub(crate) files: Option<Files>,
+    pub(crate) files: Option<OutputFiles>,
 }
 
 impl OutputTarget {
@@ -81,7 +81,7 @@ impl OutputTarget {
             Self::Begun(output) => Ok(opened(*output, true, None)),
             Self::StandardOutput => Output::stdout().map(|output| opened(output, false, None)),
             Self::Session(compress) => {
-                Output::stdout().map(|output| opened(output.packed(compress), false, None))
+                Output::stdout().map(|output| opened(output.compressed(compress), false, None))
             }
             Self::Files(mut files) => files.open_next(stop)?.map(|output| opened(output, false, Some(files))),
         })
@@ -168,7 +168,7 @@ impl CaptureJob {
             Err(Stopped) => return Ok(Totals::default()),
         };
         let proof = privilege.give_up()?;
-        let (toolbar, orders) = start_toolbar(self.toolbar, &settings, &taken.sources, &proof);
+        let (toolbar, commands) = start_toolbar(self.toolbar, &settings, &taken.sources, &proof);
         let confirmed =
             self.confirmation.map(|listener| listener.serve(&proof)).transpose().map_err(|error| {
                 Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
@@ -184,17 +184,17 @@ impl CaptureJob {
         }
         let members = members(found.targets, taken.sources);
         info!("capturing {} containers", members.len());
-        let session = Session {
+        let session = CaptureSession {
             members,
             changes,
-            orders,
+            commands,
             names: found.names,
             block_timeout,
             duplicates: self.duplicates,
             limits: self.limits,
             feeds_session,
             output,
-            begun,
+            is_header_written: begun,
             files,
         };
         let outcome = run_with_follow(follow, notice, || session.run(stop, &proof, report));
@@ -206,7 +206,7 @@ impl CaptureJob {
         let totals = outcome?;
         confirmed.into_iter().for_each(MemberConnections::report_end);
         info!("{} packets, {} bytes, {} dropped", totals.packets, totals.bytes, totals.drops);
-        for (name, lost) in &totals.losses {
+        for (name, lost) in &totals.drops_by_interface {
             info!("{lost} packets of {name} dropped");
         }
         Ok(totals)
@@ -219,7 +219,7 @@ pub(crate) fn start_toolbar(
     settings: &CaptureSettings,
     sources: &[Vec<Source>],
     proof: &Unprivileged,
-) -> (Option<RunningToolbar>, Option<Ordered>) {
+) -> (Option<RunningToolbar>, Option<CommandReceiver>) {
     let Some(toolbar) = toolbar else { return (None, None) };
     let ring = |source: &Source| match source {
         Source::Rings(interface, _) => Some(interface.link_type),

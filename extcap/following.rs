@@ -10,7 +10,7 @@ use containerdump::engine::{ContainerWatcher, TapContainer};
 use containerdump::error::Error;
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
 use containerdump::link::Tap;
-use containerdump::session::{self, Changes};
+use containerdump::session::{self, ChangeReceiver};
 use containerdump::tap::Targets;
 
 /// Attachments for which a capture of a group sets memory aside.
@@ -56,8 +56,8 @@ pub(crate) fn begin(
     found: &Targets,
     captured: Captured,
     opener: Option<Broker>,
-) -> Result<(Follow, Changes), Error> {
-    let (joining, changes) = session::changes().map_err(|error| {
+) -> Result<(Follow, ChangeReceiver), Error> {
+    let (joining, changes) = session::change_channel().map_err(|error| {
         Error::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
     })?;
     let pids: HashMap<_, _> =

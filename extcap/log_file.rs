@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Destination, stamp};
+use containerdump::session::{ResolvedPath, timestamp};
 use log::{LevelFilter, Log, Metadata, Record};
 
 /// Longest line, in characters.
@@ -37,7 +37,7 @@ pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Error
         ));
     };
     let Some(path) = file else { return Ok(()) };
-    let opened = Destination::of_path(path).and_then(|destination| {
+    let opened = ResolvedPath::resolve(path).and_then(|destination| {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600).custom_flags(destination.flags().bits());
         options.open(&destination.path)
@@ -65,7 +65,7 @@ impl Log for FileLogger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let text = SafeText::with_limit(&record.args().to_string(), LONGEST);
-            let line = format!("{} {} {text}\n", stamp(SystemTime::now()), record.level());
+            let line = format!("{} {} {text}\n", timestamp(SystemTime::now()), record.level());
             if let Ok(mut file) = self.0.lock() {
                 // A full disk must not end a capture.
                 let _ = file.write_all(line.as_bytes());

@@ -23,7 +23,7 @@ pub(crate) fn say(file: &Path, only_hello: bool) {
     let request = PeerRequest::read(input());
     let compress = request.expect("a request").compress;
     let stop = Stop::watch(false).and_then(Stop::with_lifeline).expect("descriptors");
-    let mut output = Output::stdout().expect("standard output").packed(compress);
+    let mut output = Output::stdout().expect("standard output").compressed(compress);
     let (mut file, mut bytes) = (File::open(file).expect("the stream"), vec![0; AT_ONCE]);
     while let Ok(count @ 1..) = file.read(&mut bytes) {
         if output.write(&mut [IoSlice::new(&bytes[..count])], &stop).is_err() {

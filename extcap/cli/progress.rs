@@ -68,7 +68,7 @@ impl Progress {
         if let Some(toolbar) = &self.toolbar {
             return toolbar.update(totals);
         }
-        for trouble in &totals.broken {
+        for trouble in &totals.errors {
             // The rest of the capture goes on.
             self.warn(&format!("{clear}{trouble}"));
         }
@@ -101,7 +101,7 @@ impl Progress {
 
 /// Whose packets were lost, those with the most first.
 fn losses(totals: &Totals) -> String {
-    let mut losses: Vec<_> = totals.losses.iter().collect();
+    let mut losses: Vec<_> = totals.drops_by_interface.iter().collect();
     losses.sort_by_key(|(_, lost)| Reverse(*lost));
     let (named, others) = losses.split_at(losses.len().min(MOST_NAMED));
     let mut told: Vec<String> = named.iter().map(|(name, lost)| format!("{lost} of {name}")).collect();
@@ -134,9 +134,9 @@ mod tests {
     fn who_lost_most_is_named_first() {
         let lost =
             |count: u64| (1..=count).map(|one| (SafeText::new(&format!("c{one}:eth0")), one)).collect();
-        let told = losses(&Totals { losses: lost(2), ..Totals::default() });
+        let told = losses(&Totals { drops_by_interface: lost(2), ..Totals::default() });
         assert!(told.starts_with("dropped: 2 of c2:eth0, 1 of c1:eth0"), "{told}");
-        let told = losses(&Totals { losses: lost(10), ..Totals::default() });
+        let told = losses(&Totals { drops_by_interface: lost(10), ..Totals::default() });
         assert!(told.contains("3 of c3:eth0, 3 of 2 others"), "{told}");
     }
 }

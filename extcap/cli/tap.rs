@@ -11,7 +11,7 @@ use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::pcapng::InterfaceDescription;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Duplicates, Member, Output, Session, Source};
+use containerdump::session::{CaptureSession, Duplicates, Member, Output, Source};
 use containerdump::stop::Stop;
 
 /// Capture the interfaces of the network namespace this runs in, for another containerdump
@@ -86,11 +86,11 @@ impl TapArgs {
         let proof = privilege.give_up()?;
         let rings = |(interface, rings)| Source::Rings(interface, rings);
         let sources = interfaces.into_iter().map(rings).collect();
-        let session = Session {
+        let session = CaptureSession {
             // Whoever reads it knows what others capture.
             duplicates: Duplicates::Keep,
             feeds_session: true,
-            ..Session::new(vec![Member { sources, ..Member::default() }], block_timeout, output)
+            ..CaptureSession::new(vec![Member { sources, ..Member::default() }], block_timeout, output)
         };
         session.run(&stop, &proof, None).map(|_| ())
     }

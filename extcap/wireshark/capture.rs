@@ -13,7 +13,7 @@ use containerdump::error::Error;
 use containerdump::link::Entered;
 use containerdump::pcapng::BlockWriter;
 use containerdump::privilege::Privilege;
-use containerdump::session::{End, Limit, Output, Report, Totals};
+use containerdump::session::{Limit, Output, OutputEnd, Report, Totals};
 use containerdump::stop::{Stop, Stopped};
 
 use super::arguments::ExtcapArgs;
@@ -52,8 +52,8 @@ pub(super) fn run(
     guard.set_fifo_opened();
     match output.write(&mut [IoSlice::new(&BlockWriter::begin_section().take())], &stop) {
         Ok(()) => {}
-        Err(End::ReaderGone | End::Stalled) => return Ok(()),
-        Err(End::Failed(trouble)) => return Err(trouble),
+        Err(OutputEnd::ReaderGone | OutputEnd::Stalled) => return Ok(()),
+        Err(OutputEnd::Failed(trouble)) => return Err(trouble),
     }
     let applied = as_caller(&privilege, || last::apply(arguments));
     let (arguments, line) = applied.unwrap_or_else(|| (arguments.clone(), None));

@@ -23,7 +23,7 @@ use crate::broker::{Broker, PendingTap, TapLocation, TapRequest};
 use crate::capture::{self, CaptureSettings, RingBudget};
 use crate::link::{self, LinkChange, LinkIndex, NamespaceId, Newcomer, Newcomers, Tap};
 use crate::safe_text::SafeText;
-use crate::session::{Expected, Joining};
+use crate::session::{Announcement, ChangeSender};
 
 /// How long it is waited until somebody tells whose a cable is. A tap ends by itself when it heard
 /// nothing for 10 seconds, and nobody speaks to these.
@@ -46,7 +46,7 @@ pub(super) struct Awaited {
 /// What is open, and the memory for that and all others.
 pub(super) struct Early {
     settings: CaptureSettings,
-    joining: Joining,
+    changes: ChangeSender,
     state: Mutex<State>,
 }
 
@@ -71,7 +71,7 @@ struct Held {
     since: u64,
     ring_mib: u32,
     /// Once it leads into another namespace.
-    expected: Option<Expected>,
+    expected: Option<Announcement>,
 }
 
 /// What was opened for somebody who joins.
@@ -81,11 +81,11 @@ pub(super) struct Adopted {
     pub(super) settings: CaptureSettings,
     pub(super) since: u64,
     pub(super) ring_mib: u32,
-    pub(super) expected: Option<Expected>,
+    pub(super) expected: Option<Announcement>,
 }
 
 impl Early {
-    pub(super) fn new(settings: CaptureSettings, joining: Joining, budget: RingBudget) -> Self {
+    pub(super) fn new(settings: CaptureSettings, changes: ChangeSender, budget: RingBudget) -> Self {
         let state = State {
             budget,
             awaited: Awaited::default(),
@@ -94,7 +94,7 @@ impl Early {
             held: Vec::new(),
             opened: VecDeque::new(),
         };
-        Self { settings, joining, state: Mutex::new(state) }
+        Self { settings, changes, state: Mutex::new(state) }
     }
 
     /// From now on opens the cables of `awaited`.
@@ -170,7 +170,7 @@ impl Early {
         match known {
             Some(held) => {
                 held.newcomer.namespace = newcomer.namespace;
-                held.expected = Some(self.joining.expect());
+                held.expected = Some(self.changes.announce());
             }
             None => self.open(newcomer, state, opener),
         }
@@ -191,12 +191,12 @@ impl Early {
         let Some(ring_mib) = state.budget.take_early(held) else { return };
         let place =
             TapLocation::HostVeth { name: newcomer.name.clone(), index: newcomer.index.0, leads_to: None };
-        let settings = self.joining.settings(&self.settings);
+        let settings = self.changes.settings(&self.settings);
         let request = TapRequest::new(place, &settings, ring_mib);
         match opener.request_tap(&request, &SafeText::new(&newcomer.name)) {
             Ok(asked) => {
                 state.opened.push_back(newcomer.since);
-                let expected = newcomer.namespace.map(|_| self.joining.expect());
+                let expected = newcomer.namespace.map(|_| self.changes.announce());
                 let since = capture::now();
                 state.held.push(Held { newcomer, settings, asked, since, ring_mib, expected });
             }

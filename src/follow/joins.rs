@@ -9,7 +9,7 @@ use crate::container::Container;
 use crate::error::Error;
 use crate::link::{Attachment, Holder, Links};
 use crate::safe_text::SafeText;
-use crate::session::{Change, Expected, Member, Over, Source};
+use crate::session::{Announcement, Member, SessionChange, SessionEnded, Source};
 use crate::tap::{self, Target};
 
 /// What was opened for a container that joins.
@@ -18,12 +18,12 @@ struct Opened {
     sources: Vec<Source>,
     place: Place,
     since: Option<u64>,
-    expected: Vec<Expected>,
+    expected: Vec<Announcement>,
 }
 
 impl Follow {
     /// Takes `container`, which is meant, into the capture: all of it that is not there already.
-    pub(super) fn join(&mut self, container: &Container, notice: Notice) -> Result<(), Over> {
+    pub(super) fn join(&mut self, container: &Container, notice: Notice) -> Result<(), SessionEnded> {
         let away = self.left.get(&container.name).map(Instant::elapsed);
         match self.look_up_and_open(container, away, notice) {
             Ok(Some((holder, opened))) => {
@@ -31,16 +31,17 @@ impl Follow {
                 self.known.captured.add(&container.id, opened.place);
                 if opened.sources.is_empty() {
                     notice(&format!("{} is in the network of one that is captured already", container.name));
-                    return holder.map_or(Ok(()), |holder| self.joining.tell(Change::Stay(holder)));
+                    return holder
+                        .map_or(Ok(()), |holder| self.changes.send(SessionChange::AddHolder(holder)));
                 }
                 // Before the first packet that needs them.
                 self.tell_names()?;
                 notice(&joined_in_words(&container.name, away));
-                self.joining.tell(Change::Join(Member {
+                self.changes.send(SessionChange::AddMember(Member {
                     sources: opened.sources,
                     holders: holder.into_iter().collect(),
                     since: opened.since,
-                    expected: opened.expected,
+                    announcements: opened.expected,
                 }))
             }
             Ok(None) => Ok(()),
@@ -53,7 +54,7 @@ impl Follow {
     }
 
     /// Takes those in again whose tap containers have ended, as they do with their engine.
-    pub(super) fn join_again(&mut self, notice: Notice) -> Result<(), Over> {
+    pub(super) fn join_again(&mut self, notice: Notice) -> Result<(), SessionEnded> {
         for id in self.known.captured.broken() {
             let runs = self.known.running.iter().find(|container| container.id == id).cloned();
             let rings = self.known.captured.remove(&id);
@@ -141,7 +142,7 @@ impl Follow {
             return Ok(());
         }
         let each = self.early.budget(|budget| budget.take(count));
-        let settings = self.joining.settings(&self.settings);
+        let settings = self.changes.settings(&self.settings);
         match tap::join(target, attachments, &settings, each, self.opener.as_deref(), notice) {
             Ok(joined) => {
                 opened.sources.extend(joined.sources);

@@ -31,7 +31,7 @@ use crate::container::{Container, ContainerId};
 use crate::engine::{self, ContainerWatcher};
 use crate::link::{self, Newcomers};
 use crate::safe_text::SafeText;
-use crate::session::{Change, Joining, Over};
+use crate::session::{ChangeSender, SessionChange, SessionEnded};
 use crate::tap::{Kind, Means, Wanted};
 use early::{Awaited, Early};
 
@@ -75,7 +75,7 @@ pub struct Follow {
     watch: ContainerWatcher,
     newcomers: Option<Newcomers>,
     opener: Option<Arc<Broker>>,
-    joining: Joining,
+    changes: ChangeSender,
     early: Arc<Early>,
     known: Known,
     /// When those left who were captured, by their names.
@@ -87,13 +87,13 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Follows from what is `known`; tells `joining`.
+    /// Follows from what is `known`; tells `changes`.
     pub fn new(
         terms: Terms,
         known: Known,
         watch: ContainerWatcher,
         opener: Option<Broker>,
-        joining: Joining,
+        changes: ChangeSender,
     ) -> Self {
         let Terms { selection, wanted, settings, budget } = terms;
         // Nobody enters a user namespace while threads run, and none could come back from there.
@@ -115,9 +115,9 @@ impl Follow {
             watch,
             newcomers,
             opener: opener.map(Arc::new),
-            early: Arc::new(Early::new(settings.clone(), joining.clone(), budget)),
+            early: Arc::new(Early::new(settings.clone(), changes.clone(), budget)),
             settings,
-            joining,
+            changes,
             known,
             left: HashMap::new(),
             names: Vec::new(),
@@ -146,7 +146,7 @@ impl Follow {
         self.known.captured.end();
     }
 
-    fn follow(&mut self, end: &PipeReader, notice: Notice) -> Result<(), Over> {
+    fn follow(&mut self, end: &PipeReader, notice: Notice) -> Result<(), SessionEnded> {
         loop {
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut watched = [readable(self.watch.as_fd()), readable(end.as_fd())];
@@ -168,7 +168,7 @@ impl Follow {
         }
     }
 
-    fn change(&mut self, change: engine::ContainerChange, notice: Notice) -> Result<(), Over> {
+    fn change(&mut self, change: engine::ContainerChange, notice: Notice) -> Result<(), SessionEnded> {
         match change {
             engine::ContainerChange::Started(container, told) => {
                 self.comes(&container, told.map(|told| told.pid), notice)
@@ -193,7 +193,7 @@ impl Follow {
     }
 
     /// `container` is there, or is there in another way than before; `pid` is its first process.
-    fn comes(&mut self, container: &Container, pid: Option<i32>, notice: Notice) -> Result<(), Over> {
+    fn comes(&mut self, container: &Container, pid: Option<i32>, notice: Notice) -> Result<(), SessionEnded> {
         self.known.running.retain(|one| one.id != container.id);
         self.known.running.push(container.clone());
         if self.is_meant(container) {
@@ -244,7 +244,7 @@ impl Follow {
         }
     }
 
-    fn tell_names(&mut self) -> Result<(), Over> {
+    fn tell_names(&mut self) -> Result<(), SessionEnded> {
         let Known { running, captured } = &self.known;
         let mut captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
         address_names::sort_by_name_priority(&mut captured);
@@ -254,6 +254,6 @@ impl Follow {
             return Ok(());
         }
         self.names.clone_from(&names);
-        self.joining.tell(Change::Names(names))
+        self.changes.send(SessionChange::AddNames(names))
     }
 }

@@ -1,175 +1,122 @@
-//! One live capture: sources in, one stream out.
+//! One live capture: sources in, one pcapng stream out.
 //!
 //! ```text
-//! rings, streams from elsewhere ──> merge, in order of time ──> output: FIFO, standard output or files
-//!                                     limits, statistics          signals, reader, parent, container: the ends
+//! kernel rings, remote streams ──> input: merged in time order ──> output: FIFO, standard output or files
+//!                                  control: members, names, filter and pauses change meanwhile
 //! ```
 
-mod changes;
-mod crossing;
-mod destination;
-mod far;
-mod files;
-mod filtering;
-mod finish;
-mod lane;
-mod limits;
-mod losses;
-mod members;
-mod merge;
-mod one_way;
-mod orders;
+mod control;
+mod dedup;
+mod input;
 mod output;
-mod pace;
-mod pauses;
-mod queue;
-mod queues;
-mod readiness;
-mod repeat;
 mod run;
-mod source;
-mod stage;
-mod stream;
-mod telling;
-mod totals;
+mod wait;
 
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
-pub use changes::{Change, Changes, Expected, Joining, Member, Over, changes};
-pub use destination::Destination;
-pub use files::{Files, stamp};
-pub use filtering::Answer;
-pub use lane::Share;
-pub use limits::{Limit, Limits};
-pub use orders::{Order, Ordered, Orders, orders};
-pub use output::{End, Output};
-pub use source::Source;
-pub use totals::Totals;
+pub use control::{
+    CaptureCommand, ChangeReceiver, ChangeSender, CommandReceiver, CommandSender, FilterOutcome,
+    SessionChange, SessionEnded, change_channel, command_channel,
+};
+pub use dedup::Duplicates;
+pub use input::{Announcement, Member, Source};
+pub use output::{
+    InterfaceTotals, Limit, Limits, Output, OutputEnd, OutputFiles, ResolvedPath, Totals, timestamp,
+};
 
 use crate::error::Error;
 use crate::peer::Heartbeat;
 use crate::privilege::Unprivileged;
 use crate::safe_text::SafeText;
 use crate::stop::Stop;
-use run::Running;
-
-/// Which packets a capture keeps that cross from one of its containers to another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Duplicates {
-    /// Keep one copy, the sender's
-    #[default]
-    Drop,
-    /// Keep both copies
-    Keep,
-}
-
-impl Duplicates {
-    /// Both, the default first.
-    pub const ALL: [Self; 2] = [Self::Drop, Self::Keep];
-
-    /// The word that asks for it: `drop`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Keep => "keep",
-        }
-    }
-
-    /// The one that `word` asks for; `None` where it asks for neither.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|duplicates| duplicates.word() == word)
-    }
-}
+use run::CaptureLoop;
 
 /// Everything a capture needs, opened.
-pub struct Session {
-    /// Who is captured from the begin, in the order of the numbers of their interfaces. The capture
-    /// ends once all of them have left.
+pub struct CaptureSession {
+    /// What is captured from the beginning, in the order of the numbers of its interfaces. The capture ends once all of
+    /// them have ended.
     pub members: Vec<Member>,
-    /// Who joins later, and other changes: with these the capture goes on without a member.
-    pub changes: Option<Changes>,
-    /// What may be asked of it meanwhile.
-    pub orders: Option<Ordered>,
-    /// Names for addresses.
+    /// Changes while it runs. With these, the capture goes on without members.
+    pub changes: Option<ChangeReceiver>,
+    /// Commands of the user while it runs.
+    pub commands: Option<CommandReceiver>,
+    /// Names of addresses.
     pub names: Vec<(IpAddr, SafeText)>,
-    /// How long the kernel may keep a packet back.
+    /// How long the kernel waits before it hands over a block that is not full.
     pub block_timeout: Duration,
-    /// What is kept of packets that cross between members.
+    /// What to do with the second copy of packets between members.
     pub duplicates: Duplicates,
-    /// When to stop of its own.
+    /// When the capture ends by itself.
     pub limits: Limits,
-    /// Whether another session reads the stream: statistics then also stand before the first packet,
-    /// which says that all interfaces are told, and come more often.
+    /// Whether another session reads the stream. Statistics are then written before the first packet, to mark the end of
+    /// the initial interfaces, and while packets come.
     pub feeds_session: bool,
-    /// Where the stream goes.
+    /// Where the stream is written.
     pub output: Output,
-    /// Whether the section header is in `output` already.
-    pub begun: bool,
-    /// The ring buffer of files that `output` is the first of.
-    pub files: Option<Files>,
+    /// Whether the section header has been written to `output`.
+    pub is_header_written: bool,
+    /// The files of the capture, of which `output` is the first.
+    pub files: Option<OutputFiles>,
 }
 
-/// Who is told how a capture goes, and how often.
+/// How often to report, and the function to call with the numbers of the capture.
 pub type Report<'a> = (Duration, &'a mut dyn FnMut(&Totals));
 
-impl Session {
-    /// One of `members`, from a section header on, that nobody joins or asks anything of, without names or limits.
+impl CaptureSession {
+    /// A session of `members` that writes a whole stream, without changes, commands, names and limits.
     pub fn new(members: Vec<Member>, block_timeout: Duration, output: Output) -> Self {
         Self {
             members,
             changes: None,
-            orders: None,
+            commands: None,
             names: Vec::new(),
             block_timeout,
             duplicates: Duplicates::default(),
             limits: Limits::default(),
             feeds_session: false,
             output,
-            begun: false,
+            is_header_written: false,
             files: None,
         }
     }
 
-    /// Runs until stopped, complete, or there is nothing left to capture. Calls `report` now and
-    /// then.
+    /// Captures until `stop`, a limit, or the end of all sources ends it, and calls `report` at its interval.
     ///
-    /// Fails when the output does, or every source has ended that ought not to have and none can join
-    /// any more; a reader who leaves is a normal end.
+    /// Fails if the output does, or if every source has failed and no member can be added. That the reader leaves is a
+    /// normal end.
     pub fn run(
         mut self,
         stop: &Stop,
         _proof: &Unprivileged,
         report: Option<Report<'_>>,
     ) -> Result<Totals, Error> {
-        let _heartbeat = self.heartbeat().map_err(|error| {
-            Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+        let _heartbeat = self.start_heartbeat().map_err(|error| {
+            Error::new(
+                format!("cannot start a thread: {error}"),
+                "end other processes, or raise their limit: ulimit -u",
+            )
         })?;
-        let mut running = Running::new(self);
-        let outcome = running.all(stop, report);
-        let totals = match outcome {
-            Ok(()) | Err(End::ReaderGone) => Ok(running.last_report()),
-            Err(End::Stalled) => {
-                running.abandon();
-                Ok(running.last_report())
+        let mut capture = CaptureLoop::new(self);
+        let totals = match capture.run(stop, report) {
+            Ok(()) | Err(OutputEnd::ReaderGone) => Ok(capture.last_report()),
+            Err(OutputEnd::Stalled) => {
+                capture.count_abandoned();
+                Ok(capture.last_report())
             }
-            Err(End::Failed(trouble)) => Err(trouble),
+            Err(OutputEnd::Failed(error)) => Err(error),
         };
-        running.close();
+        capture.close();
         totals
     }
 
-    /// What keeps streams from elsewhere going, where there are or may come any.
-    fn heartbeat(&mut self) -> io::Result<Heartbeat> {
-        let mut heartbeat = self.changes.as_mut().map(Changes::take_heartbeat).unwrap_or_default();
-        let beating = heartbeat.beating();
+    /// Starts the heartbeat of remote streams, if there are any or may be.
+    fn start_heartbeat(&mut self) -> io::Result<Heartbeat> {
+        let mut heartbeat = self.changes.as_mut().map(ChangeReceiver::take_heartbeat).unwrap_or_default();
+        let heartbeats = heartbeat.beating();
         let sources = self.members.iter().flat_map(|member| &member.sources);
-        let known = sources.filter_map(Source::remote).map(|remote| beating.keep(remote)).count();
+        let known = sources.filter_map(Source::remote).map(|remote| heartbeats.keep(remote)).count();
         if known > 0 || self.changes.is_some() {
             heartbeat.start()?;
         }

@@ -1,321 +1,349 @@
 //! The loop of a capture.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
-use nix::poll::{PollFd, PollFlags};
 
-use super::changes::{Change, Changes, Over};
-use super::far::LAG;
-use super::filtering::Filtering;
-use super::finish::{self, Finish, Progress};
-use super::members::Members;
-use super::merge::Merge;
-use super::orders::{Order, Ordered};
-use super::output::End;
-use super::pace::Load;
-use super::stage::Stage;
-use super::stream::Stream;
-use super::{Report, Session, Totals};
+use super::control::{
+    CaptureCommand, ChangeReceiver, CommandReceiver, FilterControl, SessionChange, SessionEnded,
+};
+use super::input::{
+    Drain, DrainProgress, Load, MAX_DELAY_NS, Member, ReadSummary, SourceMerger, SourceReader,
+    WatchedMembers, drain_progress,
+};
+use super::output::{OutputEnd, StreamOptions, StreamWriter, Totals};
+use super::{CaptureSession, Report};
 use crate::capture::{self, CompiledFilter};
 use crate::peer;
-use crate::stop::{Stop, watched_for_its_reader};
+use crate::stop::Stop;
 
-/// Time between two rounds of statistics in a stream that another session reads, and while packets come.
+/// Time between two rounds of statistics in a stream for another session, and while packets come.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(3);
 const BUSY_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long an idle capture waits; one that reads other sessions has to see when they fall silent.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-const REMOTE_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a pause is remembered, nanoseconds: whoever joins may bring packets from a moment ago.
-const REMEMBERED: u64 = 10_000_000_000;
-/// Time between two looks for the end of a stream that was asked for.
-const LOOK_FOR_END_EVERY: Duration = Duration::from_millis(5);
+/// How long a pause is remembered, in nanoseconds: new members may bring packets from a moment ago.
+const PAUSE_MEMORY_NS: u64 = 10_000_000_000;
+/// Packets are held back for others up to this many times the expected delay.
+const MAX_HOLD_BACK_FACTOR: u32 = 4;
 
-/// A capture under way.
-pub(super) struct Running {
-    merge: Merge,
-    stream: Stream,
-    members: Members,
-    /// Who joins; `None` once nobody can any more.
-    changes: Option<Changes>,
-    /// What may be asked of it.
-    orders: Option<Ordered>,
-    filtering: Filtering,
+/// A running capture.
+pub(super) struct CaptureLoop {
+    pub(super) merger: SourceMerger,
+    pub(super) stream: StreamWriter,
+    pub(super) members: WatchedMembers,
+    /// `None` once no more changes can come.
+    pub(super) changes: Option<ChangeReceiver>,
+    pub(super) commands: Option<CommandReceiver>,
+    filter: FilterControl,
     feeds_session: bool,
-    /// How long the kernel keeps packets in a block, and how long it may keep one back.
     block_timeout: Duration,
-    keeps: Duration,
-    /// Since when packets have been held while none could be written.
-    waits_since: Option<Instant>,
+    /// How long the kernel may hold a packet back.
+    pub(super) kernel_delay: Duration,
+    /// Set once the capture is to end.
+    pub(super) drain: Option<Drain>,
+    pub(super) load: Load,
+    read_at: Instant,
+    /// Since when packets have been held back while none could be written.
+    held_back_since: Option<Instant>,
+    /// When to write statistics for another session.
+    pub(super) statistics_at: Option<Instant>,
 }
 
-impl Running {
-    pub(super) fn new(session: Session) -> Self {
-        // A block is handed over at the second tick of its timer after its first packet
-        // (net/packet/af_packet.c, prb_retire_rx_blk_timer_expired); the rest is for a timer that
-        // comes late.
-        let keeps = session.block_timeout * 2 + Duration::from_millis(5);
-        let Session { names, mut output, files, limits, duplicates, begun, .. } = session;
-        if session.feeds_session {
-            output.feed_session();
+/// Reports to the caller.
+struct Reporter<'a> {
+    report: Option<Report<'a>>,
+    due_at: Instant,
+    /// Whether packets were read since the last report.
+    has_read: bool,
+}
+
+impl CaptureLoop {
+    pub(super) fn new(session: CaptureSession) -> Self {
+        let CaptureSession { members, changes, commands, names, block_timeout, .. } = session;
+        // The kernel retires a block at the second tick of its timer after the first packet
+        // (prb_retire_rx_blk_timer_expired in net/packet/af_packet.c), and the timer may be late.
+        let kernel_delay = block_timeout * 2 + Duration::from_millis(5);
+        let feeds_session = session.feeds_session;
+        let options = StreamOptions {
+            limits: session.limits,
+            duplicates: session.duplicates,
+            feeds_session,
+            is_header_written: session.is_header_written,
+        };
+        let mut capture = Self {
+            merger: SourceMerger::new(kernel_delay),
+            stream: StreamWriter::new(names, session.output, session.files, &options),
+            members: WatchedMembers::default(),
+            changes,
+            commands,
+            filter: FilterControl::default(),
+            feeds_session,
+            block_timeout,
+            kernel_delay,
+            drain: None,
+            load: Load::Backlog,
+            read_at: Instant::now(),
+            held_back_since: None,
+            statistics_at: None,
+        };
+        for member in members {
+            capture.add_member(member);
         }
-        let mut merge = Merge::new(keeps);
-        let what = (session.feeds_session, begun);
-        let mut stream = Stream::new(names, output, files, limits, duplicates, what);
-        let mut members = Members::default();
-        for member in session.members {
-            members.add(member, &mut merge, &mut stream);
-        }
-        Self {
-            merge,
-            stream,
-            members,
-            changes: session.changes,
-            orders: session.orders,
-            filtering: Filtering::default(),
-            feeds_session: session.feeds_session,
-            block_timeout: session.block_timeout,
-            keeps,
-            waits_since: None,
-        }
+        capture
     }
 
-    /// Runs to its end.
-    pub(super) fn all(&mut self, stop: &Stop, mut report: Option<Report<'_>>) -> Result<(), End> {
+    /// Runs until the capture is complete or `stop` ends it.
+    pub(super) fn run(&mut self, stop: &Stop, report: Option<Report<'_>>) -> Result<(), OutputEnd> {
+        let mut reporter = Reporter { report, due_at: Instant::now(), has_read: true };
+        self.begin(stop)?;
+        loop {
+            self.wait(stop, reporter.due_at())?;
+            self.apply_changes(stop)?;
+            let (read, elapsed) = self.read(stop)?;
+            if self.write(stop)? {
+                break;
+            }
+            self.remove_ended_sources(stop)?;
+            self.load = Load::after(read, elapsed, !self.merger.queues.is_empty(), self.block_timeout);
+            self.write_due_statistics(read, stop)?;
+            self.report(read, &mut reporter);
+        }
+        self.finish(stop, &mut reporter)
+    }
+
+    fn begin(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
         self.stream.begin(stop)?;
         if self.feeds_session {
             self.stream.write_statistics(stop)?;
+            self.statistics_at = Some(Instant::now() + BUSY_STATISTICS_INTERVAL);
         }
-        let mut statistics_at = self.feeds_session.then(|| Instant::now() + BUSY_STATISTICS_INTERVAL);
-        let (mut report_at, mut has_read) = (Instant::now(), true);
-        let mut finish: Option<Finish> = None;
-        let (mut load, mut looked_at) = (Load::Backlog, Instant::now());
-        loop {
-            let idle = if self.merge.runs_elsewhere() { REMOTE_IDLE_TIMEOUT } else { IDLE_TIMEOUT };
-            let times = [statistics_at, report.is_some().then_some(report_at)].into_iter().flatten();
-            let nothing_until = times.fold(Instant::now() + idle, Instant::min);
-            if self.wait(stop, finish.as_ref(), load, nothing_until) && finish.is_none() {
-                debug!("finishing");
-                let now = Finish::now(self.keeps, self.merge.runs_elsewhere());
-                self.merge.finish(now.time);
-                finish = Some(now);
-                if self.feeds_session {
-                    self.tell(stop)?;
-                }
-            }
-            if finish.is_none() {
-                self.change(stop)?;
-                self.obey(stop);
-            }
-            let expects = |changes: &Changes| changes.expects();
-            self.merge.expects = finish.is_none() && self.changes.as_ref().is_some_and(expects);
-            let time = std::mem::replace(&mut looked_at, Instant::now()).elapsed();
-            let mut read = self.merge.read();
-            has_read |= read.bytes > 0;
-            // What a stream has behind the interfaces that it told is here already.
-            read.more |= self.merge.grow(|interface, first| self.stream.add(interface, first, 1, None));
-            read.more |= self.merge.name(|names| self.stream.add_names(names));
+        self.read_at = Instant::now();
+        Ok(())
+    }
+
+    fn add_member(&mut self, member: Member) {
+        let Self { members, merger, stream, .. } = self;
+        members.add(member, merger, &mut |interface, first, readers, since| {
+            stream.add_interface(interface, first, readers, since)
+        });
+    }
+
+    /// Applies pending changes and commands.
+    fn apply_changes(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        if self.drain.is_none() {
+            self.receive_changes();
             self.stream.write_blocks(stop)?;
-            let progress = match finish::progress(finish.as_ref(), self.merge.horizon()) {
-                // Others may join.
-                Progress::Done if finish.is_none() && self.changes.is_some() => Progress::Underway,
-                progress => progress,
-            };
-            let until = finish.as_ref().map_or(u64::MAX, |finish| finish.time);
-            // At the end nothing that was read waits for a source any more.
-            let horizon =
-                if progress == Progress::Underway { self.horizon(looked_at).min(until) } else { until };
-            self.stream.totals.sources_ended = finish.is_none() && progress == Progress::Done;
-            let complete = self.stream.write_packets(&mut self.merge, horizon, stop)?;
-            if progress == Progress::TooSlow {
-                self.stream.abandon(&mut self.merge);
-            }
-            if complete || progress != Progress::Underway {
-                break;
-            }
-            for stage in self.merge.part() {
-                // A stream that was asked for its end has not gone away.
-                if finish.is_none() {
-                    Self::tell_disappeared(&stage, &self.members, &mut self.stream);
-                }
-                self.stream.part(stage);
-            }
-            self.stream.pauses.forget(horizon.min(capture::now().saturating_sub(REMEMBERED)));
-            self.stream.write_blocks(stop)?;
-            load = Load::of(read, time, self.merge.queues.hold(), self.block_timeout);
-            let now = Instant::now();
-            if let Some(at) = &mut statistics_at {
-                if now >= *at {
-                    self.tell(stop)?;
-                    *at = now + STATISTICS_INTERVAL;
-                }
-                if read.bytes > 0 {
-                    *at = (*at).min(now + BUSY_STATISTICS_INTERVAL);
-                }
-            }
-            if let Some((every, report)) = report.as_mut().filter(|_| now >= report_at) {
-                // Asking the kernel costs more than all else while nothing comes.
-                report(&self.stream.report(&mut self.merge, has_read));
-                (report_at, has_read) = (now + *every, false);
-            }
+            self.apply_commands();
+            self.apply_requested_filter(stop);
         }
-        if finish.is_none() {
-            for stage in &self.merge.stages {
-                Self::tell_disappeared(stage, &self.members, &mut self.stream);
-            }
-        }
-        self.total();
-        self.stream.find_one_way(&self.merge, true);
-        self.stream.write_last_statistics(stop)?;
-        let Some(failure) = self.merge.take_failure() else { return Ok(()) };
-        // The error tells of one source, the last report of the others.
-        if let Some((_, report)) = &mut report {
-            report(&self.stream.report(&mut self.merge, true));
-        }
-        Err(End::Failed(failure))
+        let expects_member = self.changes.as_ref().is_some_and(ChangeReceiver::expects_member);
+        self.merger.expects_member = self.drain.is_none() && expects_member;
+        Ok(())
     }
 
-    /// Tells of an interface that went away while its container runs.
-    fn tell_disappeared(stage: &Stage, members: &Members, stream: &mut Stream) {
-        if let Some(interface) = stage.disappeared().filter(|interface| members.keep(*interface)) {
-            stream.disappears(interface);
-        }
-    }
-
-    /// Writes statistics of what came so far, for the session that reads the stream.
-    fn tell(&mut self, stop: &Stop) -> Result<(), End> {
-        self.stream.total(&mut self.merge);
-        self.stream.count_waiting(&mut self.merge);
-        self.stream.write_statistics(stop)
-    }
-
-    /// Does what was told meanwhile.
-    fn change(&mut self, stop: &Stop) -> Result<(), End> {
+    fn receive_changes(&mut self) {
         while let Some(changes) = &self.changes {
-            match changes.next() {
-                Ok(Some(Change::Join(mut member))) => {
-                    self.filtering.welcome(&mut member);
-                    self.members.add(member, &mut self.merge, &mut self.stream);
+            match changes.try_next() {
+                Ok(Some(SessionChange::AddMember(mut member))) => {
+                    self.filter.apply_to(&mut member);
+                    self.add_member(member);
                 }
-                Ok(Some(Change::Stay(holder))) => self.members.stay(holder),
-                Ok(Some(Change::Names(names))) => self.stream.add_names(names),
+                Ok(Some(SessionChange::AddHolder(holder))) => self.members.add_holder(holder),
+                Ok(Some(SessionChange::AddNames(names))) => self.stream.add_names(names),
                 Ok(None) => break,
-                Err(Over) => self.changes = None,
+                Err(SessionEnded) => self.changes = None,
             }
         }
-        self.stream.write_blocks(stop)
     }
 
-    /// Does what was asked meanwhile.
-    fn obey(&mut self, stop: &Stop) {
-        while let Some(order) = self.orders.as_ref().and_then(Ordered::next) {
-            match order {
-                Order::Pause(time) => {
+    fn apply_commands(&mut self) {
+        while let Some(command) = self.commands.as_ref().and_then(CommandReceiver::try_next) {
+            match command {
+                CaptureCommand::Pause(time) => {
                     info!("paused");
                     self.stream.pauses.begin(time);
                 }
-                Order::GoOn(time) => {
-                    info!("goes on");
+                CaptureCommand::Resume(time) => {
+                    info!("resumed");
                     self.stream.pauses.end(time);
                 }
-                Order::Filter(filter, tell) => {
-                    let changed = self.filtering.change(filter, tell, &mut self.merge, &self.stream);
-                    let filter = self.filtering.filter().filter(|_| changed);
+                CaptureCommand::SetFilter(filter, notify) => {
+                    let name = |interface| self.stream.interface_name(interface);
+                    let is_set = self.filter.set(filter, notify, &mut self.merger, name);
+                    let filter = self.filter.filter().filter(|_| is_set);
                     if let (Some(changes), Some(filter)) = (&self.changes, filter) {
-                        changes.tell_filter(filter);
+                        changes.set_filter(filter);
                     }
                 }
             }
         }
-        self.filtering.hear(&mut self.merge, &self.stream);
-        if let Some((number, text)) = stop.take_filter() {
-            let outcome = self.merge.filter(&CompiledFilter::plain(text));
-            let why = outcome.as_ref().map_err(|trouble| trouble.message().as_str()).copied();
-            self.total();
-            self.stream.count_waiting(&mut self.merge);
-            self.stream.add_answer(&peer::answer_to_filter(number, why));
-        }
+        self.filter.collect_answers(&mut self.merger, |interface| self.stream.interface_name(interface));
     }
 
-    /// The time up to which packets can be written, as of the look that began at `looked_at`.
-    fn horizon(&mut self, looked_at: Instant) -> u64 {
-        let horizon = self.merge.horizon();
-        if self.merge.queues.oldest().is_none_or(|oldest| oldest <= horizon) {
-            self.waits_since = None;
+    /// Sets the capture filter that the session which reads the stream has requested, and answers it.
+    fn apply_requested_filter(&mut self, stop: &Stop) {
+        let Some((number, text)) = stop.take_filter() else { return };
+        let outcome = self.merger.set_filter(&CompiledFilter::plain(text));
+        let reason = outcome.as_ref().map_err(|error| error.message().as_str()).copied();
+        self.update_totals();
+        self.stream.count_waiting(&mut self.merger);
+        self.stream.add_filter_answer(&peer::answer_to_filter(number, reason));
+    }
+
+    /// Reads the sources into their queues. Also returns the time since the previous read.
+    fn read(&mut self, stop: &Stop) -> Result<(ReadSummary, Duration), OutputEnd> {
+        let elapsed = std::mem::replace(&mut self.read_at, Instant::now()).elapsed();
+        let mut read = self.merger.read();
+        let Self { merger, stream, .. } = self;
+        // Packets that follow new interfaces and names in a stream have arrived already.
+        read.has_more |=
+            merger.add_remote_interfaces(|interface, first| stream.add_interface(interface, first, 1, None));
+        read.has_more |= merger.add_remote_names(|names| stream.add_names(names));
+        stream.write_blocks(stop)?;
+        Ok((read, elapsed))
+    }
+
+    /// Writes the queued packets that no older ones can precede. Returns whether the capture is complete.
+    fn write(&mut self, stop: &Stop) -> Result<bool, OutputEnd> {
+        let progress = match drain_progress(self.drain.as_ref(), self.merger.horizon()) {
+            // Without sources, members may still be added.
+            DrainProgress::Done if self.drain.is_none() && self.changes.is_some() => DrainProgress::Pending,
+            progress => progress,
+        };
+        let end_time = self.drain.as_ref().map_or(u64::MAX, |drain| drain.end_time);
+        // At the end, no packet is held back for others.
+        let is_pending = progress == DrainProgress::Pending;
+        let horizon = if is_pending { self.horizon().min(end_time) } else { end_time };
+        self.stream.totals.sources_ended = self.drain.is_none() && progress == DrainProgress::Done;
+        let is_full = self.stream.write_packets(&mut self.merger, horizon, stop)?;
+        if progress == DrainProgress::TimedOut {
+            self.stream.count_abandoned(&mut self.merger);
+        }
+        self.stream.pauses.forget_before(horizon.min(capture::now().saturating_sub(PAUSE_MEMORY_NS)));
+        Ok(is_full || !is_pending)
+    }
+
+    /// The time up to which packets can be written, in nanoseconds since the epoch.
+    fn horizon(&mut self) -> u64 {
+        let horizon = self.merger.horizon();
+        if self.merger.queues.oldest().is_none_or(|oldest| oldest <= horizon) {
+            self.held_back_since = None;
             return horizon;
         }
-        let since = *self.waits_since.get_or_insert(looked_at);
-        let for_others =
-            if self.merge.waits_for_others() { Duration::from_nanos(LAG) } else { Duration::ZERO };
-        // Where the clock was set back, packets would wait for it to come round again. Time in which this
-        // program was held up does not count: then the next look lets them go, and no others before their time.
-        let longest = self.merge.patience().max(for_others) * 4;
-        if looked_at.saturating_duration_since(since) > longest { u64::MAX } else { horizon }
+        let since = *self.held_back_since.get_or_insert(self.read_at);
+        let max_delay =
+            if self.merger.waits_for_others() { Duration::from_nanos(MAX_DELAY_NS) } else { Duration::ZERO };
+        // After the clock was set back, packets would be held back until it reaches their time. The time is that of the
+        // last read, so that a delay of this process does not release packets before others have been read.
+        let longest = self.merger.max_hold_back().max(max_delay) * MAX_HOLD_BACK_FACTOR;
+        if self.read_at.saturating_duration_since(since) > longest { u64::MAX } else { horizon }
     }
 
-    /// Waits for packets, the end of something, or the time to look again, which without packets is
-    /// `nothing_until`. True when it is time to finish.
-    fn wait(&mut self, stop: &Stop, finish: Option<&Finish>, load: Load, nothing_until: Instant) -> bool {
-        let mut timeout = load.pause(nothing_until.saturating_duration_since(Instant::now()));
-        if let Some(finish) = finish {
-            let left = finish.settled_at.saturating_duration_since(Instant::now());
-            let last = if self.merge.runs_elsewhere() { LOOK_FOR_END_EVERY } else { Duration::ZERO };
-            std::thread::sleep(timeout.min(left.max(last)));
-            return true;
+    fn remove_ended_sources(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        for source in self.merger.remove_ended() {
+            // Once the capture is to end, so are remote sources.
+            if self.drain.is_none() {
+                Self::record_removal(&source, &self.members, &mut self.stream);
+            }
+            self.stream.remove_source(source);
         }
-        let (of_capture, of_file) = (&self.stream.of_capture, &self.stream.of_file);
-        let leaves_in = self.merge.leaves_at().map(|at| at.saturating_duration_since(Instant::now()));
-        for left in [of_capture.time_left(), of_file.time_left(), leaves_in].into_iter().flatten() {
-            timeout = timeout.min(left);
-        }
-        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut watched: Vec<PollFd> = self.members.descriptors().map(readable).collect();
-        let holders = watched.len();
-        watched.extend(self.stream.output.pipe().map(watched_for_its_reader));
-        let ends = watched.len();
-        watched.extend(self.changes.iter().map(|changes| readable(changes.as_fd())));
-        let told = watched.len();
-        watched.extend(self.orders.iter().map(|orders| readable(orders.as_fd())));
-        let asked = watched.len();
-        let for_many = self.merge.readiness();
-        let alone = |stage: &&Stage| for_many.is_none() || stage.watched_as.is_none();
-        let heeded = self.merge.stages.iter().filter(|stage| load.heeds(stage)).filter(alone);
-        watched.extend(heeded.map(|stage| readable(stage.as_fd())));
-        watched.extend(for_many.filter(|_| load == Load::Idle).map(readable));
-        let woken = stop.wait(watched, timeout);
-        if let Some(changes) = self.changes.as_ref().filter(|_| woken.ready[ends..told].contains(&true)) {
-            changes.hush();
-        }
-        if let Some(orders) = self.orders.as_ref().filter(|_| woken.ready[told..asked].contains(&true)) {
-            orders.hush();
-        }
-        self.members.leave(&woken.ready[..holders], &mut self.merge, self.keeps);
-        woken.stop || woken.ready[holders..ends].contains(&true) || of_capture.is_over()
+        self.stream.write_blocks(stop)
     }
 
-    /// Counts as lost what can be written no more.
-    pub(super) fn abandon(&mut self) {
-        self.stream.abandon(&mut self.merge);
+    /// Records the interface of `source` if it was removed while its container runs.
+    fn record_removal(source: &SourceReader, members: &WatchedMembers, stream: &mut StreamWriter) {
+        if let Some(interface) = source.removed_interface().filter(|number| members.is_alive(*number)) {
+            stream.record_removed_interface(interface);
+        }
     }
 
-    /// Ends the stream, and gives back what was read.
+    /// Writes statistics for another session when they are due.
+    fn write_due_statistics(&mut self, read: ReadSummary, stop: &Stop) -> Result<(), OutputEnd> {
+        let Some(mut at) = self.statistics_at else { return Ok(()) };
+        let now = Instant::now();
+        if now >= at {
+            self.write_statistics(stop)?;
+            at = now + STATISTICS_INTERVAL;
+        }
+        if read.bytes > 0 {
+            at = at.min(now + BUSY_STATISTICS_INTERVAL);
+        }
+        self.statistics_at = Some(at);
+        Ok(())
+    }
+
+    /// Writes current statistics, for the session that reads the stream.
+    fn write_statistics(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        self.stream.update_totals(&mut self.merger);
+        self.stream.count_waiting(&mut self.merger);
+        self.stream.write_statistics(stop)
+    }
+
+    /// Reports to the caller when that is due.
+    fn report(&mut self, read: ReadSummary, reporter: &mut Reporter<'_>) {
+        reporter.has_read |= read.bytes > 0;
+        let now = Instant::now();
+        let Some((interval, report)) = reporter.report.as_mut().filter(|_| now >= reporter.due_at) else {
+            return;
+        };
+        // Without packets, asking the kernel for counts would cost more than everything else.
+        report(&self.stream.report(&mut self.merger, reporter.has_read));
+        (reporter.due_at, reporter.has_read) = (now + *interval, false);
+    }
+
+    /// Ends the capture: what came up to now belongs to it.
+    pub(super) fn begin_drain(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        debug!("the capture is to end");
+        let drain = Drain::begin(self.kernel_delay, self.merger.has_remote_sources());
+        self.merger.end_capture(drain.end_time);
+        self.drain = Some(drain);
+        if self.feeds_session { self.write_statistics(stop) } else { Ok(()) }
+    }
+
+    /// Ends the stream. Fails if every source has failed.
+    fn finish(&mut self, stop: &Stop, reporter: &mut Reporter<'_>) -> Result<(), OutputEnd> {
+        if self.drain.is_none() {
+            for source in self.merger.sources() {
+                Self::record_removal(source, &self.members, &mut self.stream);
+            }
+        }
+        self.update_totals();
+        self.stream.find_one_way_interfaces(&self.merger, true);
+        self.stream.write_last_statistics(stop)?;
+        let Some(failure) = self.merger.take_failure() else { return Ok(()) };
+        // The error is that of one source, the last report has those of the others.
+        if let Some((_, report)) = &mut reporter.report {
+            report(&self.stream.report(&mut self.merger, true));
+        }
+        Err(OutputEnd::Failed(failure))
+    }
+
+    /// Counts the packets that cannot be written any more as lost.
+    pub(super) fn count_abandoned(&mut self) {
+        self.stream.count_abandoned(&mut self.merger);
+    }
+
+    /// Closes the stream, then its sources.
     pub(super) fn close(self) {
-        // Its reader need not wait for the rings.
+        // The reader need not wait for the rings.
         drop(self.stream);
-        self.merge.close();
+        self.merger.close();
     }
 
-    /// Brings the totals up to date.
-    fn total(&mut self) {
-        self.merge.ask();
-        self.stream.total(&mut self.merge);
+    fn update_totals(&mut self) {
+        self.merger.refresh_counts();
+        self.stream.update_totals(&mut self.merger);
     }
 
     /// The last report.
     pub(super) fn last_report(&mut self) -> Totals {
-        self.merge.ask();
-        self.stream.report(&mut self.merge, true)
+        self.merger.refresh_counts();
+        self.stream.report(&mut self.merger, true)
+    }
+}
+
+impl Reporter<'_> {
+    /// When the next report is due, if there are reports.
+    fn due_at(&self) -> Option<Instant> {
+        self.report.as_ref().map(|_| self.due_at)
     }
 }

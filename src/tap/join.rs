@@ -92,7 +92,7 @@ fn source(
     let of_ours = attachments.iter().zip(&told);
     let interfaces =
         of_ours.map(|(one, told)| description::of(target, one, settings, told.link_type)).collect();
-    Ok(Source::Remote { interfaces, remote, unwatched: false })
+    Ok(Source::Remote { interfaces, remote, outlives_holders: false })
 }
 
 fn from(target: &Target) -> SafeText {

@@ -94,7 +94,7 @@ fn start_one(
     match opened.and_then(|stream| peer::open_tap_stream(stream, &from, PATIENCE)) {
         Ok((told, remote)) => {
             let interfaces = interfaces(attachments, told, settings);
-            let source = Source::Remote { interfaces, remote, unwatched: target.holder.is_err() };
+            let source = Source::Remote { interfaces, remote, outlives_holders: target.holder.is_err() };
             Ok((number, source, tap_container))
         }
         // The reason that the program there gave, where it gave one.

@@ -15,7 +15,9 @@ use containerdump::error::Error;
 use containerdump::link::Holder;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{self, Change, Files, Joining, Limits, Member, Session, Source};
+use containerdump::session::{
+    self, CaptureSession, ChangeSender, Limits, Member, OutputFiles, SessionChange, Source,
+};
 use containerdump::stop::Stop;
 use tempfile::TempDir;
 
@@ -49,11 +51,11 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     let (output, files) = if fifo {
         (session::Output::fifo(Path::new(path), &stop).expect("a reader")?, None)
     } else {
-        let mut files = Files::new(PathBuf::from(path), false, each);
+        let mut files = OutputFiles::new(PathBuf::from(path), false, each);
         (files.open_next(&stop).expect("no reason to stop")?, Some(files))
     };
     let proof = privilege.give_up()?;
-    let (joining, changes) = session::changes().expect("a descriptor");
+    let (joining, changes) = session::change_channel().expect("a descriptor");
     // It ends with the program.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines() {
@@ -64,16 +66,16 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
             );
         }
     });
-    let session = Session {
+    let session = CaptureSession {
         changes: Some(changes),
         files,
-        ..Session::new(Vec::new(), Duration::from_millis(4), output)
+        ..CaptureSession::new(Vec::new(), Duration::from_millis(4), output)
     };
     session.run(&stop, &proof, None).map(|_| ())
 }
 
 /// Does what a line says.
-fn obey(line: &str, opener: &Broker, joining: &Joining) -> Result<(), Error> {
+fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error> {
     let words: Vec<&str> = line.split(' ').collect();
     let seen = |pid: &str, namespace: &str| {
         NamespaceRef::Process(NamespaceProcessRef {
@@ -84,7 +86,7 @@ fn obey(line: &str, opener: &Broker, joining: &Joining) -> Result<(), Error> {
     let (label, place, process) = match words.as_slice() {
         ["name", address, name] => {
             let name = (address.parse().expect("an address"), SafeText::new(name));
-            joining.tell(Change::Names(vec![name])).expect("a session");
+            joining.send(SessionChange::AddNames(vec![name])).expect("a session");
             return Ok(());
         }
         ["veth", label, name, index, pid, namespace] => {
@@ -121,9 +123,11 @@ fn obey(line: &str, opener: &Broker, joining: &Joining) -> Result<(), Error> {
     let (mut interfaces, remote) =
         opener.request_tap(&TapRequest::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
     interfaces[0].name = label.clone();
-    let sources = vec![Source::Remote { interfaces, remote, unwatched: false }];
+    let sources = vec![Source::Remote { interfaces, remote, outlives_holders: false }];
     let holders = vec![Holder::of(&label, &process)?];
-    joining.tell(Change::Join(Member { sources, holders, ..Member::default() })).expect("a session");
+    joining
+        .send(SessionChange::AddMember(Member { sources, holders, ..Member::default() }))
+        .expect("a session");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use containerdump::error::Error;
 use containerdump::peer;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Member, Output, Session, Source, Totals};
+use containerdump::session::{CaptureSession, Member, Output, Source, Totals};
 use containerdump::stop::Stop;
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ pub(crate) const AND: &str = "++";
 pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
     match run(path, commands) {
         Ok(totals) => {
-            totals.broken.iter().for_each(|trouble| eprintln!("{trouble}"));
+            totals.errors.iter().for_each(|trouble| eprintln!("{trouble}"));
             ExitCode::SUCCESS
         }
         Err(trouble) => {
@@ -46,7 +46,7 @@ pub(crate) fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
     for stream in streams {
         let (interfaces, remote) =
             peer::open_tap_stream(stream, &SafeText::new("elsewhere"), Duration::from_secs(10))?;
-        sources.push(Source::Remote { interfaces, remote, unwatched: true });
+        sources.push(Source::Remote { interfaces, remote, outlives_holders: true });
     }
     let output = if path == "-" {
         Output::stdout()?
@@ -55,7 +55,7 @@ pub(crate) fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
     };
     let proof = privilege.give_up()?;
     let members = vec![Member { sources, ..Member::default() }];
-    let session = Session::new(members, Duration::from_millis(4), output);
+    let session = CaptureSession::new(members, Duration::from_millis(4), output);
     let outcome = session.run(&stop, &proof, None);
     // Nobody holds their streams any more, which is their end.
     for mut child in children {

@@ -8,7 +8,7 @@ use clap::Args;
 use containerdump::capture::{self, CaptureSettings};
 use containerdump::error::Error;
 use containerdump::peer::compression::CompressionMode;
-use containerdump::session::{Duplicates, Files, Limit, Limits, stamp};
+use containerdump::session::{Duplicates, Limit, Limits, OutputFiles, timestamp};
 use containerdump::ssh::{Host, Notice, Plain};
 use containerdump::tap::Kind;
 
@@ -86,7 +86,7 @@ pub(crate) struct CaptureArgs {
     ring_buffer: Vec<Limit>,
 
     /// Stop after duration:SECONDS, filesize:KB, packets:COUNT or files:COUNT; may be repeated
-    #[arg(short, long, value_name = "CONDITION", value_parser = Limit::of_capture)]
+    #[arg(short, long, value_name = "CONDITION", value_parser = Limit::parse_autostop)]
     autostop: Vec<Limit>,
 
     /// Kernel buffer of each attachment in MiB, 2 to 2046; 0 shares 224 MiB among all attachments
@@ -270,7 +270,7 @@ impl CaptureArgs {
         if !to_pipe {
             let path =
                 self.write.clone().unwrap_or_else(|| default_path(self.selected.word(), SystemTime::now()));
-            return Ok(OutputTarget::Files(Files::new(path, self.overwrite, each)));
+            return Ok(OutputTarget::Files(OutputFiles::new(path, self.overwrite, each)));
         }
         if each.is_some() {
             return Err(Error::new("cannot cut standard output into files", "name one: -w FILE"));
@@ -293,7 +293,7 @@ fn default_path(word: &str, now: SystemTime) -> PathBuf {
     let plain = |one: char| if one.is_ascii_alphanumeric() { one } else { '-' };
     let name: String = word.chars().take(MAX_FILE_WORD_LEN).map(plain).collect();
     let micros = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_micros();
-    PathBuf::from(format!("{name}_{}-{micros:06}.pcapng", stamp(now)))
+    PathBuf::from(format!("{name}_{}-{micros:06}.pcapng", timestamp(now)))
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl CaptureArgs {
         )?;
         progress.end(&totals);
         if ends_with_containers && totals.sources_ended {
-            progress.warn(if totals.has_disappeared { INTERFACES_GONE } else { CONTAINERS_STOPPED });
+            progress.warn(if totals.has_removed_interface { INTERFACES_GONE } else { CONTAINERS_STOPPED });
         }
         Ok(())
     }

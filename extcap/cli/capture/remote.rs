@@ -7,7 +7,7 @@ use containerdump::error::Error;
 use containerdump::peer::PeerRequest;
 use containerdump::peer::{self, PeerStream};
 use containerdump::privilege::Privilege;
-use containerdump::session::{Duplicates, Member, Session, Source, Totals};
+use containerdump::session::{CaptureSession, Duplicates, Member, Source, Totals};
 use containerdump::ssh::{self, Connection, Plain};
 use containerdump::stop::{Stop, Stopped};
 
@@ -57,9 +57,9 @@ pub(in crate::cli) fn run(
         Ok(Err(trouble)) => Err(trouble),
         Ok(Ok(begun)) => {
             let (mut far, remotes): (Vec<RemoteCapture>, Vec<PeerStream>) = begun.into_iter().unzip();
-            let (toolbar, orders) = crate::capture::start_toolbar(toolbar, &settings, &[], &proof);
+            let (toolbar, commands) = crate::capture::start_toolbar(toolbar, &settings, &[], &proof);
             let outcome = record((asked, stop), target, (&far, remotes), &progress, |session, report| {
-                Session { orders, ..session }.run(stop, &proof, Some((progress.every(), report)))
+                CaptureSession { commands, ..session }.run(stop, &proof, Some((progress.every(), report)))
             });
             if let Some(toolbar) = toolbar {
                 toolbar.end(outcome.as_ref().ok());
@@ -111,7 +111,7 @@ fn record(
     target: OutputTarget,
     (far, remotes): (&[RemoteCapture], Vec<PeerStream>),
     progress: &Progress,
-    run: impl FnOnce(Session, &mut dyn FnMut(&Totals)) -> Result<Totals, Error>,
+    run: impl FnOnce(CaptureSession, &mut dyn FnMut(&Totals)) -> Result<Totals, Error>,
 ) -> Result<Totals, Error> {
     progress.say_where(&target);
     let OpenedOutput { output, begun, files } = match target.open(stop) {
@@ -119,17 +119,17 @@ fn record(
         Err(Stopped) => return Ok(Totals::default()),
     };
     let member = |remote| Member {
-        sources: vec![Source::Remote { interfaces: Vec::new(), remote, unwatched: true }],
+        sources: vec![Source::Remote { interfaces: Vec::new(), remote, outlives_holders: true }],
         ..Member::default()
     };
     let members = remotes.into_iter().map(member).collect();
-    let session = Session {
+    let session = CaptureSession {
         // Each host sees to its own: addresses of two of them may be the same.
         duplicates: Duplicates::Keep,
         limits: asked.limits(),
-        begun,
+        is_header_written: begun,
         files,
-        ..Session::new(members, capture::block_timeout(1), output)
+        ..CaptureSession::new(members, capture::block_timeout(1), output)
     };
     run(session, &mut |totals| {
         tell(far, progress);

@@ -10,7 +10,7 @@ use containerdump::error::Error;
 use containerdump::pcapng::{BlockWriter, InterfaceDescription};
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{End, Output};
+use containerdump::session::{Output, OutputEnd};
 use containerdump::stop::Stop;
 
 use super::leader_socket;
@@ -93,8 +93,8 @@ impl MemberCapture<'_> {
     fn write_and_wait(&self, output: &mut Output, stop: &Stop) -> Result<(), Error> {
         match output.write(&mut [IoSlice::new(&self.interface_block())], stop) {
             Ok(()) => {}
-            Err(End::ReaderGone | End::Stalled) => return Ok(()),
-            Err(End::Failed(error)) => return Err(error),
+            Err(OutputEnd::ReaderGone | OutputEnd::Stalled) => return Ok(()),
+            Err(OutputEnd::Failed(error)) => return Err(error),
         }
         let stream = self.stream.try_clone().map_err(|error| {
             Error::new(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use containerdump::capture::{self, CaptureSettings, CompiledFilter};
 use containerdump::error::Error;
-use containerdump::session::{Answer, Order, Orders};
+use containerdump::session::{CaptureCommand, CommandSender, FilterOutcome};
 use log::info;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -33,7 +33,7 @@ const RESUME: &str = "Resume";
 pub(super) struct ToolbarController {
     pipes: ControlPipes,
     handle: Arc<ToolbarHandle>,
-    orders: Orders,
+    commands: CommandSender,
     config: ToolbarConfig,
     /// Whether Wireshark has opened its pipes and expects values.
     is_initialized: bool,
@@ -59,7 +59,7 @@ impl ToolbarController {
     pub(super) fn new(
         pipes: ControlPipes,
         handle: Arc<ToolbarHandle>,
-        orders: Orders,
+        commands: CommandSender,
         config: ToolbarConfig,
     ) -> Self {
         let mut values = ControlValues::new();
@@ -68,7 +68,7 @@ impl ToolbarController {
         Self {
             pipes,
             handle,
-            orders,
+            commands,
             config,
             is_initialized: false,
             values,
@@ -150,7 +150,7 @@ impl ToolbarController {
                 let handle = Arc::clone(&self.handle);
                 let report = Box::new(move |result| handle.add_filter_result(text.clone(), result));
                 // A capture that has ended needs no filter.
-                let _ = self.orders.ask(Order::Filter(filter, report));
+                let _ = self.commands.send(CaptureCommand::SetFilter(filter, report));
             }
             Err(error) => self.reject_filter(text, &error),
         }
@@ -170,17 +170,17 @@ impl ToolbarController {
     fn toggle_pause(&mut self) {
         let now = capture::now();
         self.is_paused = !self.is_paused;
-        let (order, label, line) = if self.is_paused {
-            let before = self.last.as_ref().map(|last| last.totals.left_out).unwrap_or_default();
+        let (command, label, line) = if self.is_paused {
+            let before = self.last.as_ref().map(|last| last.totals.paused).unwrap_or_default();
             self.discarded = Some(DiscardCount { before, reports_left: u8::MAX });
-            (Order::Pause(now), RESUME, "capture paused")
+            (CaptureCommand::Pause(now), RESUME, "capture paused")
         } else {
             if let Some(discarded) = &mut self.discarded {
                 discarded.reports_left = REPORTS_UNTIL_COUNTED;
             }
-            (Order::GoOn(now), PAUSE, "capture resumed")
+            (CaptureCommand::Resume(now), PAUSE, "capture resumed")
         };
-        let _ = self.orders.ask(order);
+        let _ = self.commands.send(command);
         self.values.set(Control::Pause, label);
         self.handle.log(line);
     }
@@ -213,9 +213,9 @@ impl ToolbarController {
         has_ended
     }
 
-    fn report_filter(&mut self, text: Option<String>, result: Answer) {
+    fn report_filter(&mut self, text: Option<String>, result: FilterOutcome) {
         match result {
-            Answer::InForce => {
+            FilterOutcome::Applied => {
                 self.handle.log(&match &text {
                     Some(text) => format!("capture filter set: {text}"),
                     None => "capture filter removed".to_owned(),
@@ -223,9 +223,9 @@ impl ToolbarController {
                 self.values.resend(Control::Filter);
                 self.values.set(Control::Filter, text.as_deref().unwrap_or_default());
             }
-            Answer::Everywhere => self.handle.log("capture filter active at all taps"),
-            Answer::Refused(error) => self.reject_filter(text, &error),
-            Answer::Kept(name, reason) => {
+            FilterOutcome::AppliedEverywhere => self.handle.log("capture filter active at all taps"),
+            FilterOutcome::Refused(error) => self.reject_filter(text, &error),
+            FilterOutcome::RemoteRefused(name, reason) => {
                 self.handle.log(&format!("{name} keeps its previous capture filter: {reason}"));
             }
         }
@@ -246,7 +246,7 @@ impl ToolbarController {
         {
             discarded.reports_left = discarded.reports_left.saturating_sub(1);
             if discarded.reports_left == 0 {
-                let count = snapshot.totals.left_out - discarded.before;
+                let count = snapshot.totals.paused - discarded.before;
                 self.handle.log(&format!("{count} packets discarded while paused"));
                 self.discarded = None;
             }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Answer, Totals};
+use containerdump::session::{FilterOutcome, Totals};
 use containerdump::waker::Waker;
 
 use super::log_window::LogWindow;
@@ -31,7 +31,7 @@ pub(super) struct PendingUpdates {
     /// The latest statistics; earlier ones are obsolete.
     pub(super) snapshot: Option<StatisticsSnapshot>,
     /// Results of capture filters that the user has set.
-    pub(super) filter_results: Vec<(Option<String>, Answer)>,
+    pub(super) filter_results: Vec<(Option<String>, FilterOutcome)>,
     pub(super) capture_has_ended: bool,
 }
 
@@ -64,11 +64,11 @@ impl ToolbarHandle {
     /// Updates the statistics, and logs interfaces that were removed or have failed.
     pub(crate) fn update(&self, totals: &Totals) {
         let mut pending = self.pending();
-        for share in &totals.parted {
+        for share in &totals.ended_interfaces {
             let line = format!("{} removed: {} packets, {} dropped", share.name, share.packets, share.drops);
             pending.log.add(self.started.elapsed(), &line);
         }
-        for error in &totals.broken {
+        for error in &totals.errors {
             pending.log.add(self.started.elapsed(), error.message().as_str());
         }
         pending.snapshot = Some(StatisticsSnapshot { time: Instant::now(), totals: totals.clone() });
@@ -77,7 +77,7 @@ impl ToolbarHandle {
     }
 
     /// Reports the result of a capture filter that the user has set.
-    pub(super) fn add_filter_result(&self, filter: Option<String>, result: Answer) {
+    pub(super) fn add_filter_result(&self, filter: Option<String>, result: FilterOutcome) {
         self.pending().filter_results.push((filter, result));
         self.waker.wake();
     }

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use containerdump::capture::CaptureSettings;
 use containerdump::privilege::Unprivileged;
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Ordered, Totals, orders};
+use containerdump::session::{CommandReceiver, Totals, command_channel};
 
 pub(crate) use control_in::ControlIn;
 use control_pipes::ControlPipes;
@@ -86,12 +86,12 @@ impl Toolbar {
         self,
         config: ToolbarConfig,
         _proof: &Unprivileged,
-    ) -> io::Result<(RunningToolbar, Ordered)> {
+    ) -> io::Result<(RunningToolbar, CommandReceiver)> {
         let Self { pipes, handle } = self;
-        let (orders, ordered) = orders()?;
-        let controller = ToolbarController::new(pipes, Arc::clone(&handle), orders, config);
+        let (commands, receiver) = command_channel()?;
+        let controller = ToolbarController::new(pipes, Arc::clone(&handle), commands, config);
         let thread = std::thread::Builder::new().name("toolbar".to_owned()).spawn(|| controller.run())?;
-        Ok((RunningToolbar { handle, thread }, ordered))
+        Ok((RunningToolbar { handle, thread }, receiver))
     }
 }
 
@@ -100,7 +100,7 @@ impl RunningToolbar {
     pub(crate) fn end(self, totals: Option<&Totals>) {
         if let Some(totals) = totals {
             totals.notices().for_each(|line| self.handle.log(&line));
-            totals.end_in_words().into_iter().for_each(|line| self.handle.log_and_show(line));
+            totals.end_message().into_iter().for_each(|line| self.handle.log_and_show(line));
         }
         self.handle.end(totals);
         let until = Instant::now() + END_TIMEOUT;

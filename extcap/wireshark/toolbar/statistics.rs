@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use containerdump::safe_text::SafeText;
-use containerdump::session::{Share, Totals};
+use containerdump::session::{InterfaceTotals, Totals};
 
 use super::control::ALL_INTERFACES;
 use crate::units::format_bytes;
@@ -25,12 +25,12 @@ pub(super) struct StatisticsSnapshot {
 
 impl StatisticsSnapshot {
     /// The totals of `interface`.
-    fn totals_of(&self, interface: &str) -> Share {
+    fn totals_of(&self, interface: &str) -> InterfaceTotals {
         let Totals { packets, bytes, drops, .. } = self.totals;
         if interface == ALL_INTERFACES {
-            return Share { packets, bytes, drops, ..Share::default() };
+            return InterfaceTotals { packets, bytes, drops, ..InterfaceTotals::default() };
         }
-        let mut sum = Share::default();
+        let mut sum = InterfaceTotals::default();
         // A container that was restarted has several interfaces of one name.
         for share in self.totals.interfaces.iter().filter(|share| share.name.as_str() == interface) {
             sum.packets += share.packets;
@@ -57,13 +57,13 @@ impl StatisticsSnapshot {
     pub(super) fn final_statistics(&self, interface: &str) -> String {
         let is_known = self.totals.interfaces.iter().any(|share| share.name.as_str() == interface);
         let interface = if is_known { interface } else { ALL_INTERFACES };
-        let Share { packets, bytes: count, drops, .. } = self.totals_of(interface);
+        let InterfaceTotals { packets, bytes: count, drops, .. } = self.totals_of(interface);
         format!("stopped, {packets} packets, {}, {drops} dropped", format_bytes(count))
     }
 
     /// Packets dropped since the start and where, for the status bar.
     fn drops_line(&self) -> String {
-        match self.totals.losses.as_slice() {
+        match self.totals.drops_by_interface.as_slice() {
             [(name, count)] => format!("{name}: {}", dropped_packets(*count)),
             losses => {
                 let most = most_drops(&losses.iter().cloned().collect());
@@ -99,12 +99,13 @@ impl StatisticsSnapshot {
     pub(super) fn drops_since(&self, before: &Self) -> Option<String> {
         let count = self.totals.drops.checked_sub(before.totals.drops).filter(|count| *count > 0)?;
         let earlier: BTreeMap<&SafeText, u64> =
-            before.totals.losses.iter().map(|(name, lost)| (name, *lost)).collect();
+            before.totals.drops_by_interface.iter().map(|(name, lost)| (name, *lost)).collect();
         let since = |(name, lost): &(SafeText, u64)| {
             let lost = lost.saturating_sub(earlier.get(name).copied().unwrap_or_default());
             (lost > 0).then(|| (name.clone(), lost))
         };
-        let drops: BTreeMap<SafeText, u64> = self.totals.losses.iter().filter_map(since).collect();
+        let drops: BTreeMap<SafeText, u64> =
+            self.totals.drops_by_interface.iter().filter_map(since).collect();
         let most = most_drops(&drops).map(|most| format!(" ({most})")).unwrap_or_default();
         Some(format!("{}{most}, {} in total", dropped_packets(count), self.totals.drops))
     }
@@ -156,16 +157,16 @@ fn per_second(count: u64, elapsed: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn share(name: &str, packets: u64, drops: u64) -> Share {
-        Share { name: SafeText::new(name), packets, bytes: packets * 100, drops }
+    fn share(name: &str, packets: u64, drops: u64) -> InterfaceTotals {
+        InterfaceTotals { name: SafeText::new(name), packets, bytes: packets * 100, drops }
     }
 
-    fn snapshot(time: Instant, interfaces: Vec<Share>) -> StatisticsSnapshot {
-        let sum = |value: fn(&Share) -> u64| interfaces.iter().map(value).sum();
+    fn snapshot(time: Instant, interfaces: Vec<InterfaceTotals>) -> StatisticsSnapshot {
+        let sum = |value: fn(&InterfaceTotals) -> u64| interfaces.iter().map(value).sum();
         let (packets, bytes, drops) =
             (sum(|share| share.packets), sum(|share| share.bytes), sum(|share| share.drops));
-        let losses = interfaces.iter().map(|share| (share.name.clone(), share.drops)).collect();
-        let totals = Totals { packets, bytes, drops, losses, interfaces, ..Totals::default() };
+        let drops_by_interface = interfaces.iter().map(|share| (share.name.clone(), share.drops)).collect();
+        let totals = Totals { packets, bytes, drops, drops_by_interface, interfaces, ..Totals::default() };
         StatisticsSnapshot { time, totals }
     }
 
@@ -214,7 +215,7 @@ mod tests {
             let names = ["web:eth0", "db:eth0"];
             let shares = names.iter().zip(drops).map(|(name, drops)| share(name, 1, *drops)).collect();
             let mut snapshot = snapshot(start + Duration::from_secs(seconds), shares);
-            snapshot.totals.losses.retain(|(_, lost)| *lost > 0);
+            snapshot.totals.drops_by_interface.retain(|(_, lost)| *lost > 0);
             reporter.report(&snapshot)
         };
         assert_eq!(report(0, &[0, 0]), None);

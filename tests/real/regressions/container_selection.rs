@@ -213,7 +213,7 @@ fn renamed_while_down(lab: &Lab) {
 fn network_is_disconnected(lab: &Lab) {
     // docker network disconnect ended the capture without a word; what came after was not captured, but its lo "joined".
     let container = lab.container(&[]);
-    let gone = format!("{}:eth0 is gone while its container runs", container.name);
+    let gone = format!("{}:eth0 was removed while its container runs", container.name);
     let recording = Recording::begin(lab, &[&container], &["-f", "tcp port 80"]);
     let following = Following::begin(lab.program(), &[&container.name, "--follow", "-f", "tcp port 80"]);
     following.wait_for(&format!("{}:eth0", container.name), 1);
@@ -314,7 +314,7 @@ fn one_direction(lab: &Lab) {
     };
     fetch();
     let said = recording.stop().said;
-    assert!(!said.contains("TCP packets only"), "both directions are there: {said}");
+    assert!(!said.contains("TCP packets: the other direction"), "both directions are there: {said}");
 
     output(&mut server.enter(&["ip", "route", "add", &client.address(), "dev", "eth1"]));
     let recording = Recording::begin(lab, &[&server], &[]);
@@ -322,7 +322,7 @@ fn one_direction(lab: &Lab) {
     let recording = recording.stop();
     let said = &recording.said;
     for (interface, direction) in [("eth0", "inbound"), ("eth1", "outbound")] {
-        let line = format!("{}:{interface} has {direction} TCP packets only", server.name);
+        let line = format!("{}:{interface} shows only {direction} TCP packets", server.name);
         assert_eq!(said.matches(&line).count(), 1, "{line}: {said}");
     }
     // The route did what the test is about.

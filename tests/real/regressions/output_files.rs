@@ -206,7 +206,7 @@ fn to_a_link(lab: &Lab) {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("its mode");
     let refused = capture(lab, &container, &link).output().expect("the program");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("another user placed it in a folder that all may write to"), "{said}");
+    assert!(said.contains("another user created it in a folder that everybody can write to"), "{said}");
     assert!(!file.exists());
 }
 
@@ -281,7 +281,7 @@ fn to_a_directory(lab: &Lab) {
         let ended = capture(lab, &container, folder.path()).args(options).output().expect("the program");
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), Some(1), "{said}");
-        assert!(said.contains("it is a directory") && said.contains("name a file in it: -w "), "{said}");
+        assert!(said.contains("it is a directory") && said.contains("give a file in it: -w "), "{said}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a path leads that something is to be written to.
+//! Resolves a path that is to be written to.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -8,45 +8,46 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::{Uid, setfsuid};
 
-/// Links followed, one after the other, as the kernel does (`MAXSYMLINKS`, linux/namei.h).
+/// Links followed, as in the kernel (`MAXSYMLINKS`, linux/namei.h).
 const MAX_LINKS: usize = 40;
-/// A folder whose files only their owners may rename, but in which anybody makes some: `/tmp`.
+/// In folders such as `/tmp` everybody can create files, but only their owners rename them.
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o0002;
 
-/// A path behind all symbolic links.
+/// A path with all symbolic links resolved.
 #[derive(Debug)]
-pub struct Destination {
+pub struct ResolvedPath {
     /// The path.
     pub path: PathBuf,
-    /// Whether it is one of our own descriptors: `/dev/fd/3`.
+    /// Whether it is a descriptor of this process, such as `/dev/fd/3`.
     pub is_descriptor: bool,
 }
 
-impl Destination {
-    /// Follows the symbolic links of `path`, the last of which may lead to nothing yet.
+impl ResolvedPath {
+    /// Follows the symbolic links of `path`. Its target need not exist.
     ///
-    /// Fails where another user may have placed a link or a FIFO for us to write to: where the kernel refuses
-    /// with `fs.protected_symlinks` and `fs.protected_fifos`.
-    pub fn of_path(path: &Path) -> io::Result<Self> {
+    /// Fails if another user may have created a link or FIFO on the way, as the kernel does with `fs.protected_symlinks`
+    /// and `fs.protected_fifos`.
+    pub fn resolve(path: &Path) -> io::Result<Self> {
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
             if is_descriptor(&path) {
                 return Ok(Self { path, is_descriptor: true });
             }
-            let about = match fs::symlink_metadata(&path) {
+            let metadata = match fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Ok(Self { path, is_descriptor: false });
                 }
-                about => about?,
+                metadata => metadata?,
             };
-            if !about.is_file() && !about.is_dir() && may_be_planted(&path, &about)? {
+            let is_special = !metadata.is_file() && !metadata.is_dir();
+            if is_special && may_be_planted(&path, &metadata)? {
                 return Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
-                    "another user placed it in a folder that all may write to",
+                    "another user created it in a folder that everybody can write to",
                 ));
             }
-            if !about.is_symlink() {
+            if !metadata.is_symlink() {
                 return Ok(Self { path, is_descriptor: false });
             }
             let target = fs::read_link(&path)?;
@@ -55,14 +56,14 @@ impl Destination {
         Err(io::Error::from_raw_os_error(nix::libc::ELOOP))
     }
 
-    /// What else it is opened with: no further link is followed, and nothing is waited for.
+    /// Flags to open it with: no further link is followed, and opening does not wait.
     pub fn flags(&self) -> OFlag {
         let no_link = if self.is_descriptor { OFlag::empty() } else { OFlag::O_NOFOLLOW };
         no_link | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC
     }
 }
 
-/// Whether `path` is what the kernel shows of a descriptor, which is a link to nothing in the file system.
+/// Whether `path` is a descriptor in `/proc`, which looks like a link but need not lead to a path.
 fn is_descriptor(path: &Path) -> bool {
     let is_number =
         path.file_name().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
@@ -70,12 +71,13 @@ fn is_descriptor(path: &Path) -> bool {
     folder.is_some_and(|folder| folder.starts_with("/proc") && folder.ends_with("fd"))
 }
 
-fn may_be_planted(path: &Path, about: &Metadata) -> io::Result<bool> {
+/// Whether another user may have created `path` for us to write to.
+fn may_be_planted(path: &Path, metadata: &Metadata) -> io::Result<bool> {
     let folder = fs::metadata(folder(path))?;
-    // An impossible user changes nothing, and tells who files are opened as.
-    let us = setfsuid(Uid::from_raw(u32::MAX)).as_raw();
+    // With an invalid user, setfsuid changes nothing and returns the user that files are opened as.
+    let user = setfsuid(Uid::from_raw(u32::MAX)).as_raw();
     let is_shared = folder.mode() & STICKY != 0 && folder.mode() & WRITABLE_BY_ALL != 0;
-    Ok(is_shared && about.uid() != us && about.uid() != folder.uid())
+    Ok(is_shared && metadata.uid() != user && metadata.uid() != folder.uid())
 }
 
 fn folder(path: &Path) -> &Path {
@@ -87,43 +89,42 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 
-    fn path_of(path: &Path) -> io::Result<PathBuf> {
-        Destination::of_path(path).map(|destination| destination.path)
+    fn resolved(path: &Path) -> io::Result<PathBuf> {
+        ResolvedPath::resolve(path).map(|destination| destination.path)
     }
 
     #[test]
-    fn links_lead_to_what_is_written() {
+    fn links_are_followed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (link, second, file) =
-            (folder.path().join("link"), folder.path().join("second"), folder.path().join("file"));
+        let path = |name: &str| folder.path().join(name);
+        let (link, second, file) = (path("link"), path("second"), path("file"));
         symlink("second", &link).expect("a link");
         symlink(&file, &second).expect("a link");
-        // Whether there is a file or not.
-        assert_eq!(path_of(&link).expect("a path"), file);
+        assert_eq!(resolved(&link).expect("a path to nothing yet"), file);
         fs::write(&file, "").expect("a file");
-        assert_eq!(path_of(&link).expect("a path"), file);
-        symlink("circle", folder.path().join("circle")).expect("a link");
-        assert!(path_of(&folder.path().join("circle")).is_err());
+        assert_eq!(resolved(&link).expect("a path to a file"), file);
+        symlink("loop", path("loop")).expect("a link");
+        assert!(resolved(&path("loop")).is_err());
     }
 
     #[test]
     fn descriptors_are_not_followed() {
         for path in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
-            assert!(Destination::of_path(Path::new(path)).expect(path).is_descriptor, "{path}");
+            assert!(ResolvedPath::resolve(Path::new(path)).expect(path).is_descriptor, "{path}");
         }
-        assert!(!Destination::of_path(Path::new("/dev/null")).expect("a device").is_descriptor);
+        assert!(!ResolvedPath::resolve(Path::new("/dev/null")).expect("a device").is_descriptor);
     }
 
     #[test]
-    fn what_another_user_placed_in_a_shared_folder_is_refused() {
+    fn links_of_other_users_in_shared_folders_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let link = folder.path().join("link");
         symlink("/etc/file", &link).expect("a link");
         if lchown(&link, Some(65_534), None).is_err() {
-            return; // Only root can make one.
+            return; // Only root can change the owner.
         }
-        assert!(path_of(&link).is_ok());
+        assert!(resolved(&link).is_ok());
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("its mode");
-        assert_eq!(path_of(&link).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(resolved(&link).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
     }
 }

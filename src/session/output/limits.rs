@@ -1,9 +1,9 @@
-//! When a capture is complete and when its file is, as users of dumpcap know it: `-a` and `-b`.
+//! When a capture stops and when the next file begins, as dumpcap's `-a` and `-b`.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Bounds of a capture or of one file of it; `None` is no bound.
+/// Limits of a capture or of one of its files; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Packets.
@@ -12,18 +12,18 @@ pub struct Limits {
     pub bytes: Option<u64>,
     /// Time.
     pub duration: Option<Duration>,
-    /// The next file begins when the time of day is a multiple of this, seconds since 1970 (`-b` only).
+    /// The next file begins when the time since the epoch is a multiple of this (`-b` only).
     pub interval: Option<Duration>,
-    /// Files: after which to stop (`-a`), or to keep (`-b`).
+    /// Number of files, after which to stop (`-a`) or which to keep (`-b`).
     pub files: Option<usize>,
 }
 
-/// One condition, `duration:60`.
+/// One condition, such as `duration:60`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `packets:N`.
     Packets(u64),
-    /// `filesize:N`, in units of 1000 bytes as in dumpcap.
+    /// `filesize:N`, given in units of 1000 bytes, as in dumpcap.
     Filesize(u64),
     /// `duration:N`, in seconds, with a fraction if wanted.
     Duration(Duration),
@@ -34,10 +34,10 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// A condition that ends a whole capture, and not one file of it.
+    /// Parses a condition of `-a`, which stops a capture.
     ///
-    /// Fails when `text` is none.
-    pub fn of_capture(text: &str) -> Result<Self, String> {
+    /// Fails with a message if `text` is not one.
+    pub fn parse_autostop(text: &str) -> Result<Self, String> {
         match text.parse()? {
             Self::Interval(_) => Err("interval:SECONDS is for -b".to_owned()),
             limit => Ok(limit),
@@ -49,24 +49,24 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
+        let invalid = || {
             format!(
                 "'{text}' is none of duration:SECONDS, interval:SECONDS, filesize:KB, packets:COUNT, files:COUNT"
             )
         };
-        let (name, value) = text.split_once(':').ok_or_else(wrong)?;
-        let count = || value.parse::<u64>().ok().filter(|count| *count > 0).ok_or_else(wrong);
+        let (name, value) = text.split_once(':').ok_or_else(invalid)?;
+        let count = || value.parse::<u64>().ok().filter(|count| *count > 0).ok_or_else(invalid);
         match name {
             "packets" => Ok(Self::Packets(count()?)),
             "filesize" => Ok(Self::Filesize(count()?.saturating_mul(1000))),
             "interval" => Ok(Self::Interval(Duration::from_secs(count()?))),
-            "files" => Ok(Self::Files(usize::try_from(count()?).map_err(|_| wrong())?)),
+            "files" => Ok(Self::Files(usize::try_from(count()?).map_err(|_| invalid())?)),
             "duration" => {
-                let seconds: f64 = value.parse().map_err(|_| wrong())?;
-                let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-                if duration.is_zero() { Err(wrong()) } else { Ok(Self::Duration(duration)) }
+                let seconds: f64 = value.parse().map_err(|_| invalid())?;
+                let duration = Duration::try_from_secs_f64(seconds).map_err(|_| invalid())?;
+                if duration.is_zero() { Err(invalid()) } else { Ok(Self::Duration(duration)) }
             }
-            _ => Err(wrong()),
+            _ => Err(invalid()),
         }
     }
 }
@@ -87,46 +87,46 @@ impl FromIterator<Limit> for Limits {
     }
 }
 
-/// What has been used of some limits.
+/// How much of some limits has been used.
 #[derive(Debug)]
-pub(super) struct Used {
+pub(in crate::session) struct LimitUsage {
     limits: Limits,
     packets: u64,
     bytes: u64,
     since: Instant,
-    /// How long it may last.
-    time: Option<Duration>,
+    /// The smallest limit of time.
+    max_time: Option<Duration>,
 }
 
-impl Used {
+impl LimitUsage {
     pub(super) fn new(limits: Limits) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let until = [limits.duration, limits.interval.map(|interval| until_multiple(now, interval))];
-        let time = until.into_iter().flatten().min();
-        Self { limits, packets: 0, bytes: 0, since: Instant::now(), time }
+        let to_interval = limits.interval.map(|interval| until_multiple(now, interval));
+        let max_time = [limits.duration, to_interval].into_iter().flatten().min();
+        Self { limits, packets: 0, bytes: 0, since: Instant::now(), max_time }
     }
 
-    /// Whether a packet whose block has `bytes` bytes fits in.
+    /// Whether a packet with a block of `bytes` bytes is within the limits.
     pub(super) fn has_room(&self, bytes: u32) -> bool {
         let bytes = self.bytes + u64::from(bytes);
-        // One packet always fits: a file of none would be followed by another of none.
+        // The first packet always fits, so that no file is empty.
         self.packets == 0
-            || (self.limits.packets.is_none_or(|most| self.packets < most)
-                && self.limits.bytes.is_none_or(|most| bytes <= most))
+            || (self.limits.packets.is_none_or(|max| self.packets < max)
+                && self.limits.bytes.is_none_or(|max| bytes <= max))
     }
 
-    /// Whether the last packet that is wanted is in.
+    /// Whether the limit of packets is reached.
     pub(super) fn is_full(&self) -> bool {
-        self.limits.packets.is_some_and(|most| self.packets >= most)
+        self.limits.packets.is_some_and(|max| self.packets >= max)
     }
 
     /// The time left, if it is limited.
-    pub(super) fn time_left(&self) -> Option<Duration> {
-        Some(self.time?.saturating_sub(self.since.elapsed()))
+    pub(in crate::session) fn time_left(&self) -> Option<Duration> {
+        Some(self.max_time?.saturating_sub(self.since.elapsed()))
     }
 
     /// Whether the time is over.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::session) fn is_over(&self) -> bool {
         self.time_left() == Some(Duration::ZERO)
     }
 
@@ -140,7 +140,7 @@ impl Used {
     }
 }
 
-/// The time from `now`, since 1970, until the next multiple of `interval`, which is not zero.
+/// The time from `now`, since the epoch, to the next multiple of `interval`, which is not zero.
 fn until_multiple(now: Duration, interval: Duration) -> Duration {
     let passed = now.as_nanos() % interval.as_nanos().max(1);
     interval.saturating_sub(Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX)))
@@ -158,21 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn conditions_are_read_as_dumpcap_reads_them() {
+    fn conditions_are_parsed_as_in_dumpcap() {
         assert_eq!("filesize:10".parse(), Ok(Limit::Filesize(10_000)));
         assert_eq!("duration:0.5".parse(), Ok(Limit::Duration(Duration::from_millis(500))));
         assert_eq!("interval:60".parse(), Ok(Limit::Interval(Duration::from_mins(1))));
         assert_eq!("files:3".parse(), Ok(Limit::Files(3)));
-        for wrong in ["files:0", "duration:-1", "duration:NaN", "size:3", "packets", "packets:x"] {
-            assert!(wrong.parse::<Limit>().is_err(), "{wrong}");
+        for invalid in ["files:0", "duration:-1", "duration:NaN", "size:3", "packets", "packets:x"] {
+            assert!(invalid.parse::<Limit>().is_err(), "{invalid}");
         }
     }
 
     #[test]
     fn a_packet_larger_than_the_limit_still_gets_a_file() {
-        let mut used = Used::new([Limit::Filesize(100)].into_iter().collect());
-        assert!(used.has_room(200));
-        used.add_packet(200);
-        assert!(!used.has_room(1));
+        let mut usage = LimitUsage::new([Limit::Filesize(100)].into_iter().collect());
+        assert!(usage.has_room(200));
+        usage.add_packet(200);
+        assert!(!usage.has_room(1));
     }
 }

@@ -1,0 +1,100 @@
+//! An interface of the stream, and the counts of its packets.
+
+use super::totals::InterfaceTotals;
+use crate::capture::PacketCounts;
+use crate::pcapng::{InterfaceDescription, InterfaceStatistics};
+
+/// An interface of the stream while it is captured, and afterwards.
+pub(in crate::session) struct InterfaceState {
+    pub(super) interface: InterfaceDescription,
+    /// Its member, as the number of that member's first interface.
+    pub(super) member: u32,
+    pub(super) begin: u64,
+    pub(super) statistics: InterfaceStatistics,
+    /// Captured bytes of the written packets.
+    pub(super) bytes: u64,
+    /// Packets that were not written because the reader took too long at the end.
+    pub(super) abandoned: u64,
+    /// Whether it was removed while its container ran.
+    pub(super) was_removed: bool,
+    /// Consecutive reports in which it showed one direction of TCP only.
+    pub(super) one_way_reports: u8,
+    /// Rings and streams that it is still read from.
+    pub(super) readers: usize,
+    /// Counts of those that have ended.
+    ended_counts: PacketCounts,
+    /// When the last of them ended, in nanoseconds since the epoch.
+    pub(super) end: Option<u64>,
+    /// When the current file began, and the statistics up to then.
+    file_begin: (u64, InterfaceStatistics),
+    /// Whether its last statistics are in the current file.
+    pub(super) has_last_statistics: bool,
+}
+
+impl InterfaceState {
+    pub(super) fn new(interface: InterfaceDescription, member: u32, readers: usize, begin: u64) -> Self {
+        let statistics = InterfaceStatistics::default();
+        Self {
+            interface,
+            member,
+            begin,
+            statistics,
+            bytes: 0,
+            abandoned: 0,
+            was_removed: false,
+            one_way_reports: 0,
+            readers,
+            ended_counts: PacketCounts::default(),
+            end: None,
+            file_begin: (begin, statistics),
+            has_last_statistics: false,
+        }
+    }
+
+    /// Whether packets still come from it.
+    pub(super) fn is_active(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Begins to count for a new file at `now`, in nanoseconds since the epoch.
+    pub(super) fn begin_file(&mut self, now: u64) {
+        (self.file_begin, self.has_last_statistics) = ((now, self.statistics), false);
+    }
+
+    /// The statistics of the current file at `now`, and the times they begin and end at, in nanoseconds since the epoch.
+    pub(super) fn file_statistics(&self, now: u64) -> (InterfaceStatistics, u64, u64) {
+        let (begin, before) = &self.file_begin;
+        (self.statistics.since(before), *begin, self.end.unwrap_or(now).max(*begin))
+    }
+
+    /// Resets the statistics to the counts of ended sources; those of the others are to be added.
+    pub(super) fn reset_counts(&mut self) {
+        self.statistics.waiting = 0;
+        self.statistics.kernel_drops = self.ended_counts.kernel_drops;
+        self.statistics.abandoned = self.ended_counts.abandoned + self.abandoned;
+        self.statistics.interface_drops =
+            self.statistics.interface_drops.max(self.ended_counts.interface_drops);
+    }
+
+    /// Keeps the counts of a source of it that has ended, with unread packets or without.
+    pub(super) fn remove_reader(&mut self, counts: PacketCounts, has_unread: bool) {
+        self.ended_counts.kernel_drops += counts.kernel_drops;
+        self.ended_counts.abandoned += counts.abandoned + if has_unread { counts.unread() } else { 0 };
+        self.ended_counts.interface_drops = self.ended_counts.interface_drops.max(counts.interface_drops);
+        self.readers -= 1;
+    }
+
+    pub(super) fn totals(&self) -> InterfaceTotals {
+        InterfaceTotals {
+            name: self.interface.name.clone(),
+            packets: self.statistics.written,
+            bytes: self.bytes,
+            drops: self.statistics.lost(),
+        }
+    }
+}
+
+/// The members that packets still come from, one item for each interface.
+pub(super) fn active_members(interfaces: &[InterfaceState]) -> impl Iterator<Item = u32> {
+    interfaces.iter().filter(|one| one.is_active()).map(|one| one.member)
+}

@@ -1,0 +1,212 @@
+//! Where the stream goes: a pipe or socket, whose reader may leave or stall, or files.
+
+mod files;
+mod interface_state;
+mod limits;
+mod name_repetition;
+mod open;
+mod report;
+mod resolved_path;
+mod stream;
+mod totals;
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::libc::{MSG_DONTWAIT, MSG_NOSIGNAL};
+use nix::poll::{PollFd, PollFlags};
+use socket2::SockRef;
+
+pub use files::{OutputFiles, timestamp};
+pub use limits::{Limit, Limits};
+pub use resolved_path::ResolvedPath;
+pub(super) use stream::{StreamOptions, StreamWriter};
+pub use totals::{InterfaceTotals, Totals};
+
+use super::input::DRAIN_TIMEOUT;
+use crate::error::Error;
+use crate::peer::compression::{CompressionMode, StreamCompressor};
+use crate::stop::Stop;
+
+/// How long to wait for a stalled session that reads the stream, at the end of the capture; it has a limit of its own.
+const SESSION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// A slow reader that takes something now and then is waited for up to this many timeouts, so that the stream does not
+/// break off within a block.
+const SLOW_READER_TIMEOUTS: u32 = 4;
+
+/// Takes the bytes of a stream.
+pub struct Output {
+    kind: OutputKind,
+    unwritten: UnwrittenFile,
+    /// Compresses the stream for another containerdump.
+    compressor: Option<StreamCompressor>,
+    drain_timeout: Duration,
+    /// Set once the capture is stopped while the reader stalls: when to give up if it takes nothing, and in any case.
+    give_up_at: Option<(Instant, Instant)>,
+}
+
+enum OutputKind {
+    Pipe(File),
+    /// Standard output of a program started by sshd.
+    Socket(File),
+    File {
+        file: File,
+        path: PathBuf,
+    },
+}
+
+/// The path of a file created for the stream, until something is written: dropping it removes the file.
+struct UnwrittenFile(Option<PathBuf>);
+
+impl Drop for UnwrittenFile {
+    fn drop(&mut self) {
+        // If it cannot be removed, an empty file stays.
+        let _ = self.0.take().map(fs::remove_file);
+    }
+}
+
+/// Why nothing more can be written.
+#[derive(Debug)]
+pub enum OutputEnd {
+    /// The reader closed the pipe, a normal end.
+    ReaderGone,
+    /// The capture was stopped while the reader stalled, a normal end.
+    Stalled,
+    /// Writing failed, for example on a full disk.
+    Failed(Error),
+}
+
+impl Output {
+    fn new(kind: OutputKind) -> Self {
+        Self {
+            kind,
+            unwritten: UnwrittenFile(None),
+            compressor: None,
+            drain_timeout: DRAIN_TIMEOUT,
+            give_up_at: None,
+        }
+    }
+
+    /// Compresses the stream, for another containerdump, which recognizes a compressed stream.
+    #[must_use]
+    pub fn compressed(self, compress: CompressionMode) -> Self {
+        let compressor = (compress != CompressionMode::Off).then(|| StreamCompressor::new(compress));
+        // If there is no memory for it, the stream is not compressed.
+        Self { compressor: compressor.and_then(Result::ok), ..self }
+    }
+
+    /// Prepares for another session as the reader.
+    pub(super) fn feed_session(&mut self) {
+        self.drain_timeout = SESSION_DRAIN_TIMEOUT;
+    }
+
+    /// The path of the file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.kind {
+            OutputKind::File { path, .. } => Some(path),
+            OutputKind::Pipe(_) | OutputKind::Socket(_) => None,
+        }
+    }
+
+    /// The pipe or socket, if it is one, to be watched for its reader leaving.
+    pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
+        match &self.kind {
+            OutputKind::Pipe(file) | OutputKind::Socket(file) => Some(file.as_fd()),
+            OutputKind::File { .. } => None,
+        }
+    }
+
+    /// Writes all of `slices`, waiting for the reader until the capture is stopped.
+    ///
+    /// Fails if nothing more can be written.
+    pub fn write(&mut self, slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), OutputEnd> {
+        let Some(mut compressor) = self.compressor.take() else { return self.write_all(slices, stop) };
+        let outcome = self.write_compressed(slices, &mut compressor, stop);
+        self.compressor = Some(compressor);
+        outcome
+    }
+
+    fn write_compressed(
+        &mut self,
+        mut slices: &mut [IoSlice<'_>],
+        compressor: &mut StreamCompressor,
+        stop: &Stop,
+    ) -> Result<(), OutputEnd> {
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let chunk = compressor.next(slices);
+            let bytes = chunk.bytes;
+            let mut pieces = chunk.pieces(slices);
+            self.write_all(&mut pieces, stop)?;
+            drop(pieces);
+            IoSlice::advance_slices(&mut slices, bytes);
+        }
+        Ok(())
+    }
+
+    /// Writes all of `slices` uncompressed.
+    fn write_all(&mut self, mut slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), OutputEnd> {
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let written = match &mut self.kind {
+                OutputKind::Pipe(file) | OutputKind::File { file, .. } => file.write_vectored(slices),
+                // Does not wait, without O_NONBLOCK for others who share the socket.
+                OutputKind::Socket(socket) => {
+                    SockRef::from(&*socket).send_vectored_with_flags(slices, MSG_DONTWAIT | MSG_NOSIGNAL)
+                }
+            };
+            match written {
+                Ok(0) => return Err(self.failed(&io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    self.unwritten.0 = None;
+                    IoSlice::advance_slices(&mut slices, count);
+                    if let Some((at, latest)) = &mut self.give_up_at {
+                        *at = (Instant::now() + self.drain_timeout).min(*latest);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                        return Err(OutputEnd::ReaderGone);
+                    }
+                    io::ErrorKind::WouldBlock => self.wait_for_reader(stop)?,
+                    _ => return Err(self.failed(&error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_reader(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        let (OutputKind::Pipe(file) | OutputKind::Socket(file) | OutputKind::File { file, .. }) = &self.kind;
+        let writable = PollFd::new(file.as_fd(), PollFlags::POLLOUT);
+        match self.give_up_at {
+            None => {
+                if stop.wait(vec![writable], Duration::from_secs(1)).stop {
+                    let now = Instant::now();
+                    let latest = now + self.drain_timeout * SLOW_READER_TIMEOUTS;
+                    self.give_up_at = Some((now + self.drain_timeout, latest));
+                }
+            }
+            Some((at, _)) => {
+                let left = at.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(OutputEnd::Stalled);
+                }
+                let _ = nix::poll::poll(&mut [writable], u16::try_from(left.as_millis()).unwrap_or(u16::MAX));
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> OutputEnd {
+        let output = self.path().map_or("the pipe".to_owned(), |path| path.display().to_string());
+        OutputEnd::Failed(Error::new(
+            format!("cannot write to {output}: {error}"),
+            "check the free space of the disk; limit a capture with -b filesize:KB -b files:N",
+        ))
+    }
+}

@@ -1,0 +1,342 @@
+//! Writes the pcapng stream: interfaces, names and statistics around the packets, into one file after the other.
+
+use std::collections::HashSet;
+use std::io::IoSlice;
+use std::net::IpAddr;
+
+use log::info;
+
+use super::interface_state::{InterfaceState, active_members};
+use super::limits::{LimitUsage, Limits};
+use super::name_repetition::NameRepetition;
+use super::totals::{InterfaceTotals, Totals};
+use super::{Output, OutputEnd, OutputFiles};
+use crate::capture;
+use crate::pcapng::{BlockWriter, InterfaceDescription, InterfaceStatistics};
+use crate::safe_text::SafeText;
+use crate::session::control::Pauses;
+use crate::session::dedup::{Deduplicator, Duplicates};
+use crate::session::input::{PacketQueues, QueuedPacket, SourceMerger, SourceReader, Verdict};
+use crate::stop::Stop;
+
+/// Slices of one `writev` (`UIO_MAXIOV`, linux/uio.h).
+const MAX_SLICES: usize = 1024;
+/// Ended interfaces kept until they are reported.
+const MAX_UNREPORTED_INTERFACES: usize = 1000;
+/// Names kept, as many as one containerdump sends; beyond, the oldest are forgotten.
+const MAX_NAMES: usize = 30_000;
+
+/// A stream being written.
+pub(in crate::session) struct StreamWriter {
+    pub(super) interfaces: Vec<InterfaceState>,
+    dedup: Deduplicator,
+    names: Vec<(IpAddr, SafeText)>,
+    /// Set if the reader may cut the stream into files. Our own files begin with all names.
+    name_repetition: Option<NameRepetition>,
+    blocks: BlockWriter,
+    pub(in crate::session) output: Output,
+    pub(super) files: Option<OutputFiles>,
+    pub(in crate::session) capture_usage: LimitUsage,
+    pub(in crate::session) file_usage: LimitUsage,
+    max_files: usize,
+    /// Whether another session reads the stream, which then has statistics while it is written.
+    feeds_session: bool,
+    /// Whether the section header of the first file has been written before.
+    is_header_written: bool,
+    /// Whether the interfaces of the current file have been written.
+    has_begun: bool,
+    pub(in crate::session) totals: Totals,
+    pub(in crate::session) pauses: Pauses,
+    /// Interfaces that ended since the last report.
+    pub(super) ended_interfaces: Vec<InterfaceTotals>,
+}
+
+/// Whether the limits allow another packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Available,
+    FileFull,
+    CaptureFull,
+}
+
+/// How a [`StreamWriter`] writes.
+pub(in crate::session) struct StreamOptions {
+    pub(in crate::session) limits: Limits,
+    pub(in crate::session) duplicates: Duplicates,
+    pub(in crate::session) feeds_session: bool,
+    pub(in crate::session) is_header_written: bool,
+}
+
+impl StreamWriter {
+    /// A stream into `output`, which is the first of `files` if there are several.
+    pub(in crate::session) fn new(
+        names: Vec<(IpAddr, SafeText)>,
+        mut output: Output,
+        files: Option<OutputFiles>,
+        options: &StreamOptions,
+    ) -> Self {
+        let StreamOptions { limits, duplicates, feeds_session, is_header_written } = *options;
+        if feeds_session {
+            output.feed_session();
+        }
+        let file_usage = files.as_ref().map(OutputFiles::file_usage);
+        Self {
+            interfaces: Vec::new(),
+            dedup: Deduplicator::new(duplicates),
+            names,
+            name_repetition: (output.pipe().is_some() && !feeds_session).then(NameRepetition::new),
+            blocks: BlockWriter::begin_section(),
+            output,
+            files,
+            capture_usage: LimitUsage::new(limits),
+            file_usage: file_usage.unwrap_or_else(|| LimitUsage::new(Limits::default())),
+            max_files: limits.files.unwrap_or(usize::MAX),
+            feeds_session,
+            is_header_written,
+            has_begun: false,
+            totals: Totals::default(),
+            pauses: Pauses::default(),
+            ended_interfaces: Vec::new(),
+        }
+    }
+
+    /// Adds an interface that is read from `readers` rings or streams, and returns its number, which is never reused.
+    /// `member` is the number of the first interface of the same member, if this is another; `since` is when its capture
+    /// began, if not now. In a stream that has begun, it is written by the next [`StreamWriter::write_blocks`].
+    pub(in crate::session) fn add_interface(
+        &mut self,
+        interface: InterfaceDescription,
+        member: Option<u32>,
+        readers: usize,
+        since: Option<u64>,
+    ) -> u32 {
+        let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
+        if self.has_begun {
+            info!("{} is added as interface {number}", interface.name);
+            self.blocks.interface(&interface);
+        }
+        let begin = since.unwrap_or_else(capture::now);
+        let member = member.unwrap_or(number);
+        self.interfaces.push(InterfaceState::new(interface, member, readers, begin));
+        self.dedup.set_members(active_members(&self.interfaces));
+        number
+    }
+
+    /// Adds names for the following packets. They replace names of the same addresses.
+    pub(in crate::session) fn add_names(&mut self, names: Vec<(IpAddr, SafeText)>) {
+        self.blocks.names(&names);
+        let replaced: HashSet<IpAddr> = names.iter().map(|(address, _)| *address).collect();
+        self.names.retain(|(address, _)| !replaced.contains(address));
+        self.names.extend(names);
+        let excess = self.names.len().saturating_sub(MAX_NAMES);
+        self.names.drain(..excess);
+    }
+
+    fn write_all_names(&mut self) {
+        self.blocks.names(&self.names);
+        if let Some(repetition) = &mut self.name_repetition {
+            repetition.record(&self.names);
+        }
+    }
+
+    /// Removes a source that has ended. If it was the last one of an interface, the statistics of that are written by the
+    /// next [`StreamWriter::write_blocks`].
+    pub(in crate::session) fn remove_source(&mut self, mut source: SourceReader) {
+        let mut counted = Vec::new();
+        source.counts(&mut |number, counts| counted.push((number, counts)));
+        let has_unread = source.has_unread();
+        // Frees its rings.
+        drop(source);
+        for (number, counts) in counted {
+            let interface = &mut self.interfaces[number as usize];
+            interface.remove_reader(counts, has_unread);
+            if interface.readers == 0 {
+                self.end_interface(number);
+            }
+        }
+        self.dedup.set_members(active_members(&self.interfaces));
+    }
+
+    fn end_interface(&mut self, number: u32) {
+        let interface = &mut self.interfaces[number as usize];
+        let now = capture::now();
+        interface.end = Some(now);
+        interface.reset_counts();
+        let (statistics, begin, end) = interface.file_statistics(now);
+        self.blocks.statistics(number, statistics, begin, end);
+        interface.has_last_statistics = true;
+        let InterfaceStatistics { written, crossed, .. } = interface.statistics;
+        let (name, lost) = (&interface.interface.name, interface.statistics.lost());
+        info!("{name} has ended: {written} packets, {lost} lost, {crossed} duplicates dropped");
+        if self.ended_interfaces.len() < MAX_UNREPORTED_INTERFACES {
+            self.ended_interfaces.push(interface.totals());
+        }
+    }
+
+    /// Begins the stream or a file: writes the section header, interfaces and names.
+    pub(in crate::session) fn begin(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        if std::mem::take(&mut self.is_header_written) {
+            self.blocks.take();
+        }
+        for state in &self.interfaces {
+            self.blocks.interface(&state.interface);
+        }
+        self.write_all_names();
+        self.has_begun = true;
+        self.write_blocks(stop)
+    }
+
+    /// Writes the queued packets up to the time `horizon`. Returns whether a limit ends the capture.
+    pub(in crate::session) fn write_packets(
+        &mut self,
+        merger: &mut SourceMerger,
+        horizon: u64,
+        stop: &Stop,
+    ) -> Result<bool, OutputEnd> {
+        loop {
+            if self.file_usage.is_over() && !self.begin_next_file(merger, stop)? {
+                return Ok(true);
+            }
+            let room = self.write_runs(&mut merger.queues, horizon, stop)?;
+            self.write_blocks(stop)?;
+            match room {
+                Room::Available => return Ok(self.capture_usage.is_full()),
+                Room::FileFull if self.begin_next_file(merger, stop)? => {}
+                Room::FileFull | Room::CaptureFull => return Ok(true),
+            }
+        }
+    }
+
+    /// Writes the queued packets up to the time `horizon`, within the limits.
+    fn write_runs(
+        &mut self,
+        queues: &mut PacketQueues,
+        horizon: u64,
+        stop: &Stop,
+    ) -> Result<Room, OutputEnd> {
+        let mut room = Room::Available;
+        let now = capture::now();
+        let runs = queues.take_runs(horizon, |packet, block| self.decide(packet, block, now, &mut room));
+        let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
+        let mut bytes = 0;
+        for run in &runs {
+            bytes += queues.bytes(run).len() as u64;
+            self.totals.packets += run.packets;
+            self.totals.bytes += run.captured;
+            slices.push(IoSlice::new(queues.bytes(run)));
+        }
+        for slices in slices.chunks_mut(MAX_SLICES) {
+            self.output.write(slices, stop)?;
+        }
+        queues.recycle();
+        if self.name_repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes)) {
+            self.write_all_names();
+        }
+        Ok(room)
+    }
+
+    /// Decides whether a packet is written, and counts it.
+    fn decide(&mut self, packet: QueuedPacket, block: &[u8], now: u64, room: &mut Room) -> Verdict {
+        if self.pauses.contains(packet.time, now) {
+            self.totals.paused += 1;
+            return Verdict::Skip;
+        }
+        let interface = &mut self.interfaces[packet.interface as usize];
+        let key = self.dedup.key(packet, block);
+        if key.is_some_and(|key| self.dedup.is_second_copy(key, packet, interface.member)) {
+            interface.statistics.crossed += 1;
+            return Verdict::Skip;
+        }
+        let block_len = packet.block_len();
+        *room = if !self.capture_usage.has_room(block_len) {
+            Room::CaptureFull
+        } else if !self.file_usage.has_room(block_len) {
+            Room::FileFull
+        } else {
+            Room::Available
+        };
+        if *room != Room::Available {
+            return Verdict::Stop;
+        }
+        if let Some(key) = key {
+            self.dedup.record_outbound(key, packet, interface.member);
+        }
+        self.capture_usage.add_packet(block_len);
+        self.file_usage.add_packet(block_len);
+        interface.statistics.written += 1;
+        interface.bytes += u64::from(packet.captured);
+        Verdict::Write
+    }
+
+    /// Ends the current file and begins the next. Returns false if there is to be no other.
+    fn begin_next_file(&mut self, merger: &mut SourceMerger, stop: &Stop) -> Result<bool, OutputEnd> {
+        let Some(files) = &mut self.files else { return Ok(false) };
+        if files.opened() >= self.max_files {
+            return Ok(false);
+        }
+        let Ok(next) = files.open_next(stop) else { return Ok(false) };
+        let next = next.map_err(OutputEnd::Failed)?;
+        let usage = files.file_usage();
+        merger.refresh_counts();
+        self.update_totals(merger);
+        self.write_last_statistics(stop)?;
+        info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());
+        self.output = next;
+        self.file_usage = usage;
+        let now = capture::now();
+        self.interfaces.iter_mut().for_each(|interface| interface.begin_file(now));
+        self.blocks = BlockWriter::begin_section();
+        self.begin(stop)?;
+        Ok(true)
+    }
+
+    /// Writes statistics of the active interfaces for a session that reads the stream, or an empty block. Not for
+    /// Wireshark, which shows drops only of interfaces that have exactly one statistics block.
+    pub(in crate::session) fn write_statistics(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        self.add_statistics(InterfaceState::is_active);
+        if !self.interfaces.iter().any(InterfaceState::is_active) {
+            self.blocks.nothing();
+        }
+        self.write_blocks(stop)
+    }
+
+    /// Writes the statistics at the end of a file, of all interfaces that have none in it.
+    pub(in crate::session) fn write_last_statistics(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        // Another session recognizes the proper end of a stream by statistics as its last blocks.
+        let all = self.feeds_session;
+        self.add_statistics(|interface| all || !interface.has_last_statistics);
+        self.write_blocks(stop)
+    }
+
+    fn add_statistics(&mut self, is_wanted: impl Fn(&InterfaceState) -> bool) {
+        let now = capture::now();
+        for (number, state) in (0_u32..).zip(&self.interfaces).filter(|(_, state)| is_wanted(state)) {
+            let (statistics, begin, end) = state.file_statistics(now);
+            self.blocks.statistics(number, statistics, begin, end);
+        }
+    }
+
+    /// Writes the blocks that were added.
+    pub(in crate::session) fn write_blocks(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
+        let bytes = self.blocks.take();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.capture_usage.add_bytes(bytes.len());
+        self.file_usage.add_bytes(bytes.len());
+        self.output.write(&mut [IoSlice::new(&bytes)], stop)
+    }
+
+    /// Adds the answer to a capture filter that a session requested, with statistics of the first interface.
+    pub(in crate::session) fn add_filter_answer(&mut self, answer: &str) {
+        if let Some(state) = self.interfaces.first() {
+            self.blocks.statistics_with(0, state.statistics, state.begin, capture::now(), Some(answer));
+        }
+    }
+
+    /// The name of interface `number`; empty if there is none.
+    pub(in crate::session) fn interface_name(&self, number: Option<u32>) -> SafeText {
+        let state = number.and_then(|number| self.interfaces.get(number as usize));
+        state.map(|state| state.interface.name.clone()).unwrap_or_default()
+    }
+}
