@@ -1,27 +1,28 @@
-//! Keeps the documents true: what they link to is there, what they tell people to type works, and
-//! what they say the program prints is what it prints.
+//! Documents match the program: links lead to files, commands are accepted, and quoted output is that of the program.
 //!
-//! Blocks marked `console` are run beside the engine that `make test` provides
-//! (`CONTAINERDUMP_LAB`). Without it, or without root, those tests count as ignored; with `CI=true`
-//! they run, and fail.
+//! Blocks marked `console` are run with the engine of `make test` (`CONTAINERDUMP_LAB`). Without it, or without root, those
+//! tests are skipped; with `CI=true` they fail.
+
+mod support;
 
 mod documents {
     pub(crate) mod commands;
-    pub(crate) mod lab;
     pub(crate) mod links;
     pub(crate) mod list_json;
     pub(crate) mod markdown;
     pub(crate) mod messages;
     pub(crate) mod runnable;
+    pub(crate) mod shop;
 }
 
 use std::path::Path;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use documents::lab::Lab;
 use documents::markdown::Page;
 use documents::{commands, links, list_json, messages, runnable};
+use support::harness::{explain, in_ci};
+use support::lab::Lab;
 
 /// The root of the repository.
 fn root() -> &'static Path {
@@ -52,10 +53,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let pages = Page::all();
     let lab = Lab::find();
-    if let Err(why) = &lab {
-        eprintln!("skipped: what the documents say about a running engine: {why}");
-    }
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    explain("commands that need an engine", &lab);
     let mut trials = Vec::new();
     for (name, test) in [links::TESTS, commands::TESTS, messages::TESTS, list_json::TESTS].concat() {
         let pages = pages.clone();
@@ -63,7 +61,7 @@ fn main() {
     }
     for (name, test) in [list_json::TESTS_WITH_ENGINE, runnable::TESTS].concat() {
         let (pages, lab) = (pages.clone(), lab.clone());
-        let ignored = lab.is_err() && !in_ci;
+        let ignored = lab.is_err() && !in_ci();
         let run = move || without(&test(&pages, &lab.map_err(Failed::from)?));
         trials.push(Trial::test(name, run).with_ignored_flag(ignored));
     }

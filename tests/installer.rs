@@ -3,28 +3,30 @@
 
 mod installer {
     pub(crate) mod doctor;
-    pub(crate) mod personal;
-    pub(crate) mod profile;
-    pub(crate) mod real;
-    pub(crate) mod scratch;
-    pub(crate) mod setting;
-    pub(crate) mod text;
+    pub(crate) mod fixtures;
+    pub(crate) mod global_install;
+    pub(crate) mod installed_profile;
+    pub(crate) mod this_machine;
+    pub(crate) mod user_install;
+    pub(crate) mod wireshark_folders;
 }
 
 use libtest_mimic::Arguments;
 
-use installer::{doctor, personal, profile, real, scratch, setting, text};
+use installer::{
+    doctor, fixtures, global_install, installed_profile, this_machine, user_install, wireshark_folders,
+};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let programs = setting::copy_programs();
+    let programs = fixtures::copy_programs();
     let trials = [
-        text::trials(),
-        scratch::trials(),
-        personal::trials(),
-        profile::trials(),
+        wireshark_folders::trials(),
+        global_install::trials(),
+        user_install::trials(),
+        installed_profile::trials(),
         doctor::trials(),
-        real::trials(),
+        this_machine::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     drop(programs);

@@ -15,7 +15,6 @@ mod real {
     pub(crate) mod network;
     pub(crate) mod peer;
     pub(crate) mod regressions;
-    pub(crate) mod retry;
     pub(crate) mod ssh;
     pub(crate) mod tap;
     pub(crate) mod wireshark;
@@ -23,14 +22,12 @@ mod real {
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 
-use real::{capture, engine, follow, group, network, peer, regressions, retry, ssh, tap, wireshark};
+use real::{capture, engine, follow, group, network, peer, regressions, ssh, tap, wireshark};
+use support::harness::{explain, trial};
 use support::lab::Lab;
-use support::{faulty_peer, local_session, peer_session, watcher};
-
-/// A test: its name, and what it does.
-type Test = (&'static str, fn(&Lab));
+use support::{faulty_peer, local_session, peer_session, retry, watcher};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -49,11 +46,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let lab = Lab::find();
     tap::container_end::serve_as_child();
-    if let Err(why) = &lab {
-        eprintln!("skipped: the tests in tests/real: {why}");
-    }
-    let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let mut tests: Vec<Test> = [
+    explain("tests with an engine", &lab);
+    let tests = [
         engine::TESTS,
         capture::TESTS,
         network::TESTS,
@@ -63,35 +57,17 @@ fn main() -> ExitCode {
         follow::TESTS,
         peer::TESTS,
         wireshark::TESTS,
-    ]
-    .concat()
-    .concat();
-    tests.extend(regressions::tests());
-    let mut trials: Vec<Trial> = tests
-        .into_iter()
-        .map(|(name, test)| {
-            let lab = lab.clone();
-            let ignored = lab.is_err() && !in_ci;
-            let run = move || {
-                let lab = lab.map_err(Failed::from)?;
-                retry::run(name, || test(&lab));
-                Ok(())
-            };
-            Trial::test(name, run).with_ignored_flag(ignored)
-        })
-        .collect();
-    trials.extend(capture::static_program::trials(&lab, in_ci));
-    trials.extend(tap::container_rights::trials(&lab, in_ci));
-    trials.extend(wireshark::window::trials(&lab, in_ci));
-    trials.extend(regressions::readme_install::trials(&lab, in_ci));
-    trials.extend(engine::hostile_events::TESTS.iter().map(|&(name, test)| {
-        Trial::test(name, move || {
-            retry::run(name, test);
-            Ok(())
-        })
-    }));
-    trials.extend(wireshark::hostile_lists::trials(in_ci));
+        regressions::TESTS,
+    ];
+    let tests = tests.concat().concat().into_iter();
+    let mut trials: Vec<_> = tests.map(|(name, test)| trial(name, lab.clone(), test)).collect();
+    trials.extend(capture::static_program::trials(&lab));
+    trials.extend(tap::container_rights::trials(&lab));
+    trials.extend(wireshark::window::trials(&lab));
+    trials.extend(regressions::readme_install::trials(&lab));
+    trials.extend(engine::hostile_events::trials());
+    trials.extend(wireshark::hostile_lists::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
-    retry::tell();
+    retry::print_repeated();
     conclusion.exit_code()
 }

@@ -2,27 +2,28 @@
 
 use std::process::Command;
 
-use super::lab::output;
+use crate::support::harness::tests;
+use crate::support::lab::output;
 use crate::{Page, root, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 
-pub(crate) const TESTS: &[Test] = &[
-    ("every_command_line_is_understood_by_its_program", commands_are_understood),
-    ("every_example_in_the_help_is_understood", examples_are_understood),
-    ("every_goal_of_make_that_is_named_exists", goals_exist),
-    ("every_block_of_the_readme_is_one_that_a_test_runs", readme_is_run),
-    ("a_command_line_that_is_wrong_is_noticed", wrong_ones_are_noticed),
+pub(crate) const TESTS: &[Test] = tests![
+    every_command_line_is_accepted_by_its_program,
+    every_example_in_the_help_is_accepted,
+    every_named_make_target_exists,
+    every_block_of_the_readme_is_run_by_a_test,
+    an_invalid_command_line_is_detected,
 ];
 
-fn commands_are_understood(pages: &[Page]) -> Vec<String> {
+fn every_command_line_is_accepted_by_its_program(pages: &[Page]) -> Vec<String> {
     commands(pages)
         .iter()
         .filter_map(|(page, words)| Some(format!("{page}: {}: {}", words.join(" "), objection(words)?)))
         .collect()
 }
 
-fn examples_are_understood(_: &[Page]) -> Vec<String> {
+fn every_example_in_the_help_is_accepted(_: &[Page]) -> Vec<String> {
     let mut examples = Vec::new();
     for arguments in [&["--help"][..], &["list", "--help"], &["capture", "--help"], &["tap", "--help"]] {
         let help = output(Command::new(env!("CARGO_BIN_EXE_containerdump")).args(arguments));
@@ -34,7 +35,7 @@ fn examples_are_understood(_: &[Page]) -> Vec<String> {
     examples.iter().filter_map(|words| Some(format!("{}: {}", words.join(" "), objection(words)?))).collect()
 }
 
-fn goals_exist(pages: &[Page]) -> Vec<String> {
+fn every_named_make_target_exists(pages: &[Page]) -> Vec<String> {
     let makefile = std::fs::read_to_string(root().join("Makefile")).expect("the Makefile");
     let is_rule = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
     let rules = makefile.lines().filter(is_rule).filter_map(|line| line.split_once(':'));
@@ -49,13 +50,13 @@ fn goals_exist(pages: &[Page]) -> Vec<String> {
 }
 
 /// Blocks marked `console` are run by `runnable`, those marked `sh` on a bare Debian (tests/real/regressions/readme_install.rs).
-fn readme_is_run(pages: &[Page]) -> Vec<String> {
+fn every_block_of_the_readme_is_run_by_a_test(pages: &[Page]) -> Vec<String> {
     let blocks = &Page::find(pages, "README.md").blocks;
     let others = blocks.iter().filter(|block| !["console", "sh"].contains(&block.kind.as_str()));
     others.map(|block| format!("README.md: no test runs a block marked {:?}", block.kind)).collect()
 }
 
-fn wrong_ones_are_noticed(_: &[Page]) -> Vec<String> {
+fn an_invalid_command_line_is_detected(_: &[Page]) -> Vec<String> {
     [
         "containerdump lst",
         "containerdump list --jsn",
@@ -128,7 +129,7 @@ fn objection(words: &[String]) -> Option<String> {
     };
     if words.iter().any(|word| word.starts_with("--extcap-")) {
         // Wireshark is listened to with patience: nothing it says is refused.
-        let known = sources("extcap/dialogue", ".rs");
+        let known = sources("extcap/wireshark", ".rs");
         let unknown =
             words.iter().find(|word| word.starts_with("--") && !known.contains(&format!("\"{word}\"")));
         return unknown.map(|word| format!("{word} is not known"));

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::support::harness::tests;
 use crate::{Page, root, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 
-pub(crate) const TESTS: &[Test] = &[
-    ("every_link_and_image_leads_to_a_file", links_lead_to_files),
-    ("every_test_and_path_that_is_named_is_there", names_are_there),
-    ("every_document_can_be_reached_from_the_readme", all_can_be_reached),
+pub(crate) const TESTS: &[Test] = tests![
+    every_link_and_image_leads_to_a_file,
+    every_named_test_and_path_exists,
+    every_document_is_linked_from_the_readme,
 ];
 
-fn links_lead_to_files(pages: &[Page]) -> Vec<String> {
+fn every_link_and_image_leads_to_a_file(pages: &[Page]) -> Vec<String> {
     let mut complaints = Vec::new();
     for page in pages {
         let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
@@ -34,7 +35,7 @@ fn links_lead_to_files(pages: &[Page]) -> Vec<String> {
     complaints
 }
 
-fn names_are_there(pages: &[Page]) -> Vec<String> {
+fn every_named_test_and_path_exists(pages: &[Page]) -> Vec<String> {
     let code = ["tests", "src", "extcap", "installer"].map(|folder| sources(folder, ".rs")).concat();
     let test = Regex::new("^[a-z0-9]+(_[a-z0-9]+){3,}$").expect("an expression");
     let path = Regex::new("^(src|extcap|installer|tests|docs|benches|[.]ci)/[^ ]*$").expect("an expression");
@@ -55,7 +56,7 @@ fn names_are_there(pages: &[Page]) -> Vec<String> {
     complaints
 }
 
-fn all_can_be_reached(pages: &[Page]) -> Vec<String> {
+fn every_document_is_linked_from_the_readme(pages: &[Page]) -> Vec<String> {
     let links = Page::find(pages, "README.md").links();
     pages
         .iter()

@@ -5,34 +5,34 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::lab::{Lab, output};
+use super::shop::{self, Shop};
 use crate::Page;
+use crate::support::harness::tests;
+use crate::support::lab::{Lab, output};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 type TestWithEngine = (&'static str, fn(&[Page], &Lab) -> Vec<String>);
 /// Types by field, `networks[].name`.
 type Fields = BTreeMap<String, BTreeSet<String>>;
 
-pub(crate) const TESTS: &[Test] =
-    &[("the_example_of_list_json_has_the_fields_of_the_table", example_has_the_fields)];
-pub(crate) const TESTS_WITH_ENGINE: &[TestWithEngine] =
-    &[("the_fields_of_list_json_are_those_the_program_prints", program_prints_the_fields)];
+pub(crate) const TESTS: &[Test] = tests![the_list_json_example_has_the_fields_of_the_table];
+pub(crate) const TESTS_WITH_ENGINE: &[TestWithEngine] = tests![the_list_json_fields_are_those_of_the_program];
 
 const PAGE: &str = "docs/list-json.md";
 
-fn example_has_the_fields(pages: &[Page]) -> Vec<String> {
+fn the_list_json_example_has_the_fields_of_the_table(pages: &[Page]) -> Vec<String> {
     let blocks = Page::find(pages, PAGE).blocks.iter().filter(|block| block.kind == "json");
     let lines: Vec<&String> = blocks.flat_map(|block| &block.lines).collect();
     compared(pages, lines.iter().map(|line| line.as_str()))
 }
 
-fn program_prints_the_fields(pages: &[Page], lab: &Lab) -> Vec<String> {
-    let _shop = lab.shop();
-    let _lan = lab.macvlan("office_lan");
-    let _scanner = lab.container("scanner", &[]);
-    lab.connect("office_lan", "scanner");
-    let _host = lab.container("exporter", &["--network", "host"]);
-    let _job = lab.failing("job");
+fn the_list_json_fields_are_those_of_the_program(pages: &[Page], lab: &Lab) -> Vec<String> {
+    let _shop = Shop::start(lab);
+    let _lan = shop::macvlan(lab, "office_lan");
+    let _scanner = shop::container(lab, "scanner", &[]);
+    shop::connect(lab, "office_lan", "scanner");
+    let _host = shop::container(lab, "exporter", &["--network", "host"]);
+    let _job = shop::failing(lab, "job");
     let mut program = Command::new(env!("CARGO_BIN_EXE_containerdump"));
     let printed = output(program.args(["list", "--json"]).env("DOCKER_HOST", &lab.endpoint));
     // What is missing is told to those who do not have it.

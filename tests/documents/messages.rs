@@ -3,20 +3,21 @@
 use containerdump::error::Error;
 use regex::Regex;
 
+use crate::support::harness::tests;
 use crate::{Page, sources};
 
 type Test = (&'static str, fn(&[Page]) -> Vec<String>);
 
-pub(crate) const TESTS: &[Test] = &[
-    ("every_message_that_is_explained_is_one_the_program_gives", explained_ones_are_given),
-    ("the_word_before_a_remedy_is_the_one_that_is_told", word_is_told),
+pub(crate) const TESTS: &[Test] = tests![
+    every_explained_message_is_one_of_the_program,
+    the_documented_word_before_a_remedy_is_that_of_the_program,
 ];
 
 const PAGE: &str = "docs/troubleshooting.md";
 /// Pieces of text this short say nothing.
 const SHORTEST: usize = 8;
 
-fn explained_ones_are_given(pages: &[Page]) -> Vec<String> {
+fn every_explained_message_is_one_of_the_program(pages: &[Page]) -> Vec<String> {
     let code = code();
     let explained = explained(pages);
     assert!(explained.len() > 20, "hardly any message was found");
@@ -28,7 +29,7 @@ fn explained_ones_are_given(pages: &[Page]) -> Vec<String> {
         .collect()
 }
 
-fn word_is_told(pages: &[Page]) -> Vec<String> {
+fn the_documented_word_before_a_remedy_is_that_of_the_program(pages: &[Page]) -> Vec<String> {
     let trouble = Error::new("what", "remedy").to_string();
     let word = trouble.lines().last().and_then(|line| line.strip_suffix(" remedy.")).expect("a remedy");
     let told = Page::find(pages, PAGE).spans().contains(&word);

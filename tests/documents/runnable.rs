@@ -7,16 +7,18 @@ use std::process::Command;
 
 use regex::Regex;
 
-use super::lab::{Lab, output};
 use super::markdown::Block;
+use super::shop::Shop;
 use crate::Page;
+use crate::support::harness::tests;
+use crate::support::lab::{Lab, output};
 
 type Test = (&'static str, fn(&[Page], &Lab) -> Vec<String>);
 
-pub(crate) const TESTS: &[Test] = &[("console_blocks_print_what_they_show", blocks_print_what_they_show)];
+pub(crate) const TESTS: &[Test] = tests![console_blocks_print_what_they_show];
 
-fn blocks_print_what_they_show(pages: &[Page], lab: &Lab) -> Vec<String> {
-    let _shop = lab.shop();
+fn console_blocks_print_what_they_show(pages: &[Page], lab: &Lab) -> Vec<String> {
+    let _shop = Shop::start(lab);
     let mut complaints = Vec::new();
     let mut blocks = 0;
     for page in pages {

@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use super::setting::{
+use super::fixtures::{
     COMMAND, GROUP, GROUP_ID, NOBODY, Need, PROGRAM, Run, Said, Scratch, built, find, set_mode, trial,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
     let needs = &[Need::Root, Need::Tshark];
     vec![
-        trial("doctor_names_the_remedy_where_no_engine_answers", needs, no_engine),
-        trial("doctor_names_the_remedy_where_the_engine_refuses", needs, refused),
-        trial("doctor_sees_a_missing_global_folder", needs, missing_folder),
-        trial("doctor_tells_who_is_not_in_the_group", needs, not_in_group),
-        trial("doctor_tells_who_must_log_in_again", needs, must_log_in_again),
-        trial("doctor_is_content_with_a_member_of_the_group", needs, member),
-        trial("doctor_sees_a_lost_capability_and_a_mode_too_wide", needs, wrong_rights),
-        trial("doctor_sees_a_personal_copy_that_hides_the_program", needs, hidden),
-        trial("doctor_prints_a_plain_table_when_piped", needs, table),
-        trial("doctor_is_a_command_also_of_users_who_may_not_start_the_program", needs, by_command),
-        trial("a_user_outside_the_capture_group_is_told_so_by_every_command", needs, other_commands),
+        trial!(doctor_names_the_remedy_if_no_engine_responds, needs),
+        trial!(doctor_names_the_remedy_if_the_engine_refuses, needs),
+        trial!(doctor_detects_a_missing_global_folder, needs),
+        trial!(doctor_reports_users_outside_the_group, needs),
+        trial!(doctor_reports_users_who_must_log_in_again, needs),
+        trial!(doctor_accepts_a_group_member, needs),
+        trial!(doctor_detects_a_lost_capability_and_a_mode_too_wide, needs),
+        trial!(doctor_detects_a_personal_copy_that_hides_the_program, needs),
+        trial!(doctor_prints_a_plain_table_when_piped, needs),
+        trial!(doctor_runs_for_users_without_permission_to_run_the_program, needs),
+        trial!(every_command_reports_a_user_outside_the_capture_group, needs),
     ]
 }
 
@@ -116,14 +116,14 @@ fn assert_runnable(remedy: &str) {
     }
 }
 
-fn no_engine() {
+fn doctor_names_the_remedy_if_no_engine_responds() {
     let checks = Ward::new().doctor(NOBODY);
     checks.has("engine", "failed", "/nonexistent.sock");
     checks.has("program", "failed", "in no folder Wireshark looks in");
     checks.has("wireshark", "ok", "Wireshark ");
 }
 
-fn refused() {
+fn doctor_names_the_remedy_if_the_engine_refuses() {
     let ward = Ward::new();
     let socket = ward.scratch.path("/engine.sock");
     let _listener = UnixListener::bind(&socket).expect("listen");
@@ -133,18 +133,18 @@ fn refused() {
     checks.has("engine", "failed", "engine.sock: its mode is 0000");
 }
 
-fn missing_folder() {
+fn doctor_detects_a_missing_global_folder() {
     let ward = Ward::new();
     fs::remove_dir(&ward.extcap).expect("remove a folder");
     ward.doctor(NOBODY).has("folders", "failed", "Wireshark starts no capture source at all");
 }
 
-fn not_in_group() {
+fn doctor_reports_users_outside_the_group() {
     let checks = Ward::installed().doctor(NOBODY);
     checks.has("right", "failed", &format!("only members of group {GROUP} may"));
 }
 
-fn must_log_in_again() {
+fn doctor_reports_users_who_must_log_in_again() {
     let ward = Ward::installed();
     // An /etc/group of our own, seen by this one process.
     let groups = fs::read_to_string("/etc/group").expect("read the groups");
@@ -168,7 +168,7 @@ fn must_log_in_again() {
     Checks::of(&said).has("right", "failed", "this login does not know it yet");
 }
 
-fn member() {
+fn doctor_accepts_a_group_member() {
     let checks = Ward::installed().doctor(GROUP_ID);
     checks.has("right", "ok", "this user may run it");
     checks.has("program", "ok", "its version is");
@@ -176,7 +176,7 @@ fn member() {
     checks.has("dumpcap", "ok", "can be run by this user");
 }
 
-fn wrong_rights() {
+fn doctor_detects_a_lost_capability_and_a_mode_too_wide() {
     let ward = Ward::installed();
     let program = ward.scratch.path(PROGRAM);
     let said = in_place_of_the_installed(&ward, "true");
@@ -228,7 +228,7 @@ fn with_the_command(group: u32, command: &str) -> Said {
         .run(&["--mount", "sh", "-c", &script])
 }
 
-fn by_command() {
+fn doctor_runs_for_users_without_permission_to_run_the_program() {
     // The symptom: containerdump-install lay in /usr/local/sbin, which is not in the PATH of users.
     for group in [NOBODY, GROUP_ID] {
         let said = with_the_command(group, "containerdump doctor --json");
@@ -238,7 +238,7 @@ fn by_command() {
     }
 }
 
-fn other_commands() {
+fn every_command_reports_a_user_outside_the_capture_group() {
     // The symptom: "/usr/local/bin/containerdump: Permission denied" and no more.
     let said = with_the_command(NOBODY, "containerdump list");
     said.failed_saying(&format!("only members of group {GROUP} may, and user nobody is not one"));
@@ -246,14 +246,14 @@ fn other_commands() {
     assert_eq!(said.stdout.trim(), concat!("containerdump ", env!("CARGO_PKG_VERSION")));
 }
 
-fn hidden() {
+fn doctor_detects_a_personal_copy_that_hides_the_program() {
     let ward = Ward::installed();
     std::os::unix::fs::chown(&ward.home, Some(NOBODY), None).expect("give the home to its user");
     ward.installer(NOBODY).run(&["install", "--user"]).succeeded();
     ward.doctor(GROUP_ID).has("program", "failed", "hides");
 }
 
-fn table() {
+fn doctor_prints_a_plain_table_when_piped() {
     let said = Ward::new().installer(NOBODY).run(&["doctor"]);
     assert_eq!(said.status, Some(1));
     assert!(!said.stdout.contains('\u{1b}'), "{said:#?}");

@@ -77,7 +77,7 @@ const LOOPBACK: &str = r#"{"place":{"HostVeth":{"name":"lo","index":1,"leads_to"
     "snap_length":96,"ring_mib":2,"promiscuous":false}"#;
 
 #[test]
-fn the_opener_does_nothing_else() {
+fn the_broker_refuses_other_requests() {
     let Some(opener) = opener() else { return };
     let long = format!("{LOOPBACK}{}", " ".repeat(64 * 1024));
     for (message, why) in [
@@ -121,7 +121,7 @@ fn the_opener_does_nothing_else() {
 }
 
 #[test]
-fn the_opener_serves_no_one_who_starts_it_by_hand() {
+fn the_broker_refuses_to_start_by_hand() {
     for stdin in
         [Stdio::null(), Stdio::piped(), Stdio::from(OwnedFd::from(UnixStream::pair().expect("sockets").0))]
     {

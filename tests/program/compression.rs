@@ -96,7 +96,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn every_write_can_be_read_at_once_and_what_repeats_is_not_told_again() {
+fn each_compressed_write_is_decodable_at_once() {
     let request = text(900);
     let writes: Vec<Vec<Vec<u8>>> = (0..50).map(|_| vec![request.clone()]).collect();
     let all = packed(CompressionMode::Auto, &writes);
@@ -111,7 +111,7 @@ fn every_write_can_be_read_at_once_and_what_repeats_is_not_told_again() {
 }
 
 #[test]
-fn what_becomes_no_smaller_goes_as_it_is() {
+fn incompressible_data_is_sent_uncompressed() {
     let megabytes = vec![vec![noise(8 << 20)]];
     for (compress, most) in [(CompressionMode::Auto, 200), (CompressionMode::On, 2000)] {
         let out = packed(compress, &megabytes).concat();
@@ -126,7 +126,7 @@ fn what_becomes_no_smaller_goes_as_it_is() {
 }
 
 #[test]
-fn what_is_no_stream_of_ours_is_refused() {
+fn an_invalid_compressed_stream_is_rejected() {
     let good = zstd::bulk::compress(&text(1000), 1).expect("memory");
     let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).expect("memory");
     assert!(bomb.len() < 128 << 10, "{}", bomb.len());
@@ -163,7 +163,7 @@ fn what_is_no_stream_of_ours_is_refused() {
 }
 
 #[test]
-fn one_that_breaks_off_is_not_whole() {
+fn a_truncated_compressed_stream_is_detected() {
     let out = packed(CompressionMode::On, &[vec![text(5000)]]).concat();
     for cut in 4..out.len() {
         let (mut unpacker, rest) = begin(&out[..cut]);
@@ -188,7 +188,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_went_in_comes_out(
+    fn compression_round_trips(
         writes in vec(vec(bytes(), 0..4), 1..6),
         always in any::<bool>(),
         cut in 1..100_000_usize,
@@ -207,7 +207,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_no_more_goes_on_than_was_said(
+    fn decompression_never_exceeds_the_announced_length(
         writes in vec(vec(bytes(), 1..3), 1..3),
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         at_once in 1..100_000_usize,

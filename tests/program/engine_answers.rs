@@ -43,7 +43,7 @@ fn is_told(docker_host: &str, reason: &str) {
 }
 
 #[test]
-fn every_running_container_is_an_interface_after_one_question() {
+fn one_request_lists_all_running_containers() {
     let engine = FakeEngine::running([container("web"), container("db").image("postgres:17")]);
     let expected = [interface("docker-db", "db · postgres:17"), interface("docker-web", "web · nginx:1.27")];
     assert_eq!(listed(&engine.address()), expected);
@@ -51,7 +51,7 @@ fn every_running_container_is_an_interface_after_one_question() {
 }
 
 #[test]
-fn guests_of_each_other_are_listed() {
+fn containers_sharing_namespaces_in_a_cycle_are_listed() {
     let guest = |name: &str, of: &str| {
         let mode = serde_json::json!({ "NetworkMode": format!("container:{}", id(of)) });
         container(name).with("HostConfig", mode).with("NetworkSettings", serde_json::json!({}))
@@ -81,13 +81,13 @@ fn guests_of_each_other_are_listed() {
 }
 
 #[test]
-fn an_engine_without_containers_has_one_interface_that_explains_it() {
+fn an_engine_without_containers_is_one_explaining_entry() {
     let entry = interface("containerdump-none", "No container is running, double-click for help");
     assert_eq!(listed(&FakeEngine::running([]).address()), [entry]);
 }
 
 #[test]
-fn options_and_link_types_are_told_without_asking_the_engine() {
+fn options_and_link_types_need_no_engine() {
     let engine = FakeEngine::running([container("web")]);
     for question in ["--extcap-config", "--extcap-dlts", "--extcap-cleanup-postkill"] {
         ask(&engine.address(), [question, "--extcap-interface", "docker-web"]).answer();
@@ -96,7 +96,7 @@ fn options_and_link_types_are_told_without_asking_the_engine() {
 }
 
 #[test]
-fn a_configured_engine_that_does_not_listen_is_one_entry_that_says_so() {
+fn a_configured_engine_that_does_not_listen_is_one_explaining_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let stale = folder.path().join("docker.sock");
     drop(UnixListener::bind(&stale).expect("a socket"));
@@ -113,7 +113,7 @@ fn a_configured_engine_that_does_not_listen_is_one_entry_that_says_so() {
 }
 
 #[test]
-fn an_engine_that_may_not_be_asked_is_one_entry_that_says_so() {
+fn an_inaccessible_engine_is_one_explaining_entry() {
     // Whoever runs this: the program keeps no right to pass over those of a file.
     let engine = FakeEngine::running([container("web")]).with_mode(0o000);
     is_told(&engine.address(), "permission denied");
@@ -121,13 +121,13 @@ fn an_engine_that_may_not_be_asked_is_one_entry_that_says_so() {
 }
 
 #[test]
-fn an_engine_that_fails_is_one_entry_with_its_own_words() {
+fn an_engine_error_is_one_entry_with_its_message() {
     let engine = FakeEngine::answering(Answer::Status(500, "the disk is full".to_owned()));
     is_told(&engine.address(), "the disk is full");
 }
 
 #[test]
-fn the_words_of_an_engine_that_fails_cannot_make_an_interface() {
+fn an_engine_error_message_cannot_create_an_interface() {
     let words = "}{value=stolen}\ninterface {value=extra}{display=\u{1b}[31mFAKE\u{202e}}".repeat(1000);
     let engine = FakeEngine::answering(Answer::Status(500, words));
     let entries = listed(&engine.address());
@@ -136,7 +136,7 @@ fn the_words_of_an_engine_that_fails_cannot_make_an_interface() {
 }
 
 #[test]
-fn what_is_no_engine_is_one_entry_that_says_so() {
+fn an_address_without_an_engine_is_one_explaining_entry() {
     let reason = "the endpoint does not speak the Docker API";
     let garbage = Answer::Bytes(b"SSH-2.0-OpenSSH_9.2p1\r\n".to_vec());
     let bad_json = Answer::Body(b"[{\"Id\": ".to_vec());
@@ -147,22 +147,22 @@ fn what_is_no_engine_is_one_entry_that_says_so() {
 }
 
 #[test]
-fn an_engine_that_is_silent_is_given_up() {
+fn an_engine_that_does_not_respond_times_out() {
     is_told(&FakeEngine::answering(Answer::Silence).address(), "no response within 1.5 s");
 }
 
 #[test]
-fn an_engine_that_drips_is_given_up() {
+fn an_engine_that_responds_slowly_times_out() {
     is_told(&FakeEngine::answering(Answer::Dripping).address(), "no response within 1.5 s");
 }
 
 #[test]
-fn an_engine_that_does_not_finish_its_answer_is_given_up() {
+fn an_engine_with_an_incomplete_response_times_out() {
     is_told(&FakeEngine::answering(Answer::ShortBody).address(), "no response within 1.5 s");
 }
 
 #[test]
-fn an_endless_answer_is_not_taken() {
+fn an_endless_response_is_rejected() {
     let engine = FakeEngine::answering(Answer::EndlessBody);
     let entries = listed(&engine.address());
     assert_eq!(entries.len(), 1, "{entries:?}");
@@ -172,19 +172,19 @@ fn an_endless_answer_is_not_taken() {
 }
 
 #[test]
-fn a_way_to_the_engine_that_is_not_known_is_told_with_those_that_are() {
+fn an_unknown_address_scheme_is_reported_with_the_supported_ones() {
     is_told("npipe:////./pipe/docker_engine", "neither unix:///path, tcp://host:port nor ssh://host");
 }
 
 #[test]
-fn containers_in_states_of_other_engines_are_listed() {
+fn container_states_of_other_engines_are_listed() {
     let states = ["stopped", "stopping", "initialized", "", "\u{1b}[31m"];
     let odd = states.map(|state| container(&format!("in-{state}")).with("State", state));
     assert_eq!(listed(&FakeEngine::running(odd).address()).len(), states.len());
 }
 
 #[test]
-fn a_container_with_odd_fields_is_listed_with_the_others() {
+fn a_container_with_unusual_fields_is_listed() {
     for field in ["State", "Created", "Labels", "HostConfig", "NetworkSettings", "Ports", "Mounts", "Image"] {
         for value in [serde_json::json!(null), 7.into(), "seven".into(), serde_json::json!([[{}]])] {
             let engine = many_and_one(container("odd").with(field, value.clone()));
@@ -194,7 +194,7 @@ fn a_container_with_odd_fields_is_listed_with_the_others() {
 }
 
 #[test]
-fn a_container_that_cannot_be_understood_does_not_hide_the_others() {
+fn an_unreadable_container_does_not_hide_the_others() {
     let no_id = container("odd").with("Id", "../../images");
     let odd = |bytes: &[u8]| container("odd").with_bytes_for("\"running\"", bytes);
     let too_deep = odd(&[b"[".repeat(1000), b"]".repeat(1000)].concat());
@@ -208,14 +208,14 @@ fn a_container_that_cannot_be_understood_does_not_hide_the_others() {
 }
 
 #[test]
-fn bytes_that_are_no_text_do_not_hide_a_container() {
+fn invalid_utf8_does_not_hide_a_container() {
     let engine = many_and_one(container("odd").with_bytes_for("odd", b"o\xffd"));
     let odd = interface("docker-o---d", "o\u{fffd}d · nginx:1.27");
     assert!(listed(&engine.address()).contains(&odd));
 }
 
 #[test]
-fn of_very_many_containers_a_thousand_are_listed_and_the_rest_is_told() {
+fn a_thousand_containers_are_listed_and_further_ones_reported() {
     let engine = FakeEngine::running((0..10_000).map(|number| container(&format!("web-{number}"))));
     let entries = listed(&engine.address());
     // All of them together are one of the thousand.
@@ -225,7 +225,7 @@ fn of_very_many_containers_a_thousand_are_listed_and_the_rest_is_told() {
 }
 
 #[test]
-fn names_that_are_one_to_wireshark_are_told_apart_by_the_ids_of_the_later() {
+fn names_equal_to_wireshark_are_distinguished_by_ids() {
     let made = |name, created| container(name).created(created);
     let engine = FakeEngine::running([made("WEB_1", 30), made("web.1", 20), made("web-1", 10)]);
     let expected = [
@@ -237,7 +237,7 @@ fn names_that_are_one_to_wireshark_are_told_apart_by_the_ids_of_the_later() {
 }
 
 #[test]
-fn a_container_that_is_told_twice_is_listed_once() {
+fn a_container_reported_twice_is_listed_once() {
     let engine = FakeEngine::running([container("web"), container("web"), container("web")]);
     assert_eq!(listed(&engine.address()), [interface("docker-web", "web · nginx:1.27")]);
 }

@@ -116,7 +116,7 @@ proptest! {
     #![proptest_config(cases(1000))]
 
     #[test]
-    fn a_label_is_one_value_of_a_sentence(text in foreign_text(), longest in 0_usize..100) {
+    fn safe_text_is_one_value_of_an_extcap_line(text in foreign_text(), longest in 0_usize..100) {
         let label = SafeText::with_limit(&text, longest);
         let line = format!("interface {{value=x}}{{display={label}}}");
         prop_assert_eq!(interfaces(line.as_bytes()), [("x".to_owned(), label.to_string())]);
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn a_label_can_be_read_and_do_nothing_else(text in foreign_text(), longest in 1_usize..100) {
+    fn safe_text_has_no_control_characters(text in foreign_text(), longest in 1_usize..100) {
         let label = SafeText::with_limit(&text, longest);
         prop_assert!(!MORE_THAN_READ.is_match(label.as_str()), "{:?}", label);
         prop_assert!(label.as_str().chars().count() <= longest);
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn no_two_containers_have_one_value(
+    fn container_values_are_unique(
         named_and_made in proptest::collection::vec((similar_name(), 0_i64..3), 0..40)
     ) {
         let made = |(number, (name, created)): (usize, &(String, i64))| named(name, &id(&number.to_string()), *created);
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn no_group_has_the_value_of_another_or_of_a_container(
+    fn group_values_are_unique(
         names_and_projects in proptest::collection::vec((similar_name(), similar_name()), 1..40)
     ) {
         let made = |(number, (name, project)): (usize, &(String, String))| {
@@ -185,7 +185,7 @@ proptest! {
 }
 
 #[test]
-fn folding_is_as_wireshark_folds() {
+fn case_folding_matches_wireshark() {
     for value in ["Web-1.App@x", "docker-café", "WEB_1"] {
         assert_eq!(preference_key(value), preference_name(value));
     }
@@ -193,7 +193,7 @@ fn folding_is_as_wireshark_folds() {
 }
 
 #[test]
-fn a_container_named_after_the_value_of_another_takes_it_from_nobody() {
+fn a_container_cannot_take_the_interface_value_of_another() {
     let later = id("later");
     let taken = ["web", &format!("web-{}", &later[..12]), &later, &format!("web-{}-2", &later[..12])];
     let mut containers: Vec<Container> = taken.iter().map(|name| named(name, &id(name), 1)).collect();
@@ -204,7 +204,7 @@ fn a_container_named_after_the_value_of_another_takes_it_from_nobody() {
 }
 
 #[test]
-fn every_known_way_to_break_out_of_the_list_ends_in_it() {
+fn known_injections_into_the_list_are_escaped() {
     let cases: Vec<Case> = hostile().into_iter().chain(alike()).collect();
     let engine = FakeEngine::running(cases.iter().map(|(described, ..)| described.clone()));
     let mut read = interfaces(ask(&engine.address(), ["--extcap-interfaces"]).answer().as_bytes());
@@ -229,7 +229,7 @@ fn every_known_way_to_break_out_of_the_list_ends_in_it() {
 }
 
 #[test]
-fn the_options_of_every_interface_make_the_dialog_that_was_meant() {
+fn the_options_are_parsed_as_the_intended_dialog() {
     let of_others = hostile().into_iter().map(|(_, interface, _)| interface);
     for interface in of_others.chain(["containerdump-ssh", "docker-all"].map(str::to_owned)) {
         let printed = ask("unix:///none", ["--extcap-config", "--extcap-interface", &interface]).answer();
@@ -238,7 +238,7 @@ fn the_options_of_every_interface_make_the_dialog_that_was_meant() {
 }
 
 #[test]
-fn the_controls_make_the_toolbar_that_was_meant() {
+fn the_controls_are_parsed_as_the_intended_toolbar() {
     let list = |engine: &FakeEngine| ask(&engine.address(), ["--extcap-interfaces"]).answer();
     let printed = list(&FakeEngine::running([container("web")]));
     assert_eq!(objections_to_toolbar(printed.as_bytes()), [""; 0]);
@@ -247,7 +247,7 @@ fn the_controls_make_the_toolbar_that_was_meant() {
 }
 
 #[test]
-fn people_are_shown_nothing_that_does_more_than_be_read() {
+fn the_table_shows_no_control_characters() {
     let engine =
         FakeEngine::answering(Answer::containers(hostile().into_iter().map(|(described, ..)| described)));
     for table in [&["list"][..], &["list", "--json"]] {

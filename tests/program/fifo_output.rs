@@ -21,7 +21,7 @@ fn look_up_hangs(engine: &FakeEngine) {
 }
 
 #[test]
-fn a_link_to_a_fifo_is_not_written_to() {
+fn a_symbolic_link_to_a_fifo_is_refused() {
     let (engine, pipe) = (FakeEngine::running([container("web")]), Pipe::new());
     let (link, mut reader) = (pipe.folder().join("link"), pipe.reader());
     symlink(pipe.path(), &link).expect("a link");
@@ -31,7 +31,7 @@ fn a_link_to_a_fifo_is_not_written_to() {
 }
 
 #[test]
-fn a_file_is_left_as_it_is() {
+fn a_regular_file_in_place_of_the_fifo_is_left_unchanged() {
     let (engine, folder) = (FakeEngine::running([container("web")]), tempfile::tempdir().expect("a folder"));
     let file = folder.path().join("letter.txt");
     fs::write(&file, "dear reader").expect("a file");
@@ -44,7 +44,7 @@ fn a_file_is_left_as_it_is() {
 }
 
 #[test]
-fn nothing_is_made_where_there_is_no_fifo() {
+fn a_missing_fifo_is_not_created() {
     let (engine, folder) = (FakeEngine::running([container("web")]), tempfile::tempdir().expect("a folder"));
     for name in ["none", "\u{1b}[31m\n}{value=x}"] {
         let path = folder.path().join(name);
@@ -54,14 +54,14 @@ fn nothing_is_made_where_there_is_no_fifo() {
 }
 
 #[test]
-fn a_capture_without_a_fifo_says_how_captures_are_started() {
+fn a_capture_without_a_fifo_suggests_the_capture_command() {
     let complaint =
         program::ask("unix:///none", ["--capture", "--extcap-interface", "docker-web"]).complaint();
     assert!(complaint.contains("containerdump capture"), "{complaint}");
 }
 
 #[test]
-fn a_fifo_that_nobody_reads_is_waited_for_until_the_end_is_asked_for() {
+fn a_capture_waits_for_a_fifo_reader_until_a_signal() {
     let engine = FakeEngine::running([container("web")]);
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let pipe = Pipe::new();
@@ -74,7 +74,7 @@ fn a_fifo_that_nobody_reads_is_waited_for_until_the_end_is_asked_for() {
 }
 
 #[test]
-fn a_reader_who_left_before_is_no_reader() {
+fn a_reader_that_closed_before_is_not_counted() {
     let (engine, pipe) = (FakeEngine::running([container("web")]), Pipe::new());
     drop(pipe.reader());
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
@@ -84,7 +84,7 @@ fn a_reader_who_left_before_is_no_reader() {
 }
 
 #[test]
-fn the_header_comes_before_the_engine_answers() {
+fn the_section_header_is_written_before_the_engine_responds() {
     let (engine, pipe) = (FakeEngine::answering(Answer::Silence), Pipe::new());
     let mut reader = pipe.reader();
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
@@ -94,7 +94,7 @@ fn the_header_comes_before_the_engine_answers() {
 }
 
 #[test]
-fn a_look_up_that_hangs_ends_when_asked_to() {
+fn a_hanging_lookup_ends_on_a_signal() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
         let mut reader = pipe.reader();
@@ -107,7 +107,7 @@ fn a_look_up_that_hangs_ends_when_asked_to() {
 }
 
 #[test]
-fn a_look_up_that_hangs_ends_when_the_reader_leaves() {
+fn a_hanging_lookup_ends_when_the_reader_closes() {
     let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
     let mut reader = pipe.reader();
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
@@ -118,7 +118,7 @@ fn a_look_up_that_hangs_ends_when_the_reader_leaves() {
 }
 
 #[test]
-fn a_look_up_that_hangs_is_given_up_with_a_reason() {
+fn a_hanging_lookup_times_out_with_a_reason() {
     let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
     let stream = pipe.read();
     let complaint = start_capture(&engine.address(), "docker-web", pipe.path()).ended().complaint();

@@ -62,7 +62,7 @@ fn is_nothing(line: &str) {
 }
 
 #[test]
-fn the_list_of_interfaces() {
+fn interfaces_match_the_golden_text() {
     let engine = three_containers();
     let lines = [
         &["--extcap-interfaces"][..],
@@ -78,7 +78,7 @@ fn the_list_of_interfaces() {
 }
 
 #[test]
-fn the_link_types() {
+fn link_types_match_the_golden_text() {
     for line in [
         "--extcap-dlts --extcap-interface docker-web",
         "--extcap-dlts --extcap-interface=docker-web",
@@ -91,7 +91,7 @@ fn the_link_types() {
 }
 
 #[test]
-fn the_options() {
+fn container_options_match_the_golden_text() {
     for line in [
         "--extcap-config --extcap-interface docker-web",
         "--extcap-config --extcap-interface=docker-web",
@@ -104,7 +104,7 @@ fn the_options() {
 }
 
 #[test]
-fn the_options_for_other_hosts() {
+fn remote_host_options_match_the_golden_text() {
     let line = "--extcap-config --extcap-interface containerdump-ssh";
     is_kept_as(&answer(line), "ssh-config.txt");
     assert!(!answer(line).contains("{type=password}"), "it would stand in a list of processes");
@@ -112,7 +112,7 @@ fn the_options_for_other_hosts() {
 }
 
 #[test]
-fn an_option_that_cannot_be_loaded_anew_stays_as_it_is() {
+fn an_option_that_cannot_be_reloaded_is_kept() {
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option";
     is_nothing(&format!("{line} log-level --no-promiscuous true --snap-length 96"));
     is_nothing(&format!("{line}=nothing-we-know"));
@@ -121,7 +121,7 @@ fn an_option_that_cannot_be_loaded_anew_stays_as_it_is() {
 }
 
 #[test]
-fn networks_of_an_engine_elsewhere_are_those_it_tells() {
+fn networks_of_a_remote_engine_are_those_it_reports() {
     // The process is there, and none of the container's.
     let engine = three_containers().with_pid(std::process::id());
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option=--network";
@@ -152,7 +152,7 @@ fn networks_of_a_group_are_those_of_all_its_containers() {
 }
 
 #[test]
-fn a_valid_filter_is_not_objected_to() {
+fn a_valid_filter_is_accepted() {
     for filter in ["tcp", "tcp and port 80", "inbound or outbound", "ether[0] & 1 != 0", "vlan and ip6"] {
         assert_eq!(answer_to_filter(filter), "", "{filter}");
         assert_eq!(
@@ -164,7 +164,7 @@ fn a_valid_filter_is_not_objected_to() {
 }
 
 #[test]
-fn an_invalid_filter_is_objected_to_in_the_words_of_libpcap() {
+fn an_invalid_filter_is_reported_with_the_libpcap_message() {
     for (filter, words) in [
         ("tcpp", "syntax error"),
         ("tcp port", "syntax error"),
@@ -186,7 +186,7 @@ fn an_invalid_filter_is_objected_to_in_the_words_of_libpcap() {
 }
 
 #[test]
-fn an_objection_repeats_nothing_of_a_filter_that_does_more_than_be_read() {
+fn a_filter_error_contains_no_control_characters() {
     for filter in ["port \\\u{1b}[31mhttps", "ip proto \\\u{202e}\u{7}", "ether host \\\u{9b}31m"] {
         // That holds for everything the program says.
         assert!(answer_to_filter(filter).starts_with("unknown "));
@@ -205,7 +205,7 @@ fn objection_of_tcpdump(filter: &str) -> Option<String> {
 }
 
 #[test]
-fn questions_without_an_answer_are_no_errors() {
+fn extcap_calls_without_output_succeed() {
     is_nothing("--extcap-cleanup-postkill");
     is_nothing("--extcap-interface docker-web --extcap-config-option-name a --extcap-config-option-value b");
     is_nothing("--extcap-of-the-future yes");
@@ -213,7 +213,7 @@ fn questions_without_an_answer_are_no_errors() {
 }
 
 #[test]
-fn the_help_for_people_has_nothing_of_what_wireshark_says() {
+fn the_command_line_help_hides_extcap_options() {
     for (line, name) in [
         (&["--help"][..], "help.txt"),
         (&["list", "--help"], "list-help.txt"),

@@ -5,7 +5,7 @@ use containerdump::peer;
 use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
 
 #[test]
-fn a_host_cannot_become_an_option_nor_reach_a_shell() {
+fn a_host_name_cannot_become_an_ssh_option_or_shell_command() {
     let host = FakeHost::answering("true");
     for hostile in ["-oProxyCommand=touch x", "a;b", "$(x)", "a\nb", "ann@-x", ""] {
         let argument = format!("--host={hostile}");
@@ -20,7 +20,7 @@ fn a_host_cannot_become_an_option_nor_reach_a_shell() {
 }
 
 #[test]
-fn nothing_of_wiresharks_dialog_becomes_an_option_or_reaches_a_shell() {
+fn dialog_values_cannot_become_ssh_options_or_shell_commands() {
     let host = FakeHost::answering("cat list").with("list", b"");
     let load = |options: &[&str]| {
         let question = ["--extcap-config", "--extcap-interface", "containerdump-ssh"];
@@ -56,7 +56,7 @@ fn nothing_of_wiresharks_dialog_becomes_an_option_or_reaches_a_shell() {
 }
 
 #[test]
-fn a_list_that_lies_is_a_list_of_values_to_wireshark() {
+fn a_hostile_list_is_escaped_for_wireshark() {
     let one = |interface: &str, name: &str| {
         format!(
             r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"{0}","interface":"{interface}",
@@ -81,7 +81,7 @@ fn a_list_that_lies_is_a_list_of_values_to_wireshark() {
 }
 
 #[test]
-fn nothing_of_a_request_is_in_a_command_line() {
+fn requests_are_not_part_of_a_command_line() {
     let host = FakeHost::answering(
         "printf %s \"$request\" >request; echo 'containerdump: no. Remedy: x.' >&2; exit 1",
     );
@@ -97,7 +97,7 @@ fn nothing_of_a_request_is_in_a_command_line() {
 }
 
 #[test]
-fn no_option_of_ssh_weakens_its_policy_for_host_keys() {
+fn ssh_host_key_checks_are_not_weakened() {
     let host = FakeHost::answering("true");
     host.list();
     let all = host.arguments().concat().join(" ").to_lowercase();
@@ -106,7 +106,7 @@ fn no_option_of_ssh_weakens_its_policy_for_host_keys() {
 }
 
 #[test]
-fn escape_sequences_reach_no_terminal() {
+fn escape_sequences_of_a_host_are_not_printed() {
     // What is said is looked at by `Running::ended`.
     let container = format!(
         r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"1","interface":"docker-web",

@@ -12,7 +12,7 @@ use crate::support::fake_host::{FakeHost, HELLO, PROBE, begin};
 use crate::support::program::until;
 
 #[test]
-fn what_is_no_answer_ends_in_one_message() {
+fn an_invalid_response_ends_with_one_message() {
     let is_no_shell = FakeHost::new("echo This account is not available.; exit 1", "");
     assert!(is_no_shell.list().complaint().contains("the login does not run commands"));
     let floods = FakeHost::new(PROBE, "cat /dev/zero");
@@ -30,7 +30,7 @@ fn what_is_no_answer_ends_in_one_message() {
 }
 
 #[test]
-fn a_stream_that_is_none_ends_in_one_message() {
+fn an_invalid_stream_ends_with_one_message() {
     let garbage = FakeHost::answering("head -c 100000 /dev/urandom");
     assert!(garbage.complaint_of_capture().contains("cannot read packets of build1: "));
     let mut huge = begin("x");
@@ -44,7 +44,7 @@ fn a_stream_that_is_none_ends_in_one_message() {
 }
 
 #[test]
-fn a_packed_stream_that_is_none_ends_in_one_message() {
+fn an_invalid_compressed_stream_ends_with_one_message() {
     let chunk = |zstd: &[u8], says: u32| {
         let length = u32::try_from(zstd.len()).expect("few").to_le_bytes();
         [&b"cd-z"[..], &length, &says.to_le_bytes(), zstd].concat()
@@ -75,7 +75,7 @@ fn a_packed_stream_that_is_none_ends_in_one_message() {
 }
 
 #[test]
-fn interfaces_without_end_are_the_end() {
+fn too_many_interfaces_end_the_capture() {
     let mut blocks = BlockWriter::begin_section();
     let interface = InterfaceDescription {
         name: SafeText::new("x"),
@@ -94,7 +94,7 @@ fn interfaces_without_end_are_the_end() {
 
 /// The 17th stream that broke was the end of the whole capture.
 #[test]
-fn each_of_many_streams_that_break_is_told_and_the_others_go_on() {
+fn each_broken_stream_is_reported_and_the_others_continue() {
     const HOSTS: usize = 20;
     let mut blocks = BlockWriter::begin_section();
     blocks.take();
@@ -128,7 +128,7 @@ fn each_of_many_streams_that_break_is_told_and_the_others_go_on() {
 }
 
 #[test]
-fn a_flood_on_standard_error_is_the_end() {
+fn a_flood_on_standard_error_ends_the_capture() {
     let host = FakeHost::answering("cat stream; yes >&2").with("stream", &begin("x"));
     let said = host.complaint_of_capture();
     assert!(said.contains("floods its standard error"), "{said}");
@@ -136,7 +136,7 @@ fn a_flood_on_standard_error_is_the_end() {
 }
 
 #[test]
-fn a_stall_is_the_end() {
+fn a_stalled_stream_ends_the_capture() {
     let begun = Instant::now();
     let host = FakeHost::answering("cat stream; exec sleep 600").with("stream", &begin("x"));
     let said = host.complaint_of_capture();

@@ -70,7 +70,7 @@ impl FakeHost {
 }
 
 #[test]
-fn a_savefile_is_written_anew_and_nothing_of_it_is_in_a_command_line() {
+fn tcpdump_output_is_converted_and_kept_off_command_lines() {
     // A packet of 3 bytes that had 60.
     let packet = r"printf '\7\0\0\0\11\0\0\0\3\0\0\0\74\0\0\0abc'";
     let host = FakeHost::new(LOOKED, &format!("{HEAD}; {packet}; {packet}; cat >/dev/null"));
@@ -96,7 +96,7 @@ fn a_savefile_is_written_anew_and_nothing_of_it_is_in_a_command_line() {
 }
 
 #[test]
-fn what_is_no_container_of_a_host_is_not_captured() {
+fn a_container_without_a_host_veth_is_not_captured_by_tcpdump() {
     let looked = |from: &str, to: &str| FakeHost::new(&LOOKED.replace(from, to), "cat /dev/zero").why();
     assert_eq!(looked("veth1@", "-w@"), "the container has no host veth");
     assert_eq!(looked("13: veth1@if12", "13: veth1@if99"), "the container has no host veth");
@@ -108,7 +108,7 @@ fn what_is_no_container_of_a_host_is_not_captured() {
 }
 
 #[test]
-fn a_login_without_root_is_told_of_sudo_where_tcpdump_fails() {
+fn an_unprivileged_login_is_referred_to_sudo_if_tcpdump_fails() {
     // The remedy was `make install`, where `--sudo` is enough.
     let fails = "echo 'tcpdump: veth1: You do not have permission to capture on that device' >&2; exit 1";
     let mut host = FakeHost::new(LOOKED, fails);
@@ -119,7 +119,7 @@ fn a_login_without_root_is_told_of_sudo_where_tcpdump_fails() {
 }
 
 #[test]
-fn a_savefile_that_is_none_ends_in_one_message() {
+fn invalid_tcpdump_output_ends_with_one_message() {
     let garbage = FakeHost::new(LOOKED, "head -c 100000 /dev/urandom");
     assert_eq!(garbage.why(), "what comes is no savefile");
     let fails = FakeHost::new(LOOKED, &format!("printf 'tcpdump: {ESCAPE} no\\n' >&2; exit 1"));

@@ -57,7 +57,7 @@ fn can_send() -> bool {
 }
 
 #[test]
-fn a_host_that_takes_a_program_and_stalls_is_given_up() {
+fn a_stalled_upload_times_out() {
     if !can_send() {
         return;
     }
@@ -85,7 +85,7 @@ fn a_host_that_takes_a_program_and_stalls_is_given_up() {
 }
 
 #[test]
-fn a_host_that_makes_no_sense_of_a_program_is_told_of_in_one_message() {
+fn a_failed_upload_is_reported_in_one_message() {
     if !can_send() {
         return;
     }
@@ -116,7 +116,7 @@ fn a_host_that_makes_no_sense_of_a_program_is_told_of_in_one_message() {
 }
 
 #[test]
-fn what_a_host_says_of_places_moves_no_cursor() {
+fn upload_messages_of_a_host_contain_no_control_characters() {
     if !can_send() {
         return;
     }
@@ -129,7 +129,7 @@ fn what_a_host_says_of_places_moves_no_cursor() {
 }
 
 #[test]
-fn what_is_offered_is_told_through_standard_input() {
+fn the_upload_offer_is_passed_on_standard_input() {
     if !can_send() {
         return;
     }

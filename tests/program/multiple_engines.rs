@@ -38,7 +38,7 @@ fn interface(value: &str, display: &str) -> String {
 }
 
 #[test]
-fn two_engines_are_one_list_after_one_question_each() {
+fn two_engines_are_listed_after_one_request_each() {
     let docker = FakeEngine::running([container("web"), container("db")]);
     let podman = podman([container("web").with("Id", id("another"))]);
     let expected = [
@@ -51,7 +51,7 @@ fn two_engines_are_one_list_after_one_question_each() {
 }
 
 #[test]
-fn an_engine_that_hangs_does_not_hold_up_the_list_of_another() {
+fn a_hanging_engine_does_not_delay_the_list_of_another() {
     let good = FakeEngine::running([container("web")]);
     let [one, other] = [Answer::Silence, Answer::Dripping].map(FakeEngine::answering);
     let said = "no response within 1.5 s, double-click for help";
@@ -69,7 +69,7 @@ fn an_engine_that_hangs_does_not_hold_up_the_list_of_another() {
 }
 
 #[test]
-fn a_podman_that_may_not_be_asked_is_one_entry_that_says_so() {
+fn an_inaccessible_podman_is_one_explaining_entry() {
     let (docker, podman) = (FakeEngine::running([container("web")]), podman([]).with_mode(0o000));
     let troubled = interface("containerdump-podman", "Podman: permission denied, double-click for help");
     let command = || beside(&docker.address(), &podman.address());
@@ -101,7 +101,7 @@ fn an_engine_with_two_sockets_is_listed_once() {
 }
 
 #[test]
-fn who_answers_is_told_by_the_answer() {
+fn the_engine_kind_is_detected_from_the_response() {
     let podman = podman([container("web")]);
     let of_podman = [interface("podman-web", "web · nginx:1.27 (Podman)")];
     assert_eq!(listed(program(&podman.address())), of_podman);
@@ -109,7 +109,7 @@ fn who_answers_is_told_by_the_answer() {
 }
 
 #[test]
-fn containers_of_one_name_in_two_podmans_are_told_apart() {
+fn equal_names_in_two_podman_services_are_distinguished() {
     let made = |key: &str, created| container("web").with("Id", id(key)).created(created);
     let (rootful, rootless) = (podman([made("rootful", 10)]), podman([made("rootless", 20)]));
     let value = format!("podman-web-{}", &id("rootless")[..12]);
@@ -122,7 +122,7 @@ fn containers_of_one_name_in_two_podmans_are_told_apart() {
 }
 
 #[test]
-fn podman_is_looked_for_in_the_folder_of_the_session() {
+fn podman_is_searched_in_xdg_runtime_dir() {
     let folder = tempfile::tempdir().expect("a folder");
     let podman = podman([container("mine")]);
     fs::create_dir(folder.path().join("podman")).expect("a folder");
@@ -189,7 +189,7 @@ impl Settings {
 }
 
 #[test]
-fn the_context_that_is_in_use_is_asked() {
+fn the_current_docker_context_is_queried() {
     let (desk, other) = (FakeEngine::running([container("desk")]), FakeEngine::running([container("other")]));
     let settings = Settings::new();
     settings.lead_to(&desk.address());
@@ -212,7 +212,7 @@ fn the_context_that_is_in_use_is_asked() {
 }
 
 #[test]
-fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
+fn an_unusable_context_is_one_explaining_entry() {
     let settings = Settings::new();
     settings.choose("desk");
     settings.are_told("no such context");
@@ -234,7 +234,7 @@ fn a_context_that_cannot_be_used_is_one_entry_that_says_why() {
 }
 
 #[test]
-fn settings_that_cannot_be_read_are_told_and_name_no_context() {
+fn unreadable_docker_settings_are_reported_without_a_context() {
     let settings = Settings::new();
     // Docker's usual socket may be this machine's own; rootless Docker's is not.
     let docker = FakeEngine::running([container("web")]);
@@ -266,7 +266,7 @@ fn settings_that_cannot_be_read_are_told_and_name_no_context() {
 }
 
 #[test]
-fn only_the_engines_that_are_wanted_are_asked() {
+fn only_selected_engines_are_queried() {
     let (docker, podman) = (FakeEngine::running([container("web")]), podman([container("shop")]));
     for (wanted, expected) in [("podman", "podman-shop"), (" docker , netns", "docker-web")] {
         let mut command = beside(&docker.address(), &podman.address());

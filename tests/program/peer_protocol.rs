@@ -48,7 +48,7 @@ fn changed(mut block: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_begins_as_none_of_our_streams_is_refused() {
+fn a_stream_with_an_invalid_header_is_refused() {
     let good = beginning(&[interface("eth0")]);
     let nameless = beginning(&[interface("")]);
     let many: Vec<InterfaceDescription> = (0..300).map(|number| interface(&format!("eth{number}"))).collect();
@@ -82,7 +82,7 @@ fn what_begins_as_none_of_our_streams_is_refused() {
 }
 
 #[test]
-fn what_is_wrong_among_packets_ends_the_stream() {
+fn an_invalid_block_ends_the_stream() {
     let good = block(&packet());
     let options = 28 + 60;
     for (bytes, why) in [
@@ -112,7 +112,7 @@ fn what_is_wrong_among_packets_ends_the_stream() {
 }
 
 #[test]
-fn one_that_says_nothing_or_only_names_is_given_up() {
+fn a_stream_without_interfaces_is_given_up() {
     let (ours, _theirs) = UnixStream::pair().expect("two sockets");
     let trouble = peer::open_tap_stream(ours, &SafeText::new("container web"), Duration::from_millis(50));
     assert!(trouble.expect_err("nothing").to_string().contains("within"));
@@ -125,7 +125,7 @@ fn one_that_says_nothing_or_only_names_is_given_up() {
 }
 
 #[test]
-fn one_that_falls_silent_is_given_up() {
+fn a_silent_stream_times_out() {
     let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
     theirs.write_all(&beginning(&[interface("eth0")])).expect("room for it");
     let (_, mut remote) = open(ours).expect("a stream");
@@ -142,7 +142,7 @@ fn one_that_falls_silent_is_given_up() {
 }
 
 #[test]
-fn one_whose_chunk_takes_long_is_not_given_up() {
+fn a_stream_with_a_slow_chunk_does_not_time_out() {
     let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
     let (interfaces, mut packer) =
         ([interface("eth0")], StreamCompressor::new(CompressionMode::On).expect("memory"));
@@ -172,7 +172,7 @@ fn one_whose_chunk_takes_long_is_not_given_up() {
 }
 
 #[test]
-fn a_long_stream_is_read_in_little_memory() {
+fn a_long_stream_is_read_in_bounded_memory() {
     let resident = || {
         let all = std::fs::read_to_string("/proc/self/statm").expect("/proc");
         all.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
@@ -194,7 +194,7 @@ fn a_long_stream_is_read_in_little_memory() {
 }
 
 #[test]
-fn what_was_lost_there_is_lost_here_and_a_lie_about_it_overflows_nothing() {
+fn drop_counts_are_added_and_cannot_overflow() {
     let lost = InterfaceStatistics {
         written: 10,
         kernel_drops: 3,
@@ -261,7 +261,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_our_writer_writes_is_read_back(interfaces in interfaces(), packets in packets(), cut in any::<Index>()) {
+    fn written_streams_are_read_back(interfaces in interfaces(), packets in packets(), cut in any::<Index>()) {
         let packets = fitted(packets, &interfaces);
         let mut stream = written(&interfaces, &packets);
         let witnessed = by_another_reader(&stream);
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_what_goes_on_is_well_formed(
+    fn forwarded_streams_are_always_well_formed(
         interfaces in interfaces(),
         packets in packets(),
         changes in vec((any::<Index>(), any::<u32>(), 1..5_usize), 1..6),
@@ -303,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_whatever_do_harm(bytes in vec(any::<u8>(), 0..4000), after_a_beginning in any::<bool>()) {
+    fn arbitrary_bytes_are_handled(bytes in vec(any::<u8>(), 0..4000), after_a_beginning in any::<bool>()) {
         let beginning = if after_a_beginning { beginning(&[interface("eth0")]) } else { Vec::new() };
         if let Ok(read) = read([beginning, bytes]) {
             prop_assert_eq!(read.packets, []);

@@ -40,7 +40,7 @@ impl Drop for Stranger {
 }
 
 #[test]
-fn what_is_not_in_the_list_is_not_asked_for() {
+fn an_unlisted_container_is_not_requested() {
     let engine = FakeEngine::running([container("web")]);
     let long = "x".repeat(120_000);
     let hostile = [
@@ -63,14 +63,14 @@ fn what_is_not_in_the_list_is_not_asked_for() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_not_asked_for() {
+fn a_name_with_invalid_utf8_is_not_requested() {
     let engine = FakeEngine::running([container("web")]);
     let complaint = refusal(&engine, OsString::from_vec(b"docker-\xff\xfe".to_vec()));
     assert!(complaint.contains("Remedy: press F5 and choose again."), "{complaint}");
 }
 
 #[test]
-fn an_id_that_is_a_path_never_reaches_the_engine() {
+fn an_id_with_a_path_is_not_requested() {
     let lying = container("web").with("Id", "../../images");
     let engine = FakeEngine::running([lying, container("../../images")]);
     refusal(&engine, "../../images");
@@ -86,57 +86,57 @@ fn inspected(name: &str) -> String {
 }
 
 #[test]
-fn an_interface_is_its_container_also_where_another_is_named_like_it() {
+fn an_interface_value_selects_its_container_despite_equal_names() {
     let engine = FakeEngine::running([container("docker-web"), container("web")]);
     refusal(&engine, "docker-web");
     assert_eq!(engine.asked().last(), Some(&inspected("web")));
 }
 
 #[test]
-fn the_entry_of_an_engine_that_works_again_says_what_to_do() {
+fn the_entry_of_a_recovered_engine_explains_what_to_do() {
     let complaint = refusal(&FakeEngine::running([container("web")]), "containerdump-docker");
     assert!(complaint.contains("is no container") && complaint.contains("F5"), "{complaint}");
 }
 
 #[test]
-fn a_container_that_ended_after_it_was_listed_is_told() {
+fn a_container_that_ended_after_listing_is_reported() {
     let complaint = refusal(&FakeEngine::running([container("web")]), "docker-web");
     assert!(complaint.contains("No such container"), "{complaint}");
 }
 
 #[test]
-fn an_engine_that_makes_no_sense_about_one_container_is_told() {
+fn an_invalid_inspect_response_is_reported() {
     let engine = FakeEngine::running([container("web")]).inspecting(Answer::Body(b"}{".to_vec()));
     assert!(refusal(&engine, "docker-web").contains("does not speak the Docker API"));
 }
 
 #[test]
-fn the_process_that_asks_is_not_a_container() {
+fn the_requesting_process_is_not_a_container() {
     let complaint = refusal_of_pid(std::process::id());
     assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
 }
 
 #[test]
-fn a_process_of_this_host_is_not_a_container_of_another() {
+fn a_local_process_is_not_mistaken_for_a_remote_container() {
     let stranger = Stranger::new();
     let complaint = refusal_of_pid(stranger.0.id());
     assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
 }
 
 #[test]
-fn a_process_that_podman_does_not_watch_over_is_none_of_its_containers() {
+fn a_process_without_conmon_is_not_a_podman_container() {
     let stranger = Stranger::new();
     let engine = FakeEngine::answering(Answer::of_podman([container("web")])).with_pid(stranger.0.id());
     assert!(refusal(&engine, "podman-web").contains("is not container web"));
 }
 
 #[test]
-fn the_first_process_of_this_host_is_not_a_container() {
+fn the_init_process_of_the_host_is_not_a_container() {
     assert!(refusal_of_pid(1).contains("is not container web"));
 }
 
 #[test]
-fn a_process_that_ended_is_told_as_gone() {
+fn a_process_that_ended_is_reported() {
     let stranger = Stranger::new();
     let pid = stranger.0.id();
     drop(stranger);
@@ -145,7 +145,7 @@ fn a_process_that_ended_is_told_as_gone() {
 }
 
 #[test]
-fn what_cannot_be_a_process_is_told_as_not_running() {
+fn an_invalid_pid_is_reported_as_not_running() {
     for pid in [0, -1, i64::from(i32::MIN), i64::from(i32::MAX) + 1, i64::MAX] {
         assert!(refusal_of_pid(pid).contains("is not running"), "pid {pid}");
     }

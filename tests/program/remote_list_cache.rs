@@ -109,7 +109,7 @@ fn line(interface: &str, name: &str, project: &str) -> String {
 const LATER: u64 = 99_999_999_999;
 
 #[test]
-fn a_host_that_hangs_costs_the_list_nothing() {
+fn a_hanging_host_does_not_delay_the_list() {
     let home = Home::new("exec sleep 600");
     let begun = Instant::now();
     let unknown = [pair("shop-all", "shop: containers not loaded yet, press F5")];
@@ -139,7 +139,7 @@ fn a_host_that_hangs_costs_the_list_nothing() {
 }
 
 #[test]
-fn what_was_told_is_listed_and_asked_for_anew() {
+fn cached_containers_are_listed_and_refreshed() {
     let home = Home::new("echo 'Connection refused' >&2; exit 255");
     let text = [head("ann@192.0.2.7", 5, "null"), line("docker-web", "web", r#""shop""#)].join("\n");
     home.knows(text.as_bytes());
@@ -169,7 +169,7 @@ fn what_was_told_is_listed_and_asked_for_anew() {
 }
 
 #[test]
-fn folders_are_made_for_their_owner_only() {
+fn cache_directories_are_private() {
     let home = Home::new("exit 255");
     home.listed();
     home.is_quiet();
@@ -180,7 +180,7 @@ fn folders_are_made_for_their_owner_only() {
 }
 
 #[test]
-fn a_cache_that_lies_is_a_list_of_interfaces_and_nothing_else() {
+fn a_hostile_cache_yields_only_interfaces() {
     let home = Home::new("exit 255");
     let first = head("ann@192.0.2.7", LATER, "null");
     let hostile = r"x}{value=stolen}\u001b[2J\ninterface {value=y}{display=z}\u202e";

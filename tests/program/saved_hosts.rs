@@ -46,7 +46,7 @@ fn pair(name: &str, address: &str) -> (String, String) {
 }
 
 #[test]
-fn what_is_added_is_listed_until_it_is_removed() {
+fn an_added_host_is_listed_until_removed() {
     let home = Home::new();
     assert_eq!(home.saved(), []);
     assert!(!home.file().exists(), "looking makes nothing");
@@ -67,7 +67,7 @@ fn what_is_added_is_listed_until_it_is_removed() {
 }
 
 #[test]
-fn what_could_not_be_told_apart_or_used_is_not_saved() {
+fn ambiguous_or_unusable_hosts_are_not_saved() {
     let home = Home::new();
     home.host(&["add", "build.1", "192.0.2.7"]).quietly();
     let before = fs::read(home.file()).expect("the file");
@@ -97,7 +97,7 @@ fn what_could_not_be_told_apart_or_used_is_not_saved() {
 }
 
 #[test]
-fn many_that_save_at_once_lose_nothing() {
+fn concurrent_saves_lose_nothing() {
     let home = Home::new();
     let names: Vec<String> = (0..12).map(|number| format!("build{number}")).collect();
     let adding: Vec<Running> = names.iter().map(|name| home.start(&["host", "add", name])).collect();
@@ -110,7 +110,7 @@ fn many_that_save_at_once_lose_nothing() {
 }
 
 #[test]
-fn a_file_that_is_kept_elsewhere_stays_there() {
+fn a_symlinked_hosts_file_is_kept() {
     let home = Home::new();
     fs::create_dir_all(home.file().parent().expect("a folder")).expect("a folder");
     let kept = home.0.path().join("kept.json");
@@ -122,7 +122,7 @@ fn a_file_that_is_kept_elsewhere_stays_there() {
 }
 
 #[test]
-fn a_file_that_makes_no_sense_is_told_and_kept() {
+fn an_invalid_hosts_file_is_reported_and_kept() {
     let home = Home::new();
     home.host(&["add", "build1"]).quietly();
     for wrong in ["", "[]", r#"{"a": {"address": "-x"}}"#, "\u{1b}[2J"] {
@@ -143,7 +143,7 @@ fn a_file_that_makes_no_sense_is_told_and_kept() {
 }
 
 #[test]
-fn entries_of_ssh_are_saved_as_ssh_knows_them() {
+fn ssh_config_entries_are_saved_by_alias() {
     let home = Home::new();
     let none = home.host(&["add", "--from", "ssh-config"]).complaint();
     assert!(none.contains("it names none that ssh leads to"), "{none}");

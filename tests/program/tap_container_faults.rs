@@ -82,7 +82,7 @@ fn architecture(answer: Answer) -> Result<Architecture, Error> {
 }
 
 #[test]
-fn the_processor_is_the_engines() {
+fn the_image_has_the_architecture_of_the_engine() {
     let told = |os: &str, arch: &str, api: &str| {
         architecture(Answer::json(&json!({ "Os": os, "Arch": arch, "ApiVersion": api })))
     };
@@ -97,13 +97,13 @@ fn the_processor_is_the_engines() {
 }
 
 #[test]
-fn an_engine_that_hangs_is_given_up() {
+fn a_hanging_engine_times_out() {
     let trouble = architecture(Answer::Silence).expect_err("silence");
     assert!(trouble.message().as_str().ends_with("no response within 5.0 s"), "{trouble}");
 }
 
 #[test]
-fn an_import_without_space_says_so() {
+fn an_import_without_disk_space_is_reported() {
     let error = json!({ "error": "write /containerdump: no space left on device", "errorDetail": {} });
     let trouble = refusal(&fake().also("POST /images/create", Answer::json(&error)));
     assert!(trouble.message().as_str().contains("no space left on device"), "{trouble}");
@@ -111,13 +111,13 @@ fn an_import_without_space_says_so() {
 }
 
 #[test]
-fn a_forbidden_import_names_the_way_around() {
+fn a_forbidden_image_import_is_reported_with_a_workaround() {
     let trouble = refusal(&fake().also("POST /images/create", Answer::Status(403, "policy".to_owned())));
     assert!(trouble.remedy().as_str().contains("whoever rules this engine"), "{trouble}");
 }
 
 #[test]
-fn an_image_that_is_not_ours_is_never_run() {
+fn a_foreign_image_is_never_run() {
     let good = imported();
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut image = good.clone();
@@ -142,7 +142,7 @@ fn an_image_that_is_not_ours_is_never_run() {
 }
 
 #[test]
-fn an_id_that_is_none_gets_into_no_path() {
+fn an_invalid_id_is_not_used_in_a_path() {
     let fake = fake()
         .also("GET /images/localhost/", Answer::json(&imported()))
         .also("POST /containers/create", Answer::json(&json!({ "Id": "../images/x?force=1" })));
@@ -158,7 +158,7 @@ fn a_container_of_another_image_is_removed_before_it_starts() {
 }
 
 #[test]
-fn an_engine_that_does_not_hand_over_its_connection_keeps_no_container() {
+fn a_refused_attach_leaves_no_container() {
     let fake =
         willing().also(&format!("POST /containers/{}/attach", id("tap")), Answer::Body(b"{}".to_vec()));
     assert!(refusal(&fake).message().as_str().ends_with("it does not upgrade the connection"));
@@ -166,7 +166,7 @@ fn an_engine_that_does_not_hand_over_its_connection_keeps_no_container() {
 }
 
 #[test]
-fn streams_that_make_no_sense_end_and_the_container_is_removed() {
+fn invalid_streams_end_and_the_container_is_removed() {
     let nonsense = [UPGRADED.as_bytes(), &[9; 64]].concat();
     let fake = willing()
         .also(&format!("POST /containers/{}/attach", id("tap")), Answer::Bytes(nonsense))

@@ -107,7 +107,7 @@ fn digest(path: &Path) -> String {
 }
 
 #[test]
-fn a_program_is_sent_once_and_mended_whatever_shell_is_there() {
+fn a_program_is_uploaded_once_and_repaired_with_every_shell() {
     if !is_companion_here() {
         return;
     }
@@ -142,7 +142,7 @@ fn a_program_is_sent_once_and_mended_whatever_shell_is_there() {
 }
 
 #[test]
-fn a_folder_that_others_may_change_or_that_is_a_link_is_not_used() {
+fn a_directory_others_can_write_or_a_symlink_is_not_used() {
     if !is_companion_here() {
         return;
     }
@@ -170,7 +170,7 @@ fn a_folder_that_others_may_change_or_that_is_a_link_is_not_used() {
 }
 
 #[test]
-fn what_does_not_arrive_whole_is_never_there() {
+fn a_partial_upload_is_never_installed() {
     if !is_companion_here() {
         return;
     }
@@ -195,7 +195,7 @@ fn what_does_not_arrive_whole_is_never_there() {
 }
 
 #[test]
-fn what_is_given_up_on_its_way_leaves_nothing() {
+fn an_interrupted_upload_leaves_nothing() {
     if !is_companion_here() {
         return;
     }
@@ -212,7 +212,7 @@ fn what_is_given_up_on_its_way_leaves_nothing() {
 }
 
 #[test]
-fn it_is_not_sent_where_that_is_not_wanted() {
+fn no_upload_prevents_the_upload() {
     let login = Login::with(SHELLS[0]);
     let said = login.asks(&["list", "--host", "build1", "--no-send"]).complaint();
     assert!(said.contains("containerdump is not installed on build1"), "{said}");

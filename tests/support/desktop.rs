@@ -40,10 +40,12 @@ impl Version {
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/wireshark-newest");
 
     /// Fails with the reason where tests cannot run in this one.
-    pub(crate) fn check(self) -> Result<(), &'static str> {
+    pub(crate) fn check(self) -> Result<(), String> {
         let newest = concat!(env!("CARGO_MANIFEST_DIR"), "/target/wireshark-newest");
         let is_there = self == Self::Installed || Path::new(newest).is_dir();
-        is_there.then_some(()).ok_or("no target/wireshark-newest: run tests/lab/wireshark-newest make")
+        is_there
+            .then_some(())
+            .ok_or("no target/wireshark-newest: run tests/lab/wireshark-newest make".to_owned())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{interfaces, objections, objections_to_toolbar};
 
 #[test]
-fn the_port_of_the_grammar_reads_what_wireshark_was_seen_to_read() {
+fn the_parser_reads_lines_as_wireshark_does() {
     let read = |line: &str| interfaces(line.as_bytes());
     let one = |value: &str, display: &str| vec![(value.to_owned(), display.to_owned())];
     assert_eq!(read("interface {value=a}{display=we}b}"), one("a", "we}b"));
@@ -18,7 +18,7 @@ fn the_port_of_the_grammar_reads_what_wireshark_was_seen_to_read() {
 }
 
 #[test]
-fn the_port_of_the_grammar_knows_what_keeps_wireshark_from_starting() {
+fn the_parser_detects_lines_that_prevent_wireshark_from_starting() {
     let objected = |interface: &str, keys: &str| {
         let line = format!("arg {{number=0}}{{call=--a-b}}{{display=A}}{{type=string}}{keys}\n");
         !objections(interface, line.as_bytes()).is_empty()
@@ -38,7 +38,7 @@ fn the_port_of_the_grammar_knows_what_keeps_wireshark_from_starting() {
 }
 
 #[test]
-fn the_port_of_the_grammar_knows_what_is_no_control() {
+fn the_parser_rejects_invalid_controls() {
     let objected = |text: &str| !objections_to_toolbar(text.as_bytes()).is_empty();
     let good = "control {number=1}{type=selector}{display=A}";
     assert!(!objected(good) && !objected(&format!("{good}\nvalue {{control=1}}{{value=x}}{{display=X}}")));

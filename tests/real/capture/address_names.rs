@@ -5,15 +5,15 @@ use std::process::Command;
 
 use pcap_parser::{Block, NameRecordType};
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab};
 use crate::support::podman::Podman;
 use crate::support::recording::{Recorded, Recording, each_block, named_fields_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("containers_gateways_and_docker_s_dns_have_names", what_is_around_a_container_has_names),
-    ("further_names_of_a_container_stand_in_the_stream", further_names_stand_in_the_stream),
-    ("a_podman_container_s_service_and_gateway_have_names", names_in_podman),
+pub(crate) const TESTS: &[Test] = tests![
+    containers_gateways_and_docker_dns_have_names,
+    network_aliases_of_a_container_are_written_as_names,
+    podman_services_and_gateways_have_names,
 ];
 
 /// Both ends of the packets that pass a display filter, each pair once, as tshark shows them.
@@ -49,7 +49,7 @@ fn exec(lab: &Lab, container: &Container, command: &[&str]) {
     docker.args(["--host", &lab.endpoint, "exec", &container.name]).args(command).output().expect("docker");
 }
 
-fn what_is_around_a_container_has_names(lab: &Lab) {
+fn containers_gateways_and_docker_dns_have_names(lab: &Lab) {
     let network = lab.network_with(&["--ipv6", "--subnet", "fd00:77:1::/64"]);
     let (web, other) =
         (lab.container(&["--network", &network.name]), lab.container(&["--network", &network.name]));
@@ -73,7 +73,7 @@ fn what_is_around_a_container_has_names(lab: &Lab) {
     assert!(asked.iter().any(|[_, to]| to == "docker-dns"), "{asked:?}");
 }
 
-fn further_names_stand_in_the_stream(lab: &Lab) {
+fn network_aliases_of_a_container_are_written_as_names(lab: &Lab) {
     let network = lab.network();
     let labels =
         ["--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=front"];
@@ -91,7 +91,7 @@ fn further_names_stand_in_the_stream(lab: &Lab) {
     assert!(names.iter().any(|name| name == "host"), "{names:?}");
 }
 
-fn names_in_podman(lab: &Lab) {
+fn podman_services_and_gateways_have_names(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let network = podman.network();
     let service = ["--label", "com.docker.compose.service=front"];

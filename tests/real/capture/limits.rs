@@ -3,20 +3,20 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, folder};
 use crate::support::recording::{Recording, capinfos, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_count_is_kept_to_the_packet", a_count_is_kept_to_the_packet),
-    ("a_duration_ends_a_quiet_capture", a_duration_ends_a_quiet_capture),
-    ("a_file_stays_below_its_size", a_file_stays_below_its_size),
-    ("a_ring_buffer_keeps_the_newest_files_each_whole", a_ring_buffer_keeps_the_newest_files_each_whole),
-    ("files_are_private_and_never_overwritten_unasked", files_are_private_and_never_overwritten_unasked),
-    ("a_capture_that_fails_leaves_no_file", a_capture_that_fails_leaves_no_file),
+pub(crate) const TESTS: &[Test] = tests![
+    packet_count_limit_is_exact,
+    duration_limit_ends_a_quiet_capture,
+    file_size_limit_is_not_exceeded,
+    ring_buffer_keeps_the_newest_files_complete,
+    files_are_private_and_not_overwritten_by_default,
+    a_failed_capture_leaves_no_file,
 ];
 
-fn a_count_is_kept_to_the_packet(lab: &Lab) {
+fn packet_count_limit_is_exact(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &["-c", "7"]);
     container.fetch(3);
@@ -25,13 +25,13 @@ fn a_count_is_kept_to_the_packet(lab: &Lab) {
     assert_eq!(recorded.statistics()[&0].written, 7);
 }
 
-fn a_duration_ends_a_quiet_capture(lab: &Lab) {
+fn duration_limit_ends_a_quiet_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &["-a", "duration:1", "-f", "udp port 9"]);
     assert_eq!(recording.end().statistics()[&0].packets, 0);
 }
 
-fn a_file_stays_below_its_size(lab: &Lab) {
+fn file_size_limit_is_not_exceeded(lab: &Lab) {
     let container = lab.container(&[]);
     // Wherever that cuts: what comes next may be large the one way and small the other.
     for most in [7, 8, 9, 10] {
@@ -45,7 +45,7 @@ fn a_file_stays_below_its_size(lab: &Lab) {
     }
 }
 
-fn a_ring_buffer_keeps_the_newest_files_each_whole(lab: &Lab) {
+fn ring_buffer_keeps_the_newest_files_complete(lab: &Lab) {
     let container = lab.container(&[]);
     let folder = folder();
     let path = folder.path().join("web.pcapng");
@@ -70,7 +70,7 @@ fn a_ring_buffer_keeps_the_newest_files_each_whole(lab: &Lab) {
     assert!(files.iter().all(|path| statistics_of(path)[&0].packets <= 10), "each has its statistics");
 }
 
-fn files_are_private_and_never_overwritten_unasked(lab: &Lab) {
+fn files_are_private_and_not_overwritten_by_default(lab: &Lab) {
     let container = lab.container(&[]);
     let folder = folder();
     let path = folder.path().join("kept.pcapng");
@@ -91,7 +91,7 @@ fn files_are_private_and_never_overwritten_unasked(lab: &Lab) {
     assert_eq!(path.metadata().expect("a file").permissions().mode() & 0o777, 0o600);
 }
 
-fn a_capture_that_fails_leaves_no_file(lab: &Lab) {
+fn a_failed_capture_leaves_no_file(lab: &Lab) {
     let folder = folder();
     let path = folder.path().join("none.pcapng");
     let failed =

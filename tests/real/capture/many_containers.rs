@@ -5,14 +5,11 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
 use crate::support::recording::{Recording, Statistics, capinfos, fields_of};
 
-pub(crate) const TESTS: &[Test] = &[(
-    "many_containers_are_one_capture_of_bounded_memory",
-    many_containers_are_one_capture_of_bounded_memory,
-)];
+pub(crate) const TESTS: &[Test] = tests![many_containers_are_captured_in_bounded_memory];
 
 /// How many, where nobody says.
 const CONTAINERS: usize = 50;
@@ -53,7 +50,7 @@ fn processors(pid: u32) -> f64 {
     ticks.sum::<f64>() / 100.0
 }
 
-fn many_containers_are_one_capture_of_bounded_memory(lab: &Lab) {
+fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     let count =
         std::env::var("CONTAINERDUMP_MANY").ok().and_then(|count| count.parse().ok()).unwrap_or(CONTAINERS);
     let project = format!("p{}-many", std::process::id());

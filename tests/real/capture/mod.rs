@@ -1,5 +1,7 @@
 //! One capture: what is in it, how it ends, and what it may do.
 
+use crate::support::harness::Test;
+
 pub(crate) mod address_names;
 pub(crate) mod limits;
 pub(crate) mod many_containers;
@@ -9,8 +11,6 @@ pub(crate) mod privileges;
 pub(crate) mod slow_reader;
 pub(crate) mod static_program;
 pub(crate) mod stop;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[

@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tempfile::TempDir;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, folder, output};
 use crate::support::other_host::OtherHost;
 use crate::support::recording::{Recording, Witness, capinfos, fields_of};
 use crate::support::traffic::idle;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_capture_of_another_host_does_not_take_its_own_stream", not_its_own_stream),
-    ("our_questions_to_an_engine_are_not_captured_and_others_are", not_our_questions),
-    ("the_ssh_session_of_a_capture_is_not_captured_and_others_are", not_our_session),
-    ("a_session_that_nobody_handed_on_is_found", session_that_nobody_handed_on),
-    ("a_connection_that_is_our_standard_output_is_not_captured", not_our_standard_output),
+pub(crate) const TESTS: &[Test] = tests![
+    a_remote_capture_excludes_its_own_stream,
+    own_engine_requests_are_excluded_and_others_captured,
+    own_ssh_session_is_excluded_and_others_captured,
+    own_ssh_session_is_found_without_ssh_connection_in_the_environment,
+    a_connection_on_standard_output_is_excluded,
 ];
 
 const API: u16 = 2375;
@@ -82,7 +82,7 @@ fn count(path: &Path, filter: &str) -> usize {
     fields_of(path, filter, &["frame.number"]).len()
 }
 
-fn not_its_own_stream(lab: &Lab) {
+fn a_remote_capture_excludes_its_own_stream(lab: &Lab) {
     let reachable = Reachable::start(lab);
     let web = reachable.host.lab.container(&["--network", "host"]);
     for address in &reachable.addresses {
@@ -109,7 +109,7 @@ fn not_its_own_stream(lab: &Lab) {
     assert_eq!(capinfos(&recorded.path, "Number of packets"), "200");
 }
 
-fn not_our_questions(lab: &Lab) {
+fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
     let reachable = Reachable::start(lab);
     let host = idle(lab);
     let engine = reachable.by_tcp(&reachable.addresses[0]);
@@ -230,7 +230,7 @@ impl Drop for Server {
     }
 }
 
-fn not_our_session(lab: &Lab) {
+fn own_ssh_session_is_excluded_and_others_captured(lab: &Lab) {
     let (server, host) = (Server::start(), idle(lab));
     let witness = server.witness();
     let path = server.capture(lab, &host, "");
@@ -238,14 +238,14 @@ fn not_our_session(lab: &Lab) {
 }
 
 /// As under sudo, which keeps back what the session is told.
-fn session_that_nobody_handed_on(lab: &Lab) {
+fn own_ssh_session_is_found_without_ssh_connection_in_the_environment(lab: &Lab) {
     let (server, host) = (Server::start(), idle(lab));
     let witness = server.witness();
     let path = server.capture(lab, &host, "env -u SSH_CONNECTION");
     server.assert_others(&path, witness);
 }
 
-fn not_our_standard_output(lab: &Lab) {
+fn a_connection_on_standard_output_is_excluded(lab: &Lab) {
     let host = idle(lab);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

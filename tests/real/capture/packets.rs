@@ -7,38 +7,29 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, fifo, folder, output, signal, start};
 use crate::support::recording::{
     Recording, Statistics, Witness, assert_same, capinfos, fields_of, named_fields_of, statistics_of,
 };
 use crate::support::traffic::flood;
 
-pub(crate) const TESTS: &[Test] = &[
-    (
-        "a_capture_holds_what_tcpdump_sees_on_the_same_veth",
-        a_capture_holds_what_tcpdump_sees_on_the_same_veth,
-    ),
-    ("what_a_container_sends_on_its_own_is_in_ours_only", what_a_container_sends_on_its_own_is_in_ours_only),
-    ("each_network_has_an_interface_block_of_its_own", each_network_has_an_interface_block_of_its_own),
-    ("one_network_can_be_chosen", one_network_can_be_chosen),
-    ("packets_of_all_interfaces_are_in_order_of_time", packets_of_all_interfaces_are_in_order_of_time),
-    (
-        "packets_are_in_order_after_the_program_was_held_up",
-        packets_are_in_order_after_the_program_was_held_up,
-    ),
-    (
-        "a_filter_and_directions_are_as_the_container_sees_them",
-        a_filter_and_directions_are_as_the_container_sees_them,
-    ),
-    ("packets_are_cut_at_the_snap_length", packets_are_cut_at_the_snap_length),
-    ("names_stand_in_the_stream", names_stand_in_the_stream),
-    ("received_and_dropped_make_what_was_sent", received_and_dropped_make_what_was_sent),
-    ("what_waits_in_the_rings_at_the_end_is_written", what_waits_in_the_rings_at_the_end_is_written),
-    ("standard_output_is_a_stream_for_tshark", standard_output_is_a_stream_for_tshark),
+pub(crate) const TESTS: &[Test] = tests![
+    packets_at_a_host_veth_match_tcpdump,
+    outgoing_connections_that_a_published_port_does_not_show_are_captured,
+    each_network_has_its_own_interface_block,
+    one_network_of_a_container_can_be_selected,
+    packets_of_all_interfaces_are_ordered_by_time,
+    packets_are_ordered_after_the_program_was_stopped_and_continued,
+    filter_directions_are_those_of_the_container,
+    packets_are_truncated_to_the_snap_length,
+    name_resolution_blocks_are_written,
+    received_and_dropped_packets_add_up_to_those_sent,
+    packets_pending_in_the_kernel_ring_are_written_at_the_end,
+    tshark_reads_the_capture_from_standard_output,
 ];
 
-fn a_capture_holds_what_tcpdump_sees_on_the_same_veth(lab: &Lab) {
+fn packets_at_a_host_veth_match_tcpdump(lab: &Lab) {
     let container = lab.container(&[]);
     let filter = format!("tcp and host {}", container.address());
     let witness = Witness::begin(&container.host_veth("eth0"), &filter);
@@ -66,7 +57,7 @@ fn a_capture_holds_what_tcpdump_sees_on_the_same_veth(lab: &Lab) {
 }
 
 /// The point of the article this tool comes from.
-fn what_a_container_sends_on_its_own_is_in_ours_only(lab: &Lab) {
+fn outgoing_connections_that_a_published_port_does_not_show_are_captured(lab: &Lab) {
     let container = lab.container(&["--publish", "127.0.0.1:18099:80"]);
     let other = lab.container(&[]);
     let published = Witness::begin("any", "port 18099");
@@ -91,7 +82,7 @@ fn what_a_container_sends_on_its_own_is_in_ours_only(lab: &Lab) {
     assert_eq!(reached, [["0x00000001"]], "what it was asked is inbound");
 }
 
-fn each_network_has_an_interface_block_of_its_own(lab: &Lab) {
+fn each_network_has_its_own_interface_block(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -118,7 +109,7 @@ fn each_network_has_an_interface_block_of_its_own(lab: &Lab) {
     assert_eq!(capinfos(&recorded.path, "Filter string"), "tcp");
 }
 
-fn one_network_can_be_chosen(lab: &Lab) {
+fn one_network_of_a_container_can_be_selected(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -138,12 +129,12 @@ fn one_network_can_be_chosen(lab: &Lab) {
     );
 }
 
-fn packets_of_all_interfaces_are_in_order_of_time(lab: &Lab) {
+fn packets_of_all_interfaces_are_ordered_by_time(lab: &Lab) {
     in_order_of_time(lab, |_| {});
 }
 
 /// A machine that is busy with others stops a program for longer than the kernel keeps a packet.
-fn packets_are_in_order_after_the_program_was_held_up(lab: &Lab) {
+fn packets_are_ordered_after_the_program_was_stopped_and_continued(lab: &Lab) {
     in_order_of_time(lab, |child| {
         signal(child, "STOP");
         std::thread::sleep(Duration::from_millis(80));
@@ -176,7 +167,7 @@ fn in_order_of_time(lab: &Lab, disturb: impl Fn(&Child) + Sync) {
     assert_eq!(names.len(), 2);
 }
 
-fn a_filter_and_directions_are_as_the_container_sees_them(lab: &Lab) {
+fn filter_directions_are_those_of_the_container(lab: &Lab) {
     let container = lab.container(&[]);
     // A bridge that does not know yet where an address is floods its packets to every port: what is
     // inbound may be for others.
@@ -198,7 +189,7 @@ fn a_filter_and_directions_are_as_the_container_sees_them(lab: &Lab) {
     assert_eq!(recording.stop().fields("frame", &["frame.number"]).len(), 0);
 }
 
-fn packets_are_cut_at_the_snap_length(lab: &Lab) {
+fn packets_are_truncated_to_the_snap_length(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &["--snap-length", "60", "--filter", "tcp"]);
     container.fetch(1);
@@ -207,7 +198,7 @@ fn packets_are_cut_at_the_snap_length(lab: &Lab) {
     assert!(rows.len() > 4 && rows.iter().all(|row| row[0] == "60"), "{rows:?}");
 }
 
-fn names_stand_in_the_stream(lab: &Lab) {
+fn name_resolution_blocks_are_written(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let recording = Recording::begin(lab, &[&one], &[]);
     let page = format!("http://{}/", other.address());
@@ -217,7 +208,7 @@ fn names_stand_in_the_stream(lab: &Lab) {
     assert_eq!(names, [[one.name.clone(), other.name.clone()]]);
 }
 
-fn received_and_dropped_make_what_was_sent(lab: &Lab) {
+fn received_and_dropped_packets_add_up_to_those_sent(lab: &Lab) {
     const SENT: u64 = 60_000;
     let statistics = flooded(lab, SENT, &["--buffer-size", "2"]);
     assert!(statistics.lost_in_kernel > 0, "nothing was dropped: {statistics:?}");
@@ -226,7 +217,7 @@ fn received_and_dropped_make_what_was_sent(lab: &Lab) {
     assert_eq!(statistics.written, statistics.packets, "{statistics:?}");
 }
 
-fn what_waits_in_the_rings_at_the_end_is_written(lab: &Lab) {
+fn packets_pending_in_the_kernel_ring_are_written_at_the_end(lab: &Lab) {
     const SENT: u64 = 10_000;
     let statistics = flooded(lab, SENT, &[]);
     assert_eq!(statistics.packets, SENT, "{statistics:?}");
@@ -259,7 +250,7 @@ fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     statistics_of(&out)[&0]
 }
 
-fn standard_output_is_a_stream_for_tshark(lab: &Lab) {
+fn tshark_reads_the_capture_from_standard_output(lab: &Lab) {
     let container = lab.container(&[]);
     let mut capture = lab.program();
     let mut capture = start(capture.args(["capture", &container.name, "-f", "tcp", "-c", "30", "-w", "-"]));

@@ -5,26 +5,23 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, start};
 use crate::support::processes::assert_powerless;
 use crate::support::recording::Recording;
 use crate::support::unprivileged::{NOBODY, as_nobody, copy, open_engine};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("no_thread_has_a_capability_while_packets_are_read", no_thread_has_a_capability_while_packets_are_read),
-    ("a_capable_file_serves_an_ordinary_user", a_capable_file_serves_an_ordinary_user),
-    ("a_capable_file_heeds_no_hostile_environment", a_capable_file_heeds_no_hostile_environment),
-    ("the_log_is_private_and_holds_no_secrets", the_log_is_private_and_holds_no_secrets),
-    ("under_sudo_files_are_the_callers", under_sudo_files_are_the_callers),
-    ("without_the_right_to_capture_the_remedy_is_told", without_the_right_to_capture_the_remedy_is_told),
-    (
-        "a_drop_that_fails_ends_the_program_before_a_packet",
-        a_drop_that_fails_ends_the_program_before_a_packet,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    no_thread_has_capabilities_while_packets_are_read,
+    a_program_with_cap_net_raw_captures_for_an_unprivileged_user,
+    a_program_with_cap_net_raw_ignores_a_hostile_environment,
+    the_log_file_is_private_and_contains_no_secrets,
+    under_sudo_files_belong_to_the_calling_user,
+    a_missing_capture_permission_is_reported_with_a_remedy,
+    a_failed_privilege_drop_ends_the_program_before_reading_packets,
 ];
 
-fn no_thread_has_a_capability_while_packets_are_read(lab: &Lab) {
+fn no_thread_has_capabilities_while_packets_are_read(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &[]);
     container.fetch(1);
@@ -32,7 +29,7 @@ fn no_thread_has_a_capability_while_packets_are_read(lab: &Lab) {
     recording.stop();
 }
 
-fn a_capable_file_serves_an_ordinary_user(lab: &Lab) {
+fn a_program_with_cap_net_raw_captures_for_an_unprivileged_user(lab: &Lab) {
     open_engine(lab);
     let container = lab.container(&[]);
     let folder = folder();
@@ -47,7 +44,7 @@ fn a_capable_file_serves_an_ordinary_user(lab: &Lab) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-fn a_capable_file_heeds_no_hostile_environment(lab: &Lab) {
+fn a_program_with_cap_net_raw_ignores_a_hostile_environment(lab: &Lab) {
     open_engine(lab);
     let container = lab.container(&[]);
     let folder = folder();
@@ -84,7 +81,7 @@ fn a_capable_file_heeds_no_hostile_environment(lab: &Lab) {
     assert!(!folder.path().join("sprung").exists(), "a program of the environment's was run");
 }
 
-fn the_log_is_private_and_holds_no_secrets(lab: &Lab) {
+fn the_log_file_is_private_and_contains_no_secrets(lab: &Lab) {
     const MARK: &str = "marked-b2f1";
     let container =
         lab.container(&["--env", &format!("PASSWORD={MARK}"), "--label", &format!("token={MARK}")]);
@@ -102,7 +99,7 @@ fn the_log_is_private_and_holds_no_secrets(lab: &Lab) {
     assert_eq!(log.metadata().expect("a file").mode() & 0o777, 0o600);
 }
 
-fn under_sudo_files_are_the_callers(lab: &Lab) {
+fn under_sudo_files_belong_to_the_calling_user(lab: &Lab) {
     let container = lab.container(&[]);
     let folder = folder();
     nix::unistd::chown(folder.path(), Some(65534.into()), Some(65534.into())).expect("its owner");
@@ -124,7 +121,7 @@ fn under_sudo_files_are_the_callers(lab: &Lab) {
     assert_eq!((about.uid(), about.gid()), (65534, 65534));
 }
 
-fn without_the_right_to_capture_the_remedy_is_told(lab: &Lab) {
+fn a_missing_capture_permission_is_reported_with_a_remedy(lab: &Lab) {
     open_engine(lab);
     let container = lab.container(&[]);
     let folder = folder();
@@ -146,7 +143,7 @@ fn without_the_right_to_capture_the_remedy_is_told(lab: &Lab) {
     assert!(said.lines().count() <= 2 && said.len() < 1000, "{said}");
 }
 
-fn a_drop_that_fails_ends_the_program_before_a_packet(lab: &Lab) {
+fn a_failed_privilege_drop_ends_the_program_before_reading_packets(lab: &Lab) {
     let container = lab.container(&[]);
     // Every call that sets capabilities, one after the other, is made to fail.
     for call in 1..=4 {

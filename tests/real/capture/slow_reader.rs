@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, folder, signal, start};
 use crate::support::recording::{Statistics, statistics_of};
 use crate::support::traffic::flood;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_reader_that_stalls_costs_what_is_counted", at_host_veths),
-    ("a_reader_that_stalls_costs_what_is_counted_of_who_joins", of_who_joins),
-    ("a_reader_that_stalls_costs_what_is_counted_through_an_engine", through_an_engine),
-    ("a_burst_that_memory_holds_is_not_lost", a_burst_that_memory_holds),
-    ("what_an_end_leaves_no_time_for_is_counted", what_an_end_leaves_no_time_for),
-    ("the_stream_of_a_slow_reader_ends_whole", the_stream_of_a_slow_reader),
+pub(crate) const TESTS: &[Test] = tests![
+    packets_dropped_for_a_stalled_reader_are_counted,
+    packets_dropped_for_a_stalled_reader_are_counted_for_added_containers,
+    packets_dropped_for_a_stalled_reader_are_counted_through_an_engine,
+    a_burst_within_the_memory_limit_is_not_dropped,
+    packets_unwritten_at_the_end_are_counted,
+    a_slow_reader_gets_a_complete_stream,
 ];
 
 /// Longer than rings take to fill.
@@ -163,7 +163,7 @@ fn assert_counted(
     assert!(said.contains(&format!("dropped: {}. For longer bursts", told.join(", "))), "{told:?} in {said}");
 }
 
-fn at_host_veths(lab: &Lab) {
+fn packets_dropped_for_a_stalled_reader_are_counted(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let mut capture = Stalled::begin(lab, &["-B", "2", &one.name, &other.name]);
     capture.read_until(&one);
@@ -171,7 +171,7 @@ fn at_host_veths(lab: &Lab) {
     assert_counted(lab, capture, &[&one, &other], STALL, 4);
 }
 
-fn of_who_joins(lab: &Lab) {
+fn packets_dropped_for_a_stalled_reader_are_counted_for_added_containers(lab: &Lab) {
     let label = format!("stalls={}", std::process::id());
     let first = lab.container(&["--label", &label]);
     let mut capture = Stalled::begin(lab, &["-B", "2", "--label", &label]);
@@ -181,7 +181,7 @@ fn of_who_joins(lab: &Lab) {
     assert_counted(lab, capture, &[&first, &late], LONG_STALL, 4);
 }
 
-fn through_an_engine(lab: &Lab) {
+fn packets_dropped_for_a_stalled_reader_are_counted_through_an_engine(lab: &Lab) {
     let container = lab.container(&[]);
     let mut capture = Stalled::begin(lab, &["-B", "2", "--tap", "engine", &container.name]);
     capture.read_until(&container);
@@ -200,7 +200,7 @@ fn burst(lab: &Lab, container: &Container, tap: &str, until: u64) -> (u64, Stati
     (2 * MANY + MORE, statistics_of(&capture.path)[&0], said)
 }
 
-fn a_burst_that_memory_holds(lab: &Lab) {
+fn a_burst_within_the_memory_limit_is_not_dropped(lab: &Lab) {
     let container = lab.container(&[]);
     for tap in ["auto", "engine"] {
         let (sent, one, said) = burst(lab, &container, tap, 2 * MANY * 1000);
@@ -209,7 +209,7 @@ fn a_burst_that_memory_holds(lab: &Lab) {
     }
 }
 
-fn what_an_end_leaves_no_time_for(lab: &Lab) {
+fn packets_unwritten_at_the_end_are_counted(lab: &Lab) {
     let container = lab.container(&[]);
     for tap in ["auto", "engine"] {
         let (sent, one, said) = burst(lab, &container, tap, 1_000_000);
@@ -223,7 +223,7 @@ fn what_an_end_leaves_no_time_for(lab: &Lab) {
 }
 
 /// Slower than packets wait to be written, but never still.
-fn the_stream_of_a_slow_reader(lab: &Lab) {
+fn a_slow_reader_gets_a_complete_stream(lab: &Lab) {
     let container = lab.container(&[]);
     let mut capture = Stalled::begin(lab, &[&container.name]);
     capture.read_until(&container);

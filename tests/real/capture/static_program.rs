@@ -3,47 +3,36 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 
-use crate::real::retry;
+use crate::support::harness::{explain, tests, trial};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::peer_session;
 use crate::support::recording::{Recording, Witness, assert_same, fields_of};
 
-type Test = (&'static str, fn(&Lab, &Path));
+type StaticTest = (&'static str, fn(&Lab, &Path));
 
-const TESTS: &[Test] = &[
-    ("the_static_program_needs_no_shared_library", needs_no_shared_library),
-    ("the_static_program_answers_as_the_ordinary_one_does", answers_as_the_ordinary_one_does),
-    ("the_static_program_captures_a_container", captures_a_container),
-    ("the_static_program_taps_in_a_container_of_its_own", taps_in_a_container_of_its_own),
+const TESTS: &[StaticTest] = tests![
+    the_static_program_needs_no_shared_libraries,
+    the_static_program_prints_the_same_as_the_dynamic_one,
+    the_static_program_captures_a_container,
+    the_static_program_runs_in_a_tap_container,
 ];
 
 /// Words of libraries, and of code for them.
 const FOREIGN: &[&str] = &["libdbus", "org.freedesktop.DBus", "libsystemd", "libibverbs", "/dev/usbmon"];
 
-/// These tests need the static program as well as the engine.
-pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
-    let program = std::env::var_os("CONTAINERDUMP_STATIC").map(PathBuf::from);
-    let program =
-        program.filter(|path| path.is_file()).ok_or("CONTAINERDUMP_STATIC names none: run make test");
-    if let Err(why) = program {
-        eprintln!("skipped: the tests of the static program: {why}");
-    }
-    let ignored = (lab.is_err() || program.is_err()) && !in_ci;
-    let trial = |(name, test): Test| {
-        let (lab, program) = (lab.clone(), program.clone());
-        let run = move || {
-            let (lab, program) = (lab.map_err(Failed::from)?, program?);
-            retry::run(name, || test(&lab, &program));
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(ignored)
-    };
-    TESTS.iter().copied().map(trial).collect()
+/// The tests with the program that `CONTAINERDUMP_STATIC` names.
+pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
+    let program = std::env::var_os("CONTAINERDUMP_STATIC").map(PathBuf::from).filter(|path| path.is_file());
+    let program = program.ok_or("CONTAINERDUMP_STATIC names no file: run make test".to_owned());
+    explain("tests of the static program", &program);
+    let need = lab.clone().and_then(|lab| Ok((lab, program?)));
+    let trial = |&(name, test): &StaticTest| trial(name, need.clone(), move |(lab, path)| test(lab, path));
+    TESTS.iter().map(trial).collect()
 }
 
-fn needs_no_shared_library(_: &Lab, program: &Path) {
+fn the_static_program_needs_no_shared_libraries(_: &Lab, program: &Path) {
     let kind = output(Command::new("file").arg("--brief").arg(program));
     assert!(["static-pie linked", "statically linked"].iter().any(|it| kind.contains(it)), "{kind}");
     let ldd = Command::new("ldd").arg(program).env("LC_ALL", "C").output().expect("ldd");
@@ -61,7 +50,7 @@ fn needs_no_shared_library(_: &Lab, program: &Path) {
     assert_eq!((found.status.code(), String::from_utf8_lossy(&found.stdout).as_ref()), (Some(1), ""));
 }
 
-fn answers_as_the_ordinary_one_does(lab: &Lab, program: &Path) {
+fn the_static_program_prints_the_same_as_the_dynamic_one(lab: &Lab, program: &Path) {
     let container = lab.container(&[]);
     let interface = container.interface();
     for question in [
@@ -86,7 +75,7 @@ fn answers_as_the_ordinary_one_does(lab: &Lab, program: &Path) {
     }
 }
 
-fn captures_a_container(lab: &Lab, program: &Path) {
+fn the_static_program_captures_a_container(lab: &Lab, program: &Path) {
     let container = lab.container(&[]);
     let recording = Recording::begin_by(
         lab.program_at(program),
@@ -101,7 +90,7 @@ fn captures_a_container(lab: &Lab, program: &Path) {
 }
 
 /// An image with nothing in it but the program, run with one right and beside the container.
-fn taps_in_a_container_of_its_own(lab: &Lab, program: &Path) {
+fn the_static_program_runs_in_a_tap_container(lab: &Lab, program: &Path) {
     let folder = folder();
     let tar = folder.path().join("image.tar");
     std::fs::copy(program, folder.path().join("containerdump")).expect("a copy");

@@ -4,26 +4,23 @@ use std::fs::File;
 use std::io::Read as _;
 use std::process::{Child, Command};
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Recording, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("signals_end_a_capture_with_its_last_statistics", signals_end_a_capture_with_its_last_statistics),
-    ("what_came_before_the_signal_is_in_the_file", what_came_before_the_signal_is_in_the_file),
-    ("a_reader_who_leaves_ends_a_quiet_capture", a_reader_who_leaves_ends_a_quiet_capture),
-    ("a_reader_who_leaves_ends_a_busy_capture", a_reader_who_leaves_ends_a_busy_capture),
-    ("a_reader_who_stalls_does_not_hold_up_the_end", a_reader_who_stalls_does_not_hold_up_the_end),
-    ("the_end_of_the_container_ends_its_capture", the_end_of_the_container_ends_its_capture),
-    ("one_container_of_two_may_end", one_container_of_two_may_end),
-    (
-        "the_end_of_the_parent_ends_a_capture_for_wireshark",
-        the_end_of_the_parent_ends_a_capture_for_wireshark,
-    ),
-    ("no_descriptor_of_a_capture_survives_exec", no_descriptor_of_a_capture_survives_exec),
+pub(crate) const TESTS: &[Test] = tests![
+    signals_end_a_capture_with_final_statistics,
+    packets_before_the_signal_are_in_the_file,
+    a_closed_reader_ends_a_quiet_capture,
+    a_closed_reader_ends_a_busy_capture,
+    a_stalled_reader_does_not_delay_the_end,
+    a_capture_ends_with_its_container,
+    a_capture_continues_when_one_of_two_containers_ends,
+    a_wireshark_capture_ends_with_its_parent_process,
+    all_descriptors_are_close_on_exec,
 ];
 
-fn signals_end_a_capture_with_its_last_statistics(lab: &Lab) {
+fn signals_end_a_capture_with_final_statistics(lab: &Lab) {
     let container = lab.container(&[]);
     for name in ["TERM", "INT", "HUP"] {
         let recording = Recording::begin(lab, &[&container], &["--filter", "tcp"]);
@@ -37,7 +34,7 @@ fn signals_end_a_capture_with_its_last_statistics(lab: &Lab) {
     }
 }
 
-fn what_came_before_the_signal_is_in_the_file(lab: &Lab) {
+fn packets_before_the_signal_are_in_the_file(lab: &Lab) {
     let container = lab.container(&[]);
     for _ in 0..5 {
         let recording = Recording::begin(lab, &[&container], &["--filter", "tcp"]);
@@ -61,7 +58,7 @@ fn for_wireshark(lab: &Lab, container: &Container) -> (Child, File, tempfile::Te
     (child, reader, folder)
 }
 
-fn a_reader_who_leaves_ends_a_quiet_capture(lab: &Lab) {
+fn a_closed_reader_ends_a_quiet_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let (child, reader, _folder) = for_wireshark(lab, &container);
     drop(reader);
@@ -69,7 +66,7 @@ fn a_reader_who_leaves_ends_a_quiet_capture(lab: &Lab) {
     assert!(ended.status.success() && ended.stderr.is_empty());
 }
 
-fn a_reader_who_leaves_ends_a_busy_capture(lab: &Lab) {
+fn a_closed_reader_ends_a_busy_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let (child, reader, _folder) = for_wireshark(lab, &container);
     std::thread::scope(|scope| {
@@ -80,7 +77,7 @@ fn a_reader_who_leaves_ends_a_busy_capture(lab: &Lab) {
     });
 }
 
-fn a_reader_who_stalls_does_not_hold_up_the_end(lab: &Lab) {
+fn a_stalled_reader_does_not_delay_the_end(lab: &Lab) {
     let container = lab.container(&[]);
     let (child, reader, _folder) = for_wireshark(lab, &container);
     lab.docker(&["exec", &container.name, "dd", "if=/dev/zero", "of=/www/large", "bs=1M", "count=50"]);
@@ -93,7 +90,7 @@ fn a_reader_who_stalls_does_not_hold_up_the_end(lab: &Lab) {
     drop(reader);
 }
 
-fn the_end_of_the_container_ends_its_capture(lab: &Lab) {
+fn a_capture_ends_with_its_container(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &["--filter", "tcp"]);
     container.fetch(1);
@@ -106,7 +103,7 @@ fn the_end_of_the_container_ends_its_capture(lab: &Lab) {
     assert_eq!(recorded.said, said);
 }
 
-fn one_container_of_two_may_end(lab: &Lab) {
+fn a_capture_continues_when_one_of_two_containers_ends(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let mut recording = Recording::begin(lab, &[&one, &other], &["--filter", "tcp"]);
     lab.docker(&["kill", &one.name]);
@@ -119,7 +116,7 @@ fn one_container_of_two_may_end(lab: &Lab) {
     );
 }
 
-fn the_end_of_the_parent_ends_a_capture_for_wireshark(lab: &Lab) {
+fn a_wireshark_capture_ends_with_its_parent_process(lab: &Lab) {
     let container = lab.container(&[]);
     let folder = folder();
     let path = fifo(&folder);
@@ -150,7 +147,7 @@ fn the_end_of_the_parent_ends_a_capture_for_wireshark(lab: &Lab) {
     });
 }
 
-fn no_descriptor_of_a_capture_survives_exec(lab: &Lab) {
+fn all_descriptors_are_close_on_exec(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &[]);
     let folder = format!("/proc/{}/fdinfo", recording.child.id());

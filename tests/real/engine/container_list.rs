@@ -2,22 +2,19 @@
 
 use serde_json::Value;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::list_output::{described_by, object_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("every_running_container_is_an_interface", every_running_container_is_an_interface),
-    ("list_finds_the_veths_that_people_find_by_hand", list_finds_the_veths_that_people_find_by_hand),
-    (
-        "list_shows_where_a_container_without_a_veth_is_captured",
-        list_shows_where_a_container_without_a_veth_is_captured,
-    ),
-    ("what_is_taken_inside_is_told", what_is_taken_inside_is_told),
-    ("veths_are_found_without_any_privilege", veths_are_found_without_any_privilege),
+pub(crate) const TESTS: &[Test] = tests![
+    running_containers_are_listed_as_interfaces,
+    list_finds_the_same_host_veths_as_ip_link,
+    list_shows_the_tap_of_a_container_without_a_veth,
+    list_shows_networks_that_are_captured_in_the_namespace,
+    host_veths_are_found_without_privileges,
 ];
 
-fn every_running_container_is_an_interface(lab: &Lab) {
+fn running_containers_are_listed_as_interfaces(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&["--network", "none"]));
     let said = output(lab.program().arg("--extcap-interfaces"));
     for container in [&one, &other] {
@@ -30,7 +27,7 @@ fn every_running_container_is_an_interface(lab: &Lab) {
     assert!(!said.contains(&one.interface()), "{said}");
 }
 
-fn list_finds_the_veths_that_people_find_by_hand(lab: &Lab) {
+fn list_finds_the_same_host_veths_as_ip_link(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&["--label", "com.docker.compose.project=shop"]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -54,7 +51,7 @@ fn list_finds_the_veths_that_people_find_by_hand(lab: &Lab) {
     );
 }
 
-fn list_shows_where_a_container_without_a_veth_is_captured(lab: &Lab) {
+fn list_shows_the_tap_of_a_container_without_a_veth(lab: &Lab) {
     let (host, none) = (lab.container(&["--network", "host"]), lab.container(&["--network", "none"]));
     let object = described(lab, &host.name);
     assert_eq!(object["network_mode"], "host");
@@ -70,7 +67,7 @@ fn list_shows_where_a_container_without_a_veth_is_captured(lab: &Lab) {
     assert_eq!(loopback["default"], true, "{object}");
 }
 
-fn what_is_taken_inside_is_told(lab: &Lab) {
+fn list_shows_networks_that_are_captured_in_the_namespace(lab: &Lab) {
     let network = lab.macvlan();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -97,7 +94,7 @@ fn what_is_taken_inside_is_told(lab: &Lab) {
     assert!(row.ends_with(&format!("{}, eth1 (inside)", container.host_veth("eth0"))), "{row}");
 }
 
-fn veths_are_found_without_any_privilege(lab: &Lab) {
+fn host_veths_are_found_without_privileges(lab: &Lab) {
     let container = lab.container(&[]);
     // Root without a capability may speak to the engine, whose socket it owns, and nothing more.
     let mut powerless = std::process::Command::new("setpriv");

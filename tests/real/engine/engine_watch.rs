@@ -2,20 +2,20 @@
 
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::other_host::OtherHost;
 use crate::support::podman::Podman;
 use crate::support::watcher::Watcher;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("watched_containers_come_go_and_come_again", come_and_go),
-    ("watched_containers_get_and_lose_networks_and_names", networks_and_names),
-    ("watched_containers_of_podman_come_and_go", come_and_go_in_podman),
-    ("twenty_watched_containers_start_at_once", twenty_at_once),
-    ("an_engine_that_was_killed_is_watched_again", engine_killed),
-    ("watched_network_namespaces_come_and_go", namespaces),
-    ("the_thread_that_watches_has_no_capability", no_capability),
+pub(crate) const TESTS: &[Test] = tests![
+    watch_reports_containers_that_start_stop_and_restart,
+    watch_reports_changed_networks_and_names,
+    watch_reports_podman_containers_that_start_and_stop,
+    watch_reports_twenty_containers_started_at_once,
+    watch_resumes_after_an_engine_was_killed,
+    watch_reports_network_namespaces_that_appear_and_disappear,
+    the_watch_thread_has_no_capabilities,
 ];
 
 const NOWHERE: &str = "unix:///nonexistent.sock";
@@ -24,7 +24,7 @@ fn watcher(lab: &Lab) -> Watcher {
     Watcher::start(&lab.endpoint, NOWHERE, "docker")
 }
 
-fn come_and_go(lab: &Lab) {
+fn watch_reports_containers_that_start_stop_and_restart(lab: &Lab) {
     let before = lab.container(&[]);
     let watcher = watcher(lab);
     watcher.wait(0, "came", &before.id);
@@ -52,7 +52,7 @@ fn come_and_go(lab: &Lab) {
     assert_eq!((its(&before.id), its(&web.id), its(&id)), (1, 4, 1), "{told:#?}");
 }
 
-fn networks_and_names(lab: &Lab) {
+fn watch_reports_changed_networks_and_names(lab: &Lab) {
     let (network, watcher) = (lab.network(), watcher(lab));
     let web = lab.container(&[]);
     let (_, at) = watcher.wait(0, "came", &web.id);
@@ -69,7 +69,7 @@ fn networks_and_names(lab: &Lab) {
     lab.docker(&["rename", &renamed, &web.name]);
 }
 
-fn come_and_go_in_podman(lab: &Lab) {
+fn watch_reports_podman_containers_that_start_and_stop(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let watcher = Watcher::start(NOWHERE, &podman.url, "podman");
     let (network, web) = (podman.network(), podman.container(&[]));
@@ -90,7 +90,7 @@ fn come_and_go_in_podman(lab: &Lab) {
     watcher.wait(at, "went", &id);
 }
 
-fn twenty_at_once(lab: &Lab) {
+fn watch_reports_twenty_containers_started_at_once(lab: &Lab) {
     let watcher = watcher(lab);
     let containers: Vec<_> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..20).map(|_| scope.spawn(|| lab.container(&[]))).collect();
@@ -107,7 +107,7 @@ fn twenty_at_once(lab: &Lab) {
     }
 }
 
-fn engine_killed(lab: &Lab) {
+fn watch_resumes_after_an_engine_was_killed(lab: &Lab) {
     let host = OtherHost::start(lab);
     let watcher = watcher(&host.lab);
     let (gone, web) = (host.lab.container(&[]), host.lab.container(&[]));
@@ -125,7 +125,7 @@ fn engine_killed(lab: &Lab) {
     assert!(line.ends_with(&format!(" pid {pid}")), "{line} {pid}");
 }
 
-fn namespaces(_: &Lab) {
+fn watch_reports_network_namespaces_that_appear_and_disappear(_: &Lab) {
     let watcher = Watcher::start(NOWHERE, NOWHERE, "netns");
     let name = format!("watched-{}", std::process::id());
     output(Command::new("ip").args(["netns", "add", &name]));
@@ -140,7 +140,7 @@ fn namespaces(_: &Lab) {
     watcher.wait(at, "went", "");
 }
 
-fn no_capability(lab: &Lab) {
+fn the_watch_thread_has_no_capabilities(lab: &Lab) {
     let watcher = watcher(lab);
     let tasks = format!("/proc/{}/task", watcher.child.id());
     let statuses = || {

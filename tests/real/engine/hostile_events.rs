@@ -2,22 +2,28 @@
 
 use std::time::{Duration, Instant};
 
+use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::support::fake_engine::{Answer, FakeEngine, container, id};
+use crate::support::harness::{tests, trial};
 use crate::support::watcher::Watcher;
 
-/// They need no engine: one is played.
-pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("events_that_make_no_sense_are_passed_over", nonsense),
-    ("half_a_line_is_waited_for", half_a_line),
-    ("a_flood_of_events_is_few_questions", flood),
-    ("a_line_without_end_is_not_kept", line_without_end),
-    ("an_engine_that_refuses_its_events_is_asked_now_and_then", refused),
-    ("an_engine_that_ends_its_events_is_asked_for_them_again", ended),
-    ("an_engine_that_falls_silent_is_lost_and_comes_back", silent),
-    ("a_container_that_the_engine_hangs_on_does_not_hold_up_others", hangs_on_one),
+const TESTS: &[(&str, fn())] = tests![
+    watch_skips_invalid_events,
+    watch_waits_for_the_rest_of_an_event,
+    watch_batches_requests_during_a_flood_of_events,
+    watch_discards_an_endless_event,
+    watch_polls_an_engine_that_refuses_events,
+    watch_reconnects_when_the_event_stream_ends,
+    watch_reports_a_silent_engine_as_lost_until_it_answers,
+    watch_is_not_delayed_by_a_container_whose_inspect_hangs,
 ];
+
+/// The tests need no engine of this machine.
+pub(crate) fn trials() -> Vec<Trial> {
+    TESTS.iter().map(|&(name, test)| trial(name, Ok(()), move |()| test())).collect()
+}
 
 const EVENTS: &str = "GET /events";
 
@@ -46,7 +52,7 @@ fn goes_on(engine: &FakeEngine) {
     assert_eq!(watcher.told().len(), 3, "{:?}", watcher.told());
 }
 
-fn nonsense() {
+fn watch_skips_invalid_events() {
     let nonsense: [&[u8]; 6] = [
         b"\n\n{}\n[]\n7\n\"x\"\n",
         b"\xff\xfe\n",
@@ -59,11 +65,11 @@ fn nonsense() {
     goes_on(&engine(Answer::Begun([nonsense.concat(), deep].concat())));
 }
 
-fn half_a_line() {
+fn watch_waits_for_the_rest_of_an_event() {
     goes_on(&engine(Answer::Begun(b"{\"Type\":\"container\",\"Act".to_vec())));
 }
 
-fn flood() {
+fn watch_batches_requests_during_a_flood_of_events() {
     let engine = engine(Answer::Flood(start("one").repeat(1000)));
     let (watcher, begun) = (watch(&engine), Instant::now());
     watcher.wait(0, "came", " one");
@@ -78,7 +84,7 @@ fn flood() {
     watcher.wait(0, "went", &id("one"));
 }
 
-fn line_without_end() {
+fn watch_discards_an_endless_event() {
     let engine = engine(Answer::Flood(vec![b'x'; 1024 * 1024]));
     let watcher = watch(&engine);
     watcher.wait(0, "came", " one");
@@ -93,18 +99,18 @@ fn line_without_end() {
     watcher.wait(0, "went", &id("one"));
 }
 
-fn refused() {
+fn watch_polls_an_engine_that_refuses_events() {
     goes_on(&engine(Answer::Status(403, "no events for you".to_owned())));
 }
 
-fn ended() {
+fn watch_reconnects_when_the_event_stream_ends() {
     let engine = engine(Answer::Farewell);
     goes_on(&engine);
     let asked = engine.asked().iter().filter(|line| line.starts_with(EVENTS)).count();
     assert!(asked > 1, "{:?}", engine.asked());
 }
 
-fn silent() {
+fn watch_reports_a_silent_engine_as_lost_until_it_answers() {
     let engine = engine(Answer::Begun(Vec::new()));
     let watcher = watch(&engine);
     watcher.wait(0, "came", " one");
@@ -116,7 +122,7 @@ fn silent() {
     watcher.wait(at, "came", " other");
 }
 
-fn hangs_on_one() {
+fn watch_is_not_delayed_by_a_container_whose_inspect_hangs() {
     let hangs = format!("GET /containers/{}/json", id("stuck"));
     let engine = FakeEngine::running([container("stuck"), container("one")]).with_pid(1);
     let engine = engine.also(EVENTS, Answer::Begun(Vec::new())).also(&hangs, Answer::Silence);

@@ -1,5 +1,7 @@
 //! Docker, Podman, and containers without either.
 
+use crate::support::harness::Test;
+
 pub(crate) mod container_list;
 pub(crate) mod engine_watch;
 pub(crate) mod hostile_events;
@@ -8,8 +10,6 @@ pub(crate) mod remote_engines;
 pub(crate) mod remote_host;
 pub(crate) mod rootless_containers;
 pub(crate) mod without_engine;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[

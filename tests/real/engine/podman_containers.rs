@@ -1,16 +1,16 @@
 //! Podman: root's, through the socket it serves, and an ordinary user's.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::list_output::described_by;
 use crate::support::podman::{Podman, program};
 use crate::support::recording::{Recorded, Recording, Witness, capinfos, fields_of, named_fields_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("podmans_containers_are_listed_beside_dockers", listed_beside_dockers),
-    ("a_capture_of_podmans_container_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
-    ("a_pod_is_captured_once_with_all_its_members_named", a_pod_is_captured_once),
-    ("how_podman_connects_a_container_is_told", how_it_is_connected_is_told),
+pub(crate) const TESTS: &[Test] = tests![
+    podman_and_docker_containers_are_listed_together,
+    podman_packets_match_tcpdump,
+    a_pod_is_captured_once_and_names_all_members,
+    list_shows_the_networks_of_podman_containers,
 ];
 
 /// Captures containers into a file while `work` is done.
@@ -20,7 +20,7 @@ fn recorded(lab: &Lab, names: &[&str], work: impl FnOnce()) -> Recorded {
     recording.stop()
 }
 
-fn listed_beside_dockers(lab: &Lab) {
+fn podman_and_docker_containers_are_listed_together(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let network = podman.network();
     let (docker, one) = (lab.container(&[]), podman.container(&["--network", &network.name]));
@@ -44,7 +44,7 @@ fn listed_beside_dockers(lab: &Lab) {
     assert!(row.contains("  podman  ") && row.ends_with(&one.host_veth()), "{row}");
 }
 
-fn holds_what_tcpdump_sees(lab: &Lab) {
+fn podman_packets_match_tcpdump(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let network = podman.network();
     let (one, other) =
@@ -73,7 +73,7 @@ fn holds_what_tcpdump_sees(lab: &Lab) {
     assert!(names[0][1].contains(&format!("network {}", network.name)), "{names:?}");
 }
 
-fn a_pod_is_captured_once(lab: &Lab) {
+fn a_pod_is_captured_once_and_names_all_members(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let pod = podman.pod();
     let web = podman.container(&["--pod", &pod.name]);
@@ -95,7 +95,7 @@ fn a_pod_is_captured_once(lab: &Lab) {
     assert_eq!(described_by(program(lab), &aside.name)["network_mode"], "shared");
 }
 
-fn how_it_is_connected_is_told(lab: &Lab) {
+fn list_shows_the_networks_of_podman_containers(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let none = podman.container(&["--network", "none"]);
     let host = podman.container(&["--network", "host", "--entrypoint", "/bin/yes"]);

@@ -3,17 +3,17 @@
 use std::fs;
 use std::process::Command;
 
-use crate::Test;
 use crate::support::certificates::certificates;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of};
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("an_engine_behind_ssh_is_reached_where_nothing_of_ours_is", behind_ssh),
-    ("an_engine_is_reached_where_no_shell_is", no_shell),
-    ("an_engine_that_ssh_does_not_reach_is_told_of", not_reached),
-    ("an_engine_with_tls_is_reached", with_tls),
+pub(crate) const TESTS: &[Test] = tests![
+    an_engine_is_reached_over_ssh_without_containerdump_on_the_host,
+    an_engine_is_reached_over_ssh_without_a_shell,
+    an_engine_unreachable_over_ssh_is_reported,
+    an_engine_is_reached_over_tls,
 ];
 
 /// Captures a container there with what says where its engine is, and compares with a tcpdump in it.
@@ -43,7 +43,7 @@ fn captured(there: &SshHost, variables: &[(&str, &str)]) {
     });
 }
 
-fn behind_ssh(lab: &Lab) {
+fn an_engine_is_reached_over_ssh_without_containerdump_on_the_host(lab: &Lab) {
     let there = SshHost::bare(lab);
     captured(&there, &[("DOCKER_HOST", "ssh://build1")]);
     there.is_left_alone();
@@ -77,7 +77,7 @@ fn behind_ssh(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn no_shell(lab: &Lab) {
+fn an_engine_is_reached_over_ssh_without_a_shell(lab: &Lab) {
     let there = SshHost::bare(lab);
     let key = fs::read_to_string(there.path("key.pub")).expect("a key");
     let forced = format!("restrict,command=\"docker system dial-stdio\" {key}");
@@ -86,7 +86,7 @@ fn no_shell(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn not_reached(lab: &Lab) {
+fn an_engine_unreachable_over_ssh_is_reported(lab: &Lab) {
     let there = SshHost::bare(lab);
     let list = |arguments: &[&str]| {
         let mut program = there.program();
@@ -111,7 +111,7 @@ fn not_reached(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn with_tls(lab: &Lab) {
+fn an_engine_is_reached_over_tls(lab: &Lab) {
     let folder = folder();
     certificates(folder.path());
     let path = |name: &str| folder.path().join(name).display().to_string();

@@ -1,18 +1,18 @@
 //! An engine on another host: its containers run in processes and networks that are none of ours. It is
 //! a second dockerd in a sandbox, of which nothing but the engine's socket is reached.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, signal, start};
 use crate::support::list_output::described_by;
 use crate::support::other_host::OtherHost;
 use crate::support::recording::{Recording, Witness, assert_same, capinfos};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_container_of_another_host_is_captured_through_its_engine", captured_through_its_engine),
-    ("a_capture_on_another_host_ends_with_its_container", ends_with_its_container),
+pub(crate) const TESTS: &[Test] = tests![
+    a_container_of_a_remote_engine_is_captured_through_the_engine,
+    a_capture_through_a_remote_engine_ends_with_its_container,
 ];
 
-fn captured_through_its_engine(lab: &Lab) {
+fn a_container_of_a_remote_engine_is_captured_through_the_engine(lab: &Lab) {
     let host = OtherHost::start(lab);
     let network = host.lab.network();
     let (web, other) = (host.lab.container(&[]), host.lab.container(&["--network", &network.name]));
@@ -49,7 +49,7 @@ fn captured_through_its_engine(lab: &Lab) {
     assert_eq!(host.lab.docker(&["ps", "--quiet", "--all"]).lines().count(), 2, "tap containers are gone");
 }
 
-fn ends_with_its_container(lab: &Lab) {
+fn a_capture_through_a_remote_engine_ends_with_its_container(lab: &Lab) {
     let host = OtherHost::start(lab);
     let web = host.lab.container(&[]);
     let folder = folder();

@@ -1,18 +1,18 @@
 //! Containers of an ordinary user's own engine, captured by that user without any right.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::list_output::described_by;
 use crate::support::podman::Podman;
 use crate::support::rootless::Owner;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_rootless_container_is_captured_by_its_owner_without_any_right", slirp4netns),
-    ("a_rootless_container_on_a_bridge_of_its_own_namespace_likewise", bridge),
-    ("a_container_of_a_rootless_docker_likewise", docker),
+pub(crate) const TESTS: &[Test] = tests![
+    a_rootless_container_is_captured_by_its_owner_without_privileges,
+    a_rootless_container_on_a_bridge_is_captured_by_its_owner_without_privileges,
+    a_container_of_rootless_docker_is_captured_by_its_owner_without_privileges,
 ];
 
-fn slirp4netns(lab: &Lab) {
+fn a_rootless_container_is_captured_by_its_owner_without_privileges(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
     let owner = Owner::new();
@@ -28,7 +28,7 @@ fn slirp4netns(lab: &Lab) {
     owner.captures(&container.name, &container.pid(), "tap0", "10.0.2.2");
 }
 
-fn bridge(lab: &Lab) {
+fn a_rootless_container_on_a_bridge_is_captured_by_its_owner_without_privileges(lab: &Lab) {
     let podman = Podman::rootless(lab);
     // Its usual bridge: Podman 4.3 does not find a network made since a rootless service started.
     let container = podman.container(&["--network", "podman"]);
@@ -38,7 +38,7 @@ fn bridge(lab: &Lab) {
     owner.captures(&container.name, &container.pid(), "eth0", &gateway);
 }
 
-fn docker(lab: &Lab) {
+fn a_container_of_rootless_docker_is_captured_by_its_owner_without_privileges(lab: &Lab) {
     let endpoint = std::env::var("CONTAINERDUMP_LAB_ROOTLESS_DOCKER")
         .expect("a rootless Docker, whose rootlesskit tests/lab/packages test installs");
     let rootless = Lab { endpoint, image: lab.image.clone() };

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::list_output::{listed, only};
 use crate::support::namespaces::{Process, Users, ip};
 use crate::support::podman::{Podman, Thing};
 use crate::support::recording::{Recording, Witness, assert_same, fields_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("podmans_containers_are_seen_without_its_service", podmans_without_its_service),
-    ("a_pod_is_seen_once_without_its_engine_with_all_its_members", a_pod_is_seen_once),
-    ("a_rootless_container_is_captured_by_its_owner_without_a_service", rootless_without_a_service),
-    ("containers_of_a_docker_that_may_not_be_asked_are_seen", dockers_that_may_not_be_asked),
-    ("lxcs_containers_are_seen_by_their_names", lxcs_containers),
-    ("what_an_engine_tells_of_is_not_seen_again", not_seen_again),
+pub(crate) const TESTS: &[Test] = tests![
+    podman_containers_are_found_without_its_service,
+    a_pod_is_found_without_its_engine_and_lists_all_members,
+    a_rootless_container_is_captured_by_its_owner_without_a_service,
+    containers_of_an_inaccessible_docker_are_found,
+    lxc_containers_are_listed_by_name,
+    containers_of_an_engine_are_not_listed_again_by_the_kernel,
 ];
 
 /// Our program where no engine answers.
@@ -36,7 +36,7 @@ fn frames(path: &std::path::Path, filter: &str) -> Vec<Vec<String>> {
     frames
 }
 
-fn podmans_without_its_service(lab: &Lab) {
+fn podman_containers_are_found_without_its_service(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let network = podman.network();
     let one = podman.container(&["--network", &network.name]);
@@ -61,7 +61,7 @@ fn podmans_without_its_service(lab: &Lab) {
     assert_eq!(rows, [[format!("{}:eth0", one.name), "0x00000001".to_owned()]]);
 }
 
-fn a_pod_is_seen_once(lab: &Lab) {
+fn a_pod_is_found_without_its_engine_and_lists_all_members(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let pod = podman.pod();
     let members = [
@@ -88,7 +88,7 @@ fn a_pod_is_seen_once(lab: &Lab) {
     }
 }
 
-fn rootless_without_a_service(lab: &Lab) {
+fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
     const FILTER: &str = "icmp and host 10.0.2.2";
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
@@ -113,7 +113,7 @@ fn rootless_without_a_service(lab: &Lab) {
     assert_same(&recorded.path, &witness);
 }
 
-fn dockers_that_may_not_be_asked(lab: &Lab) {
+fn containers_of_an_inaccessible_docker_are_found(lab: &Lab) {
     let container = lab.container(&[]);
     let user = Users::of(4343);
     let mut program = user.program();
@@ -201,7 +201,7 @@ impl Drop for Box {
     }
 }
 
-fn lxcs_containers(lab: &Lab) {
+fn lxc_containers_are_listed_by_name(lab: &Lab) {
     let container = Box::start();
     let user = Users::of(4343);
     let (objects, _) = listed(user.program());
@@ -221,7 +221,7 @@ fn lxcs_containers(lab: &Lab) {
     assert!(seen.len() == 6 && seen == frames(&witness, "icmp"), "{seen:?}");
 }
 
-fn not_seen_again(lab: &Lab) {
+fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
     let (podman, rootless) = (Podman::rootful(lab), Podman::rootless(lab));
     let one = lab.container(&[]);
     // Its port is taken there: another command.

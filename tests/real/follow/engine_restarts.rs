@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
 use crate::support::following::Following;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::other_host::OtherHost;
 use crate::support::recording::{fields_of, fields_so_far, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_capture_goes_on_when_the_engine_ends_with_its_containers", engine_ends_with_its_containers),
-    ("a_capture_goes_on_while_containers_outlive_their_engine", containers_outlive_their_engine),
-    ("a_capture_through_the_engine_is_taken_up_again", through_the_engine),
+pub(crate) const TESTS: &[Test] = tests![
+    a_capture_continues_after_the_engine_and_its_containers_are_killed,
+    a_capture_continues_while_containers_outlive_their_engine,
+    a_capture_through_the_engine_resumes_after_an_engine_restart,
 ];
 
 fn block(container: &Container) -> String {
@@ -47,7 +47,7 @@ fn requests(path: &Path, expected: &[(u32, &str, usize)]) {
 }
 
 /// Docker's own way: an engine that comes back ends what it finds, and starts what it shall keep running.
-fn engine_ends_with_its_containers(lab: &Lab) {
+fn a_capture_continues_after_the_engine_and_its_containers_are_killed(lab: &Lab) {
     let host = OtherHost::start(lab);
     let ends = host.lab.container(&[]);
     let following = Following::begin(host.program(), &["--all", "-f", "tcp port 80"]);
@@ -84,7 +84,7 @@ fn live_restore(sandbox: &mut Command) {
 }
 
 /// With `live-restore`.
-fn containers_outlive_their_engine(lab: &Lab) {
+fn a_capture_continues_while_containers_outlive_their_engine(lab: &Lab) {
     let host = OtherHost::start_with(lab, live_restore);
     let (stays, dies) = (host.lab.container(&[]), host.lab.container(&[]));
     let following = Following::begin(host.program(), &["--all", "-f", "tcp port 80"]);
@@ -118,7 +118,7 @@ fn containers_outlive_their_engine(lab: &Lab) {
     }
 }
 
-fn through_the_engine(lab: &Lab) {
+fn a_capture_through_the_engine_resumes_after_an_engine_restart(lab: &Lab) {
     let host = OtherHost::start_with(lab, live_restore);
     let web = host.lab.container(&[]);
     let following = Following::begin(host.lab.program(), &[&web.name, "--follow", "-f", "tcp port 80"]);

@@ -6,19 +6,19 @@ use std::process::Command;
 
 use pcap_parser::Block;
 
-use crate::Test;
 use crate::support::following::Following;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, folder, output};
 use crate::support::podman::{self, Podman};
 use crate::support::processes::taps;
 use crate::support::recording::{Witness, each_block, fields_of, fields_so_far, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("the_first_packet_of_who_starts_later_is_in", of_who_starts_later),
-    ("the_first_packet_after_a_restart_is_in", after_a_restart),
-    ("the_first_packet_of_podmans_container_is_in", of_podmans_container),
-    ("nothing_is_written_of_strangers", nothing_is_written_of_strangers),
-    ("a_flood_of_cables_is_bounded", a_flood_of_cables_is_bounded),
+pub(crate) const TESTS: &[Test] = tests![
+    the_first_packet_of_a_container_started_later_is_captured,
+    the_first_packet_after_a_restart_is_captured,
+    the_first_packet_of_a_podman_container_is_captured,
+    packets_of_unselected_containers_are_not_written,
+    a_flood_of_new_veth_pairs_is_bounded,
 ];
 
 /// What a container does first of all: a connection.
@@ -82,7 +82,7 @@ fn assert_in_order(path: &Path, name: &str, container: &str) {
     assert!(begins.last().copied() <= first, "{begins:?} {first:?}");
 }
 
-fn of_who_starts_later(lab: &Lab) {
+fn the_first_packet_of_a_container_started_later_is_captured(lab: &Lab) {
     let network = lab.network();
     let server = lab.container(&["--network", &network.name]);
     let project = format!("p{}-first", std::process::id());
@@ -111,7 +111,7 @@ fn of_who_starts_later(lab: &Lab) {
     }
 }
 
-fn after_a_restart(lab: &Lab) {
+fn the_first_packet_after_a_restart_is_captured(lab: &Lab) {
     let network = lab.network();
     let server = lab.container(&["--network", &network.name]);
     let name = format!("again{}", std::process::id());
@@ -140,7 +140,7 @@ fn after_a_restart(lab: &Lab) {
     std::mem::forget(again);
 }
 
-fn of_podmans_container(lab: &Lab) {
+fn the_first_packet_of_a_podman_container_is_captured(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let server = podman.container(&[]);
     let label = format!("first={}", std::process::id());
@@ -158,7 +158,7 @@ fn of_podmans_container(lab: &Lab) {
     assert_in_order(&path, &block, &container.name);
 }
 
-fn nothing_is_written_of_strangers(lab: &Lab) {
+fn packets_of_unselected_containers_are_not_written(lab: &Lab) {
     let label = format!("nobody={}", std::process::id());
     let following = Following::begin(lab.program(), &["--label", &label, "--wait"]);
     let server = lab.container(&[]);
@@ -200,7 +200,7 @@ fn block_length(block: &Block<'_>) -> u64 {
     }
 }
 
-fn a_flood_of_cables_is_bounded(lab: &Lab) {
+fn a_flood_of_new_veth_pairs_is_bounded(lab: &Lab) {
     let label = format!("flooded={}", std::process::id());
     let following = Following::begin(lab.program(), &["--label", &label, "--wait"]);
     let session = following.child.id();

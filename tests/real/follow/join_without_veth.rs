@@ -3,24 +3,24 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
 use crate::support::following::Following;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::podman::{self, Podman};
 use crate::support::processes::taps;
 use crate::support::recording::{Witness, fields_of, fields_so_far, interfaces_in, statistics_of};
 use crate::support::rootless::Owner;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("who_joins_in_the_hosts_network_is_told_why_not", in_the_hosts_network),
-    ("a_named_namespace_that_is_made_later_joins", named_namespace),
-    ("a_rootless_container_joins_without_any_right", rootless),
-    ("a_guest_that_joins_is_captured_with_its_host", a_guest),
-    ("a_pod_is_captured_on_when_its_first_member_ends", a_pod_is_captured_on),
-    ("a_tap_container_ends_with_the_member_it_is_for", tap_containers_end),
+pub(crate) const TESTS: &[Test] = tests![
+    a_container_started_in_the_host_network_is_reported_as_not_captured,
+    a_named_namespace_created_later_is_captured,
+    a_rootless_container_started_later_is_captured_without_privileges,
+    a_container_joining_a_shared_namespace_is_named,
+    a_pod_is_captured_on_after_its_first_member_ends,
+    a_tap_container_ends_with_the_container_it_taps,
 ];
 
-fn in_the_hosts_network(lab: &Lab) {
+fn a_container_started_in_the_host_network_is_reported_as_not_captured(lab: &Lab) {
     let name = format!("hosts{}", std::process::id());
     let label = format!("hosts={name}");
     let run = ["run", "--detach", "--interactive", "--network", "host", "--entrypoint", "/bin/cat"];
@@ -42,7 +42,7 @@ fn in_the_hosts_network(lab: &Lab) {
 }
 
 /// At its cable, and inside: a file stands for it, and no process is in it.
-fn named_namespace(lab: &Lab) {
+fn a_named_namespace_created_later_is_captured(lab: &Lab) {
     for (interface, address, tap) in
         [("eth0", "192.0.2.1", "host veth"), ("lo", "127.0.0.1", "inside the container")]
     {
@@ -76,7 +76,7 @@ fn named_namespace(lab: &Lab) {
     }
 }
 
-fn rootless(lab: &Lab) {
+fn a_rootless_container_started_later_is_captured_without_privileges(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let owner = Owner::new();
     let label = format!("late={}", std::process::id());
@@ -108,7 +108,7 @@ fn rootless(lab: &Lab) {
     assert_eq!(of(&path).len(), 6);
 }
 
-fn a_guest(lab: &Lab) {
+fn a_container_joining_a_shared_namespace_is_named(lab: &Lab) {
     let label = format!("guests={}", std::process::id());
     let following = Following::begin(lab.program(), &["--label", &label, "--wait", "-f", "tcp port 80"]);
     let host = lab.container(&["--label", &label]);
@@ -129,7 +129,7 @@ fn a_guest(lab: &Lab) {
     }
 }
 
-fn a_pod_is_captured_on(lab: &Lab) {
+fn a_pod_is_captured_on_after_its_first_member_ends(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let pod = podman.pod();
     let label = format!("pods={}", std::process::id());
@@ -151,7 +151,7 @@ fn a_pod_is_captured_on(lab: &Lab) {
     }
 }
 
-fn tap_containers_end(lab: &Lab) {
+fn a_tap_container_ends_with_the_container_it_taps(lab: &Lab) {
     let label = format!("taps={}", std::process::id());
     let options = ["--label", &label, "--wait", "--tap", "engine", "-f", "tcp port 80"];
     let (first, second) = (lab.container(&["--label", &label]), lab.container(&["--label", &label]));

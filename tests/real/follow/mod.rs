@@ -1,12 +1,12 @@
 //! Containers that start and stop during a capture.
 
+use crate::support::harness::Test;
+
 pub(crate) mod engine_restarts;
 pub(crate) mod first_packets;
 pub(crate) mod join_without_veth;
 pub(crate) mod restarts;
 pub(crate) mod session_changes;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[

@@ -3,19 +3,19 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
 use crate::support::following::{Following, interfaces};
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Witness, fields_of, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("who_starts_later_joins_a_capture_of_all", who_starts_later_joins),
-    ("a_container_that_is_restarted_is_captured_on", restarted_is_captured_on),
-    ("a_container_that_is_made_anew_is_captured_on", made_anew_is_captured_on),
-    ("a_capture_can_begin_before_its_container", a_capture_can_begin_before_its_container),
-    ("a_network_that_is_connected_later_joins", a_network_that_is_connected_later_joins),
-    ("who_joins_is_captured_for_every_user", every_user),
-    ("in_wireshark_a_capture_goes_on_unless_it_is_to_stop_with_its_container", in_wireshark),
+pub(crate) const TESTS: &[Test] = tests![
+    containers_started_later_are_captured,
+    a_restarted_container_is_captured_again,
+    a_recreated_container_is_captured_again,
+    a_capture_can_start_before_its_container,
+    a_network_connected_later_is_captured,
+    containers_started_later_are_captured_for_each_kind_of_user,
+    wireshark_captures_follow_restarts_unless_configured_to_stop,
 ];
 
 fn requests(path: &Path) -> Vec<String> {
@@ -43,7 +43,7 @@ fn assert_same(following: Following, container: &Container) {
     }
 }
 
-fn who_starts_later_joins(lab: &Lab) {
+fn containers_started_later_are_captured(lab: &Lab) {
     let label = format!("run={}", std::process::id());
     let first = lab.container(&["--label", &label]);
     let following = Following::begin(lab.program(), &["--label", &label, "-f", "tcp port 80"]);
@@ -56,7 +56,7 @@ fn who_starts_later_joins(lab: &Lab) {
     assert_same(following, &late);
 }
 
-fn restarted_is_captured_on(lab: &Lab) {
+fn a_restarted_container_is_captured_again(lab: &Lab) {
     let container = lab.container(&[]);
     let following = Following::begin(lab.program(), &[&container.name, "--follow", "-f", "tcp port 80"]);
     following.wait_for(&block(&container), 1);
@@ -77,7 +77,7 @@ fn restarted_is_captured_on(lab: &Lab) {
     std::mem::forget(again);
 }
 
-fn made_anew_is_captured_on(lab: &Lab) {
+fn a_recreated_container_is_captured_again(lab: &Lab) {
     let container = lab.container(&[]);
     let name = container.name.clone();
     let following = Following::begin(lab.program(), &[&name, "--follow", "-f", "tcp port 80"]);
@@ -89,7 +89,7 @@ fn made_anew_is_captured_on(lab: &Lab) {
     assert_same(following, &anew);
 }
 
-fn a_capture_can_begin_before_its_container(lab: &Lab) {
+fn a_capture_can_start_before_its_container(lab: &Lab) {
     let name = format!("later{}", std::process::id());
     let following = Following::begin(lab.program(), &[&name, "--wait", "-f", "tcp port 80"]);
     lab.docker(&["run", "--detach", "--name", &name, &lab.image]);
@@ -98,7 +98,7 @@ fn a_capture_can_begin_before_its_container(lab: &Lab) {
     assert_same(following, &container);
 }
 
-fn a_network_that_is_connected_later_joins(lab: &Lab) {
+fn a_network_connected_later_is_captured(lab: &Lab) {
     let (network, container) = (lab.network(), lab.container(&[]));
     let following = Following::begin(lab.program(), &[&container.name, "--follow", "-f", "tcp port 80"]);
     following.wait_for(&block(&container), 1);
@@ -112,7 +112,7 @@ fn a_network_that_is_connected_later_joins(lab: &Lab) {
 }
 
 /// By the opener where there is a right to keep, through the engine where there is none.
-fn every_user(lab: &Lab) {
+fn containers_started_later_are_captured_for_each_kind_of_user(lab: &Lab) {
     let programs = crate::support::user_kinds::Programs::make();
     crate::support::unprivileged::open_engine(lab);
     for (user, place) in [
@@ -139,7 +139,7 @@ fn every_user(lab: &Lab) {
     }
 }
 
-fn in_wireshark(lab: &Lab) {
+fn wireshark_captures_follow_restarts_unless_configured_to_stop(lab: &Lab) {
     for (options, goes_on) in [(&[][..], true), (&["--stop-with-container", "true"], false)] {
         let container = lab.container(&[]);
         let folder = folder();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output};
 use crate::support::local_session::{Capture, process, veth};
 use crate::support::processes::{assert_powerless, children, rights, taps};
@@ -14,14 +14,14 @@ use crate::support::recording::{
 };
 use crate::support::unprivileged::NOBODY;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_container_joins_while_a_capture_runs", |lab| joins(lab, None)),
-    ("a_container_joins_the_capture_of_an_ordinary_user", |lab| joins(lab, Some(&NOBODY))),
-    ("what_has_no_cable_joins_the_capture_of_root", what_has_no_cable_joins_the_capture_of_root),
-    ("who_leaves_is_counted_up_and_forgotten", who_leaves_is_counted_up_and_forgotten),
-    ("each_file_of_a_row_tells_all_interfaces_so_far", each_file_of_a_row_tells_all_interfaces_so_far),
-    ("who_cannot_join_is_told_and_the_others_go_on", who_cannot_join_is_told_and_the_others_go_on),
-    ("tshark_shows_who_joins_late", tshark_shows_who_joins_late),
+pub(crate) const TESTS: &[Test] = tests![
+    a_container_is_added_to_a_running_session,
+    a_container_is_added_to_the_session_of_an_unprivileged_user,
+    a_container_without_a_veth_is_added_to_the_session_of_root,
+    a_removed_container_is_counted_completely_and_its_resources_are_freed,
+    each_file_of_a_ring_buffer_has_all_interface_blocks,
+    a_container_that_cannot_be_added_is_reported_and_the_others_continue,
+    tshark_shows_containers_added_later,
 ];
 
 /// Asserts who may what: the session and each tap nothing, the opener and taps that wait `permitted` and no
@@ -96,7 +96,7 @@ fn joins(lab: &Lab, user: Option<&[&str]>) {
     assert_eq!(named.iter().filter(|name| *name == "first").count(), to_first.len());
 }
 
-fn what_has_no_cable_joins_the_capture_of_root(lab: &Lab) {
+fn a_container_without_a_veth_is_added_to_the_session_of_root(lab: &Lab) {
     let container = lab.container(&["--network", "none"]);
     let mut capture = Capture::begin(None, &[]);
     let line = format!("inside lonely:lo lo {}", process(&container));
@@ -110,7 +110,7 @@ fn what_has_no_cable_joins_the_capture_of_root(lab: &Lab) {
     assert_same(&path, &witness);
 }
 
-fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
+fn a_removed_container_is_counted_completely_and_its_resources_are_freed(lab: &Lab) {
     let network = lab.network();
     let stays = lab.container(&[]);
     let mut capture = Capture::begin(None, &[]);
@@ -149,7 +149,7 @@ fn who_leaves_is_counted_up_and_forgotten(lab: &Lab) {
     }
 }
 
-fn each_file_of_a_row_tells_all_interfaces_so_far(lab: &Lab) {
+fn each_file_of_a_ring_buffer_has_all_interface_blocks(lab: &Lab) {
     let (goes, stays) = (lab.container(&[]), lab.container(&[]));
     let mut capture = Capture::begin(None, &["packets:10"]);
     capture.join("goes:eth0", &goes);
@@ -178,7 +178,7 @@ fn each_file_of_a_row_tells_all_interfaces_so_far(lab: &Lab) {
     }
 }
 
-fn who_cannot_join_is_told_and_the_others_go_on(lab: &Lab) {
+fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let mut capture = Capture::begin(None, &[]);
     capture.join("one:eth0", &one);
@@ -236,7 +236,7 @@ fn early_on(_while_it_is_there: &Pair, name: &str) -> String {
     format!("early x {name} {index}")
 }
 
-fn tshark_shows_who_joins_late(lab: &Lab) {
+fn tshark_shows_containers_added_later(lab: &Lab) {
     let container = lab.container(&[]);
     let folder = folder();
     let fifo = crate::support::lab::fifo(&folder);
@@ -260,4 +260,12 @@ fn tshark_shows_who_joins_late(lab: &Lab) {
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     let shown = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert_eq!(shown, "late:eth0\nlater:eth0\n", "{said}");
+}
+
+fn a_container_is_added_to_a_running_session(lab: &Lab) {
+    joins(lab, None);
+}
+
+fn a_container_is_added_to_the_session_of_an_unprivileged_user(lab: &Lab) {
+    joins(lab, Some(&NOBODY));
 }

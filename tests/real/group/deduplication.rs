@@ -1,20 +1,17 @@
 //! Packets that cross from one captured container to another.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
 use crate::support::recording::{Recorded, Recording, Statistics, Witness, capinfos, fields_of, sorted};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("what_crosses_is_kept_once_at_its_sender", what_crosses_is_kept_once_at_its_sender),
-    ("what_crosses_is_kept_twice_where_asked_for", what_crosses_is_kept_twice_where_asked_for),
-    (
-        "what_comes_from_elsewhere_is_kept_where_it_comes_in",
-        what_comes_from_elsewhere_is_kept_where_it_comes_in,
-    ),
-    ("what_is_sent_to_all_is_kept_once", what_is_sent_to_all_is_kept_once),
-    ("a_filter_that_tells_directions_loses_nothing", a_filter_that_tells_directions_loses_nothing),
-    ("what_crosses_between_macvlans_is_kept_once", what_crosses_between_macvlans_is_kept_once),
-    ("what_crosses_through_the_engine_is_kept_once", what_crosses_through_the_engine_is_kept_once),
+pub(crate) const TESTS: &[Test] = tests![
+    traffic_between_captured_containers_is_deduplicated,
+    traffic_between_captured_containers_is_kept_twice_on_request,
+    traffic_from_outside_is_kept_at_the_receiver,
+    broadcasts_between_captured_containers_are_deduplicated,
+    deduplication_with_a_directional_filter_drops_nothing,
+    macvlan_traffic_between_captured_containers_is_deduplicated,
+    traffic_captured_through_the_engine_is_deduplicated,
 ];
 
 pub(crate) const OUTBOUND: &str = "0x00000002";
@@ -53,7 +50,7 @@ fn count(path: &std::path::Path) -> u64 {
     capinfos(path, "Number of packets").parse().expect("a number")
 }
 
-fn what_crosses_is_kept_once_at_its_sender(lab: &Lab) {
+fn traffic_between_captured_containers_is_deduplicated(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db, client) = (lab.container(&on), lab.container(&on), lab.container(&on));
@@ -84,7 +81,7 @@ fn what_crosses_is_kept_once_at_its_sender(lab: &Lab) {
     assert_eq!(all_counted(&recorded), (count(&at_web) + count(&at_db), count(&at_web)));
 }
 
-fn what_crosses_is_kept_twice_where_asked_for(lab: &Lab) {
+fn traffic_between_captured_containers_is_kept_twice_on_request(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));
@@ -99,7 +96,7 @@ fn what_crosses_is_kept_twice_where_asked_for(lab: &Lab) {
     assert_eq!(all_counted(&recorded).1, 0);
 }
 
-fn what_comes_from_elsewhere_is_kept_where_it_comes_in(lab: &Lab) {
+fn traffic_from_outside_is_kept_at_the_receiver(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db, unseen) = (lab.container(&on), lab.container(&on), lab.container(&on));
@@ -114,7 +111,7 @@ fn what_comes_from_elsewhere_is_kept_where_it_comes_in(lab: &Lab) {
     all_counted(&recorded);
 }
 
-fn what_is_sent_to_all_is_kept_once(lab: &Lab) {
+fn broadcasts_between_captured_containers_are_deduplicated(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.78.0/24"]);
     let on = ["--network", network.name.as_str()];
     let containers = [lab.container(&on), lab.container(&on), lab.container(&on)];
@@ -130,7 +127,7 @@ fn what_is_sent_to_all_is_kept_once(lab: &Lab) {
     assert!(all_counted(&recorded).1 >= 2 * rows.len() as u64);
 }
 
-fn a_filter_that_tells_directions_loses_nothing(lab: &Lab) {
+fn deduplication_with_a_directional_filter_drops_nothing(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));
@@ -141,7 +138,7 @@ fn a_filter_that_tells_directions_loses_nothing(lab: &Lab) {
     assert_eq!(seen(&recorded, "http.response"), [row(&web, INBOUND)]);
 }
 
-fn what_crosses_between_macvlans_is_kept_once(lab: &Lab) {
+fn macvlan_traffic_between_captured_containers_is_deduplicated(lab: &Lab) {
     let network = lab.macvlan();
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));
@@ -153,7 +150,7 @@ fn what_crosses_between_macvlans_is_kept_once(lab: &Lab) {
     assert!(all_counted(&recorded).1 > 0);
 }
 
-fn what_crosses_through_the_engine_is_kept_once(lab: &Lab) {
+fn traffic_captured_through_the_engine_is_deduplicated(lab: &Lab) {
     let network = lab.network();
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));

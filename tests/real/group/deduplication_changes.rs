@@ -2,18 +2,18 @@
 
 use std::process::Command;
 
-use crate::Test;
 use crate::real::group::deduplication::{INBOUND, OUTBOUND, all_counted, fetch, get, row, seen};
 use crate::support::following::Following;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, folder, output, signal};
 use crate::support::recording::{Recording, Witness, fields_of, sorted, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("what_crosses_to_and_from_who_joins_is_kept_once", what_crosses_to_and_from_who_joins),
-    ("an_address_that_goes_to_another_hides_nothing", an_address_that_goes_to_another_hides_nothing),
-    ("what_is_changed_on_a_bridge_is_kept_where_it_comes_in", what_is_changed_on_a_bridge_is_kept),
-    ("what_is_routed_is_kept_on_each_network", what_is_routed_is_kept_on_each_network),
-    ("what_its_sender_has_lost_is_kept_where_it_comes_in", what_its_sender_has_lost_is_kept),
+pub(crate) const TESTS: &[Test] = tests![
+    traffic_of_containers_started_later_is_deduplicated,
+    an_address_moved_to_another_container_hides_no_packets,
+    packets_changed_on_a_bridge_are_kept_at_the_receiver,
+    routed_packets_are_kept_on_each_network,
+    packets_dropped_at_the_sender_are_kept_at_the_receiver,
 ];
 
 fn hardware_address(container: &Container) -> String {
@@ -23,7 +23,7 @@ fn hardware_address(container: &Container) -> String {
 }
 
 /// One that joins, leaves, and is made anew with the same name and addresses.
-fn what_crosses_to_and_from_who_joins(lab: &Lab) {
+fn traffic_of_containers_started_later_is_deduplicated(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.76.0/24"]);
     let label = format!("run=duplicates{}", std::process::id());
     let on = ["--label", label.as_str(), "--network", network.name.as_str()];
@@ -60,7 +60,7 @@ fn what_crosses_to_and_from_who_joins(lab: &Lab) {
     assert_eq!(statistics[&0].written, statistics[&1].crossed() + statistics[&2].crossed());
 }
 
-fn an_address_that_goes_to_another_hides_nothing(lab: &Lab) {
+fn an_address_moved_to_another_container_hides_no_packets(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.77.0/24"]);
     // This engine makes hardware addresses out of those.
     let same = ["--network", &network.name, "--ip", "198.18.77.9"];
@@ -78,7 +78,7 @@ fn an_address_that_goes_to_another_hides_nothing(lab: &Lab) {
 }
 
 /// With a filter for the new address: of the old one the filter knows nothing.
-fn what_is_changed_on_a_bridge_is_kept(lab: &Lab) {
+fn packets_changed_on_a_bridge_are_kept_at_the_receiver(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.79.0/24", "--gateway", "198.18.79.1"]);
     let on = ["--network", network.name.as_str()];
     let (web, db) = (lab.container(&on), lab.container(&on));
@@ -101,7 +101,7 @@ fn what_is_changed_on_a_bridge_is_kept(lab: &Lab) {
     all_counted(&recorded);
 }
 
-fn what_is_routed_is_kept_on_each_network(lab: &Lab) {
+fn routed_packets_are_kept_on_each_network(lab: &Lab) {
     let (near, far) = (lab.network(), lab.network());
     let web = lab.container(&["--network", &near.name]);
     let router = lab.container(&["--network", &near.name, "--sysctl", "net.ipv4.ip_forward=1"]);
@@ -128,7 +128,7 @@ fn what_is_routed_is_kept_on_each_network(lab: &Lab) {
 }
 
 /// Each packet that was sent is in the file or counted as lost, also where rings were full.
-fn what_its_sender_has_lost_is_kept(lab: &Lab) {
+fn packets_dropped_at_the_sender_are_kept_at_the_receiver(lab: &Lab) {
     const BEFORE: u64 = 20_000;
     const THEN: u64 = 100;
     let network = lab.network();

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
 use crate::support::recording::{Recorded, Recording, capinfos};
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_project_is_captured_as_one", a_project_is_captured_as_one),
-    ("labels_and_names_select_containers", labels_and_names_select_containers),
-    ("all_containers_are_captured_as_one", all_containers_are_captured_as_one),
-    ("what_fits_nothing_is_refused_with_a_remedy", what_fits_nothing_is_refused_with_a_remedy),
-    ("groups_stand_in_wiresharks_list_and_are_captured", groups_stand_in_wiresharks_list_and_are_captured),
+pub(crate) const TESTS: &[Test] = tests![
+    a_compose_project_is_captured_in_one_file,
+    labels_and_names_select_containers,
+    all_containers_are_captured_in_one_file,
+    a_selection_without_a_match_is_refused_with_a_remedy,
+    groups_are_interfaces_that_wireshark_captures,
 ];
 
 /// A project that no other test has.
@@ -35,7 +35,7 @@ fn names(containers: &[&Container]) -> BTreeSet<String> {
     containers.iter().map(|container| format!("{}:eth0", container.name)).collect()
 }
 
-fn a_project_is_captured_as_one(lab: &Lab) {
+fn a_compose_project_is_captured_in_one_file(lab: &Lab) {
     let project = project("one");
     let label = label_of_project(&project);
     let members = [lab.container(&["--label", &label]), lab.container(&["--label", &label])];
@@ -79,7 +79,7 @@ fn labels_and_names_select_containers(lab: &Lab) {
     }
 }
 
-fn all_containers_are_captured_as_one(lab: &Lab) {
+fn all_containers_are_captured_in_one_file(lab: &Lab) {
     let network = lab.network();
     let first = lab.container(&["--network", &network.name]);
     let later = lab.container(&["--network", &network.name]);
@@ -95,7 +95,7 @@ fn all_containers_are_captured_as_one(lab: &Lab) {
     }
 }
 
-fn what_fits_nothing_is_refused_with_a_remedy(lab: &Lab) {
+fn a_selection_without_a_match_is_refused_with_a_remedy(lab: &Lab) {
     let container = lab.container(&[]);
     for (arguments, words) in [
         (vec!["--project", "nobodys"], "no container of project nobodys runs"),
@@ -118,7 +118,7 @@ fn what_fits_nothing_is_refused_with_a_remedy(lab: &Lab) {
     }
 }
 
-fn groups_stand_in_wiresharks_list_and_are_captured(lab: &Lab) {
+fn groups_are_interfaces_that_wireshark_captures(lab: &Lab) {
     let project = project("listed");
     let label = label_of_project(&project);
     let members = [lab.container(&["--label", &label]), lab.container(&["--label", &label])];

@@ -1,10 +1,10 @@
 //! Captures of several containers at once.
 
+use crate::support::harness::Test;
+
 pub(crate) mod deduplication;
 pub(crate) mod deduplication_changes;
 pub(crate) mod group_selection;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] =

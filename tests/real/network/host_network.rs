@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output, start};
 use crate::support::list_output::described_by;
 use crate::support::podman::{self, Podman};
@@ -11,16 +11,16 @@ use crate::support::recording::{Recorded, Recording, Witness, assert_same, capin
 use crate::support::traffic::idle;
 use crate::support::unprivileged::{as_nobody, copy, open_engine};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("the_hosts_network_is_told_wherever_it_is_chosen", told_wherever_it_is_chosen),
-    ("which_interfaces_of_the_host_are_captured", which_interfaces_are_captured),
-    ("a_capture_in_the_hosts_network_holds_what_tcpdump_sees", holds_what_tcpdump_sees),
-    ("the_hosts_loopback_is_there_for_the_asking", loopback_is_there_for_the_asking),
-    ("what_containers_tell_each_other_is_not_the_hosts", what_containers_tell_each_other),
-    ("the_right_to_capture_is_enough_in_the_hosts_network", right_to_capture_is_enough),
-    ("an_interface_of_the_host_that_goes_ends_nothing_else", one_that_goes_ends_nothing_else),
-    ("podmans_container_in_the_hosts_network_is_captured", podmans_container),
-    ("another_hosts_interfaces_are_not_taken_for_ours", another_hosts_interfaces),
+pub(crate) const TESTS: &[Test] = tests![
+    the_host_network_is_shown_wherever_it_can_be_selected,
+    host_network_captures_the_interfaces_of_the_host,
+    host_network_packets_match_tcpdump,
+    the_loopback_of_the_host_can_be_selected,
+    a_bridge_of_the_host_captures_no_traffic_between_containers,
+    host_network_captures_need_only_cap_net_raw,
+    a_removed_host_interface_does_not_end_the_capture_of_others,
+    a_podman_container_in_the_host_network_is_captured,
+    interfaces_of_a_remote_host_are_not_mistaken_for_local_ones,
 ];
 
 /// The host's end of a network, as Docker names it.
@@ -70,7 +70,7 @@ impl Drop for Link {
     }
 }
 
-fn told_wherever_it_is_chosen(lab: &Lab) {
+fn the_host_network_is_shown_wherever_it_can_be_selected(lab: &Lab) {
     let host = idle(lab);
     let guest = lab.container(&["--network", &format!("container:{}", host.name)]);
     let image = lab.docker(&["inspect", "--format", "{{.Config.Image}}", &host.name]);
@@ -106,7 +106,7 @@ fn told_wherever_it_is_chosen(lab: &Lab) {
     assert!(said.contains(&block) && said.contains(&guest.name), "{said}");
 }
 
-fn which_interfaces_are_captured(lab: &Lab) {
+fn host_network_captures_the_interfaces_of_the_host(lab: &Lab) {
     let network = lab.network();
     let (host, bridged) = (idle(lab), lab.container(&on(&network)));
     let (down, bare, addressed) = (Link::bridge(1), Link::bridge(2), Link::bridge(3));
@@ -143,7 +143,7 @@ fn which_interfaces_are_captured(lab: &Lab) {
     assert_eq!(default()(&cable.0), Some(true));
 }
 
-fn holds_what_tcpdump_sees(lab: &Lab) {
+fn host_network_packets_match_tcpdump(lab: &Lab) {
     let network = lab.network();
     let (host, other) = (idle(lab), lab.container(&on(&network)));
     let bridge = bridge(lab, &network);
@@ -177,7 +177,7 @@ fn holds_what_tcpdump_sees(lab: &Lab) {
     assert!(!sources.is_empty() && sources.iter().all(|source| *source == other.address()), "{sources:?}");
 }
 
-fn loopback_is_there_for_the_asking(lab: &Lab) {
+fn the_loopback_of_the_host_can_be_selected(lab: &Lab) {
     let host = idle(lab);
     let served = "127.0.0.1:18125";
     lab.docker(&["exec", "--detach", &host.name, "httpd", "-f", "-p", served, "-h", "/www"]);
@@ -197,7 +197,7 @@ fn loopback_is_there_for_the_asking(lab: &Lab) {
     assert_eq!(capinfos(&unasked.path, "Number of packets"), "0");
 }
 
-fn what_containers_tell_each_other(lab: &Lab) {
+fn a_bridge_of_the_host_captures_no_traffic_between_containers(lab: &Lab) {
     let network = lab.network();
     let (host, one, other) = (idle(lab), lab.container(&on(&network)), lab.container(&on(&network)));
     let bridge = bridge(lab, &network);
@@ -211,7 +211,7 @@ fn what_containers_tell_each_other(lab: &Lab) {
     assert!(requests.len() == 1 && requests[0] != one.address(), "{requests:?}");
 }
 
-fn right_to_capture_is_enough(lab: &Lab) {
+fn host_network_captures_need_only_cap_net_raw(lab: &Lab) {
     open_engine(lab);
     let network = lab.network();
     let (host, other) = (idle(lab), lab.container(&on(&network)));
@@ -232,7 +232,7 @@ fn right_to_capture_is_enough(lab: &Lab) {
     assert!(names.len() == 4 && names.iter().all(|name| *name == expected), "{names:?}");
 }
 
-fn one_that_goes_ends_nothing_else(lab: &Lab) {
+fn a_removed_host_interface_does_not_end_the_capture_of_others(lab: &Lab) {
     let (host, network, gone) = (idle(lab), lab.network(), lab.network());
     let other = lab.container(&on(&network));
     let options = ["-i", &bridge(lab, &network), "-i", &bridge(lab, &gone), "--filter", "tcp"];
@@ -243,7 +243,7 @@ fn one_that_goes_ends_nothing_else(lab: &Lab) {
     assert_eq!(recorded.fields("http.request", &["ip.dst"]), [[other.address()]]);
 }
 
-fn podmans_container(lab: &Lab) {
+fn a_podman_container_in_the_host_network_is_captured(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let network = podman.network();
     let idle = ["--network", "host", "--interactive", "--entrypoint", "/bin/cat"];
@@ -265,7 +265,7 @@ fn podmans_container(lab: &Lab) {
 }
 
 /// Where the program itself runs in a container.
-fn another_hosts_interfaces(lab: &Lab) {
+fn interfaces_of_a_remote_host_are_not_mistaken_for_local_ones(lab: &Lab) {
     let network = lab.network();
     let (host, ours, other) = (idle(lab), lab.container(&[]), lab.container(&on(&network)));
     let program = env!("CARGO_BIN_EXE_containerdump");

@@ -2,22 +2,22 @@
 
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
 use crate::support::list_output::{listed, only};
 use crate::support::recording::{Recorded, Recording, Witness, assert_same, fields_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("macvlan_is_captured_inside", macvlan_is_captured_inside),
-    ("overlay_is_captured_inside_and_its_gateway_at_the_host", overlay_is_captured_inside),
-    ("a_container_without_a_network_has_its_loopback", a_container_without_a_network_has_its_loopback),
-    ("the_loopback_of_a_bridged_container_is_there_for_the_asking", loopback_is_there_for_the_asking),
-    ("vlan_tags_are_kept", tags_are_kept),
-    ("large_frames_and_ipv6_alone_are_captured_whole", large_frames_and_ipv6_alone),
-    ("twelve_networks_are_twelve_interfaces", twelve_networks_are_twelve_interfaces),
-    ("without_root_the_bridges_are_captured_and_the_rest_is_told", without_root_the_rest_is_told),
-    ("an_interface_cannot_pass_for_a_device_of_the_host", an_interface_cannot_pass_for_a_device),
-    ("nothing_is_left_of_entering", nothing_is_left_of_entering),
+pub(crate) const TESTS: &[Test] = tests![
+    macvlan_is_captured_in_the_namespace,
+    overlay_is_captured_in_the_namespace_and_its_gateway_at_the_host,
+    the_loopback_of_a_container_without_a_network_is_captured,
+    the_loopback_of_a_bridged_container_can_be_selected,
+    vlan_tags_are_preserved,
+    large_frames_and_ipv6_only_networks_are_captured_whole,
+    twelve_networks_are_twelve_interfaces,
+    without_root_bridges_are_captured_and_other_networks_reported,
+    an_interface_with_a_name_special_to_libpcap_is_refused,
+    no_thread_or_descriptor_stays_in_an_entered_namespace,
 ];
 
 /// Only the right to open rings, as an installed program has it.
@@ -57,7 +57,7 @@ fn get(from: &Container, address: &str) {
     output(&mut from.enter(&["curl", "-s", "-o", "/dev/null", &format!("http://{address}/")]));
 }
 
-fn macvlan_is_captured_inside(lab: &Lab) {
+fn macvlan_is_captured_in_the_namespace(lab: &Lab) {
     let network = lab.macvlan();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
@@ -72,7 +72,7 @@ fn macvlan_is_captured_inside(lab: &Lab) {
     assert!(description.ends_with(&place), "{description}");
 }
 
-fn overlay_is_captured_inside(lab: &Lab) {
+fn overlay_is_captured_in_the_namespace_and_its_gateway_at_the_host(lab: &Lab) {
     let swarm = lab.swarm();
     let network = swarm.overlay();
     let options = ["--network", network.name.as_str()];
@@ -99,12 +99,12 @@ fn overlay_is_captured_inside(lab: &Lab) {
     }
 }
 
-fn a_container_without_a_network_has_its_loopback(lab: &Lab) {
+fn the_loopback_of_a_container_without_a_network_is_captured(lab: &Lab) {
     let container = lab.container(&["--network", "none"]);
     assert_same_inside(lab, &container, &[], "lo", || get(&container, "127.0.0.1"));
 }
 
-fn loopback_is_there_for_the_asking(lab: &Lab) {
+fn the_loopback_of_a_bridged_container_can_be_selected(lab: &Lab) {
     let container = lab.container(&[]);
     assert_same_inside(lab, &container, &["--network", "lo"], "lo", || {
         container.fetch(1);
@@ -118,7 +118,7 @@ fn loopback_is_there_for_the_asking(lab: &Lab) {
     assert_eq!(recorded.fields("http.request", &["frame.number"]).len(), 1);
 }
 
-fn tags_are_kept(lab: &Lab) {
+fn vlan_tags_are_preserved(lab: &Lab) {
     let container = lab.container(&[]);
     let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
     let folder = folder();
@@ -142,7 +142,7 @@ fn tags_are_kept(lab: &Lab) {
     assert_eq!(tagged, fields_of(&witness, "vlan", &fields));
 }
 
-fn large_frames_and_ipv6_alone(lab: &Lab) {
+fn large_frames_and_ipv6_only_networks_are_captured_whole(lab: &Lab) {
     let network = lab.network_with(&[
         "--ipv6",
         "--subnet",
@@ -188,7 +188,7 @@ fn twelve_networks_are_twelve_interfaces(lab: &Lab) {
     assert_eq!(names, expected);
 }
 
-fn without_root_the_rest_is_told(lab: &Lab) {
+fn without_root_bridges_are_captured_and_other_networks_reported(lab: &Lab) {
     let network = lab.macvlan();
     let (both, alone) = (lab.container(&[]), lab.container(&["--network", &network.name]));
     lab.docker(&["network", "connect", &network.name, &both.name]);
@@ -210,7 +210,7 @@ fn without_root_the_rest_is_told(lab: &Lab) {
     assert!(said.contains(&format!("sudo containerdump capture {}", alone.name)), "{said}");
 }
 
-fn an_interface_cannot_pass_for_a_device(lab: &Lab) {
+fn an_interface_with_a_name_special_to_libpcap_is_refused(lab: &Lab) {
     let container = lab.container(&[]);
     let make = "ip link add nflog type bridge; ip address add 192.0.2.9/24 dev nflog; ip link set nflog up";
     output(&mut container.enter(&["sh", "-c", make]));
@@ -226,7 +226,7 @@ fn an_interface_cannot_pass_for_a_device(lab: &Lab) {
 }
 
 /// The program goes on where it was: no right, one thread, and its own network namespace.
-fn nothing_is_left_of_entering(lab: &Lab) {
+fn no_thread_or_descriptor_stays_in_an_entered_namespace(lab: &Lab) {
     let container = lab.container(&["--network", "none"]);
     let recording = Recording::begin(lab, &[&container], &[]);
     get(&container, "127.0.0.1");

@@ -6,12 +6,12 @@ use std::process::Command;
 use containerdump::link::{LinkChange, LinkIndex, Newcomer, Newcomers, id_of_process};
 use containerdump::privilege;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder, output};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_new_cable_is_told_without_any_right", told_without_any_right),
-    ("a_new_cable_is_told_though_the_kernel_had_too_much_to_tell", too_much_to_tell),
+pub(crate) const TESTS: &[Test] = tests![
+    a_new_veth_pair_is_reported_without_privileges,
+    a_new_veth_pair_is_reported_after_a_netlink_overrun,
 ];
 
 /// What is known of newcomers, brought up to date.
@@ -28,7 +28,7 @@ fn update(newcomers: &mut Newcomers, known: &mut Vec<Newcomer>) {
     }
 }
 
-fn told_without_any_right(lab: &Lab) {
+fn a_new_veth_pair_is_reported_without_privileges(lab: &Lab) {
     // On a thread of its own: others would go on without any right, too.
     let told = std::thread::scope(|scope| scope.spawn(|| told_on_this_thread(lab)).join());
     told.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -64,7 +64,7 @@ fn told_on_this_thread(lab: &Lab) {
     });
 }
 
-fn too_much_to_tell(lab: &Lab) {
+fn a_new_veth_pair_is_reported_after_a_netlink_overrun(lab: &Lab) {
     let (gone, folder) = (lab.container(&[]), folder());
     let gone_veth = gone.host_veth("eth0");
     let index: u32 = output(Command::new("cat").arg(format!("/sys/class/net/{gone_veth}/ifindex")))

@@ -1,12 +1,12 @@
 //! Networks that no host veth of their own leads to.
 
+use crate::support::harness::Test;
+
 pub(crate) mod host_network;
 pub(crate) mod inside_namespace;
 pub(crate) mod link_monitor;
 pub(crate) mod named_namespaces;
 pub(crate) mod shared_namespace;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[

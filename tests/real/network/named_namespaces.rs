@@ -2,21 +2,21 @@
 
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, start};
 use crate::support::list_output::{listed, only};
 use crate::support::namespaces::{Namespace, Process, Users, ip};
 use crate::support::recording::{Recording, Witness, capinfos, fields_of, named_fields_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_named_namespace_without_a_process_is_captured_at_its_host_veth", captured_at_its_host_veth),
-    ("named_namespaces_that_no_veth_leads_to_are_captured_inside", captured_inside),
-    ("a_named_namespace_with_processes_is_listed_once_by_its_name", listed_once_by_its_name),
-    ("the_end_of_a_named_namespace_is_the_end_of_its_capture", its_end_is_the_end),
-    ("a_user_captures_what_is_in_a_user_namespace_of_his_without_any_right", users_own),
-    ("namespaces_with_nothing_in_them_are_not_listed", empty_ones_are_not_listed),
-    ("a_process_may_be_called_what_it_likes", any_command),
-    ("what_is_hidden_from_a_user_is_told", hidden_is_told),
+pub(crate) const TESTS: &[Test] = tests![
+    a_named_namespace_without_processes_is_captured_at_its_host_veth,
+    named_namespaces_without_a_veth_are_captured_inside,
+    a_named_namespace_with_processes_is_listed_once_by_its_name,
+    deleting_a_named_namespace_ends_its_capture,
+    a_user_captures_their_user_namespace_without_privileges,
+    empty_namespaces_are_not_listed,
+    unusual_process_names_are_listed_safely,
+    processes_hidden_from_a_user_are_reported,
 ];
 
 /// The ordinary user that everything is done as where no other is named.
@@ -30,7 +30,7 @@ fn frames(path: &std::path::Path) -> Vec<Vec<String>> {
     frames
 }
 
-fn captured_at_its_host_veth(lab: &Lab) {
+fn a_named_namespace_without_processes_is_captured_at_its_host_veth(lab: &Lab) {
     let namespace = Namespace::with_veth();
     let veth = namespace.veth.clone().expect("its veth");
     let user = Users::of(USER);
@@ -68,7 +68,7 @@ fn captured_at_its_host_veth(lab: &Lab) {
     assert_eq!(interfaces.lines().filter(|it| **it == line).count(), 1, "{line} in {interfaces}");
 }
 
-fn captured_inside(lab: &Lab) {
+fn named_namespaces_without_a_veth_are_captured_inside(lab: &Lab) {
     let (one, other) = (Namespace::new(), Namespace::new());
     let options = ["type", "veth", "peer", "name", "right0", "netns", &other.name];
     ip(&[&["-n", &one.name, "link", "add", "left0"], &options[..]].concat());
@@ -95,7 +95,7 @@ fn captured_inside(lab: &Lab) {
     assert_eq!(names[0], other.name);
 }
 
-fn listed_once_by_its_name(lab: &Lab) {
+fn a_named_namespace_with_processes_is_listed_once_by_its_name(lab: &Lab) {
     let (linked, apart) = (Namespace::with_veth(), Namespace::new());
     ip(&["-n", &apart.name, "link", "add", "apart0", "type", "bridge"]);
     let first = Process::start(&mut linked.enter(&["sleep", "9999"])).with_link("inner0");
@@ -118,7 +118,7 @@ fn listed_once_by_its_name(lab: &Lab) {
     assert!(said.contains("cannot tell whether") && said.contains(&apart.name), "{said}");
 }
 
-fn its_end_is_the_end(lab: &Lab) {
+fn deleting_a_named_namespace_ends_its_capture(lab: &Lab) {
     for with_veth in [true, false] {
         let namespace = if with_veth { Namespace::with_veth() } else { Namespace::new() };
         ip(&["-n", &namespace.name, "link", "set", "lo", "up"]);
@@ -133,7 +133,7 @@ fn its_end_is_the_end(lab: &Lab) {
     }
 }
 
-fn users_own(_: &Lab) {
+fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
     let user = Users::of(USER);
     let make = "ip link add own0 type bridge; ip address add 203.0.113.1/24 dev own0; ip link set own0 up; \
                 ip link set lo up; exec sleep 9999";
@@ -173,7 +173,7 @@ fn users_own(_: &Lab) {
     assert!(!ended.status.success() && said.contains("only root may enter it"), "{said}");
 }
 
-fn empty_ones_are_not_listed(lab: &Lab) {
+fn empty_namespaces_are_not_listed(lab: &Lab) {
     let empty = Process::start(Command::new("unshare").args(["--net", "sleep", "9999"]));
     let make = "ip link add only0 type bridge; exec sleep 9999";
     let other = Process::start(Command::new("unshare").args(["--net", "sh", "-c", make])).with_link("only0");
@@ -182,7 +182,7 @@ fn empty_ones_are_not_listed(lab: &Lab) {
     only(&objects, "id", &other.namespace());
 }
 
-fn any_command(lab: &Lab) {
+fn unusual_process_names_are_listed_safely(lab: &Lab) {
     let user = Users::of(USER);
     let program = user.folder.path().join("a}{b\n\u{1b}[31m(");
     std::fs::copy("/bin/sleep", &program).expect("a copy");
@@ -204,7 +204,7 @@ fn any_command(lab: &Lab) {
     assert!(!interfaces.contains('\u{1b}'), "{interfaces}");
 }
 
-fn hidden_is_told(_: &Lab) {
+fn processes_hidden_from_a_user_are_reported(_: &Lab) {
     let namespace = Namespace::with_veth();
     let process = Process::start(&mut namespace.enter(&["sleep", "9999"])).with_link("inner0");
     let user = Users::of(USER);

@@ -2,19 +2,19 @@
 
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
 use crate::support::list_output::described_by;
 use crate::support::podman::Podman;
 use crate::support::recording::{Recorded, Recording, capinfos, named_fields_of};
 use crate::support::rootless::Owner;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_shared_namespace_is_captured_once_whoever_is_named", captured_once_whoever_is_named),
-    ("guests_of_a_container_without_a_network_are_named", guests_without_a_network_are_named),
-    ("guests_of_a_container_that_ended_are_named", guests_of_one_that_ended_are_named),
-    ("a_guest_that_its_host_has_left_is_not_named", a_guest_that_was_left_is_not_named),
-    ("guests_are_named_where_the_list_does_not_tell_of_them", guests_that_are_not_told_of_are_named),
+pub(crate) const TESTS: &[Test] = tests![
+    a_shared_namespace_is_captured_once_for_any_member,
+    containers_sharing_a_namespace_without_a_network_are_named,
+    containers_sharing_a_namespace_of_an_ended_container_are_named,
+    containers_left_in_an_old_namespace_are_not_named_after_a_restart,
+    containers_sharing_a_namespace_are_named_also_if_the_engine_does_not_list_it,
 ];
 
 /// What runs and does nothing, as the first container of a Kubernetes pod does.
@@ -44,7 +44,7 @@ fn assert_one(recorded: &Recorded, captured: &[&str], members: &[&str]) {
     assert_eq!(others, expected, "{description}");
 }
 
-fn captured_once_whoever_is_named(lab: &Lab) {
+fn a_shared_namespace_is_captured_once_for_any_member(lab: &Lab) {
     let network = lab.network();
     let pause = lab.container(&[&["--network", network.name.as_str()], &IDLE[..]].concat());
     let web = guest(lab, &pause, &[]);
@@ -74,7 +74,7 @@ fn captured_once_whoever_is_named(lab: &Lab) {
     lab.docker(&["rename", &renamed, &pause.name]);
 }
 
-fn guests_without_a_network_are_named(lab: &Lab) {
+fn containers_sharing_a_namespace_without_a_network_are_named(lab: &Lab) {
     let pause = lab.container(&[&["--network", "none"], &IDLE[..]].concat());
     let web = guest(lab, &pause, &[]);
     let aside = guest(lab, &web, &IDLE);
@@ -88,7 +88,7 @@ fn guests_without_a_network_are_named(lab: &Lab) {
     }
 }
 
-fn guests_of_one_that_ended_are_named(lab: &Lab) {
+fn containers_sharing_a_namespace_of_an_ended_container_are_named(lab: &Lab) {
     let pause = lab.container(&IDLE);
     let (web, aside) = (guest(lab, &pause, &[]), guest(lab, &pause, &IDLE));
     lab.docker(&["rm", "--force", &pause.name]);
@@ -97,7 +97,7 @@ fn guests_of_one_that_ended_are_named(lab: &Lab) {
     assert_one(&recording.stop(), &captured, &[&web.name, &aside.name]);
 }
 
-fn a_guest_that_was_left_is_not_named(lab: &Lab) {
+fn containers_left_in_an_old_namespace_are_not_named_after_a_restart(lab: &Lab) {
     let pause = lab.container(&IDLE);
     let (web, aside) = (guest(lab, &pause, &[]), guest(lab, &pause, &IDLE));
     // It has a new network namespace then, and its guests stay in the one they joined.
@@ -112,7 +112,7 @@ fn a_guest_that_was_left_is_not_named(lab: &Lab) {
 }
 
 /// The list of a rootless Podman tells neither address nor mode.
-fn guests_that_are_not_told_of_are_named(lab: &Lab) {
+fn containers_sharing_a_namespace_are_named_also_if_the_engine_does_not_list_it(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let pause = podman.container(&[]);
     let joined = format!("container:{}", pause.name);

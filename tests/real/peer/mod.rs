@@ -1,9 +1,9 @@
 //! Streams of a containerdump process in another place.
 
+use crate::support::harness::Test;
+
 pub(crate) mod peer_faults;
 pub(crate) mod peer_session;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[peer_faults::TESTS, peer_session::TESTS];

@@ -6,20 +6,20 @@ use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Test;
 use crate::support::faulty_peer::far_end;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::peer_session::{Recording, SESSION, tap};
 use crate::support::recording::{fields_of, statistics_of};
 use crate::support::traffic::flood;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_clock_that_is_hours_off_holds_up_nobody", a_clock_that_is_hours_off_holds_up_nobody),
-    ("an_endless_stream_ends_when_it_is_told_to", an_endless_stream_ends_when_it_is_told_to),
-    ("a_reader_who_stalls_loses_no_stream", a_reader_who_stalls_loses_no_stream),
+pub(crate) const TESTS: &[Test] = tests![
+    a_peer_clock_hours_off_does_not_delay_other_streams,
+    an_endless_peer_stream_can_be_stopped,
+    a_stalled_reader_does_not_break_peer_streams,
 ];
 
-fn a_clock_that_is_hours_off_holds_up_nobody(lab: &Lab) {
+fn a_peer_clock_hours_off_does_not_delay_other_streams(lab: &Lab) {
     let container = lab.container(&[]);
     for hours in ["-3", "0", "3"] {
         let recording = Recording::begin(&[tap(&container, &["-f", "tcp"]), far_end(hours)]);
@@ -44,7 +44,7 @@ fn a_clock_that_is_hours_off_holds_up_nobody(lab: &Lab) {
     }
 }
 
-fn an_endless_stream_ends_when_it_is_told_to(lab: &Lab) {
+fn an_endless_peer_stream_can_be_stopped(lab: &Lab) {
     let container = lab.container(&[]);
     for kind in ["statistics", "packets"] {
         let recording = Recording::begin(&[far_end(kind), tap(&container, &["-f", "tcp"])]);
@@ -62,7 +62,7 @@ fn an_endless_stream_ends_when_it_is_told_to(lab: &Lab) {
 }
 
 /// The tap waits for whoever reads, and is told all the while that somebody is there.
-fn a_reader_who_stalls_loses_no_stream(lab: &Lab) {
+fn a_stalled_reader_does_not_break_peer_streams(lab: &Lab) {
     const SENT: u64 = 5000;
     let container = lab.container(&[]);
     let mut command = Command::new(std::env::current_exe().expect("this program"));

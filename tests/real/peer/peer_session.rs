@@ -4,23 +4,23 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output, signal};
 use crate::support::peer_session::{Recording, tap, tap_through};
 use crate::support::recording::{Witness, assert_same, capinfos, fields_of, statistics_of};
 use crate::support::traffic::flood;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_stream_from_elsewhere_is_captured_whole", is_captured_whole),
-    ("what_was_lost_elsewhere_is_told_here", what_was_lost_elsewhere_is_told_here),
-    ("two_streams_are_in_one_order_of_time", two_streams_are_in_one_order_of_time),
-    ("a_quiet_stream_is_kept_going", a_quiet_stream_is_kept_going),
-    ("a_stream_that_breaks_is_the_trouble_of_a_capture_of_its_own", broken_alone),
-    ("a_stream_that_breaks_leaves_the_others_running", broken_among_others),
-    ("a_stream_that_ends_as_it_should_ends_its_capture", ended_as_it_should),
+pub(crate) const TESTS: &[Test] = tests![
+    a_peer_stream_is_captured_completely,
+    packets_dropped_at_the_peer_are_reported,
+    two_peer_streams_are_ordered_by_time,
+    a_quiet_peer_stream_is_kept_alive,
+    a_broken_peer_stream_is_the_error_of_its_capture,
+    a_broken_peer_stream_does_not_end_the_others,
+    a_completed_peer_stream_ends_its_capture,
 ];
 
-fn is_captured_whole(lab: &Lab) {
+fn a_peer_stream_is_captured_completely(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -46,7 +46,7 @@ fn is_captured_whole(lab: &Lab) {
     }
 }
 
-fn what_was_lost_elsewhere_is_told_here(lab: &Lab) {
+fn packets_dropped_at_the_peer_are_reported(lab: &Lab) {
     const SENT: u64 = 60_000;
     let container = lab.container(&[]);
     let options = ["--filter", "udp port 9", "--buffer-size", "2"];
@@ -64,7 +64,7 @@ fn what_was_lost_elsewhere_is_told_here(lab: &Lab) {
     assert_eq!((statistics.received, statistics.written), (SENT, statistics.packets), "{statistics:?}");
 }
 
-fn two_streams_are_in_one_order_of_time(lab: &Lab) {
+fn two_peer_streams_are_ordered_by_time(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let recording = Recording::begin(&[tap(&one, &["-f", "tcp"]), tap(&other, &["-f", "tcp"])]);
     for _ in 0..20 {
@@ -82,7 +82,7 @@ fn two_streams_are_in_one_order_of_time(lab: &Lab) {
     assert_eq!(requests.concat(), "01".repeat(21));
 }
 
-fn a_quiet_stream_is_kept_going(lab: &Lab) {
+fn a_quiet_peer_stream_is_kept_alive(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
     // The thread that does so has no right either.
@@ -96,7 +96,7 @@ fn a_quiet_stream_is_kept_going(lab: &Lab) {
     assert_eq!(fields_of(&recorded.path, "http.request", &["frame.number"]).len(), 1);
 }
 
-fn broken_alone(lab: &Lab) {
+fn a_broken_peer_stream_is_the_error_of_its_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(&[tap_through(&container, "dd bs=1 count=1500 status=none")]);
     container.fetch(20);
@@ -107,7 +107,7 @@ fn broken_alone(lab: &Lab) {
     assert!(statistics_of(&recorded.path)[&0].packets > 0);
 }
 
-fn broken_among_others(lab: &Lab) {
+fn a_broken_peer_stream_does_not_end_the_others(lab: &Lab) {
     let (container, other) = (lab.container(&[]), lab.container(&[]));
     let witness = Witness::inside(&other, "eth0", "tcp");
     let recording = Recording::begin(&[
@@ -129,7 +129,7 @@ fn broken_among_others(lab: &Lab) {
     assert_same(&ours, &witness);
 }
 
-fn ended_as_it_should(lab: &Lab) {
+fn a_completed_peer_stream_ends_its_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
     container.fetch(3);

@@ -1,13 +1,13 @@
 //! What the command line understands, and what it says where it does not.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::recording::Recording;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_capture_without_a_name_lists_what_runs", without_a_name),
-    ("a_name_with_a_slip_suggests_the_right_one", with_a_slip),
-    ("an_attachment_is_named_as_wireshark_shows_it", attachment_is_named),
+pub(crate) const TESTS: &[Test] = tests![
+    capture_without_a_name_lists_running_containers,
+    a_misspelled_name_suggests_the_right_one,
+    an_attachment_can_be_named_as_shown_in_wireshark,
 ];
 
 /// What a command that is refused says.
@@ -18,7 +18,7 @@ fn refusal(lab: &Lab, arguments: &[&str]) -> String {
     said
 }
 
-fn without_a_name(lab: &Lab) {
+fn capture_without_a_name_lists_running_containers(lab: &Lab) {
     // capture alone printed a usage line: no hint of what can be captured.
     let container = lab.container(&[]);
     let said = refusal(lab, &["capture"]);
@@ -30,7 +30,7 @@ fn without_a_name(lab: &Lab) {
     assert!(names.contains(&container.name) && said.contains(": containerdump capture "), "{said}");
 }
 
-fn with_a_slip(lab: &Lab) {
+fn a_misspelled_name_suggests_the_right_one(lab: &Lab) {
     // No "did you mean" for a near name.
     let container = lab.container(&[]);
     let slip = container.name.replace('-', "_");
@@ -38,7 +38,7 @@ fn with_a_slip(lab: &Lab) {
     assert!(said.contains("Remedy: did you mean ") && said.contains(&container.name), "{said}");
 }
 
-fn attachment_is_named(lab: &Lab) {
+fn an_attachment_can_be_named_as_shown_in_wireshark(lab: &Lab) {
     // web:eth0, as Wireshark shows it, was no name.
     let network = lab.network();
     let container = lab.container(&[]);

@@ -5,22 +5,22 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
-use crate::Test;
 use crate::support::following::Following;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Recording, fields_of, packets_so_far};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("two_capture_filters_together_accept_what_each_accepts", two_filters_together),
-    ("a_container_that_is_called_like_a_group_is_captured_by_its_name", called_like_a_group),
-    ("a_long_name_is_matched_whole", long_name),
-    ("a_container_with_a_veth_that_is_down_does_not_end_the_capture_of_others", veth_is_down),
-    ("a_veth_that_is_renamed_while_it_is_down_is_captured_on", renamed_while_down),
-    ("a_network_that_is_disconnected_is_reported_and_captured_again", network_is_disconnected),
-    ("a_container_between_two_restarts_is_captured_from_its_next_start", between_restarts),
-    ("an_interface_outside_the_networks_is_reported_and_so_are_differing_link_types", tunnel_is_reported),
-    ("an_interface_that_sees_one_direction_of_tcp_is_reported", one_direction),
-    ("a_container_is_named_by_twelve_digits_of_its_id_and_not_by_fewer", by_id),
+pub(crate) const TESTS: &[Test] = tests![
+    two_capture_filters_accept_packets_that_match_both,
+    a_container_named_like_a_group_is_captured_by_its_name,
+    a_long_name_is_matched_completely,
+    a_veth_that_is_down_does_not_end_the_capture_of_others,
+    a_veth_renamed_while_down_is_captured_on,
+    a_disconnected_network_is_reported_and_captured_again,
+    a_container_between_two_restarts_is_captured_from_its_next_start,
+    interfaces_outside_networks_and_differing_link_types_are_reported,
+    an_interface_with_one_direction_of_tcp_is_reported,
+    a_container_is_selected_by_twelve_or_more_digits_of_its_id,
 ];
 
 /// A capture as tshark starts it, which reads no toolbar.
@@ -60,7 +60,7 @@ fn ping(container: &Container, count: usize) {
     output(Command::new("busybox").args(["ping", "-c", &count, "-W", "5", &container.address()]));
 }
 
-fn two_filters_together(lab: &Lab) {
+fn two_capture_filters_accept_packets_that_match_both(lab: &Lab) {
     // the-tcpdump-group/libpcap#390: vlan changes the meaning of all that follows, also in a filter from elsewhere.
     let container = lab.container(&[]);
     for (of_dialog, own) in [("not vlan", "icmp"), ("icmp", "not vlan")] {
@@ -91,7 +91,7 @@ fn refusal(lab: &Lab, arguments: &[&str]) -> String {
     said
 }
 
-fn called_like_a_group(lab: &Lab) {
+fn a_container_named_like_a_group_is_captured_by_its_name(lab: &Lab) {
     // docker/compose#2120, docker/compose#7384: names that begin with compose- or end with -all are the user's.
     let project = format!("x{}", std::process::id());
     let label = format!("com.docker.compose.project={project}");
@@ -121,7 +121,7 @@ fn called_like_a_group(lab: &Lab) {
     assert_eq!(requests, [format!("{}:eth0", member.name)]);
 }
 
-fn long_name(lab: &Lab) {
+fn a_long_name_is_matched_completely(lab: &Lab) {
     // cri-dockerd names containers k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT, with 87 characters and more.
     let begin = "k8s_".repeat(25);
     let (one, other) = (called(lab, &format!("{begin}one"), &[]), called(lab, &format!("{begin}other"), &[]));
@@ -137,7 +137,7 @@ fn long_name(lab: &Lab) {
     }
 }
 
-fn by_id(lab: &Lab) {
+fn a_container_is_selected_by_twelve_or_more_digits_of_its_id(lab: &Lab) {
     // A mistyped name was taken for the first digits of another container's id.
     let container = lab.container(&[]);
     for digits in [1, 4, 11] {
@@ -156,7 +156,7 @@ fn ip(arguments: &[&str]) -> String {
     output(Command::new("ip").args(arguments))
 }
 
-fn veth_is_down(lab: &Lab) {
+fn a_veth_that_is_down_does_not_end_the_capture_of_others(lab: &Lab) {
     // the-tcpdump-group/libpcap#570, #859: one interface that is down ended the capture of all.
     let (network, label) = (lab.network(), format!("down=d{}", std::process::id()));
     let both = lab.container(&["--label", &label]);
@@ -188,7 +188,7 @@ fn veth_is_down(lab: &Lab) {
     assert_eq!(recording.stop().fields("http.request", &["frame.number"]).len(), 1);
 }
 
-fn renamed_while_down(lab: &Lab) {
+fn a_veth_renamed_while_down_is_captured_on(lab: &Lab) {
     // A veth that was renamed while it was down ended the capture without a word.
     for options in [&["-f", "tcp port 80"][..], &["-f", "tcp port 80", "--follow"]] {
         let container = lab.container(&[]);
@@ -210,7 +210,7 @@ fn renamed_while_down(lab: &Lab) {
     }
 }
 
-fn network_is_disconnected(lab: &Lab) {
+fn a_disconnected_network_is_reported_and_captured_again(lab: &Lab) {
     // docker network disconnect ended the capture without a word; what came after was not captured, but its lo "joined".
     let container = lab.container(&[]);
     let gone = format!("{}:eth0 was removed while its container runs", container.name);
@@ -233,7 +233,7 @@ fn network_is_disconnected(lab: &Lab) {
     assert!(!said.contains(":lo") && said.matches("has joined").count() == 1, "{said}");
 }
 
-fn between_restarts(lab: &Lab) {
+fn a_container_between_two_restarts_is_captured_from_its_next_start(lab: &Lab) {
     // aylei/kubectl-debug#8: a container that crashes in a loop is between two attempts most of the time.
     let name = format!("crash{}", std::process::id());
     let attempt = "ping -c 1 172.17.0.1; sleep 2; exit 1";
@@ -265,7 +265,7 @@ fn between_restarts(lab: &Lab) {
     }
 }
 
-fn tunnel_is_reported(lab: &Lab) {
+fn interfaces_outside_networks_and_differing_link_types_are_reported(lab: &Lab) {
     // cloudfoundry/diego-release#412, the-tcpdump-group/libpcap#1259: a VPN's interface, and files of two link types.
     let container = lab.container(&[]);
     for tun in [
@@ -296,7 +296,7 @@ fn tunnel_is_reported(lab: &Lab) {
     );
 }
 
-fn one_direction(lab: &Lab) {
+fn an_interface_with_one_direction_of_tcp_is_reported(lab: &Lab) {
     // cilium/cilium#21496: with bpf_redirect_peer a veth shows outbound packets only. Here a route does that.
     let (front, back) = (lab.network(), lab.network());
     let [client, server] = [(); 2].map(|()| lab.container(&["--network", &front.name]));

@@ -7,26 +7,25 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
-use crate::Test;
 use crate::real::wireshark::window::WindowTest;
 use crate::support::desktop::{Desk, Version};
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, fields_of, fields_so_far, requests_so_far};
 use crate::support::toolbar_pipes::{Captured, Pipes, Toolbar};
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("an_unknown_option_of_an_extcap_call_is_named_and_the_others_hold", unknown_option_is_named),
-    ("options_have_the_names_that_tcpdump_and_dumpcap_use", names_of_tcpdump_and_dumpcap),
-    ("tshark_goes_on_when_the_container_restarts", tshark_goes_on_when_the_container_restarts),
-    ("a_capture_ends_with_its_container_where_that_is_chosen", ends_with_container_where_chosen),
-    ("options_of_the_dialog_hold_until_they_are_changed_there", options_hold_until_changed),
-    ("some_containers_of_a_group_are_captured_in_one_capture", some_containers_of_a_group),
-    ("only_wiresharks_window_uses_the_options_of_the_last_capture", only_the_window_uses_them),
+pub(crate) const TESTS: &[Test] = tests![
+    unknown_extcap_options_are_reported_and_others_applied,
+    options_have_the_names_of_tcpdump_and_dumpcap,
+    tshark_continues_when_the_container_restarts,
+    a_capture_ends_with_its_container_on_request,
+    dialog_options_are_kept_until_changed,
+    some_containers_of_a_group_are_captured_in_one_file,
+    only_the_wireshark_window_reuses_the_last_options,
 ];
 
-pub(crate) const WINDOW_TESTS: &[WindowTest] =
-    &[("a_capture_that_is_restarted_keeps_its_options", restarted_keeps_its_options)];
+pub(crate) const WINDOW_TESTS: &[WindowTest] = tests![a_restarted_capture_keeps_its_options];
 
 /// What Wireshark 4.0 and 4.6 send from a dialog in which nothing was changed.
 const UNCHANGED: [&str; 8] =
@@ -73,7 +72,7 @@ fn longest(path: &Path) -> u32 {
     lengths.iter().map(|length| length.parse().expect("a number")).max().expect("packets")
 }
 
-fn unknown_option_is_named(lab: &Lab) {
+fn unknown_extcap_options_are_reported_and_others_applied(lab: &Lab) {
     // `--capture … --snaplen 96` took whole packets without a word.
     let container = lab.container(&[]);
     let options = ["--bogus", "--snap-length", "96", "--gone=5", "-x", "7"];
@@ -89,7 +88,7 @@ fn unknown_option_is_named(lab: &Lab) {
     assert_eq!(longest(&path), 96, "an unknown option does not take the next one with it");
 }
 
-fn names_of_tcpdump_and_dumpcap(lab: &Lab) {
+fn options_have_the_names_of_tcpdump_and_dumpcap(lab: &Lab) {
     // `--capture … --snaplen 96` took whole packets without a word.
     let container = lab.container(&[]);
     for options in [
@@ -110,7 +109,7 @@ fn names_of_tcpdump_and_dumpcap(lab: &Lab) {
     assert_eq!(capinfos(&recording.stop().path, "Packet size limit"), "file hdr: (not set)");
 }
 
-fn tshark_goes_on_when_the_container_restarts(lab: &Lab) {
+fn tshark_continues_when_the_container_restarts(lab: &Lab) {
     // `docker restart` ended the capture without a word.
     let container = lab.container(&[]);
     let user = User::new(lab);
@@ -130,7 +129,7 @@ fn tshark_goes_on_when_the_container_restarts(lab: &Lab) {
     assert!(end_of(tshark).status.success());
 }
 
-fn ends_with_container_where_chosen(lab: &Lab) {
+fn a_capture_ends_with_its_container_on_request(lab: &Lab) {
     // `docker restart` ended the capture without a word: now only where that was chosen.
     let container = lab.container(&[]);
     let options =
@@ -187,7 +186,7 @@ fn filters(path: &Path) -> usize {
     String::from_utf8_lossy(&shown).matches("Filter string = tcp port 80").count()
 }
 
-fn options_hold_until_changed(lab: &Lab) {
+fn dialog_options_are_kept_until_changed(lab: &Lab) {
     // Restart (Ctrl-R) silently dropped the options of the dialog; "Save parameter(s)" did nothing.
     let (container, cache) = (lab.container(&[]), folder());
     let program = || with_cache(lab, &cache);
@@ -235,7 +234,7 @@ fn options_hold_until_changed(lab: &Lab) {
     assert!(longest(&path) > 128 && !file.exists());
 }
 
-fn only_the_window_uses_them(lab: &Lab) {
+fn only_the_wireshark_window_reuses_the_last_options(lab: &Lab) {
     // Restart (Ctrl-R) silently dropped the options of the dialog; a script must not find them, though.
     let (container, cache) = (lab.container(&[]), folder());
     in_window(with_cache(lab, &cache), &container, &[&UNCHANGED[..], &CHANGED].concat());
@@ -263,7 +262,7 @@ fn capture_with_dialog(desk: &Desk, container: &Container, options: &[&str]) {
     end_of(copy);
 }
 
-fn restarted_keeps_its_options(lab: &Lab, version: Version) {
+fn a_restarted_capture_keeps_its_options(lab: &Lab, version: Version) {
     // Restart (Ctrl-R) silently dropped the options of the dialog.
     let container = lab.container(&[]);
     let desk = Desk::with(lab, version);
@@ -288,7 +287,7 @@ fn restarted_keeps_its_options(lab: &Lab, version: Version) {
     assert!(desk.close(window).status.success());
 }
 
-fn some_containers_of_a_group(lab: &Lab) {
+fn some_containers_of_a_group_are_captured_in_one_file(lab: &Lab) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
     let (web, client, other) = (lab.container(&[]), lab.container(&[]), lab.container(&[]));
     let dialog = output(lab.program().args(["--extcap-config", "--extcap-interface", "docker-all"]));

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use pcap_parser::Block;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, each_block, packets_so_far, statistics_of};
 use crate::support::toolbar_pipes::{Captured, Pipes, STATISTICS, Toolbar};
 use crate::support::traffic::flood;
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("each_interface_has_exactly_one_statistics_block", one_block),
-    ("each_file_of_a_ring_buffer_counts_the_drops_of_its_own_time", one_block_in_each_file),
-    ("dropped_packets_are_told_in_the_status_bar_and_at_the_end_in_the_toolbar", status_bar),
-    ("tshark_reports_dropped_packets_at_the_end", tshark_reports),
-    ("an_idle_capture_writes_nothing", idle),
-    ("an_idle_capture_ends_when_its_reader_exits", idle_without_a_reader),
+pub(crate) const TESTS: &[Test] = tests![
+    each_interface_has_exactly_one_statistics_block,
+    each_ring_buffer_file_counts_its_own_drops,
+    dropped_packets_are_shown_in_the_status_bar_and_the_toolbar,
+    tshark_reports_dropped_packets_at_the_end,
+    an_idle_capture_writes_nothing,
+    an_idle_capture_ends_when_its_reader_exits,
 ];
 
 /// More than two blocks of periodic statistics were apart.
@@ -57,7 +57,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn one_block(lab: &Lab) {
+fn each_interface_has_exactly_one_statistics_block(lab: &Lab) {
     // 900,209 dropped packets, and Capture File Properties said "Unknown": Wireshark takes the drops of an
     // interface over only where it has exactly one statistics block.
     let label = format!("loss={}", std::process::id());
@@ -91,7 +91,7 @@ fn one_block(lab: &Lab) {
     );
 }
 
-fn one_block_in_each_file(lab: &Lab) {
+fn each_ring_buffer_file_counts_its_own_drops(lab: &Lab) {
     // The same in a ring buffer of files: drops of before are not those of a file.
     let container = lab.container(&[]);
     let folder = folder();
@@ -127,7 +127,7 @@ fn one_block_in_each_file(lab: &Lab) {
     assert_eq!(sum(|one| one.received), SENT + 41);
 }
 
-fn status_bar(lab: &Lab) {
+fn dropped_packets_are_shown_in_the_status_bar_and_the_toolbar(lab: &Lab) {
     // "Dropped: 0 (0.0%)" in the status bar with 480,582 packets dropped; Now kept the figure of the last second.
     let container = lab.container(&[]);
     let interface = container.interface();
@@ -159,7 +159,7 @@ fn status_bar(lab: &Lab) {
     assert!(now.starts_with(&begin) && now.ends_with(&end), "{now}");
 }
 
-fn tshark_reports(lab: &Lab) {
+fn tshark_reports_dropped_packets_at_the_end(lab: &Lab) {
     // tshark closes the pipe before it ends a capture: no statistics can be written then.
     let container = lab.container(&[]);
     let user = User::new(lab);
@@ -184,7 +184,7 @@ fn tshark_reports(lab: &Lab) {
     );
 }
 
-fn idle(lab: &Lab) {
+fn an_idle_capture_writes_nothing(lab: &Lab) {
     // A quiet capture of 200 containers wrote 580 MB a day: about 100 bytes for each attachment every 3 seconds.
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &["-f", "udp port 9"]);
@@ -196,7 +196,7 @@ fn idle(lab: &Lab) {
     assert_eq!(blocks(&recorded.path), BTreeMap::from([(0, 1)]));
 }
 
-fn idle_without_a_reader(lab: &Lab) {
+fn an_idle_capture_ends_when_its_reader_exits(lab: &Lab) {
     // Nothing is written that would fail: the pipe itself has to be watched.
     let container = lab.container(&[]);
     let interface = container.interface();

@@ -7,18 +7,18 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
 use crate::support::podman::Podman;
 use crate::support::rootless::Owner;
 use crate::support::toolbar_pipes::{Captured, Pipes};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_capture_that_fails_waits_until_wireshark_has_opened_the_control_pipe", waits_for_the_control_pipe),
-    ("a_capture_whose_reader_leaves_waits_until_wireshark_has_opened_the_control_pipe", reader_leaves),
-    ("a_failed_capture_ends_when_wireshark_does_not_open_the_control_pipe", ends_without_toolbar),
-    ("a_failed_capture_ends_at_once_on_sigterm_or_when_wireshark_has_ended", ends_at_once),
-    ("a_rootless_container_with_the_hosts_processes_cannot_look_into_ours", cannot_look_into_ours),
+pub(crate) const TESTS: &[Test] = tests![
+    a_failed_capture_waits_until_wireshark_opens_the_control_pipe,
+    a_capture_with_a_closed_reader_waits_until_wireshark_opens_the_control_pipe,
+    a_failed_capture_ends_if_wireshark_does_not_open_the_control_pipe,
+    a_failed_capture_ends_at_once_on_sigterm_or_without_wireshark,
+    a_rootless_container_with_host_pids_cannot_inspect_the_capture,
 ];
 
 /// How often each capture is started.
@@ -44,7 +44,7 @@ fn without(call: &str, lab: &Lab) -> Command {
 /// A program, its options, and what it says.
 type Failure<'a> = (fn(&Lab) -> Command, &'a [&'a str], &'a str);
 
-fn waits_for_the_control_pipe(lab: &Lab) {
+fn a_failed_capture_waits_until_wireshark_opens_the_control_pipe(lab: &Lab) {
     // A capture that fails early freezes Wireshark's window: the control pipe has no reader when it is opened.
     let container = lab.container(&[]);
     let here = container.interface();
@@ -88,7 +88,7 @@ fn waits_for_the_control_pipe(lab: &Lab) {
     }
 }
 
-fn reader_leaves(lab: &Lab) {
+fn a_capture_with_a_closed_reader_waits_until_wireshark_opens_the_control_pipe(lab: &Lab) {
     // The same where the capture ends normally at once, since dumpcap has failed.
     let container = lab.container(&[]);
     for _ in 0..STARTS {
@@ -106,14 +106,14 @@ fn failed(lab: &Lab) -> (Child, Pipes) {
     Captured::begin(lab.program(), &options, Pipes::make()).comes_to_its_end()
 }
 
-fn ends_without_toolbar(lab: &Lab) {
+fn a_failed_capture_ends_if_wireshark_does_not_open_the_control_pipe(lab: &Lab) {
     // Wireshark does not open the control pipes of a capture that it restarts.
     let (child, _pipes) = failed(lab);
     let ended = end_of(child);
     assert_eq!(ended.status.code(), Some(1), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-fn ends_at_once(lab: &Lab) {
+fn a_failed_capture_ends_at_once_on_sigterm_or_without_wireshark(lab: &Lab) {
     // Wireshark that is closed, or was killed, is not waited for.
     let started = Instant::now();
     let (child, _pipes) = failed(lab);
@@ -145,7 +145,7 @@ fn processes_of(program: &str) -> BTreeSet<String> {
     folders.filter(runs).map(|folder| folder.file_name().to_string_lossy().into_owned()).collect()
 }
 
-fn cannot_look_into_ours(lab: &Lab) {
+fn a_rootless_container_with_host_pids_cannot_inspect_the_capture(lab: &Lab) {
     // A rootless Podman container with --pid=host reads files of the user who captures by /proc/PID/root.
     let podman = Podman::rootless(lab);
     let captured = podman.container(&[]);

@@ -6,21 +6,21 @@ use std::sync::Once;
 
 use containerdump::container::endpoint::Endpoint;
 
-use crate::Test;
 use crate::support::certificates::certificates;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, folder, output};
 use crate::support::list_output::{listed, only};
 use crate::support::other_host::OtherHost;
 use crate::support::podman::Podman;
 use crate::support::tcp_relay::relay_at;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("docker_is_found_at_every_address_that_its_client_takes", dockers_addresses),
-    ("podman_is_found_at_every_address_that_its_client_takes", podmans_addresses),
-    ("docker_is_found_beside_settings_that_cannot_be_read", unreadable_settings),
-    ("podman_is_found_at_its_connections", podmans_connections),
-    ("a_context_without_an_authority_trusts_the_systems", system_authorities),
-    ("a_configured_address_where_nothing_listens_is_reported", nothing_listens),
+pub(crate) const TESTS: &[Test] = tests![
+    docker_is_found_at_every_address_its_client_accepts,
+    podman_is_found_at_every_address_its_client_accepts,
+    docker_is_found_despite_unreadable_settings,
+    podman_is_found_at_its_configured_connections,
+    a_context_without_a_ca_uses_the_system_certificates,
+    a_configured_address_without_a_listener_is_reported,
 ];
 
 /// The program of a user who has configured nothing.
@@ -37,7 +37,7 @@ fn port_to(url: &str) -> u16 {
     address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
 }
 
-fn dockers_addresses(lab: &Lab) {
+fn docker_is_found_at_every_address_its_client_accepts(lab: &Lab) {
     // moby/moby#10461, docker/compose#636: addresses that `docker ps` takes are refused.
     // It lasts as long as the process, in which this test may run twice.
     static USUAL_PORT: Once = Once::new();
@@ -73,7 +73,7 @@ fn dockers_addresses(lab: &Lab) {
     }
 }
 
-fn podmans_addresses(lab: &Lab) {
+fn podman_is_found_at_every_address_its_client_accepts(lab: &Lab) {
     // moby/moby#10461, docker/compose#636: the same of `podman --remote ps`.
     let podman = Podman::rootful(lab);
     let container = podman.container(&[]);
@@ -99,7 +99,7 @@ fn podmans_addresses(lab: &Lab) {
     }
 }
 
-fn podmans_connections(lab: &Lab) {
+fn podman_is_found_at_its_configured_connections(lab: &Lab) {
     // podman-py#654: CONTAINER_CONNECTION and the default connection are ignored.
     let podman = Podman::rootful(lab);
     let container = podman.container(&[]);
@@ -152,7 +152,7 @@ fn podmans_connections(lab: &Lab) {
     assert!(said.contains("cannot use CONTAINER_CONNECTION=none: no such connection"), "{said}");
 }
 
-fn unreadable_settings(lab: &Lab) {
+fn docker_is_found_despite_unreadable_settings(lab: &Lab) {
     // Symptom: an empty or damaged ~/.docker/config.json hides Docker; `docker ps` works, with a warning.
     let container = lab.container(&[]);
     let home = folder();
@@ -172,7 +172,7 @@ fn unreadable_settings(lab: &Lab) {
     }
 }
 
-fn system_authorities(lab: &Lab) {
+fn a_context_without_a_ca_uses_the_system_certificates(lab: &Lab) {
     // docker/cli#2468: a context with TLS and without ca.pem trusts the system's authorities.
     let folder = folder();
     certificates(folder.path());
@@ -218,7 +218,7 @@ fn listed_by(program: &mut Command) -> (String, String) {
     (text(&ended.stdout), text(&ended.stderr))
 }
 
-fn nothing_listens(lab: &Lab) {
+fn a_configured_address_without_a_listener_is_reported(lab: &Lab) {
     // Symptom: with DOCKER_HOST at which nothing listens, the list has only what the kernel shows, and not a word.
     let container = lab.container(&[]);
     let home = folder();

@@ -5,28 +5,19 @@ use std::io::Read as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::Test;
 use crate::real::wireshark::window::WindowTest;
 use crate::support::desktop::{Desk, Version};
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, signal, start};
 
-pub(crate) const TESTS: &[Test] = &[
-    (
-        "a_container_that_ended_since_the_list_is_reported_in_words_of_the_window",
-        a_container_that_ended_since_the_list_is_reported_in_words_of_the_window,
-    ),
-    (
-        "a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog",
-        a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog,
-    ),
-    ("long_images_show_their_name_and_tag", long_images_show_their_name_and_tag),
-    ("the_table_fits_the_terminal", the_table_fits_the_terminal),
-    ("names_select_the_containers_of_the_list", names_select_the_containers_of_the_list),
-    ("the_help_page_explains_every_option", the_help_page_explains_every_option),
-    (
-        "an_empty_interface_list_has_one_entry_that_explains_it",
-        an_empty_interface_list_has_one_entry_that_explains_it,
-    ),
+pub(crate) const TESTS: &[Test] = tests![
+    a_container_that_ended_since_listing_is_reported_for_the_window,
+    an_impossible_tap_is_reported_in_terms_of_the_dialog,
+    long_image_references_show_name_and_tag,
+    the_table_fits_the_terminal,
+    names_filter_the_list,
+    the_help_page_explains_every_option,
+    an_empty_interface_list_has_one_explaining_entry,
 ];
 
 /// How long Wireshark may take to pass on a click, before another is tried.
@@ -87,10 +78,7 @@ fn the_profile_lists_containers_first_and_selects_one(lab: &Lab, version: Versio
 }
 
 /// Those that run in the window of each version of Wireshark.
-pub(crate) const WINDOW_TESTS: &[WindowTest] = &[(
-    "the_profile_lists_containers_first_and_selects_one",
-    the_profile_lists_containers_first_and_selects_one,
-)];
+pub(crate) const WINDOW_TESTS: &[WindowTest] = tests![the_profile_lists_containers_first_and_selects_one];
 
 /// What a capture that Wireshark starts writes to standard error, which Wireshark shows in a dialog.
 fn reported(lab: &Lab, interface: &str, options: &[&str]) -> String {
@@ -107,7 +95,7 @@ fn reported_by(mut capture: Command, interface: &str, options: &[&str]) -> Strin
     String::from_utf8(end_of(capture).stderr).expect("text")
 }
 
-fn a_container_that_ended_since_the_list_is_reported_in_words_of_the_window(lab: &Lab) {
+fn a_container_that_ended_since_listing_is_reported_for_the_window(lab: &Lab) {
     // The window showed the remedy of the command line: `containerdump list`.
     let container = lab.container(&[]);
     lab.docker(&["rm", "--force", &container.name]);
@@ -123,7 +111,7 @@ fn a_container_that_ended_since_the_list_is_reported_in_words_of_the_window(lab:
     assert!(said.starts_with(&expected) && said.contains("containerdump list"), "{said}");
 }
 
-fn a_tap_that_is_impossible_is_reported_with_the_words_of_the_dialog(lab: &Lab) {
+fn an_impossible_tap_is_reported_in_terms_of_the_dialog(lab: &Lab) {
     // The window's remedy named an option of the command line: `leave --tap out`.
     let container = lab.container(&["--network", "none"]);
     let dialog =
@@ -146,7 +134,7 @@ fn with_long_image(lab: &Lab) -> Lab {
     Lab { image: LONG_IMAGE.to_owned(), ..lab.clone() }
 }
 
-fn long_images_show_their_name_and_tag(lab: &Lab) {
+fn long_image_references_show_name_and_tag(lab: &Lab) {
     // The list showed `registry.example.org/platform/team-pay…`.
     let container = with_long_image(lab).container(&[]);
     let entries = output(lab.program().arg("--extcap-interfaces"));
@@ -187,7 +175,7 @@ fn the_table_fits_the_terminal(lab: &Lab) {
     assert_eq!(listed_on_terminal(lab, 80, &format!("--wide {}", container.name)), whole);
 }
 
-fn names_select_the_containers_of_the_list(lab: &Lab) {
+fn names_filter_the_list(lab: &Lab) {
     // `containerdump list web` was refused: `unexpected argument 'web'`.
     let (one, _other) = (lab.container(&[]), lab.container(&[]));
     let names = |options: &[&str]| {
@@ -205,7 +193,7 @@ fn names_select_the_containers_of_the_list(lab: &Lab) {
     assert!(!ended.status.success() && said.contains("no running container is called \"nosuch\""), "{said}");
 }
 
-fn an_empty_interface_list_has_one_entry_that_explains_it(lab: &Lab) {
+fn an_empty_interface_list_has_one_explaining_entry(lab: &Lab) {
     // With no engine running, nothing at all appeared in Wireshark's list.
     let without = || {
         // Where root's Podman runs, its socket is hidden.

@@ -4,23 +4,23 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{Recording, fields_so_far, named_fields_of, requests_so_far};
 use crate::support::ssh_host::{SshHost, let_it_be_root};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("names_of_one_remote_host_have_no_host_in_front", names_of_one_host),
-    ("names_of_several_remote_hosts_end_in_the_host_without_its_port", names_of_several_hosts),
-    ("a_login_shell_that_prints_does_not_disturb_list_capture_and_unsend", login_shell_that_prints),
-    ("sudo_whose_secure_path_has_no_containerdump_runs_it_by_ssh", secure_path),
-    ("a_host_with_one_session_at_a_time_works_the_first_time_by_ssh", one_session),
-    ("a_home_that_root_may_not_read_is_passed_over_for_sudo_by_ssh", home_closed_to_root),
-    ("a_jump_host_is_named_and_does_not_ask_at_the_terminal", jump_host),
-    ("why_the_containers_of_a_host_cannot_be_loaded_is_selected_in_the_dialog", load_fails),
+pub(crate) const TESTS: &[Test] = tests![
+    names_of_one_remote_host_have_no_host_prefix,
+    names_of_several_remote_hosts_end_with_the_host_without_port,
+    output_of_a_login_shell_does_not_disturb_list_capture_and_clean,
+    sudo_runs_containerdump_outside_secure_path,
+    ssh_works_with_one_session_per_connection,
+    sudo_skips_a_home_that_root_cannot_read,
+    a_jump_host_is_named_and_does_not_prompt_at_the_terminal,
+    the_dialog_selects_the_reason_why_containers_cannot_be_loaded,
 ];
 
-fn names_of_one_host(lab: &Lab) {
+fn names_of_one_remote_host_have_no_host_prefix(lab: &Lab) {
     // `127.0.0.1:2222/…` filled the Source, Destination and Container columns of a capture over ssh.
     let there = SshHost::start(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
@@ -42,7 +42,7 @@ fn names_of_one_host(lab: &Lab) {
     assert!(!list(&["-v"]).contains(&there.address), "{}", list(&["-v"]));
 }
 
-fn names_of_several_hosts(lab: &Lab) {
+fn names_of_several_remote_hosts_end_with_the_host_without_port(lab: &Lab) {
     // `127.0.0.1:2222/…` filled the Source, Destination and Container columns of a capture over ssh.
     let there = SshHost::start(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
@@ -80,7 +80,7 @@ fn names_of_several_hosts(lab: &Lab) {
     assert!(taps.contains(&format!("{}@build1 (docker-{0}, ", web.name)), "{taps}");
 }
 
-fn login_shell_that_prints(lab: &Lab) {
+fn output_of_a_login_shell_does_not_disturb_list_capture_and_clean(lab: &Lab) {
     // warp#6179, ansible#2268: a start-up file prints a window title or a word, with or without a line end.
     let there = SshHost::bare(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
@@ -117,7 +117,7 @@ fn login_shell_that_prints(lab: &Lab) {
     }
 }
 
-fn secure_path(lab: &Lab) {
+fn sudo_runs_containerdump_outside_secure_path(lab: &Lab) {
     // netbird#156, heroku/cli#1173: the secure_path of sudo has no /usr/local/bin.
     let there = SshHost::start(lab);
     let web = there.host.lab.container(&[]);
@@ -128,7 +128,7 @@ fn secure_path(lab: &Lab) {
     assert!(list.contains(&web.name), "{list}");
 }
 
-fn one_session(lab: &Lab) {
+fn ssh_works_with_one_session_per_connection(lab: &Lab) {
     // docker/compose#11677: sshd_config has MaxSessions 1.
     let there = SshHost::bare(lab);
     there.inside("mount -t tmpfs -o mode=700 home /root");
@@ -147,7 +147,7 @@ fn one_session(lab: &Lab) {
     }
 }
 
-fn home_closed_to_root(lab: &Lab) {
+fn sudo_skips_a_home_that_root_cannot_read(lab: &Lab) {
     // `--sudo` where the home is a FUSE or NFS file system that root may not read.
     let there = SshHost::bare(lab);
     let web = there.host.lab.container(&[]);
@@ -183,7 +183,7 @@ fn loaded_in_a_terminal(there: &SshHost, host: &str) -> String {
     output(script.env_remove("SSH_ASKPASS").stdin(std::process::Stdio::null()))
 }
 
-fn jump_host(lab: &Lab) {
+fn a_jump_host_is_named_and_does_not_prompt_at_the_terminal(lab: &Lab) {
     // A ProxyJump of ssh_config: the jump host asked on the terminal of Wireshark, and its refusal was not named.
     let there = SshHost::start(lab);
     let (address, folder) = (&there.address, there.path(""));
@@ -209,7 +209,7 @@ fn jump_host(lab: &Lab) {
     }
 }
 
-fn load_fails(lab: &Lab) {
+fn the_dialog_selects_the_reason_why_containers_cannot_be_loaded(lab: &Lab) {
     // A failed Load was the second entry of a closed list, and a missing key file was "it does not let you in".
     let there = SshHost::start(lab);
     let load = |options: &[&str]| {

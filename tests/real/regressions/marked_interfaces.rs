@@ -4,25 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use crate::Test;
 use crate::real::wireshark::window::WindowTest;
 use crate::support::desktop::{Desk, Version};
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, output, signal, start};
 use crate::support::recording::{fields_of, fields_so_far, requests_so_far};
 use crate::support::toolbar_pipes::{PAUSE, Pipes, Toolbar};
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("packets_between_two_marked_containers_are_captured_once", between_two_marked_containers),
-    ("a_marked_container_that_cannot_be_captured_does_not_end_the_others", one_cannot_be_captured),
-    ("marked_containers_with_different_filters_are_captured_separately", different_filters),
-    ("captures_of_marked_containers_end_with_an_error_if_their_leader_is_killed", leader_is_killed),
-    ("toolbars_of_marked_containers_name_the_one_that_controls_the_capture", toolbars_name_the_leader),
-    ("the_status_bar_names_marked_containers_that_are_captured_separately", status_bar_names_separate_ones),
+pub(crate) const TESTS: &[Test] = tests![
+    packets_between_two_marked_containers_are_captured_once,
+    a_failed_marked_container_does_not_end_the_others,
+    marked_containers_with_different_filters_are_captured_separately,
+    marked_captures_end_with_an_error_if_their_leader_is_killed,
+    toolbars_of_marked_containers_name_the_controlling_one,
+    the_status_bar_names_marked_containers_captured_separately,
 ];
 
 pub(crate) const WINDOW_TESTS: &[WindowTest] =
-    &[("the_window_shows_packets_between_two_marked_containers_once", the_window_shows_them_once)];
+    tests![the_window_shows_packets_between_two_marked_containers_once];
 
 /// The interfaces described in a file, which may still be written.
 fn interfaces(path: &Path) -> Vec<String> {
@@ -76,7 +76,7 @@ fn tshark(user: &User, arguments: &[&str]) -> (Child, PathBuf) {
     (child, file)
 }
 
-fn between_two_marked_containers(lab: &Lab) {
+fn packets_between_two_marked_containers_are_captured_once(lab: &Lab) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     // Whichever of them comes first.
@@ -99,7 +99,7 @@ fn between_two_marked_containers(lab: &Lab) {
     }
 }
 
-fn one_cannot_be_captured(lab: &Lab) {
+fn a_failed_marked_container_does_not_end_the_others(lab: &Lab) {
     // Two interfaces selected in the list: a failure of one of them must neither end nor silence the other.
     let web = lab.container(&[]);
     // Its loopback is inside, where this user may not go. Its name comes before that of `web`, or after it.
@@ -118,7 +118,7 @@ fn one_cannot_be_captured(lab: &Lab) {
     }
 }
 
-fn different_filters(lab: &Lab) {
+fn marked_containers_with_different_filters_are_captured_separately(lab: &Lab) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows; with a filter of one, it must not hold for both.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     let user = User::new(lab);
@@ -134,7 +134,7 @@ fn different_filters(lab: &Lab) {
     assert!(end_of(child).status.success());
 }
 
-fn leader_is_killed(lab: &Lab) {
+fn marked_captures_end_with_an_error_if_their_leader_is_killed(lab: &Lab) {
     // Two interfaces selected in the list: where the one process that captures both is killed, no capture may seem to go on.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     let user = User::new(lab);
@@ -208,7 +208,7 @@ fn end(child: Child, sides: [Side; 2]) {
     }
 }
 
-fn toolbars_name_the_leader(lab: &Lab) {
+fn toolbars_of_marked_containers_name_the_controlling_one(lab: &Lab) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     let (child, sides) = side_by_side(lab, [(&client, ""), (&web, "")]);
@@ -225,7 +225,7 @@ fn toolbars_name_the_leader(lab: &Lab) {
     end(child, sides);
 }
 
-fn status_bar_names_separate_ones(lab: &Lab) {
+fn the_status_bar_names_marked_containers_captured_separately(lab: &Lab) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     let (child, sides) = side_by_side(lab, [(&web, "--snap-length 96"), (&client, "")]);
@@ -241,7 +241,7 @@ fn status_bar_names_separate_ones(lab: &Lab) {
     end(child, sides);
 }
 
-fn the_window_shows_them_once(lab: &Lab, version: Version) {
+fn the_window_shows_packets_between_two_marked_containers_once(lab: &Lab, version: Version) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     let desk = Desk::with(lab, version);

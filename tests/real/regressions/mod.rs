@@ -1,5 +1,5 @@
-//! What users of tools with the same job reported, one file a group. The first line of each test names the report
-//! (tracker and number), or the symptom where there is none, so that later reports have a place.
+//! Regressions: what users of similar tools reported. The first line of each test names the report (tracker and number),
+//! or the symptom.
 
 mod command_line;
 mod container_selection;
@@ -15,8 +15,8 @@ pub(crate) mod readme_install;
 mod repeated_names;
 mod window_early_failures;
 
-use crate::Test;
 use crate::real::wireshark::window::WindowTest;
+use crate::support::harness::Test;
 
 /// Those that run in the window of each version of Wireshark.
 pub(crate) const WINDOW_TESTS: &[&[WindowTest]] = &[
@@ -26,20 +26,17 @@ pub(crate) const WINDOW_TESTS: &[&[WindowTest]] = &[
     window_early_failures::TESTS,
 ];
 
-/// The tests of every group.
-pub(crate) fn tests() -> Vec<Test> {
-    [
-        command_line::TESTS,
-        container_selection::TESTS,
-        engine_addresses::TESTS,
-        output_files::TESTS,
-        interface_list::TESTS,
-        drop_counts::TESTS,
-        repeated_names::TESTS,
-        dialog_options::TESTS,
-        marked_interfaces::TESTS,
-        login_shells::TESTS,
-        early_failures::TESTS,
-    ]
-    .concat()
-}
+/// The tests of every file here.
+pub(crate) const TESTS: &[&[Test]] = &[
+    command_line::TESTS,
+    container_selection::TESTS,
+    engine_addresses::TESTS,
+    output_files::TESTS,
+    interface_list::TESTS,
+    drop_counts::TESTS,
+    repeated_names::TESTS,
+    dialog_options::TESTS,
+    marked_interfaces::TESTS,
+    login_shells::TESTS,
+    early_failures::TESTS,
+];

@@ -6,25 +6,25 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, fields_of, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("under_nohup_the_end_of_the_terminal_does_not_end_a_capture", under_nohup),
-    ("signals_that_end_a_program_end_a_capture_with_its_last_statistics", signals_that_end),
-    ("signals_after_which_tcpdump_goes_on_do_not_end_a_capture", signals_without_effect),
-    ("a_file_that_reaches_its_size_limit_is_reported", file_size_limit),
-    ("a_capture_is_written_to_a_fifo_of_the_user", to_a_fifo),
-    ("a_capture_that_waits_for_the_reader_of_a_fifo_can_be_stopped", waits_for_a_reader),
-    ("a_capture_is_written_to_devices_and_descriptors", to_devices_and_descriptors),
-    ("a_capture_is_written_where_a_symbolic_link_leads", to_a_link),
-    ("an_overwritten_file_is_the_users_alone", overwritten),
-    ("a_log_file_that_is_a_fifo_does_not_hold_up_a_capture", log_to_a_fifo),
-    ("the_next_file_begins_at_a_multiple_of_the_interval", at_intervals),
-    ("a_directory_is_refused_as_a_file", to_a_directory),
-    ("in_a_root_shell_files_are_roots", root_shells),
-    ("a_full_disk_leaves_no_empty_file", full_disk),
+pub(crate) const TESTS: &[Test] = tests![
+    nohup_keeps_a_capture_running_without_its_terminal,
+    terminating_signals_end_a_capture_with_final_statistics,
+    signals_that_tcpdump_ignores_do_not_end_a_capture,
+    a_file_size_limit_of_the_system_is_reported,
+    a_capture_is_written_to_a_fifo_of_the_user,
+    a_capture_waiting_for_a_fifo_reader_can_be_stopped,
+    a_capture_is_written_to_devices_and_descriptors,
+    a_capture_follows_a_symbolic_link,
+    an_overwritten_file_becomes_private,
+    a_log_file_that_is_a_fifo_does_not_delay_a_capture,
+    ring_buffer_files_start_at_multiples_of_the_interval,
+    a_directory_is_refused_as_output_file,
+    in_a_root_shell_files_belong_to_root,
+    a_full_disk_leaves_no_empty_file,
 ];
 
 /// A capture of `container` to `path`, which need not be a file.
@@ -61,7 +61,7 @@ fn read_to_the_end(mut child: Child, container: &Container) -> Vec<u8> {
     [&head[..], &rest].concat()
 }
 
-fn under_nohup(lab: &Lab) {
+fn nohup_keeps_a_capture_running_without_its_terminal(lab: &Lab) {
     // tcpdump, Zeek: under nohup, SIGHUP ends a capture.
     let container = lab.container(&[]);
     let mut nohup = lab.program_at(Path::new("nohup"));
@@ -73,7 +73,7 @@ fn under_nohup(lab: &Lab) {
     is_whole_file(&recorded.path);
 }
 
-fn signals_that_end(lab: &Lab) {
+fn terminating_signals_end_a_capture_with_final_statistics(lab: &Lab) {
     // tcpdump, Zeek: SIGALRM and others end a capture without its last statistics.
     let container = lab.container(&[]);
     for name in ["TERM", "HUP", "ALRM", "VTALRM", "PROF", "XCPU", "POLL", "PWR", "STKFLT", "RTMIN"] {
@@ -84,7 +84,7 @@ fn signals_that_end(lab: &Lab) {
     }
 }
 
-fn signals_without_effect(lab: &Lab) {
+fn signals_that_tcpdump_ignores_do_not_end_a_capture(lab: &Lab) {
     // tcpdump, Zeek: SIGUSR1 and SIGUSR2 kill a capture; tcpdump counts and flushes, and goes on.
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &["--filter", "tcp"]);
@@ -95,7 +95,7 @@ fn signals_without_effect(lab: &Lab) {
     is_whole_file(&recording.stop().path);
 }
 
-fn file_size_limit(lab: &Lab) {
+fn a_file_size_limit_of_the_system_is_reported(lab: &Lab) {
     // Symptom: SIGXFSZ kills a capture without a word (ulimit -f).
     let container = lab.container(&[]);
     let folder = folder();
@@ -113,7 +113,7 @@ fn file_size_limit(lab: &Lab) {
     assert!(said.contains("File too large"), "{said}");
 }
 
-fn to_a_fifo(lab: &Lab) {
+fn a_capture_is_written_to_a_fifo_of_the_user(lab: &Lab) {
     // ssldump#55, termshark#13: a FIFO is refused as a file.
     let container = lab.container(&[]);
     let folder = folder();
@@ -129,7 +129,7 @@ fn to_a_fifo(lab: &Lab) {
     assert!(path.metadata().expect("the FIFO").file_type().is_fifo());
 }
 
-fn waits_for_a_reader(lab: &Lab) {
+fn a_capture_waiting_for_a_fifo_reader_can_be_stopped(lab: &Lab) {
     // ssldump#55, termshark#13: a capture to a FIFO without a reader hears no signal.
     let container = lab.container(&[]);
     let folder = folder();
@@ -148,7 +148,7 @@ fn waits_for_a_reader(lab: &Lab) {
     assert!(path.metadata().expect("the FIFO").file_type().is_fifo());
 }
 
-fn to_devices_and_descriptors(lab: &Lab) {
+fn a_capture_is_written_to_devices_and_descriptors(lab: &Lab) {
     // ssldump#55, termshark#13: /dev/null, /dev/stdout, /dev/fd/N and >(…) are refused.
     let container = lab.container(&[]);
     let child = start(capture(lab, &container, "/dev/null").args(["-c", "6"]));
@@ -178,7 +178,7 @@ fn to_devices_and_descriptors(lab: &Lab) {
     }
 }
 
-fn to_a_link(lab: &Lab) {
+fn a_capture_follows_a_symbolic_link(lab: &Lab) {
     // ssldump#55, termshark#13: a symbolic link is refused.
     let container = lab.container(&[]);
     let folder = folder();
@@ -210,7 +210,7 @@ fn to_a_link(lab: &Lab) {
     assert!(!file.exists());
 }
 
-fn overwritten(lab: &Lab) {
+fn an_overwritten_file_becomes_private(lab: &Lab) {
     // Symptom: --overwrite keeps a foreign owner and mode 0666, and writes through hard links.
     let container = lab.container(&[]);
     let folder = folder();
@@ -229,7 +229,7 @@ fn overwritten(lab: &Lab) {
     assert_eq!(fs::read(&other).expect("the old file"), b"old");
 }
 
-fn log_to_a_fifo(lab: &Lab) {
+fn a_log_file_that_is_a_fifo_does_not_delay_a_capture(lab: &Lab) {
     // Symptom: a FIFO as log file hangs past SIGINT and SIGTERM.
     let container = lab.container(&[]);
     let folder = folder();
@@ -245,7 +245,7 @@ fn log_to_a_fifo(lab: &Lab) {
     (&reader).read_exact(&mut line).expect("a line of the log");
 }
 
-fn at_intervals(lab: &Lab) {
+fn ring_buffer_files_start_at_multiples_of_the_interval(lab: &Lab) {
     // pcap-file PR#34: -b interval: is refused, which dumpcap takes.
     let container = lab.container(&[]);
     let folder = folder();
@@ -273,7 +273,7 @@ fn at_intervals(lab: &Lab) {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("interval:SECONDS is for -b"));
 }
 
-fn to_a_directory(lab: &Lab) {
+fn a_directory_is_refused_as_output_file(lab: &Lab) {
     // Symptom: -w FOLDER says "File exists" and to use --overwrite.
     let container = lab.container(&[]);
     let folder = folder();
@@ -285,7 +285,7 @@ fn to_a_directory(lab: &Lab) {
     }
 }
 
-fn root_shells(lab: &Lab) {
+fn in_a_root_shell_files_belong_to_root(lab: &Lab) {
     // tcpdump#448: in sudo -i, sudo -s and sudo su root may not write to root's folders.
     let container = lab.container(&[]);
     let (roots, theirs) = (folder(), folder());
@@ -321,7 +321,7 @@ fn root_shells(lab: &Lab) {
     }
 }
 
-fn full_disk(lab: &Lab) {
+fn a_full_disk_leaves_no_empty_file(lab: &Lab) {
     // Symptom: a full disk leaves a file of 0 bytes.
     let container = lab.container(&[]);
     let folder = folder();

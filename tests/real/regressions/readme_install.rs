@@ -4,27 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 
-use crate::real::retry;
+use crate::support::harness::{explain, tests, trial};
 use crate::support::lab::Lab;
 
-/// The test needs a bare Debian and a libpcap to link, which `make test` makes while there is a network.
-pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
-    const NAME: &str = "every_command_of_the_readme_works_on_a_bare_debian";
+/// The test needs a bare Debian and a libpcap to link, which `make test` prepares with a network.
+pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
+    let tests: &[(&str, fn())] = tests![every_command_of_the_documents_works_on_a_bare_debian];
     let needed = ["target/bare/made", "target/static/libpcap/made"];
     let missing = needed.into_iter().find(|path| !source().join(path).exists());
-    if let Some(path) = missing {
-        eprintln!("skipped: the README on a bare Debian: there is no {path}: run make test");
-    }
-    let ignored = (lab.is_err() || missing.is_some()) && !in_ci;
-    let lab = lab.clone().map(|_| ());
-    let run = move || {
-        lab.map_err(Failed::from)?;
-        retry::run(NAME, every_command_works_on_a_bare_debian);
-        Ok(())
-    };
-    vec![Trial::test(NAME, run).with_ignored_flag(ignored)]
+    let prepared = missing.map_or(Ok(()), |path| Err(format!("no {path}: run make test")));
+    explain("commands of the documents on a bare Debian", &prepared);
+    let need = prepared.and(lab.clone());
+    tests.iter().map(|&(name, test)| trial(name, need.clone(), move |_| test())).collect()
 }
 
 /// It runs this test, and so it has been run.
@@ -32,7 +25,7 @@ const RUN_BY_US: &str = "make test";
 /// Sections whose commands end by themselves and depend on each other. All others begin captures.
 const SCRIPTS: [&str; 2] = ["Install", "Two commands"];
 
-fn every_command_works_on_a_bare_debian() {
+fn every_command_of_the_documents_works_on_a_bare_debian() {
     // The symptoms: usermod: group 'wireshark' does not exist; containerdump-install: command not found.
     let folder = tempfile::tempdir().expect("a folder");
     let pages = ["README.md", "docs/analyst-guide.md"];

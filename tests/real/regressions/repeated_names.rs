@@ -4,19 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Test;
 use crate::support::following::Following;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::named_fields_of;
 use crate::support::traffic::flood;
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("names_are_repeated_for_files_that_tshark_cuts", tshark_cuts_files),
-    ("each_file_of_our_own_ring_buffer_has_names", own_files),
-    ("an_address_that_passes_to_another_container_is_called_after_both", address_passes_on),
-    ("names_are_kept_as_a_hosts_file", hosts_file),
-    ("the_section_header_tells_of_the_machine", section_header),
+pub(crate) const TESTS: &[Test] = tests![
+    names_are_repeated_in_files_split_by_tshark,
+    each_ring_buffer_file_has_names,
+    an_address_reused_by_another_container_has_both_names,
+    names_are_written_to_a_hosts_file,
+    the_section_header_describes_the_machine,
 ];
 
 /// Fields of the packets that pass a display filter, with names, read twice as Wireshark's window does.
@@ -34,7 +34,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn tshark_cuts_files(lab: &Lab) {
+fn names_are_repeated_in_files_split_by_tshark(lab: &Lab) {
     // wireshark f300676, #15033: dumpcap begins its files with section header and interface blocks alone.
     let container = lab.container(&[]);
     let user = User::new(lab);
@@ -61,7 +61,7 @@ fn tshark_cuts_files(lab: &Lab) {
     }
 }
 
-fn own_files(lab: &Lab) {
+fn each_ring_buffer_file_has_names(lab: &Lab) {
     // The same where our own program begins the files.
     let container = lab.container(&[]);
     let folder = folder();
@@ -90,7 +90,7 @@ fn own_files(lab: &Lab) {
     }
 }
 
-fn address_passes_on(lab: &Lab) {
+fn an_address_reused_by_another_container_has_both_names(lab: &Lab) {
     // wireshark#11470: of three jobs that ran one after the other with one address, all packets were job3's.
     let network = lab.network_with(&["--subnet", "198.51.99.0/24"]);
     let label = format!("passes={}", std::process::id());
@@ -115,7 +115,7 @@ fn address_passes_on(lab: &Lab) {
     assert_eq!(once, [names[0].clone(), names[..2].join(" or "), all]);
 }
 
-fn hosts_file(lab: &Lab) {
+fn names_are_written_to_a_hosts_file(lab: &Lab) {
     // wireshark#15033: editcap, mergecap and tshark -w leave the names out; README shows how to keep them.
     let container = lab.container(&[]);
     let folder = folder();
@@ -133,7 +133,7 @@ fn hosts_file(lab: &Lab) {
     assert_eq!(shown, container.name);
 }
 
-fn section_header(lab: &Lab) {
+fn the_section_header_describes_the_machine(lab: &Lab) {
     // Capture File Properties said "Unknown" of hardware and operating system.
     let container = lab.container(&[]);
     let folder = folder();

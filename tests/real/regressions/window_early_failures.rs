@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::real::wireshark::window::WindowTest;
 use crate::support::desktop::{Desk, Version, apart};
+use crate::support::harness::tests;
 use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
 
-pub(crate) const TESTS: &[WindowTest] =
-    &[("the_window_answers_after_captures_that_fail_early", the_window_answers)];
+pub(crate) const TESTS: &[WindowTest] = tests![the_window_responds_after_captures_that_fail_early];
 
 /// The button that starts a capture, in a window that fills the screen.
 const START: [&str; 5] = ["mousemove", "20", "60", "click", "1"];
@@ -46,7 +46,7 @@ impl Drop for Load {
     }
 }
 
-fn the_window_answers(lab: &Lab, version: Version) {
+fn the_window_responds_after_captures_that_fail_early(lab: &Lab, version: Version) {
     // Wireshark freezes for good, as an empty grey window, when a capture fails at once.
     let container = lab.container(&[]);
     let nowhere = lab.container(&["--network", "none"]);

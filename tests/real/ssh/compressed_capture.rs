@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use crate::Test;
 use crate::real::ssh::remote_capture::begin;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{Witness, assert_same, packets_so_far};
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("text_takes_a_third_of_its_size_on_the_way_by_ssh", takes_a_third),
-    ("packets_of_a_quiet_container_come_at_once_by_ssh", come_at_once),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_compression_reduces_text_to_a_third,
+    ssh_compression_does_not_delay_packets_of_a_quiet_container,
 ];
 
 /// What a web service says, 4 MB of it.
@@ -27,7 +27,7 @@ fn text() -> String {
     (0..60_000).map(line).collect()
 }
 
-fn takes_a_third(lab: &Lab) {
+fn ssh_compression_reduces_text_to_a_third(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
@@ -61,7 +61,7 @@ fn takes_a_third(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn come_at_once(lab: &Lab) {
+fn ssh_compression_does_not_delay_packets_of_a_quiet_container(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");

@@ -1,16 +1,14 @@
 //! With which right containerdump runs on another host.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Recording, capinfos, fields_of};
 use crate::support::ssh_host::{SshHost, let_it_be_root};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("an_ordinary_user_captures_through_the_engine_and_by_sudo_as_root_by_ssh", by_engine_and_by_sudo),
-    ("an_ordinary_user_captures_by_doas_as_root_by_ssh", by_doas),
-];
+pub(crate) const TESTS: &[Test] =
+    tests![ssh_user_captures_through_the_engine_or_with_sudo, ssh_user_captures_with_doas,];
 
-fn by_engine_and_by_sudo(lab: &Lab) {
+fn ssh_user_captures_through_the_engine_or_with_sudo(lab: &Lab) {
     let there = SshHost::start(lab);
     let host = "containerdump-lab@build1";
     let through_engine = described(&there, &["--host", host]).0;
@@ -25,7 +23,7 @@ fn by_engine_and_by_sudo(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn by_doas(lab: &Lab) {
+fn ssh_user_captures_with_doas(lab: &Lab) {
     let there = SshHost::start(lab);
     let host = "containerdump-lab@build1";
     let list = || there.program().args(["list", "--doas", "--host", host]).output().expect("the program");

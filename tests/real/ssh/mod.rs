@@ -1,5 +1,7 @@
 //! Containers on another host, over a real OpenSSH server.
 
+use crate::support::harness::Test;
+
 pub(crate) mod compressed_capture;
 pub(crate) mod elevation;
 pub(crate) mod prompts;
@@ -10,8 +12,6 @@ pub(crate) mod saved_host_capture;
 pub(crate) mod saved_host_interfaces;
 pub(crate) mod tcpdump_fallback;
 pub(crate) mod upload;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[

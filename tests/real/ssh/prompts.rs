@@ -6,15 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output};
 use crate::support::recording::Recording;
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_window_asks_for_a_passphrase_once_by_ssh", by_window),
-    ("a_terminal_asks_for_a_passphrase_by_ssh", by_terminal),
-    ("a_key_typed_ends_what_asks_by_ssh", ends_by_a_key),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_askpass_asks_for_a_passphrase_once,
+    ssh_asks_for_a_passphrase_at_the_terminal,
+    ctrl_c_at_an_ssh_prompt_ends_the_capture,
 ];
 
 const PASSPHRASE: &str = "correct horse";
@@ -27,7 +27,7 @@ fn locked(lab: &Lab) -> SshHost {
     there
 }
 
-fn by_window(lab: &Lab) {
+fn ssh_askpass_asks_for_a_passphrase_once(lab: &Lab) {
     let there = locked(lab);
     let web = there.host.lab.container(&[]);
     let asked = there.path("asked");
@@ -83,7 +83,7 @@ impl Terminal {
     }
 }
 
-fn by_terminal(lab: &Lab) {
+fn ssh_asks_for_a_passphrase_at_the_terminal(lab: &Lab) {
     let there = locked(lab);
     let web = there.host.lab.container(&[]);
     let mut terminal = Terminal::start(&there);
@@ -94,7 +94,7 @@ fn by_terminal(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn ends_by_a_key(lab: &Lab) {
+fn ctrl_c_at_an_ssh_prompt_ends_the_capture(lab: &Lab) {
     let there = locked(lab);
     let mut terminal = Terminal::start(&there);
     terminal.shows("Enter passphrase for key ");

@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, signal, start};
 use crate::support::recording::{
     Recording, Witness, assert_same, capinfos, fields_of, named_fields_of, sorted,
 };
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_container_of_another_host_is_captured_by_ssh", captured_by_ssh),
-    ("filter_and_snap_length_are_applied_there_by_ssh", applied_there),
-    ("containers_of_several_hosts_are_in_one_capture_by_ssh", several_hosts),
-    ("a_capture_on_another_host_follows_a_restart_by_ssh", follows_a_restart),
-    ("a_capture_on_another_host_ends_with_its_container_and_its_limits_by_ssh", ends_by_itself),
-    ("a_link_that_is_cut_is_the_end_on_both_sides_by_ssh", link_is_cut),
-    ("nothing_is_left_of_a_capture_that_was_killed_by_ssh", nothing_is_left),
-    ("the_way_to_another_host_is_not_captured_by_ssh", way_is_not_captured),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_captures_a_container_like_tcpdump,
+    ssh_applies_filter_and_snap_length_on_the_host,
+    ssh_captures_containers_of_several_hosts_in_one_file,
+    ssh_capture_follows_a_container_restart,
+    ssh_capture_ends_with_its_container_and_at_its_limits,
+    ssh_connection_loss_ends_the_capture_on_both_hosts,
+    ssh_capture_that_was_killed_leaves_nothing_on_the_host,
+    ssh_connection_of_a_capture_is_not_captured,
 ];
 
 /// Begins and waits until its interfaces are told.
@@ -45,7 +45,7 @@ fn pair(there: &SshHost) -> (Container, Container, String) {
     (web, other, address)
 }
 
-fn captured_by_ssh(lab: &Lab) {
+fn ssh_captures_a_container_like_tcpdump(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let filter = format!("tcp and host {address}");
@@ -73,7 +73,7 @@ fn captured_by_ssh(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn applied_there(lab: &Lab) {
+fn ssh_applies_filter_and_snap_length_on_the_host(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let filter = format!("inbound and tcp port 80 and dst host {address}");
@@ -93,7 +93,7 @@ fn applied_there(lab: &Lab) {
     assert_eq!(statistics[&0].received, statistics[&0].packets, "what was filtered out never came");
 }
 
-fn several_hosts(lab: &Lab) {
+fn ssh_captures_containers_of_several_hosts_in_one_file(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let filter = format!("tcp port 80 and host {address}");
@@ -116,7 +116,7 @@ fn several_hosts(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn follows_a_restart(lab: &Lab) {
+fn ssh_capture_follows_a_container_restart(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let recording = begin(&there, &[&web], &["--host", "build1", "--follow", "-f", "tcp port 80"]);
@@ -145,7 +145,7 @@ fn follows_a_restart(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn ends_by_itself(lab: &Lab) {
+fn ssh_capture_ends_with_its_container_and_at_its_limits(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let recording = begin(&there, &[&web], &["--host", "build1", "-c", "3", "-f", "tcp port 80"]);
@@ -164,7 +164,7 @@ fn ends_by_itself(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn link_is_cut(lab: &Lab) {
+fn ssh_connection_loss_ends_the_capture_on_both_hosts(lab: &Lab) {
     let there = SshHost::start(lab);
     let web = there.host.lab.container(&[]);
     let folder = crate::support::lab::folder();
@@ -182,7 +182,7 @@ fn link_is_cut(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn nothing_is_left(lab: &Lab) {
+fn ssh_capture_that_was_killed_leaves_nothing_on_the_host(lab: &Lab) {
     let there = SshHost::start(lab);
     let web = there.host.lab.container(&[]);
     for name in ["KILL", "TERM", "HUP"] {
@@ -196,7 +196,7 @@ fn nothing_is_left(lab: &Lab) {
     }
 }
 
-fn way_is_not_captured(lab: &Lab) {
+fn ssh_connection_of_a_capture_is_not_captured(lab: &Lab) {
     let there = SshHost::start(lab);
     let host = there.host.lab.container(&["--network", "host"]);
     let recording = begin(&there, &[&host], &["--host", "build1"]);

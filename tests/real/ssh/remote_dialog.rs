@@ -5,18 +5,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::Test;
 use crate::support::analyst::{Analyst, own};
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, signal, start};
 use crate::support::recording::{Witness, assert_same, fields_of, requests_so_far};
 use crate::support::ssh_host::SshHost;
 use crate::support::toolbar_pipes::{Captured, FILTER, Pipes, STATISTICS, Toolbar};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("tshark_captures_what_tcpdump_sees_on_another_host_by_ssh", captures_there),
-    ("the_containers_of_another_host_are_loaded_into_the_dialog_by_ssh", containers_are_loaded),
-    ("the_toolbar_tells_of_another_host_and_filters_there_by_ssh", toolbar_of_a_host),
-    ("a_host_that_cannot_be_captured_is_one_message_in_tshark_by_ssh", one_message),
+pub(crate) const TESTS: &[Test] = tests![
+    tshark_captures_a_remote_container_like_tcpdump,
+    the_dialog_loads_the_containers_of_a_remote_host,
+    the_toolbar_shows_and_filters_a_remote_capture,
+    tshark_shows_one_message_for_a_failed_remote_capture,
 ];
 
 fn pair(there: &SshHost) -> (Container, Container, String) {
@@ -25,7 +25,7 @@ fn pair(there: &SshHost) -> (Container, Container, String) {
     (web, other, address)
 }
 
-fn captures_there(lab: &Lab) {
+fn tshark_captures_a_remote_container_like_tcpdump(lab: &Lab) {
     let there = SshHost::start(lab);
     let analyst = Analyst::new(lab, &there);
     let (web, other, address) = pair(&there);
@@ -69,7 +69,7 @@ fn captures_there(lab: &Lab) {
     });
 }
 
-fn containers_are_loaded(lab: &Lab) {
+fn the_dialog_loads_the_containers_of_a_remote_host(lab: &Lab) {
     let there = SshHost::start(lab);
     let analyst = Analyst::new(lab, &there);
     let web = there.host.lab.container(&["--label", "com.docker.compose.project=shop"]);
@@ -109,7 +109,7 @@ fn containers_are_loaded(lab: &Lab) {
     assert!(begun.elapsed() < Duration::from_secs(13), "{:?}", begun.elapsed());
 }
 
-fn toolbar_of_a_host(lab: &Lab) {
+fn the_toolbar_shows_and_filters_a_remote_capture(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let options = [
@@ -140,7 +140,7 @@ fn toolbar_of_a_host(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn one_message(lab: &Lab) {
+fn tshark_shows_one_message_for_a_failed_remote_capture(lab: &Lab) {
     let there = SshHost::start(lab);
     let analyst = Analyst::new(lab, &there);
     let (web, ..) = pair(&there);

@@ -5,17 +5,17 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("the_containers_of_another_host_are_listed_by_ssh", the_containers_are_listed),
-    ("a_host_that_is_not_who_it_was_is_refused_by_ssh", not_who_it_was),
-    ("a_host_without_the_program_or_with_another_is_told_of_by_ssh", without_the_program),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_lists_the_containers_of_a_host,
+    ssh_refuses_a_changed_host_key,
+    ssh_reports_a_missing_or_different_containerdump,
 ];
 
-fn the_containers_are_listed(lab: &Lab) {
+fn ssh_lists_the_containers_of_a_host(lab: &Lab) {
     let there = SshHost::start(lab);
     let web = there.host.lab.container(&[]);
     let printed =
@@ -53,7 +53,7 @@ fn complaint(there: &SshHost, host: &str) -> String {
     said
 }
 
-fn not_who_it_was(lab: &Lab) {
+fn ssh_refuses_a_changed_host_key(lab: &Lab) {
     let there = SshHost::start(lab);
     there.know("other.pub");
     let changed = complaint(&there, "build1");
@@ -78,7 +78,7 @@ fn not_who_it_was(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn without_the_program(lab: &Lab) {
+fn ssh_reports_a_missing_or_different_containerdump(lab: &Lab) {
     let there = SshHost::bare(lab);
     assert!(complaint(&there, "build1").contains("containerdump is not installed on build1"));
     there.script("commands/containerdump", "#!/bin/sh\necho containerdump-far 99 9.9.9\n");

@@ -5,18 +5,18 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::recording::{Recording, fields_of};
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_saved_host_is_used_by_its_name_by_ssh", used_by_its_name),
-    ("hosts_of_docker_and_podman_are_saved_by_ssh", of_docker_and_podman),
-    ("hosts_are_saved_for_who_called_sudo_by_ssh", under_sudo),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_uses_a_saved_host_by_name,
+    ssh_hosts_of_docker_and_podman_are_saved,
+    ssh_hosts_are_saved_for_the_user_of_sudo,
 ];
 
-fn used_by_its_name(lab: &Lab) {
+fn ssh_uses_a_saved_host_by_name(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let home = folder();
@@ -43,7 +43,7 @@ fn used_by_its_name(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn of_docker_and_podman(_: &Lab) {
+fn ssh_hosts_of_docker_and_podman_are_saved(_: &Lab) {
     let home = folder();
     // Root's connections would be written beside those of the machine.
     fs::write(home.path().join("containers.conf"), "").expect("a file");
@@ -64,7 +64,7 @@ fn of_docker_and_podman(_: &Lab) {
     assert_eq!(run(program, &["host", "list", "--json"]).lines().count(), 2);
 }
 
-fn under_sudo(lab: &Lab) {
+fn ssh_hosts_are_saved_for_the_user_of_sudo(lab: &Lab) {
     let there = SshHost::start(lab);
     let command = there.path("commands/containerdump");
     there.inside(&format!(

@@ -3,15 +3,15 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::Test;
 use crate::support::analyst::Analyst;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, signal, start};
 use crate::support::recording::{fields_of, requests_so_far};
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("containers_of_a_saved_host_are_interfaces_by_ssh", are_interfaces),
-    ("a_saved_host_that_is_gone_or_another_costs_the_list_nothing_by_ssh", gone_or_another),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_containers_of_a_saved_host_are_interfaces,
+    ssh_saved_host_that_is_unreachable_or_changed_does_not_delay_the_list,
 ];
 
 /// Wireshark's user, who has saved the host as `shop`.
@@ -38,7 +38,7 @@ fn line(container: &Container, name: &str) -> String {
     format!("shop-{} (shop: {name} · ", container.interface())
 }
 
-fn are_interfaces(lab: &Lab) {
+fn ssh_containers_of_a_saved_host_are_interfaces(lab: &Lab) {
     let there = SshHost::start(lab);
     let analyst = analyst(lab, &there);
     let project = ["--label", "com.docker.compose.project=market"];
@@ -81,7 +81,7 @@ fn are_interfaces(lab: &Lab) {
     eventually("nothing of ours runs there", || there.runs().is_empty());
 }
 
-fn gone_or_another(lab: &Lab) {
+fn ssh_saved_host_that_is_unreachable_or_changed_does_not_delay_the_list(lab: &Lab) {
     let there = SshHost::start(lab);
     let analyst = analyst(lab, &there);
     let web = there.host.lab.container(&[]);

@@ -1,17 +1,17 @@
 //! Hosts where our program cannot run: tcpdump or dumpcap there.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of, sorted};
 use crate::support::ssh_host::{SshHost, let_it_be_root};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("where_containerdump_cannot_run_tcpdump_captures_the_same_by_ssh", tcpdump_captures_the_same),
-    ("where_there_is_no_tcpdump_dumpcap_captures_by_ssh", dumpcap_captures),
-    ("why_tcpdump_cannot_serve_is_told_by_ssh", why_it_cannot),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump,
+    ssh_uses_dumpcap_on_a_host_without_tcpdump,
+    ssh_reports_why_tcpdump_cannot_be_used,
 ];
 
-fn tcpdump_captures_the_same(lab: &Lab) {
+fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     let there = SshHost::bare(lab);
     let network = there.host.lab.network();
     let (web, other) =
@@ -72,7 +72,7 @@ fn nothing_runs(there: &SshHost) {
     });
 }
 
-fn dumpcap_captures(lab: &Lab) {
+fn ssh_uses_dumpcap_on_a_host_without_tcpdump(lab: &Lab) {
     let there = SshHost::bare(lab);
     there.inside("mount --bind /dev/null /usr/bin/tcpdump");
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
@@ -97,7 +97,7 @@ fn dumpcap_captures(lab: &Lab) {
     nothing_runs(&there);
 }
 
-fn why_it_cannot(lab: &Lab) {
+fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
     let there = SshHost::bare(lab);
     let (web, host) = (there.host.lab.container(&[]), there.host.lab.container(&["--network", "host"]));
     let why = |options: &[&str]| {

@@ -2,16 +2,16 @@
 
 use std::process::Command;
 
-use crate::Test;
 use crate::real::ssh::elevation::described;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{Recording, Witness, assert_same};
 use crate::support::ssh_host::{SshHost, let_it_be_root};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("containerdump_is_sent_to_a_host_that_has_none_by_ssh", sent_where_there_is_none),
-    ("an_ordinary_user_of_the_engine_captures_with_what_was_sent_by_ssh", sent_by_an_ordinary_user),
-    ("what_cannot_be_started_in_the_cache_is_sent_elsewhere_by_ssh", sent_elsewhere),
+pub(crate) const TESTS: &[Test] = tests![
+    ssh_uploads_containerdump_to_a_host_without_it,
+    ssh_user_captures_with_the_uploaded_containerdump,
+    ssh_uploads_to_another_directory_if_the_cache_is_noexec,
 ];
 
 const CACHE: &str = "/root/.cache/containerdump";
@@ -38,7 +38,7 @@ fn said(there: &SshHost, options: &[&str]) -> String {
     said
 }
 
-fn sent_where_there_is_none(lab: &Lab) {
+fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     let there = bare(lab);
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
@@ -88,7 +88,7 @@ fn bytes_to(there: &SshHost) -> u64 {
     std::fs::read_to_string(path).expect("a cable").trim().parse().expect("a number")
 }
 
-fn sent_by_an_ordinary_user(lab: &Lab) {
+fn ssh_user_captures_with_the_uploaded_containerdump(lab: &Lab) {
     let there = bare(lab);
     let options = ["--host", "containerdump-lab@build1"];
     let (through_engine, said) = described(&there, &options);
@@ -110,7 +110,7 @@ fn sent_by_an_ordinary_user(lab: &Lab) {
     there.is_left_alone();
 }
 
-fn sent_elsewhere(lab: &Lab) {
+fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {
     let there = bare(lab);
     there.inside("mount -o remount,noexec /root");
     let told = said(&there, &[]);

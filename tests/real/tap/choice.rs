@@ -2,16 +2,16 @@
 
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, Only, end_of, fifo, folder, output, start};
 use crate::support::recording::{Recording, Witness, assert_same, fields_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("the_tap_that_is_asked_for_is_the_one_that_is_taken", asked_for_is_taken),
-    ("wiresharks_dialog_can_ask_for_a_tap", wiresharks_dialog_can_ask),
-    ("a_tap_that_packets_do_not_pass_is_refused", a_tap_that_packets_do_not_pass_is_refused),
-    ("a_tap_that_cannot_be_used_is_refused_with_what_it_lacks", a_tap_that_lacks_something),
-    ("list_tells_of_every_tap_and_what_it_lacks", list_tells_of_every_tap),
+pub(crate) const TESTS: &[Test] = tests![
+    the_requested_tap_is_used,
+    a_tap_can_be_requested_in_the_wireshark_dialog,
+    a_tap_without_packets_of_the_container_is_refused,
+    an_unavailable_tap_is_refused_with_the_reason,
+    list_shows_every_tap_and_why_it_is_unavailable,
 ];
 
 /// A command that runs our program without any right of its own.
@@ -29,7 +29,7 @@ fn without_veth(lab: &Lab) -> (Only<Network>, Container) {
     (network, container)
 }
 
-fn asked_for_is_taken(lab: &Lab) {
+fn the_requested_tap_is_used(lab: &Lab) {
     let container = lab.container(&[]);
     for (tap, place) in [
         ("host", format!("host veth {}", container.host_veth("eth0"))),
@@ -50,7 +50,7 @@ fn asked_for_is_taken(lab: &Lab) {
     }
 }
 
-fn wiresharks_dialog_can_ask(lab: &Lab) {
+fn a_tap_can_be_requested_in_the_wireshark_dialog(lab: &Lab) {
     let container = lab.container(&[]);
     let folder = folder();
     let fifo = fifo(&folder);
@@ -80,14 +80,14 @@ fn refusal(command: &mut Command, container: &Container, options: &[&str]) -> St
     said
 }
 
-fn a_tap_that_packets_do_not_pass_is_refused(lab: &Lab) {
+fn a_tap_without_packets_of_the_container_is_refused(lab: &Lab) {
     let (_network, container) = without_veth(lab);
     let said = refusal(&mut lab.program(), &container, &["--tap", "host"]);
     assert!(said.contains(&format!("{}:eth0", container.name)), "{said}");
     assert!(said.contains("do not pass there") && said.contains("containerdump list -v"), "{said}");
 }
 
-fn a_tap_that_lacks_something(lab: &Lab) {
+fn an_unavailable_tap_is_refused_with_the_reason(lab: &Lab) {
     let container = lab.container(&[]);
     let said = refusal(&mut powerless(lab), &container, &["--tap", "inside"]);
     assert!(said.contains("only root may enter it"), "{said}");
@@ -105,7 +105,7 @@ fn explained(command: &mut Command, container: &Container) -> Vec<String> {
     mine.take_while(|line| line.starts_with(' ')).map(|line| line.trim().to_owned()).collect()
 }
 
-fn list_tells_of_every_tap(lab: &Lab) {
+fn list_shows_every_tap_and_why_it_is_unavailable(lab: &Lab) {
     let container = lab.container(&[]);
     let lines = explained(&mut lab.program(), &container);
     assert_eq!(lines[0], "eth0, network bridge", "{lines:?}");

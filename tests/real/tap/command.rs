@@ -8,17 +8,17 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use pcap_parser::Block;
 use tempfile::TempDir;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, folder, output, signal};
 use crate::support::recording::{Witness, assert_same, each_block, fields_of, statistics_of};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_tap_sees_what_tcpdump_sees_beside_it", sees_what_tcpdump_sees),
-    ("a_tap_tells_its_interfaces_before_the_first_packet", tells_its_interfaces_first),
-    ("a_tap_takes_interfaces_by_name_and_by_address", takes_interfaces_by_name_and_by_address),
-    ("a_tap_has_no_right_while_it_reads", has_no_right_while_it_reads),
-    ("a_tap_ends_when_nobody_wants_it", ends_when_nobody_wants_it),
-    ("a_tap_says_in_one_line_what_is_wrong", says_in_one_line_what_is_wrong),
+pub(crate) const TESTS: &[Test] = tests![
+    tap_packets_match_tcpdump,
+    a_tap_writes_interface_blocks_before_the_first_packet,
+    a_tap_selects_interfaces_by_name_and_address,
+    a_tap_has_no_capabilities_while_it_reads,
+    a_tap_ends_on_signals_and_without_its_reader,
+    a_tap_reports_errors_in_one_line,
 ];
 
 /// A tap that writes to a file, or wherever it is told.
@@ -74,7 +74,7 @@ pub(crate) struct Ended {
     folder: TempDir,
 }
 
-fn sees_what_tcpdump_sees(lab: &Lab) {
+fn tap_packets_match_tcpdump(lab: &Lab) {
     let container = lab.container(&[]);
     let witness = Witness::inside(&container, "eth0", "tcp or icmp");
     let mut tap = Tap::begin(&container, &["--filter", "tcp or icmp"]);
@@ -94,7 +94,7 @@ fn sees_what_tcpdump_sees(lab: &Lab) {
     assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
 }
 
-fn tells_its_interfaces_first(lab: &Lab) {
+fn a_tap_writes_interface_blocks_before_the_first_packet(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -121,7 +121,7 @@ fn interfaces_in(path: &std::path::Path) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn takes_interfaces_by_name_and_by_address(lab: &Lab) {
+fn a_tap_selects_interfaces_by_name_and_address(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
@@ -140,7 +140,7 @@ fn takes_interfaces_by_name_and_by_address(lab: &Lab) {
     assert_eq!(interfaces_in(&Tap::begin(&alone, &[]).cut().path), ["lo"]);
 }
 
-fn has_no_right_while_it_reads(lab: &Lab) {
+fn a_tap_has_no_capabilities_while_it_reads(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = Tap::begin(&container, &[]);
     container.fetch(1);
@@ -148,7 +148,7 @@ fn has_no_right_while_it_reads(lab: &Lab) {
     tap.cut();
 }
 
-fn ends_when_nobody_wants_it(lab: &Lab) {
+fn a_tap_ends_on_signals_and_without_its_reader(lab: &Lab) {
     let container = lab.container(&[]);
     let busy = || {
         let tap = Tap::begin(&container, &["--filter", "tcp"]);
@@ -183,7 +183,7 @@ fn ends_when_nobody_wants_it(lab: &Lab) {
     drop(input);
 }
 
-fn says_in_one_line_what_is_wrong(lab: &Lab) {
+fn a_tap_reports_errors_in_one_line(lab: &Lab) {
     let container = lab.container(&[]);
     output(&mut container.enter(&["ip", "link", "add", "nflog", "type", "bridge"]));
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];

@@ -5,16 +5,16 @@ use std::process::Command;
 
 use containerdump::container::{self as described, EngineKind};
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, PATIENCE, eventually, start};
 use crate::support::podman::Podman;
 use crate::support::tap_container::{docker, in_podman, nothing_is_left, socket, tap, taps_of, target};
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_tap_container_ends_with_the_program_that_started_it", ends_when_killed),
-    ("a_tap_container_ends_with_its_target", ends_with_its_target),
-    ("what_a_tap_container_says_is_kept_with_its_status", says_why),
-    ("a_target_that_is_gone_leaves_nothing", target_is_gone),
+pub(crate) const TESTS: &[Test] = tests![
+    a_tap_container_ends_with_the_program_that_started_it,
+    a_tap_container_ends_with_its_target,
+    the_error_output_and_status_of_a_tap_container_are_kept,
+    a_missing_target_leaves_no_tap_container,
 ];
 
 /// Names the engine and the container that another process than the test taps, to be killed.
@@ -30,7 +30,7 @@ pub(crate) fn serve_as_child() {
     std::thread::sleep(PATIENCE);
 }
 
-fn ends_when_killed(lab: &Lab) {
+fn a_tap_container_ends_with_the_program_that_started_it(lab: &Lab) {
     let kill_after = |url: &str, id: &str, is_there: &dyn Fn() -> bool| {
         let mut child = Command::new(std::env::current_exe().expect("this test"));
         let mut child = start(child.env(CHILD, format!("{url} {id}")));
@@ -49,7 +49,7 @@ fn ends_when_killed(lab: &Lab) {
     kill_after(&podman.url, &id, &|| !taps().is_empty());
 }
 
-fn ends_with_its_target(lab: &Lab) {
+fn a_tap_container_ends_with_its_target(lab: &Lab) {
     let tapped = |target: &described::Container, end: &dyn Fn()| {
         let tap = tap(target, &["tap"]).expect("a tap container");
         let mut stream = tap.stream().expect("its stream");
@@ -79,7 +79,7 @@ fn ends_with_its_target(lab: &Lab) {
     }
 }
 
-fn says_why(lab: &Lab) {
+fn the_error_output_and_status_of_a_tap_container_are_kept(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = tap(&docker(lab, &container.id), &["tap", "--interface", "nowhere"]).expect("a tap container");
     let mut all = Vec::new();
@@ -90,7 +90,7 @@ fn says_why(lab: &Lab) {
     nothing_is_left(lab, &container.id);
 }
 
-fn target_is_gone(lab: &Lab) {
+fn a_missing_target_leaves_no_tap_container(lab: &Lab) {
     let container = lab.container(&[]);
     lab.docker(&["kill", &container.name]);
     let trouble = tap(&docker(lab, &container.id), &["tap"]).expect_err("it does not run");

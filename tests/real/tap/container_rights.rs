@@ -6,47 +6,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use containerdump::container::EngineKind;
 use containerdump::engine::TapContainer;
 use containerdump::static_program::{Architecture, StaticProgram};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::Test;
-use crate::real::retry;
 use crate::real::tap::{container_end, container_stream};
 use crate::real::wireshark::toolbar;
+use crate::support::harness::{Test, explain, tests, trial};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::podman::Podman;
 use crate::support::tap_container::{
     companion, docker, in_podman, nothing_is_left, socket, tap, taps_of, target,
 };
 
-const TESTS: &[Test] = &[
-    ("a_tap_container_has_one_right_and_nothing_else", has_one_right),
-    ("a_tap_container_of_podmans_has_one_right_and_nothing_else", has_one_right_in_podman),
-    ("two_who_import_the_image_at_once_do_no_harm", imported_at_once),
-    ("a_tap_container_is_not_listed_and_a_label_alone_hides_nothing", is_not_listed),
+const TESTS: &[Test] = tests![
+    a_tap_container_has_only_cap_net_raw,
+    a_podman_tap_container_has_only_cap_net_raw,
+    concurrent_imports_of_the_tap_image_succeed,
+    tap_containers_are_not_listed_and_their_label_alone_hides_nothing,
 ];
 
-/// These tests need the static program as well as the engine.
-pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
-    let is_built = companion().is_file();
-    if !is_built {
-        eprintln!(
-            "skipped: the tests of tap containers: there is no {}: run make test",
-            companion().display()
-        );
-    }
-    let ignored = (lab.is_err() || !is_built) && !in_ci;
-    let trial = |(name, test): Test| {
-        let lab = lab.clone();
-        let run = move || {
-            let lab = lab.map_err(Failed::from)?;
-            retry::run(name, || test(&lab));
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(ignored)
-    };
-    let all = [TESTS, container_end::TESTS, container_stream::TESTS, toolbar::THROUGH_ENGINE];
-    all.into_iter().flatten().copied().map(trial).collect()
+/// The tests that run the static program beside the program under test.
+pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
+    let path = companion();
+    let is_built = path.is_file().then_some(()).ok_or(format!("no {}: run make test", path.display()));
+    explain("tests of tap containers", &is_built);
+    let need = is_built.and(lab.clone());
+    let all = [TESTS, container_end::TESTS, container_stream::TESTS, toolbar::THROUGH_ENGINE].concat();
+    all.into_iter().map(|(name, test)| trial(name, need.clone(), test)).collect()
 }
 
 /// What the kernel says of a process that was asked for no more than this.
@@ -79,7 +65,7 @@ fn has_rights(status: &str) -> bool {
         .any(|set| !status.contains(&format!("{set}:\t0000000000000000")))
 }
 
-fn has_one_right(lab: &Lab) {
+fn a_tap_container_has_only_cap_net_raw(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = tap(&docker(lab, &container.id), &["tap"]).expect("a tap container");
     let ids = taps_of(lab, &container.id);
@@ -104,7 +90,7 @@ fn has_one_right(lab: &Lab) {
     nothing_is_left(lab, &container.id);
 }
 
-fn has_one_right_in_podman(lab: &Lab) {
+fn a_podman_tap_container_has_only_cap_net_raw(lab: &Lab) {
     let podman = Podman::rootful(lab);
     let container = podman.container(&[]);
     let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &container.name]);
@@ -127,7 +113,7 @@ fn has_one_right_in_podman(lab: &Lab) {
     eventually("no tap container is left", || taps().is_empty());
 }
 
-fn imported_at_once(lab: &Lab) {
+fn concurrent_imports_of_the_tap_image_succeed(lab: &Lab) {
     // Another program than that of all other tests: no image of it is there.
     let folder = folder();
     let path = folder.path().join("another");
@@ -161,7 +147,7 @@ fn imported_at_once(lab: &Lab) {
     lab.docker(&[&["rmi", "--force"], &images.lines().collect::<Vec<_>>()[..]].concat());
 }
 
-fn is_not_listed(lab: &Lab) {
+fn tap_containers_are_not_listed_and_their_label_alone_hides_nothing(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = tap(&docker(lab, &container.id), &["tap"]).expect("a tap container");
     let label = format!("org.containerdump.target={}", container.id);

@@ -4,17 +4,17 @@ use std::io::Write as _;
 
 use containerdump::container::{self as described, EngineKind};
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder};
 use crate::support::podman::Podman;
 use crate::support::recording::fields_of;
 use crate::support::tap_container::{docker, nothing_is_left, tap, target};
 use crate::support::tcp_relay::relay;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("packets_pass_through_the_engine", packets_pass),
-    ("packets_pass_through_an_engine_over_tcp", packets_pass_over_tcp),
-    ("packets_pass_through_an_ordinary_users_podman", packets_pass_in_rootless_podman),
+pub(crate) const TESTS: &[Test] = tests![
+    packets_are_captured_through_the_engine,
+    packets_are_captured_through_an_engine_over_tcp,
+    packets_are_captured_through_rootless_podman,
 ];
 
 /// Asks `containerdump tap` for its end, and for what it still has.
@@ -44,20 +44,20 @@ fn requests_with(target: &described::Container, arguments: &[&str], work: impl F
     fields_of(&path, "http.request", &["http.request.uri"]).len()
 }
 
-fn packets_pass(lab: &Lab) {
+fn packets_are_captured_through_the_engine(lab: &Lab) {
     let container = lab.container(&[]);
     assert_eq!(requests(&docker(lab, &container.id), || container.fetch(3)), 3);
     nothing_is_left(lab, &container.id);
 }
 
-fn packets_pass_over_tcp(lab: &Lab) {
+fn packets_are_captured_through_an_engine_over_tcp(lab: &Lab) {
     let container = lab.container(&[]);
     let target = target(EngineKind::Docker, relay(&lab.endpoint), &container.id);
     assert_eq!(requests(&target, || container.fetch(3)), 3);
     nothing_is_left(lab, &container.id);
 }
 
-fn packets_pass_in_rootless_podman(lab: &Lab) {
+fn packets_are_captured_through_rootless_podman(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
     let id = podman.podman(&["inspect", "--format", "{{.Id}}", &container.name]);

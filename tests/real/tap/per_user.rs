@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
 use crate::support::podman::Podman;
 use crate::support::recording::{Recording, Witness, fields_of};
 use crate::support::unprivileged::open_engine;
 use crate::support::user_kinds::{Programs, User};
 
-pub(crate) const TESTS: &[Test] = &[("every_user_captures_every_network", every_user_captures_every_network)];
+pub(crate) const TESTS: &[Test] = tests![each_kind_of_user_captures_each_kind_of_network];
 
 /// What root, a member of the capture group (`CAP_NET_RAW`) and a member of the engine's group
 /// alone have in docs/analyst-guide.md. `UPDATE_TAPS=1` writes it anew.
@@ -87,7 +87,7 @@ fn get(pid: &str, address: &str) {
     output(curl.arg(format!("http://{address}/")));
 }
 
-fn every_user_captures_every_network(lab: &Lab) {
+fn each_kind_of_user_captures_each_kind_of_network(lab: &Lab) {
     open_engine(lab);
     let mut table = Table { lab, programs: Programs::make(), rows: String::new() };
     bridges(&mut table);

@@ -15,45 +15,30 @@ use tempfile::TempDir;
 
 use crate::support::fake_engine::{Answer, Case, FakeEngine, address, alike, hostile};
 use crate::support::fifo::Pipe;
+use crate::support::harness::{explain, tests, trial};
 use crate::support::program::Running;
 
 /// An ordinary user: root is not asked for rights, and Wireshark tells root nothing of folders
 /// from its environment.
 const NOBODY: &str = "65534";
 
-/// A test: its name, what it does, and what the machine must have for it.
-type Test = (&'static str, fn(), &'static [&'static str]);
+type PlainTest = (&'static str, fn());
 
-/// They need no engine: one is played.
-pub(crate) fn trials(in_ci: bool) -> Vec<Trial> {
-    let tests: [Test; 4] = [
-        (
-            "tshark lists what hostile containers are and nothing else",
-            hostile_containers_are_listed,
-            &["tshark"],
-        ),
-        ("tshark lists an engine in trouble", engine_in_trouble_is_listed, &["tshark"]),
-        (
-            "tshark lists one entry where no engine listens at a configured address",
-            no_engine_is_one_entry,
-            &["tshark"],
-        ),
-        ("a fifo of another user is not written to", fifo_of_another_is_refused, &["root"]),
+/// The tests that need tshark, and one that needs root.
+pub(crate) fn trials() -> Vec<Trial> {
+    const OF_TSHARK: &[PlainTest] = tests![
+        tshark_lists_only_containers_despite_hostile_names,
+        tshark_lists_an_unreachable_engine,
+        tshark_lists_one_entry_if_no_engine_listens_at_a_configured_address,
     ];
-    let trials = tests.into_iter().map(|(name, test, needs)| {
-        let missing = missing(needs);
-        if let Some(missing) = &missing {
-            eprintln!("\"{name}\" needs {missing}");
-        }
-        let ignored = missing.is_some() && !in_ci;
-        let run = move || {
-            missing.map_or(Ok(()), |missing| Err(format!("needs {missing}")))?;
-            test();
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(ignored)
-    });
-    trials.collect()
+    const OF_ROOT: &[PlainTest] = tests![a_fifo_of_another_user_is_not_written_to];
+    let mut trials = Vec::new();
+    for (tests, tool) in [(OF_TSHARK, "tshark"), (OF_ROOT, "root")] {
+        let need = missing(&[tool]).map_or(Ok(()), |missing| Err(format!("needs {missing}")));
+        explain("tests with an unprivileged user", &need);
+        trials.extend(tests.iter().map(|&(name, test)| trial(name, need.clone(), move |()| test())));
+    }
+    trials
 }
 
 /// The first of `needs` that this machine lacks.
@@ -150,7 +135,7 @@ fn is_group(line: &str) -> bool {
     value.bytes().all(safe) && (is_project || is_all)
 }
 
-fn hostile_containers_are_listed() {
+fn tshark_lists_only_containers_despite_hostile_names() {
     let cases: Vec<Case> = hostile().into_iter().chain(alike()).collect();
     let engine = FakeEngine::running(cases.iter().map(|(described, ..)| described.clone())).with_mode(0o666);
     let mut expected: Vec<String> =
@@ -164,7 +149,7 @@ fn hostile_containers_are_listed() {
     engine.was_only_asked_what_is_allowed();
 }
 
-fn engine_in_trouble_is_listed() {
+fn tshark_lists_an_unreachable_engine() {
     let installed = Installed::new();
     let listed = |reason: &str| [format!("containerdump-docker (Docker: {reason}, double-click for help)")];
     let engine = FakeEngine::answering(Answer::Silence).with_mode(0o000);
@@ -176,13 +161,13 @@ fn engine_in_trouble_is_listed() {
     assert_eq!(installed.added(&engine.address()), listed(words));
 }
 
-fn no_engine_is_one_entry() {
+fn tshark_lists_one_entry_if_no_engine_listens_at_a_configured_address() {
     let installed = Installed::new();
     let entry = "containerdump-docker (Docker: no engine is listening, double-click for help)";
     assert_eq!(installed.added(&address(&installed.path("none.sock"))), [entry]);
 }
 
-fn fifo_of_another_is_refused() {
+fn a_fifo_of_another_user_is_not_written_to() {
     let (installed, pipe) = (Installed::new(), Pipe::new());
     let open = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
     open(pipe.folder().to_owned(), 0o755);

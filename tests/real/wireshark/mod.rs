@@ -1,5 +1,7 @@
 //! The real Wireshark: tshark, the toolbar's pipes, and the window.
 
+use crate::support::harness::Test;
+
 pub(crate) mod hostile_lists;
 pub(crate) mod profile;
 pub(crate) mod toolbar;
@@ -7,8 +9,6 @@ pub(crate) mod toolbar_faults;
 pub(crate) mod tshark;
 pub(crate) mod window;
 pub(crate) mod window_toolbar;
-
-use crate::Test;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] =

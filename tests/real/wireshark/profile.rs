@@ -5,16 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
 use crate::support::desktop::Desk;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, output, start};
 use crate::support::recording::{Recorded, Recording};
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("the_profile_shows_names_container_and_direction", the_profile_shows_names_container_and_direction),
-    ("the_profile_colours_directions_and_leaves_errors", the_profile_colours_directions_and_leaves_errors),
-    ("the_window_shows_the_profile", the_window_shows_the_profile),
+pub(crate) const TESTS: &[Test] = tests![
+    the_profile_shows_names_container_and_direction,
+    the_profile_colours_directions_and_keeps_error_colours,
+    the_window_shows_the_profile,
 ];
 
 /// Background of what comes in and of what goes out.
@@ -77,7 +77,7 @@ fn the_profile_shows_names_container_and_direction(lab: &Lab) {
     assert!(!lines.iter().any(|line| line.contains(&visit.visitor.address())), "{lines:#?}");
 }
 
-fn the_profile_colours_directions_and_leaves_errors(lab: &Lab) {
+fn the_profile_colours_directions_and_keeps_error_colours(lab: &Lab) {
     let (user, visit) = (User::new(lab), Visit::new(lab));
     install(&user);
     let fields = ["frame.packet_flags_direction", "tcp.flags.reset", "frame.coloring_rule.name"];

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::recording::{
     Witness, capinfos, fields_of, packets_so_far, requests_so_far, statistics_of,
@@ -12,20 +12,20 @@ use crate::support::recording::{
 use crate::support::toolbar_pipes::{Captured, FILTER, INTERFACE, LOG, PAUSE, Pipes, STATISTICS, Toolbar};
 use crate::support::traffic::flood;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_capture_is_paused_and_goes_on", is_paused_and_goes_on),
-    ("a_capture_that_is_paused_ends_as_any_other", paused_ends),
-    ("the_toolbar_shows_figures_and_who_is_there", shows_figures),
-    ("the_toolbar_tells_what_is_dropped_and_where", tells_drops),
-    ("the_capture_filter_is_changed_while_packets_come", filter_is_changed),
-    ("who_joins_has_the_capture_filter_of_then", who_joins_has_it),
-    ("a_filter_that_was_applied_is_not_the_next_captures", is_not_remembered),
-    ("a_filter_written_before_the_capture_holds_in_it", written_before_holds),
+pub(crate) const TESTS: &[Test] = tests![
+    a_capture_is_paused_and_resumed,
+    a_paused_capture_ends_normally,
+    the_toolbar_shows_statistics_and_interfaces,
+    the_toolbar_shows_dropped_packets_by_interface,
+    the_capture_filter_is_changed_during_a_capture,
+    containers_started_later_get_the_current_capture_filter,
+    an_applied_filter_is_not_kept_for_the_next_capture,
+    a_filter_entered_before_the_capture_is_applied,
 ];
 
 /// These need the static program, too.
 pub(crate) const THROUGH_ENGINE: &[Test] =
-    &[("a_tap_container_has_the_changed_filter_or_says_why_not", tap_container_has_it)];
+    tests![a_tap_container_applies_a_changed_filter_or_reports_why_not];
 
 fn block(container: &Container) -> String {
     format!("{}:eth0", container.name)
@@ -57,7 +57,7 @@ fn begin(lab: &Lab, container: &Container) -> (Captured, Toolbar) {
     (capture, toolbar)
 }
 
-fn is_paused_and_goes_on(lab: &Lab) {
+fn a_capture_is_paused_and_resumed(lab: &Lab) {
     let container = lab.container(&[]);
     let (capture, mut toolbar) = begin(lab, &container);
     container.fetch(3);
@@ -83,7 +83,7 @@ fn is_paused_and_goes_on(lab: &Lab) {
     assert_eq!(capinfos(&path, "Strict time order"), "True");
 }
 
-fn paused_ends(lab: &Lab) {
+fn a_paused_capture_ends_normally(lab: &Lab) {
     let project = format!("p{}", std::process::id());
     let label = format!("com.docker.compose.project={project}");
     let first = lab.container(&["--label", &label]);
@@ -111,7 +111,7 @@ fn paused_ends(lab: &Lab) {
     assert!(names.contains(&block(&late)));
 }
 
-fn shows_figures(lab: &Lab) {
+fn the_toolbar_shows_statistics_and_interfaces(lab: &Lab) {
     let container = lab.container(&[]);
     let (capture, mut toolbar) = begin(lab, &container);
     let runs = |now: &str| !now.starts_with("0 pkt/s") && now.contains("kB/s, 0 dropped");
@@ -137,7 +137,7 @@ fn shows_figures(lab: &Lab) {
     capture.stop();
 }
 
-fn tells_drops(lab: &Lab) {
+fn the_toolbar_shows_dropped_packets_by_interface(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
     let options =
@@ -161,7 +161,7 @@ fn tells_drops(lab: &Lab) {
     assert_eq!(statistics.packets + statistics.lost_in_kernel, 60_000);
 }
 
-fn filter_is_changed(lab: &Lab) {
+fn the_capture_filter_is_changed_during_a_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let (capture, mut toolbar) = begin(lab, &container);
     container.fetch(2);
@@ -192,7 +192,7 @@ fn filter_is_changed(lab: &Lab) {
     assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
 }
 
-fn who_joins_has_it(lab: &Lab) {
+fn containers_started_later_get_the_current_capture_filter(lab: &Lab) {
     let project = format!("q{}", std::process::id());
     let label = format!("com.docker.compose.project={project}");
     let first = lab.container(&["--label", &label]);
@@ -238,7 +238,7 @@ fn who_joins_has_it(lab: &Lab) {
     assert_eq!(shown.matches("Filter string = udp port 9").count(), 1, "{shown}");
 }
 
-fn is_not_remembered(lab: &Lab) {
+fn an_applied_filter_is_not_kept_for_the_next_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let (capture, mut toolbar) = begin(lab, &container);
     for filter in ["udp", ""] {
@@ -250,7 +250,7 @@ fn is_not_remembered(lab: &Lab) {
     capture.stop();
 }
 
-fn written_before_holds(lab: &Lab) {
+fn a_filter_entered_before_the_capture_is_applied(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
     let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
@@ -263,7 +263,7 @@ fn written_before_holds(lab: &Lab) {
     assert_eq!((requests(&path), datagrams(&path).len()), (0, 1));
 }
 
-fn tap_container_has_it(lab: &Lab) {
+fn a_tap_container_applies_a_changed_filter_or_reports_why_not(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
     let options = ["--extcap-interface", &interface, "--tap", "engine"];

@@ -9,22 +9,22 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Witness, capinfos, requests_so_far};
 use crate::support::toolbar_pipes::{
     Captured, FILTER, INTERFACE, LOG, PAUSE, Pipes, STATISTICS, Toolbar, message,
 };
 
-pub(crate) const TESTS: &[Test] = &[
-    ("a_toolbar_that_is_not_there_stops_no_capture", |lab| runs_on(lab, Pipes::none(), &|_, _| {})),
-    ("a_toolbar_that_never_opens_its_pipes_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &|_, _| {})),
-    ("what_is_no_pipe_is_left_as_it_is", no_pipes),
-    ("a_toolbar_that_reads_nothing_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &reads_nothing)),
-    ("a_toolbar_that_reads_slowly_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &reads_slowly)),
-    ("a_toolbar_that_talks_nonsense_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &talks_nonsense)),
-    ("a_toolbar_that_comes_and_goes_stops_no_capture", |lab| runs_on(lab, Pipes::make(), &comes_and_goes)),
-    ("a_toolbar_reads_on_where_another_did_not", reads_on),
+pub(crate) const TESTS: &[Test] = tests![
+    a_missing_toolbar_does_not_stop_the_capture,
+    a_toolbar_that_never_opens_its_pipes_does_not_stop_the_capture,
+    a_control_path_that_is_not_a_fifo_is_left_unchanged,
+    a_toolbar_that_reads_nothing_does_not_stop_the_capture,
+    a_toolbar_that_reads_slowly_does_not_stop_the_capture,
+    a_toolbar_that_sends_invalid_messages_does_not_stop_the_capture,
+    a_toolbar_that_reconnects_does_not_stop_the_capture,
+    a_second_toolbar_gets_statistics_after_the_first_closed,
 ];
 
 /// Captures what tcpdump sees, while `host` does at the pipes as it likes until it is told to stop.
@@ -122,7 +122,7 @@ fn comes_and_goes(pipes: &Pipes, stop: &AtomicBool) {
     }
 }
 
-fn reads_on(lab: &Lab) {
+fn a_second_toolbar_gets_statistics_after_the_first_closed(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
     let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
@@ -135,7 +135,7 @@ fn reads_on(lab: &Lab) {
     capture.stop();
 }
 
-fn no_pipes(lab: &Lab) {
+fn a_control_path_that_is_not_a_fifo_is_left_unchanged(lab: &Lab) {
     let pipes = Pipes::none();
     fs::write(&pipes.to_capture, b"T\0\0\x02\x04\x01").expect("a file");
     let letter = pipes.folder.path().join("letter");
@@ -144,4 +144,28 @@ fn no_pipes(lab: &Lab) {
     runs_on(lab, pipes, &|pipes, _| {
         assert_eq!(fs::read(&pipes.from_capture).expect("a file"), b"dear reader");
     });
+}
+
+fn a_missing_toolbar_does_not_stop_the_capture(lab: &Lab) {
+    runs_on(lab, Pipes::none(), &|_, _| {});
+}
+
+fn a_toolbar_that_never_opens_its_pipes_does_not_stop_the_capture(lab: &Lab) {
+    runs_on(lab, Pipes::make(), &|_, _| {});
+}
+
+fn a_toolbar_that_reads_nothing_does_not_stop_the_capture(lab: &Lab) {
+    runs_on(lab, Pipes::make(), &reads_nothing);
+}
+
+fn a_toolbar_that_reads_slowly_does_not_stop_the_capture(lab: &Lab) {
+    runs_on(lab, Pipes::make(), &reads_slowly);
+}
+
+fn a_toolbar_that_sends_invalid_messages_does_not_stop_the_capture(lab: &Lab) {
+    runs_on(lab, Pipes::make(), &talks_nonsense);
+}
+
+fn a_toolbar_that_reconnects_does_not_stop_the_capture(lab: &Lab) {
+    runs_on(lab, Pipes::make(), &comes_and_goes);
 }

@@ -1,20 +1,20 @@
 //! Through the real Wireshark, as an ordinary user: as root it looks nowhere but in its own folder.
 
-use crate::Test;
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
 use crate::support::recording::{Witness, assert_same, capinfos, fields_of, requests_so_far};
 use crate::support::wireshark::User;
 
-pub(crate) const TESTS: &[Test] = &[
-    ("tshark_lists_the_containers", tshark_lists_the_containers),
-    ("tshark_captures_what_tcpdump_sees", tshark_captures_what_tcpdump_sees),
-    ("tshark_captures_two_containers_at_once", tshark_captures_two_containers_at_once),
-    ("tshark_passes_its_filter_on", tshark_passes_its_filter_on),
-    ("tshark_does_not_hang_on_what_cannot_be_captured", tshark_does_not_hang_on_what_cannot_be_captured),
-    ("tshark_stopped_leaves_no_process_behind", tshark_stopped_leaves_no_process_behind),
+pub(crate) const TESTS: &[Test] = tests![
+    tshark_lists_containers,
+    tshark_captures_the_same_packets_as_tcpdump,
+    tshark_captures_two_containers_at_once,
+    tshark_passes_its_capture_filter_on,
+    tshark_does_not_hang_on_a_failed_capture,
+    stopping_tshark_leaves_no_process,
 ];
 
-fn tshark_lists_the_containers(lab: &Lab) {
+fn tshark_lists_containers(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let list = output(User::new(lab).tshark().arg("-D"));
     for container in [&one, &other] {
@@ -23,7 +23,7 @@ fn tshark_lists_the_containers(lab: &Lab) {
     }
 }
 
-fn tshark_captures_what_tcpdump_sees(lab: &Lab) {
+fn tshark_captures_the_same_packets_as_tcpdump(lab: &Lab) {
     let container = lab.container(&[]);
     let user = User::new(lab);
     let file = user.home.path().join("out.pcapng");
@@ -63,7 +63,7 @@ fn tshark_captures_two_containers_at_once(lab: &Lab) {
     }
 }
 
-fn tshark_passes_its_filter_on(lab: &Lab) {
+fn tshark_passes_its_capture_filter_on(lab: &Lab) {
     let container = lab.container(&[]);
     let user = User::new(lab);
     let mut tshark = user.tshark();
@@ -77,7 +77,7 @@ fn tshark_passes_its_filter_on(lab: &Lab) {
     assert_eq!(said.lines().collect::<Vec<_>>(), vec![format!("{}\t80", container.address()); 5]);
 }
 
-fn tshark_does_not_hang_on_what_cannot_be_captured(lab: &Lab) {
+fn tshark_does_not_hang_on_a_failed_capture(lab: &Lab) {
     // Its loopback is inside, where this user may not go.
     let container = lab.container(&["--network", "none"]);
     let user = User::new(lab);
@@ -87,7 +87,7 @@ fn tshark_does_not_hang_on_what_cannot_be_captured(lab: &Lab) {
     assert!(said.contains("only root may enter it"), "{said}");
 }
 
-fn tshark_stopped_leaves_no_process_behind(lab: &Lab) {
+fn stopping_tshark_leaves_no_process(lab: &Lab) {
     let container = lab.container(&[]);
     let user = User::new(lab);
     for name in ["INT", "TERM", "KILL"] {

@@ -2,41 +2,30 @@
 
 use std::process::Command;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 
-use crate::real::{regressions, retry};
+use crate::real::regressions;
 use crate::support::desktop::{Desk, Version};
+use crate::support::harness::{explain, tests, trial};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{capinfos, fields_of, statistics_of};
 
 /// A test that runs in each version of Wireshark.
 pub(crate) type WindowTest = (&'static str, fn(&Lab, Version));
 
-const TESTS: &[WindowTest] = &[
-    ("the_window_shows_packets_with_names", the_window_shows_packets_with_names),
-    ("a_window_closed_while_capturing_leaves_no_process", a_window_closed_while_capturing_leaves_no_process),
-];
+const TESTS: &[WindowTest] =
+    tests![the_window_shows_packets_with_names, closing_the_window_during_a_capture_leaves_no_process,];
 
-/// Each test of the window, once in each version.
-pub(crate) fn trials(lab: &Result<Lab, String>, in_ci: bool) -> Vec<Trial> {
+/// Each test of the window in each version of Wireshark.
+pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for version in Version::ALL {
         let found = version.check();
-        if let Err(why) = found {
-            eprintln!("skipped: the tests of the window in the newest Wireshark: {why}");
-        }
+        explain("tests of the window in the newest Wireshark", &found);
+        let need = found.and(lab.clone());
         let suffix = if version == Version::Installed { "" } else { "_in_the_newest_wireshark" };
         for (name, test) in [&[TESTS], regressions::WINDOW_TESTS].concat().concat() {
-            let (name, lab) = (format!("{name}{suffix}"), lab.clone());
-            let ignored = (lab.is_err() || found.is_err()) && !in_ci;
-            let title = name.clone();
-            let run = move || {
-                found?;
-                let lab = lab.map_err(Failed::from)?;
-                retry::run(&name, || test(&lab, version));
-                Ok(())
-            };
-            trials.push(Trial::test(title, run).with_ignored_flag(ignored));
+            trials.push(trial(&format!("{name}{suffix}"), need.clone(), move |lab| test(lab, version)));
         }
     }
     trials
@@ -72,7 +61,7 @@ fn the_window_shows_packets_with_names(lab: &Lab, version: Version) {
     assert_eq!(about("--capture --extcap-interface"), 1, "{asked:?}");
 }
 
-fn a_window_closed_while_capturing_leaves_no_process(lab: &Lab, version: Version) {
+fn closing_the_window_during_a_capture_leaves_no_process(lab: &Lab, version: Version) {
     let container = lab.container(&[]);
     let desk = Desk::with(lab, version);
     let window = desk.open(&container, &[]);

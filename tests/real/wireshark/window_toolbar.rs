@@ -3,13 +3,12 @@
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::Test;
 use crate::support::desktop::{Desk, apart};
+use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
 use crate::support::recording::{fields_of, packets_so_far, requests_so_far, statistics_of};
 
-pub(crate) const TESTS: &[Test] =
-    &[("in_the_window_a_capture_is_paused_goes_on_and_has_another_filter", is_used_in_the_window)];
+pub(crate) const TESTS: &[Test] = tests![the_window_pauses_resumes_and_filters_a_capture];
 
 /// Where things are in a window that fills the screen.
 const FILTER: (&str, &str) = ("880", "125");
@@ -40,7 +39,7 @@ fn click(desk: &Desk, (x, y): (&str, &str), then: &[&str], line: &str) {
     });
 }
 
-fn is_used_in_the_window(lab: &Lab) {
+fn the_window_pauses_resumes_and_filters_a_capture(lab: &Lab) {
     let container = lab.container(&[]);
     let desk = Desk::new(lab);
     let window = begin(&desk, &container);

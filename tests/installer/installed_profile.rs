@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
-use super::personal::Home;
-use super::setting::{Need, Run, Said, Scratch, built, everything_below, find, set_mode, trial};
+use super::fixtures::{Need, Run, Said, Scratch, built, everything_below, find, set_mode, trial};
+use super::user_install::Home;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let needs = &[Need::Root, Need::Tshark];
     vec![
-        trial("the_profile_is_where_wireshark_looks_for_everybodys", needs, for_everybody),
-        trial("the_profile_is_in_a_users_own_folder", needs, for_a_user),
-        trial("a_profile_is_renewed_by_another_version", needs, renewed),
-        trial("a_profile_that_somebody_changed_is_left", needs, changed),
-        trial("a_profile_of_somebodys_own_is_left", needs, foreign),
-        trial("a_profile_that_is_a_link_is_not_followed", needs, linked),
-        trial("a_declined_profile_is_not_there", needs, declined),
-        trial("a_profile_that_wireshark_has_used_is_taken_away", needs, used),
-        trial("doctor_tells_of_the_profile", needs, doctor),
+        trial!(the_profile_is_in_the_global_profile_folder, needs),
+        trial!(the_profile_of_a_user_is_in_their_own_folder, needs),
+        trial!(another_version_updates_the_profile, needs),
+        trial!(a_changed_profile_is_kept, needs),
+        trial!(a_foreign_profile_is_kept, needs),
+        trial!(a_symlinked_profile_is_not_followed, needs),
+        trial!(a_declined_profile_is_not_installed, needs),
+        trial!(a_profile_used_by_wireshark_is_removed, needs),
+        trial!(doctor_reports_the_profile, needs),
     ]
 }
 
@@ -54,7 +54,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).expect("read a file")
 }
 
-fn for_everybody() {
+fn the_profile_is_in_the_global_profile_folder() {
     let scratch = Scratch::new();
     let said = scratch.install().succeeded();
     assert!(said.stdout.contains("wireshark -C Containers"), "{said:#?}");
@@ -67,7 +67,7 @@ fn for_everybody() {
     assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
 }
 
-fn for_a_user() {
+fn the_profile_of_a_user_is_in_their_own_folder() {
     let home = Home::new();
     home.run(&["install", "--user"]).succeeded();
     assert_eq!(files(&own_place(&home)), FILES);
@@ -87,7 +87,7 @@ fn installer_of_another_version(scratch: &Scratch) -> PathBuf {
     path
 }
 
-fn renewed() {
+fn another_version_updates_the_profile() {
     let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
     let other = installer_of_another_version(&elsewhere);
     let root = scratch.folder.path().to_string_lossy().into_owned();
@@ -105,7 +105,7 @@ fn renewed() {
     assert_eq!(files(&place(&scratch)), FILES);
 }
 
-fn changed() {
+fn a_changed_profile_is_kept() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     let other = place(&scratch).with_file_name("Another");
@@ -125,7 +125,7 @@ fn changed() {
     assert_eq!(read(other.join("preferences")), "theirs");
 }
 
-fn foreign() {
+fn a_foreign_profile_is_kept() {
     let scratch = Scratch::new();
     let theirs = scratch.make_folder(&profiles().join("Containers").to_string_lossy());
     fs::write(theirs.join("dfilters"), "theirs").expect("write a file");
@@ -136,7 +136,7 @@ fn foreign() {
     assert_eq!(files(&theirs), ["dfilters"]);
 }
 
-fn linked() {
+fn a_symlinked_profile_is_not_followed() {
     let scratch = Scratch::new();
     let elsewhere = scratch.make_folder("/elsewhere");
     fs::create_dir_all(place(&scratch).parent().expect("a folder")).expect("make a folder");
@@ -157,7 +157,7 @@ fn linked() {
     assert_eq!((read(&target), file.is_symlink()), (before, true));
 }
 
-fn declined() {
+fn a_declined_profile_is_not_installed() {
     let scratch = Scratch::new();
     let said = scratch.run("install", &["--no-profile"]).succeeded();
     assert!(!place(&scratch).exists() && !said.stdout.contains("Containers"), "{said:#?}");
@@ -169,7 +169,7 @@ fn declined() {
     assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
 }
 
-fn used() {
+fn a_profile_used_by_wireshark_is_removed() {
     let home = Home::new();
     home.run(&["install", "--user"]).succeeded();
     // As Wireshark does at its end.
@@ -180,7 +180,7 @@ fn used() {
     assert!(!own_place(&home).exists());
 }
 
-fn doctor() {
+fn doctor_reports_the_profile() {
     let home = Home::new();
     let found = || {
         let said = home.run(&["doctor"]);

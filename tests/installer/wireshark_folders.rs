@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
-use super::setting::trial;
+use super::fixtures::trial;
 
 #[path = "../../installer/folders.rs"]
 mod folders;
@@ -13,11 +13,11 @@ use folders::{Folders, Version};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("folders_of_4_0_are_the_global_one_and_one_in_the_configuration", &[], folders_of_4_0),
-        trial("folders_of_4_2_and_later_are_told_by_name", &[], folders_of_4_2_to_4_6),
-        trial("noise_and_relative_paths_are_no_folders", &[], noise),
-        trial("versions_are_read_from_the_first_line", &[], versions),
-        trial("without_an_answer_the_folder_depends_on_the_version", &[], table),
+        trial!(wireshark_4_0_has_a_global_and_a_configuration_folder, &[]),
+        trial!(wireshark_4_2_and_later_name_their_folders, &[]),
+        trial!(noise_and_relative_paths_are_ignored, &[]),
+        trial!(versions_are_read_from_the_first_line, &[]),
+        trial!(without_a_reply_the_folder_depends_on_the_version, &[]),
     ]
 }
 
@@ -35,7 +35,7 @@ Extcap path:         \t/usr/lib/x86_64-linux-gnu/wireshark/extcap
 MaxMind database path:\t/usr/share/GeoIP
 ";
 
-fn folders_of_4_0() {
+fn wireshark_4_0_has_a_global_and_a_configuration_folder() {
     assert_eq!(
         Folders::parse(FOLDERS_4_0),
         Folders {
@@ -48,7 +48,7 @@ fn folders_of_4_0() {
     );
 }
 
-fn folders_of_4_2_to_4_6() {
+fn wireshark_4_2_and_later_name_their_folders() {
     for (version, global) in [
         ("4.2", "/usr/lib/x86_64-linux-gnu/wireshark/extcap"),
         ("4.4", "/usr/lib64/wireshark/extcap"),
@@ -78,13 +78,13 @@ fn folders_of_4_2_to_4_6() {
     }
 }
 
-fn noise() {
+fn noise_and_relative_paths_are_ignored() {
     let text = "Running as user \"root\" and group \"root\". This could be dangerous.\r\n\
                 Extcap path:\textcap\nGlobal Extcap path:\t\nSomething: else\n\n";
     assert_eq!(Folders::parse(text), Folders::default());
 }
 
-fn versions() {
+fn versions_are_read_from_the_first_line() {
     for (text, version) in [
         (
             "TShark (Wireshark) 4.0.17 (Git v4.0.17 packaged as 4.0.17-0+deb12u3).\n\nCopyright",
@@ -100,7 +100,7 @@ fn versions() {
     assert_eq!(Version::parse(""), None);
 }
 
-fn table() {
+fn without_a_reply_the_folder_depends_on_the_version() {
     let (configuration, home) = (Path::new("/home/ada/.config"), Path::new("/home/ada"));
     let personal = |version| folders::personal(version, configuration, home);
     assert_eq!(personal(Some(Version(4, 0, 17))), Path::new("/home/ada/.config/wireshark/extcap"));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use super::setting::{
+use super::fixtures::{
     COMPANION, NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial,
     with_companion,
 };
@@ -16,12 +16,12 @@ use super::setting::{
 pub(crate) fn trials() -> Vec<Trial> {
     let needs = &[Need::Root, Need::Tshark];
     vec![
-        trial("a_user_gets_a_plain_copy_in_their_own_folder", needs, plain_copy),
-        trial("a_users_companion_is_nothing_that_wireshark_starts", needs, companion),
-        trial("a_user_loses_only_what_install_user_put_there", needs, uninstall),
-        trial("a_users_own_file_is_not_overwritten", needs, foreign_file),
-        trial("a_user_is_told_to_use_sudo", needs, told_to_use_sudo),
-        trial("root_is_told_that_a_personal_folder_is_no_use", needs, root_has_no_personal_folder),
+        trial!(a_user_installs_a_copy_in_their_own_folder, needs),
+        trial!(the_static_program_of_a_user_is_not_executable_for_wireshark, needs),
+        trial!(uninstall_user_removes_only_what_install_user_created, needs),
+        trial!(a_file_of_the_user_is_not_overwritten, needs),
+        trial!(a_user_is_told_to_use_sudo, needs),
+        trial!(root_is_warned_about_a_personal_installation, needs),
     ]
 }
 
@@ -53,7 +53,7 @@ impl Home {
     }
 }
 
-fn plain_copy() {
+fn a_user_installs_a_copy_in_their_own_folder() {
     let home = Home::new();
     let said = home.run(&["install", "--user"]).succeeded();
     assert!(said.stdout.contains("no right to capture"), "{said:#?}");
@@ -64,7 +64,7 @@ fn plain_copy() {
     assert!(home.run(&["install", "--user"]).succeeded().stdout.contains("unchanged"));
 }
 
-fn companion() {
+fn the_static_program_of_a_user_is_not_executable_for_wireshark() {
     let folder = with_companion(env!("CARGO_PKG_VERSION"));
     let home = Home::new();
     let program = folder.path().join("containerdump");
@@ -77,7 +77,7 @@ fn companion() {
     assert!(!companion.exists() && !program.exists());
 }
 
-fn uninstall() {
+fn uninstall_user_removes_only_what_install_user_created() {
     let home = Home::new();
     home.run(&["install", "--user"]).succeeded();
     let [program] = home.programs().try_into().expect("one program");
@@ -90,7 +90,7 @@ fn uninstall() {
     assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("Nothing to take away"));
 }
 
-fn foreign_file() {
+fn a_file_of_the_user_is_not_overwritten() {
     let home = Home::new();
     home.run(&["install", "--user"]).succeeded();
     let [program] = home.programs().try_into().expect("one program");
@@ -100,7 +100,7 @@ fn foreign_file() {
     assert_eq!(fs::read(&program).expect("read it"), b"their own build");
 }
 
-fn told_to_use_sudo() {
+fn a_user_is_told_to_use_sudo() {
     let home = Home::new();
     let said = home.run(&["install"]).failed_saying("only root can give a program the right to capture");
     assert!(said.stderr.contains("sudo ") && said.stderr.contains("install --user"), "{said:#?}");
@@ -108,7 +108,7 @@ fn told_to_use_sudo() {
     assert_eq!(everything_below(home.folder.path()), Vec::<PathBuf>::new());
 }
 
-fn root_has_no_personal_folder() {
+fn root_is_warned_about_a_personal_installation() {
     Run::new(built("containerdump-install"))
         .run(&["install", "--user"])
         .failed_saying("does not look into a personal");

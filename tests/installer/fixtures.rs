@@ -58,8 +58,16 @@ fn knows_ramfs() -> bool {
     known.split_whitespace().any(|word| word == "ramfs")
 }
 
-/// A trial that is skipped, and says so, where the machine lacks what it needs; in CI it fails.
-pub(crate) fn trial(name: &'static str, needs: &[Need], body: fn()) -> Trial {
+/// A test named like its function.
+macro_rules! trial {
+    ($test:ident, $needs:expr) => {
+        $crate::installer::fixtures::named_trial(stringify!($test), $needs, $test)
+    };
+}
+pub(crate) use trial;
+
+/// A test that is skipped with a message if the machine lacks something; with `CI=true` it fails.
+pub(crate) fn named_trial(name: &'static str, needs: &[Need], body: fn()) -> Trial {
     let missing: Vec<&str> = needs.iter().filter_map(|need| need.missing()).collect();
     if missing.is_empty() {
         return Trial::test(name, move || {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
 
-use super::setting::{
+use super::fixtures::{
     COMMAND, COMPANION, GROUP_ID, INSTALLER, NOBODY, Need, PROGRAM, Run, Scratch, built, capability,
     everything_below, find, set_mode, trial, with_companion,
 };
@@ -14,38 +14,37 @@ use super::setting::{
 pub(crate) fn trials() -> Vec<Trial> {
     let root = &[Need::Root];
     vec![
-        trial("the_program_gets_owner_mode_and_one_capability", root, rights),
-        trial("the_companion_is_roots_and_has_no_capability", root, companion),
-        trial("a_companion_of_another_version_is_left_out", root, old_companion),
-        trial(
-            "links_lead_to_the_program_and_the_installer_is_no_capture_source",
-            &[Need::Root, Need::Tshark],
-            links,
+        trial!(the_program_gets_owner_mode_and_one_capability, root),
+        trial!(the_static_program_is_owned_by_root_without_capabilities, root),
+        trial!(a_static_program_of_another_version_is_not_installed, root),
+        trial!(
+            links_lead_to_the_program_and_the_installer_is_outside_the_extcap_folder,
+            &[Need::Root, Need::Tshark]
         ),
-        trial("only_members_of_the_group_can_start_the_program", root, group_only),
-        trial("installing_again_changes_nothing", root, again),
-        trial("installing_again_mends_a_lost_capability", root, mends),
-        trial("a_dry_run_does_nothing", root, dry_run),
-        trial("a_folder_that_is_a_link_is_refused", root, linked_folder),
-        trial("a_folder_others_can_write_to_is_refused", root, loose_folder),
-        trial("a_folder_of_a_group_without_members_is_accepted", root, memberless_group),
-        trial("a_folder_that_members_of_a_group_can_write_to_is_refused", root, group_with_members),
-        trial("a_link_that_an_earlier_version_put_there_is_replaced", root, earlier_link),
-        trial("a_link_in_the_programs_place_is_refused", root, linked_program),
-        trial("a_link_in_the_temporary_files_place_is_not_followed", root, linked_temporary),
-        trial("a_foreign_file_is_refused_and_nothing_is_installed", root, foreign_file),
-        trial("a_foreign_link_is_refused", root, foreign_link),
-        trial("a_script_is_refused", root, script),
-        trial("an_unknown_group_is_refused", root, unknown_group),
-        trial("uninstall_takes_away_everything_install_made", root, uninstall),
-        trial("uninstall_leaves_what_is_not_ours", root, uninstall_leaves),
-        trial("uninstall_that_fails_in_one_place_can_be_run_again", root, uninstall_again),
-        trial("a_nosuid_file_system_is_refused", root, nosuid),
-        trial("a_file_system_without_capabilities_is_refused", &[Need::Root, Need::Ramfs], no_attributes),
+        trial!(only_group_members_can_run_the_program, root),
+        trial!(installing_again_changes_nothing, root),
+        trial!(installing_again_restores_a_lost_capability, root),
+        trial!(a_dry_run_changes_nothing, root),
+        trial!(a_symlinked_folder_is_refused, root),
+        trial!(a_world_writable_folder_is_refused, root),
+        trial!(a_folder_writable_for_an_empty_group_is_accepted, root),
+        trial!(a_folder_writable_for_group_members_is_refused, root),
+        trial!(a_link_of_an_earlier_version_is_replaced, root),
+        trial!(a_symlink_in_place_of_the_program_is_refused, root),
+        trial!(a_symlink_in_place_of_the_temporary_file_is_not_followed, root),
+        trial!(a_foreign_file_is_refused_and_nothing_is_installed, root),
+        trial!(a_foreign_link_is_refused, root),
+        trial!(a_script_is_refused, root),
+        trial!(an_unknown_group_is_refused, root),
+        trial!(uninstall_removes_everything_install_created, root),
+        trial!(uninstall_keeps_foreign_files, root),
+        trial!(a_partly_failed_uninstall_can_be_repeated, root),
+        trial!(a_nosuid_file_system_is_refused, root),
+        trial!(a_file_system_without_capabilities_is_refused, &[Need::Root, Need::Ramfs]),
     ]
 }
 
-fn rights() {
+fn the_program_gets_owner_mode_and_one_capability() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     let status = scratch.path(PROGRAM).metadata().expect("look at the program");
@@ -56,7 +55,7 @@ fn rights() {
     assert_eq!(capability(&scratch.path(INSTALLER)), "");
 }
 
-fn companion() {
+fn the_static_program_is_owned_by_root_without_capabilities() {
     let folder = with_companion(env!("CARGO_PKG_VERSION"));
     let scratch = Scratch::new();
     let program = folder.path().join("containerdump");
@@ -70,7 +69,7 @@ fn companion() {
     assert!(!scratch.path(COMPANION).exists());
 }
 
-fn old_companion() {
+fn a_static_program_of_another_version_is_not_installed() {
     let folder = with_companion("0.0.1");
     let scratch = Scratch::new();
     let program = folder.path().join("containerdump");
@@ -80,7 +79,7 @@ fn old_companion() {
     assert!(scratch.path(PROGRAM).exists() && !scratch.path(COMPANION).exists());
 }
 
-fn links() {
+fn links_lead_to_the_program_and_the_installer_is_outside_the_extcap_folder() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new(INSTALLER));
@@ -94,7 +93,7 @@ fn links() {
     }
 }
 
-fn group_only() {
+fn only_group_members_can_run_the_program() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     let said = Run::as_nobody(NOBODY, scratch.path(PROGRAM)).run(&["--version"]);
@@ -102,7 +101,7 @@ fn group_only() {
     Run::as_nobody(GROUP_ID, scratch.path(PROGRAM)).run(&["--version"]).succeeded();
 }
 
-fn again() {
+fn installing_again_changes_nothing() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     let before = scratch.path(PROGRAM).metadata().expect("look at the program").ino();
@@ -114,7 +113,7 @@ fn again() {
     assert_eq!(capability(&scratch.path(PROGRAM)), "cap_net_raw=ep");
 }
 
-fn mends() {
+fn installing_again_restores_a_lost_capability() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     // As a copy or an unpacked archive would.
@@ -130,7 +129,7 @@ fn mends() {
     assert_eq!(capability(&scratch.path(PROGRAM)), "cap_net_raw=ep");
 }
 
-fn dry_run() {
+fn a_dry_run_changes_nothing() {
     let scratch = Scratch::new();
     let said = scratch.run("install", &["--dry-run"]).succeeded();
     assert!(said.stdout.contains("would copy") && said.stdout.contains("cap_net_raw=ep"), "{said:#?}");
@@ -141,7 +140,7 @@ fn dry_run() {
     assert_eq!(everything_below(scratch.folder.path()), before);
 }
 
-fn linked_folder() {
+fn a_symlinked_folder_is_refused() {
     let scratch = Scratch::new();
     let elsewhere = scratch.make_folder("/elsewhere");
     scratch.make_folder("/usr/local");
@@ -150,7 +149,7 @@ fn linked_folder() {
     assert_eq!(everything_below(&elsewhere), Vec::<PathBuf>::new());
 }
 
-fn loose_folder() {
+fn a_world_writable_folder_is_refused() {
     let scratch = Scratch::new();
     let folder = scratch.make_folder("/usr/local/libexec");
     set_mode(&folder, 0o777);
@@ -162,7 +161,7 @@ fn loose_folder() {
 }
 
 /// `/usr/local` as Debian has it with its group staff, whose members are `members`.
-fn install_below_staff(members: &str) -> (Scratch, crate::setting::Said) {
+fn install_below_staff(members: &str) -> (Scratch, super::fixtures::Said) {
     const STAFF: u32 = 50;
     let scratch = Scratch::new();
     for path in ["/usr/local", "/usr/local/bin", "/usr/local/libexec"] {
@@ -182,7 +181,7 @@ fn install_below_staff(members: &str) -> (Scratch, crate::setting::Said) {
     (scratch, said)
 }
 
-fn memberless_group() {
+fn a_folder_writable_for_an_empty_group_is_accepted() {
     // turnkeylinux/tracker#1440: /usr/local of root:staff with mode 2775, as Debian makes it.
     let (scratch, said) = install_below_staff("");
     said.succeeded();
@@ -192,7 +191,7 @@ fn memberless_group() {
     }
 }
 
-fn group_with_members() {
+fn a_folder_writable_for_group_members_is_refused() {
     // turnkeylinux/tracker#1440: the remedy has to fit.
     let (scratch, said) = install_below_staff("root,nobody");
     let said = said.failed_saying("can be written to by group staff, of which nobody is a member");
@@ -203,7 +202,7 @@ fn group_with_members() {
     assert!(!scratch.path(PROGRAM).exists());
 }
 
-fn earlier_link() {
+fn a_link_of_an_earlier_version_is_replaced() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     // It led to the program once.
@@ -222,7 +221,7 @@ fn earlier_link() {
     assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
 }
 
-fn linked_program() {
+fn a_symlink_in_place_of_the_program_is_refused() {
     let scratch = Scratch::new();
     let target = scratch.make_folder("/elsewhere").join("target");
     fs::write(&target, "theirs").expect("write a file");
@@ -232,7 +231,7 @@ fn linked_program() {
     assert_eq!(fs::read(&target).expect("read it"), b"theirs");
 }
 
-fn linked_temporary() {
+fn a_symlink_in_place_of_the_temporary_file_is_not_followed() {
     let scratch = Scratch::new();
     let target = scratch.make_folder("/elsewhere").join("target");
     fs::write(&target, "theirs").expect("write a file");
@@ -243,7 +242,7 @@ fn linked_temporary() {
     assert!(!scratch.path(PROGRAM).is_symlink());
 }
 
-fn foreign_file() {
+fn a_foreign_file_is_refused_and_nothing_is_installed() {
     for path in [PROGRAM, INSTALLER, COMMAND] {
         let scratch = Scratch::new();
         scratch.make_folder("/usr/local/libexec/containerdump");
@@ -256,7 +255,7 @@ fn foreign_file() {
     }
 }
 
-fn foreign_link() {
+fn a_foreign_link_is_refused() {
     let scratch = Scratch::new();
     scratch.make_folder("/usr/local/bin");
     symlink("/opt/other/containerdump", scratch.path(COMMAND)).expect("make a link");
@@ -264,7 +263,7 @@ fn foreign_link() {
     assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new("/opt/other/containerdump"));
 }
 
-fn script() {
+fn a_script_is_refused() {
     let scratch = Scratch::new();
     let script = scratch.path("/script");
     fs::write(&script, "#!/bin/sh\n").expect("write a file");
@@ -272,13 +271,13 @@ fn script() {
     scratch.run("install", &["--program", &script]).failed_saying("not a program for this system");
 }
 
-fn unknown_group() {
+fn an_unknown_group_is_refused() {
     let scratch = Scratch::new();
     scratch.run("install", &["--group", "no-such-group"]).failed_saying("there is no such group");
     assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
 }
 
-fn uninstall() {
+fn uninstall_removes_everything_install_created() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     scratch.run("uninstall", &[]).succeeded();
@@ -286,7 +285,7 @@ fn uninstall() {
     assert!(scratch.run("uninstall", &[]).succeeded().stdout.contains("Nothing to take away"));
 }
 
-fn uninstall_leaves() {
+fn uninstall_keeps_foreign_files() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     let beside = scratch.path("/usr/local/libexec/containerdump/notes");
@@ -301,7 +300,7 @@ fn uninstall_leaves() {
     assert!(!scratch.path(PROGRAM).exists());
 }
 
-fn uninstall_again() {
+fn a_partly_failed_uninstall_can_be_repeated() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     set_mode(&scratch.path("/usr/local/bin"), 0o777);
@@ -313,7 +312,7 @@ fn uninstall_again() {
 }
 
 /// Installs into a file system mounted for nobody else to see.
-fn install_on(mount: &[&str]) -> crate::setting::Said {
+fn install_on(mount: &[&str]) -> super::fixtures::Said {
     let scratch = Scratch::new();
     let script =
         "mount \"$@\" none \"$ROOT\" && chmod 755 \"$ROOT\" && exec \"$INSTALLER\" install --root \"$ROOT\"";
@@ -325,12 +324,12 @@ fn install_on(mount: &[&str]) -> crate::setting::Said {
         .run(&arguments)
 }
 
-fn nosuid() {
+fn a_nosuid_file_system_is_refused() {
     install_on(&["-t", "tmpfs", "-o", "nosuid"]).failed_saying("mounted nosuid");
     install_on(&["-t", "tmpfs", "-o", "noexec"]).failed_saying("mounted noexec");
 }
 
-fn no_attributes() {
+fn a_file_system_without_capabilities_is_refused() {
     let said = install_on(&["-t", "ramfs"]).failed_saying("right to capture");
     assert!(said.stderr.contains("cannot store capabilities"), "{said:#?}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use super::setting::{
+use super::fixtures::{
     COMMAND, GROUP, INSTALLER, LAB, Need, PROGRAM, Run, Said, built, capability, find, open_folder, trial,
 };
 
@@ -17,23 +17,15 @@ const CAPTURE_GROUP: &str = "wireshark";
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("wireshark_starts_us_from_its_own_folder", &[Need::Root, Need::Tshark], there_and_back),
-        trial(
-            "wireshark_lists_a_container_once_installed_and_no_longer_once_not",
-            &[Need::Root, Need::Tshark, Need::Engine],
-            listed,
-        ),
-        trial(
-            "the_capture_group_is_made_where_it_is_missing_and_removed_unless_dumpcap_has_it",
-            &[Need::Root, Need::Tshark],
-            capture_group,
-        ),
-        trial("uninstall_takes_our_images_out_of_engines", &[Need::Root, Need::Tshark, Need::Engine], images),
+        trial!(wireshark_runs_the_program_from_its_extcap_folder, &[Need::Root, Need::Tshark]),
+        trial!(wireshark_lists_containers_only_while_installed, &[Need::Root, Need::Tshark, Need::Engine]),
+        trial!(the_capture_group_is_created_and_removed_unless_dumpcap_uses_it, &[Need::Root, Need::Tshark]),
+        trial!(uninstall_removes_images_from_engines, &[Need::Root, Need::Tshark, Need::Engine]),
     ]
 }
 
 /// What uninstall takes away is ours by name and by label, and no container that runs.
-fn images() {
+fn uninstall_removes_images_from_engines() {
     const OURS: &str = "localhost/containerdump-tap:0.0.0-of-a-test";
     let endpoint = std::env::var(LAB).expect("a test engine");
     let docker = |arguments: &[&str]| {
@@ -75,7 +67,7 @@ fn images() {
     docker(&["rmi", &theirs]);
 }
 
-fn capture_group() {
+fn the_capture_group_is_created_and_removed_unless_dumpcap_uses_it() {
     // The symptom: on a bare Debian there is no group wireshark, and the program was left to root alone.
     let folder = open_folder();
     // All folders that are changed are copies, which this one process sees.
@@ -102,7 +94,7 @@ fn capture_group() {
     assert!(lines.last().is_some_and(|line| line.starts_with("wireshark:")), "{said:#?}");
 }
 
-fn there_and_back() {
+fn wireshark_runs_the_program_from_its_extcap_folder() {
     let installed = Installed::new();
     assert_eq!(fs::read_link(installed.link()).expect("a link"), Path::new(PROGRAM));
     assert_eq!(capability(Path::new(PROGRAM)), "cap_net_raw=ep");
@@ -121,7 +113,7 @@ fn there_and_back() {
     assert!(!interfaces(&endpoint).contains(ours), "tshark -D still lists us");
 }
 
-fn listed() {
+fn wireshark_lists_containers_only_while_installed() {
     let endpoint = std::env::var(LAB).expect("a test engine");
     let container = Container::start(&endpoint);
     let installed = Installed::new();
