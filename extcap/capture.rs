@@ -7,7 +7,7 @@ use containerdump::container::selection::Selection;
 use containerdump::engine::TapContainer;
 use containerdump::error::Error;
 use containerdump::follow::{Follow, Terms};
-use containerdump::link::Holder;
+use containerdump::link::NamespaceHandle;
 use containerdump::own_traffic;
 use containerdump::peer::compression::CompressionMode;
 use containerdump::privilege::{self, Privilege, Unprivileged};
@@ -15,7 +15,7 @@ use containerdump::session::{
     CaptureSession, CommandReceiver, Duplicates, Limits, Member, Output, OutputFiles, Report, Source, Totals,
 };
 use containerdump::stop::{Stop, Stopped};
-use containerdump::tap::{self, LeftOut, Means, Targets, Wanted};
+use containerdump::tap::{self, TapRights, TargetOptions, Targets, UncapturedNetwork};
 use log::{debug, info, warn};
 
 use crate::capture_notices;
@@ -29,7 +29,7 @@ pub(crate) struct CaptureJob {
     /// Networks or interfaces of theirs; all where there is none.
     pub(crate) networks: Vec<String>,
     /// The kind of tap that was asked for; the best where none was.
-    pub(crate) tap: Option<tap::Kind>,
+    pub(crate) tap: Option<tap::TapKind>,
     /// Whether containers that are recreated are captured again; those of a group are, and later ones, too.
     pub(crate) follow: bool,
     /// What is kept of packets that cross between the containers.
@@ -89,12 +89,12 @@ impl OutputTarget {
 }
 
 impl CaptureJob {
-    fn wanted(&self, privilege: &Privilege) -> Result<Wanted, Error> {
-        Ok(Wanted {
+    fn wanted(&self, privilege: &Privilege) -> Result<TargetOptions, Error> {
+        Ok(TargetOptions {
             networks: self.networks.clone(),
             tap: self.tap,
-            means: Means::of(privilege),
-            entered: tap::entered(privilege)?,
+            rights: TapRights::from_privilege(privilege),
+            entered: tap::scan_named_namespaces(privilege)?,
         })
     }
 
@@ -115,7 +115,7 @@ impl CaptureJob {
         report: Option<Report<'_>>,
     ) -> Result<Totals, Error> {
         // Each container that is found holds one already.
-        let limit = privilege::raise_descriptors();
+        let limit = privilege::raise_descriptor_limit();
         let mut settings = self.settings.clone();
         if !self.own_traffic {
             settings.without = own_traffic::filter(&privilege)?;
@@ -134,7 +134,7 @@ impl CaptureJob {
                     "{name} has no network of its own: it uses the host's, so this is the traffic of the host"
                 ));
             }
-            for LeftOut { network, why } in &target.left_out {
+            for UncapturedNetwork { network, why } in &target.left_out {
                 notice(&format!("not captured: {network} of {} ({why})", target.container.name));
             }
         }
@@ -261,7 +261,7 @@ fn run_with_follow<T>(
 fn members(targets: Vec<tap::Target>, sources: Vec<Vec<Source>>) -> Vec<Member> {
     let mut members: Vec<(Option<u64>, Member)> = Vec::new();
     for (target, sources) in targets.into_iter().zip(sources) {
-        let identity = target.holder.as_ref().ok().and_then(Holder::network_identity);
+        let identity = target.holder.as_ref().ok().and_then(NamespaceHandle::network_identity);
         let known = members.iter().position(|(other, _)| other.is_some() && *other == identity);
         let index = known.unwrap_or_else(|| {
             members.push((identity, Member::default()));

@@ -31,7 +31,7 @@ struct Connection(SocketAddr, SocketAddr);
 pub fn filter(privilege: &Privilege) -> Result<Option<String>, Error> {
     let session = match env::var(VARIABLE) {
         Ok(text) => session(&text),
-        Err(_) if privilege.may_enter() => privilege.apart(session_of_ancestors)?,
+        Err(_) if privilege.may_enter() => privilege.on_entering_thread(session_of_ancestors)?,
         Err(_) => session_of_ancestors(),
     };
     let connections: Vec<Connection> = session.into_iter().chain(standard_output()).collect();

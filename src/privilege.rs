@@ -36,22 +36,23 @@ use crate::error::Error;
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "su"];
 
 /// To hold a process's network namespace, and to enter it.
-const ENTER: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
+const ENTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
 
 /// Forbids other processes of this user, also those of a rootless container, to read the memory of this process, its
 /// descriptors and what it sees (`/proc/PID/mem`, `fd`, `root`). Exec allows it again: each program begins with this.
 ///
 /// Fails when the kernel does not allow that.
 pub fn forbid_inspection() -> Result<(), Error> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|errno| unsafe_to_go_on("protect its memory from other processes", &errno.to_string()))
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| {
+        cannot_continue_safely("protect its memory from other processes", &errno.to_string())
+    })
 }
 
 /// Raises the limit of file descriptors to what the process may have at all, and returns it: a capture of many
 /// containers takes five for each (two rings, each with a descriptor of libpcap's own, and a process). The
 /// limit is low for the sake of programs that use select(2) (systemd's manual, `LimitNOFILE=`); this one, and
 /// libpcap, use poll(2).
-pub fn raise_descriptors() -> u64 {
+pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
@@ -76,7 +77,7 @@ impl Privilege {
     pub fn confine() -> Result<Self, Error> {
         forbid_inspection()?;
         let confine = || -> io::Result<Self> {
-            let mut kept = CapabilitySet::NET_RAW | ENTER;
+            let mut kept = CapabilitySet::NET_RAW | ENTER_CAPABILITIES;
             if caller_of_sudo().is_some() {
                 kept |= CapabilitySet::SETUID | CapabilitySet::SETGID;
             }
@@ -86,13 +87,13 @@ impl Privilege {
             set_no_new_privs(true)?;
             Ok(Self { permitted })
         };
-        confine().map_err(|error| unsafe_to_go_on("put its rights out of effect", &error.to_string()))
+        confine().map_err(|error| cannot_continue_safely("put its rights out of effect", &error.to_string()))
     }
 
     /// Does `work` with `CAP_NET_RAW` in effect, if it is held.
     ///
     /// Fails when the capability cannot be taken out of effect again.
-    pub fn raised<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
+    pub fn with_net_raw<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
         self.with(CapabilitySet::NET_RAW, work)
     }
 
@@ -100,10 +101,10 @@ impl Privilege {
     /// other program may be started afterwards.
     ///
     /// Fails when the rest cannot be dropped.
-    pub fn keep_to_open(self) -> Result<Self, Error> {
-        let permitted = self.permitted & (CapabilitySet::NET_RAW | ENTER);
+    pub fn keep_for_broker(self) -> Result<Self, Error> {
+        let permitted = self.permitted & (CapabilitySet::NET_RAW | ENTER_CAPABILITIES);
         set(CapabilitySet::empty(), permitted)
-            .map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;
+            .map_err(|error| cannot_continue_safely("drop its rights", &error.to_string()))?;
         Ok(Self { permitted })
     }
 
@@ -114,7 +115,7 @@ impl Privilege {
 
     /// Whether the network namespace of another process can be entered.
     pub fn may_enter(&self) -> bool {
-        self.permitted.contains(ENTER)
+        self.permitted.contains(ENTER_CAPABILITIES)
     }
 
     /// Does `work` on a thread of its own, with what entering a network namespace and opening
@@ -122,10 +123,11 @@ impl Privilege {
     /// when this returns.
     ///
     /// Fails when the thread cannot be started, or keeps a capability.
-    pub fn apart<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    pub fn on_entering_thread<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let apart = || {
-            let outcome = self.with(ENTER | CapabilitySet::NET_RAW, work)?;
-            drop_on_this_thread().map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))?;
+            let outcome = self.with(ENTER_CAPABILITIES | CapabilitySet::NET_RAW, work)?;
+            drop_on_this_thread()
+                .map_err(|error| cannot_continue_safely("drop its rights", &error.to_string()))?;
             Ok(outcome)
         };
         std::thread::scope(|scope| {
@@ -140,8 +142,8 @@ impl Privilege {
     /// Drops every capability of the calling thread that came with entering a user namespace.
     ///
     /// Fails when the kernel does not allow that.
-    pub fn drop_what_was_gained(&self) -> Result<(), Error> {
-        drop_on_this_thread().map_err(|error| unsafe_to_go_on("drop its rights", &error.to_string()))
+    pub fn drop_gained(&self) -> Result<(), Error> {
+        drop_on_this_thread().map_err(|error| cannot_continue_safely("drop its rights", &error.to_string()))
     }
 
     /// Does `work`, which opens a file, as the user who called sudo, if there is one.
@@ -169,7 +171,7 @@ impl Privilege {
             setuid(user)
         };
         self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, become_caller)?
-            .map_err(|errno| unsafe_to_go_on("become the user who called sudo", errno.desc()))?;
+            .map_err(|errno| cannot_continue_safely("become the user who called sudo", errno.desc()))?;
         // The kernel took what was permitted to root.
         self.permitted = CapabilitySet::empty();
         Ok(())
@@ -181,7 +183,7 @@ impl Privilege {
         let outcome = work();
         let permitted = capabilities(None).map_or(self.permitted, |left| left.permitted);
         set(CapabilitySet::empty(), permitted)
-            .map_err(|error| unsafe_to_go_on("put its rights out of effect", &error.to_string()))?;
+            .map_err(|error| cannot_continue_safely("put its rights out of effect", &error.to_string()))?;
         Ok(outcome)
     }
 
@@ -189,11 +191,11 @@ impl Privilege {
     ///
     /// Fails when something is left; no packet must be read then.
     pub fn give_up(self) -> Result<Unprivileged, Error> {
-        let failed = |why: &str| unsafe_to_go_on("drop its rights", why);
+        let failed = |why: &str| cannot_continue_safely("drop its rights", why);
         drop_on_this_thread().map_err(|error| failed(&error.to_string()))?;
         for task in fs::read_dir("/proc/self/task").map_err(|error| failed(&error.to_string()))?.flatten() {
             let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
-            if let Some(left) = status.lines().find(|line| is_left(line)) {
+            if let Some(left) = status.lines().find(|line| is_remaining_capability(line)) {
                 return Err(failed(&format!("a thread still has {left}")));
             }
         }
@@ -207,12 +209,12 @@ fn caller_of_sudo() -> Option<(Uid, Gid)> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let (user, group) = (number("SUDO_UID")?, number("SUDO_GID")?);
     let root = Uid::current().is_root() && Uid::effective().is_root();
-    (root && user != 0 && is_what_sudo_started()).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
+    (root && user != 0 && was_started_by_sudo()).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
 }
 
 /// Whether sudo was called for this program, also by way of another (`sudo timeout 5 containerdump …`). Without a word
 /// of what it was called for, that is taken for granted.
-fn is_what_sudo_started() -> bool {
+fn was_started_by_sudo() -> bool {
     let Ok(command) = std::env::var("SUDO_COMMAND") else { return true };
     let own = std::env::current_exe().unwrap_or_default();
     is_started_by(&command, &[own.as_path(), Path::new("containerdump"), Path::new("containerdump-install")])
@@ -239,7 +241,7 @@ fn set(effective: CapabilitySet, permitted: CapabilitySet) -> rustix::io::Result
 }
 
 /// A line of `/proc/PID/status` that tells of a capability or of a way to gain one.
-fn is_left(line: &str) -> bool {
+fn is_remaining_capability(line: &str) -> bool {
     let Some((key, value)) = line.split_once(':') else { return false };
     match key {
         "CapInh" | "CapPrm" | "CapEff" | "CapAmb" => value.trim().bytes().any(|digit| digit != b'0'),
@@ -248,7 +250,7 @@ fn is_left(line: &str) -> bool {
     }
 }
 
-fn unsafe_to_go_on(tried: &str, why: &str) -> Error {
+fn cannot_continue_safely(tried: &str, why: &str) -> Error {
     Error::new(
         format!("containerdump could not {tried}: {why}; it stopped before reading a packet"),
         "see whether a sandbox around it forbids capset or prctl",
@@ -257,7 +259,7 @@ fn unsafe_to_go_on(tried: &str, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_left, is_started_by};
+    use super::{is_remaining_capability, is_started_by};
     use std::path::Path;
 
     #[test]
@@ -273,10 +275,10 @@ mod tests {
 
     #[test]
     fn a_capability_of_any_kind_is_seen() {
-        assert!(is_left("CapPrm:\t0000000000002000"));
-        assert!(is_left("NoNewPrivs:\t0"));
-        assert!(!is_left("CapEff:\t0000000000000000"));
-        assert!(!is_left("CapBnd:\t000001ffffffffff"));
-        assert!(!is_left("NoNewPrivs:\t1"));
+        assert!(is_remaining_capability("CapPrm:\t0000000000002000"));
+        assert!(is_remaining_capability("NoNewPrivs:\t0"));
+        assert!(!is_remaining_capability("CapEff:\t0000000000000000"));
+        assert!(!is_remaining_capability("CapBnd:\t000001ffffffffff"));
+        assert!(!is_remaining_capability("NoNewPrivs:\t1"));
     }
 }

@@ -111,7 +111,7 @@ impl TapArgs {
         for device in devices {
             let attachment = attachment(&device);
             let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
-            let opened = match privilege.raised(open)? {
+            let opened = match privilege.with_net_raw(open)? {
                 Ok(opened) => opened,
                 Err(why) if self.if_there && !link::devices(&Links::now()?).contains(&device) => {
                     gone = Some(why);

@@ -10,7 +10,7 @@ use containerdump::container::EngineKind;
 use containerdump::container::selection::Selection;
 use containerdump::engine::{self, EngineStatus, EngineTimeouts};
 use containerdump::error::Error;
-use containerdump::link::Entered;
+use containerdump::link::NamedNamespaces;
 use containerdump::pcapng::BlockWriter;
 use containerdump::privilege::Privilege;
 use containerdump::session::{Limit, Output, OutputEnd, Report, Totals};
@@ -191,7 +191,8 @@ fn capture(
 
 /// Explains why no container can be captured.
 fn explain_nothing(stop: &Stop, output: &Output) -> Result<(), Error> {
-    let running = || containerdump::tap::running(&Entered::default(), EngineTimeouts::COMMAND_LINE);
+    let running =
+        || containerdump::tap::running_containers(&NamedNamespaces::default(), EngineTimeouts::COMMAND_LINE);
     let Ok(running) = stop.wait_for(output.pipe(), running) else { return Ok(()) };
     Err(if running?.containers.is_empty() {
         Error::new("no container is running", "start one, then press F5")
@@ -202,9 +203,9 @@ fn explain_nothing(stop: &Stop, output: &Output) -> Result<(), Error> {
 
 /// Tells the trouble with an engine as it is now, which its interface was started for.
 fn tell_trouble(engine: EngineKind, stop: &Stop, output: &Output) -> Result<(), Error> {
-    let Ok(listings) =
-        stop.wait_for(output.pipe(), || Ok(engine::list(&Entered::default(), EngineTimeouts::COMMAND_LINE)))
-    else {
+    let Ok(listings) = stop.wait_for(output.pipe(), || {
+        Ok(engine::list(&NamedNamespaces::default(), EngineTimeouts::COMMAND_LINE))
+    }) else {
         return Ok(());
     };
     let mut is_absent = true;

@@ -13,7 +13,7 @@ use containerdump::container::Container;
 use containerdump::last_options::LastOptions;
 use containerdump::safe_text::SafeText;
 use containerdump::session::Duplicates;
-use containerdump::tap::{Kind, Target};
+use containerdump::tap::{TapKind, Target};
 
 use super::last::{FORGET, LAST_FILTER};
 use super::line::ExtcapLine;
@@ -222,9 +222,9 @@ impl Dialog {
         ];
         for (word, display) in [
             (ANY_TAP, "Automatic"),
-            (Kind::Host.word(), "At the host veth"),
-            (Kind::Inside.word(), "Inside the container"),
-            (Kind::Engine.word(), "Through the engine"),
+            (TapKind::Host.as_str(), "At the host veth"),
+            (TapKind::Inside.as_str(), "Inside the container"),
+            (TapKind::Engine.as_str(), "Through the engine"),
         ] {
             value(5, word, display, &tap);
         }
@@ -254,7 +254,9 @@ pub(super) fn networks(target: &Target) -> Vec<ExtcapLine> {
     let mut sentences = vec![network(0, ALL_NETWORKS, "All networks").with("default", true)];
     sentences.extend(target.attachments.iter().filter_map(|attachment| {
         match (attachment.interface.as_str(), attachment.network.as_str()) {
-            (one, _) if attachment.tap.is_hosts() => Some(network(0, one, &format!("{one} · host network"))),
+            (one, _) if attachment.tap.is_host_interface() => {
+                Some(network(0, one, &format!("{one} · host network")))
+            }
             ("", "") => None,
             (one, "") | ("", one) => Some(network(0, one, one)),
             (interface, name) => Some(network(0, interface, &format!("{interface} · {name}"))),

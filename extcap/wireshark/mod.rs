@@ -28,7 +28,7 @@ use containerdump::container::selection::{SelectedContainer, Selection};
 use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::last_options::LastOptions;
-use containerdump::link::{Entered, Links};
+use containerdump::link::{Links, NamedNamespaces};
 use containerdump::privilege::Privilege;
 use containerdump::saved_hosts::ALL;
 use containerdump::{engine, tap};
@@ -84,8 +84,12 @@ pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Error>
 
 /// What is in named network namespaces, as far as it may be looked at. A query has no place to tell
 /// of a trouble.
-fn entered(privilege: &Result<Privilege, Error>) -> Entered {
-    privilege.as_ref().ok().and_then(|privilege| tap::entered(privilege).ok()).unwrap_or_default()
+fn entered(privilege: &Result<Privilege, Error>) -> NamedNamespaces {
+    privilege
+        .as_ref()
+        .ok()
+        .and_then(|privilege| tap::scan_named_namespaces(privilege).ok())
+        .unwrap_or_default()
 }
 
 /// Whether the interface is a group of containers, of this host or of a saved one.
@@ -114,7 +118,9 @@ fn reloaded(arguments: &ExtcapArgs, option: &str, privilege: Result<Privilege, E
         None | Some(Err(_)) => return Vec::new(),
     }
     let entered = &entered(&privilege);
-    let Ok(running) = tap::running(entered, EngineTimeouts::INTERFACE_LIST) else { return Vec::new() };
+    let Ok(running) = tap::running_containers(entered, EngineTimeouts::INTERFACE_LIST) else {
+        return Vec::new();
+    };
     let selection = Selection { names: vec![wanted], prefer_values: true, ..Selection::default() };
     let (chosen, _) = selection.resolve(&running.containers);
     match chosen.as_slice() {

@@ -4,7 +4,7 @@
 use containerdump::capture::{self, CaptureSettings};
 use containerdump::error::Error;
 use containerdump::session::Duplicates;
-use containerdump::tap::Kind;
+use containerdump::tap::TapKind;
 
 use super::arguments::ExtcapArgs;
 use super::config::{ALL_NETWORKS, ANY_TAP, MAX_BUFFER_MIB};
@@ -26,11 +26,11 @@ fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
 }
 
 /// The kind of tap that a text asks for; `None` where the program may choose.
-pub(super) fn tap(text: Option<&str>) -> Result<Option<Kind>, Error> {
+pub(super) fn tap(text: Option<&str>) -> Result<Option<TapKind>, Error> {
     match text.map(str::trim).filter(|word| !word.is_empty() && *word != ANY_TAP) {
         None => Ok(None),
-        Some(word) => Kind::parse(word).map(Some).ok_or_else(|| {
-            let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+        Some(word) => TapKind::parse(word).map(Some).ok_or_else(|| {
+            let words: Vec<&str> = TapKind::ALL.iter().map(|kind| kind.as_str()).collect();
             Error::new(
                 format!("cannot use --tap {word}"),
                 format!("give one of {ANY_TAP}, {}", words.join(", ")),

@@ -119,7 +119,7 @@ pub(super) fn words(arguments: &ExtcapArgs, container: &str) -> Result<Vec<Strin
     };
     add("filter", settings.filter);
     add("buffer-size", settings.ring_mib.map(|size| size.to_string()));
-    add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.word().to_owned()));
+    add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.as_str().to_owned()));
     add("duplicates", Some(duplicates(arguments.text("--duplicates").as_deref())?.word().to_owned()));
     add("count", count(arguments)?.map(|count| count.to_string()));
     for network in networks(arguments.text("--network").as_deref()) {

@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 use containerdump::container::EngineKind;
 use containerdump::engine::{self, EngineListing, EngineStatus};
 use containerdump::error::Error;
-use containerdump::link::Entered;
+use containerdump::link::NamedNamespaces;
 
 use super::report::Report;
 use crate::membership;
@@ -17,7 +17,7 @@ const CHECK: &str = "engine";
 
 /// Asks every engine.
 pub(super) fn check(report: &mut Report) -> Vec<EngineListing> {
-    let listings = engine::list(&Entered::default(), engine::EngineTimeouts::COMMAND_LINE);
+    let listings = engine::list(&NamedNamespaces::default(), engine::EngineTimeouts::COMMAND_LINE);
     if let Some(trouble) = engine::docker_config_error() {
         report.warning(CHECK, &trouble);
     }

@@ -7,7 +7,7 @@ use super::{TapLocation, TapRequest};
 use crate::capture::{self, CaptureSettings, Ring};
 use crate::container::endpoint::NamespaceRef;
 use crate::error::Error;
-use crate::link::{self, Attachment, Holder, LinkIndex, Rootless, Tap};
+use crate::link::{self, Attachment, LinkIndex, NamespaceHandle, RootlessNamespaces, Tap};
 use crate::pcapng::InterfaceDescription;
 use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
@@ -38,12 +38,12 @@ impl TapRequest {
             TapLocation::HostVeth { name, index, leads_to } => {
                 let tap = Tap::HostVeth { name: name.clone(), index: LinkIndex(*index) };
                 let attachment = attachment(name, tap);
-                let opened = privilege.raised(|| open(&attachment))??;
+                let opened = privilege.with_net_raw(|| open(&attachment))??;
                 let interface = interface(&attachment, settings, opened.link_type());
                 let mut rings = opened.filtered(&attachment, settings)?;
                 // Asked after the opening: the name may have gone to another link before.
                 if let Some(seen) = leads_to {
-                    let is_cable = link::is_cable_of(&attachment.tap, &hold(name, seen)?);
+                    let is_cable = link::is_veth_of(&attachment.tap, &hold(name, seen)?);
                     if !is_cable.map_err(|error| cannot_look(name, &error))? {
                         return Err(no_cable(name));
                     }
@@ -64,15 +64,18 @@ impl TapRequest {
                     .collect();
                 let cannot = |error: io::Error| cannot_look(&interfaces.join(", "), &error);
                 let open = || attachments.iter().map(open).collect::<Result<Vec<_>, _>>();
-                let rootless = holder.process().and_then(Rootless::of).filter(|_| !privilege.may_enter());
+                let rootless = holder
+                    .process()
+                    .and_then(RootlessNamespaces::of_process)
+                    .filter(|_| !privilege.may_enter());
                 let opened = if let Some(namespaces) = rootless {
                     namespaces.enter().map_err(cannot)?;
                     let opened = open();
                     // Whoever enters a user namespace has every right in it.
-                    privilege.drop_what_was_gained()?;
+                    privilege.drop_gained()?;
                     opened?
                 } else {
-                    privilege.apart(|| {
+                    privilege.on_entering_thread(|| {
                         holder.namespace().and_then(|namespace| namespace.enter()).map_err(cannot)?;
                         open()
                     })??
@@ -100,7 +103,7 @@ fn comes_to_lead_away(name: &str, index: LinkIndex, stop: &Stop) -> Result<u64, 
     let mut before = capture::now();
     loop {
         let now = capture::now();
-        match link::leads_away(name, index).map_err(|error| cannot_look(name, &error))? {
+        match link::peer_is_in_other_namespace(name, index).map_err(|error| cannot_look(name, &error))? {
             Some(true) => return Ok(before),
             Some(false) => before = now,
             None => return Err(no_cable(name)),
@@ -123,8 +126,8 @@ fn no_cable(name: &str) -> Error {
     )
 }
 
-fn hold(interface: &str, seen: &NamespaceRef) -> Result<Holder, Error> {
-    Holder::of(&SafeText::new(&format!("behind {interface}")), seen)
+fn hold(interface: &str, seen: &NamespaceRef) -> Result<NamespaceHandle, Error> {
+    NamespaceHandle::reopen(&SafeText::new(&format!("behind {interface}")), seen)
 }
 
 fn attachment(name: &str, tap: Tap) -> Attachment {

@@ -96,7 +96,7 @@ impl TapRequest {
             TapLocation::Inside { holder, .. } => Some(holder),
         };
         if let Some(NamespaceRef::File(file)) = holder
-            && !(file.path.parent() == Some(Path::new(link::NAMED)) && file.path.file_name().is_some())
+            && !(file.path.parent() == Some(Path::new(link::NETNS_DIR)) && file.path.file_name().is_some())
         {
             return Err("no file of a network namespace".to_owned());
         }

@@ -37,7 +37,7 @@ struct Taps {
 ///
 /// Fails when standard input is not what a program opens for this, or further rights cannot be dropped.
 pub fn serve(privilege: Privilege) -> Result<(), Error> {
-    let rights = privilege.keep_to_open()?;
+    let rights = privilege.keep_for_broker()?;
     let wrong = |error: io::Error| {
         Error::new(
             format!("cannot serve standard input: {error}"),
@@ -97,7 +97,7 @@ impl Taps {
         let allowed = request.and_then(|request| match &request.place {
             _ if self.running.len() >= MOST_TAPS => Err("too many interfaces".to_owned()),
             TapLocation::HostVeth { name, index, leads_to: None }
-                if self.before.have(name, LinkIndex(*index)) =>
+                if self.before.contain(name, LinkIndex(*index)) =>
             {
                 Err("it was there before, and so has to be somebody's".to_owned())
             }

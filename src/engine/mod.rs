@@ -25,7 +25,7 @@ use std::collections::HashSet;
 use crate::container::endpoint::Endpoint;
 use crate::container::{self, Container, EngineKind};
 use crate::error::Error;
-use crate::link::Entered;
+use crate::link::NamedNamespaces;
 use crate::parallel;
 use crate::safe_text::SafeText;
 pub use client::{ContainerInspection, SOURCE_PORTS, SshConnectionGuard, ssh_ports, tcp_ports};
@@ -43,7 +43,7 @@ pub use watch::{ContainerChange, ContainerWatcher};
 
 /// Lists the running containers of all engines, Docker first, then the network namespaces that only the kernel
 /// shows, by the names in `entered`. Each container is listed once, and interface values are unique.
-pub fn list(entered: &Entered, timeouts: EngineTimeouts) -> Vec<EngineListing> {
+pub fn list(entered: &NamedNamespaces, timeouts: EngineTimeouts) -> Vec<EngineListing> {
     // The kernel is scanned while engines are waited for.
     let scan = || discovery::is_enabled(EngineKind::Kernel).then(|| kernel::NamespaceScan::now(entered));
     let (scan, mut listings) = parallel::join(scan, || {

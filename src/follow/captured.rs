@@ -6,7 +6,7 @@ use log::info;
 
 use crate::container::ContainerId;
 use crate::engine::TapContainer;
-use crate::link::{Holder, LinkIndex, Tap};
+use crate::link::{LinkIndex, NamespaceHandle, Tap};
 use crate::tap::Target;
 
 /// How a container is captured.
@@ -36,7 +36,7 @@ impl Place {
     /// Where `target` is, of which nothing is captured yet.
     pub fn of(target: &Target) -> Self {
         let holder = target.holder.as_ref().ok();
-        let namespace = holder.and_then(Holder::network_identity);
+        let namespace = holder.and_then(NamespaceHandle::network_identity);
         Self { namespace, pid: target.pid(), ..Self::default() }
     }
 

@@ -21,7 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::broker::{Broker, PendingTap, TapLocation, TapRequest};
 use crate::capture::{self, CaptureSettings, RingBudget};
-use crate::link::{self, LinkChange, LinkIndex, NamespaceId, Newcomer, Newcomers, Tap};
+use crate::link::{self, LinkChange, LinkIndex, LinkMonitor, NamespaceId, NewVeth, Tap};
 use crate::safe_text::SafeText;
 use crate::session::{Announcement, ChangeSender};
 
@@ -64,7 +64,7 @@ struct State {
 
 /// A cable that is open.
 struct Held {
-    newcomer: Newcomer,
+    newcomer: NewVeth,
     settings: CaptureSettings,
     asked: PendingTap,
     /// When that was, in nanoseconds since the epoch.
@@ -134,7 +134,7 @@ impl Early {
     }
 
     /// Opens cables as they appear, until the other end of `end` is closed.
-    pub(super) fn watch(&self, mut newcomers: Newcomers, opener: &Broker, end: &PipeReader) {
+    pub(super) fn watch(&self, mut newcomers: LinkMonitor, opener: &Broker, end: &PipeReader) {
         loop {
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut watched = [readable(newcomers.as_fd()), readable(end.as_fd())];
@@ -157,15 +157,15 @@ impl Early {
             for change in changes {
                 match change {
                     LinkChange::Appeared(newcomer) => self.open(newcomer, &mut state, opener),
-                    LinkChange::Leads(newcomer) => self.leads(newcomer, &mut state, opener),
-                    LinkChange::Gone(index) => state.gone(index),
+                    LinkChange::Moved(newcomer) => self.leads(newcomer, &mut state, opener),
+                    LinkChange::Removed(index) => state.gone(index),
                 }
             }
             state.close(|held| held.newcomer.since.elapsed() >= PATIENCE);
         }
     }
 
-    fn leads(&self, newcomer: Newcomer, state: &mut State, opener: &Broker) {
+    fn leads(&self, newcomer: NewVeth, state: &mut State, opener: &Broker) {
         let known = state.held.iter_mut().find(|held| held.newcomer.index == newcomer.index);
         match known {
             Some(held) => {
@@ -176,7 +176,7 @@ impl Early {
         }
     }
 
-    fn open(&self, newcomer: Newcomer, state: &mut State, opener: &Broker) {
+    fn open(&self, newcomer: NewVeth, state: &mut State, opener: &Broker) {
         if !state.is_awaited(&newcomer) {
             return;
         }
@@ -214,7 +214,7 @@ impl Early {
 }
 
 impl State {
-    fn is_awaited(&self, newcomer: &Newcomer) -> bool {
+    fn is_awaited(&self, newcomer: &NewVeth) -> bool {
         if self.awaited.anybody || Instant::now() < self.anybody_until {
             return true;
         }

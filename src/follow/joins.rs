@@ -7,7 +7,7 @@ use log::{debug, warn};
 use super::{Follow, Notice, Place};
 use crate::container::Container;
 use crate::error::Error;
-use crate::link::{Attachment, Holder, Links};
+use crate::link::{Attachment, Links, NamespaceHandle};
 use crate::safe_text::SafeText;
 use crate::session::{Announcement, Member, SessionChange, SessionEnded, Source};
 use crate::tap::{self, Target};
@@ -72,13 +72,13 @@ impl Follow {
         container: &Container,
         away: Option<Duration>,
         notice: Notice,
-    ) -> Result<Option<(Option<Holder>, Opened)>, Error> {
+    ) -> Result<Option<(Option<NamespaceHandle>, Opened)>, Error> {
         let running = &self.known.running;
         let (chosen, _) = self.selection.resolve(running);
         let Some(chosen) = chosen.into_iter().find(|chosen| chosen.container.id == container.id) else {
             return Ok(None);
         };
-        let Some(mut target) = tap::prepared(&chosen, running, &Links::now()?, &self.wanted)? else {
+        let Some(mut target) = tap::prepare(&chosen, running, &Links::now()?, &self.wanted)? else {
             return Ok(None);
         };
         target.back_after = away;
@@ -111,7 +111,7 @@ impl Follow {
                 continue;
             };
             // Where the filter was changed since, the session has it changed there, too.
-            match tap::adopt(target, &attachment, early.asked, &early.settings) {
+            match tap::adopt_preopened(target, &attachment, early.asked, &early.settings) {
                 Ok(source) => {
                     opened.sources.push(source);
                     opened.since = opened.since.or(Some(early.since));
@@ -143,7 +143,7 @@ impl Follow {
         }
         let each = self.early.budget(|budget| budget.take(count));
         let settings = self.changes.settings(&self.settings);
-        match tap::join(target, attachments, &settings, each, self.opener.as_deref(), notice) {
+        match tap::open_added(target, attachments, &settings, each, self.opener.as_deref(), notice) {
             Ok(joined) => {
                 opened.sources.extend(joined.sources);
                 opened.place.tap_containers.extend(joined.tap_containers);

@@ -29,10 +29,10 @@ use crate::container::address_names::{self, AddressHistory};
 use crate::container::selection::Selection;
 use crate::container::{Container, ContainerId};
 use crate::engine::{self, ContainerWatcher};
-use crate::link::{self, Newcomers};
+use crate::link::{self, LinkMonitor};
 use crate::safe_text::SafeText;
 use crate::session::{ChangeSender, SessionChange, SessionEnded};
-use crate::tap::{Kind, Means, Wanted};
+use crate::tap::{TapKind, TapRights, TargetOptions};
 use early::{Awaited, Early};
 
 /// Names of containers that left, kept to tell how long each was away.
@@ -49,7 +49,7 @@ pub struct Terms {
     /// Who is meant.
     pub selection: Selection,
     /// What of them.
-    pub wanted: Wanted,
+    pub wanted: TargetOptions,
     /// Filter, snap length and so on.
     pub settings: CaptureSettings,
     /// What is left of the memory for rings.
@@ -70,10 +70,10 @@ pub type Notice<'a> = &'a (dyn Fn(&str) + Sync);
 /// Follows containers for as long as a capture runs.
 pub struct Follow {
     selection: Selection,
-    wanted: Wanted,
+    wanted: TargetOptions,
     settings: CaptureSettings,
     watch: ContainerWatcher,
-    newcomers: Option<Newcomers>,
+    newcomers: Option<LinkMonitor>,
     opener: Option<Arc<Broker>>,
     changes: ChangeSender,
     early: Arc<Early>,
@@ -97,21 +97,21 @@ impl Follow {
     ) -> Self {
         let Terms { selection, wanted, settings, budget } = terms;
         // Nobody enters a user namespace while threads run, and none could come back from there.
-        let means = Means {
+        let means = TapRights {
             capture: opener.as_ref().is_some_and(Broker::may_capture),
             enter: opener.as_ref().is_some_and(Broker::may_enter),
-            goes_there: opener.is_some(),
-            ..wanted.means
+            enter_rootless: opener.is_some(),
+            ..wanted.rights
         };
-        let is_at_host = wanted.tap.is_none_or(|kind| kind == Kind::Host);
-        let newcomers = (means.capture && is_at_host).then(Newcomers::listen);
+        let is_at_host = wanted.tap.is_none_or(|kind| kind == TapKind::Host);
+        let newcomers = (means.capture && is_at_host).then(LinkMonitor::listen);
         let newcomers = newcomers.transpose().unwrap_or_else(|why| {
             warn!("{why}");
             None
         });
         let follow = Self {
             selection,
-            wanted: Wanted { means, ..wanted },
+            wanted: TargetOptions { rights: means, ..wanted },
             watch,
             newcomers,
             opener: opener.map(Arc::new),

@@ -28,7 +28,13 @@ pub fn devices(Links(links): &Links) -> Vec<Device> {
     links.sort_by_key(|link| link.index);
     let device = |link: &super::netlink::Link| Device {
         name: link.name.clone(),
-        address: link.address.as_slice().try_into().ok().map(HardwareAddress).filter(|one| one.0 != NONE),
+        address: link
+            .address
+            .as_slice()
+            .try_into()
+            .ok()
+            .map(HardwareAddress)
+            .filter(|one| one.0 != NO_ADDRESS),
         is_ethernet: link.is_ethernet,
         is_up: link.is_up,
     };
@@ -36,7 +42,7 @@ pub fn devices(Links(links): &Links) -> Vec<Device> {
 }
 
 /// What the loopback interface has.
-const NONE: [u8; 6] = [0; 6];
+const NO_ADDRESS: [u8; 6] = [0; 6];
 
 impl Device {
     /// Whether it is the loopback interface.

@@ -10,13 +10,13 @@
 
 mod addresses;
 mod device;
-mod file;
-mod holder;
-mod host;
+mod host_interfaces;
+mod link_monitor;
 mod namespace;
+mod namespace_file;
+mod namespace_handle;
 mod netlink;
 mod network;
-mod newcomers;
 mod process;
 mod tables;
 
@@ -25,17 +25,17 @@ use std::io;
 
 pub use addresses::{addresses_of_process, own_addresses};
 pub use device::{Device, HardwareAddress, devices};
-pub use file::{Entered, NAMED, NamespaceFile};
-pub use holder::Holder;
-pub use namespace::{Namespace, Rootless, id_of_file, id_of_process};
-pub use newcomers::{LinkChange, Newcomer, Newcomers};
+pub use link_monitor::{LinkChange, LinkMonitor, NewVeth};
+pub use namespace::{Namespace, RootlessNamespaces, id_of_file, id_of_process};
+pub use namespace_file::{NETNS_DIR, NamedNamespaces, NamespaceFile};
+pub use namespace_handle::NamespaceHandle;
 pub use process::{Process, network_identity};
 
 use crate::container::Container;
 use crate::error::Error;
 use crate::safe_text::{self, SafeText};
 use network::{network_of_interface, network_on_bridge};
-use tables::Tables;
+use tables::InterfaceTables;
 
 /// Index of a link in its network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +114,7 @@ impl Tap {
     }
 
     /// Whether it is an interface of the host, shared with everybody else in the host's network.
-    pub fn is_hosts(&self) -> bool {
+    pub fn is_host_interface(&self) -> bool {
         matches!(self, Self::Host { .. })
     }
 
@@ -171,7 +171,7 @@ impl Links {
     ///
     /// Fails when the kernel cannot be asked.
     pub fn now() -> Result<Self, Error> {
-        netlink::links().map(Self).map_err(|error| cannot_ask(&error))
+        netlink::links().map(Self).map_err(|error| netlink_failed(&error))
     }
 
     /// Whether `tap` means a link among them that is down.
@@ -181,12 +181,12 @@ impl Links {
     }
 
     /// Whether a link of that name and index is among them.
-    pub fn have(&self, name: &str, index: LinkIndex) -> bool {
+    pub fn contain(&self, name: &str, index: LinkIndex) -> bool {
         self.0.iter().any(|link| link.index == index && link.name == name)
     }
 }
 
-fn cannot_ask(error: &io::Error) -> Error {
+fn netlink_failed(error: &io::Error) -> Error {
     Error::new(
         format!("cannot ask the kernel for this host's links: {error}"),
         "see that netlink sockets are allowed here: ip link",
@@ -200,25 +200,26 @@ fn cannot_ask(error: &io::Error) -> Error {
 /// Fails when it went away meanwhile, or the kernel cannot be asked.
 pub fn attachments(
     container: &Container,
-    holder: &Holder,
+    holder: &NamespaceHandle,
     Links(links): &Links,
 ) -> Result<Vec<Attachment>, Error> {
     // The dump came first: it is what gives a namespace its id.
     let mut namespace = holder.namespace_id();
-    let Tables { names, networks } = holder.tables();
-    let shared_with_us = holder.shares_our_network();
+    let InterfaceTables { names, networks } = holder.tables();
+    let shared_with_us = holder.is_own_namespace();
     if !holder.is_alive() {
         return Err(process::gone(&container.name));
     }
     if shared_with_us {
-        return host::attachments(container, links, &networks).map_err(|error| cannot_ask(&error));
+        return host_interfaces::attachments(container, links, &networks)
+            .map_err(|error| netlink_failed(&error));
     }
     if container.uses_host_network() {
         // The host is another's than this program's, which runs in a container: what leads there is our
         // own cable, and none of the container's.
         namespace = Ok(None);
     }
-    let namespace = namespace.map_err(|error| cannot_ask(&error))?;
+    let namespace = namespace.map_err(|error| netlink_failed(&error))?;
     let mut ends: Vec<&netlink::Link> =
         links.iter().filter(|link| namespace.is_some() && link.peer_namespace == namespace).collect();
     ends.sort_by_key(|link| (link.peer, link.index));
@@ -259,27 +260,27 @@ pub fn attachments(
 /// Whether the link that `tap` means is still the same one: name, index and namespace.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn is_still(tap: &Tap, holder: &Holder) -> io::Result<bool> {
-    is_among(&Links(netlink::links()?), tap, holder)
+pub fn is_unchanged(tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
+    is_in(&Links(netlink::links()?), tap, holder)
 }
 
 /// The same, by links that were looked up before.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn is_among(Links(links): &Links, tap: &Tap, holder: &Holder) -> io::Result<bool> {
+pub fn is_in(Links(links): &Links, tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
     let (name, index) = match tap {
         Tap::HostVeth { name, index } | Tap::Host { name, index } => (name, index),
         Tap::Inside { .. } | Tap::ThroughEngine { .. } => return Ok(true),
     };
     let namespace = holder.namespace_id()?;
-    let leads_there = |link: &netlink::Link| tap.is_hosts() || link.peer_namespace == namespace;
+    let leads_there = |link: &netlink::Link| tap.is_host_interface() || link.peer_namespace == namespace;
     Ok(links.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
 }
 
 /// Whether the cable of that name and index leads into another namespace; `None` where it is no cable.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn leads_away(name: &str, index: LinkIndex) -> io::Result<Option<bool>> {
+pub fn peer_is_in_other_namespace(name: &str, index: LinkIndex) -> io::Result<Option<bool>> {
     let link = netlink::link_at(index)?.filter(|link| link.is_veth && link.name == name);
     Ok(link.map(|link| link.peer_namespace.is_some()))
 }
@@ -287,7 +288,7 @@ pub fn leads_away(name: &str, index: LinkIndex) -> io::Result<Option<bool>> {
 /// Whether `tap` means a cable of this host that leads to where `holder` is.
 ///
 /// Fails when the kernel cannot be asked.
-pub fn is_cable_of(tap: &Tap, holder: &Holder) -> io::Result<bool> {
+pub fn is_veth_of(tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
     let Tap::HostVeth { name, index } = tap else { return Ok(false) };
     let links = netlink::links()?;
     let Some(link) = links.iter().find(|link| link.is_veth && link.index == *index && link.name == *name)

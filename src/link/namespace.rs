@@ -13,7 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::{NamespaceId, Process, netlink};
 
 /// How often and how long to wait for a thread that has ended to be gone for the kernel, too.
-const LAST_THREAD: (u32, Duration) = (50, Duration::from_millis(2));
+const SINGLE_THREAD_RETRIES: (u32, Duration) = (50, Duration::from_millis(2));
 
 /// A network namespace, held on to: it can be entered as long as this is there.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct Namespace(File);
 /// The namespaces of a container that an ordinary user's engine runs, held on to. Whoever a user
 /// namespace belongs to has every right inside it, and none outside (user_namespaces(7)).
 #[derive(Debug)]
-pub struct Rootless {
+pub struct RootlessNamespaces {
     user: File,
     network: Namespace,
 }
@@ -31,7 +31,7 @@ impl Namespace {
     /// That of `process`. Needs `CAP_SYS_PTRACE` where the process has rights we do not have.
     ///
     /// Fails when that is missing, or the process is gone.
-    pub fn of(process: &Process) -> io::Result<Self> {
+    pub fn of_process(process: &Process) -> io::Result<Self> {
         open(process, "net").map(Self)
     }
 
@@ -44,13 +44,13 @@ impl Namespace {
     }
 }
 
-impl Rootless {
+impl RootlessNamespaces {
     /// Those of `process`, if it is in another user namespace than this program and may be looked
     /// into without any capability.
-    pub fn of(process: &Process) -> Option<Self> {
+    pub fn of_process(process: &Process) -> Option<Self> {
         let user = open(process, "user").ok()?;
-        let network = Namespace::of(process).ok()?;
-        let another = user.metadata().ok()?.ino() != own()?;
+        let network = Namespace::of_process(process).ok()?;
+        let another = user.metadata().ok()?.ino() != own_user_namespace()?;
         another.then_some(Self { user, network })
     }
 
@@ -59,9 +59,9 @@ impl Rootless {
     ///
     /// Fails when they are another user's, or there is another thread.
     pub fn enter(&self) -> io::Result<()> {
-        let (attempts, pause) = LAST_THREAD;
+        let (attempts, pause) = SINGLE_THREAD_RETRIES;
         // A namespace cannot be entered from within itself.
-        let inside = Some(self.user.metadata()?.ino()) == own();
+        let inside = Some(self.user.metadata()?.ino()) == own_user_namespace();
         for attempt in (0..attempts).rev().take_while(|_| !inside) {
             match move_into_link_name_space(self.user.as_fd(), Some(LinkNameSpaceType::User)) {
                 // There is more than one thread (kernel/user_namespace.c, userns_install).
@@ -102,6 +102,6 @@ pub fn id_of_file(path: &Path) -> io::Result<Option<NamespaceId>> {
     netlink::namespace_behind(File::open(path)?.as_fd())
 }
 
-fn own() -> Option<u64> {
+fn own_user_namespace() -> Option<u64> {
     Some(fs::metadata("/proc/self/ns/user").ok()?.ino())
 }

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use super::{LinkIndex, NamespaceId};
 
 /// The kernel never sends a larger piece of a dump (net/netlink/af_netlink.c, `netlink_dump`).
-const LARGEST_PIECE: usize = 32 * 1024;
+const MAX_DATAGRAM_LEN: usize = 32 * 1024;
 
 /// A link of this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,16 +43,16 @@ pub(super) struct Link {
 }
 
 /// How often a dump is taken anew because links came or went meanwhile.
-const ATTEMPTS: usize = 5;
+const MAX_DUMP_ATTEMPTS: usize = 5;
 
 /// All links of this network namespace. Afterwards every namespace at the other end of one of
 /// them has an id.
 pub(super) fn links() -> io::Result<Vec<Link>> {
     let mut links = Vec::new();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_DUMP_ATTEMPTS {
         links.clear();
         let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let whole = ask(request, NLM_F_DUMP, |answer| {
+        let whole = send_request(request, NLM_F_DUMP, |answer| {
             if let RouteNetlinkMessage::NewLink(message) = answer {
                 links.push(link(message));
             }
@@ -69,7 +69,7 @@ pub(super) fn link_at(index: LinkIndex) -> io::Result<Option<Link>> {
     let mut message = LinkMessage::default();
     message.header.index = index.0;
     let mut found = None;
-    let asked = ask(RouteNetlinkMessage::GetLink(message), 0, |answer| {
+    let asked = send_request(RouteNetlinkMessage::GetLink(message), 0, |answer| {
         if let RouteNetlinkMessage::NewLink(message) = answer {
             found = Some(link(message));
         }
@@ -84,10 +84,10 @@ pub(super) fn link_at(index: LinkIndex) -> io::Result<Option<Link>> {
 /// Addresses of this network namespace, each with its link.
 pub(super) fn addresses() -> io::Result<Vec<(LinkIndex, IpAddr)>> {
     let mut addresses = Vec::new();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_DUMP_ATTEMPTS {
         addresses.clear();
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        let whole = ask(request, NLM_F_DUMP, |answer| {
+        let whole = send_request(request, NLM_F_DUMP, |answer| {
             let RouteNetlinkMessage::NewAddress(message) = answer else { return };
             // On a link between two points, IFA_ADDRESS is the far end's (linux/if_addr.h).
             let own = message.attributes.iter().find_map(|attribute| match attribute {
@@ -122,7 +122,7 @@ fn namespace_id(of: NsidAttribute) -> io::Result<Option<NamespaceId>> {
     let mut message = NsidMessage::default();
     message.attributes.push(of);
     let mut namespace = None;
-    ask(RouteNetlinkMessage::GetNsId(message), 0, |answer| {
+    send_request(RouteNetlinkMessage::GetNsId(message), 0, |answer| {
         if let RouteNetlinkMessage::NewNsId(message) = answer {
             namespace = message.attributes.iter().find_map(|attribute| match attribute {
                 // NETNSA_NSID_NOT_ASSIGNED is -1 (linux/net_namespace.h).
@@ -162,7 +162,7 @@ fn link(message: LinkMessage) -> Link {
 
 /// Sends one request and hands every message of the answer to `take`. False when what was asked
 /// for changed while it was told.
-fn ask(
+fn send_request(
     request: RouteNetlinkMessage,
     flags: u16,
     mut take: impl FnMut(RouteNetlinkMessage),
@@ -178,7 +178,7 @@ fn ask(
     message.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
 
-    let mut piece = vec![0; LARGEST_PIECE];
+    let mut piece = vec![0; MAX_DATAGRAM_LEN];
     let mut whole = true;
     loop {
         let length = socket.recv(&mut piece.as_mut_slice(), 0)?;
@@ -204,7 +204,7 @@ fn ask(
 }
 
 /// What the kernel tells of a link unasked.
-pub(super) enum Notice {
+pub(super) enum LinkNotification {
     /// It is there, and like this.
     Is(Link),
     /// It is not there any more.
@@ -213,23 +213,23 @@ pub(super) enum Notice {
 
 /// Hears what the kernel tells of links unasked.
 #[derive(Debug)]
-pub(super) struct Notices(Socket);
+pub(super) struct LinkNotifications(Socket);
 
 /// `RTMGRP_LINK` (linux/rtnetlink.h).
-const LINKS: u32 = 1;
+const RTMGRP_LINK: u32 = 1;
 
-impl Notices {
+impl LinkNotifications {
     pub(super) fn listen() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind(&SocketAddr::new(0, LINKS))?;
+        socket.bind(&SocketAddr::new(0, RTMGRP_LINK))?;
         socket.set_non_blocking(true)?;
         Ok(Self(socket))
     }
 
     /// Hands on what was told since, without waiting. False when some of it is lost, since it did not fit
     /// into the socket.
-    pub(super) fn read(&mut self, mut take: impl FnMut(Notice)) -> io::Result<bool> {
-        let mut piece = vec![0; LARGEST_PIECE];
+    pub(super) fn read(&mut self, mut take: impl FnMut(LinkNotification)) -> io::Result<bool> {
+        let mut piece = vec![0; MAX_DATAGRAM_LEN];
         let mut whole = true;
         loop {
             let (length, from) = match self.0.recv_from(&mut piece.as_mut_slice(), 0) {
@@ -253,10 +253,10 @@ impl Notices {
                         RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
                     ) if message.header.interface_family != AddressFamily::Unspec => {}
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
-                        take(Notice::Is(link(message)));
+                        take(LinkNotification::Is(link(message)));
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
-                        take(Notice::Gone(LinkIndex(message.header.index)));
+                        take(LinkNotification::Gone(LinkIndex(message.header.index)));
                     }
                     _ => {}
                 }
@@ -265,7 +265,7 @@ impl Notices {
     }
 }
 
-impl AsFd for Notices {
+impl AsFd for LinkNotifications {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

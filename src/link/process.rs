@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::tables::Tables;
+use super::tables::InterfaceTables;
 use crate::container::Container;
 use crate::container::endpoint::NamespaceProcessRef;
 use crate::error::Error;
@@ -84,7 +84,7 @@ impl Process {
     }
 
     /// Whether its network namespace is the one this program runs in.
-    pub(super) fn shares_our_network(&self) -> bool {
+    pub(super) fn is_in_own_namespace(&self) -> bool {
         self.network_identity().is_some_and(|its| network_identity("self") == Some(its))
     }
 
@@ -99,8 +99,8 @@ impl Process {
     }
 
     /// What everyone is told of the interfaces in its network namespace.
-    pub(super) fn tables(&self) -> Tables {
-        Tables::read(&format!("/proc/{}/net", self.pid))
+    pub(super) fn tables(&self) -> InterfaceTables {
+        InterfaceTables::read(&format!("/proc/{}/net", self.pid))
     }
 }
 

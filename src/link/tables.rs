@@ -8,14 +8,14 @@ use super::LinkIndex;
 
 /// The interfaces of a network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tables {
+pub(super) struct InterfaceTables {
     /// Their names by their index there.
     pub(super) names: BTreeMap<LinkIndex, String>,
     /// IPv4 networks and IPv6 addresses they have: name, network address, prefix length in bits.
     pub(super) networks: Vec<(String, IpAddr, u8)>,
 }
 
-impl Tables {
+impl InterfaceTables {
     /// Those in `folder`, such as `/proc/PID/net`; empty where the process is gone.
     pub(super) fn read(folder: &str) -> Self {
         let read = |table: &str| fs::read_to_string(format!("{folder}/{table}")).unwrap_or_default();

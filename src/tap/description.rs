@@ -1,14 +1,14 @@
 //! What the stream says of an interface.
 
 use super::Target;
-use super::elsewhere::without_there;
+use super::remote_engine::without_there;
 use crate::capture::CaptureSettings;
 use crate::link::Attachment;
 use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
 /// The description of the interface block of `attachment`, whose packets begin as `link_type` says.
-pub(super) fn of(
+pub(super) fn describe(
     target: &Target,
     attachment: &Attachment,
     settings: &CaptureSettings,
@@ -17,7 +17,7 @@ pub(super) fn of(
     let container = &target.container;
     let network = match attachment.network.as_str() {
         // The tap tells it.
-        _ if attachment.tap.is_hosts() => String::new(),
+        _ if attachment.tap.is_host_interface() => String::new(),
         "" => String::new(),
         network => format!(", network {}", SafeText::new(network)),
     };

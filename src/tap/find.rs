@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use log::{debug, info};
 
-use super::{AT_ONCE, Running, Target, Wanted, choice, look_up, members, running, suggest};
+use super::{
+    MAX_PARALLEL_LOOKUPS, RunningContainers, Target, TargetOptions, choose, look_up, running_containers,
+    shared_namespace, suggest,
+};
 use crate::container::address_names;
 use crate::container::selection::{SelectedContainer, Selection, UnmatchedSelector};
 use crate::container::{Container, EngineKind};
@@ -40,8 +43,8 @@ pub struct Targets {
 ///
 /// Fails when an engine cannot be asked or nothing is left; and, unless the selection leaves such out, when a name
 /// means no container or more than one, or a named container has no such attachment or no tap for it.
-pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Targets, Error> {
-    let running = running(&wanted.entered, EngineTimeouts::CAPTURE)?;
+pub fn find(selection: &Selection, wanted: &TargetOptions, follows: bool) -> Result<Targets, Error> {
+    let running = running_containers(&wanted.entered, EngineTimeouts::CAPTURE)?;
     let containers = &running.containers;
     let (chosen, missed) = selection.resolve(containers);
     let is_awaited = |missed: &&UnmatchedSelector| {
@@ -53,14 +56,14 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
             UnmatchedSelector::Name(name) | UnmatchedSelector::Ambiguous(name, _)
                 if selection.skip_unavailable =>
             {
-                left_out.push((SafeText::new(name), none(missed, &running)));
+                left_out.push((SafeText::new(name), no_match(missed, &running)));
             }
-            _ => return Err(none(missed, &running)),
+            _ => return Err(no_match(missed, &running)),
         }
     }
     let links = Links::now()?;
     let mut by_name = chosen.iter().filter(|one| one.is_named).count();
-    let prepared = map(&chosen, AT_ONCE, |one| prepared(one, containers, &links, wanted));
+    let prepared = map(&chosen, MAX_PARALLEL_LOOKUPS, |one| prepare(one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut awaited = Vec::new();
     let mut is_any_elsewhere = false;
@@ -87,7 +90,7 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
     if targets.is_empty() && awaited.is_empty() && !selection.wait_for_start {
         // One that ended meanwhile does not tell why there is nothing of those that run.
         let why = left_out.into_iter().next().filter(|_| !is_any_elsewhere);
-        return Err(why.map_or_else(|| connected_to_nothing(&wanted.networks), |(_, why)| why));
+        return Err(why.map_or_else(|| not_connected(&wanted.networks), |(_, why)| why));
     }
     for target in &mut targets {
         target.shared_with.remove(&target.container.name);
@@ -108,39 +111,39 @@ pub fn find(selection: &Selection, wanted: &Wanted, follows: bool) -> Result<Tar
 /// none of the networks that are wanted.
 ///
 /// Fails when it cannot be looked up, has no such attachment, or no tap for it.
-pub fn prepared(
+pub fn prepare(
     SelectedContainer { container, is_named, attachments }: &SelectedContainer<'_>,
     containers: &[Container],
     links: &Links,
-    wanted: &Wanted,
+    wanted: &TargetOptions,
 ) -> Result<Option<Target>, Error> {
-    let Wanted { networks, tap, means, entered } = wanted;
+    let TargetOptions { networks, tap, rights: means, entered } = wanted;
     let attachments: Vec<String> = attachments.iter().map(|name| (*name).to_owned()).collect();
     let networks = if attachments.is_empty() { networks } else { &attachments };
     let mut target = look_up(&mut (*container).clone(), links, entered)?;
     // Root enters on a thread of its own, and need not give up its place.
-    target.rootless = target.rootless.filter(|_| means.goes_there && !means.enter);
+    target.rootless = target.rootless.filter(|_| means.enter_rootless && !means.enter);
     if target.uses_host_network() {
         if !*is_named {
-            return Err(of_the_host(container));
+            return Err(uses_host_network(container));
         }
         info!("container {} has no network of its own: it uses the host's", container.name);
     }
-    if !*is_named && !choice::is_connected(&target, networks) {
+    if !*is_named && !choose::is_connected(&target, networks) {
         debug!("{} is connected to none of {}", container.name, networks.join(", "));
         return Ok(None);
     }
-    let mut target = choice::chosen(target, networks, means, *tap)?;
-    target.shared_with = members::of(&target, containers);
+    let mut target = choose::choose_taps(target, networks, means, *tap)?;
+    target.shared_with = shared_namespace::containers_sharing_namespace(&target, containers);
     Ok(Some(target))
 }
 
 /// What tells a network namespace and an interface of it from any other; the namespace by the
 /// container where it is elsewhere.
-type Place = (Result<u64, crate::container::ContainerId>, crate::link::Tap);
+type TapLocation = (Result<u64, crate::container::ContainerId>, crate::link::Tap);
 
 /// Adds `target` to `targets`. Containers may share a network namespace; its packets are taken once.
-fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place, usize>) {
+fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<TapLocation, usize>) {
     let (id, name) = (target.container.id.clone(), target.container.name.clone());
     let namespace = match &target.holder {
         Ok(holder) => holder.network_identity().ok_or(id),
@@ -160,18 +163,18 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<Place,
 /// Those of the `running` containers that `selection` means.
 ///
 /// Fails when a part of it means none, or more than one.
-pub fn selected(selection: &Selection, running: &Running) -> Result<Vec<Container>, Error> {
+pub fn select(selection: &Selection, running: &RunningContainers) -> Result<Vec<Container>, Error> {
     let (chosen, missed) = selection.resolve(&running.containers);
     match missed.first() {
-        Some(missed) => Err(none(missed, running)),
+        Some(missed) => Err(no_match(missed, running)),
         None => Ok(chosen.into_iter().map(|chosen| chosen.container.clone()).collect()),
     }
 }
 
 /// Why `missed` means no container.
-fn none(missed: &UnmatchedSelector, running: &Running) -> Error {
+fn no_match(missed: &UnmatchedSelector, running: &RunningContainers) -> Error {
     // It may be with an engine that could not be asked.
-    match (missed, running.troubles.first()) {
+    match (missed, running.errors.first()) {
         (UnmatchedSelector::Name(name), Some(trouble)) => {
             let why = trouble.message();
             Error::new(
@@ -236,14 +239,14 @@ fn between_restarts(container: &Container) -> Error {
     )
 }
 
-fn of_the_host(container: &Container) -> Error {
+fn uses_host_network(container: &Container) -> Error {
     Error::new(
         format!("{} has no network of its own: it uses the host's", container.name),
         format!("name it to capture the traffic of the host: containerdump capture {}", container.name),
     )
 }
 
-fn connected_to_nothing(networks: &[String]) -> Error {
+fn not_connected(networks: &[String]) -> Error {
     Error::new(
         format!("none of the containers is connected to {}", networks.join(", ")),
         "see their networks: containerdump list",

@@ -4,14 +4,15 @@
 //! container root, or that the container is the caller's own rootless one; and through the engine
 //! no more than speaking to it.
 
-mod choice;
+mod added;
+mod candidates;
+mod choose;
 mod description;
-mod elsewhere;
 mod find;
-mod join;
-mod members;
-mod offer;
+mod kind;
 mod open;
+mod remote_engine;
+mod shared_namespace;
 mod suggest;
 mod through_engine;
 
@@ -21,35 +22,38 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-pub use choice::is_default;
-pub use find::{Targets, find, prepared, selected};
-pub use join::{Joined, adopt, join};
-pub use offer::{Kind, Lack, Means, Offer, TapChoice, offers};
-pub use open::{Opened, open};
+pub use added::{AddedSources, adopt_preopened, open_added};
+pub use candidates::{TapCandidate, TapRights, Unavailable, tap_candidates};
+pub use choose::is_default;
+pub use find::{Targets, find, prepare, select};
+pub use kind::{TapChoice, TapKind};
+pub use open::{OpenedTaps, open};
 
 use crate::container::endpoint::Endpoint;
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::engine::{self, EngineStatus, EngineTimeouts};
 use crate::error::Error;
-use crate::link::{self, Attachment, Entered, Holder, Links, Process, Rootless, Tap};
+use crate::link::{
+    self, Attachment, Links, NamedNamespaces, NamespaceHandle, Process, RootlessNamespaces, Tap,
+};
 use crate::parallel::map;
 use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
 
 /// Containers that are looked up at the same time: each waits for its engine most of the time.
-const AT_ONCE: usize = 8;
+const MAX_PARALLEL_LOOKUPS: usize = 8;
 
 /// What is captured of containers, and what may be used for that.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct TargetOptions {
     /// Networks or interfaces; all where there is none.
     pub networks: Vec<String>,
     /// The kind of tap that was asked for; the best that the means allow where none was.
-    pub tap: Option<Kind>,
+    pub tap: Option<TapKind>,
     /// What the program may do.
-    pub means: Means,
+    pub rights: TapRights,
     /// What the kernel tells of namespaces without processes.
-    pub entered: Entered,
+    pub entered: NamedNamespaces,
 }
 
 /// A container to be captured, held on to, and where its packets pass.
@@ -59,17 +63,17 @@ pub struct Target {
     pub container: Container,
     /// What keeps its network namespace there, or why there is nothing of it here: its engine may
     /// run elsewhere.
-    pub holder: Result<Holder, Error>,
+    pub holder: Result<NamespaceHandle, Error>,
     /// Those of its attachments that are wanted.
     pub attachments: Vec<Attachment>,
     /// Interfaces of this host among their taps that are down.
     pub down: Vec<Tap>,
     /// What is wanted of it, too, and no tap serves.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UncapturedNetwork>,
     /// Its other interfaces, which lead to none of its networks and are captured when they are named.
     pub unnamed: Vec<SafeText>,
     /// Its namespaces, where they are the caller's own and the program goes there itself.
-    pub rootless: Option<Rootless>,
+    pub rootless: Option<RootlessNamespaces>,
     /// How long it was away, where it was captured before.
     pub back_after: Option<Duration>,
     /// Other containers in the same network namespace, whose packets these are, too.
@@ -84,13 +88,13 @@ impl Target {
 
     /// Whether its network is that of a host.
     pub fn uses_host_network(&self) -> bool {
-        self.container.uses_host_network() || self.attachments.iter().any(|one| one.tap.is_hosts())
+        self.container.uses_host_network() || self.attachments.iter().any(|one| one.tap.is_host_interface())
     }
 }
 
 /// A part of a container's traffic that cannot be captured while the rest can.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UncapturedNetwork {
     /// The network, or the interface where it leads to none.
     pub network: SafeText,
     /// What each tap would need.
@@ -101,9 +105,9 @@ pub struct LeftOut {
 /// connected is noted in `container` where only now its engine tells.
 ///
 /// Fails when it has none of its own, or cannot be looked up.
-pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> Result<Target, Error> {
+pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespaces) -> Result<Target, Error> {
     let holder = match &container.endpoint {
-        Endpoint::Kernel(seen) => Ok(Holder::of_seen(container, seen, entered)?),
+        Endpoint::Kernel(seen) => Ok(NamespaceHandle::open_container(container, seen, entered)?),
         Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => {
             let inspected = engine::inspect(container)?;
             // Whose guest it is, is known already where the list tells, through others that are guests.
@@ -113,7 +117,7 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
                 container.network_mode = mode;
             }
             container.set_aliases(&inspected.networks);
-            Process::of_container(container, inspected.pid).map(Holder::Process)
+            Process::of_container(container, inspected.pid).map(NamespaceHandle::Process)
         }
     };
     let attachments = match &holder {
@@ -122,13 +126,14 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
             // It may have ended meanwhile, which its engine says better.
             engine::inspect(container)?;
             debug!("{trouble}");
-            elsewhere::attachments(container)
+            remote_engine::attachments(container)
         }
     };
     for attachment in &attachments {
         debug!("{} passes {}, network {}", attachment.name(), attachment.tap, attachment.network);
     }
-    let rootless = holder.as_ref().ok().and_then(Holder::process).and_then(Rootless::of);
+    let rootless =
+        holder.as_ref().ok().and_then(NamespaceHandle::process).and_then(RootlessNamespaces::of_process);
     let (left_out, unnamed, shared_with) = (Vec::new(), Vec::new(), BTreeSet::new());
     let taps = attachments.iter().map(|attachment| &attachment.tap);
     let down = taps.filter(|tap| links.is_down(tap)).cloned().collect();
@@ -151,7 +156,7 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &Entered) -> R
 pub fn look_up_each(
     containers: &mut [Container],
     links: &Links,
-    entered: &Entered,
+    entered: &NamedNamespaces,
     until: Instant,
 ) -> Vec<Result<Target, Error>> {
     let one = |container: &Container| {
@@ -159,11 +164,11 @@ pub fn look_up_each(
         let outcome = if Instant::now() < until {
             look_up(&mut container, links, entered)
         } else {
-            Err(too_late(&container))
+            Err(lookup_timed_out(&container))
         };
         (container, outcome)
     };
-    let each = map(containers, AT_ONCE, one);
+    let each = map(containers, MAX_PARALLEL_LOOKUPS, one);
     let learned = containers.iter_mut().zip(each);
     let outcomes = learned.map(|(container, (told, outcome))| {
         *container = told;
@@ -173,7 +178,7 @@ pub fn look_up_each(
 }
 
 /// The error of a container whose turn did not come in time.
-fn too_late(container: &Container) -> Error {
+fn lookup_timed_out(container: &Container) -> Error {
     let (whose, remedy) = match container.engine {
         EngineKind::Docker => ("the", "see whether the engine hangs: docker ps"),
         EngineKind::Podman => ("the", "see whether the engine hangs: podman ps"),
@@ -190,27 +195,30 @@ fn too_late(container: &Container) -> Error {
 /// empty where that is not allowed.
 ///
 /// Fails when rights cannot be lowered again.
-pub fn entered(privilege: &Privilege) -> Result<Entered, Error> {
+pub fn scan_named_namespaces(privilege: &Privilege) -> Result<NamedNamespaces, Error> {
     let named = if privilege.may_enter() { engine::named_namespaces() } else { Vec::new() };
     if named.is_empty() {
-        return Ok(Entered::default());
+        return Ok(NamedNamespaces::default());
     }
-    privilege.apart(|| Entered::all(named.iter().map(PathBuf::as_path)))
+    privilege.on_entering_thread(|| NamedNamespaces::scan(named.iter().map(PathBuf::as_path)))
 }
 
 /// What runs, as far as engines tell.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningContainers {
     /// All running containers, sorted by engine and name.
     pub containers: Vec<Container>,
     /// Why further engines could not be used.
-    pub troubles: Vec<Error>,
+    pub errors: Vec<Error>,
 }
 
 /// All running containers of all engines that answer with `patience`, and further network namespaces.
 ///
 /// Fails when there are none to be had and an engine says why, or there is no engine.
-pub fn running(entered: &Entered, patience: EngineTimeouts) -> Result<Running, Error> {
+pub fn running_containers(
+    entered: &NamedNamespaces,
+    patience: EngineTimeouts,
+) -> Result<RunningContainers, Error> {
     let mut containers = Vec::new();
     let mut troubles = Vec::new();
     let mut answered = false;
@@ -246,7 +254,7 @@ pub fn running(entered: &Entered, patience: EngineTimeouts) -> Result<Running, E
         ));
     }
     troubles.extend(settings);
-    Ok(Running { containers, troubles })
+    Ok(RunningContainers { containers, errors: troubles })
 }
 
 #[cfg(test)]
@@ -258,7 +266,7 @@ mod tests {
         let endpoint = Endpoint::Kernel(crate::container::endpoint::NamespaceInfo::default());
         let id = crate::container::ContainerId::from_namespace_inode(7);
         let container = Container::new(EngineKind::Kernel, endpoint, id, "job".into());
-        let error = too_late(&container).to_string();
+        let error = lookup_timed_out(&container).to_string();
         assert!(error.ends_with("Remedy: see whether an engine hangs: docker ps, podman ps."), "{error}");
     }
 }

@@ -17,10 +17,10 @@ use crate::session::Source;
 
 /// Attachments whose rings are opened at the same time: for each ring the kernel waits until all its processors
 /// know of the socket (`synchronize_net`), some 17 ms, and all who wait at the same time wait once.
-const AT_ONCE: usize = 128;
+const MAX_PARALLEL_OPENS: usize = 128;
 
 /// Everything that a session reads, opened.
-pub struct Opened {
+pub struct OpenedTaps {
     /// Where packets come from, for each target, in the order of its attachments.
     pub sources: Vec<Vec<Source>>,
     /// The taps that were opened, for each target.
@@ -44,7 +44,7 @@ pub fn open(
     block_timeout: Duration,
     privilege: &Privilege,
     notice: &(dyn Fn(&str) + Sync),
-) -> Result<Opened, Error> {
+) -> Result<OpenedTaps, Error> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>();
     let ring_mib = budget.take(count);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
@@ -69,7 +69,7 @@ pub fn open(
         // Engines make and remove networks while they run, each with an interface of the host; and of many
         // containers one may end now, or have an interface that is down.
         Err(why) if is_gone(target, attachment) || capture::is_down(&why) => {
-            if attachment.tap.is_hosts() {
+            if attachment.tap.is_host_interface() {
                 warn!("{} is not captured: {}", attachment.name(), why.message());
             } else {
                 notice(&format!("not captured: {} ({})", attachment.name(), why.message()));
@@ -80,11 +80,11 @@ pub fn open(
         Err(why) => Err(why),
     };
     // Whoever enters a user namespace must be alone.
-    let of_here = map(here, if there.is_empty() { AT_ONCE } else { 1 }, open);
+    let of_here = map(here, if there.is_empty() { MAX_PARALLEL_OPENS } else { 1 }, open);
     // The names may have gone to other links between the look-up and the opening.
     let links = Links::now()?;
     for (outcome, (_, (target, attachment))) in of_here.into_iter().zip(here) {
-        let is_same = outcome.and_then(|one| is_still(&links, target, attachment).map(|()| one));
+        let is_same = outcome.and_then(|one| verify_link(&links, target, attachment).map(|()| one));
         take(is_same, (target, attachment))?;
     }
     for one in there {
@@ -95,7 +95,7 @@ pub fn open(
     }
     if by_us.iter().any(|(_, (target, attachment))| goes_there(target, attachment)) {
         // Whoever enters a user namespace has every right in it.
-        privilege.drop_what_was_gained()?;
+        privilege.drop_gained()?;
     }
     // Their threads would be in the way of entering a user namespace.
     let through = through_engine::start(&by_engine, settings, ring_mib, notice)?;
@@ -124,7 +124,7 @@ pub fn open(
             .map(|(_, source)| source)
             .collect()
     };
-    Ok(Opened { sources: targets.iter().map(of_target).collect(), taps, tap_containers, ring_mib })
+    Ok(OpenedTaps { sources: targets.iter().map(of_target).collect(), taps, tap_containers, ring_mib })
 }
 
 fn open_rings(
@@ -137,14 +137,16 @@ fn open_rings(
 ) -> Result<(InterfaceDescription, Vec<Ring>), Error> {
     let open = || capture::open(attachment, settings, ring_mib, block_timeout);
     let rings = match (&attachment.tap, &target.rootless) {
-        (Tap::HostVeth { .. } | Tap::Host { .. }, _) => privilege.raised(open)??,
+        (Tap::HostVeth { .. } | Tap::Host { .. }, _) => privilege.with_net_raw(open)??,
         (_, Some(namespaces)) => {
             namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
             open()?
         }
-        (_, None) => privilege.apart(|| inside(target, attachment).and_then(|()| open()))??,
+        (_, None) => {
+            privilege.on_entering_thread(|| enter_namespace(target, attachment).and_then(|()| open()))??
+        }
     };
-    let interface = description::of(target, attachment, settings, rings.link_type());
+    let interface = description::describe(target, attachment, settings, rings.link_type());
     let rings = rings.filtered(attachment, settings)?;
     Ok((interface, rings))
 }
@@ -152,9 +154,9 @@ fn open_rings(
 /// Sees that the link of `attachment` is still the one that was looked up.
 ///
 /// Fails when it is not, or the kernel cannot be asked.
-fn is_still(links: &Links, target: &Target, attachment: &Attachment) -> Result<(), Error> {
+fn verify_link(links: &Links, target: &Target, attachment: &Attachment) -> Result<(), Error> {
     let holder = target.holder.as_ref().map_err(Clone::clone)?;
-    if link::is_among(links, &attachment.tap, holder).unwrap_or(false) {
+    if link::is_in(links, &attachment.tap, holder).unwrap_or(false) {
         return Ok(());
     }
     Err(Error::new(
@@ -166,12 +168,12 @@ fn is_still(links: &Links, target: &Target, attachment: &Attachment) -> Result<(
 /// Whether an interface of the host went away, or the container that it is of has ended.
 fn is_gone(target: &Target, attachment: &Attachment) -> bool {
     let Ok(holder) = &target.holder else { return false };
-    let is_there = || link::is_still(&attachment.tap, holder).unwrap_or(true);
-    !holder.is_alive() || attachment.tap.is_hosts() && !is_there()
+    let is_there = || link::is_unchanged(&attachment.tap, holder).unwrap_or(true);
+    !holder.is_alive() || attachment.tap.is_host_interface() && !is_there()
 }
 
 /// Takes the calling thread into the network namespace of `target`.
-fn inside(target: &Target, attachment: &Attachment) -> Result<(), Error> {
+fn enter_namespace(target: &Target, attachment: &Attachment) -> Result<(), Error> {
     let holder = target.holder.as_ref().map_err(Clone::clone)?;
     let entered = holder.namespace().and_then(|namespace| namespace.enter());
     entered.map_err(|error| cannot_enter(attachment, &error))

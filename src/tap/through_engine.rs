@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::info;
 
-use super::elsewhere::without_there;
+use super::remote_engine::without_there;
 use super::{Target, description};
 use crate::capture::{self, CaptureSettings};
 use crate::container::Container;
@@ -20,10 +20,10 @@ use crate::static_program::{Architecture, StaticProgram};
 
 /// How long a tap container may take to tell its interfaces once it was started: its rings are made
 /// in a fraction of a second, on a machine that may be busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An attachment of a target, and its place among all that are captured.
-type Numbered<'a> = (usize, (&'a Target, &'a Attachment));
+type NumberedAttachment<'a> = (usize, (&'a Target, &'a Attachment));
 
 /// Runs a tap container for each target in `attachments`. Returns their streams, each with the number
 /// of its first attachment. `notice` is told of what takes long.
@@ -31,15 +31,15 @@ type Numbered<'a> = (usize, (&'a Target, &'a Attachment));
 /// Fails when there is no program for an engine's processor, the engine refuses, or the program
 /// there does not begin.
 pub(super) fn start(
-    attachments: &[Numbered],
+    attachments: &[NumberedAttachment],
     settings: &CaptureSettings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<(usize, Source, TapContainer)>, Error> {
-    let of_targets: Vec<&[Numbered]> =
+    let of_targets: Vec<&[NumberedAttachment]> =
         attachments.chunk_by(|(_, (one, _)), (_, (other, _))| std::ptr::eq(*one, *other)).collect();
     let Some((first, others)) = of_targets.split_first() else { return Ok(Vec::new()) };
-    let programs = Programs::default();
+    let programs = StaticPrograms::default();
     // The image is there for all others, then.
     let mut started = vec![start_one(first, &programs, settings, ring_mib, notice)?];
     std::thread::scope(|scope| {
@@ -57,9 +57,9 @@ pub(super) fn start(
 
 /// Programs that were read, each once for all taps that are started together.
 #[derive(Default)]
-struct Programs(Mutex<Vec<StaticProgram>>);
+struct StaticPrograms(Mutex<Vec<StaticProgram>>);
 
-impl Programs {
+impl StaticPrograms {
     fn find(&self, architecture: Architecture) -> Result<StaticProgram, Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = known.iter().find(|program| program.architecture() == architecture) {
@@ -73,8 +73,8 @@ impl Programs {
 
 /// Runs one for `attachments`, all of one target.
 fn start_one(
-    attachments: &[Numbered],
-    programs: &Programs,
+    attachments: &[NumberedAttachment],
+    programs: &StaticPrograms,
     settings: &CaptureSettings,
     ring_mib: u32,
     notice: &(dyn Fn(&str) + Sync),
@@ -91,7 +91,7 @@ fn start_one(
     let opened = tap_container.stream().map_err(|error| {
         Error::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
     });
-    match opened.and_then(|stream| peer::open_tap_stream(stream, &from, PATIENCE)) {
+    match opened.and_then(|stream| peer::open_tap_stream(stream, &from, START_TIMEOUT)) {
         Ok((told, remote)) => {
             let interfaces = interfaces(attachments, told, settings);
             let source = Source::Remote { interfaces, remote, outlives_holders: target.holder.is_err() };
@@ -104,13 +104,13 @@ fn start_one(
 
 /// The interfaces as the program there `told` them, in the words of here.
 fn interfaces(
-    attachments: &[Numbered],
+    attachments: &[NumberedAttachment],
     told: Vec<InterfaceDescription>,
     settings: &CaptureSettings,
 ) -> Vec<InterfaceDescription> {
     let words = |interface: InterfaceDescription| {
         let address = interface.hardware_address.map(|address| address.to_string());
-        let is_this = |(_, (target, attachment)): &&Numbered| {
+        let is_this = |(_, (target, attachment)): &&NumberedAttachment| {
             attachment.interface == interface.name
                 || address.is_some() && mac(&target.container, attachment) == address.as_deref()
         };
@@ -119,7 +119,7 @@ fn interfaces(
         if let Tap::ThroughEngine { name, .. } = &mut attachment.tap {
             *name = Some(interface.name.to_string());
         }
-        description::of(target, &attachment, settings, interface.link_type)
+        description::describe(target, &attachment, settings, interface.link_type)
     };
     told.into_iter().map(words).collect()
 }
@@ -127,7 +127,7 @@ fn interfaces(
 /// What the program there was asked for.
 fn arguments(
     container: &Container,
-    attachments: &[Numbered],
+    attachments: &[NumberedAttachment],
     settings: &CaptureSettings,
     ring_mib: u32,
 ) -> Vec<String> {

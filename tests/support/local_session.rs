@@ -12,7 +12,7 @@ use containerdump::broker::{Broker, TapLocation, TapRequest};
 use containerdump::capture::CaptureSettings;
 use containerdump::container::endpoint::{NamespaceProcessRef, NamespaceRef};
 use containerdump::error::Error;
-use containerdump::link::Holder;
+use containerdump::link::NamespaceHandle;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
 use containerdump::session::{
@@ -124,7 +124,7 @@ fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error
         opener.request_tap(&TapRequest::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
     interfaces[0].name = label.clone();
     let sources = vec![Source::Remote { interfaces, remote, outlives_holders: false }];
-    let holders = vec![Holder::of(&label, &process)?];
+    let holders = vec![NamespaceHandle::reopen(&label, &process)?];
     joining
         .send(SessionChange::AddMember(Member { sources, holders, ..Member::default() }))
         .expect("a session");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use containerdump::container::Container;
 use containerdump::engine::{ContainerChange, ContainerWatcher};
-use containerdump::link::Entered;
+use containerdump::link::NamedNamespaces;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The word that makes a test program this one.
@@ -16,7 +16,7 @@ pub(crate) const WATCH: &str = "print-what-changes";
 
 /// What is the program's own.
 pub(crate) fn print() -> ExitCode {
-    let mut watch = ContainerWatcher::start([], Entered::default()).expect("a watch");
+    let mut watch = ContainerWatcher::start([], NamedNamespaces::default()).expect("a watch");
     loop {
         let stdin = std::io::stdin();
         let fds = [watch.as_fd(), stdin.as_fd()];

@@ -10,7 +10,7 @@ use containerdump::error::Error;
 use containerdump::peer::compression::CompressionMode;
 use containerdump::session::{Duplicates, Limit, Limits, OutputFiles, timestamp};
 use containerdump::ssh::{Host, Notice, Plain};
-use containerdump::tap::Kind;
+use containerdump::tap::TapKind;
 
 use super::selectors::SelectorArgs;
 use crate::capture::{CaptureJob, OutputTarget};
@@ -96,7 +96,7 @@ pub(crate) struct CaptureArgs {
     /// Where packets are taken: at the host veth, inside the container, or by a tap container that
     /// the engine joins to it; auto takes the first that can be used (see list -v)
     #[arg(long, value_name = "TAP", default_value = "auto",
-          value_parser = ["auto", Kind::Host.word(), Kind::Inside.word(), Kind::Engine.word()])]
+          value_parser = ["auto", TapKind::Host.as_str(), TapKind::Inside.as_str(), TapKind::Engine.as_str()])]
     tap: String,
 
     /// What to do with the second copy of a packet that one captured container sends to another
@@ -169,7 +169,7 @@ impl CaptureArgs {
             limits: self.limits(),
             settings: self.settings()?,
             networks: self.network,
-            tap: Kind::parse(&self.tap),
+            tap: TapKind::parse(&self.tap),
             duplicates: Duplicates::parse(&self.duplicates).unwrap_or_default(),
             own_traffic: self.own_traffic,
             selection: self.selected.selection(),
@@ -230,7 +230,7 @@ impl CaptureArgs {
         if self.network.len() > 1 {
             return only("one interface");
         }
-        if self.tap != "auto" && self.tap != Kind::Host.word() {
+        if self.tap != "auto" && self.tap != TapKind::Host.as_str() {
             return only("host veths");
         }
         Ok(Plain {

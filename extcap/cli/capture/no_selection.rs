@@ -3,7 +3,7 @@
 use containerdump::container::Container;
 use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
-use containerdump::link::Entered;
+use containerdump::link::NamedNamespaces;
 use containerdump::safe_text::SafeText;
 use containerdump::tap;
 
@@ -19,7 +19,7 @@ pub(super) fn refusal(on_other_hosts: bool) -> Error {
             "name one, or use --all; see which there are: containerdump list --host HOST",
         );
     }
-    match tap::running(&Entered::default(), EngineTimeouts::COMMAND_LINE) {
+    match tap::running_containers(&NamedNamespaces::default(), EngineTimeouts::COMMAND_LINE) {
         Ok(running) => Error::new(what, remedy(&running.containers)),
         Err(trouble) => trouble,
     }

@@ -16,7 +16,7 @@ use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
-use containerdump::tap::{self, Means, Offer, Target};
+use containerdump::tap::{self, TapCandidate, TapRights, Target};
 
 use super::hosts::Hosts;
 use record::ContainerRecord;
@@ -75,14 +75,14 @@ impl ListArgs {
             return remote::show(&self.hosts, &self.names, form, self.width());
         }
         let latest = Instant::now() + LONGEST;
-        let means = Means::of(&privilege);
-        let entered = tap::entered(&privilege)?;
-        let running = tap::running(&entered, EngineTimeouts::COMMAND_LINE)?;
+        let means = TapRights::from_privilege(&privilege);
+        let entered = tap::scan_named_namespaces(&privilege)?;
+        let running = tap::running_containers(&entered, EngineTimeouts::COMMAND_LINE)?;
         let links = Links::now()?;
         let mut containers = if self.names.is_empty() {
             running.containers
         } else {
-            tap::selected(&Selection { names: self.names.clone(), ..Selection::default() }, &running)?
+            tap::select(&Selection { names: self.names.clone(), ..Selection::default() }, &running)?
         };
         let looked_up = tap::look_up_each(&mut containers, &links, &entered, latest);
         let found: Vec<ContainerTaps> = containers
@@ -101,7 +101,7 @@ impl ListArgs {
         };
         // A reader who has left does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
-        for trouble in running.troubles {
+        for trouble in running.errors {
             // Beside the list, which scripts read.
             let _ = writeln!(io::stderr(), "{trouble}");
         }
@@ -125,20 +125,20 @@ struct ContainerTaps {
 /// An attachment, and the taps there are for it.
 struct AttachmentTaps {
     attachment: Attachment,
-    offers: Vec<Offer>,
+    offers: Vec<TapCandidate>,
     /// Whether it is captured where nothing is asked for.
     is_default: bool,
 }
 
 impl ContainerTaps {
-    fn new(container: Container, looked_up: Result<Target, Error>, means: &Means) -> Self {
+    fn new(container: Container, looked_up: Result<Target, Error>, means: &TapRights) -> Self {
         let target = match looked_up {
             Ok(target) => target,
             Err(trouble) => return Self { container, passes: Vec::new(), trouble: Some(trouble) },
         };
         let passes = target.attachments.iter().map(|attachment| AttachmentTaps {
             attachment: attachment.clone(),
-            offers: tap::offers(&target, attachment, means),
+            offers: tap::tap_candidates(&target, attachment, means),
             is_default: tap::is_default(attachment, &target.attachments),
         });
         Self { passes: passes.collect(), container, trouble: None }
@@ -147,7 +147,7 @@ impl ContainerTaps {
 
 impl AttachmentTaps {
     /// The tap that a capture takes; `None` where none can be used.
-    fn best(&self) -> Option<&Offer> {
-        self.offers.iter().find(|offer| offer.lack.is_none())
+    fn best(&self) -> Option<&TapCandidate> {
+        self.offers.iter().find(|offer| offer.unavailable.is_none())
     }
 }

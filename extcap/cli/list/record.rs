@@ -8,7 +8,7 @@ use containerdump::container::{self, Container, ContainerId, EngineKind, Network
 use containerdump::error::Error;
 use containerdump::link;
 use containerdump::safe_text::{MAX_NAME_LEN, SafeText};
-use containerdump::tap::{self, Kind};
+use containerdump::tap::{self, TapKind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AttachmentTaps, ContainerTaps};
@@ -200,7 +200,7 @@ impl From<&AttachmentTaps> for AttachmentRecord {
         Self {
             interface: text(attachment.interface.as_str()),
             network: text(attachment.network.as_str()),
-            tap: passes.best().map(|offer| text(Kind::of(&offer.tap).word())),
+            tap: passes.best().map(|offer| text(TapKind::from_tap(&offer.tap).as_str())),
             taps: passes.offers.iter().map(TapRecord::from).collect(),
             host_veth: veth,
             host_index: index,
@@ -209,13 +209,13 @@ impl From<&AttachmentTaps> for AttachmentRecord {
     }
 }
 
-impl From<&tap::Offer> for TapRecord {
-    fn from(offer: &tap::Offer) -> Self {
-        let lack = offer.lack.as_ref().map(|lack| UnavailableRecord {
-            why: BoundedText(lack.why.clone()),
+impl From<&tap::TapCandidate> for TapRecord {
+    fn from(offer: &tap::TapCandidate) -> Self {
+        let lack = offer.unavailable.as_ref().map(|lack| UnavailableRecord {
+            why: BoundedText(lack.reason.clone()),
             remedy: BoundedText(lack.remedy.clone()),
         });
-        Self { tap: text(Kind::of(&offer.tap).word()), lack }
+        Self { tap: text(TapKind::from_tap(&offer.tap).as_str()), lack }
     }
 }
 

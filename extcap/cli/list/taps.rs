@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use containerdump::safe_text::SafeText;
-use containerdump::tap::{Kind, Offer};
+use containerdump::tap::{TapCandidate, TapKind};
 
 use super::{AttachmentTaps, ContainerTaps};
 
@@ -54,10 +54,10 @@ fn head(passes: &AttachmentTaps) -> String {
 }
 
 /// `* host     host veth veth01f0f9d`; the star is at the one that is taken.
-fn line(offer: &Offer, best: Option<&Offer>) -> String {
+fn line(offer: &TapCandidate, best: Option<&TapCandidate>) -> String {
     let star = if best == Some(offer) { '*' } else { ' ' };
-    let word = Kind::of(&offer.tap).word();
-    let rest = match &offer.lack {
+    let word = TapKind::from_tap(&offer.tap).as_str();
+    let rest = match &offer.unavailable {
         None => offer.tap.to_string(),
         Some(lack) => format!("{lack}"),
     };

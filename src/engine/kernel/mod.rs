@@ -25,7 +25,7 @@ use super::listing::{EngineListing, EngineStatus};
 use crate::container::endpoint::{Endpoint, NamespaceFileRef, NamespaceInfo, NamespaceProcessRef};
 use crate::container::{Container, ContainerId, EngineKind};
 use crate::error::Error;
-use crate::link::{self, Entered};
+use crate::link::{self, NamedNamespaces};
 use crate::safe_text::SafeText;
 
 /// An engine lists a container within this many seconds after its start, while its namespace may exist already. Docker
@@ -50,7 +50,7 @@ pub(super) struct NamespaceScan {
 
 impl NamespaceScan {
     /// Scans all processes and the named namespaces.
-    pub(super) fn now(entered: &Entered) -> Self {
+    pub(super) fn now(entered: &NamedNamespaces) -> Self {
         let ProcessScan { groups, is_partial } = ProcessScan::now();
         let names = NamespaceNames::match_to(namespace_names::files(), &groups, entered);
         let with_runtime_ids = |group: NamespaceProcesses| {
@@ -61,7 +61,11 @@ impl NamespaceScan {
     }
 
     /// The network namespaces that are worth capturing and not in `listings`; further listings explain what is hidden.
-    pub(super) fn unlisted(self, listings: &[EngineListing], entered: &Entered) -> Vec<EngineListing> {
+    pub(super) fn unlisted(
+        self,
+        listings: &[EngineListing],
+        entered: &NamedNamespaces,
+    ) -> Vec<EngineListing> {
         self.except(&ListedContainers::from_listings(listings), entered)
     }
 
@@ -70,13 +74,13 @@ impl NamespaceScan {
         self,
         ids: HashSet<ContainerId>,
         engines: &HashSet<EngineKind>,
-        entered: &Entered,
+        entered: &NamedNamespaces,
     ) -> Vec<EngineListing> {
         let engines = engines.iter().map(|engine| engine.as_str()).collect();
         self.except(&ListedContainers { ids, engines }, entered)
     }
 
-    fn except(mut self, listed: &ListedContainers, entered: &Entered) -> Vec<EngineListing> {
+    fn except(mut self, listed: &ListedContainers, entered: &NamedNamespaces) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
         for (group, runtime_ids) in &self.groups {
             let name = self.names.with_processes.remove(&group.namespace);
@@ -165,7 +169,7 @@ fn container(
 }
 
 /// The container shown for a named namespace without processes.
-fn empty_namespace(file: NamespaceFileRef, entered: &Entered) -> Container {
+fn empty_namespace(file: NamespaceFileRef, entered: &NamedNamespaces) -> Container {
     let (id, name) = (ContainerId::from_namespace_inode(file.inode), namespace_names::name(&file));
     let addresses = entered.addresses(&file);
     let info = NamespaceInfo { file: Some(file), addresses, ..NamespaceInfo::default() };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::processes::NamespaceProcesses;
 use crate::container::endpoint::NamespaceFileRef;
-use crate::link::{self, Entered, Links, NamespaceId};
+use crate::link::{self, Links, NamedNamespaces, NamespaceId};
 
 /// The named namespaces, matched to processes.
 pub(super) struct NamespaceNames {
@@ -24,7 +24,7 @@ pub(super) fn files() -> Vec<NamespaceFileRef> {
     let own_inode = fs::metadata("/proc/self/ns/net").map(|metadata| metadata.ino()).ok();
     // A name may be an ordinary file that is left from a deleted namespace.
     let nsfs = fs::metadata("/proc/self/ns/net").map(|metadata| metadata.dev()).ok();
-    let mut files: Vec<NamespaceFileRef> = fs::read_dir(link::NAMED)
+    let mut files: Vec<NamespaceFileRef> = fs::read_dir(link::NETNS_DIR)
         .into_iter()
         .flatten()
         .flatten()
@@ -55,7 +55,7 @@ impl NamespaceNames {
     pub(super) fn match_to(
         files: Vec<NamespaceFileRef>,
         groups: &[NamespaceProcesses],
-        entered: &Entered,
+        entered: &NamedNamespaces,
     ) -> Self {
         let mut names =
             Self { with_processes: HashMap::new(), without_processes: Vec::new(), unmatched: Vec::new() };

@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use super::{ContainerInspection, discovery};
 use crate::container::{Container, ContainerId, EngineKind};
 use crate::error::Error;
-use crate::link::Entered;
+use crate::link::NamedNamespaces;
 use crate::privilege;
 use crate::safe_text::SafeText;
 use crate::waker::Waker;
@@ -71,7 +71,7 @@ impl ContainerWatcher {
     /// Starts a thread that drops every capability first and ends with this value. Fails when it cannot be started.
     pub fn start(
         known: impl IntoIterator<Item = (Container, Option<i32>)>,
-        entered: Entered,
+        entered: NamedNamespaces,
     ) -> Result<Self, Error> {
         let failed = |error: io::Error| {
             Error::new(
@@ -105,7 +105,7 @@ impl AsFd for ContainerWatcher {
 
 fn run(
     known: Vec<(Container, Option<i32>)>,
-    entered: Entered,
+    entered: NamedNamespaces,
     reporter: &ChangeReporter,
     stopped: oneshot::Receiver<()>,
 ) {

@@ -12,7 +12,7 @@ use crate::container::{self, Container, ContainerId};
 use crate::engine::kernel;
 use crate::engine::listing::EngineStatus;
 use crate::engine::timeouts::LIST_TIMEOUT;
-use crate::link::Entered;
+use crate::link::NamedNamespaces;
 
 /// The pause after a scan is this many times its duration: scans take less than 1 % of a core.
 const PAUSE_FACTOR: u32 = 120;
@@ -21,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(
     known: Vec<(Container, Option<i32>)>,
-    entered: Entered,
+    entered: NamedNamespaces,
     reporter: ChangeReporter,
     shared: SharedWatchState,
 ) {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::capture::{CaptureSettings, CompiledFilter};
-use crate::link::Holder;
+use crate::link::NamespaceHandle;
 use crate::peer::{Heartbeat, HeartbeatHandle};
 use crate::safe_text::SafeText;
 use crate::session::input::{Announcement, Member, Source};
@@ -21,7 +21,7 @@ pub enum SessionChange {
     /// Captures this member, too.
     AddMember(Member),
     /// Adds a holder to the member in the same network namespace, which ends no sooner then.
-    AddHolder(Holder),
+    AddHolder(NamespaceHandle),
     /// Adds names for the following packets. They replace names of the same addresses.
     AddNames(Vec<(IpAddr, SafeText)>),
 }

@@ -11,7 +11,7 @@ use super::merger::SourceMerger;
 use super::remote_source::RemoteSource;
 use super::source::Source;
 use super::source_reader::SourceKind;
-use crate::link::Holder;
+use crate::link::NamespaceHandle;
 use crate::pcapng::InterfaceDescription;
 
 /// Sources that are added and removed together: the attachments of one container.
@@ -21,7 +21,7 @@ pub struct Member {
     pub sources: Vec<Source>,
     /// What keeps the network namespace alive, such as the processes of all containers that share it. Once all have
     /// ended, the sources end when they have been read, except those that outlive them.
-    pub holders: Vec<Holder>,
+    pub holders: Vec<NamespaceHandle>,
     /// When its capture began, in nanoseconds since the epoch, if before it is added to the session.
     pub since: Option<u64>,
     /// Announcements of this member, which end when it is added.
@@ -47,7 +47,7 @@ impl Announcement {
 pub(in crate::session) struct WatchedMembers(Vec<WatchedMember>);
 
 struct WatchedMember {
-    holders: Vec<Holder>,
+    holders: Vec<NamespaceHandle>,
     /// Numbers of the interfaces that end with the holders.
     interfaces: Range<u32>,
 }
@@ -94,7 +94,7 @@ impl WatchedMembers {
     }
 
     /// Adds a holder to the member in the same network namespace.
-    pub(in crate::session) fn add_holder(&mut self, holder: Holder) {
+    pub(in crate::session) fn add_holder(&mut self, holder: NamespaceHandle) {
         let namespace = holder.network_identity();
         let has_namespace = |member: &&mut WatchedMember| {
             member.holders.iter().any(|one| namespace.is_some() && one.network_identity() == namespace)
@@ -112,7 +112,7 @@ impl WatchedMembers {
     /// Whether the container of `interface` is alive.
     pub(in crate::session) fn is_alive(&self, interface: u32) -> bool {
         let mut members = self.0.iter().filter(|member| member.interfaces.contains(&interface));
-        members.any(|member| member.holders.iter().any(Holder::is_alive))
+        members.any(|member| member.holders.iter().any(NamespaceHandle::is_alive))
     }
 
     /// Removes the holders that have ended, of those whose descriptor is `ready`, in the order of

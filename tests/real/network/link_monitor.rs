@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use containerdump::link::{LinkChange, LinkIndex, Newcomer, Newcomers, id_of_process};
+use containerdump::link::{LinkChange, LinkIndex, LinkMonitor, NewVeth, id_of_process};
 use containerdump::privilege;
 
 use crate::support::harness::{Test, tests};
@@ -15,15 +15,15 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// What is known of newcomers, brought up to date.
-fn update(newcomers: &mut Newcomers, known: &mut Vec<Newcomer>) {
+fn update(newcomers: &mut LinkMonitor, known: &mut Vec<NewVeth>) {
     for change in newcomers.changes().expect("changes") {
         match change {
             LinkChange::Appeared(newcomer) => known.push(newcomer),
-            LinkChange::Leads(newcomer) => {
+            LinkChange::Moved(newcomer) => {
                 known.retain(|before| before.index != newcomer.index);
                 known.push(newcomer);
             }
-            LinkChange::Gone(index) => known.retain(|newcomer| newcomer.index != index),
+            LinkChange::Removed(index) => known.retain(|newcomer| newcomer.index != index),
         }
     }
 }
@@ -37,7 +37,7 @@ fn a_new_veth_pair_is_reported_without_privileges(lab: &Lab) {
 fn told_on_this_thread(lab: &Lab) {
     let before = lab.container(&[]);
     privilege::drop_on_this_thread().expect("no capability");
-    let (mut newcomers, mut known) = (Newcomers::listen().expect("newcomers"), Vec::new());
+    let (mut newcomers, mut known) = (LinkMonitor::listen().expect("newcomers"), Vec::new());
     // Programs that are started from here are root's, and have every capability again.
     let web = lab.container(&[]);
     let veth = web.host_veth("eth0");
@@ -70,7 +70,7 @@ fn a_new_veth_pair_is_reported_after_a_netlink_overrun(lab: &Lab) {
     let index: u32 = output(Command::new("cat").arg(format!("/sys/class/net/{gone_veth}/ifindex")))
         .parse()
         .expect("an index");
-    let mut newcomers = Newcomers::listen().expect("newcomers");
+    let mut newcomers = LinkMonitor::listen().expect("newcomers");
     // Each is told, and none is read meanwhile: far beyond what a socket holds (net.core.rmem_default, 208 KiB).
     let link = format!("f{}", std::process::id());
     output(Command::new("ip").args([
@@ -99,7 +99,7 @@ fn a_new_veth_pair_is_reported_after_a_netlink_overrun(lab: &Lab) {
     });
     output(Command::new("ip").args(["link", "delete", &link]));
     let changes = newcomers.changes().expect("changes");
-    let is_its = |change: &LinkChange| matches!(change, LinkChange::Appeared(newcomer) | LinkChange::Leads(newcomer) if newcomer.name == veth);
+    let is_its = |change: &LinkChange| matches!(change, LinkChange::Appeared(newcomer) | LinkChange::Moved(newcomer) if newcomer.name == veth);
     assert!(changes.iter().any(is_its), "{changes:?}");
-    assert!(changes.contains(&LinkChange::Gone(LinkIndex(index))), "{changes:?}");
+    assert!(changes.contains(&LinkChange::Removed(LinkIndex(index))), "{changes:?}");
 }

@@ -13,14 +13,14 @@ use crate::safe_text::SafeText;
 
 /// How many containers are looked at for one that is captured: each takes a question to the engine,
 /// and more names than these stand in no description.
-const MOST_LOOKED_AT: usize = 64;
+const MAX_INSPECTED: usize = 64;
 /// After this long, no more of them are looked at: names are not worth the wait.
-const LONGEST: Duration = Duration::from_secs(2);
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Names of those among `containers` that are in the network namespace of `target`. The engine's list
 /// says who may be, the kernel who is: a guest stays where it was when its host starts anew, and
 /// lists leave things out. Of an engine that runs elsewhere there is the list alone.
-pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<SafeText> {
+pub(super) fn containers_sharing_namespace(target: &Target, containers: &[Container]) -> BTreeSet<SafeText> {
     if target.container.engine == EngineKind::Kernel {
         // No engine tells of any container in there.
         return target.container.namespace_members().iter().cloned().collect();
@@ -29,7 +29,7 @@ pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<SafeText
         containers.iter().filter(|other| other.may_share_network_with(&target.container)).collect();
     // First those of whom the list tells something.
     may_be.sort_by_key(|other| other.has_unknown_network());
-    may_be.truncate(MOST_LOOKED_AT);
+    may_be.truncate(MAX_INSPECTED);
     let Ok(holder) = &target.holder else {
         let its =
             |other: &&Container| other.endpoint == target.container.endpoint && !other.has_unknown_network();
@@ -39,7 +39,7 @@ pub(super) fn of(target: &Target, containers: &[Container]) -> BTreeSet<SafeText
     let mut members = BTreeSet::new();
     let begin = Instant::now();
     for container in may_be {
-        if begin.elapsed() > LONGEST {
+        if begin.elapsed() > INSPECT_TIMEOUT {
             debug!("{} and others were not asked whether they share a network", container.name);
             break;
         }

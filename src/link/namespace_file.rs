@@ -14,13 +14,13 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use super::Namespace;
 use super::addresses::addresses;
 use super::process::{self, Process};
-use super::tables::Tables;
+use super::tables::InterfaceTables;
 use crate::container::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
 /// Where people give network namespaces names (ip-netns(8)).
-pub const NAMED: &str = "/run/netns";
+pub const NETNS_DIR: &str = "/run/netns";
 
 /// A file that stands for a network namespace. It is not kept open, or the namespace would never
 /// end as long as it is watched.
@@ -30,7 +30,7 @@ pub struct NamespaceFile {
     inode: u64,
     /// Of its folder: a file that another is mounted on tells nothing of its own end.
     watch: Inotify,
-    tables: Tables,
+    tables: InterfaceTables,
 }
 
 impl NamespaceFile {
@@ -38,11 +38,11 @@ impl NamespaceFile {
     /// `entered`.
     ///
     /// Fails when the file is gone, stands for another namespace by now, or cannot be watched.
-    pub(super) fn of(
+    pub(super) fn watch(
         name: &SafeText,
         file: &NamespaceFileRef,
         process: Option<NamespaceProcessRef>,
-        entered: &Entered,
+        entered: &NamedNamespaces,
     ) -> Result<Self, Error> {
         let watch = || -> nix::Result<Inotify> {
             let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
@@ -62,18 +62,18 @@ impl NamespaceFile {
             None => entered.tables(file),
         };
         let file = Self { path: file.path.clone(), inode: file.inode, watch, tables };
-        if file.is_there() { Ok(file) } else { Err(process::gone(name)) }
+        if file.exists() { Ok(file) } else { Err(process::gone(name)) }
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn exists(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|about| about.ino() == self.inode)
     }
 
     /// Whether it has gone, once something in its folder has.
-    pub(super) fn has_gone(&self) -> bool {
+    pub(super) fn was_removed(&self) -> bool {
         // What there was to read is the end of some file, this one or another.
         while self.watch.read_events().is_ok_and(|events| !events.is_empty()) {}
-        !self.is_there()
+        !self.exists()
     }
 
     pub(super) fn seen(&self) -> NamespaceFileRef {
@@ -84,11 +84,11 @@ impl NamespaceFile {
         self.inode
     }
 
-    pub(super) fn tables(&self) -> Tables {
+    pub(super) fn tables(&self) -> InterfaceTables {
         self.tables.clone()
     }
 
-    pub(super) fn is_ours(&self) -> bool {
+    pub(super) fn is_own_namespace(&self) -> bool {
         fs::metadata("/proc/self/ns/net").is_ok_and(|about| about.ino() == self.inode)
     }
 
@@ -110,27 +110,27 @@ impl AsFd for NamespaceFile {
 /// What is in named network namespaces, by the inodes of their files. Where there is no process in
 /// one, only who enters it can tell.
 #[derive(Clone, Debug, Default)]
-pub struct Entered(BTreeMap<u64, Inside>);
+pub struct NamedNamespaces(BTreeMap<u64, NamespaceContents>);
 
 #[derive(Clone, Debug)]
-struct Inside {
+struct NamespaceContents {
     namespace: Option<u64>,
-    tables: Tables,
+    tables: InterfaceTables,
     addresses: Vec<IpAddr>,
 }
 
-impl Entered {
+impl NamedNamespaces {
     /// Enters the namespace behind each of `files`, as far as that is allowed, and looks round. The
     /// calling thread stays in the last one.
-    pub fn all<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
-        let look = |path: &Path| -> io::Result<(u64, Inside)> {
+    pub fn scan<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
+        let look = |path: &Path| -> io::Result<(u64, NamespaceContents)> {
             let file = File::open(path)?;
             let inode = file.metadata()?.ino();
             Namespace::from(file).enter()?;
             let folder = "/proc/thread-self/net";
-            let inside = Inside {
+            let inside = NamespaceContents {
                 namespace: process::network_identity("thread-self"),
-                tables: Tables::read(folder),
+                tables: InterfaceTables::read(folder),
                 addresses: addresses(folder),
             };
             Ok((inode, inside))
@@ -148,7 +148,7 @@ impl Entered {
         self.0.get(&file.inode).map(|inside| inside.addresses.clone()).unwrap_or_default()
     }
 
-    fn tables(&self, file: &NamespaceFileRef) -> Tables {
+    fn tables(&self, file: &NamespaceFileRef) -> InterfaceTables {
         self.0.get(&file.inode).map(|inside| inside.tables.clone()).unwrap_or_default()
     }
 }

@@ -15,14 +15,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use super::netlink::{self, Link, Notice, Notices};
-use super::{LinkIndex, NamespaceId, Tap, cannot_ask};
+use super::netlink::{self, Link, LinkNotification, LinkNotifications};
+use super::{LinkIndex, NamespaceId, Tap, netlink_failed};
 use crate::error::Error;
 
 /// An end on this host of a cable into another network namespace, or of one that may become that; up since a
 /// moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Newcomer {
+pub struct NewVeth {
     /// `veth01f0f9d`, in the kernel's spelling.
     pub name: String,
     /// Its index: the name may be used again for another.
@@ -37,7 +37,7 @@ pub struct Newcomer {
     pub since: Instant,
 }
 
-impl Newcomer {
+impl NewVeth {
     /// Where its packets can be taken.
     pub fn tap(&self) -> Tap {
         Tap::HostVeth { name: self.name.clone(), index: self.index }
@@ -48,34 +48,34 @@ impl Newcomer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkChange {
     /// It is up, and leads into another namespace or belongs to a bridge.
-    Appeared(Newcomer),
+    Appeared(NewVeth),
     /// It leads into another namespace now; it was told of before.
-    Leads(Newcomer),
+    Moved(NewVeth),
     /// It does not lead there any more, or under another name.
-    Gone(LinkIndex),
+    Removed(LinkIndex),
 }
 
 /// Tells of cables that appear and go, by the kernel's notifications (`RTNLGRP_LINK`). Needs no
 /// capability. Ready for reading (`AsFd`) when there may be something.
 #[derive(Debug)]
-pub struct Newcomers {
-    notices: Notices,
+pub struct LinkMonitor {
+    notices: LinkNotifications,
     /// Name and namespace of those that were told of, or there at the beginning.
-    told: Told,
+    told: KnownVeths,
 }
 
-impl Newcomers {
+impl LinkMonitor {
     /// Begins to listen. Cables that are up already are not told of.
     ///
     /// Fails when the kernel cannot be asked.
     pub fn listen() -> Result<Self, Error> {
         let listen = || {
-            let notices = Notices::listen()?;
+            let notices = LinkNotifications::listen()?;
             let mut newcomers = Self { notices, told: HashMap::new() };
-            newcomers.look(&mut Vec::new())?;
+            newcomers.rescan(&mut Vec::new())?;
             Ok(newcomers)
         };
-        listen().map_err(|error: io::Error| cannot_ask(&error))
+        listen().map_err(|error: io::Error| netlink_failed(&error))
     }
 
     /// The changes since the last call, without waiting. Where the kernel had more to tell than fits
@@ -86,50 +86,50 @@ impl Newcomers {
         let mut changes = Vec::new();
         let told = &mut self.told;
         let is_whole = self.notices.read(|notice| match notice {
-            Notice::Is(link) => is(told, &link, &mut changes),
-            Notice::Gone(index) => gone(told, index, &mut changes),
+            LinkNotification::Is(link) => link_changed(told, &link, &mut changes),
+            LinkNotification::Gone(index) => link_removed(told, index, &mut changes),
         });
         let outcome = match is_whole {
             Ok(true) => Ok(()),
-            Ok(false) => self.look(&mut changes),
+            Ok(false) => self.rescan(&mut changes),
             Err(error) => Err(error),
         };
-        outcome.map(|()| changes).map_err(|error| cannot_ask(&error))
+        outcome.map(|()| changes).map_err(|error| netlink_failed(&error))
     }
 
     /// Looks at all links.
-    fn look(&mut self, changes: &mut Vec<LinkChange>) -> io::Result<()> {
+    fn rescan(&mut self, changes: &mut Vec<LinkChange>) -> io::Result<()> {
         let links = netlink::links()?;
         let there: HashSet<LinkIndex> = links.iter().map(|link| link.index).collect();
         let missing: Vec<LinkIndex> =
             self.told.keys().filter(|index| !there.contains(index)).copied().collect();
         for index in missing {
-            gone(&mut self.told, index, changes);
+            link_removed(&mut self.told, index, changes);
         }
         for link in &links {
-            is(&mut self.told, link, changes);
+            link_changed(&mut self.told, link, changes);
         }
         Ok(())
     }
 }
 
-impl AsFd for Newcomers {
+impl AsFd for LinkMonitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.notices.as_fd()
     }
 }
 
 /// Names, and namespaces of the other ends.
-type Told = HashMap<LinkIndex, (String, Option<NamespaceId>)>;
+type KnownVeths = HashMap<LinkIndex, (String, Option<NamespaceId>)>;
 
-fn is(told: &mut Told, link: &Link, changes: &mut Vec<LinkChange>) {
+fn link_changed(told: &mut KnownVeths, link: &Link, changes: &mut Vec<LinkChange>) {
     let namespace = link.peer_namespace;
     let before = told.get(&link.index).filter(|(name, _)| *name == link.name).map(|(_, before)| *before);
     // One that goes down is still there, and its rings with it.
     if before == Some(namespace) {
         return;
     }
-    let newcomer = || Newcomer {
+    let newcomer = || NewVeth {
         name: link.name.clone(),
         index: link.index,
         peer: link.peer,
@@ -139,10 +139,10 @@ fn is(told: &mut Told, link: &Link, changes: &mut Vec<LinkChange>) {
     };
     if before == Some(None) {
         told.insert(link.index, (link.name.clone(), namespace));
-        changes.push(LinkChange::Leads(newcomer()));
+        changes.push(LinkChange::Moved(newcomer()));
         return;
     }
-    gone(told, link.index, changes);
+    link_removed(told, link.index, changes);
     let is_cable = namespace.is_some() || link.controller.is_some();
     if is_cable && link.is_veth && link.is_up && link.is_ethernet {
         told.insert(link.index, (link.name.clone(), namespace));
@@ -150,8 +150,8 @@ fn is(told: &mut Told, link: &Link, changes: &mut Vec<LinkChange>) {
     }
 }
 
-fn gone(told: &mut Told, index: LinkIndex, changes: &mut Vec<LinkChange>) {
+fn link_removed(told: &mut KnownVeths, index: LinkIndex, changes: &mut Vec<LinkChange>) {
     if told.remove(&index).is_some() {
-        changes.push(LinkChange::Gone(index));
+        changes.push(LinkChange::Removed(index));
     }
 }

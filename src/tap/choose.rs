@@ -2,8 +2,8 @@
 
 use log::{info, warn};
 
-use super::offer::{self, Kind, Means, Offer};
-use super::{LeftOut, Target};
+use super::candidates::{self, TapCandidate, TapRights};
+use super::{TapKind, Target, UncapturedNetwork};
 use crate::error::Error;
 use crate::link::{Attachment, Tap};
 use crate::safe_text::SafeText;
@@ -13,19 +13,19 @@ use crate::safe_text::SafeText;
 /// `means` allow, or the one of kind `forced`.
 ///
 /// Fails when there is no such attachment, or no tap for any of them.
-pub(super) fn chosen(
+pub(super) fn choose_taps(
     mut target: Target,
     networks: &[String],
-    means: &Means,
-    forced: Option<Kind>,
+    means: &TapRights,
+    forced: Option<TapKind>,
 ) -> Result<Target, Error> {
     let all = std::mem::take(&mut target.attachments);
-    let there: Vec<String> = all.iter().map(in_words).collect();
+    let there: Vec<String> = all.iter().map(describe).collect();
     let wanted = |attachment: &&Attachment| {
         if networks.is_empty() {
             is_default(attachment, &all)
         } else {
-            networks.iter().any(|name| is_called(attachment, name))
+            networks.iter().any(|name| matches_name(attachment, name))
         }
     };
     let wanted: Vec<&Attachment> = all.iter().filter(wanted).collect();
@@ -38,24 +38,24 @@ pub(super) fn chosen(
     }
     if networks.is_empty() {
         let is_unnamed = |one: &&Attachment| {
-            !one.tap.is_hosts() && !one.tap.is_loopback() && !wanted.iter().any(|other| other == one)
+            !one.tap.is_host_interface() && !one.tap.is_loopback() && !wanted.iter().any(|other| other == one)
         };
         target.unnamed = all.iter().filter(is_unnamed).map(|one| one.interface.clone()).collect();
     }
     let mut troubles = Vec::new();
     for attachment in wanted {
-        let offers = offer::offers(&target, attachment, means);
-        let fits = |offer: &&Offer| forced.is_none_or(|kind| Kind::of(&offer.tap) == kind);
-        let fitting: Vec<&Offer> = offers.iter().filter(fits).collect();
-        if let Some(offer) = fitting.iter().find(|offer| offer.lack.is_none()) {
+        let offers = candidates::tap_candidates(&target, attachment, means);
+        let fits = |offer: &&TapCandidate| forced.is_none_or(|kind| TapKind::from_tap(&offer.tap) == kind);
+        let fitting: Vec<&TapCandidate> = offers.iter().filter(fits).collect();
+        if let Some(offer) = fitting.iter().find(|offer| offer.unavailable.is_none()) {
             info!("{} is taken at {}", attachment.name(), offer.tap);
             target.attachments.push(Attachment { tap: offer.tap.clone(), ..attachment.clone() });
             continue;
         }
-        let trouble = none_possible(&target, attachment, &fitting, forced);
+        let trouble = no_tap_available(&target, attachment, &fitting, forced);
         warn!("{trouble}");
         let network = if attachment.network.is_empty() { &attachment.interface } else { &attachment.network };
-        target.left_out.push(LeftOut { network: network.clone(), why: reasons(&fitting) });
+        target.left_out.push(UncapturedNetwork { network: network.clone(), why: reasons(&fitting) });
         troubles.push(trouble);
     }
     match troubles.into_iter().next() {
@@ -66,7 +66,7 @@ pub(super) fn chosen(
 
 /// Whether any attachment of `target` is in `networks`, where these say which.
 pub(super) fn is_connected(target: &Target, networks: &[String]) -> bool {
-    let is_wanted = |attachment: &Attachment| networks.iter().any(|name| is_called(attachment, name));
+    let is_wanted = |attachment: &Attachment| networks.iter().any(|name| matches_name(attachment, name));
     networks.is_empty() || target.attachments.iter().any(is_wanted)
 }
 
@@ -75,7 +75,7 @@ pub(super) fn is_connected(target: &Target, networks: &[String]) -> bool {
 /// engine in the container) mostly passes through another, too; a loopback is captured where
 /// there is nothing else. Of the host's interfaces, those are that the host itself sends through.
 pub fn is_default(attachment: &Attachment, all: &[Attachment]) -> bool {
-    if attachment.tap.is_hosts() {
+    if attachment.tap.is_host_interface() {
         let nothing_else = || all.iter().all(|other| other.network.is_empty());
         return !attachment.network.is_empty() || attachment.tap.is_loopback() && nothing_else();
     }
@@ -87,14 +87,14 @@ pub fn is_default(attachment: &Attachment, all: &[Attachment]) -> bool {
         || all.iter().all(|other| other.tap.is_inside())
 }
 
-fn none_possible(
+fn no_tap_available(
     target: &Target,
     attachment: &Attachment,
-    fitting: &[&Offer],
-    forced: Option<Kind>,
+    fitting: &[&TapCandidate],
+    forced: Option<TapKind>,
 ) -> Error {
     let name = attachment.name();
-    let lacks = || fitting.iter().filter_map(|offer| offer.lack.as_ref());
+    let lacks = || fitting.iter().filter_map(|offer| offer.unavailable.as_ref());
     let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
     // Why neither of the taps of this host is among them.
     let elsewhere = target.holder.as_ref().err();
@@ -102,20 +102,20 @@ fn none_possible(
     remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
     match forced {
         Some(kind) if fitting.is_empty() => Error::new(
-            format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.word()),
+            format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.as_str()),
             "leave --tap out, or see which taps there are: containerdump list -v",
         )
         .with_wireshark_text(
-            format!("cannot capture {name} {}: its packets do not pass there", in_dialog(kind)),
-            CHOOSE_AUTOMATIC,
+            format!("cannot capture {name} {}: its packets do not pass there", dialog_name(kind)),
+            CHOOSE_AUTOMATIC_REMEDY,
         ),
         Some(kind) => Error::new(
-            format!("cannot capture {name} with --tap {}: {told}{}", kind.word(), reasons(fitting)),
+            format!("cannot capture {name} with --tap {}: {told}{}", kind.as_str(), reasons(fitting)),
             format!("{}; or leave --tap out", remedies.join("; or ")),
         )
         .with_wireshark_text(
-            format!("cannot capture {name} {}: {told}{}", in_dialog(kind), reasons(fitting)),
-            format!("{}; or {CHOOSE_AUTOMATIC}", remedies.join("; or ")),
+            format!("cannot capture {name} {}: {told}{}", dialog_name(kind), reasons(fitting)),
+            format!("{}; or {CHOOSE_AUTOMATIC_REMEDY}", remedies.join("; or ")),
         ),
         None => Error::new(
             format!("cannot capture {name}: {told}{}", reasons(fitting)),
@@ -124,25 +124,27 @@ fn none_possible(
     }
 }
 
-const CHOOSE_AUTOMATIC: &str = "choose Automatic under Where to capture in the options of the interface";
+const CHOOSE_AUTOMATIC_REMEDY: &str =
+    "choose Automatic under Where to capture in the options of the interface";
 
 /// How Wireshark's dialog calls a kind of tap.
-const fn in_dialog(kind: Kind) -> &'static str {
+const fn dialog_name(kind: TapKind) -> &'static str {
     match kind {
-        Kind::Host => "at the host veth",
-        Kind::Inside => "inside the container",
-        Kind::Engine => "through the engine",
+        TapKind::Host => "at the host veth",
+        TapKind::Inside => "inside the container",
+        TapKind::Engine => "through the engine",
     }
 }
 
 /// `host: no permission to capture; inside: only root may enter it`
-fn reasons(offers: &[&Offer]) -> SafeText {
-    let reason =
-        |offer: &&Offer| Some(format!("{}: {}", Kind::of(&offer.tap).word(), offer.lack.as_ref()?.why));
+fn reasons(offers: &[&TapCandidate]) -> SafeText {
+    let reason = |offer: &&TapCandidate| {
+        Some(format!("{}: {}", TapKind::from_tap(&offer.tap).as_str(), offer.unavailable.as_ref()?.reason))
+    };
     SafeText::with_limit(&offers.iter().filter_map(reason).collect::<Vec<_>>().join("; "), 300)
 }
 
-fn is_called(attachment: &Attachment, name: &str) -> bool {
+fn matches_name(attachment: &Attachment, name: &str) -> bool {
     let veth = match &attachment.tap {
         Tap::HostVeth { name, .. } => name,
         Tap::Inside { .. } | Tap::Host { .. } | Tap::ThroughEngine { .. } => "",
@@ -150,7 +152,7 @@ fn is_called(attachment: &Attachment, name: &str) -> bool {
     [attachment.network.as_str(), attachment.interface.as_str(), veth].contains(&name)
 }
 
-fn in_words(attachment: &Attachment) -> String {
+fn describe(attachment: &Attachment) -> String {
     match (attachment.interface.as_str(), attachment.network.as_str()) {
         (interface, "") => interface.to_owned(),
         ("", network) => network.to_owned(),

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::file::{Entered, NamespaceFile};
-use super::tables::Tables;
+use super::namespace_file::{NamedNamespaces, NamespaceFile};
+use super::tables::InterfaceTables;
 use super::{Namespace, NamespaceId, Process, netlink};
 use crate::container::Container;
 use crate::container::endpoint::{NamespaceInfo, NamespaceRef};
@@ -13,22 +13,26 @@ use crate::safe_text::SafeText;
 
 /// What keeps a network namespace there, watched for its end.
 #[derive(Debug)]
-pub enum Holder {
+pub enum NamespaceHandle {
     /// A process in it.
     Process(Process),
     /// A file, as `ip netns add` makes it.
     File(NamespaceFile),
 }
 
-impl Holder {
+impl NamespaceHandle {
     /// Holds what the kernel has shown of `container`; what is in a namespace without any process
     /// is told by `entered`.
     ///
     /// Fails when it went away, or means something else by now.
-    pub fn of_seen(container: &Container, seen: &NamespaceInfo, entered: &Entered) -> Result<Self, Error> {
+    pub fn open_container(
+        container: &Container,
+        seen: &NamespaceInfo,
+        entered: &NamedNamespaces,
+    ) -> Result<Self, Error> {
         match (&seen.file, seen.process) {
             (Some(file), process) => {
-                NamespaceFile::of(&container.name, file, process, entered).map(Self::File)
+                NamespaceFile::watch(&container.name, file, process, entered).map(Self::File)
             }
             (None, Some(process)) => Process::of_namespace(&container.name, process).map(Self::Process),
             (None, None) => Err(super::process::gone(&container.name)),
@@ -38,17 +42,17 @@ impl Holder {
     /// Holds what another program has seen of `container`.
     ///
     /// Fails when it went away, or stands for another network namespace.
-    pub fn of(container: &SafeText, seen: &NamespaceRef) -> Result<Self, Error> {
+    pub fn reopen(container: &SafeText, seen: &NamespaceRef) -> Result<Self, Error> {
         match seen {
             NamespaceRef::Process(process) => Process::of_namespace(container, *process).map(Self::Process),
             NamespaceRef::File(file) => {
-                NamespaceFile::of(container, file, None, &Entered::default()).map(Self::File)
+                NamespaceFile::watch(container, file, None, &NamedNamespaces::default()).map(Self::File)
             }
         }
     }
 
     /// What another program finds it by; `None` once it is gone.
-    pub fn seen(&self) -> Option<NamespaceRef> {
+    pub fn to_seen(&self) -> Option<NamespaceRef> {
         match self {
             Self::Process(process) => process.seen().map(NamespaceRef::Process),
             Self::File(file) => Some(NamespaceRef::File(file.seen())),
@@ -59,7 +63,7 @@ impl Holder {
     pub fn is_alive(&self) -> bool {
         match self {
             Self::Process(process) => process.is_alive(),
-            Self::File(file) => file.is_there(),
+            Self::File(file) => file.exists(),
         }
     }
 
@@ -67,7 +71,7 @@ impl Holder {
     pub fn has_ended(&self) -> bool {
         match self {
             Self::Process(_) => true,
-            Self::File(file) => file.has_gone(),
+            Self::File(file) => file.was_removed(),
         }
     }
 
@@ -94,7 +98,7 @@ impl Holder {
     /// Fails when that is missing, or it is gone.
     pub fn namespace(&self) -> io::Result<Namespace> {
         match self {
-            Self::Process(process) => Namespace::of(process),
+            Self::Process(process) => Namespace::of_process(process),
             Self::File(file) => file.open().map(Namespace::from),
         }
     }
@@ -110,15 +114,15 @@ impl Holder {
     }
 
     /// Whether its network namespace is the one this program runs in.
-    pub(super) fn shares_our_network(&self) -> bool {
+    pub(super) fn is_own_namespace(&self) -> bool {
         match self {
-            Self::Process(process) => process.shares_our_network(),
-            Self::File(file) => file.is_ours(),
+            Self::Process(process) => process.is_in_own_namespace(),
+            Self::File(file) => file.is_own_namespace(),
         }
     }
 
     /// What is told of the interfaces there.
-    pub(super) fn tables(&self) -> Tables {
+    pub(super) fn tables(&self) -> InterfaceTables {
         match self {
             Self::Process(process) => process.tables(),
             Self::File(file) => file.tables(),
@@ -127,7 +131,7 @@ impl Holder {
 }
 
 /// Readable when something may have ended: see [`Holder::has_ended`].
-impl AsFd for Holder {
+impl AsFd for NamespaceHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Process(process) => process.as_fd(),

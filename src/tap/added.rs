@@ -5,14 +5,14 @@ use crate::broker::{Broker, PendingTap, TapLocation, TapRequest};
 use crate::capture::CaptureSettings;
 use crate::engine::TapContainer;
 use crate::error::Error;
-use crate::link::{Attachment, Holder, Tap};
+use crate::link::{Attachment, NamespaceHandle, Tap};
 use crate::pcapng::InterfaceDescription;
 use crate::peer::PeerStream;
 use crate::safe_text::SafeText;
 use crate::session::Source;
 
 /// What was opened for a container that joins.
-pub struct Joined {
+pub struct AddedSources {
     /// Where its packets come from.
     pub sources: Vec<Source>,
     /// What has to run meanwhile.
@@ -23,34 +23,34 @@ pub struct Joined {
 /// are.
 ///
 /// Fails when that says why it cannot take them.
-pub fn adopt(
+pub fn adopt_preopened(
     target: &Target,
     attachment: &Attachment,
     asked: PendingTap,
     settings: &CaptureSettings,
 ) -> Result<Source, Error> {
-    source(target, &[attachment], asked.wait(&from(target))?, settings)
+    source(target, &[attachment], asked.wait(&stream_label(target))?, settings)
 }
 
 /// Opens what `attachments` of `target` need, with rings of `ring_mib` MiB for each: by `opener`,
 /// or through the engine. `notice` is told of what takes long.
 ///
 /// Fails when there is no opener for what needs one, or whoever was asked says why it cannot.
-pub fn join(
+pub fn open_added(
     target: &Target,
     attachments: &[Attachment],
     settings: &CaptureSettings,
     ring_mib: u32,
     opener: Option<&Broker>,
     notice: &(dyn Fn(&str) + Sync),
-) -> Result<Joined, Error> {
-    let holder = target.holder.as_ref().ok().and_then(Holder::seen);
+) -> Result<AddedSources, Error> {
+    let holder = target.holder.as_ref().ok().and_then(NamespaceHandle::to_seen);
     let open = |place: TapLocation, attachments: &[&Attachment]| {
-        let opener = opener.ok_or_else(|| cannot_join(target, "nothing was kept to open it with"))?;
-        let asked = opener.request_tap(&TapRequest::new(place, settings, ring_mib), &from(target))?;
-        source(target, attachments, asked.wait(&from(target))?, settings)
+        let opener = opener.ok_or_else(|| cannot_add(target, "nothing was kept to open it with"))?;
+        let asked = opener.request_tap(&TapRequest::new(place, settings, ring_mib), &stream_label(target))?;
+        source(target, attachments, asked.wait(&stream_label(target))?, settings)
     };
-    let gone = || cannot_join(target, "it went away meanwhile");
+    let gone = || cannot_add(target, "it went away meanwhile");
     let mut sources = Vec::new();
     let mut inside = Vec::new();
     let mut by_engine = Vec::new();
@@ -63,7 +63,7 @@ pub fn join(
             }
             Tap::Inside { .. } => inside.push(attachment),
             Tap::ThroughEngine { .. } => by_engine.push((by_engine.len(), (target, attachment))),
-            Tap::Host { .. } => return Err(cannot_join(target, "it uses the host's network")),
+            Tap::Host { .. } => return Err(cannot_add(target, "it uses the host's network")),
         }
     }
     if !inside.is_empty() {
@@ -76,7 +76,7 @@ pub fn join(
         sources.push(source);
         tap_containers.push(tap_container);
     }
-    Ok(Joined { sources, tap_containers })
+    Ok(AddedSources { sources, tap_containers })
 }
 
 /// The stream of a tap at `attachments`, in that order, as it `told` of them.
@@ -87,19 +87,19 @@ fn source(
     settings: &CaptureSettings,
 ) -> Result<Source, Error> {
     if attachments.len() != told.len() {
-        return Err(cannot_join(target, "its tap told of other interfaces"));
+        return Err(cannot_add(target, "its tap told of other interfaces"));
     }
     let of_ours = attachments.iter().zip(&told);
     let interfaces =
-        of_ours.map(|(one, told)| description::of(target, one, settings, told.link_type)).collect();
+        of_ours.map(|(one, told)| description::describe(target, one, settings, told.link_type)).collect();
     Ok(Source::Remote { interfaces, remote, outlives_holders: false })
 }
 
-fn from(target: &Target) -> SafeText {
+fn stream_label(target: &Target) -> SafeText {
     SafeText::new(&format!("the tap of {}", target.container.name))
 }
 
-fn cannot_join(target: &Target, why: &str) -> Error {
+fn cannot_add(target: &Target, why: &str) -> Error {
     Error::new(
         format!("container {} cannot join a capture that runs: {why}", target.container.name),
         "end the capture and begin it anew",
