@@ -1,4 +1,4 @@
-//! `containerdump tap`: what another containerdump starts where a container's interfaces are.
+//! `containerdump tap`: captures inside a network namespace, for the containerdump that has started it.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -14,23 +14,22 @@ use containerdump::safe_text::SafeText;
 use containerdump::session::{CaptureSession, Duplicates, Member, Output, Source};
 use containerdump::stop::Stop;
 
-/// Capture the interfaces of the network namespace this runs in, for another containerdump
+/// Capture the interfaces of the current network namespace, for another containerdump
 ///
-/// Asks no engine. Writes pcapng to standard output: interfaces, statistics of each, packets, and
-/// statistics every 3 seconds. Somebody has to be at the other end of standard input.
+/// Queries no engine. Writes pcapng to standard output: interfaces and their statistics, then packets, and
+/// statistics every 3 seconds. Standard input keeps the capture alive.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   (while sleep 2; do echo; done) | containerdump tap --interface eth0 | tshark -r -
 
-Ends, with status 0, when standard input ends or was silent for 10 seconds (a byte every
-2 seconds keeps it up; the byte 4, Ctrl-D, ends it), when nobody reads its standard output
-any more, on SIGTERM and SIGINT. When something fails, one line on standard error says what,
-and the status is 1. Needs CAP_NET_RAW, which it gives up before the first packet is read,
-and /proc, to see that it is gone.")]
+The capture ends when standard input ends or is silent for 10 seconds (send a byte every 2
+seconds; the byte 4, Ctrl-D, ends it), when the reader of standard output has closed it, and on
+SIGTERM and SIGINT; the exit status is 0. On failure, one line is written to standard error and
+the exit status is 1. Needs CAP_NET_RAW, which is dropped before the first packet is read, and
+/proc, to verify that.")]
 pub(super) struct TapArgs {
-    /// Interface to capture; may be repeated [default: all Ethernet interfaces that are up, lo where
-    /// there is none]
+    /// Interface to capture; may be repeated [default: all Ethernet interfaces that are up, or else lo]
     #[arg(short, long, value_name = "NAME")]
     interface: Vec<String>,
 
@@ -38,16 +37,16 @@ pub(super) struct TapArgs {
     #[arg(short, long, value_name = "ADDRESS")]
     mac: Vec<HardwareAddress>,
 
-    /// Leave out interfaces that are not there any more, as long as one is
+    /// Skip named interfaces that do not exist, as long as one does
     #[arg(long)]
-    if_there: bool,
+    skip_missing: bool,
 
-    /// Capture filter, as in tcpdump (man pcap-filter); inbound and outbound are as the interface
-    /// sees them
+    /// Capture filter, as in tcpdump (man pcap-filter); inbound and outbound are from the interface's
+    /// point of view
     #[arg(short, long)]
     filter: Option<String>,
 
-    /// Snap length: bytes kept of each packet
+    /// Snapshot length: bytes kept of each packet
     #[arg(short, long, value_name = "LEN", default_value_t = capture::MAX_SNAP_LEN,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::MAX_SNAP_LEN)))]
     snap_length: u32,
@@ -56,8 +55,8 @@ pub(super) struct TapArgs {
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2046))]
     buffer_size: Option<u32>,
 
-    /// Instead of interfaces here: what an opener asks for on standard input
-    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "if_there", "filter", "buffer_size"])]
+    /// Read the request of the broker from standard input
+    #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "skip_missing", "filter", "buffer_size"])]
     asked: bool,
 }
 
@@ -72,7 +71,7 @@ impl TapArgs {
         };
         let stop = stop.with_lifeline()?;
         if io::stdout().is_terminal() {
-            return Err(Error::new("cannot write a capture to a terminal", "pipe it on: | tshark -r -"));
+            return Err(Error::new("cannot write a capture to a terminal", "use a pipe: | tshark -r -"));
         }
         let (interfaces, block_timeout) = match request {
             Some(request) => {
@@ -87,7 +86,7 @@ impl TapArgs {
         let rings = |(interface, rings)| Source::Rings(interface, rings);
         let sources = interfaces.into_iter().map(rings).collect();
         let session = CaptureSession {
-            // Whoever reads it knows what others capture.
+            // The reader knows the other taps of the capture.
             duplicates: Duplicates::Keep,
             feeds_session: true,
             ..CaptureSession::new(vec![Member { sources, ..Member::default() }], block_timeout, output)
@@ -95,8 +94,8 @@ impl TapArgs {
         session.run(&stop, &proof, None).map(|_| ())
     }
 
-    /// Opens interfaces of the network namespace this runs in, which count from now on. Also returns the block timeout.
-    fn open_here(&self, privilege: &Privilege) -> Result<(Rings, Duration), Error> {
+    /// Opens interfaces of the current network namespace, all from the same time on. Also returns the block timeout.
+    fn open_here(&self, privilege: &Privilege) -> Result<(OpenedInterfaces, Duration), Error> {
         let settings = CaptureSettings {
             filter: capture::combined(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
@@ -104,20 +103,20 @@ impl TapArgs {
             promiscuous: false,
             ..CaptureSettings::default()
         };
-        let devices = self.chosen(link::devices(&Links::now()?))?;
+        let devices = self.select(link::devices(&Links::now()?))?;
         let block_timeout = capture::block_timeout(devices.len() * 2);
         let ring_mib = capture::RingBudget::new(settings.ring_mib, devices.len()).take(devices.len());
-        let (mut interfaces, mut gone) = (Vec::new(), None);
+        let (mut interfaces, mut missing_device) = (Vec::new(), None);
         for device in devices {
             let attachment = attachment(&device);
             let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
             let opened = match privilege.with_net_raw(open)? {
                 Ok(opened) => opened,
-                Err(why) if self.if_there && !link::devices(&Links::now()?).contains(&device) => {
-                    gone = Some(why);
+                Err(error) if self.skip_missing && !link::devices(&Links::now()?).contains(&device) => {
+                    missing_device = Some(error);
                     continue;
                 }
-                Err(why) => return Err(why),
+                Err(error) => return Err(error),
             };
             let interface = InterfaceDescription {
                 name: attachment.name(),
@@ -129,32 +128,32 @@ impl TapArgs {
             };
             interfaces.push((interface, opened.filtered(&attachment, &settings)?));
         }
-        if let Some(why) = gone.filter(|_| interfaces.is_empty()) {
-            return Err(why);
+        if let Some(error) = missing_device.filter(|_| interfaces.is_empty()) {
+            return Err(error);
         }
         let begin = capture::now();
         interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.begin(begin));
         Ok((interfaces, block_timeout))
     }
 
-    /// Those of `devices` that are named, or have one of the hardware addresses, each once; where nothing
-    /// is asked for, what has packets of others.
+    /// The devices that are named or have one of the hardware addresses, each once; the default devices where there are
+    /// no such options.
     ///
-    /// Fails when one that is asked for is not there.
-    fn chosen(&self, devices: Vec<Device>) -> Result<Vec<Device>, Error> {
+    /// Fails when a device does not exist.
+    fn select(&self, devices: Vec<Device>) -> Result<Vec<Device>, Error> {
         let mut wanted = Vec::new();
-        let here = || {
+        let existing = || {
             let shown = devices.iter().map(|device| match device.address {
                 Some(address) => format!("{} ({address})", device.name),
                 None => device.name.clone(),
             });
             shown.collect::<Vec<_>>().join(", ")
         };
-        let mut absent = None;
+        let mut error = None;
         for name in &self.interface {
             match devices.iter().position(|device| device.name == *name) {
                 Some(found) => wanted.push(found),
-                None => absent = absent.or_else(|| Some(missing(&format!("called {name}"), &here()))),
+                None => error = error.or_else(|| Some(missing(&format!("named {name}"), &existing()))),
             }
         }
         for mac in &self.mac {
@@ -162,12 +161,12 @@ impl TapArgs {
             match devices.iter().position(|device| device.address == Some(*mac)) {
                 Some(found) => wanted.push(found),
                 None => {
-                    absent = absent.or_else(|| Some(missing(&format!("with the address {mac}"), &here())));
+                    error = error.or_else(|| Some(missing(&format!("with the address {mac}"), &existing())));
                 }
             }
         }
-        if let Some(why) = absent.filter(|_| wanted.is_empty() || !self.if_there) {
-            return Err(why);
+        if let Some(error) = error.filter(|_| wanted.is_empty() || !self.skip_missing) {
+            return Err(error);
         }
         if wanted.is_empty() {
             let is_used = |device: &Device| device.is_ethernet && device.is_up && !device.is_loopback();
@@ -175,17 +174,16 @@ impl TapArgs {
         }
         if wanted.is_empty() {
             let loopback = devices.iter().position(Device::is_loopback);
-            wanted.push(loopback.ok_or_else(|| missing("to capture", &here()))?);
+            wanted.push(loopback.ok_or_else(|| missing("to capture", &existing()))?);
         }
         let is_wanted = |(at, device)| wanted.contains(&at).then_some(device);
         Ok(devices.into_iter().enumerate().filter_map(is_wanted).collect())
     }
 }
 
-/// The rings of each interface.
-type Rings = Vec<(InterfaceDescription, Vec<Ring>)>;
+/// Interfaces with their rings.
+type OpenedInterfaces = Vec<(InterfaceDescription, Vec<Ring>)>;
 
-/// An interface of the container this runs in.
 fn attachment(device: &Device) -> Attachment {
     Attachment {
         container: SafeText::default(),
@@ -196,9 +194,9 @@ fn attachment(device: &Device) -> Attachment {
     }
 }
 
-fn missing(which: &str, here: &str) -> Error {
+fn missing(which: &str, existing: &str) -> Error {
     Error::new(
-        format!("no network interface {which} is here"),
-        if here.is_empty() { "see ip link".to_owned() } else { format!("choose from: {here}") },
+        format!("no network interface {which} exists"),
+        if existing.is_empty() { "see ip link".to_owned() } else { format!("choose from: {existing}") },
     )
 }

@@ -144,7 +144,7 @@ fn arguments(
     }
     if container.uses_host_network() {
         // Engines make and remove networks while they run, each with an interface of the host.
-        arguments.push("--if-there".to_owned());
+        arguments.push("--skip-missing".to_owned());
     }
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     let filter = settings.whole_filter();

@@ -131,7 +131,7 @@ fn a_tap_selects_interfaces_by_name_and_address(lab: &Lab) {
         (&[][..], &["eth0", "eth1"][..]),
         (&["--mac", mac], &["eth1"]),
         (&["--interface", "lo"], &["lo"]),
-        (&["--if-there", "--interface", "lo", "--interface", "eth7"], &["lo"]),
+        (&["--skip-missing", "--interface", "lo", "--interface", "eth7"], &["lo"]),
         (&["--mac", mac, "--interface", "eth0", "--interface", "eth1"], &["eth0", "eth1"]),
     ] {
         assert_eq!(interfaces_in(&Tap::begin(&container, options).cut().path), names, "{options:?}");
@@ -189,9 +189,9 @@ fn a_tap_reports_errors_in_one_line(lab: &Lab) {
     let powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     let program = [env!("CARGO_BIN_EXE_containerdump"), "tap"];
     for (before, options, why) in [
-        (&[][..], &["--interface", "eth7"][..], "no network interface called eth7 is here"),
-        (&[], &["--if-there", "--interface", "eth7"], "no network interface called eth7 is here"),
-        (&[], &["--mac", "02:00:00:00:00:07"], "with the address 02:00:00:00:00:07 is here"),
+        (&[][..], &["--interface", "eth7"][..], "no network interface named eth7 exists"),
+        (&[], &["--skip-missing", "--interface", "eth7"], "no network interface named eth7 exists"),
+        (&[], &["--mac", "02:00:00:00:00:07"], "with the address 02:00:00:00:00:07 exists"),
         (&[], &["--interface", "nflog"], "libpcap takes that name for something else"),
         (&[], &["--filter", "tcp prt 80"], "cannot use capture filter"),
         (&powerless, &[], "no permission to capture"),
