@@ -5,6 +5,6 @@ pub(super) const TAP: &str = "org.containerdump.tap";
 /// Label of a tap container: id of the container that it captures.
 pub(super) const TARGET: &str = "org.containerdump.target";
 /// Label of an image: version of its program.
-pub(super) const VERSION: &str = "org.containerdump.version";
+pub(super) const PROGRAM_VERSION: &str = "org.containerdump.version";
 /// Label of an image: SHA-256 of its program.
-pub(super) const DIGEST: &str = "org.containerdump.digest";
+pub(super) const PROGRAM_DIGEST: &str = "org.containerdump.digest";

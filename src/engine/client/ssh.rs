@@ -16,7 +16,7 @@ use crate::ssh::{Connection, Dialled, Host};
 
 /// How long a command may take to exit after its streams have ended.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-const POLL_INTERVAL: Duration = Duration::from_millis(5);
+const SSH_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// One connection per host, so that a second request does not authenticate again.
 static CONNECTIONS: Mutex<Vec<(String, PooledConnection)>> = Mutex::new(Vec::new());
@@ -54,7 +54,7 @@ impl SshTransport {
         let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
             match self.with(Dialled::ended) {
-                None if Instant::now() < deadline => tokio::time::sleep(POLL_INTERVAL).await,
+                None if Instant::now() < deadline => tokio::time::sleep(SSH_POLL_INTERVAL).await,
                 None | Some(Ok(())) => return None,
                 Some(Err(error)) => return Some(io::Error::other(ConnectError(error)).into()),
             }
@@ -83,7 +83,7 @@ pub(super) async fn connect(host: &str, command: &str) -> io::Result<(UnixStream
     let connecting = pooled.connect_lock.lock().await;
     let transport = SshTransport(Arc::new(Mutex::new(pooled.connection.dial(command)?)));
     while !transport.with(Dialled::is_connected) {
-        tokio::time::sleep(POLL_INTERVAL).await;
+        tokio::time::sleep(SSH_POLL_INTERVAL).await;
     }
     drop(connecting);
     let stream = transport.with(|dialled| dialled.stream())?;

@@ -24,7 +24,7 @@ use crate::engine::discovery;
 use crate::error::Error;
 
 /// Largest certificate file; a system's whole collection has 220 KiB.
-const MAX_FILE_LEN: u64 = 1024 * 1024;
+const MAX_CERTIFICATE_FILE_LEN: u64 = 1024 * 1024;
 
 /// Starts TLS on `stream` to `address` (`host:port`), with the certificates in `folder`.
 ///
@@ -110,7 +110,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
         let mut bytes = Vec::new();
         if !file.metadata()?.is_file()
-            || file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes)? as u64 > MAX_FILE_LEN
+            || file.take(MAX_CERTIFICATE_FILE_LEN + 1).read_to_end(&mut bytes)? as u64
+                > MAX_CERTIFICATE_FILE_LEN
         {
             return Err(io::Error::other("not a regular file of at most 1 MiB"));
         }

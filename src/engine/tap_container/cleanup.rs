@@ -21,7 +21,7 @@ const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// A younger tap container that is not running may be about to start.
 const MIN_STALE_AGE: Duration = Duration::from_mins(1);
 /// Images and containers examined per engine.
-const MAX_LISTED: usize = 1000;
+const MAX_LEFTOVERS: usize = 1000;
 
 /// An image or stopped container of ours in an engine.
 #[derive(Clone, Debug)]
@@ -127,7 +127,7 @@ fn is_tag(text: &str) -> bool {
 }
 
 async fn images(endpoint: &Endpoint) -> Result<Vec<Value>, RequestError> {
-    list(endpoint, "/images/json?", labels::DIGEST).await
+    list(endpoint, "/images/json?", labels::PROGRAM_DIGEST).await
 }
 
 async fn containers(endpoint: &Endpoint) -> Result<Vec<Value>, RequestError> {
@@ -140,7 +140,7 @@ async fn list(endpoint: &Endpoint, path: &str, label: &str) -> Result<Vec<Value>
     let response = request_json(endpoint, Method::GET, &path, RequestBody::Empty, CLEANUP_TIMEOUT).await?;
     let items = response.as_array().into_iter().flatten();
     // An engine that does not support the filter returns everything.
-    Ok(items.filter(|item| item["Labels"][label].is_string()).take(MAX_LISTED).cloned().collect())
+    Ok(items.filter(|item| item["Labels"][label].is_string()).take(MAX_LEFTOVERS).cloned().collect())
 }
 
 /// Removes tap containers that were left behind. Failures are ignored.

@@ -21,7 +21,7 @@ pub(super) const REPOSITORY: &str = "localhost/containerdump-tap";
 /// The program in the image.
 pub(super) const PROGRAM_PATH: &str = "/containerdump";
 /// For inspecting the image.
-const INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IMAGE_INSPECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the import, for which the engine writes some megabytes.
 const IMPORT_TIMEOUT: Duration = Duration::from_mins(2);
 /// Block size of a tar archive (POSIX, pax: ustar interchange format).
@@ -76,7 +76,7 @@ async fn find(
 ) -> Result<Option<TapImage>, RequestError> {
     let path = format!("/images/{name}/json");
     let inspected =
-        match request_json(endpoint, Method::GET, &path, RequestBody::Empty, INSPECT_TIMEOUT).await {
+        match request_json(endpoint, Method::GET, &path, RequestBody::Empty, IMAGE_INSPECT_TIMEOUT).await {
             Ok(inspected) => inspected,
             Err(RequestError::Status(404, _)) => return Ok(None),
             Err(error) => return Err(error),
@@ -95,8 +95,8 @@ fn image_id(inspected: &Value, layer: &str, program: &StaticProgram) -> Option<S
         _ => false,
     };
     let is_ours = inspected["RootFS"]["Layers"].as_array().is_some_and(|layers| *layers == [layer])
-        && config["Labels"][labels::DIGEST] == program.digest()
-        && config["Labels"][labels::VERSION] == env!("CARGO_PKG_VERSION")
+        && config["Labels"][labels::PROGRAM_DIGEST] == program.digest()
+        && config["Labels"][labels::PROGRAM_VERSION] == env!("CARGO_PKG_VERSION")
         && ["Cmd", "Entrypoint", "Volumes", "OnBuild", "User", "Healthcheck"].into_iter().all(is_empty);
     if !is_ours {
         return None;
@@ -121,8 +121,8 @@ async fn import(
     let path = format!(
         "/images/create?fromSrc=-&repo={}&changes={}&changes={}",
         percent_encoded(name),
-        change(labels::VERSION, env!("CARGO_PKG_VERSION")),
-        change(labels::DIGEST, program.digest()),
+        change(labels::PROGRAM_VERSION, env!("CARGO_PKG_VERSION")),
+        change(labels::PROGRAM_DIGEST, program.digest()),
     );
     let body = RequestBody::Tar(archive.into());
     let response = request_bytes(endpoint, Method::POST, &path, body, IMPORT_TIMEOUT).await?;

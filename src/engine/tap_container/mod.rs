@@ -32,7 +32,7 @@ const MIN_API_VERSION: (u32, u32) = (1, 25);
 /// For requests that an engine answers from memory.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long [`TapContainer::end`] waits: longer than the program may take to exit.
-const END_TIMEOUT: Duration = Duration::from_secs(8);
+const TAP_CONTAINER_END_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The processor architecture of a container's engine.
 ///
@@ -151,7 +151,7 @@ impl TapContainer {
     /// Ends it and returns how it ended. Takes up to 8 seconds where the engine hangs.
     pub fn end(self) -> TapContainerExit {
         self.close();
-        let status = self.exit_status.recv_timeout(END_TIMEOUT).ok().flatten();
+        let status = self.exit_status.recv_timeout(TAP_CONTAINER_END_TIMEOUT).ok().flatten();
         TapContainerExit { status, stderr: self.stderr.text() }
     }
 }

@@ -17,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use crate::safe_text::SafeText;
 
 /// Larger than the buffer of a Unix socket (net.core.wmem_default, 208 KiB).
-const BUFFER_LEN: usize = 256 * 1024;
+const STREAM_BUFFER_LEN: usize = 256 * 1024;
 /// Bytes kept of the program's stderr.
 const MAX_STDERR_LEN: usize = 4096;
-const HEADER_LEN: usize = 8;
+const FRAME_HEADER_LEN: usize = 8;
 
 /// The end of the program's stderr.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl StderrTail {
 /// Decodes frames from pieces of any size.
 #[derive(Default)]
 struct FrameDecoder {
-    header: [u8; HEADER_LEN],
+    header: [u8; FRAME_HEADER_LEN],
     /// Bytes of the header read so far.
     header_read: usize,
     /// Remaining bytes of the frame's content.
@@ -57,13 +57,13 @@ impl FrameDecoder {
     fn decode(&mut self, bytes: &mut [u8], stderr: &StderrTail) -> io::Result<usize> {
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {
-            if self.remaining == 0 && self.header_read < HEADER_LEN {
-                let count = (HEADER_LEN - self.header_read).min(bytes.len() - at);
+            if self.remaining == 0 && self.header_read < FRAME_HEADER_LEN {
+                let count = (FRAME_HEADER_LEN - self.header_read).min(bytes.len() - at);
                 self.header[self.header_read..self.header_read + count]
                     .copy_from_slice(&bytes[at..at + count]);
                 self.header_read += count;
                 at += count;
-                if self.header_read < HEADER_LEN {
+                if self.header_read < FRAME_HEADER_LEN {
                     break;
                 }
                 let [stream, 0, 0, 0, length @ ..] = self.header else { return Err(invalid_frame()) };
@@ -105,7 +105,7 @@ pub(super) async fn forward_output(
     stderr: &StderrTail,
 ) -> io::Result<()> {
     let (mut decoder, mut is_open) = (FrameDecoder::default(), true);
-    let mut buffer = vec![0; BUFFER_LEN.max(first.len())];
+    let mut buffer = vec![0; STREAM_BUFFER_LEN.max(first.len())];
     buffer[..first.len()].copy_from_slice(&first);
     let mut length = first.len();
     loop {

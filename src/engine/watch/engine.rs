@@ -34,7 +34,7 @@ const FIRST_LIST_DELAY: Duration = Duration::from_millis(500);
 /// List interval with events, in case one is missing.
 const LIST_INTERVAL: Duration = Duration::from_secs(10);
 /// List interval without events, or after a failure.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const LIST_POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_PARALLEL_INSPECTIONS: usize = 8;
 
 /// The watch of one engine.
@@ -136,7 +136,7 @@ impl EngineWatch {
         let mut has_events = true;
         let mut interval = FIRST_LIST_DELAY;
         loop {
-            let at = self.next_list.unwrap_or_else(|| Instant::now() + POLL_INTERVAL);
+            let at = self.next_list.unwrap_or_else(|| Instant::now() + LIST_POLL_INTERVAL);
             let _ = timeout_at(at, self.hints.wait()).await;
             let PendingHints { changed, started, all_started, inspected, stream_error } = self.hints.take();
             self.started.extend(started);
@@ -165,7 +165,7 @@ impl EngineWatch {
                 if !has_answered && !has_events {
                     return RequestError::Other("the engine does not respond".to_owned());
                 }
-                self.list_within(if has_events && has_answered { interval } else { POLL_INTERVAL });
+                self.list_within(if has_events && has_answered { interval } else { LIST_POLL_INTERVAL });
                 interval = LIST_INTERVAL;
             }
             self.spawn_inspections();
@@ -211,7 +211,7 @@ impl EngineWatch {
         let to_inspect = self.known.apply_list(containers, |id| all_started || self.started.contains(id));
         let Some(to_inspect) = to_inspect else {
             debug!("the queue is full: changes at {} are delayed", self.endpoint);
-            self.list_within(POLL_INTERVAL);
+            self.list_within(LIST_POLL_INTERVAL);
             return true;
         };
         self.started.clear();
@@ -267,11 +267,11 @@ impl EngineWatch {
                     self.list_within(self.list_delay);
                 }
             }
-            Ok(false) => self.list_within(POLL_INTERVAL),
+            Ok(false) => self.list_within(LIST_POLL_INTERVAL),
             Err(error) => {
                 let action = format!("inspect container {}", id.short());
                 debug!("{}", error.explain(self.engine, &self.endpoint, &action));
-                self.list_within(POLL_INTERVAL);
+                self.list_within(LIST_POLL_INTERVAL);
             }
         }
     }

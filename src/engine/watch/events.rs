@@ -16,7 +16,7 @@ use crate::engine::client::error::RequestError;
 use crate::engine::client::request::{self, percent_encoded};
 
 /// An event has all labels of its container, of any size. A longer line counts as an event without details.
-const MAX_LINE_LEN: usize = 64 * 1024;
+const MAX_EVENT_LEN: usize = 64 * 1024;
 
 /// Actions that may change where a container's packets pass; `died` and `remove` are Podman's. Others, such as those of
 /// health checks, occur many times a second.
@@ -82,7 +82,7 @@ impl LineSplitter {
     fn push(&mut self, bytes: &[u8], mut on_line: impl FnMut(Option<&[u8]>)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (part, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |part| (part, true));
-            if self.partial.len() + part.len() > MAX_LINE_LEN {
+            if self.partial.len() + part.len() > MAX_EVENT_LEN {
                 self.is_too_long = true;
                 self.partial.clear();
             }
@@ -130,7 +130,7 @@ mod tests {
         received.clear();
         for _ in 0..100 {
             lines.push(&[b'x'; 4096], |line| received.push(line.map(<[u8]>::to_vec)));
-            assert!(lines.partial.len() <= MAX_LINE_LEN);
+            assert!(lines.partial.len() <= MAX_EVENT_LEN);
         }
         lines.push(b"\nnext\n", |line| received.push(line.map(<[u8]>::to_vec)));
         assert_eq!(received, [None, Some(b"next".to_vec())]);
