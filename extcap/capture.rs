@@ -118,9 +118,9 @@ impl CaptureJob {
         let limit = privilege::raise_descriptor_limit();
         let mut settings = self.settings.clone();
         if !self.own_traffic {
-            settings.without = own_traffic::filter(&privilege)?;
-            settings.without_there = own_traffic::filter_there();
-            settings.without.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
+            settings.exclusion = own_traffic::filter(&privilege)?;
+            settings.remote_exclusion = own_traffic::filter_there();
+            settings.exclusion.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
         }
         let wanted = self.wanted(&privilege)?;
         let found = match self.find(stop, &privilege) {

@@ -35,4 +35,4 @@ pub mod tap;
 pub mod waker;
 
 /// The program and its version, as its captures name it.
-pub const PROGRAM: &str = concat!("containerdump ", env!("CARGO_PKG_VERSION"));
+pub const PROGRAM_AND_VERSION: &str = concat!("containerdump ", env!("CARGO_PKG_VERSION"));

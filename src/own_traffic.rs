@@ -129,8 +129,8 @@ mod tests {
         let sessions = ["192.0.2.1 50022 192.0.2.2 22", "2001:db8::1 50022 2001:db8::2 22"];
         let connections: Vec<Connection> = sessions.iter().filter_map(|text| session(text)).collect();
         let filter = without(&[2375, 8080], &connections).expect("a filter");
-        assert_eq!(capture::objection(&filter), None);
-        assert_eq!(capture::objection(&format!("({filter}) and (vlan and tcp)")), None);
+        assert_eq!(capture::filter_syntax_error(&filter), None);
+        assert_eq!(capture::filter_syntax_error(&format!("({filter}) and (vlan and tcp)")), None);
         assert_eq!(without(&[], &[]), None);
     }
 }

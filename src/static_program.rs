@@ -115,7 +115,10 @@ impl StaticProgram {
         let mut content = Vec::with_capacity(usize::try_from(candidate.size).unwrap_or(0));
         candidate.file.take(MOST_BYTES).read_to_end(&mut content)?;
         if !is_of_this_version(&content) {
-            return Err(io::Error::other(format!("it is not {}, as this program is", crate::PROGRAM)));
+            return Err(io::Error::other(format!(
+                "it is not {}, as this program is",
+                crate::PROGRAM_AND_VERSION
+            )));
         }
         let digest = format!("{:x}", Sha256::digest(&content));
         Ok(Self { architecture, content: Arc::new(content), digest })

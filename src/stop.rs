@@ -91,7 +91,7 @@ impl Stop {
     ///
     /// Fails when the process has no file descriptors left.
     pub fn with_lifeline(self) -> Result<Self, Error> {
-        let lifeline = Keepalive::hold(io::stdin().as_fd()).map_err(|error| {
+        let lifeline = Keepalive::new(io::stdin().as_fd()).map_err(|error| {
             Error::new(
                 format!("cannot watch standard input: {error}"),
                 "free some file descriptors: ulimit -n",
@@ -114,14 +114,14 @@ impl Stop {
         let mut reasons = ready.split_off(count);
         if let Some(lifeline) = &self.lifeline {
             let speaks = reasons.pop() == Some(true);
-            reasons.push(lifeline.is_cut(speaks));
+            reasons.push(lifeline.has_ended(speaks));
         }
         Woken { stop: reasons.contains(&true), ready }
     }
 
     /// The capture filter that whoever is at the other end of standard input asks for, once, and its number.
     pub(crate) fn take_filter(&self) -> Option<(u32, Option<String>)> {
-        self.lifeline.as_ref()?.take_filter()
+        self.lifeline.as_ref()?.take_filter_request()
     }
 
     /// Does `work`, which may take its time, on a thread without any capability, and returns its

@@ -43,7 +43,7 @@ impl Content {
             pcap.write_all(&word.to_le_bytes()).expect("room");
         }
         let mut blocks = BlockWriter::begin_section();
-        blocks.interface(&interface());
+        blocks.add_interface(&interface());
         ours.write_all(&blocks.take()).expect("room");
         let mut source = Source { state: 0x9e37_79b9_7f4a_7c15, text: Vec::new() };
         let (begin, mut block) = (containerdump::capture::now(), Vec::new());
@@ -62,7 +62,7 @@ impl Content {
             ours.write_all(&block).expect("room");
         }
         let written = InterfaceStatistics { written: u64::from(PACKETS), ..InterfaceStatistics::default() };
-        blocks.statistics(0, written, begin, containerdump::capture::now());
+        blocks.add_statistics(0, written, begin, containerdump::capture::now());
         ours.write_all(&blocks.take()).expect("room");
         files
     }

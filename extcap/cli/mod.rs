@@ -79,7 +79,7 @@ enum Command {
     Ssh(ssh::Ssh),
     /// Start taps for the capture at the other end of standard input
     #[command(hide = true)]
-    Opener,
+    Broker,
 }
 
 /// The command line, to compare the extcap options with.
@@ -104,7 +104,7 @@ pub(crate) fn run(privilege: Result<Privilege, Error>) -> ExitCode {
         Command::Tap(tap) => tap.run(privilege),
         Command::Far(far) => far.run(privilege),
         Command::Ssh(ssh) => ssh.run(privilege),
-        Command::Opener => broker::serve(privilege),
+        Command::Broker => broker::serve(privilege),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

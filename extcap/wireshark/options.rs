@@ -54,9 +54,9 @@ pub(super) fn settings(arguments: &ExtcapArgs) -> Result<CaptureSettings, Error>
     let own = arguments.own_filter();
     let of_wireshark = arguments.text("--extcap-capture-filter");
     Ok(CaptureSettings {
-        filter: capture::combined(of_wireshark.as_deref(), own.as_deref())?,
-        without: None,
-        without_there: None,
+        filter: capture::combine_filters(of_wireshark.as_deref(), own.as_deref())?,
+        exclusion: None,
+        remote_exclusion: None,
         snap_length: number(arguments, "--snap-length", 1, capture::MAX_SNAP_LEN)?
             .unwrap_or(capture::MAX_SNAP_LEN),
         ring_mib: number(arguments, "--buffer-size", 2, MAX_BUFFER_MIB)?,

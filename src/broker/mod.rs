@@ -10,10 +10,10 @@
 //! packet. Main reads what a tap writes as it reads any stream from elsewhere: without trust.
 
 mod message;
-mod place;
+mod open;
+mod pool;
 mod request;
 mod serve;
-mod spare;
 
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -27,9 +27,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
 
+pub use pool::receive_request;
 pub use request::{TapLocation, TapRequest};
 pub use serve::serve;
-pub use spare::receive_request;
 
 use crate::error::Error;
 use crate::pcapng::InterfaceDescription;
@@ -76,7 +76,7 @@ impl Broker {
             let flags = SocketFlags::CLOEXEC;
             let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
             let mut command = Command::new(program);
-            command.arg("opener").env_clear().current_dir("/").process_group(0);
+            command.arg("broker").env_clear().current_dir("/").process_group(0);
             command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
             let process = command.spawn()?;
             let mut opener = Self { socket: Some(ours), process, may_capture: false, may_enter: false };

@@ -30,7 +30,7 @@ pub enum TapLocation {
         index: u32,
         /// Where its other end must be; `None` where the container is not known yet, of a cable that was not
         /// there when the opener was started.
-        leads_to: Option<NamespaceRef>,
+        expected_holder: Option<NamespaceRef>,
     },
     /// Inside another network namespace.
     Inside {
@@ -61,7 +61,7 @@ impl TapRequest {
     /// The same settings as those of a capture, with rings of `ring_mib` MiB.
     pub fn new(place: TapLocation, settings: &CaptureSettings, ring_mib: u32) -> Self {
         let &CaptureSettings { snap_length, promiscuous, .. } = settings;
-        Self { place, filter: settings.whole_filter(), snap_length, ring_mib, promiscuous }
+        Self { place, filter: settings.combined_filter(), snap_length, ring_mib, promiscuous }
     }
 
     /// How it is to be captured.
@@ -92,7 +92,7 @@ impl TapRequest {
             return Err("no name of an interface".to_owned());
         }
         let holder = match &request.place {
-            TapLocation::HostVeth { leads_to, .. } => leads_to.as_ref(),
+            TapLocation::HostVeth { expected_holder, .. } => expected_holder.as_ref(),
             TapLocation::Inside { holder, .. } => Some(holder),
         };
         if let Some(NamespaceRef::File(file)) = holder
@@ -117,7 +117,7 @@ mod tests {
     use crate::container::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 
     fn veth(name: &str) -> TapRequest {
-        let place = TapLocation::HostVeth { name: name.to_owned(), index: 7, leads_to: None };
+        let place = TapLocation::HostVeth { name: name.to_owned(), index: 7, expected_holder: None };
         TapRequest::new(place, &CaptureSettings::default(), 2)
     }
 

@@ -12,7 +12,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::net::{SendFlags, SocketType, send, sockopt};
 
 use super::message::{self, Received};
-use super::spare::Spares;
+use super::pool::Spares;
 use super::{READY, TapLocation, TapRequest};
 use crate::error::Error;
 use crate::link::{LinkIndex, Links};
@@ -96,7 +96,7 @@ impl Taps {
         };
         let allowed = request.and_then(|request| match &request.place {
             _ if self.running.len() >= MOST_TAPS => Err("too many interfaces".to_owned()),
-            TapLocation::HostVeth { name, index, leads_to: None }
+            TapLocation::HostVeth { name, index, expected_holder: None }
                 if self.before.contain(name, LinkIndex(*index)) =>
             {
                 Err("it was there before, and so has to be somebody's".to_owned())

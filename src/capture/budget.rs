@@ -16,14 +16,14 @@ const BLOCK_KIB: u64 = 256;
 /// and are read by a program of their own. A block is handed over at its time even if it holds a single packet,
 /// so that the time a ring can go unread is that of all its blocks: 200 to 400 ms. With 4 ms, four
 /// blocks lost a third of a few web pages' packets where three other programs kept two processors busy.
-pub fn block_timeout_within(ring_mib: u32) -> Duration {
+pub fn block_timeout_for_size(ring_mib: u32) -> Duration {
     let blocks = u64::from(ring_mib.max(1)) * 1024 / 2 / BLOCK_KIB;
     Duration::from_millis((400 / blocks).clamp(4, 100))
 }
 
 /// Memory of the rings of all cables together that were opened before it is known whose they are, in MiB;
 /// part of [`ALL_RINGS_MIB`].
-pub const EARLY_RINGS_MIB: u32 = 64;
+pub const PREOPENED_RINGS_MIB: u32 = 64;
 
 /// Shares out the memory for rings among attachments that come and go.
 ///
@@ -46,7 +46,7 @@ impl RingBudget {
     }
 
     /// Takes memory for `count` attachments that are opened together. Returns how many MiB each has.
-    pub fn take(&mut self, count: usize) -> u32 {
+    pub fn allocate(&mut self, count: usize) -> u32 {
         let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
         self.attachments = self.attachments.saturating_add(count);
         let still_expected = self.expected.saturating_sub(self.attachments);
@@ -61,19 +61,19 @@ impl RingBudget {
     /// Takes memory for one attachment that may be nobody's who is meant, while others of that kind have
     /// `held` MiB: half of what is left for those at most, since who is meant may come next. Where each has
     /// what was asked for, `None` if that is more than is left for others.
-    pub fn take_early(&mut self, held: u32) -> Option<u32> {
-        let left = EARLY_RINGS_MIB.saturating_sub(held);
+    pub fn allocate_preopened(&mut self, held: u32) -> Option<u32> {
+        let left = PREOPENED_RINGS_MIB.saturating_sub(held);
         if self.each.is_some_and(|each| held > 0 && each > left) {
             return None;
         }
-        let each = self.take(1);
+        let each = self.allocate(1);
         let most = if self.each.is_some() { each } else { (left / 2).max(LEAST_MIB) };
         self.taken = self.taken.saturating_sub(each.saturating_sub(most));
         Some(each.min(most))
     }
 
     /// Takes back what `count` attachments had that were given `each` MiB.
-    pub fn give_back(&mut self, count: usize, each: u32) {
+    pub fn release(&mut self, count: usize, each: u32) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.attachments = self.attachments.saturating_sub(count);
         self.taken = self.taken.saturating_sub(each.saturating_mul(count));
@@ -87,9 +87,9 @@ mod tests {
     #[test]
     fn those_who_are_all_there_share_everything() {
         for (count, each) in [(1, 224), (2, 112), (3, 74), (10, 22), (200, 1)] {
-            assert_eq!(RingBudget::new(None, count).take(count), each, "{count}");
+            assert_eq!(RingBudget::new(None, count).allocate(count), each, "{count}");
         }
-        assert_eq!(RingBudget::new(Some(8), 3).take(3), 8);
+        assert_eq!(RingBudget::new(Some(8), 3).allocate(3), 8);
     }
 
     #[test]
@@ -97,9 +97,9 @@ mod tests {
         for begin in [0, 1, 10, 100, 150] {
             let mut budget = RingBudget::new(None, 200);
             let mut total =
-                if begin == 0 { 0 } else { budget.take(begin) * u32::try_from(begin).expect("few") };
+                if begin == 0 { 0 } else { budget.allocate(begin) * u32::try_from(begin).expect("few") };
             for _ in begin..200 {
-                total += budget.take(1);
+                total += budget.allocate(1);
             }
             assert!(total <= ALL_RINGS_MIB, "{total} after {begin}");
         }
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn who_comes_again_has_what_who_left_had() {
         let mut budget = RingBudget::new(None, 4);
-        let first = budget.take(1);
+        let first = budget.allocate(1);
         for _ in 0..1000 {
-            budget.give_back(1, first);
-            assert_eq!(budget.take(1), first);
+            budget.release(1, first);
+            assert_eq!(budget.allocate(1), first);
         }
         assert_eq!(first, 1 + (224 - 4) / 4 * 3);
     }
@@ -121,26 +121,26 @@ mod tests {
         let mut budget = RingBudget::new(None, 1);
         let taken: Vec<u32> = (0..8)
             .scan(0, |held, _| {
-                let taken = budget.take_early(*held)?;
+                let taken = budget.allocate_preopened(*held)?;
                 *held += taken;
                 Some(taken)
             })
             .collect();
         assert_eq!(taken, [32, 16, 8, 4, 2, 1, 1, 1]);
         for each in &taken {
-            budget.give_back(1, *each);
+            budget.release(1, *each);
         }
-        assert_eq!(budget.take(1), 224);
+        assert_eq!(budget.allocate(1), 224);
         // All that is asked for, however much that is, but not twice.
         let mut budget = RingBudget::new(Some(256), 1);
-        assert_eq!((budget.take_early(0), budget.take_early(256)), (Some(256), None));
-        assert_eq!(RingBudget::new(Some(8), 1).take_early(56), Some(8));
+        assert_eq!((budget.allocate_preopened(0), budget.allocate_preopened(256)), (Some(256), None));
+        assert_eq!(RingBudget::new(Some(8), 1).allocate_preopened(56), Some(8));
     }
 
     #[test]
     fn a_small_ring_can_go_unread_as_long_as_a_large_one() {
         for (mib, milliseconds) in [(1, 100), (2, 100), (8, 25), (112, 4)] {
-            assert_eq!(block_timeout_within(mib), Duration::from_millis(milliseconds), "{mib}");
+            assert_eq!(block_timeout_for_size(mib), Duration::from_millis(milliseconds), "{mib}");
         }
     }
 }

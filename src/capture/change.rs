@@ -33,7 +33,7 @@ impl CompiledFilter {
     ///
     /// Fails when libpcap refuses it, or names in it cannot be looked up soon enough.
     pub fn compile(settings: &CaptureSettings, link_types: &[u32]) -> Result<Self, Error> {
-        let (text, whole) = (settings.filter.clone(), settings.whole_filter());
+        let (text, whole) = (settings.filter.clone(), settings.combined_filter());
         let mut filter = Self { text, whole, programs: Vec::new() };
         let begin = Instant::now();
         let kinds = link_types.iter().map(|kind| kind.cast_signed());
@@ -58,7 +58,7 @@ impl CompiledFilter {
     }
 
     /// One that each ring compiles, for a program that has nothing else to do.
-    pub fn plain(text: Option<String>) -> Self {
+    pub fn uncompiled(text: Option<String>) -> Self {
         Self { text: text.clone(), whole: text, programs: Vec::new() }
     }
 
@@ -82,7 +82,7 @@ impl Ring {
     /// Takes those packets only from now on that pass `filter`. Needs no right.
     ///
     /// Fails when the filter is refused; nothing is changed then.
-    pub fn filter(&mut self, filter: &CompiledFilter) -> Result<(), Error> {
+    pub fn set_filter(&mut self, filter: &CompiledFilter) -> Result<(), Error> {
         let link_type = self.handle.get_datalink();
         let known = filter.programs.iter().find(|(of, side, _)| (*of, *side) == (link_type, self.side));
         let own;
@@ -99,7 +99,7 @@ impl Ring {
     }
 
     /// Takes what it took before the filter was changed last.
-    pub fn filter_as_before(&mut self) {
+    pub fn restore_filter(&mut self) {
         // The kernel had room for it a moment ago.
         if attach(&self.handle, &self.former).is_ok() {
             self.program = std::mem::take(&mut self.former);
@@ -115,7 +115,7 @@ mod tests {
         let without = Some("not tcp port 2375".to_owned());
         let filter = Some(text.to_owned()).filter(|text| !text.is_empty());
         CompiledFilter::compile(
-            &CaptureSettings { filter, without, ..CaptureSettings::default() },
+            &CaptureSettings { filter, exclusion: without, ..CaptureSettings::default() },
             link_types,
         )
     }

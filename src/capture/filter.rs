@@ -42,7 +42,7 @@ impl Instruction {
 }
 
 /// What libpcap says against `filter`; `None` when it is a valid filter for Ethernet.
-pub fn objection(filter: &str) -> Option<String> {
+pub fn filter_syntax_error(filter: &str) -> Option<String> {
     let dead = Capture::dead(Linktype::ETHERNET).ok()?;
     dead.compile(filter, true).err().map(|error| error_text(&error))
 }
@@ -53,10 +53,10 @@ const SHIFTING_WORDS: [&str; 5] = ["vlan", "mpls", "pppoes", "geneve", "vxlan"];
 /// Both filters as one, which accepts what each of them accepts. Empty ones are left out.
 ///
 /// Fails when one of them is not a filter by itself, or when both shift what follows in an expression.
-pub fn combined(first: Option<&str>, second: Option<&str>) -> Result<Option<String>, Error> {
+pub fn combine_filters(first: Option<&str>, second: Option<&str>) -> Result<Option<String>, Error> {
     let (first, second) = (given(first), given(second));
     for filter in [first, second].into_iter().flatten() {
-        if let Some(why) = objection(filter) {
+        if let Some(why) = filter_syntax_error(filter) {
             return Err(refused(filter, &why));
         }
     }
@@ -78,7 +78,7 @@ pub fn combined(first: Option<&str>, second: Option<&str>) -> Result<Option<Stri
 }
 
 /// `filter` for packets that pass `exclusion`, too: a filter that the program made, without shifting words.
-pub fn excluding(exclusion: Option<&str>, filter: Option<&str>) -> Option<String> {
+pub fn with_exclusion(exclusion: Option<&str>, filter: Option<&str>) -> Option<String> {
     match (given(exclusion), given(filter)) {
         (Some(exclusion), Some(filter)) => Some(format!("({exclusion}) and ({filter})")),
         (one, other) => one.or(other).map(str::to_owned),
@@ -227,19 +227,19 @@ mod tests {
 
     #[test]
     fn a_combined_filter_accepts_what_each_of_both_accepts() {
-        let both = |one: &str, other: &str| combined(Some(one), Some(other)).expect("a filter");
+        let both = |one: &str, other: &str| combine_filters(Some(one), Some(other)).expect("a filter");
         assert_eq!(both("tcp", "port 80 or port 81").as_deref(), Some("(tcp) and (port 80 or port 81)"));
         assert_eq!(both(" ", "udp").as_deref(), Some("udp"));
-        assert_eq!(combined(None, Some("")).expect("none"), None);
+        assert_eq!(combine_filters(None, Some("")).expect("none"), None);
     }
 
     #[test]
     fn a_filter_that_shifts_what_follows_comes_last_and_two_such_are_refused() {
         for shifting in ["not vlan", "vlan 7 and tcp", "mpls", "pppoes"] {
             let last = Some(format!("(icmp) and ({shifting})"));
-            assert_eq!(combined(Some(shifting), Some("icmp")).expect("a filter"), last);
-            assert_eq!(combined(Some("icmp"), Some(shifting)).expect("a filter"), last);
-            let refused = combined(Some(shifting), Some("vlan")).expect_err("both shift");
+            assert_eq!(combine_filters(Some(shifting), Some("icmp")).expect("a filter"), last);
+            assert_eq!(combine_filters(Some("icmp"), Some(shifting)).expect("a filter"), last);
+            let refused = combine_filters(Some(shifting), Some("vlan")).expect_err("both shift");
             assert!(refused.message().as_str().starts_with("cannot combine capture filters"), "{refused}");
         }
         assert!(!contains_word("host vlan7", &SHIFTING_WORDS));
@@ -249,7 +249,7 @@ mod tests {
     fn each_of_two_filters_has_to_be_one_by_itself() {
         for wrong in ["udp) or (tcp", "tcp prt 80", "81"] {
             for (one, other) in [(wrong, "tcp port 80"), ("tcp port 80", wrong)] {
-                let refused = combined(Some(one), Some(other)).expect_err("no filter");
+                let refused = combine_filters(Some(one), Some(other)).expect_err("no filter");
                 assert!(refused.message().as_str().contains(&format!("\"{wrong}\"")), "{refused}");
             }
         }
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn libpcap_itself_judges_a_filter() {
-        assert_eq!(objection("tcp port 80 and inbound"), None);
-        assert!(objection("tcp prt 80").is_some_and(|text| text.contains("syntax error")));
-        assert!(objection("tcp\0").is_some());
+        assert_eq!(filter_syntax_error("tcp port 80 and inbound"), None);
+        assert!(filter_syntax_error("tcp prt 80").is_some_and(|text| text.contains("syntax error")));
+        assert!(filter_syntax_error("tcp\0").is_some());
     }
 }

@@ -19,11 +19,11 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pcap::{Active, Capture, Linktype, Precision};
 use socket2::{SockAddr, SockRef};
 
-pub use budget::{ALL_RINGS_MIB, EARLY_RINGS_MIB, RingBudget, block_timeout_within};
+pub use budget::{ALL_RINGS_MIB, PREOPENED_RINGS_MIB, RingBudget, block_timeout_for_size};
 pub use change::CompiledFilter;
 pub use counts::PacketCounts;
 pub use device::is_down;
-pub use filter::{combined, excluding, objection};
+pub use filter::{combine_filters, filter_syntax_error, with_exclusion};
 pub use settings::{CaptureSettings, MAX_SNAP_LEN};
 
 use crate::error::Error;
@@ -139,7 +139,8 @@ impl OpenedRings {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
             let side = if attachment.tap.is_host_veth() { Side::Host } else { Side::Container };
             let snap_length = settings.snap_length;
-            let compiled = filter::compiled(&handle, settings.whole_filter().as_deref(), side, snap_length)?;
+            let compiled =
+                filter::compiled(&handle, settings.combined_filter().as_deref(), side, snap_length)?;
             let program = filter::program(&compiled, direction, side)?;
             attach(&handle, &program).map_err(|error| {
                 Error::new(
@@ -177,7 +178,7 @@ impl Ring {
 
     /// Begins to count: what came before `time`, nanoseconds since the epoch and not in the
     /// future, does not belong to the capture.
-    pub fn begin(&mut self, time: u64) {
+    pub fn count_from(&mut self, time: u64) {
         self.begin = Some(time);
         if let Ok(stat) = self.handle.stats() {
             self.counted.begin(stat);
@@ -185,7 +186,7 @@ impl Ring {
     }
 
     /// The same, of a time that has passed: what came since is in the capture.
-    pub fn begin_at(&mut self, time: u64) {
+    pub fn count_since(&mut self, time: u64) {
         self.begin = Some(time);
         self.counted.begin_in_the_past();
     }
@@ -221,7 +222,7 @@ impl Ring {
     /// What became of its packets so far, asked anew only where packets were read since it was last asked: none
     /// can be lost in a ring that was empty meanwhile, and each question opens two files (libpcap 1.10,
     /// pcap-linux.c, `linux_if_drops`).
-    pub fn counts_as_read(&mut self) -> PacketCounts {
+    pub fn cached_counts(&mut self) -> PacketCounts {
         if self.read_since { self.counts() } else { self.counted.counts() }
     }
 

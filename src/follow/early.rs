@@ -188,9 +188,12 @@ impl Early {
             return;
         }
         let held = state.held.iter().map(|held| held.ring_mib).sum();
-        let Some(ring_mib) = state.budget.take_early(held) else { return };
-        let place =
-            TapLocation::HostVeth { name: newcomer.name.clone(), index: newcomer.index.0, leads_to: None };
+        let Some(ring_mib) = state.budget.allocate_preopened(held) else { return };
+        let place = TapLocation::HostVeth {
+            name: newcomer.name.clone(),
+            index: newcomer.index.0,
+            expected_holder: None,
+        };
         let settings = self.changes.settings(&self.settings);
         let request = TapRequest::new(place, &settings, ring_mib);
         match opener.request_tap(&request, &SafeText::new(&newcomer.name)) {
@@ -201,7 +204,7 @@ impl Early {
                 state.held.push(Held { newcomer, settings, asked, since, ring_mib, expected });
             }
             Err(why) => {
-                state.budget.give_back(1, ring_mib);
+                state.budget.release(1, ring_mib);
                 warn!("{why}");
             }
         }
@@ -235,7 +238,7 @@ impl State {
 
     fn close(&mut self, is_closed: impl Fn(&Held) -> bool) {
         for closed in self.held.extract_if(.., |held| is_closed(held)) {
-            self.budget.give_back(1, closed.ring_mib);
+            self.budget.release(1, closed.ring_mib);
             debug!("{} was nobody's who is meant", closed.newcomer.name);
         }
     }

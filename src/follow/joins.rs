@@ -141,7 +141,7 @@ impl Follow {
         if count == 0 {
             return Ok(());
         }
-        let each = self.early.budget(|budget| budget.take(count));
+        let each = self.early.budget(|budget| budget.allocate(count));
         let settings = self.changes.settings(&self.settings);
         match tap::open_added(target, attachments, &settings, each, self.opener.as_deref(), notice) {
             Ok(joined) => {

@@ -223,7 +223,7 @@ impl Follow {
     }
 
     fn give_back(&self, rings: Vec<(usize, u32)>) {
-        self.early.budget(|budget| rings.into_iter().for_each(|(count, each)| budget.give_back(count, each)));
+        self.early.budget(|budget| rings.into_iter().for_each(|(count, each)| budget.release(count, each)));
     }
 
     fn is_meant(&self, container: &Container) -> bool {

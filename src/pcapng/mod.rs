@@ -29,7 +29,7 @@ use crate::safe_text::SafeText;
 const NAMES_IN_A_BLOCK: usize = 500;
 
 /// Characters of the name of an interface or address with its host: two labels and what stands between them.
-pub const MAX_NAME_LEN: usize = 200;
+pub const MAX_QUALIFIED_NAME_LEN: usize = 200;
 
 /// What an interface block says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +51,13 @@ pub struct InterfaceDescription {
 impl InterfaceDescription {
     /// The same on `host`; `in_name` adds the host to the name, too: `web@build1:eth0`.
     #[must_use]
-    pub fn on(self, host: &SafeText, in_name: bool) -> Self {
+    pub fn on_host(self, host: &SafeText, in_name: bool) -> Self {
         let name = match self.name.as_str().rsplit_once(':') {
             _ if !in_name => self.name,
             Some((container, interface)) => {
-                SafeText::with_limit(&format!("{container}@{host}:{interface}"), MAX_NAME_LEN)
+                SafeText::with_limit(&format!("{container}@{host}:{interface}"), MAX_QUALIFIED_NAME_LEN)
             }
-            None => SafeText::with_limit(&format!("{}@{host}", self.name), MAX_NAME_LEN),
+            None => SafeText::with_limit(&format!("{}@{host}", self.name), MAX_QUALIFIED_NAME_LEN),
         };
         Self {
             name,
@@ -73,7 +73,7 @@ pub struct InterfaceStatistics {
     /// In the stream.
     pub written: u64,
     /// Left out, since they stand in the stream where they were sent.
-    pub crossed: u64,
+    pub deduplicated: u64,
     /// Lost in the kernel for want of room in a ring.
     pub kernel_drops: u64,
     /// Dropped by the interface itself.
@@ -82,7 +82,7 @@ pub struct InterfaceStatistics {
     pub abandoned: u64,
     /// On their way into the stream. Told where there are any, as what a further block or the end of the
     /// stream will account for.
-    pub waiting: u64,
+    pub pending: u64,
 }
 
 impl InterfaceStatistics {
@@ -96,11 +96,11 @@ impl InterfaceStatistics {
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             written: self.written.saturating_sub(earlier.written),
-            crossed: self.crossed.saturating_sub(earlier.crossed),
+            deduplicated: self.deduplicated.saturating_sub(earlier.deduplicated),
             kernel_drops: self.kernel_drops.saturating_sub(earlier.kernel_drops),
             interface_drops: self.interface_drops.saturating_sub(earlier.interface_drops),
             abandoned: self.abandoned.saturating_sub(earlier.abandoned),
-            waiting: self.waiting,
+            pending: self.pending,
         }
     }
 }
@@ -116,7 +116,7 @@ impl BlockWriter {
             options: vec![
                 SectionHeaderOption::Hardware(Cow::Borrowed(machine::hardware())),
                 SectionHeaderOption::OS(Cow::Borrowed(machine::operating_system())),
-                SectionHeaderOption::UserApplication(Cow::Borrowed(crate::PROGRAM)),
+                SectionHeaderOption::UserApplication(Cow::Borrowed(crate::PROGRAM_AND_VERSION)),
             ],
             ..SectionHeaderBlock::default()
         };
@@ -124,7 +124,7 @@ impl BlockWriter {
     }
 
     /// Adds an interface block and returns the interface's number.
-    pub fn interface(&mut self, interface: &InterfaceDescription) -> u32 {
+    pub fn add_interface(&mut self, interface: &InterfaceDescription) -> u32 {
         let number = u32::try_from(self.0.interfaces().len()).unwrap_or(u32::MAX);
         let mut options = vec![
             InterfaceDescriptionOption::IfName(Cow::Borrowed(interface.name.as_str())),
@@ -149,7 +149,7 @@ impl BlockWriter {
     }
 
     /// Adds names for addresses, for the packets that come after.
-    pub fn names(&mut self, names: &[(IpAddr, SafeText)]) {
+    pub fn add_names(&mut self, names: &[(IpAddr, SafeText)]) {
         for some in names.chunks(NAMES_IN_A_BLOCK) {
             let records = some
                 .iter()
@@ -172,7 +172,7 @@ impl BlockWriter {
     }
 
     /// Adds a block that says nothing.
-    pub fn nothing(&mut self) {
+    pub fn add_empty_block(&mut self) {
         self.0
             .write_pcapng_block(NameResolutionBlock { records: Vec::new(), options: Vec::new() })
             .unwrap_or_else(never);
@@ -183,12 +183,12 @@ impl BlockWriter {
     /// Received counts what the filter let through: in the stream, lost, or left out. As dumpcap does, and since
     /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
     /// kernel lost is `isb_osdrop`.
-    pub fn statistics(&mut self, number: u32, statistics: InterfaceStatistics, begin: u64, now: u64) {
-        self.statistics_with(number, statistics, begin, now, None);
+    pub fn add_statistics(&mut self, number: u32, statistics: InterfaceStatistics, begin: u64, now: u64) {
+        self.add_statistics_with_comment(number, statistics, begin, now, None);
     }
 
     /// The same with a comment.
-    pub fn statistics_with(
+    pub fn add_statistics_with_comment(
         &mut self,
         number: u32,
         statistics: InterfaceStatistics,
@@ -196,7 +196,7 @@ impl BlockWriter {
         now: u64,
         comment: Option<&str>,
     ) {
-        let received = statistics.written + statistics.crossed + statistics.lost();
+        let received = statistics.written + statistics.deduplicated + statistics.lost();
         let mut options = vec![
             InterfaceStatisticsOption::IsbStartTime(time(begin)),
             InterfaceStatisticsOption::IsbEndTime(time(now)),
@@ -205,8 +205,8 @@ impl BlockWriter {
             InterfaceStatisticsOption::IsbOsDrop(statistics.kernel_drops),
             InterfaceStatisticsOption::IsbUsrDeliv(statistics.written),
         ];
-        if statistics.waiting > 0 {
-            options.push(InterfaceStatisticsOption::IsbFilterAccept(received + statistics.waiting));
+        if statistics.pending > 0 {
+            options.push(InterfaceStatisticsOption::IsbFilterAccept(received + statistics.pending));
         }
         options.extend(comment.map(|text| InterfaceStatisticsOption::Comment(Cow::Borrowed(text))));
         let block = InterfaceStatisticsBlock { interface_id: number, timestamp: time(now), options };

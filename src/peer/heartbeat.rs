@@ -44,7 +44,7 @@ impl Heartbeat {
     }
 
     /// What it is told by.
-    pub fn beating(&self) -> HeartbeatHandle {
+    pub fn handle(&self) -> HeartbeatHandle {
         self.beating.clone()
     }
 
@@ -77,7 +77,7 @@ impl Drop for Heartbeat {
 
 impl HeartbeatHandle {
     /// Keeps what writes `remote` going for as long as that is there.
-    pub fn keep(&self, remote: &PeerStream) {
+    pub fn add(&self, remote: &PeerStream) {
         // One that has ended keeps nothing.
         let _ = self.0.send(Told::Keep(Arc::downgrade(&remote.stream)));
     }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::peer::compression::CompressionMode;
 
 /// The first word that the program says there.
-pub const HELLO: &str = "containerdump-far";
+pub const HELLO: &str = "containerdump-peer";
 /// What it speaks: the options of `list` and `capture`, the JSON of the list, the stream of a capture.
 pub const PROTOCOL: u32 = 1;
 /// The longest request.
@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn a_greeting_is_known_by_its_first_word() {
         assert_eq!(parse_hello(&hello()), Some((PROTOCOL, env!("CARGO_PKG_VERSION"))));
-        assert_eq!(parse_hello("\u{1b}]0;ann\u{7}containerdump-far 2 0.9\r"), Some((2, "0.9")));
-        assert_eq!(parse_hello("containerdump-farther 1 x"), None);
-        assert_eq!(parse_hello("containerdump-far x 1"), None);
+        assert_eq!(parse_hello("\u{1b}]0;ann\u{7}containerdump-peer 2 0.9\r"), Some((2, "0.9")));
+        assert_eq!(parse_hello("containerdump-peers 1 x"), None);
+        assert_eq!(parse_hello("containerdump-peer x 1"), None);
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::read;
 
-use crate::peer::Listener;
+use crate::peer::ControlParser;
 
 /// How long the other end may be silent: five of its bytes are missing then.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
@@ -22,13 +22,13 @@ pub(crate) struct Keepalive {
     input: OwnedFd,
     heard: Cell<Instant>,
     cut: Cell<bool>,
-    listener: RefCell<Listener>,
+    listener: RefCell<ControlParser>,
     /// A capture filter that is asked for, and its number.
     filter: RefCell<Option<(u32, Option<String>)>>,
 }
 
 impl Keepalive {
-    pub(crate) fn hold(input: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(crate) fn new(input: BorrowedFd<'_>) -> io::Result<Self> {
         let input = input.try_clone_to_owned()?;
         Ok(Self {
             input,
@@ -41,7 +41,7 @@ impl Keepalive {
 
     /// Whether nobody wants the capture any more; `speaks` tells whether there is something to be
     /// read.
-    pub(crate) fn is_cut(&self, speaks: bool) -> bool {
+    pub(crate) fn has_ended(&self, speaks: bool) -> bool {
         if speaks && !self.cut.get() {
             let mut bytes = [0; 512];
             match read(&self.input, &mut bytes) {
@@ -61,7 +61,7 @@ impl Keepalive {
     }
 
     /// The capture filter that was asked for since this was last asked, and its number.
-    pub(crate) fn take_filter(&self) -> Option<(u32, Option<String>)> {
+    pub(crate) fn take_filter_request(&self) -> Option<(u32, Option<String>)> {
         self.filter.take()
     }
 }
@@ -79,7 +79,7 @@ mod tests {
 
     fn lifeline() -> (Keepalive, io::PipeWriter) {
         let (reader, writer) = io::pipe().expect("a pipe");
-        (Keepalive::hold(reader.as_fd()).expect("a descriptor"), writer)
+        (Keepalive::new(reader.as_fd()).expect("a descriptor"), writer)
     }
 
     #[test]
@@ -87,21 +87,21 @@ mod tests {
         use std::io::Write as _;
         let (lifeline, mut other) = lifeline();
         other.write_all(b"..").expect("a pipe");
-        assert!(!lifeline.is_cut(true));
+        assert!(!lifeline.has_ended(true));
         other.write_all(&[b'.', FINISH, b'.']).expect("a pipe");
-        assert!(lifeline.is_cut(true));
-        assert!(lifeline.is_cut(false), "it stays so");
+        assert!(lifeline.has_ended(true));
+        assert!(lifeline.has_ended(false), "it stays so");
     }
 
     #[test]
     fn leaving_is_the_end_and_so_is_silence() {
         let (lifeline, other) = lifeline();
         drop(other);
-        assert!(lifeline.is_cut(true));
+        assert!(lifeline.has_ended(true));
         let (lifeline, _other) = self::lifeline();
-        assert!(!lifeline.is_cut(false));
+        assert!(!lifeline.has_ended(false));
         let long_ago = Instant::now().checked_sub(LONGEST_SILENCE * 2);
         lifeline.heard.set(long_ago.expect("the machine is up for longer"));
-        assert!(lifeline.is_cut(false));
+        assert!(lifeline.has_ended(false));
     }
 }

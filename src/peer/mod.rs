@@ -9,16 +9,16 @@
 //! other end may lie: every length, number and text is looked at before it is used, memory does
 //! not grow with what comes, and the first thing that is wrong ends the stream.
 
-mod begin;
 mod block;
 pub mod compression;
-mod filter;
+mod control;
 mod heartbeat;
 mod hello;
 mod interface;
 mod keepalive;
 mod names;
-mod window;
+mod open;
+mod read_buffer;
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Shutdown};
@@ -27,21 +27,21 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use begin::{open_capture_stream, open_tap_stream};
 pub use block::PeerPacket;
-pub use filter::{Heard, Listener, MAX_FILTER_LEN, answer as answer_to_filter};
+pub use control::{ControlEvents, ControlParser, MAX_FILTER_LEN, filter_reply};
 pub use heartbeat::{FINISH, HEARTBEAT, Heartbeat, HeartbeatHandle};
 pub(crate) use hello::parse_hello;
 pub use hello::{HELLO, PROTOCOL, PeerRequest, hello};
 pub(crate) use keepalive::Keepalive;
 pub use names::PeerNames;
+pub use open::{open_capture_stream, open_tap_stream};
 
 use crate::capture::PacketCounts;
 use crate::error::Error;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;
 use block::Kind;
-use window::{Filled, Window};
+use read_buffer::{Filled, Window};
 
 /// How long the other end may say nothing: it writes statistics every 3 seconds at least.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
@@ -140,7 +140,7 @@ impl PeerStream {
                 let Some(block) = self.window.block()? else { break };
                 match block::kind(block)? {
                     Kind::Interface if let Some(told) = &mut self.told => {
-                        let interface = interface::read(block)?.on(&self.from, self.host_in_names);
+                        let interface = interface::read(block)?.on_host(&self.from, self.host_in_names);
                         self.interfaces.push((interface.snap_length, PacketCounts::default()));
                         told.push(interface);
                         if self.interfaces.len() > MOST_INTERFACES_EVER {
@@ -159,7 +159,8 @@ impl PeerStream {
                         let before = &mut self.interfaces[interface].1;
                         *before = PacketCounts { delivered: before.delivered, ..counts };
                         self.counted_up = true;
-                        self.answer = block::comment(block).and_then(filter::answered).or(self.answer.take());
+                        self.answer =
+                            block::comment(block).and_then(control::answered).or(self.answer.take());
                     }
                     kind => kind.in_its_place()?,
                 }
@@ -193,7 +194,7 @@ impl PeerStream {
     }
 
     /// Asks the other end to write what it has, and to end.
-    pub fn finish(&mut self) {
+    pub fn request_finish(&mut self) {
         self.asked_to_finish = true;
         if (&*self.stream).write_all(&[FINISH]).is_err() {
             let _ = self.stream.shutdown(Shutdown::Write);
@@ -204,32 +205,33 @@ impl PeerStream {
     /// is told as the answer of that number.
     ///
     /// Fails when it cannot be asked.
-    pub fn filter(&self, number: u32, filter: Option<&str>) -> Result<(), SafeText> {
+    pub fn request_filter(&self, number: u32, filter: Option<&str>) -> Result<(), SafeText> {
         if filter.is_some_and(|filter| filter.len() > MAX_FILTER_LEN) {
             return Err(SafeText::new("it is too long"));
         }
         // Small enough to be taken all at once or not at all.
-        let written = (&*self.stream).write_all(&filter::asked(number, filter));
+        let written = (&*self.stream).write_all(&control::asked(number, filter));
         written.map_err(|error| SafeText::new(&format!("it does not listen: {error}")))
     }
 
     /// What the other end said last to a new filter, once: its number, and why not.
-    pub fn take_answer(&mut self) -> Option<(u32, Result<(), SafeText>)> {
+    pub fn take_filter_reply(&mut self) -> Option<(u32, Result<(), SafeText>)> {
         self.answer.take()
     }
 
     /// The interfaces that were told since this was asked last; no packet is read until they are taken.
-    pub fn take_told(&mut self) -> Vec<InterfaceDescription> {
+    pub fn take_new_interfaces(&mut self) -> Vec<InterfaceDescription> {
         self.told.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// The host, and the names of addresses received since the last call, with the host where it is one of several; no packet is
     /// read until they are taken.
-    pub fn take_names(&mut self) -> Option<(SafeText, Vec<(IpAddr, SafeText)>)> {
+    pub fn take_new_names(&mut self) -> Option<(SafeText, Vec<(IpAddr, SafeText)>)> {
         let mut named = std::mem::take(&mut self.named);
         if self.host_in_names {
             for (_, name) in &mut named {
-                *name = SafeText::with_limit(&format!("{name}@{}", self.from), pcapng::MAX_NAME_LEN);
+                *name =
+                    SafeText::with_limit(&format!("{name}@{}", self.from), pcapng::MAX_QUALIFIED_NAME_LEN);
             }
         }
         (!named.is_empty()).then(|| (self.from.clone(), named))

@@ -83,10 +83,10 @@ mod tests {
         let told = names(&[("172.17.0.2", "www"), ("172.17.0.2", "web"), ("fd00::2", "db")]);
         let mut blocks = BlockWriter::begin_section();
         blocks.take();
-        blocks.names(&told);
+        blocks.add_names(&told);
         let block = blocks.take();
         assert_eq!(read(&block), Ok(told));
-        blocks.nothing();
+        blocks.add_empty_block();
         assert_eq!(read(&blocks.take()), Ok(Vec::new()));
         for cut in 0..block.len() {
             // Whatever is left of it.

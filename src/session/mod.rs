@@ -114,9 +114,9 @@ impl CaptureSession {
     /// Starts the heartbeat of remote streams, if there are any or may be.
     fn start_heartbeat(&mut self) -> io::Result<Heartbeat> {
         let mut heartbeat = self.changes.as_mut().map(ChangeReceiver::take_heartbeat).unwrap_or_default();
-        let heartbeats = heartbeat.beating();
+        let heartbeats = heartbeat.handle();
         let sources = self.members.iter().flat_map(|member| &member.sources);
-        let known = sources.filter_map(Source::remote).map(|remote| heartbeats.keep(remote)).count();
+        let known = sources.filter_map(Source::remote).map(|remote| heartbeats.add(remote)).count();
         if known > 0 || self.changes.is_some() {
             heartbeat.start()?;
         }

@@ -182,11 +182,11 @@ impl CaptureLoop {
     /// Sets the capture filter that the session which reads the stream has requested, and answers it.
     fn apply_requested_filter(&mut self, stop: &Stop) {
         let Some((number, text)) = stop.take_filter() else { return };
-        let outcome = self.merger.set_filter(&CompiledFilter::plain(text));
+        let outcome = self.merger.set_filter(&CompiledFilter::uncompiled(text));
         let reason = outcome.as_ref().map_err(|error| error.message().as_str()).copied();
         self.update_totals();
         self.stream.count_waiting(&mut self.merger);
-        self.stream.add_filter_answer(&peer::answer_to_filter(number, reason));
+        self.stream.add_filter_answer(&peer::filter_reply(number, reason));
     }
 
     /// Reads the sources into their queues. Also returns the time since the previous read.

@@ -5,7 +5,7 @@
 //!   [`Session`]  ── over that: a fixed command, never text of anybody's ──> containerdump far, there: installed, or
 //!                                                                          sent and run from a private folder
 //!                ── the request, one line ──>
-//!                <── "containerdump-far 1 VERSION", then what was asked for ──
+//!                <── "containerdump-peer 1 VERSION", then what was asked for ──
 //! ```
 //!
 //! Nothing that comes from there is trusted: what it says is bounded and made a [`crate::safe_text::SafeText`],

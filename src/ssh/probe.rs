@@ -72,7 +72,7 @@ mod tests {
         let installed = |line: &str| Probe::read(&format!("{text}{line}\n")).expect("a probe").installed;
         assert_eq!(installed(&format!("program {}", crate::peer::hello().trim())), Installed::Here);
         assert_eq!(
-            installed("program containerdump-far 2 9.9\u{1b}[m"),
+            installed("program containerdump-peer 2 9.9\u{1b}[m"),
             Installed::Other(SafeText::new("9.9\u{1b}[m"))
         );
         assert_eq!(installed("program"), Installed::Unusable);

@@ -105,10 +105,15 @@ fn hand_on(mut orders: UnixStream, mut to: UnixStream) {
 /// Writes what comes, until it ends or makes no sense.
 fn write(mut source: Source, numbers: Numbers, interface: &InterfaceDescription, mut to: UnixStream) {
     let (mut blocks, begin) = (BlockWriter::begin_section(), now());
-    blocks.interface(interface);
+    blocks.add_interface(interface);
     let (mut written, mut told, mut batch) = (0, Instant::now(), Vec::new());
     let mut count = |written| {
-        blocks.statistics(0, InterfaceStatistics { written, ..InterfaceStatistics::default() }, begin, now());
+        blocks.add_statistics(
+            0,
+            InterfaceStatistics { written, ..InterfaceStatistics::default() },
+            begin,
+            now(),
+        );
         blocks.take()
     };
     batch.extend(count(0));

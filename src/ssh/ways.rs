@@ -8,7 +8,7 @@ use log::info;
 use super::sent::{self, Sent};
 use super::session::other_protocol;
 use super::{Connection, Host, Installed, Notice, Plain, Probe, Session};
-use crate::PROGRAM;
+use crate::PROGRAM_AND_VERSION;
 use crate::error::Error;
 use crate::peer::PeerRequest;
 use crate::safe_text::SafeText;
@@ -122,7 +122,7 @@ fn told(sent: &Sent, probe: &Probe, before: &str) -> String {
         Some("") | None => "as an ordinary user".to_owned(),
         Some(word) => format!("as root, by {word}"),
     };
-    format!("{PROGRAM} was sent there{when} ({why}), runs {rights}")
+    format!("{PROGRAM_AND_VERSION} was sent there{when} ({why}), runs {rights}")
 }
 
 /// Why it does not run where it is not sent.

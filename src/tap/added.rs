@@ -57,8 +57,8 @@ pub fn open_added(
     for attachment in attachments {
         match &attachment.tap {
             Tap::HostVeth { name, index } => {
-                let leads_to = Some(holder.clone().ok_or_else(gone)?);
-                let place = TapLocation::HostVeth { name: name.clone(), index: index.0, leads_to };
+                let expected_holder = Some(holder.clone().ok_or_else(gone)?);
+                let place = TapLocation::HostVeth { name: name.clone(), index: index.0, expected_holder };
                 sources.push(open(place, &[attachment])?);
             }
             Tap::Inside { .. } => inside.push(attachment),

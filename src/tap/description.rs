@@ -32,7 +32,7 @@ pub(super) fn describe(
             format!("; not captured: {}", networks.join(", "))
         }
     };
-    let without = match (&settings.without, without_there(container, settings)) {
+    let without = match (&settings.exclusion, without_there(container, settings)) {
         (Some(_), _) | (_, Some(_)) if container.uses_host_network() => {
             "; without containerdump's own traffic"
         }

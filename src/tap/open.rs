@@ -46,7 +46,7 @@ pub fn open(
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<OpenedTaps, Error> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>();
-    let ring_mib = budget.take(count);
+    let ring_mib = budget.allocate(count);
     debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
     let (by_engine, mut by_us): (Vec<_>, Vec<_>) =
@@ -100,7 +100,7 @@ pub fn open(
     // Their threads would be in the way of entering a user namespace.
     let through = through_engine::start(&by_engine, settings, ring_mib, notice)?;
     let begin = capture::now();
-    opened.iter_mut().flat_map(|(_, (_, rings))| rings).for_each(|ring| ring.begin(begin));
+    opened.iter_mut().flat_map(|(_, (_, rings))| rings).for_each(|ring| ring.count_from(begin));
     let rings = |(number, (interface, rings))| (number, Source::Rings(interface, rings));
     let mut sources: Vec<(usize, Source)> = opened.into_iter().map(rings).collect();
     let mut tap_containers = Vec::new();

@@ -25,5 +25,5 @@ pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
 /// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.
 pub(super) fn without_there<'a>(container: &Container, settings: &'a CaptureSettings) -> Option<&'a str> {
     let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
-    settings.without_there.as_deref().filter(|_| is_there)
+    settings.remote_exclusion.as_deref().filter(|_| is_there)
 }

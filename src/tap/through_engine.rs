@@ -147,8 +147,8 @@ fn arguments(
         arguments.push("--skip-missing".to_owned());
     }
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
-    let filter = settings.whole_filter();
-    if let Some(filter) = capture::excluding(without_there(container, settings), filter.as_deref()) {
+    let filter = settings.combined_filter();
+    if let Some(filter) = capture::with_exclusion(without_there(container, settings), filter.as_deref()) {
         add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());

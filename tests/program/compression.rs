@@ -16,7 +16,7 @@ fn packed(compress: CompressionMode, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
         let (mut slices, mut out) = (slices.as_mut_slice(), Vec::new());
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            let chunk = packer.next(slices);
+            let chunk = packer.next_chunk(slices);
             let bytes = chunk.bytes;
             assert!(bytes > 0, "it goes on");
             chunk.pieces(slices).iter().for_each(|piece| out.extend_from_slice(piece));
@@ -68,7 +68,7 @@ fn unpacked(
 /// An unpacker, and the rest of a stream.
 fn begin(stream: &[u8]) -> (Decompressor, &[u8]) {
     let (first, rest) = stream.split_first_chunk().expect("a first chunk");
-    assert!(Decompressor::knows(*first), "{first:?}");
+    assert!(Decompressor::recognizes(*first), "{first:?}");
     (Decompressor::new(*first).expect("memory"), rest)
 }
 
@@ -105,7 +105,7 @@ fn each_compressed_write_is_decodable_at_once() {
         let out = if number == 0 { out[4..].to_vec() } else { out.clone() };
         let (bytes, kind, _) = unpacked(&mut unpacker, [out], 512);
         assert_eq!((bytes == request, kind), (true, ErrorKind::WouldBlock), "write {number}");
-        assert!(unpacker.is_whole());
+        assert!(unpacker.is_complete());
     }
     assert!(all[1..].iter().all(|out| out.len() < 60), "{:?}", all.iter().map(Vec::len).collect::<Vec<_>>());
 }
@@ -158,7 +158,7 @@ fn an_invalid_compressed_stream_is_rejected() {
         assert!(bytes.len() <= 128 << 10, "{} bytes came out", bytes.len());
     }
     for other in [*b"\x0a\x0d\x0d\x0a", *b"cd-1", [0; 4]] {
-        assert!(!Decompressor::knows(other));
+        assert!(!Decompressor::recognizes(other));
     }
 }
 
@@ -170,7 +170,7 @@ fn a_truncated_compressed_stream_is_detected() {
         let mut source = Pieces { pieces: [rest.to_vec()].into(), ends: true };
         let mut room = vec![0; 10_000];
         while unpacker.read(&mut source, &mut room).expect("nothing is wrong so far") > 0 {}
-        assert!(!unpacker.is_whole(), "{cut} of {}", out.len());
+        assert!(!unpacker.is_complete(), "{cut} of {}", out.len());
     }
 }
 
@@ -202,7 +202,7 @@ proptest! {
             let (all, kind, said) = unpacked(&mut unpacker, pieces, at_once);
             prop_assert_eq!(kind, ErrorKind::WouldBlock, "{}", said);
             prop_assert!(all == writes.concat().concat());
-            prop_assert!(unpacker.is_whole());
+            prop_assert!(unpacker.is_complete());
         }
     }
 

@@ -25,7 +25,7 @@ fn an_invalid_response_ends_with_one_message() {
     assert!(endless.list().complaint().contains("is longer than 16 MiB"));
     let absent = FakeHost::new(PROBE.rsplit_once("; echo program").expect("a probe").0, "");
     assert!(absent.list().complaint().contains("is not installed on ann@build1"));
-    let unusable = FakeHost::new(&PROBE.replace(" containerdump-far 1 0.1.0", ""), "");
+    let unusable = FakeHost::new(&PROBE.replace(" containerdump-peer 1 0.1.0", ""), "");
     assert!(unusable.list().complaint().contains("cannot be started on ann@build1"));
 }
 
@@ -86,7 +86,7 @@ fn too_many_interfaces_end_the_capture() {
         link_type: 1,
     };
     for _ in 0..5000 {
-        blocks.interface(&interface);
+        blocks.add_interface(&interface);
     }
     let host = FakeHost::answering("cat stream; cat").with("stream", &blocks.take());
     assert!(host.complaint_of_capture().contains("it tells more and more interfaces"));
@@ -98,7 +98,7 @@ fn each_broken_stream_is_reported_and_the_others_continue() {
     const HOSTS: usize = 20;
     let mut blocks = BlockWriter::begin_section();
     blocks.take();
-    blocks.nothing();
+    blocks.add_empty_block();
     let far = "number=1; while ! mkdir n$number 2>/dev/null; do number=$((number + 1)); done; cat stream; \
         if [ $number = 1 ]; then while cat nothing; do sleep 1; done; fi; \
         while [ $number -gt 9 ] && ! [ -e go ]; do sleep 0.1; done; echo garbage; cat";

@@ -148,7 +148,7 @@ fn a_stream_with_a_slow_chunk_does_not_time_out() {
         ([interface("eth0")], StreamCompressor::new(CompressionMode::On).expect("memory"));
     let mut chunk = |bytes: &[u8]| -> Vec<u8> {
         let slices = [IoSlice::new(bytes)];
-        packer.next(&slices).pieces(&slices).iter().flat_map(|piece| piece.to_vec()).collect()
+        packer.next_chunk(&slices).pieces(&slices).iter().flat_map(|piece| piece.to_vec()).collect()
     };
     theirs.write_all(&chunk(&beginning(&interfaces))).expect("room for it");
     let rest = chunk(&block(&packet()));
@@ -165,7 +165,7 @@ fn a_stream_with_a_slow_chunk_does_not_time_out() {
     let mut packets = 0;
     while packets == 0 {
         remote.read(64, |_| packets += 1).expect("it goes on");
-        remote.take_told();
+        remote.take_new_interfaces();
         std::thread::sleep(Duration::from_millis(20));
     }
     sender.join().expect("it was sent");
@@ -200,15 +200,15 @@ fn drop_counts_are_added_and_cannot_overflow() {
         kernel_drops: 3,
         interface_drops: 2,
         abandoned: 5,
-        crossed: 0,
-        waiting: 0,
+        deduplicated: 0,
+        pending: 0,
     };
     let tell = |told| statistics(&[interface("eth0")], 0, told);
     let told = read([beginning(&[interface("eth0")]), block(&packet()), tell(lost)]).expect("a stream");
     let counts =
         PacketCounts { received: 18, delivered: 1, kernel_drops: 3, abandoned: 5, interface_drops: 2 };
     assert_eq!((told.counts[0], told.ended), (counts, PeerStreamEnd::Finished));
-    let told = read([beginning(&[interface("eth0")]), tell(InterfaceStatistics { waiting: 7, ..lost })]);
+    let told = read([beginning(&[interface("eth0")]), tell(InterfaceStatistics { pending: 7, ..lost })]);
     assert_eq!(told.expect("a stream").counts[0].unread(), 10 + 7, "what was not read here");
     let most = u64::MAX / 4;
     let lie = InterfaceStatistics { kernel_drops: most, interface_drops: most, abandoned: most, ..lost };

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use super::program::{Ended, NOWHERE, Running, program};
 
 pub(crate) const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0; \
-    echo program containerdump-far 1 0.1.0";
-pub(crate) const HELLO: &str = "echo containerdump-far 1 0.1.0; read -r request";
+    echo program containerdump-peer 1 0.1.0";
+pub(crate) const HELLO: &str = "echo containerdump-peer 1 0.1.0; read -r request";
 pub(crate) const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 
 /// A host whose answers are shell scripts: to being looked at, and to being asked.
@@ -74,7 +74,7 @@ impl FakeHost {
 /// A stream such as ours, up to its first packet.
 pub(crate) fn begin(name: &str) -> Vec<u8> {
     let mut blocks = BlockWriter::begin_section();
-    blocks.interface(&InterfaceDescription {
+    blocks.add_interface(&InterfaceDescription {
         name: SafeText::new(name),
         description: SafeText::new("y"),
         hardware_address: None,

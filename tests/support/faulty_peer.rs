@@ -23,9 +23,9 @@ pub(crate) fn write(kind: &str) -> ExitCode {
         link_type: 1,
     };
     let mut blocks = BlockWriter::begin_section();
-    blocks.interface(&interface);
+    blocks.add_interface(&interface);
     let mut statistics = || {
-        blocks.statistics(0, InterfaceStatistics { written: 1, ..InterfaceStatistics::default() }, 1, 2);
+        blocks.add_statistics(0, InterfaceStatistics { written: 1, ..InterfaceStatistics::default() }, 1, 2);
         blocks.take()
     };
     let packet = |off: i64| {

@@ -94,13 +94,17 @@ fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error
             let process = seen(pid, namespace);
             (
                 label,
-                TapLocation::HostVeth { name: (*name).to_owned(), index, leads_to: Some(process.clone()) },
+                TapLocation::HostVeth {
+                    name: (*name).to_owned(),
+                    index,
+                    expected_holder: Some(process.clone()),
+                },
                 process,
             )
         }
         ["early", label, name, index] => {
             let index = index.parse().expect("an index");
-            let place = TapLocation::HostVeth { name: (*name).to_owned(), index, leads_to: None };
+            let place = TapLocation::HostVeth { name: (*name).to_owned(), index, expected_holder: None };
             let request = TapRequest::new(place, &CaptureSettings::default(), RING_MIB);
             // Nobody who is meant claims it.
             return opener

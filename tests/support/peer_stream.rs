@@ -48,10 +48,10 @@ pub(crate) fn packet() -> Packet {
 pub(crate) fn beginning(interfaces: &[InterfaceDescription]) -> Vec<u8> {
     let mut blocks = BlockWriter::begin_section();
     for interface in interfaces {
-        blocks.interface(interface);
+        blocks.add_interface(interface);
     }
     for number in (0..).take(interfaces.len()) {
-        blocks.statistics(number, InterfaceStatistics::default(), 1, 1);
+        blocks.add_statistics(number, InterfaceStatistics::default(), 1, 1);
     }
     blocks.take()
 }
@@ -64,10 +64,10 @@ pub(crate) fn statistics(
 ) -> Vec<u8> {
     let mut blocks = BlockWriter::begin_section();
     for interface in interfaces {
-        blocks.interface(interface);
+        blocks.add_interface(interface);
     }
     blocks.take();
-    blocks.statistics(number, statistics, 1, 2);
+    blocks.add_statistics(number, statistics, 1, 2);
     blocks.take()
 }
 

@@ -154,7 +154,7 @@ impl CaptureArgs {
     ///
     /// Fails when it is not valid.
     pub(super) fn filter(&self) -> Result<Option<String>, Error> {
-        capture::combined(self.filter.as_deref(), None)
+        capture::combine_filters(self.filter.as_deref(), None)
     }
 
     /// What is shown meanwhile.
@@ -190,8 +190,8 @@ impl CaptureArgs {
     pub(super) fn settings(&self) -> Result<CaptureSettings, Error> {
         Ok(CaptureSettings {
             filter: self.filter()?,
-            without: None,
-            without_there: None,
+            exclusion: None,
+            remote_exclusion: None,
             snap_length: self.snap_length(),
             ring_mib: Some(self.buffer_size).filter(|size| *size > 0),
             promiscuous: !self.no_promiscuous,

@@ -15,15 +15,15 @@
 //! Lengths are four bytes, the least first. Nothing waits for a chunk to be full. A pcapng stream begins
 //! otherwise, so whoever reads knows at once whether it is packed.
 
-mod read;
-mod worth;
-mod write;
+mod adaptive;
+mod compressor;
+mod decompressor;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use read::Decompressor;
-pub use write::StreamCompressor;
+pub use compressor::StreamCompressor;
+pub use decompressor::Decompressor;
 
 /// What a chunk begins with.
 const AS_IT_IS: [u8; 4] = *b"cd-0";
@@ -39,7 +39,7 @@ const LONGEST_PACKED: usize = MOST_PACKED + MOST_PACKED / 128 + 64;
 const WINDOW: u32 = 19;
 
 /// Whether a stream is packed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionMode {
     /// Compress what becomes smaller, as long as the link is slower than the compression

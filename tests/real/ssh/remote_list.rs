@@ -81,7 +81,7 @@ fn ssh_refuses_a_changed_host_key(lab: &Lab) {
 fn ssh_reports_a_missing_or_different_containerdump(lab: &Lab) {
     let there = SshHost::bare(lab);
     assert!(complaint(&there, "build1").contains("containerdump is not installed on build1"));
-    there.script("commands/containerdump", "#!/bin/sh\necho containerdump-far 99 9.9.9\n");
+    there.script("commands/containerdump", "#!/bin/sh\necho containerdump-peer 99 9.9.9\n");
     let other = complaint(&there, "build1");
     assert!(other.contains("containerdump on build1 is of version 9.9.9"), "{other}");
     there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");

@@ -72,7 +72,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     assert_eq!(files(&there, CACHE), sent);
     assert!(bytes_to(&there) - before < 200_000, "{} bytes", bytes_to(&there) - before);
     // Neither one of another protocol nor one that cannot be started is in its way.
-    there.script("commands/containerdump", "#!/bin/sh\necho containerdump-far 99 9.9.9\n");
+    there.script("commands/containerdump", "#!/bin/sh\necho containerdump-peer 99 9.9.9\n");
     assert!(said(&there, &[]).contains(" (9.9.9, which is installed, does not understand this one), "));
     there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");
     assert!(said(&there, &[]).contains(" (what is installed cannot be started), "));

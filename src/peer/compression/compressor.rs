@@ -6,7 +6,7 @@ use std::time::Instant;
 use zstd::bulk::Compressor;
 use zstd::stream::raw::{CParameter, Encoder, InBuffer, Operation as _, OutBuffer};
 
-use super::worth::{Effort, Worth};
+use super::adaptive::{Effort, Worth};
 use super::{AS_IT_IS, BY_ZSTD, CompressionMode, LONGEST_PACKED, MOST_AS_IT_IS, MOST_PACKED, WINDOW};
 
 /// What zstd is asked for.
@@ -52,7 +52,7 @@ struct Encoders {
 }
 
 /// What comes next of a stream.
-pub struct Chunk<'a> {
+pub struct OutgoingChunk<'a> {
     /// Packed, or what stands before bytes as they are.
     head: &'a [u8],
     is_packed: bool,
@@ -60,7 +60,7 @@ pub struct Chunk<'a> {
     pub bytes: usize,
 }
 
-impl<'a> Chunk<'a> {
+impl<'a> OutgoingChunk<'a> {
     /// What is to be written: the chunk of `slices`, which it was made of.
     pub fn pieces(&self, slices: &'a [IoSlice<'_>]) -> Vec<IoSlice<'a>> {
         let mut pieces = vec![IoSlice::new(self.head)];
@@ -88,7 +88,7 @@ impl StreamCompressor {
     }
 
     /// The next chunk of `slices`, which are not empty.
-    pub fn next(&mut self, slices: &[IoSlice<'_>]) -> Chunk<'_> {
+    pub fn next_chunk(&mut self, slices: &[IoSlice<'_>]) -> OutgoingChunk<'_> {
         let begun = Instant::now();
         if let Some(encoders) = &mut self.encoders
             && let Some(effort) = self.worth.effort(begun)
@@ -99,7 +99,7 @@ impl StreamCompressor {
                 head[..4].copy_from_slice(&BY_ZSTD);
                 head[4..8].copy_from_slice(&four(packed));
                 head[8..].copy_from_slice(&four(bytes));
-                return Chunk { head: &self.chunk[..HEAD + packed], is_packed: true, bytes };
+                return OutgoingChunk { head: &self.chunk[..HEAD + packed], is_packed: true, bytes };
             }
             // What it had told last is not known at the other end.
             self.encoders = None;
@@ -109,7 +109,7 @@ impl StreamCompressor {
         self.worth.told_as_it_is(bytes);
         self.chunk[..4].copy_from_slice(&AS_IT_IS);
         self.chunk[4..8].copy_from_slice(&four(bytes));
-        Chunk { head: &self.chunk[..8], is_packed: false, bytes }
+        OutgoingChunk { head: &self.chunk[..8], is_packed: false, bytes }
     }
 }
 

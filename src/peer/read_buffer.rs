@@ -77,7 +77,7 @@ impl Window {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
                     Ok(Filled::None(match &mut self.way {
-                        Way::Packed(unpacker) => unpacker.take_came(),
+                        Way::Packed(unpacker) => unpacker.take_received(),
                         Way::AsItIs | Way::Unknown => false,
                     }))
                 }
@@ -92,7 +92,7 @@ impl Window {
         if let Way::Unknown = self.way
             && let Some(first) = self.bytes[..self.end].first_chunk::<4>()
         {
-            if Decompressor::knows(*first) {
+            if Decompressor::recognizes(*first) {
                 self.way = Way::Packed(Box::new(Decompressor::new(*first)?));
                 self.end = 0;
             } else {
@@ -109,7 +109,7 @@ impl Window {
 
     /// Whether nothing is left.
     pub(super) fn is_empty(&self) -> bool {
-        let is_whole = !matches!(&self.way, Way::Packed(unpacker) if !unpacker.is_whole());
+        let is_whole = !matches!(&self.way, Way::Packed(unpacker) if !unpacker.is_complete());
         self.begin == self.end && is_whole
     }
 }

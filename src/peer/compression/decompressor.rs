@@ -20,14 +20,14 @@ pub struct Decompressor {
     bytes: Box<[u8]>,
     begin: usize,
     end: usize,
-    chunk: Chunk,
+    chunk: ChunkState,
     /// Whether anything came since that was last asked.
     came: bool,
 }
 
 /// The chunk that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunk {
+enum ChunkState {
     /// None: the next one begins.
     None,
     /// So many of its bytes are to come.
@@ -55,11 +55,11 @@ impl Decompressor {
         decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
         let mut bytes = vec![0; SIZE].into_boxed_slice();
         bytes[..4].copy_from_slice(&begin);
-        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: Chunk::None, came: false })
+        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: ChunkState::None, came: false })
     }
 
     /// Whether a stream that begins so is packed.
-    pub fn knows(begin: [u8; 4]) -> bool {
+    pub fn recognizes(begin: [u8; 4]) -> bool {
         [AS_IT_IS, BY_ZSTD].contains(&begin)
     }
 
@@ -73,7 +73,7 @@ impl Decompressor {
                 Step::Read(count) => return Ok(count),
                 Step::On => {}
                 Step::Wanting => match (self.chunk, self.begin == self.end) {
-                    (Chunk::AsItIs(left), true) => return self.pass_on(left, source, into),
+                    (ChunkState::AsItIs(left), true) => return self.pass_on(left, source, into),
                     _ if self.fill(source)? == 0 => return Ok(0),
                     _ => {}
                 },
@@ -82,12 +82,12 @@ impl Decompressor {
     }
 
     /// Whether nothing of a chunk is left.
-    pub fn is_whole(&self) -> bool {
-        self.chunk == Chunk::None && self.begin == self.end
+    pub fn is_complete(&self) -> bool {
+        self.chunk == ChunkState::None && self.begin == self.end
     }
 
     /// Whether anything came since this was last asked, though it need not have been enough to unpack.
-    pub fn take_came(&mut self) -> bool {
+    pub fn take_received(&mut self) -> bool {
         std::mem::take(&mut self.came)
     }
 
@@ -95,25 +95,25 @@ impl Decompressor {
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         let here = self.end - self.begin;
         let step = match &mut self.chunk {
-            Chunk::None => match self.begun()? {
-                Chunk::None => Step::Wanting,
+            ChunkState::None => match self.begun()? {
+                ChunkState::None => Step::Wanting,
                 chunk => {
                     self.chunk = chunk;
                     Step::On
                 }
             },
-            Chunk::AsItIs(_) if here == 0 => Step::Wanting,
-            Chunk::AsItIs(left) => {
+            ChunkState::AsItIs(_) if here == 0 => Step::Wanting,
+            ChunkState::AsItIs(left) => {
                 let count = here.min(*left).min(into.len());
                 into[..count].copy_from_slice(&self.bytes[self.begin..self.begin + count]);
                 self.begin += count;
                 *left -= count;
                 Step::Read(count)
             }
-            Chunk::Packed(..) => self.unpack(into)?,
+            ChunkState::Packed(..) => self.unpack(into)?,
         };
-        if let Chunk::AsItIs(0) | Chunk::Packed(0, 0) = self.chunk {
-            self.chunk = Chunk::None;
+        if let ChunkState::AsItIs(0) | ChunkState::Packed(0, 0) = self.chunk {
+            self.chunk = ChunkState::None;
         }
         Ok(step)
     }
@@ -126,7 +126,7 @@ impl Decompressor {
         let direct = count.min(room);
         self.came |= count > 0;
         (self.begin, self.end) = (0, count - direct);
-        self.chunk = if direct == left { Chunk::None } else { Chunk::AsItIs(left - direct) };
+        self.chunk = if direct == left { ChunkState::None } else { ChunkState::AsItIs(left - direct) };
         Ok(direct)
     }
 
@@ -140,23 +140,25 @@ impl Decompressor {
     }
 
     /// The chunk that begins here, once that is told.
-    fn begun(&mut self) -> io::Result<Chunk> {
+    fn begun(&mut self) -> io::Result<ChunkState> {
         let here = &self.bytes[self.begin..self.end];
         let number = |at: usize| {
             let four = here.get(at..at + 4)?.first_chunk()?;
             Some(u32::from_le_bytes(*four) as usize)
         };
-        let (Some(kind), Some(length)) = (here.first_chunk::<4>(), number(4)) else { return Ok(Chunk::None) };
+        let (Some(kind), Some(length)) = (here.first_chunk::<4>(), number(4)) else {
+            return Ok(ChunkState::None);
+        };
         let (head, chunk) = match (*kind, number(8)) {
             (AS_IT_IS, _) => {
                 within(length, MOST_AS_IT_IS)?;
-                (8, Chunk::AsItIs(length))
+                (8, ChunkState::AsItIs(length))
             }
-            (BY_ZSTD, None) => return Ok(Chunk::None),
+            (BY_ZSTD, None) => return Ok(ChunkState::None),
             (BY_ZSTD, Some(unpacked)) => {
                 within(length, LONGEST_PACKED)?;
                 within(unpacked, MOST_PACKED)?;
-                (12, Chunk::Packed(length, unpacked))
+                (12, ChunkState::Packed(length, unpacked))
             }
             _ => return Err(wrong("a chunk of it is of an unknown kind".to_owned())),
         };
@@ -166,7 +168,7 @@ impl Decompressor {
 
     /// Unpacks a chunk, once all of it is here.
     fn unpack(&mut self, into: &mut [u8]) -> io::Result<Step> {
-        let Chunk::Packed(packed, unpacked) = &mut self.chunk else { return Ok(Step::On) };
+        let ChunkState::Packed(packed, unpacked) = &mut self.chunk else { return Ok(Step::On) };
         let here = *packed;
         if here > self.end - self.begin {
             // Of a whole frame zstd makes one step, without a copy.

@@ -35,14 +35,14 @@ impl TapRequest {
         let open =
             |attachment: &Attachment| capture::open(attachment, settings, self.ring_mib, block_timeout);
         match &self.place {
-            TapLocation::HostVeth { name, index, leads_to } => {
+            TapLocation::HostVeth { name, index, expected_holder } => {
                 let tap = Tap::HostVeth { name: name.clone(), index: LinkIndex(*index) };
                 let attachment = attachment(name, tap);
                 let opened = privilege.with_net_raw(|| open(&attachment))??;
                 let interface = interface(&attachment, settings, opened.link_type());
                 let mut rings = opened.filtered(&attachment, settings)?;
                 // Asked after the opening: the name may have gone to another link before.
-                if let Some(seen) = leads_to {
+                if let Some(seen) = expected_holder {
                     let is_cable = link::is_veth_of(&attachment.tap, &hold(name, seen)?);
                     if !is_cable.map_err(|error| cannot_look(name, &error))? {
                         return Err(no_cable(name));
@@ -51,7 +51,7 @@ impl TapRequest {
                 } else {
                     let since = comes_to_lead_away(name, LinkIndex(*index), stop)?;
                     for ring in &mut rings {
-                        ring.begin_at(since);
+                        ring.count_since(since);
                     }
                 }
                 Ok(vec![(interface, rings)])
@@ -115,7 +115,7 @@ fn comes_to_lead_away(name: &str, index: LinkIndex, stop: &Stop) -> Result<u64, 
 fn begin(rings: &mut [Ring]) {
     let now = capture::now();
     for ring in rings {
-        ring.begin(now);
+        ring.count_from(now);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::block::{self, Kind};
-use super::window::Filled;
+use super::read_buffer::Filled;
 use super::{Defect, PeerStream, heartbeat, interface};
 use crate::capture::PacketCounts;
 use crate::error::Error;

@@ -65,7 +65,7 @@ impl Spare {
         let flags = SocketFlags::CLOEXEC;
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let mut tap = Command::new(PROGRAM);
-        tap.args(["tap", "--asked"]).env_clear();
+        tap.args(["tap", "--from-broker"]).env_clear();
         let process = tap.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         Ok(Self { socket, process })
     }

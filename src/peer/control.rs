@@ -30,24 +30,24 @@ pub(super) fn asked(number: u32, filter: Option<&str>) -> Vec<u8> {
 
 /// What comes in at standard input, piece by piece.
 #[derive(Debug, Default)]
-pub struct Listener {
+pub struct ControlParser {
     /// A filter of which the end is missing.
     begun: Option<Vec<u8>>,
 }
 
 /// What was heard.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct ControlEvents {
     /// The end is asked for.
     pub finish: bool,
     /// A number and the filter that is asked for; the last of several.
     pub filter: Option<(u32, Option<String>)>,
 }
 
-impl Listener {
+impl ControlParser {
     /// Takes the next piece.
-    pub fn hear(&mut self, bytes: &[u8]) -> Heard {
-        let mut heard = Heard::default();
+    pub fn hear(&mut self, bytes: &[u8]) -> ControlEvents {
+        let mut heard = ControlEvents::default();
         for byte in bytes {
             match (*byte, &mut self.begun) {
                 (FINISH, _) => heard.finish = true,
@@ -71,7 +71,7 @@ fn parsed(asked: &[u8]) -> Option<(u32, Option<String>)> {
 }
 
 /// Tells what came of filter `number`.
-pub fn answer(number: u32, outcome: Result<(), &str>) -> String {
+pub fn filter_reply(number: u32, outcome: Result<(), &str>) -> String {
     let why = outcome.err().map(|why| SafeText::with_limit(why, LONGEST_ANSWER)).unwrap_or_default();
     format!("filter {number}: {why}")
 }
@@ -88,20 +88,20 @@ pub(super) fn answered(comment: &[u8]) -> Option<(u32, Result<(), SafeText>)> {
 mod tests {
     use super::*;
 
-    fn filter(number: u32, text: &str) -> Heard {
-        Heard { finish: false, filter: Some((number, Some(text.to_owned()))) }
+    fn filter(number: u32, text: &str) -> ControlEvents {
+        ControlEvents { finish: false, filter: Some((number, Some(text.to_owned()))) }
     }
 
     #[test]
     fn a_filter_is_heard_as_it_was_asked_for_however_it_is_cut() {
         let bytes = [&b"."[..], &asked(7, Some("tcp port 80\nor udp")), b".."].concat();
-        assert_eq!(Listener::default().hear(&bytes), filter(7, "tcp port 80 or udp"));
+        assert_eq!(ControlParser::default().hear(&bytes), filter(7, "tcp port 80 or udp"));
         for cut in 2..bytes.len() - 2 {
-            let mut listener = Listener::default();
-            assert_eq!(listener.hear(&bytes[..cut]), Heard::default());
+            let mut listener = ControlParser::default();
+            assert_eq!(listener.hear(&bytes[..cut]), ControlEvents::default());
             assert_eq!(listener.hear(&bytes[cut..]), filter(7, "tcp port 80 or udp"));
         }
-        let none = Listener::default().hear(&asked(8, None));
+        let none = ControlParser::default().hear(&asked(8, None));
         assert_eq!(none.filter, Some((8, None)));
     }
 
@@ -111,17 +111,20 @@ mod tests {
         for bytes in
             [&b"\x02\x03"[..], b"\x02x tcp\x03", b"\x02 \x03", b"\x03", b"\x021 \xff\x03", &long, b"\n."]
         {
-            let mut listener = Listener::default();
-            assert_eq!(listener.hear(bytes), Heard::default());
+            let mut listener = ControlParser::default();
+            assert_eq!(listener.hear(bytes), ControlEvents::default());
             assert_eq!(listener.hear(&asked(2, Some("udp"))), filter(2, "udp"));
         }
-        assert!(Listener::default().hear(b"\x021 tc\x04").finish);
+        assert!(ControlParser::default().hear(b"\x021 tc\x04").finish);
     }
 
     #[test]
     fn an_answer_is_read_as_it_was_told() {
-        assert_eq!(answered(answer(7, Ok(())).as_bytes()), Some((7, Ok(()))));
-        assert_eq!(answered(answer(7, Err("no\nway")).as_bytes()), Some((7, Err(SafeText::new("no way")))));
+        assert_eq!(answered(filter_reply(7, Ok(())).as_bytes()), Some((7, Ok(()))));
+        assert_eq!(
+            answered(filter_reply(7, Err("no\nway")).as_bytes()),
+            Some((7, Err(SafeText::new("no way"))))
+        );
         for other in [&b""[..], b"filter", b"filter x: y", b"\xff", b"7:"] {
             assert_eq!(answered(other), None);
         }
