@@ -18,7 +18,7 @@ pub(super) fn run(filter: String) -> ExitCode {
     let (sender, receiver) = mpsc::channel();
     let check = move || {
         // After the timeout, there is no receiver.
-        let _ = sender.send(capture::objection(&filter));
+        let _ = sender.send(capture::filter_syntax_error(&filter));
     };
     if std::thread::Builder::new().spawn(check).is_err() {
         return ExitCode::FAILURE;

@@ -115,7 +115,7 @@ impl CaptureRequest {
     /// Fails when the capture filter is not valid.
     pub fn settings(&self) -> Result<CaptureSettings, Error> {
         Ok(CaptureSettings {
-            filter: capture::combined(self.filter.as_deref(), None)?,
+            filter: capture::combine_filters(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
             ring_mib: self.buffer_mib,
             promiscuous: self.promiscuous,

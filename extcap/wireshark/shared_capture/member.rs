@@ -129,7 +129,7 @@ impl MemberCapture<'_> {
     fn interface_block(&self) -> Vec<u8> {
         let mut blocks = BlockWriter::begin_section();
         blocks.take();
-        blocks.interface(&InterfaceDescription {
+        blocks.add_interface(&InterfaceDescription {
             name: SafeText::new(self.interface),
             description: SafeText::new(&format!("captured together with {}", self.leader)),
             hardware_address: None,

@@ -39,7 +39,7 @@ const LONGEST_PACKED: usize = MOST_PACKED + MOST_PACKED / 128 + 64;
 const WINDOW: u32 = 19;
 
 /// Whether a stream is packed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionMode {
     /// Compress what becomes smaller, as long as the link is slower than the compression
