@@ -67,7 +67,7 @@ pub fn change_channel() -> io::Result<(ChangeSender, ChangeReceiver)> {
         changes,
         announced: Arc::downgrade(&announced),
         waker: waker.clone(),
-        heartbeats: heartbeat.beating(),
+        heartbeats: heartbeat.handle(),
         filter: Arc::clone(&filter),
     };
     Ok((sender, ChangeReceiver { changes: receiver, announced, waker, heartbeat, filter }))
@@ -79,7 +79,7 @@ impl ChangeSender {
     /// Fails if the session has ended.
     pub fn send(&self, change: SessionChange) -> Result<(), SessionEnded> {
         if let SessionChange::AddMember(member) = &change {
-            member.sources.iter().filter_map(Source::remote).for_each(|remote| self.heartbeats.keep(remote));
+            member.sources.iter().filter_map(Source::remote).for_each(|remote| self.heartbeats.add(remote));
         }
         self.changes.send(change).map_err(|_| SessionEnded)?;
         self.waker.wake();

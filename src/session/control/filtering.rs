@@ -84,7 +84,7 @@ impl FilterControl {
                     interface.filter.clone_from(&text);
                     rings
                         .iter_mut()
-                        .try_for_each(|ring| ring.filter(filter))
+                        .try_for_each(|ring| ring.set_filter(filter))
                         .map_err(|error| error.message().clone())
                 }
                 Source::Remote { interfaces, remote, .. } => {
@@ -92,7 +92,7 @@ impl FilterControl {
                     for interface in interfaces.iter_mut() {
                         interface.filter.clone_from(&text);
                     }
-                    if is_set { Ok(()) } else { remote.filter(self.number, filter.whole()) }
+                    if is_set { Ok(()) } else { remote.request_filter(self.number, filter.whole()) }
                 }
             };
             if let Err(reason) = outcome {

@@ -276,8 +276,8 @@ impl SourceMerger {
     pub(in crate::session) fn set_filter(&mut self, filter: &CompiledFilter) -> Result<(), Error> {
         let mut changed: Vec<&mut Ring> = Vec::new();
         for ring in self.sources.iter_mut().filter_map(SourceReader::ring_mut) {
-            if let Err(error) = ring.filter(filter) {
-                changed.into_iter().for_each(Ring::filter_as_before);
+            if let Err(error) = ring.set_filter(filter) {
+                changed.into_iter().for_each(Ring::restore_filter);
                 return Err(error);
             }
             changed.push(ring);

@@ -79,12 +79,12 @@ impl RemoteSource {
     /// Requests the rest of a capture that ends at `end_time`.
     pub(super) fn end_capture(&mut self, end_time: u64) {
         self.end_time = Some(end_time);
-        self.remote.finish();
+        self.remote.request_finish();
     }
 
     /// Requests the rest and the end of the stream.
     pub(super) fn end_stream(&mut self) {
-        self.remote.finish();
+        self.remote.request_finish();
     }
 
     /// Number of its first interface block, if it has one.
@@ -97,7 +97,7 @@ impl RemoteSource {
         &mut self,
         mut add: impl FnMut(InterfaceDescription, Option<u32>) -> u32,
     ) -> bool {
-        let received = self.remote.take_told();
+        let received = self.remote.take_new_interfaces();
         let has_new = !received.is_empty();
         for interface in received {
             // All are one member: the peer has dropped duplicates among them.
@@ -108,7 +108,7 @@ impl RemoteSource {
 
     /// The host, and names of addresses received since the last call.
     pub(super) fn take_names(&mut self) -> Option<(SafeText, Vec<(IpAddr, SafeText)>)> {
-        self.remote.take_names()
+        self.remote.take_new_names()
     }
 
     /// Requests another capture filter. Fails if the peer cannot be asked.
@@ -117,12 +117,12 @@ impl RemoteSource {
         number: u32,
         filter: Option<&str>,
     ) -> Result<(), SafeText> {
-        self.remote.filter(number, filter)
+        self.remote.request_filter(number, filter)
     }
 
     /// The answer to a requested filter, received since the last call.
     pub(in crate::session) fn take_filter_answer(&mut self) -> Option<(u32, Result<(), SafeText>)> {
-        self.remote.take_answer()
+        self.remote.take_filter_reply()
     }
 
     /// The number of each interface block, and the counts of its packets.

@@ -223,7 +223,7 @@ impl SourceReader {
     /// Calls `take` with the number of each interface block and the counts of its packets, as of the last read.
     pub(super) fn counts_as_read(&mut self, take: &mut impl FnMut(u32, PacketCounts)) {
         match &mut self.kind {
-            SourceKind::Ring(ring, interface) => take(*interface, ring.counts_as_read()),
+            SourceKind::Ring(ring, interface) => take(*interface, ring.cached_counts()),
             SourceKind::Remote(_) => self.counts(take),
         }
     }

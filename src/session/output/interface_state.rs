@@ -69,7 +69,7 @@ impl InterfaceState {
 
     /// Resets the statistics to the counts of ended sources; those of the others are to be added.
     pub(super) fn reset_counts(&mut self) {
-        self.statistics.waiting = 0;
+        self.statistics.pending = 0;
         self.statistics.kernel_drops = self.ended_counts.kernel_drops;
         self.statistics.abandoned = self.ended_counts.abandoned + self.abandoned;
         self.statistics.interface_drops =

@@ -137,7 +137,7 @@ impl Output {
     ) -> Result<(), OutputEnd> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            let chunk = compressor.next(slices);
+            let chunk = compressor.next_chunk(slices);
             let bytes = chunk.bytes;
             let mut pieces = chunk.pieces(slices);
             self.write_all(&mut pieces, stop)?;

@@ -86,10 +86,10 @@ impl StreamWriter {
     /// ends before they have come.
     pub(in crate::session) fn count_waiting(&mut self, merger: &mut SourceMerger) {
         merger.counts(|interface, counts| {
-            self.interfaces[interface as usize].statistics.waiting += counts.unread();
+            self.interfaces[interface as usize].statistics.pending += counts.unread();
         });
         for packet in merger.queues.packets() {
-            self.interfaces[packet.interface as usize].statistics.waiting += 1;
+            self.interfaces[packet.interface as usize].statistics.pending += 1;
         }
     }
 

@@ -113,7 +113,7 @@ impl StreamWriter {
         let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
         if self.has_begun {
             info!("{} is added as interface {number}", interface.name);
-            self.blocks.interface(&interface);
+            self.blocks.add_interface(&interface);
         }
         let begin = since.unwrap_or_else(capture::now);
         let member = member.unwrap_or(number);
@@ -124,7 +124,7 @@ impl StreamWriter {
 
     /// Adds names for the following packets. They replace names of the same addresses.
     pub(in crate::session) fn add_names(&mut self, names: Vec<(IpAddr, SafeText)>) {
-        self.blocks.names(&names);
+        self.blocks.add_names(&names);
         let replaced: HashSet<IpAddr> = names.iter().map(|(address, _)| *address).collect();
         self.names.retain(|(address, _)| !replaced.contains(address));
         self.names.extend(names);
@@ -133,7 +133,7 @@ impl StreamWriter {
     }
 
     fn write_all_names(&mut self) {
-        self.blocks.names(&self.names);
+        self.blocks.add_names(&self.names);
         if let Some(repetition) = &mut self.name_repetition {
             repetition.record(&self.names);
         }
@@ -163,11 +163,11 @@ impl StreamWriter {
         interface.end = Some(now);
         interface.reset_counts();
         let (statistics, begin, end) = interface.file_statistics(now);
-        self.blocks.statistics(number, statistics, begin, end);
+        self.blocks.add_statistics(number, statistics, begin, end);
         interface.has_last_statistics = true;
-        let InterfaceStatistics { written, crossed, .. } = interface.statistics;
+        let InterfaceStatistics { written, deduplicated, .. } = interface.statistics;
         let (name, lost) = (&interface.interface.name, interface.statistics.lost());
-        info!("{name} has ended: {written} packets, {lost} lost, {crossed} duplicates dropped");
+        info!("{name} has ended: {written} packets, {lost} lost, {deduplicated} duplicates dropped");
         if self.ended_interfaces.len() < MAX_UNREPORTED_INTERFACES {
             self.ended_interfaces.push(interface.totals());
         }
@@ -179,7 +179,7 @@ impl StreamWriter {
             self.blocks.take();
         }
         for state in &self.interfaces {
-            self.blocks.interface(&state.interface);
+            self.blocks.add_interface(&state.interface);
         }
         self.write_all_names();
         self.has_begun = true;
@@ -244,7 +244,7 @@ impl StreamWriter {
         let interface = &mut self.interfaces[packet.interface as usize];
         let key = self.dedup.key(packet, block);
         if key.is_some_and(|key| self.dedup.is_second_copy(key, packet, interface.member)) {
-            interface.statistics.crossed += 1;
+            interface.statistics.deduplicated += 1;
             return Verdict::Skip;
         }
         let block_len = packet.block_len();
@@ -295,7 +295,7 @@ impl StreamWriter {
     pub(in crate::session) fn write_statistics(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
         self.add_statistics(InterfaceState::is_active);
         if !self.interfaces.iter().any(InterfaceState::is_active) {
-            self.blocks.nothing();
+            self.blocks.add_empty_block();
         }
         self.write_blocks(stop)
     }
@@ -312,7 +312,7 @@ impl StreamWriter {
         let now = capture::now();
         for (number, state) in (0_u32..).zip(&self.interfaces).filter(|(_, state)| is_wanted(state)) {
             let (statistics, begin, end) = state.file_statistics(now);
-            self.blocks.statistics(number, statistics, begin, end);
+            self.blocks.add_statistics(number, statistics, begin, end);
         }
     }
 
@@ -330,7 +330,13 @@ impl StreamWriter {
     /// Adds the answer to a capture filter that a session requested, with statistics of the first interface.
     pub(in crate::session) fn add_filter_answer(&mut self, answer: &str) {
         if let Some(state) = self.interfaces.first() {
-            self.blocks.statistics_with(0, state.statistics, state.begin, capture::now(), Some(answer));
+            self.blocks.add_statistics_with_comment(
+                0,
+                state.statistics,
+                state.begin,
+                capture::now(),
+                Some(answer),
+            );
         }
     }
 
