@@ -57,13 +57,13 @@ pub(super) struct TapArgs {
 
     /// Read the request of the broker from standard input
     #[arg(long, hide = true, conflicts_with_all = ["interface", "mac", "skip_missing", "filter", "buffer_size"])]
-    asked: bool,
+    from_broker: bool,
 }
 
 impl TapArgs {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Error> {
         let stop = Stop::watch(false)?;
-        let request = if self.asked {
+        let request = if self.from_broker {
             let Some(request) = broker::receive_request()? else { return Ok(()) };
             Some(request)
         } else {
@@ -75,7 +75,7 @@ impl TapArgs {
         }
         let (interfaces, block_timeout) = match request {
             Some(request) => {
-                let block_timeout = capture::block_timeout_within(request.ring_mib);
+                let block_timeout = capture::block_timeout_for_size(request.ring_mib);
                 (request.open(block_timeout, &privilege, &stop)?, block_timeout)
             }
             None => self.open_here(&privilege)?,
@@ -97,7 +97,7 @@ impl TapArgs {
     /// Opens interfaces of the current network namespace, all from the same time on. Also returns the block timeout.
     fn open_here(&self, privilege: &Privilege) -> Result<(OpenedInterfaces, Duration), Error> {
         let settings = CaptureSettings {
-            filter: capture::combined(self.filter.as_deref(), None)?,
+            filter: capture::combine_filters(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
             ring_mib: self.buffer_size,
             promiscuous: false,
@@ -105,7 +105,7 @@ impl TapArgs {
         };
         let devices = self.select(link::devices(&Links::now()?))?;
         let block_timeout = capture::block_timeout(devices.len() * 2);
-        let ring_mib = capture::RingBudget::new(settings.ring_mib, devices.len()).take(devices.len());
+        let ring_mib = capture::RingBudget::new(settings.ring_mib, devices.len()).allocate(devices.len());
         let (mut interfaces, mut missing_device) = (Vec::new(), None);
         for device in devices {
             let attachment = attachment(&device);
@@ -132,7 +132,7 @@ impl TapArgs {
             return Err(error);
         }
         let begin = capture::now();
-        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.begin(begin));
+        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.count_from(begin));
         Ok((interfaces, block_timeout))
     }
 
