@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use containerdump::broker::{self, Broker};
+use containerdump::broker::Broker;
 use containerdump::capture::{CaptureSettings, RingBudget};
 use containerdump::container::selection::Selection;
 use containerdump::engine::{ContainerWatcher, TapContainer};
 use containerdump::error::Error;
 use containerdump::follow::{Captured, Follow, Known, Place, Terms};
 use containerdump::link::Tap;
+use containerdump::own_program;
 use containerdump::session::{self, ChangeReceiver};
 use containerdump::tap::Targets;
 
@@ -27,7 +28,7 @@ pub(crate) fn budget(settings: &CaptureSettings, selection: &Selection, found: &
 /// Starts what keeps the right to open.
 pub(crate) fn opener() -> Option<Broker> {
     // What is captured from the begin needs none.
-    Broker::start(Path::new(broker::PROGRAM)).inspect_err(|trouble| log::warn!("{trouble}")).ok()
+    Broker::start(Path::new(own_program::EXECUTABLE)).inspect_err(|trouble| log::warn!("{trouble}")).ok()
 }
 
 /// Who is captured of what was `found`: `taps` of each are open, each has rings of `each` MiB, and `tap_containers` run.

@@ -17,9 +17,9 @@ const ALL: [Architecture; 2] = [Architecture::X86_64, Architecture::Aarch64];
 pub(crate) fn files(source: &Path, program: &Path, rights: Rights, told: &str) -> Vec<File> {
     let mut files = Vec::new();
     for architecture in ALL {
-        let name = static_program::name(architecture);
+        let name = static_program::file_name(architecture);
         let path = source.with_file_name(&name);
-        match StaticProgram::at(&path, architecture) {
+        match StaticProgram::open(&path, architecture) {
             Ok(companion) => files.push(File {
                 path: program.with_file_name(&name),
                 content: companion.content().to_vec(),
@@ -32,10 +32,11 @@ pub(crate) fn files(source: &Path, program: &Path, rights: Rights, told: &str) -
         }
     }
     let is_there = |name: String| files.iter().any(|file| file.path.ends_with(&name));
-    let is_needed = |own: &Architecture| !is_there(static_program::name(*own));
-    if Architecture::own().filter(is_needed).is_some_and(|own| StaticProgram::at(source, own).is_err()) {
+    let is_needed = |own: &Architecture| !is_there(static_program::file_name(*own));
+    if Architecture::current().filter(is_needed).is_some_and(|own| StaticProgram::open(source, own).is_err())
+    {
         say("note: no packets can be taken through an engine (--tap engine): that needs the program without");
-        say(format_args!("shared libraries. To have it, {}.", static_program::REMEDY));
+        say(format_args!("shared libraries. To have it, {}.", static_program::BUILD_REMEDY));
     }
     files
 }

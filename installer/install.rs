@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid, User, geteuid};
 
 use containerdump::error::Error;
+use containerdump::own_program;
 use containerdump::safe_text::SafeText;
 
 use crate::arguments::Install;
@@ -144,7 +145,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// Where this installer is.
 pub(crate) fn own_path() -> Result<PathBuf, Error> {
-    std::env::current_exe().map_err(|error| {
+    own_program::path().map_err(|error| {
         Error::new(format!("cannot tell where this installer is: {error}"), "see that /proc is mounted")
     })
 }

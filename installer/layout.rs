@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use containerdump::own_program;
 use containerdump::safe_text::SafeText;
+use containerdump::user_dirs::absolute_path;
 
 /// Folder of the program that carries the right to capture. Not an extcap folder: Wireshark's
 /// own package removes and remakes those.
@@ -27,17 +29,13 @@ pub(crate) fn personal_record() -> Option<PathBuf> {
 
 /// The folder an XDG variable names, else `default` in the user's home.
 pub(crate) fn folder_of(variable: &str, default: &str) -> Option<PathBuf> {
-    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(default)))
-}
-
-fn absolute(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+    absolute_path(variable).or_else(|| absolute_path("HOME").map(|home| home.join(default)))
 }
 
 /// The command that reaches this installer wherever it was started from, as it can be typed. Absolute: sudo looks
 /// for programs in a path of its own, on Fedora without `/usr/local/bin`.
 pub(crate) fn command() -> String {
-    match std::env::current_exe() {
+    match own_program::path() {
         Ok(own) if own != Path::new(INSTALLER) => word(&own),
         _ => COMMAND.to_owned(),
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::saved_hosts::folder;
+use crate::{settings_file, user_dirs};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -51,7 +51,7 @@ impl LastOptions {
             if is_old(&path) {
                 return None;
             }
-            let bytes = folder::read(&path).ok()?.filter(|bytes| bytes.len() <= MAX_LEN)?;
+            let bytes = settings_file::read_optional(&path).ok()?.filter(|bytes| bytes.len() <= MAX_LEN)?;
             serde_json::from_slice(&bytes).ok()
         };
         let stored = read().filter(|stored| stored.version == VERSION);
@@ -73,9 +73,9 @@ impl LastOptions {
         if stored.len() > MAX_LEN {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let _alone = folder::alone(&path)?;
+        let _alone = settings_file::lock(&path)?;
         forget_others(&path);
-        folder::write(&path, &stored)
+        settings_file::write(&path, &stored)
     }
 
     /// The value of an option.
@@ -98,7 +98,7 @@ impl LastOptions {
 fn path(interface: &str) -> Option<PathBuf> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let is_value = !interface.is_empty() && interface.len() <= MAX_NAME_LEN && interface.bytes().all(is_name);
-    is_value.then_some(folder::of_cache()?.join("options").join(format!("{interface}.json")))
+    is_value.then_some(user_dirs::cache_dir()?.join("options").join(format!("{interface}.json")))
 }
 
 /// Whether a file was written too long ago; a clock that was set back does not make it old.

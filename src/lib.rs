@@ -18,6 +18,7 @@ pub mod error;
 pub mod follow;
 pub mod last_options;
 pub mod link;
+pub mod own_program;
 pub mod own_traffic;
 mod parallel;
 pub mod pcapng;
@@ -27,11 +28,12 @@ pub mod request;
 pub mod safe_text;
 pub mod saved_hosts;
 pub mod session;
-mod settings_file;
+pub mod settings_file;
 pub mod ssh;
 pub mod static_program;
 pub mod stop;
 pub mod tap;
+pub mod user_dirs;
 pub mod waker;
 
 /// The program and its version, as its captures name it.

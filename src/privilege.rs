@@ -31,6 +31,7 @@ use rustix::thread::{
 };
 
 use crate::error::Error;
+use crate::own_program;
 
 /// Programs under which further ones are root's own: the files they write are root's, whoever called sudo.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "su"];
@@ -216,7 +217,7 @@ fn caller_of_sudo() -> Option<(Uid, Gid)> {
 /// of what it was called for, that is taken for granted.
 fn was_started_by_sudo() -> bool {
     let Ok(command) = std::env::var("SUDO_COMMAND") else { return true };
-    let own = std::env::current_exe().unwrap_or_default();
+    let own = own_program::path().unwrap_or_default();
     is_started_by(&command, &[own.as_path(), Path::new("containerdump"), Path::new("containerdump-install")])
 }
 

@@ -1,7 +1,7 @@
-//! The program without shared libraries, which runs where nothing else is: in a container of its own.
+//! The static program, which needs no shared library: it runs in tap containers and on other hosts.
 //!
-//! It is the running program itself where that is static, else its companion: a file
-//! `containerdump-x86_64` beside it, which `make static` builds and the installer puts there.
+//! It is the running program if that is static, else a file beside it, `containerdump-x86_64`, which `make static` builds
+//! and the installer installs.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -12,15 +12,14 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::own_program;
 
-/// The running program's file, also where that was replaced since.
-const OWN: &str = "/proc/self/exe";
-/// Most bytes of a program. One built for debugging, with all its symbols, has about 80 MB.
-const MOST_BYTES: u64 = 256 * 1024 * 1024;
-/// Program headers are looked for in this many bytes; linkers put them right behind the first header.
-const HEAD: usize = 4096;
+/// In bytes. A debug build with all symbols has about 80 MB.
+const MAX_PROGRAM_LEN: u64 = 256 * 1024 * 1024;
+/// In bytes. Linkers place the program headers right after the ELF header.
+const ELF_HEADERS_LEN: usize = 4096;
 
-/// Of which processor a program is.
+/// A processor architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
     /// 64-bit x86.
@@ -30,13 +29,13 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// That of the running program. `None` where it is neither.
-    pub fn own() -> Option<Self> {
-        Self::called(std::env::consts::ARCH)
+    /// The architecture of the running program; `None` if it is another one.
+    pub fn current() -> Option<Self> {
+        Self::from_name(std::env::consts::ARCH)
     }
 
-    /// The one that a kernel (`uname -m`) or an engine calls so: `x86_64` or `amd64`.
-    pub fn called(name: &str) -> Option<Self> {
+    /// Parses the name that a kernel (`uname -m`) or an engine uses: `x86_64` or `amd64`.
+    pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "x86_64" | "amd64" => Some(Self::X86_64),
             "aarch64" | "arm64" => Some(Self::Aarch64),
@@ -44,16 +43,16 @@ impl Architecture {
         }
     }
 
-    /// As `uname -m` prints it.
-    pub const fn word(self) -> &'static str {
+    /// The name that `uname -m` prints.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
             Self::Aarch64 => "aarch64",
         }
     }
 
-    /// `e_machine` of its programs (include/uapi/linux/elf-em.h).
-    const fn machine(self) -> u16 {
+    /// `e_machine` of an ELF file (include/uapi/linux/elf-em.h).
+    const fn elf_machine(self) -> u16 {
         match self {
             Self::X86_64 => 62,
             Self::Aarch64 => 183,
@@ -61,10 +60,10 @@ impl Architecture {
     }
 }
 
-/// How to have the one for this machine where there is none.
-pub const REMEDY: &str = "in the source folder of containerdump, run: make install";
+/// How to get the static program for this machine.
+pub const BUILD_REMEDY: &str = "in the source folder of containerdump, run: make install";
 
-/// A program that needs no file but its own.
+/// A static program.
 #[derive(Clone, Debug)]
 pub struct StaticProgram {
     architecture: Architecture,
@@ -73,35 +72,38 @@ pub struct StaticProgram {
 }
 
 impl StaticProgram {
-    /// Whether there is one for `architecture`, as far as its first bytes tell.
-    pub fn is_there(architecture: Architecture) -> bool {
+    /// Whether there is one for `architecture`, judged by its ELF headers.
+    pub fn is_available(architecture: Architecture) -> bool {
         candidates(architecture).iter().any(|path| Candidate::open(path, architecture).is_ok())
     }
 
-    /// Finds the one for `architecture` and reads it.
+    /// Finds and reads the one for `architecture`.
     ///
-    /// Fails when neither the running program is static nor a companion of the same version is beside
-    /// it, or anybody but its owner may change that.
+    /// # Errors
+    /// The running program is not static, and no file of the same version is beside it, or other users can change that.
     pub fn find(architecture: Architecture) -> Result<Self, Error> {
-        let mut why = String::new();
+        let mut cause = String::new();
         for path in candidates(architecture) {
-            match Self::at(&path, architecture) {
+            match Self::open(&path, architecture) {
                 Ok(program) => return Ok(program),
-                Err(error) if path == Path::new(OWN) && error.kind() == io::ErrorKind::Unsupported => {}
+                Err(error) if is_own(&path) && error.kind() == io::ErrorKind::Unsupported => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    why = format!("there is no {}", path.display());
+                    cause = format!("there is no {}", path.display());
                 }
-                Err(error) => why = format!("{}: {error}", path.display()),
+                Err(error) => cause = format!("{}: {error}", path.display()),
             }
         }
         Err(Error::new(
-            format!("cannot find containerdump without shared libraries for {}: {why}", architecture.word()),
-            if Some(architecture) == Architecture::own() {
-                REMEDY.to_owned()
+            format!(
+                "cannot find containerdump without shared libraries for {}: {cause}",
+                architecture.name()
+            ),
+            if Some(architecture) == Architecture::current() {
+                BUILD_REMEDY.to_owned()
             } else {
                 format!(
-                    "build it there (make static) and put it beside this program as {}",
-                    name(architecture)
+                    "build it on such a machine (make static) and place it beside this program as {}",
+                    file_name(architecture)
                 )
             },
         ))
@@ -109,14 +111,15 @@ impl StaticProgram {
 
     /// Reads the one at `path`.
     ///
-    /// Fails when it cannot be read, is of another architecture or version, or can be changed by others.
-    pub fn at(path: &Path, architecture: Architecture) -> io::Result<Self> {
+    /// # Errors
+    /// It cannot be read, has another architecture or version, or other users can change it.
+    pub fn open(path: &Path, architecture: Architecture) -> io::Result<Self> {
         let candidate = Candidate::open(path, architecture)?;
         let mut content = Vec::with_capacity(usize::try_from(candidate.size).unwrap_or(0));
-        candidate.file.take(MOST_BYTES).read_to_end(&mut content)?;
-        if !is_of_this_version(&content) {
+        candidate.file.take(MAX_PROGRAM_LEN).read_to_end(&mut content)?;
+        if !contains_version_marker(&content) {
             return Err(io::Error::other(format!(
-                "it is not {}, as this program is",
+                "not {}, the version of this program",
                 crate::PROGRAM_AND_VERSION
             )));
         }
@@ -124,17 +127,17 @@ impl StaticProgram {
         Ok(Self { architecture, content: Arc::new(content), digest })
     }
 
-    /// What it runs on.
+    /// The architecture that it runs on.
     pub fn architecture(&self) -> Architecture {
         self.architecture
     }
 
-    /// Its bytes.
+    /// The content of the file.
     pub fn content(&self) -> &[u8] {
         &self.content
     }
 
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// The SHA-256 of the content, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -146,20 +149,23 @@ impl AsRef<[u8]> for StaticProgram {
     }
 }
 
-/// The name of the companion: `containerdump-x86_64`.
-pub fn name(architecture: Architecture) -> String {
-    format!("containerdump-{}", architecture.word())
+/// The name of the file beside the running program: `containerdump-x86_64`.
+pub fn file_name(architecture: Architecture) -> String {
+    format!("containerdump-{}", architecture.name())
 }
 
-/// Where it may be, in order.
+/// The files to try, in order.
 fn candidates(architecture: Architecture) -> Vec<PathBuf> {
-    let own = (Some(architecture) == Architecture::own()).then(|| PathBuf::from(OWN));
-    // The kernel tells the path behind all links; of a file that is gone, with a word after it.
-    let beside = std::env::current_exe().ok().map(|path| path.with_file_name(name(architecture)));
-    own.into_iter().chain(beside).collect()
+    let is_current = Some(architecture) == Architecture::current();
+    let own = is_current.then(|| PathBuf::from(own_program::EXECUTABLE));
+    own.into_iter().chain(own_program::sibling(&file_name(architecture))).collect()
 }
 
-/// A file that is such a program as far as its first bytes tell.
+fn is_own(path: &Path) -> bool {
+    path == Path::new(own_program::EXECUTABLE)
+}
+
+/// A file that is a static program according to its ELF headers.
 struct Candidate {
     file: File,
     size: u64,
@@ -167,111 +173,108 @@ struct Candidate {
 
 impl Candidate {
     fn open(path: &Path, architecture: Architecture) -> io::Result<Self> {
-        let not_blocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(not_blocking).open(path)?;
-        let about = file.metadata()?;
-        if !about.is_file() || about.size() > MOST_BYTES {
-            return Err(io::Error::other("it is not a program"));
+        let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.size() > MAX_PROGRAM_LEN {
+            return Err(io::Error::other("not a program"));
         }
-        if path != Path::new(OWN) && !is_trusted(about.uid(), about.mode()) {
-            return Err(io::Error::other("others than you and root may change it"));
+        if !is_own(path) && !is_trusted(metadata.uid(), metadata.mode()) {
+            return Err(io::Error::other("users other than you and root can change it"));
         }
-        let mut head = vec![0; HEAD];
-        let length = file.read_at(&mut head, 0)?;
-        head.truncate(length);
-        match needs_a_loader(&head, architecture) {
-            Some(false) => Ok(Self { file, size: about.size() }),
+        let mut headers = vec![0; ELF_HEADERS_LEN];
+        let length = file.read_at(&mut headers, 0)?;
+        headers.truncate(length);
+        match needs_loader(&headers, architecture) {
+            Some(false) => Ok(Self { file, size: metadata.size() }),
             Some(true) => Err(io::Error::new(io::ErrorKind::Unsupported, "it needs shared libraries")),
-            None => Err(io::Error::other(format!("it is not a program for {}", architecture.word()))),
+            None => Err(io::Error::other(format!("not a program for {}", architecture.name()))),
         }
     }
 }
 
-/// Whether only root, we, or whoever could change the running program may change a file.
+/// Whether a file can be changed only by root, this user, or the owner of the running program.
 fn is_trusted(owner: u32, mode: u32) -> bool {
-    let own = std::fs::metadata(OWN).ok().map(|about| about.uid());
-    let may_own = [Some(0), Some(nix::unistd::Uid::effective().as_raw()), own];
-    may_own.contains(&Some(owner)) && mode & 0o022 == 0
+    let program_owner = std::fs::metadata(own_program::EXECUTABLE).ok().map(|metadata| metadata.uid());
+    let trusted_owners = [Some(0), Some(nix::unistd::Uid::effective().as_raw()), program_owner];
+    trusted_owners.contains(&Some(owner)) && mode & 0o022 == 0
 }
 
-/// Whether an ELF file for `architecture` names a program that loads shared libraries; `None` where
-/// it is no such file. Offsets are those of `Elf64_Ehdr` and `Elf64_Phdr` (include/uapi/linux/elf.h).
-fn needs_a_loader(head: &[u8], architecture: Architecture) -> Option<bool> {
+/// Whether an ELF file for `architecture` has an interpreter, which loads shared libraries; `None` if it is no such
+/// file. Offsets are those of `Elf64_Ehdr` and `Elf64_Phdr` (include/uapi/linux/elf.h).
+fn needs_loader(headers: &[u8], architecture: Architecture) -> Option<bool> {
     const PT_INTERP: u32 = 3;
     const LITTLE_ENDIAN_64_BIT: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
-    let half = |at: usize| Some(u16::from_le_bytes(head.get(at..at.checked_add(2)?)?.try_into().ok()?));
-    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at.checked_add(4)?)?.try_into().ok()?));
-    let long = |at: usize| Some(u64::from_le_bytes(head.get(at..at.checked_add(8)?)?.try_into().ok()?));
-    if !head.starts_with(&LITTLE_ENDIAN_64_BIT) || half(18)? != architecture.machine() {
+    let half = |at: usize| Some(u16::from_le_bytes(headers.get(at..at.checked_add(2)?)?.try_into().ok()?));
+    let word = |at: usize| Some(u32::from_le_bytes(headers.get(at..at.checked_add(4)?)?.try_into().ok()?));
+    let long = |at: usize| Some(u64::from_le_bytes(headers.get(at..at.checked_add(8)?)?.try_into().ok()?));
+    if !headers.starts_with(&LITTLE_ENDIAN_64_BIT) || half(18)? != architecture.elf_machine() {
         return None;
     }
-    let (begin, size, count) = (usize::try_from(long(32)?).ok()?, half(54)?, half(56)?);
-    let mut kinds = Vec::new();
+    let (start, size, count) = (usize::try_from(long(32)?).ok()?, half(54)?, half(56)?);
+    let mut types = Vec::new();
     for number in 0..usize::from(count) {
-        kinds.push(word(begin.checked_add(number * usize::from(size))?)?);
+        types.push(word(start.checked_add(number * usize::from(size))?)?);
     }
-    (!kinds.is_empty()).then(|| kinds.contains(&PT_INTERP))
+    (!types.is_empty()).then(|| types.contains(&PT_INTERP))
 }
 
-/// Stands in every program of this version, for being looked for here: with its end, since 0.1.10 begins as
-/// 0.1.1 does.
-const MARK: &str = concat!("\ncontainerdump ", env!("CARGO_PKG_VERSION"), "\n");
+/// Contained in every program of this version. It ends with a line end, since 0.1.10 begins like 0.1.1.
+const VERSION_MARKER: &str = concat!("\ncontainerdump ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// Whether the mark of this version stands in a program. That it was not built of other sources only what
-/// it sends can tell.
-fn is_of_this_version(content: &[u8]) -> bool {
-    // Otherwise the compiler may put it into instructions that compare, piece by piece, and it stands in no program.
-    let mark = std::hint::black_box(MARK.as_bytes());
-    content.windows(mark.len()).any(|window| window[0] == mark[0] && window == mark)
+fn contains_version_marker(content: &[u8]) -> bool {
+    // Without black_box, the compiler may split it into comparison instructions, and no program contains it.
+    let marker = std::hint::black_box(VERSION_MARKER.as_bytes());
+    content.windows(marker.len()).any(|window| window[0] == marker[0] && window == marker)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A program header of each kind, behind an ELF header.
-    fn elf(machine: u16, kinds: &[u32]) -> Vec<u8> {
+    /// An ELF header and a program header of each type.
+    fn elf(machine: u16, types: &[u32]) -> Vec<u8> {
         let mut head = vec![0; 64];
         head[..6].copy_from_slice(b"\x7fELF\x02\x01");
         head[18..20].copy_from_slice(&machine.to_le_bytes());
         head[32] = 64;
         head[54] = 56;
-        head[56] = u8::try_from(kinds.len()).expect("a few");
-        for kind in kinds {
-            head.extend(kind.to_le_bytes());
+        head[56] = u8::try_from(types.len()).expect("a few");
+        for header_type in types {
+            head.extend(header_type.to_le_bytes());
             head.extend([0; 52]);
         }
         head
     }
 
     #[test]
-    fn a_program_is_static_where_no_loader_is_named() {
-        assert_eq!(needs_a_loader(&elf(62, &[6, 3, 1]), Architecture::X86_64), Some(true));
-        assert_eq!(needs_a_loader(&elf(62, &[6, 1, 2]), Architecture::X86_64), Some(false));
-        assert_eq!(needs_a_loader(&elf(183, &[1]), Architecture::Aarch64), Some(false));
+    fn a_program_without_an_interpreter_is_static() {
+        assert_eq!(needs_loader(&elf(62, &[6, 3, 1]), Architecture::X86_64), Some(true));
+        assert_eq!(needs_loader(&elf(62, &[6, 1, 2]), Architecture::X86_64), Some(false));
+        assert_eq!(needs_loader(&elf(183, &[1]), Architecture::Aarch64), Some(false));
     }
 
     #[test]
-    fn what_is_no_program_for_an_architecture_is_refused() {
-        assert_eq!(needs_a_loader(&elf(183, &[1]), Architecture::X86_64), None);
-        assert_eq!(needs_a_loader(&elf(62, &[]), Architecture::X86_64), None);
-        assert_eq!(needs_a_loader(b"#!/bin/sh\n", Architecture::X86_64), None);
+    fn files_that_are_no_program_for_the_architecture_are_refused() {
+        assert_eq!(needs_loader(&elf(183, &[1]), Architecture::X86_64), None);
+        assert_eq!(needs_loader(&elf(62, &[]), Architecture::X86_64), None);
+        assert_eq!(needs_loader(b"#!/bin/sh\n", Architecture::X86_64), None);
         let cut = &elf(62, &[1, 2])[..100];
-        assert_eq!(needs_a_loader(cut, Architecture::X86_64), None);
+        assert_eq!(needs_loader(cut, Architecture::X86_64), None);
         let mut far = elf(62, &[1]);
         far[32..40].fill(0xff);
-        assert_eq!(needs_a_loader(&far, Architecture::X86_64), None);
+        assert_eq!(needs_loader(&far, Architecture::X86_64), None);
     }
 
     #[test]
-    fn a_version_is_told_from_one_that_begins_like_it() {
-        assert!(is_of_this_version(format!("..{MARK}..").as_bytes()));
-        let longer = MARK.replace('\n', "") + "0";
-        assert!(!is_of_this_version(format!("\n{longer}\n").as_bytes()));
+    fn a_version_is_distinguished_from_one_with_the_same_beginning() {
+        assert!(contains_version_marker(format!("..{VERSION_MARKER}..").as_bytes()));
+        let longer = VERSION_MARKER.replace('\n', "") + "0";
+        assert!(!contains_version_marker(format!("\n{longer}\n").as_bytes()));
     }
 
     #[test]
-    fn a_file_that_others_may_change_is_not_trusted() {
+    fn a_file_that_other_users_can_change_is_not_trusted() {
         assert!(is_trusted(0, 0o100_755));
         assert!(!is_trusted(0, 0o100_775));
         assert!(!is_trusted(0, 0o100_757));

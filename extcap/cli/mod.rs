@@ -2,17 +2,15 @@
 
 mod capture;
 mod host;
-mod hosts;
+mod host_args;
 mod installer;
 mod list;
 mod notices;
 mod progress;
-mod refresh;
+mod remote_target;
 mod serve;
 mod ssh;
 mod tap;
-mod there;
-mod unsend;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -22,10 +20,10 @@ use containerdump::broker;
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
 
+pub(crate) use host::BACKGROUND_FLAG;
 pub(crate) use list::containers_of;
 pub(crate) use progress::tell_losses;
-pub(crate) use refresh::BACKGROUND;
-pub(crate) use there::There;
+pub(crate) use remote_target::RemoteTarget;
 
 /// Every running container as a capture interface.
 ///
@@ -63,8 +61,7 @@ enum Command {
     List(list::ListArgs),
     Capture(Box<capture::CaptureArgs>),
     #[command(subcommand)]
-    Host(host::Host),
-    Unsend(unsend::Unsend),
+    Host(host::HostCommand),
     /// Check everything a capture needs, and name the remedy for what is missing
     Doctor(installer::InstallerArgs),
     /// Put the program where Wireshark looks, with the right to capture
@@ -76,7 +73,7 @@ enum Command {
     #[command(hide = true)]
     Far(serve::ServeArgs),
     #[command(hide = true)]
-    Ssh(ssh::Ssh),
+    Ssh(ssh::SshExec),
     /// Start taps for the capture at the other end of standard input
     #[command(hide = true)]
     Broker,
@@ -97,7 +94,6 @@ pub(crate) fn run(privilege: Result<Privilege, Error>) -> ExitCode {
         Command::List(list) => list.run(privilege),
         Command::Capture(capture) => capture.run(privilege),
         Command::Host(host) => host.run(privilege),
-        Command::Unsend(unsend) => unsend.run(privilege),
         Command::Doctor(arguments) => arguments.refuse("doctor"),
         Command::Install(arguments) => arguments.refuse("install"),
         Command::Uninstall(arguments) => arguments.refuse("uninstall"),

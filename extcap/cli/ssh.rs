@@ -1,4 +1,4 @@
-//! `containerdump ssh`: what a connection to another host starts in this terminal.
+//! `containerdump ssh`: replaces this process by `ssh`, with signals unblocked.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -9,21 +9,21 @@ use containerdump::error::Error;
 use containerdump::privilege::Privilege;
 use nix::sys::signal::SigSet;
 
-/// Become ssh, to which signals come that are kept from this program
+/// Become ssh, which receives the signals that this program blocks
 #[derive(Args)]
-pub(super) struct Ssh {
+pub(super) struct SshExec {
     #[arg(last = true)]
     arguments: Vec<OsString>,
 }
 
-impl Ssh {
+impl SshExec {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Error> {
         privilege.give_up()?;
         let unblocked = SigSet::all().thread_unblock().map_err(std::io::Error::from);
         let error = unblocked.err().unwrap_or_else(|| Command::new("ssh").args(self.arguments).exec());
         Err(Error::new(
             format!("cannot start ssh: {error}"),
-            "see that it is installed (Debian: openssh-client), where PATH says",
+            "check that it is installed (Debian: openssh-client), in a folder of PATH",
         ))
     }
 }

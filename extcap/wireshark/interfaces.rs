@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use containerdump::container::selection;
 use containerdump::container::{self, Container, EngineKind};
 use containerdump::engine::{EngineListing, EngineStatus};
+use containerdump::own_program;
 use containerdump::safe_text::SafeText;
 
 use super::line::ExtcapLine;
@@ -96,7 +97,7 @@ pub(super) fn sentences(listings: &[EngineListing], saved: &[Interface]) -> Vec<
 
 /// The page for the Help button of dialogs, where the program is installed.
 fn help() -> Option<PathBuf> {
-    let program = std::env::current_exe().ok()?;
+    let program = own_program::path().ok()?;
     let folder = program.parent()?.parent().filter(|folder| folder.ends_with("libexec"))?;
     let page = folder.parent()?.join("share/doc/containerdump/wireshark.html");
     page.is_file().then_some(page)

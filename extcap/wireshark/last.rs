@@ -12,7 +12,7 @@ use super::arguments::ExtcapArgs;
 use super::config::{ALL_NETWORKS, ANY_TAP};
 use super::ssh;
 use containerdump::capture::MAX_SNAP_LEN;
-use containerdump::saved_hosts::ALL;
+use containerdump::saved_hosts::ALL_CONTAINERS;
 use containerdump::session::Duplicates;
 
 /// Options of which the dialog always sends a value, and nothing but the dialog does: they are selectors.
@@ -47,7 +47,7 @@ fn kept_of_ssh() -> [(&'static str, String); 6] {
     [
         // What was chosen on one host is nothing to another.
         ("--remote-host", String::new()),
-        ("--remote-container", ALL.to_owned()),
+        ("--remote-container", ALL_CONTAINERS.to_owned()),
         ("--network", ALL_NETWORKS.to_owned()),
         ("--tap", ANY_TAP.to_owned()),
         ("--duplicates", Duplicates::default().word().to_owned()),

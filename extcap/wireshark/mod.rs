@@ -30,7 +30,7 @@ use containerdump::error::Error;
 use containerdump::last_options::LastOptions;
 use containerdump::link::{Links, NamedNamespaces};
 use containerdump::privilege::Privilege;
-use containerdump::saved_hosts::ALL;
+use containerdump::saved_hosts::ALL_CONTAINERS;
 use containerdump::{engine, tap};
 
 use arguments::ExtcapArgs;
@@ -50,7 +50,7 @@ pub(crate) fn is_spoken(arguments: &[OsString]) -> bool {
 pub(crate) fn answer(arguments: &[OsString], privilege: Result<Privilege, Error>) -> ExitCode {
     let arguments = ExtcapArgs::parse(arguments);
     // The terminal is that which Wireshark was started from, if there is one.
-    containerdump::ssh::ask_nobody();
+    containerdump::ssh::disable_prompts();
     let is_of_ssh = arguments.text("--extcap-interface").as_deref() == Some(ssh::INTERFACE);
     if arguments.has("--extcap-interfaces") {
         let listings = engine::list(&entered(&privilege), EngineTimeouts::INTERFACE_LIST);
@@ -95,7 +95,7 @@ fn entered(privilege: &Result<Privilege, Error>) -> NamedNamespaces {
 /// Whether the interface is a group of containers, of this host or of a saved one.
 fn is_of_group(interface: &str, privilege: &Result<Privilege, Error>) -> bool {
     match as_caller(privilege, || saved::meant(interface)) {
-        Some(Ok(Some((_, rest)))) => rest == ALL || Selection::is_group_value(&rest),
+        Some(Ok(Some((_, rest)))) => rest == ALL_CONTAINERS || Selection::is_group_value(&rest),
         _ => Selection::is_group_value(interface),
     }
 }

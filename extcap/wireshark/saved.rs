@@ -3,18 +3,18 @@
 use std::collections::HashSet;
 use std::process::{Command, Stdio};
 
-use containerdump::broker::PROGRAM;
 use containerdump::container::selection::{self, Selection};
 use containerdump::container::{self, Container};
 use containerdump::error::Error;
+use containerdump::own_program;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
-use containerdump::saved_hosts::{self, ALL, Hosts, Known, Name};
-use containerdump::ssh::{Asking, Gain};
+use containerdump::saved_hosts::{self, ALL_CONTAINERS, CachedHost, SavedHostName, SavedHosts};
+use containerdump::ssh::{Elevation, PromptMode};
 
 use super::config;
 use super::line::ExtcapLine;
-use crate::cli::{BACKGROUND, There, containers_of};
+use crate::cli::{BACKGROUND_FLAG, RemoteTarget, containers_of};
 
 /// The longest that people read of a container, its host's name included.
 const LONGEST: usize = 120;
@@ -25,12 +25,12 @@ pub(super) type Interface = (String, SafeText);
 /// The interfaces of saved hosts; and whether some of what they are made of is old, and nobody asks for it already.
 pub(super) fn interfaces() -> (Vec<Interface>, bool) {
     // Where the file makes no sense, every command says so.
-    let saved = Hosts::read().unwrap_or_default();
+    let saved = SavedHosts::read().unwrap_or_default();
     let (mut interfaces, mut is_stale) = (Vec::new(), false);
     let mut taken = HashSet::new();
     for (name, saved) in saved.iter() {
-        let known = Known::of(name, saved);
-        is_stale |= known.as_ref().is_none_or(Known::is_stale);
+        let known = CachedHost::load(name, saved);
+        is_stale |= known.as_ref().is_none_or(CachedHost::is_stale);
         for (value, display) in of_host(name, known.as_ref()) {
             let value = format!("{name}-{value}");
             // A host's name and what is behind it may together be what another host's are.
@@ -39,22 +39,22 @@ pub(super) fn interfaces() -> (Vec<Interface>, bool) {
             }
         }
     }
-    (interfaces, is_stale && saved_hosts::alone().is_ok())
+    (interfaces, is_stale && saved_hosts::lock_refresh().is_ok())
 }
 
 /// Those of one host, without its name: itself first, then projects and containers.
-fn of_host(name: &Name, known: Option<&Known>) -> Vec<(String, String)> {
+fn of_host(name: &SavedHostName, known: Option<&CachedHost>) -> Vec<(String, String)> {
     let itself = match known {
         None => "containers not loaded yet, press F5".to_owned(),
-        Some(Known { trouble: None, .. }) => "All containers".to_owned(),
-        Some(Known { trouble: Some(trouble), .. }) => {
-            let why = trouble.as_str();
+        Some(CachedHost { error: None, .. }) => "All containers".to_owned(),
+        Some(CachedHost { error: Some(error), .. }) => {
+            let why = error.as_str();
             let why = why.rsplit_once(": ").map_or(why, |(_, why)| why);
             format!("{}, double-click for help", SafeText::with_limit(why, 60))
         }
     };
-    let mut all = vec![(ALL.to_owned(), itself)];
-    let lines = known.map_or("", |known| known.lines.as_str());
+    let mut all = vec![(ALL_CONTAINERS.to_owned(), itself)];
+    let lines = known.map_or("", |known| known.containers.as_str());
     let mut containers = containers_of(&SafeText::new(name.as_str()), lines);
     containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     // All of an engine's are nearly always all there are.
@@ -67,8 +67,8 @@ fn of_host(name: &Name, known: Option<&Known>) -> Vec<(String, String)> {
 
 /// Has hosts asked anew, by a program of its own that nobody waits for and that ends by itself.
 pub(super) fn refresh() {
-    let mut program = Command::new(PROGRAM);
-    program.args(["host", "refresh", BACKGROUND]).current_dir("/");
+    let mut program = Command::new(own_program::EXECUTABLE);
+    program.args(["host", "refresh", BACKGROUND_FLAG]).current_dir("/");
     program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // This program ends at once, and leaves its end to whoever is there for all that are left behind.
     let _ = program.spawn();
@@ -77,27 +77,27 @@ pub(super) fn refresh() {
 /// The saved host that `interface` is of, and what it is called there; `None` where it is of this host.
 ///
 /// Fails when saved hosts cannot be read, or the one cannot be used.
-pub(super) fn meant(interface: &str) -> Result<Option<(There, String)>, Error> {
-    if interface.is_empty() || saved_hosts::is_of_here(interface) {
+pub(super) fn meant(interface: &str) -> Result<Option<(RemoteTarget, String)>, Error> {
+    if interface.is_empty() || saved_hosts::is_local_interface(interface) {
         return Ok(None);
     }
-    let saved = Hosts::read()?;
-    let Some((name, saved, rest)) = saved.of_interface(interface) else { return Ok(None) };
-    let there = There { host: saved.called(name)?, gain: Gain::default() };
+    let saved = SavedHosts::read()?;
+    let Some((name, saved, rest)) = saved.find_by_interface(interface) else { return Ok(None) };
+    let there = RemoteTarget { host: saved.to_host(name)?, elevation: Elevation::default() };
     Ok(Some((there, rest.to_owned())))
 }
 
 /// The networks of what `rest` is on a host, as they are now, in a dialog whose numbers count from `first`; nothing
 /// where they cannot be had.
 pub(super) fn networks(
-    (there, rest): (&There, &str),
+    (there, rest): (&RemoteTarget, &str),
     first: usize,
     privilege: Result<Privilege, Error>,
 ) -> Vec<ExtcapLine> {
-    let told = privilege.and_then(|privilege| there.containers(Asking::InWindowSoon, privilege));
+    let told = privilege.and_then(|privilege| there.containers(PromptMode::DesktopBlocking, privilege));
     let Ok(containers) = told else { return Vec::new() };
     let selection = Selection { names: vec![rest.to_owned()], prefer_values: true, ..Selection::default() };
-    let chosen: Vec<&Container> = if rest == ALL {
+    let chosen: Vec<&Container> = if rest == ALL_CONTAINERS {
         containers.iter().collect()
     } else {
         selection.resolve(&containers).0.into_iter().map(|chosen| chosen.container).collect()

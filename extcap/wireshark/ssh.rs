@@ -1,10 +1,11 @@
 //! The interface for containers of other hosts: what is chosen in its dialog, handed to who does the same for people.
 
+use clap::ValueEnum as _;
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
-use containerdump::saved_hosts::{ALL, Hosts};
+use containerdump::saved_hosts::{ALL_CONTAINERS, SavedHosts};
 use containerdump::session::Output;
-use containerdump::ssh::{Asking, Gain, Host, Way};
+use containerdump::ssh::{Elevation, Host, PromptMode, SshOptions};
 use containerdump::stop::Stop;
 
 use super::arguments::ExtcapArgs;
@@ -12,7 +13,7 @@ use super::line::ExtcapLine;
 use super::options::{containers, count, duplicates, networks, settings, tap};
 use super::saved;
 use super::ssh_config;
-use crate::cli::There;
+use crate::cli::RemoteTarget;
 use crate::wireshark::toolbar::Toolbar;
 
 /// Its value.
@@ -36,7 +37,7 @@ pub(super) fn capture(
 fn chosen(arguments: &ExtcapArgs) -> String {
     let chosen = arguments.text("--remote-container").unwrap_or_default();
     let chosen = chosen.trim();
-    if chosen.is_empty() { ALL.to_owned() } else { chosen.to_owned() }
+    if chosen.is_empty() { ALL_CONTAINERS.to_owned() } else { chosen.to_owned() }
 }
 
 /// The values of a reloaded option.
@@ -64,7 +65,7 @@ fn load_networks(arguments: &ExtcapArgs, privilege: Result<Privilege, Error>) ->
 fn load_containers(arguments: &ExtcapArgs, privilege: Result<Privilege, Error>) -> Vec<ExtcapLine> {
     let told = privilege.and_then(|privilege| {
         let there = privilege.as_caller(|| there(arguments))??;
-        there.containers(Asking::InWindowSoon, privilege)
+        there.containers(PromptMode::DesktopBlocking, privilege)
     });
     match told {
         Ok(containers) => ssh_config::containers(containers),
@@ -73,7 +74,7 @@ fn load_containers(arguments: &ExtcapArgs, privilege: Result<Privilege, Error>) 
 }
 
 /// The host that is meant, and the way to it.
-fn there(arguments: &ExtcapArgs) -> Result<There, Error> {
+fn there(arguments: &ExtcapArgs) -> Result<RemoteTarget, Error> {
     let text = arguments.text("--remote-host").unwrap_or_default();
     let text = text.trim();
     if text.is_empty() {
@@ -91,23 +92,24 @@ fn there(arguments: &ExtcapArgs) -> Result<There, Error> {
             "name it as ssh does: build1, ann@build1, ann@build1:2222",
         )
     })?;
-    let mut host = if host.is_bare() { Hosts::read()?.meant(&host)? } else { host };
+    let mut host = if host.is_bare_name() { SavedHosts::read()?.resolve(&host)? } else { host };
     let (key, proxy) = (arguments.path("--sshkey"), arguments.text("--proxycommand"));
     if key.is_some() || proxy.is_some() {
-        host = host.by(Way::new(key.as_deref(), proxy.as_deref())?);
+        host = host.with_options(SshOptions::new(key.as_deref(), proxy.as_deref())?);
     }
-    Ok(There { host, gain: gain(arguments.text("--remote-priv").as_deref())? })
+    Ok(RemoteTarget { host, elevation: elevation(arguments.text("--remote-priv").as_deref())? })
 }
 
-fn gain(text: Option<&str>) -> Result<Gain, Error> {
-    // sshdump says `doas -n`, too.
-    match text.unwrap_or_default().trim().trim_end_matches(" -n") {
-        "" => Ok(Gain::default()),
-        word => Gain::parse(word).ok_or_else(|| {
-            let words = Gain::ALL.map(Gain::word).join(", ");
-            Error::new(format!("cannot use --remote-priv {word}"), format!("give one of {words}"))
-        }),
+fn elevation(text: Option<&str>) -> Result<Elevation, Error> {
+    // sshdump has `doas -n`, too.
+    let name = text.unwrap_or_default().trim().trim_end_matches(" -n");
+    if name.is_empty() {
+        return Ok(Elevation::default());
     }
+    Elevation::from_str(name, false).map_err(|_| {
+        let names: Vec<String> = Elevation::value_variants().iter().map(ToString::to_string).collect();
+        Error::new(format!("cannot use --remote-priv {name}"), format!("use one of {}", names.join(", ")))
+    })
 }
 
 /// The same as options and names of people's `capture`; `container` is an interface value, a name or all.
@@ -135,7 +137,7 @@ pub(super) fn words(arguments: &ExtcapArgs, container: &str) -> Result<Vec<Strin
     let named = containers(arguments);
     match container {
         _ if !named.is_empty() => words.extend(std::iter::once("--".to_owned()).chain(named)),
-        ALL => words.push("--all".to_owned()),
+        ALL_CONTAINERS => words.push("--all".to_owned()),
         name => words.extend(["--by-interface", "--", name].map(str::to_owned)),
     }
     Ok(words)

@@ -3,12 +3,13 @@
 //!
 //! There is no option for a password: it would stand in a list of processes.
 
+use clap::ValueEnum as _;
 use containerdump::container::Container;
 use containerdump::container::selection;
 use containerdump::error::Error;
 use containerdump::last_options::LastOptions;
-use containerdump::saved_hosts::ALL;
-use containerdump::ssh::Gain;
+use containerdump::saved_hosts::ALL_CONTAINERS;
+use containerdump::ssh::Elevation;
 
 use super::config::{Dialog, FILTER};
 use super::line::ExtcapLine;
@@ -109,9 +110,10 @@ pub(super) fn sentences() -> Vec<ExtcapLine> {
     ];
     sentences.extend(OTHERS.network());
     sentences.extend([OTHERS.snap_length(), OTHERS.buffer_size(), all()]);
-    for gain in Gain::ALL {
-        let value = SSHDUMP.value(GAIN, gain.word(), gain.word());
-        sentences.push(value.with("default", gain == Gain::default()));
+    for elevation in Elevation::value_variants() {
+        let name = elevation.to_string();
+        let value = SSHDUMP.value(GAIN, &name, &name);
+        sentences.push(value.with("default", elevation.is_none()));
     }
     sentences.push(OTHERS.stop_with_container());
     sentences.extend(OTHERS.common());
@@ -138,5 +140,5 @@ pub(super) fn trouble(trouble: &Error, chosen: &str) -> Vec<ExtcapLine> {
 }
 
 fn all() -> ExtcapLine {
-    SSHDUMP.value(CONTAINER, ALL, "All containers").with("default", true)
+    SSHDUMP.value(CONTAINER, ALL_CONTAINERS, "All containers").with("default", true)
 }

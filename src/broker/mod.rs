@@ -36,8 +36,6 @@ use crate::pcapng::InterfaceDescription;
 use crate::peer::{self, PeerStream};
 use crate::safe_text::SafeText;
 
-/// The program that runs, whatever has become of its file.
-pub const PROGRAM: &str = "/proc/self/exe";
 /// The first byte it says.
 const READY: u8 = b'o';
 /// How long it may take to begin, and a tap to tell its interfaces, on a machine that may be busy.
@@ -65,7 +63,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts `program`, which is [`PROGRAM`] but in a test, as one. It keeps the rights that are held now, to
+    /// Starts `program`, which is [`crate::own_program::EXECUTABLE`] but in a test, as one. It keeps the rights that are held now, to
     /// be done before these are given up; where there are none, it opens inside of the user's own rootless
     /// containers, for which a program has to be without threads. It
     /// has no place in the terminal's job: whoever captures tells it when to end.

@@ -9,9 +9,10 @@ use std::process::{Child, Command, Stdio};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::TapRequest;
 use super::message::{self, Received};
-use super::{PROGRAM, TapRequest};
 use crate::error::Error;
+use crate::own_program;
 
 /// How many wait. Cables come one after the other, but for containers that are started at the same time.
 const SPARES: usize = 2;
@@ -64,7 +65,7 @@ impl Spare {
     fn start() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
         let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        let mut tap = Command::new(PROGRAM);
+        let mut tap = Command::new(own_program::EXECUTABLE);
         tap.args(["tap", "--from-broker"]).env_clear();
         let process = tap.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         Ok(Self { socket, process })

@@ -31,7 +31,6 @@ use crate::safe_text::SafeText;
 pub use client::{ContainerInspection, SOURCE_PORTS, SshConnectionGuard, ssh_ports, tcp_ports};
 use client::{api, block_on};
 use discovery::EngineCandidate;
-pub use discovery::docker_contexts;
 pub use kernel::named_namespaces;
 pub use listing::{EngineListing, EngineStatus};
 pub use tap_container::{

@@ -61,7 +61,7 @@ impl PeerRequest {
     }
 
     /// The line that asks for it.
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         // Texts and addresses can always be written.
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');

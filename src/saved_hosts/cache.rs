@@ -1,12 +1,12 @@
-//! What runs on saved hosts, as it was told last: Wireshark's list of interfaces is made of it, and waits for nobody.
+//! The containers of saved hosts when they were last asked: Wireshark's list of interfaces is made from this cache and
+//! waits for no host.
 //!
 //! ```text
-//! ~/.cache/containerdump/hosts/build1.json   {"version":1,"address":"ann@192.0.2.7","tried":1795435357,"trouble":null}
-//!                                            containers, one on each line
+//! ~/.cache/containerdump/hosts/build1.json   {"version":2,"address":"ann@192.0.2.7","checked":1795435357,"error":null}
+//!                                            one container per line, as JSON
 //! ```
 //!
-//! It was told by another host, and lies where other programs of the user's may write: it is trusted no more than
-//! that host.
+//! The content comes from another host and is trusted no more than that host.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -15,87 +15,92 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, Saved, folder};
+use super::{SavedHost, SavedHostName};
 use crate::safe_text::SafeText;
+use crate::{settings_file, user_dirs};
 
-/// The version of the format.
-const VERSION: u32 = 1;
-/// How old an answer may be before it is asked for anew, and how old the failure of asking.
-const FRESH: Duration = Duration::from_secs(15);
-const FRESH_FAILURE: Duration = Duration::from_mins(1);
-/// Bytes of containers that are kept: a thousand of them have fewer.
-const MOST_BYTES: usize = 900 * 1024;
+const CACHE_VERSION: u32 = 2;
+/// After this time the host is asked again.
+const MAX_CACHE_AGE: Duration = Duration::from_secs(15);
+const MAX_ERROR_AGE: Duration = Duration::from_mins(1);
+/// In bytes. A thousand containers need less.
+const MAX_CONTAINERS_LEN: usize = 900 * 1024;
 
 /// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// When it was asked last, whatever came of it; seconds since the epoch.
-    tried: u64,
-    /// Why it could not be asked then.
-    pub trouble: Option<SafeText>,
-    /// Containers that ran there when it could be, each as it was told.
-    pub lines: String,
+pub struct CachedHost {
+    /// When it was asked, successfully or not, in seconds since 1970.
+    checked: u64,
+    /// Why it could not be asked.
+    pub error: Option<SafeText>,
+    /// The containers when it last answered, one JSON object per line, as received.
+    pub containers: String,
 }
 
 /// The first line of a file.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct CacheHeader {
     version: u32,
-    /// The host may have been saved anew with another.
+    /// Detects that the host was saved again with another address.
     address: String,
-    tried: u64,
-    trouble: Option<String>,
+    checked: u64,
+    error: Option<String>,
 }
 
-impl Known {
-    /// What is known of `saved`; `None` where it was never asked.
-    pub fn of(name: &Name, saved: &Saved) -> Option<Self> {
-        let bytes = folder::read(&path(name)?).ok()??;
+impl CachedHost {
+    /// Loads the entry of `host`; `None` if it was never asked.
+    pub fn load(name: &SavedHostName, host: &SavedHost) -> Option<Self> {
+        let bytes = settings_file::read_optional(&path(name)?).ok()??;
         let text = String::from_utf8(bytes).ok()?;
-        let (head, lines) = text.split_once('\n').unwrap_or((&text, ""));
-        let head: Head = serde_json::from_str(head).ok()?;
-        let is_it = head.version == VERSION && head.address == saved.host.address();
-        let trouble = head.trouble.map(|text| SafeText::with_limit(&text, 200));
-        is_it.then(|| Self { tried: head.tried, trouble, lines: lines.to_owned() })
+        let (header, containers) = text.split_once('\n').unwrap_or((&text, ""));
+        let header: CacheHeader = serde_json::from_str(header).ok()?;
+        let is_current = header.version == CACHE_VERSION && header.address == host.host.address();
+        let error = header.error.map(|text| SafeText::with_limit(&text, 200));
+        is_current.then(|| Self { checked: header.checked, error, containers: containers.to_owned() })
     }
 
-    /// Whether it is old enough to ask again.
+    /// Whether the host should be asked again.
     pub fn is_stale(&self) -> bool {
-        let fresh = if self.trouble.is_some() { FRESH_FAILURE } else { FRESH };
-        // A clock that was set back makes it stale.
-        now().checked_sub(self.tried).is_none_or(|age| age >= fresh.as_secs())
+        let max_age = if self.error.is_some() { MAX_ERROR_AGE } else { MAX_CACHE_AGE };
+        // A time in the future means that the clock was set back.
+        now().checked_sub(self.checked).is_none_or(|age| age >= max_age.as_secs())
     }
 
-    /// Keeps what came of asking `saved` now: the lines of its containers, or why there are none. In the second case
-    /// those from before stay.
+    /// Stores the answer of `host`: its containers, one JSON object per line, or an error, which keeps the containers of
+    /// the last answer.
     ///
-    /// Fails when the file cannot be written.
-    pub fn keep(name: &Name, saved: &Saved, told: Result<&str, &SafeText>) -> io::Result<()> {
+    /// # Errors
+    /// The file cannot be written.
+    pub fn store(name: &SavedHostName, host: &SavedHost, answer: Result<&str, &SafeText>) -> io::Result<()> {
         let path = path(name).ok_or(io::ErrorKind::NotFound)?;
-        let before = Self::of(name, saved).unwrap_or_default();
-        let (lines, trouble) = match told {
-            Ok(lines) => (lines, None),
-            Err(trouble) => (before.lines.as_str(), Some(trouble.to_string())),
+        let before = Self::load(name, host).unwrap_or_default();
+        let (containers, error) = match answer {
+            Ok(containers) => (containers, None),
+            Err(error) => (before.containers.as_str(), Some(error.to_string())),
         };
-        folder::lock(&path)?;
-        let end = lines.get(..MOST_BYTES).and_then(|most| most.rfind('\n')).unwrap_or(lines.len());
-        let head = Head { version: VERSION, address: saved.host.address(), tried: now(), trouble };
-        let head = serde_json::to_string(&head)?;
-        folder::write(&path, format!("{head}\n{}\n", lines[..end].trim_end()).as_bytes())
+        settings_file::open_lock(&path)?;
+        let allowed = containers.get(..MAX_CONTAINERS_LEN);
+        let end = allowed.and_then(|text| text.rfind('\n')).unwrap_or(containers.len());
+        let header =
+            CacheHeader { version: CACHE_VERSION, address: host.host.address(), checked: now(), error };
+        let header = serde_json::to_string(&header)?;
+        let text = format!("{header}\n{}\n", containers[..end].trim_end());
+        settings_file::write(&path, text.as_bytes())
     }
 
-    /// Forgets what is known of a host.
-    pub fn forget(name: &Name) {
+    /// Removes the entry of a host.
+    pub fn remove(name: &SavedHostName) {
         let _ = path(name).map(std::fs::remove_file);
     }
 }
 
-/// Held by whoever asks hosts of their own accord, with nobody watching.
+/// Locks the cache for a refresh in the background.
 ///
-/// Fails with an error of the kind `WouldBlock` where another does, with any other where nothing can be kept.
-pub fn alone() -> io::Result<File> {
+/// # Errors
+/// `WouldBlock` if another process holds the lock; any other if the cache cannot be written.
+pub fn lock_refresh() -> io::Result<File> {
     let folder = folder().ok_or(io::ErrorKind::NotFound)?;
-    let lock = folder::lock(&folder.join("x"))?;
+    let lock = settings_file::open_lock(&folder.join("x"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -104,12 +109,11 @@ pub fn alone() -> io::Result<File> {
 }
 
 fn folder() -> Option<PathBuf> {
-    Some(folder::of_cache()?.join("hosts"))
+    Some(user_dirs::cache_dir()?.join("hosts"))
 }
 
-fn path(name: &Name) -> Option<PathBuf> {
-    let folder = folder()?;
-    Some(folder.join(format!("{name}.json")))
+fn path(name: &SavedHostName) -> Option<PathBuf> {
+    Some(folder()?.join(format!("{name}.json")))
 }
 
 fn now() -> u64 {

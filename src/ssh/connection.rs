@@ -1,7 +1,6 @@
-//! The connection to a host: one master, which authenticates once, and what runs over it.
+//! The connection to a host: one master process, which authenticates once, and the sessions over it.
 
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,22 +8,22 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::asking::Manner;
-use super::folder::Folder;
-use super::{Host, Probe, Said, Session, Terms, failure, probe};
-use crate::broker::PROGRAM;
+use super::child::{POLL_INTERVAL, wait_or_kill};
+use super::probe::PROBE_COMMAND;
+use super::prompt::PromptSettings;
+use super::socket_dir::SocketDir;
+use super::{Host, Probe, PromptMode, RemoteStderr, SshSession, diagnosis, errors};
 use crate::error::Error;
+use crate::own_program;
 
-/// How long the master is waited for at the end, and one that connects.
-const PATIENCE_AT_END: Duration = Duration::from_secs(2);
-/// What a host says of itself has less.
-const MOST_SAID: u64 = 64 * 1024;
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// For a master process to exit, and for a connection attempt to be cancelled.
+const MASTER_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_PROBE_LEN: u64 = 64 * 1024;
 
-/// What is asked of `ssh` whatever its settings say. Keys, agent, jumps and the policy for host keys are the
-/// user's; the host gets no way back to this machine.
-const OPTIONS: [&str; 8] = [
-    // A link that is dead is known to be after 12 seconds.
+/// Set whatever the configuration says. Keys, agent, jump hosts and the policy for host keys are the user's; the
+/// remote host gets no way back to this machine.
+const ENFORCED_OPTIONS: [&str; 8] = [
+    // A dead link is detected after 12 seconds.
     "ServerAliveInterval=3",
     "ServerAliveCountMax=3",
     "ConnectTimeout=15",
@@ -34,164 +33,178 @@ const OPTIONS: [&str; 8] = [
     "PermitLocalCommand=no",
     "RemoteCommand=none",
 ];
-/// The master stays this long, in seconds, once nothing runs over it and nobody ended it.
-pub(super) const PERSIST: &str = "ControlPersist=10";
+/// The master exits after this many seconds without a session, if this program was killed.
+pub(super) const CONTROL_PERSIST: &str = "ControlPersist=10";
 
-/// A connection. It ends with [`Connection::end`] or its last copy; where this program is killed, ten seconds
-/// after what ran over it, which ends at once.
+/// What a connection may do, and who is notified of its progress.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectOptions {
+    /// Whether the program may be uploaded to a host where it is not installed.
+    pub may_upload: bool,
+    /// Where `ssh` may ask for a passphrase.
+    pub prompt_mode: PromptMode,
+    /// Called on any thread.
+    pub on_event: fn(&Host, &ConnectionEvent),
+}
+
+/// Progress of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionEvent {
+    /// The program is being uploaded.
+    UploadProgress {
+        /// Bytes that have arrived.
+        received: usize,
+        /// Bytes in all.
+        total: usize,
+    },
+    /// The upload has ended, successfully or not.
+    UploadEnded,
+    /// A message for the user, without the name of the host.
+    Message(String),
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { may_upload: true, prompt_mode: PromptMode::default(), on_event: |_, _| {} }
+    }
+}
+
+/// A connection to a host. [`SshConnection::close`] or dropping the last clone ends it; if this program is killed, its
+/// sessions end at once and the master after ten seconds.
 #[derive(Clone, Debug)]
-pub struct Connection(Arc<Inner>);
+pub struct SshConnection(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     host: Host,
-    terms: Terms,
-    folder: Folder,
-    /// `ssh` that connects, until it has.
-    opening: Mutex<Option<Child>>,
+    options: ConnectOptions,
+    socket_dir: SocketDir,
+    /// The `ssh` that is connecting.
+    connecting: Mutex<Option<Child>>,
 }
 
-impl Connection {
-    /// One to `host`, which [`Connection::open`] opens.
+impl SshConnection {
+    /// Prepares a connection to `host`; [`SshConnection::open`] connects.
     ///
-    /// Fails when there is no place for its socket.
-    pub fn to(host: &Host) -> Result<Self, Error> {
-        Self::under(host, Terms::default())
-    }
-
-    /// The same on terms of its own.
-    ///
-    /// Fails when there is no place for its socket.
-    pub fn under(host: &Host, terms: Terms) -> Result<Self, Error> {
-        let folder = Folder::make().map_err(|error| {
+    /// # Errors
+    /// The folder for its socket cannot be created.
+    pub fn new(host: &Host, options: ConnectOptions) -> Result<Self, Error> {
+        let socket_dir = SocketDir::create().map_err(|error| {
             Error::new(
-                format!("cannot make a folder in /tmp: {error}"),
-                "see that it has room and may be written to",
+                format!("cannot create a folder in /tmp: {error}"),
+                "check that /tmp has free space and is writable, or set XDG_RUNTIME_DIR",
             )
         })?;
-        Ok(Self(Arc::new(Inner { host: host.clone(), terms, folder, opening: Mutex::new(None) })))
+        Ok(Self(Arc::new(Inner { host: host.clone(), options, socket_dir, connecting: Mutex::new(None) })))
     }
 
-    /// Where it leads.
+    /// The remote host.
     pub fn host(&self) -> &Host {
         &self.0.host
     }
 
-    pub(super) fn terms(&self) -> Terms {
-        self.0.terms
+    pub(super) fn options(&self) -> ConnectOptions {
+        self.0.options
     }
 
-    /// Connects, and looks what is there. Any thread may call [`Connection::end`] meanwhile.
+    /// Connects and probes the host. Another thread may cancel this with [`SshConnection::close`].
     ///
-    /// Fails when there is no `ssh`, it says why it cannot, or what answers cannot be used.
+    /// # Errors
+    /// `ssh` cannot be started or cannot connect, or the login shell does not run commands.
     pub fn open(&self) -> Result<Probe, Error> {
-        let Inner { host, terms, .. } = &*self.0;
-        let manner = terms.asking.manner();
-        let (stdout, mut said) = self.start(&manner).map_err(|error| {
-            let remedy = "see that ssh is installed (Debian: openssh-client) and can be started";
-            failure::cannot_connect(host, &format!("ssh does not start: {error}"), remedy)
-        })?;
+        let Inner { host, options, .. } = &*self.0;
+        let prompt = options.prompt_mode.settings();
+        let (stdout, mut stderr) =
+            self.start_master(&prompt).map_err(|error| errors::cannot_start_ssh(host, &error))?;
         let answer = std::thread::Builder::new().spawn(move || {
             let mut text = Vec::new();
-            let _ = stdout.take(MOST_SAID).read_to_end(&mut text);
+            let _ = stdout.take(MAX_PROBE_LEN).read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        let answer =
-            answer.map_err(|error| failure::cannot_connect(host, &error.to_string(), "ulimit -u"))?;
-        let until = Instant::now() + manner.patience;
+        let answer = answer.map_err(|error| errors::cannot_connect(host, &error.to_string(), "ulimit -u"))?;
+        let deadline = Instant::now() + prompt.timeout;
         let status = loop {
-            let ended = match &mut *self.opening() {
+            let exited = match &mut *self.0.connecting() {
                 Some(child) => child.try_wait(),
-                None => return Err(failure::cannot_connect(host, "interrupted", "connect again")),
+                None => return Err(errors::cannot_connect(host, "interrupted", "connect again")),
             };
-            match ended {
+            match exited {
                 Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < until => std::thread::sleep(LOOK_EVERY),
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
                 Ok(None) | Err(_) => break None,
             }
         };
-        self.0.give_up_opening();
+        self.0.cancel_connecting();
         if status.is_none() {
-            let remedy = format!("see that this works: {}", failure::command(host));
-            return Err(failure::cannot_connect(host, "it does not answer", &remedy));
+            let cause = format!("no answer within {} seconds", prompt.timeout.as_secs());
+            return Err(errors::cannot_connect(host, &cause, &errors::check_ssh(host)));
         }
-        said.wait(PATIENCE_AT_END);
+        stderr.wait(MASTER_EXIT_TIMEOUT);
         let answer = answer.join().unwrap_or_default();
-        match Probe::read(&answer) {
+        match Probe::parse(&answer) {
             Some(probe) => Ok(probe),
-            // It came as far as a shell, or what stands for one.
+            // 255 is the status of ssh itself: any other is that of the login shell.
             None if status.and_then(|status| status.code()) != Some(255) => {
-                let why = "the login does not run commands";
-                let remedy = format!("see what this prints: {} uname", failure::command(host));
-                Err(failure::cannot_connect(host, why, &remedy))
+                let remedy = format!("check the output of: {} uname", errors::ssh_command(host));
+                Err(errors::cannot_connect(host, "the login shell does not run commands", &remedy))
             }
-            None => Err(failure::connecting(host, manner.people, &said.last())),
+            None => Err(diagnosis::connection_error(host, prompt.can_prompt, &stderr.last_lines())),
         }
     }
 
-    fn start(&self, manner: &Manner) -> io::Result<(ChildStdout, Said)> {
+    fn start_master(&self, prompt: &PromptSettings) -> io::Result<(ChildStdout, RemoteStderr)> {
         let mut arguments = Vec::new();
         let mut add = |option: &str| arguments.extend(["-o".to_owned(), option.to_owned()]);
-        // The first that is said of something counts.
-        manner.option.into_iter().for_each(&mut add);
+        // The first value of an option wins.
+        prompt.ssh_option.into_iter().for_each(&mut add);
         add("ControlMaster=yes");
-        add(PERSIST);
-        if !manner.people {
+        add(CONTROL_PERSIST);
+        if !prompt.can_prompt {
             add("BatchMode=yes");
         }
-        arguments.extend(self.arguments());
-        arguments.extend(self.destination(probe::COMMAND));
-        let start = |command: &mut Command| {
-            command.args(&arguments).envs(manner.environment.iter().cloned());
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-        };
-        // Signals are kept from this program, and would be from what it starts: a key typed to end it
-        // must end a question for a password.
-        let mut child =
-            start(Command::new(PROGRAM).args(["ssh", "--"])).or_else(|_| start(&mut Command::new("ssh")))?;
+        arguments.extend(self.base_arguments());
+        arguments.extend(self.destination_arguments(PROBE_COMMAND));
+        let mut child = spawn_ssh(|ssh| {
+            ssh.args(&arguments).envs(prompt.environment.iter().cloned());
+            ssh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+        })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        *self.opening() = Some(child);
+        *self.0.connecting() = Some(child);
         let (stdout, stderr) = stdout.zip(stderr).ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok((stdout, Said::read(stderr, || {})?))
+        Ok((stdout, RemoteStderr::collect(stderr, || {})?))
     }
 
-    /// Runs `command` there. It is text of this program: nothing else may reach the shell there.
-    pub(super) fn session(&self, command: &str) -> Result<Session, Error> {
+    /// Runs `command` on the host. It must be a constant of this program: nothing else may reach a remote shell.
+    pub(super) fn start_session(&self, command: &str) -> Result<SshSession, Error> {
         let host = &self.0.host;
         let mut ssh = Command::new("ssh");
-        ssh.args(self.arguments());
+        ssh.args(self.base_arguments());
         // Without its master it must not connect a second time.
         for option in ["ControlMaster=no", "ProxyCommand=false", "BatchMode=yes"] {
             ssh.args(["-o", option]);
         }
-        ssh.args(self.destination(command));
-        Session::start(host, ssh).map_err(|error| {
-            let remedy = "see that ssh is installed (Debian: openssh-client) and can be started";
-            failure::cannot_connect(host, &format!("ssh does not start: {error}"), remedy)
-        })
+        ssh.args(self.destination_arguments(command));
+        SshSession::start(host, ssh).map_err(|error| errors::cannot_start_ssh(host, &error))
     }
 
-    /// Ends it, and what runs over it.
-    pub fn end(&self) {
-        self.0.end();
+    /// Ends the connection and its sessions.
+    pub fn close(&self) {
+        self.0.close();
     }
 
-    fn opening(&self) -> MutexGuard<'_, Option<Child>> {
-        self.0.opening()
-    }
-
-    /// Whether it is there to be used.
+    /// Whether the master accepts sessions.
     pub(super) fn is_open(&self) -> bool {
-        self.0.folder.socket().exists()
+        self.0.socket_dir.socket().exists()
     }
 
-    pub(super) fn arguments(&self) -> Vec<String> {
-        self.0.arguments()
+    /// The arguments of every `ssh` of this connection.
+    pub(super) fn base_arguments(&self) -> Vec<String> {
+        self.0.base_arguments()
     }
 
-    pub(super) fn destination(&self, command: &str) -> Vec<String> {
+    pub(super) fn destination_arguments(&self, command: &str) -> Vec<String> {
         let Inner { host, .. } = &*self.0;
-        let mut arguments = host.way().arguments();
+        let mut arguments = host.options().to_arguments();
         arguments.extend(host.login_arguments());
         arguments.extend(["--".to_owned(), host.name().to_owned(), command.to_owned()]);
         arguments
@@ -199,43 +212,40 @@ impl Connection {
 }
 
 impl Inner {
-    fn end(&self) {
-        self.give_up_opening();
-        let Self { host, folder, .. } = self;
-        if folder.socket().exists() {
+    fn close(&self) {
+        self.cancel_connecting();
+        let Self { host, socket_dir, .. } = self;
+        if socket_dir.socket().exists() {
             let mut ssh = Command::new("ssh");
-            ssh.args(self.arguments()).args(["-O", "exit", "--", host.name()]);
+            ssh.args(self.base_arguments()).args(["-O", "exit", "--", host.name()]);
             ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             if let Ok(mut child) = ssh.spawn() {
-                end_within(&mut child, PATIENCE_AT_END);
+                wait_or_kill(&mut child, MASTER_EXIT_TIMEOUT);
             }
         }
-        folder.remove();
+        socket_dir.remove();
     }
 
-    /// Ends `ssh` that still connects, if there is one: it has to leave a terminal as it was.
-    fn give_up_opening(&self) {
-        let Some(mut child) = self.opening().take() else { return };
+    /// Ends an `ssh` that is still connecting. SIGTERM first, so that it restores the terminal.
+    fn cancel_connecting(&self) {
+        let Some(mut child) = self.connecting().take() else { return };
         if matches!(child.try_wait(), Ok(None)) {
             let pid = i32::try_from(child.id()).unwrap_or(0);
             if pid > 0 {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
-            end_within(&mut child, PATIENCE_AT_END);
+            wait_or_kill(&mut child, MASTER_EXIT_TIMEOUT);
         }
     }
 
-    fn opening(&self) -> MutexGuard<'_, Option<Child>> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connecting(&self) -> MutexGuard<'_, Option<Child>> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What every `ssh` of this connection is told.
-    fn arguments(&self) -> Vec<String> {
+    fn base_arguments(&self) -> Vec<String> {
         let mut arguments = vec!["-T".to_owned()];
-        let socket: PathBuf = self.folder.socket();
-        // Its path is plain (see `Folder`).
-        let socket = format!("ControlPath={}", socket.display());
-        for option in OPTIONS.into_iter().chain(["LogLevel=ERROR", &socket]) {
+        let socket = format!("ControlPath={}", self.socket_dir.socket().display());
+        for option in ENFORCED_OPTIONS.into_iter().chain(["LogLevel=ERROR", &socket]) {
             arguments.extend(["-o".to_owned(), option.to_owned()]);
         }
         arguments
@@ -244,15 +254,13 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.end();
+        self.close();
     }
 }
 
-fn end_within(child: &mut Child, patience: Duration) {
-    let until = Instant::now() + patience;
-    while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
-        std::thread::sleep(LOOK_EVERY);
-    }
-    let _ = child.kill();
-    let _ = child.wait();
+/// Spawns `ssh` through `containerdump ssh`, which unblocks the signals that this program blocks: Ctrl-C must end a
+/// passphrase prompt.
+pub(super) fn spawn_ssh(spawn: impl Fn(&mut Command) -> io::Result<Child>) -> io::Result<Child> {
+    spawn(Command::new(own_program::EXECUTABLE).args(["ssh", "--"]))
+        .or_else(|_| spawn(&mut Command::new("ssh")))
 }

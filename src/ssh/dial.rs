@@ -1,117 +1,113 @@
-//! A program on another host that hands its standard streams on to somebody else there, such as an engine: each
-//! one that is started is a connection to that.
+//! Commands on another host that forward their standard streams, such as `docker system dial-stdio`: each is a
+//! connection to an engine there.
 
 use std::io::{self, Read as _};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::ioctl_fionbio;
 
-use super::connection::{Connection, PERSIST};
-use super::settings::Settings;
-use super::{Asking, failure};
-use crate::broker::PROGRAM;
+use super::config::SshConfig;
+use super::connection::{CONTROL_PERSIST, SshConnection, spawn_ssh};
+use super::{PromptMode, diagnosis, errors};
 use crate::error::Error;
 
-/// Most bytes read of why it failed.
-const MOST_SAID: usize = 4096;
+const MAX_DIAL_STDERR_LEN: usize = 4096;
 
-/// One of them. Dropping it ends it.
+/// A running command whose standard streams are a connection. Dropping it ends the command.
 #[derive(Debug)]
-pub struct Dialled {
-    connection: Connection,
+pub struct StdioConnection {
+    connection: SshConnection,
     stream: UnixStream,
     child: Child,
-    errors: ChildStderr,
-    /// Whether it could ask for a passphrase.
-    can_ask: bool,
+    stderr: ChildStderr,
+    can_prompt: bool,
 }
 
-/// Whether nobody may be asked for a passphrase, whatever there is to ask in.
-static IS_QUIET: AtomicBool = AtomicBool::new(false);
+static PROMPTS_DISABLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on nobody is asked for anything: who waits does not see it.
-pub fn ask_nobody() {
-    IS_QUIET.store(true, Ordering::Relaxed);
+/// Keeps `ssh` from prompting in this process from now on, whatever its [`PromptMode`].
+pub fn disable_prompts() {
+    PROMPTS_DISABLED.store(true, Ordering::Relaxed);
 }
 
-impl Connection {
-    /// The port that it leads to, as the settings of `ssh` say; 22 where they cannot be asked.
+impl SshConnection {
+    /// The port of the SSH server according to the address or the SSH configuration, else 22.
     pub fn port(&self) -> u16 {
         if let Some(port) = self.host().port() {
             return port;
         }
-        Settings::read(self.host()).port.unwrap_or(22)
+        SshConfig::read(self.host()).port.unwrap_or(22)
     }
 
-    /// Starts `command` there, which is text of this program. The first one connects, and all others use its
-    /// connection. Nothing is waited for.
+    /// Starts `command`, a constant of this program, without waiting for it. The first one connects, all others use its
+    /// connection.
     ///
-    /// Fails when `ssh` does not start.
-    pub fn dial(&self, command: &str) -> io::Result<Dialled> {
-        let (stream, theirs) = UnixStream::pair()?;
-        let mut arguments = self.arguments();
+    /// # Errors
+    /// `ssh` cannot be started.
+    pub fn dial(&self, command: &str) -> io::Result<StdioConnection> {
+        let (stream, remote_end) = UnixStream::pair()?;
+        let mut arguments = self.base_arguments();
         let is_first = !self.is_open();
-        let asking = if IS_QUIET.load(Ordering::Relaxed) { Asking::Nobody } else { self.terms().asking };
-        let manner = asking.manner();
-        let people = is_first && manner.people;
-        let batch = if people { "BatchMode=no" } else { "BatchMode=yes" };
-        for option in ["ControlMaster=auto", PERSIST, batch] {
+        let prompts_disabled = PROMPTS_DISABLED.load(Ordering::Relaxed);
+        let mode = if prompts_disabled { PromptMode::Background } else { self.options().prompt_mode };
+        let prompt = mode.settings();
+        let may_prompt = is_first && prompt.can_prompt;
+        let batch = if may_prompt { "BatchMode=no" } else { "BatchMode=yes" };
+        for option in ["ControlMaster=auto", CONTROL_PERSIST, batch] {
             arguments.extend(["-o".to_owned(), option.to_owned()]);
         }
-        arguments.extend(self.destination(command));
-        let start = |ssh: &mut Command| {
-            ssh.args(&arguments).envs(manner.environment.iter().cloned()).stderr(Stdio::piped());
-            ssh.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs.try_clone()?));
-            // What is typed to end a capture is for us; but what asks for a passphrase has to be in the terminal's job.
-            if !people {
+        arguments.extend(self.destination_arguments(command));
+        let mut child = spawn_ssh(|ssh| {
+            ssh.args(&arguments).envs(prompt.environment.iter().cloned()).stderr(Stdio::piped());
+            ssh.stdin(OwnedFd::from(remote_end.try_clone()?)).stdout(OwnedFd::from(remote_end.try_clone()?));
+            // Ctrl-C is for this program only; a passphrase prompt has to be in the foreground job of the terminal.
+            if !may_prompt {
                 ssh.process_group(0);
             }
             ssh.spawn()
-        };
-        // Signals are kept from this program, and would be from what it starts.
-        let mut child =
-            start(Command::new(PROGRAM).args(["ssh", "--"])).or_else(|_| start(&mut Command::new("ssh")))?;
-        let errors = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        ioctl_fionbio(&errors, true)?;
-        Ok(Dialled { connection: self.clone(), stream, child, errors, can_ask: manner.people })
+        })?;
+        let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        ioctl_fionbio(&stderr, true)?;
+        Ok(StdioConnection { connection: self.clone(), stream, child, stderr, can_prompt: prompt.can_prompt })
     }
 }
 
-impl Dialled {
-    /// What comes and goes.
+impl StdioConnection {
+    /// The standard input and output of the command.
     ///
-    /// Fails when there is no file descriptor left.
+    /// # Errors
+    /// No file descriptor is left.
     pub fn stream(&self) -> io::Result<UnixStream> {
         self.stream.try_clone()
     }
 
-    /// Whether what is started later will use the connection of this one, or none: its own connecting is over.
+    /// Whether connecting is over: commands started from now on use this connection, or it has failed.
     pub fn is_connected(&mut self) -> bool {
         self.connection.is_open() || !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// How it ended, once it has: why, where it was without success.
-    pub fn ended(&mut self) -> Option<Result<(), Error>> {
+    /// The outcome of the command, once it has exited.
+    pub fn try_outcome(&mut self) -> Option<Result<(), Error>> {
         let status = self.child.try_wait().ok()??;
-        let mut said = [0; MOST_SAID];
-        // Its master may keep it open: it is not read to its end.
-        let count = self.errors.read(&mut said).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said[..count]);
+        let mut stderr = [0; MAX_DIAL_STDERR_LEN];
+        // Not to its end: the master may keep it open.
+        let count = self.stderr.read(&mut stderr).unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&stderr[..count]);
         let host = self.connection.host();
         Some(match status.code() {
             Some(0) => Ok(()),
-            Some(255) => Err(failure::connecting(host, self.can_ask, &said)),
-            _ => Err(failure::of_command(host, &said)),
+            Some(255) => Err(diagnosis::connection_error(host, self.can_prompt, &stderr)),
+            _ => Err(errors::engine_command_failed(host, &stderr)),
         })
     }
 }
 
-impl Drop for Dialled {
+impl Drop for StdioConnection {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
         let _ = self.child.kill();

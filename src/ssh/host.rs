@@ -1,130 +1,131 @@
-//! Which host, as people say it.
+//! Which host to connect to, and how.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Gain, Way};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::SshOptions;
 use crate::safe_text::SafeText;
 
-/// The longest name that the system of names has.
-const LONGEST: usize = 253;
+/// Also limits user names.
+const MAX_DNS_NAME_LEN: usize = 253;
 
-/// A host that `ssh` can be given: no part of it can become an option, or mean anything to a shell.
+/// A destination for `ssh`. No part of it can become an option or is special to a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     user: Option<String>,
     name: String,
     port: Option<u16>,
-    way: Way,
-    /// What it is called here, where somebody gave it a name of its own.
+    options: SshOptions,
+    /// The name under which it was saved.
     alias: Option<SafeText>,
-    gain: Gain,
-    /// Whether its label has the port, since another host of the run has the same name.
-    has_port_in_label: bool,
+    elevation: Elevation,
+    /// Whether another host of this run has the same name.
+    label_has_port: bool,
 }
 
 impl Host {
-    /// The same, where `user` and `port` are said beside it; as it was, where they are not.
+    /// Replaces the user and the port, unless they are absent or empty.
     ///
-    /// Fails when there is no such user or port.
+    /// # Errors
+    /// The user name or the port is invalid.
     pub fn with_login(mut self, user: Option<&str>, port: Option<&str>) -> Result<Self, String> {
         if let Some(user) = user.map(str::trim).filter(|user| !user.is_empty()) {
-            if !is_plain(user, USER) {
+            if !is_plain(user, USER_PUNCTUATION) {
                 return Err("invalid user name (expected for example ann)".to_owned());
             }
             self.user = Some(user.to_owned());
         }
         if let Some(port) = port.map(str::trim).filter(|port| !port.is_empty()) {
-            self.port = Some(number(port)?);
+            self.port = Some(parse_port(port)?);
         }
         Ok(self)
     }
 
-    /// The same, by a way of its own.
+    /// Sets options for `ssh`.
     #[must_use]
-    pub fn by(self, way: Way) -> Self {
-        Self { way, ..self }
+    pub fn with_options(self, options: SshOptions) -> Self {
+        Self { options, ..self }
     }
 
-    /// The same, called `alias` here, where the program becomes root by `gain`.
+    /// Sets the name and the elevation of a saved host.
     #[must_use]
-    pub fn called(self, alias: &str, gain: Gain) -> Self {
-        Self { alias: Some(SafeText::new(alias)), gain, ..self }
+    pub fn with_alias(self, alias: &str, elevation: Elevation) -> Self {
+        Self { alias: Some(SafeText::new(alias)), elevation, ..self }
     }
 
-    /// Whether nothing but its name is said.
-    pub fn is_bare(&self) -> bool {
+    /// Whether it has neither user nor port and may be the name of a saved host.
+    pub fn is_bare_name(&self) -> bool {
         self.user.is_none() && self.port.is_none() && self.alias.is_none()
     }
 
-    /// By what the program becomes root there, where nothing else is said.
-    pub fn gain(&self) -> Gain {
-        self.gain
+    /// How the program becomes root, unless the command line says otherwise.
+    pub fn elevation(&self) -> Elevation {
+        self.elevation
     }
 
-    /// The way to it, beside what the settings of `ssh` say.
-    pub(super) fn way(&self) -> &Way {
-        &self.way
+    pub(super) fn options(&self) -> &SshOptions {
+        &self.options
     }
 
-    /// Options of `ssh` for the user and the port.
+    /// Arguments of `ssh` for the user and the port.
     pub(super) fn login_arguments(&self) -> Vec<String> {
         let user = self.user.iter().flat_map(|user| ["-l".to_owned(), user.clone()]);
         let port = self.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]);
         user.chain(port).collect()
     }
 
-    /// Who logs in there; whom `ssh` says where there is none.
+    /// The user to log in as; `None` leaves it to the SSH configuration.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// Its name: an address, or what the settings of `ssh` know.
+    /// An address, a host name or a `Host` of the SSH configuration.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The port; the one that `ssh` says where there is none.
+    /// The port of the SSH server; `None` leaves it to the SSH configuration.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// As it stands in lists and captures: its saved name, else its name, with the port where [`Host::distinguish`]
-    /// found that it is needed.
+    /// The name in lists and captures: the saved name, else the host name, with the port if
+    /// [`Host::make_labels_distinct`] added it.
     pub fn label(&self) -> SafeText {
         match &self.alias {
             Some(alias) => alias.clone(),
-            None if self.has_port_in_label => self.place(),
+            None if self.label_has_port => self.name_and_port(),
             None => SafeText::new(&self.name),
         }
     }
 
-    /// Adds the port to the labels of those `hosts` that would have the same label without.
-    pub fn distinguish(hosts: &mut [Self]) {
+    /// Adds the port to labels that several `hosts` share.
+    pub fn make_labels_distinct(hosts: &mut [Self]) {
         let labels: Vec<SafeText> = hosts.iter().map(Self::label).collect();
         for (host, label) in hosts.iter_mut().zip(&labels) {
-            host.has_port_in_label |= labels.iter().filter(|other| *other == label).count() > 1;
+            host.label_has_port |= labels.iter().filter(|other| *other == label).count() > 1;
         }
     }
 
-    fn place(&self) -> SafeText {
+    fn name_and_port(&self) -> SafeText {
         match self.port {
             Some(port) if self.name.contains(':') => SafeText::new(&format!("[{}]:{port}", self.name)),
             Some(port) => SafeText::new(&format!("{}:{port}", self.name)),
             None => SafeText::new(&self.name),
         }
     }
-}
 
-impl Host {
-    /// As people would write it: `ann@build1:2222`.
+    /// The address in the form in which it is parsed: `ann@build1:2222`.
     pub fn address(&self) -> String {
         let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-        format!("{user}{}", self.place())
+        format!("{user}{}", self.name_and_port())
     }
 }
 
-/// What it is called here, else its address.
+/// The saved name, else the address.
 impl fmt::Display for Host {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.alias {
@@ -134,47 +135,90 @@ impl fmt::Display for Host {
     }
 }
 
-/// `build1`, `ann@build1`, `ann@build1:2222`, `ann@[2001:db8::1]:2222`, each also behind `ssh://`.
+/// `build1`, `ann@build1`, `ann@build1:2222`, `ann@[2001:db8::1]:2222`, each also after `ssh://`.
 impl FromStr for Host {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix("ssh://").map_or(text, |rest| rest.trim_end_matches('/'));
-        let (user, place) = match text.rsplit_once('@') {
-            Some((user, place)) => (Some(user), place),
+        let (user, server) = match text.rsplit_once('@') {
+            Some((user, server)) => (Some(user), server),
             None => (None, text),
         };
-        let (name, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let (name, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((name, "")) => (name, None),
             Some((name, rest)) => (name, Some(rest.strip_prefix(':').unwrap_or("?"))),
-            // An address with colons has no port unless it stands in brackets.
-            None => match place.split_once(':') {
+            // An IPv6 address has a port only if it is in brackets.
+            None => match server.split_once(':') {
                 Some((name, port)) if !port.contains(':') => (name, Some(port)),
-                _ => (place, None),
+                _ => (server, None),
             },
         };
-        let others: &[u8] = if name.contains(':') { b"._-:%" } else { b"._-" };
-        if !is_plain(name, others) || user.is_some_and(|user| !is_plain(user, USER)) {
+        let punctuation: &[u8] = if name.contains(':') { b"._-:%" } else { b"._-" };
+        if !is_plain(name, punctuation) || user.is_some_and(|user| !is_plain(user, USER_PUNCTUATION)) {
             return Err("invalid host (expected for example build1, ann@build1, ann@build1:2222)".to_owned());
         }
-        let port = port.map(number).transpose()?;
-        let user = user.map(str::to_owned);
-        let (way, gain) = (Way::default(), Gain::default());
-        Ok(Self { user, name: name.to_owned(), port, way, alias: None, gain, has_port_in_label: false })
+        Ok(Self {
+            user: user.map(str::to_owned),
+            name: name.to_owned(),
+            port: port.map(parse_port).transpose()?,
+            options: SshOptions::default(),
+            alias: None,
+            elevation: Elevation::default(),
+            label_has_port: false,
+        })
     }
 }
 
-/// Bytes that a user's name may have beside letters and digits.
-const USER: &[u8] = b"._-+@";
+const USER_PUNCTUATION: &[u8] = b"._-+@";
 
-fn is_plain(text: &str, others: &[u8]) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
-    !text.is_empty() && text.len() <= LONGEST && !text.starts_with('-') && text.bytes().all(fits)
+fn is_plain(text: &str, punctuation: &[u8]) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || punctuation.contains(&byte);
+    !text.is_empty()
+        && text.len() <= MAX_DNS_NAME_LEN
+        && !text.starts_with('-')
+        && text.bytes().all(is_allowed)
 }
 
-fn number(port: &str) -> Result<u16, String> {
+fn parse_port(port: &str) -> Result<u16, String> {
     let number = port.parse().ok().filter(|port| *port != 0);
     number.ok_or_else(|| "invalid port (expected 1 to 65535)".to_owned())
+}
+
+/// How the program becomes root on a host. The command must not ask for a password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Elevation {
+    /// Not at all: it has the rights of the login
+    #[default]
+    None,
+    /// With `sudo -n`
+    Sudo,
+    /// With `doas -n`
+    Doas,
+}
+
+impl Elevation {
+    /// What precedes the program in a remote command.
+    pub(super) const fn command_prefix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Sudo => "sudo -n ",
+            Self::Doas => "doas -n ",
+        }
+    }
+
+    /// Whether the program keeps the rights of the login.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl fmt::Display for Elevation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        formatter.pad(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 #[cfg(test)]
@@ -188,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read_as_people_write_them() {
+    fn every_form_of_an_address_is_parsed() {
         let host =
             |user: Option<&str>, name: &str, port| Some((user.map(str::to_owned), name.to_owned(), port));
         assert_eq!(parts("build1"), host(None, "build1", None));
@@ -201,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_an_option_or_mean_anything_to_a_shell_is_refused() {
+    fn addresses_that_are_options_or_special_to_a_shell_are_refused() {
         let many = "a".repeat(300);
-        for text in [
+        let refused = [
             "",
             "-oProxyCommand=x",
             "ann@-oProxyCommand=x",
@@ -227,14 +271,14 @@ mod tests {
             "a/b",
             "ann$@host",
             "'a'",
-            many.as_str(),
-        ] {
+        ];
+        for text in refused.into_iter().chain([many.as_str()]) {
             assert_eq!(parts(text), None, "{text:?}");
         }
     }
 
     #[test]
-    fn a_login_beside_it_counts_and_is_as_plain() {
+    fn a_separate_login_overrides_the_address_and_is_validated() {
         let host: Host = "ann@build1:2222".parse().expect("a host");
         let with = |user, port| host.clone().with_login(user, port).map(|host| host.to_string());
         assert_eq!(with(Some(" "), None).as_deref(), Ok("ann@build1:2222"));
@@ -246,11 +290,11 @@ mod tests {
     }
 
     #[test]
-    fn a_label_has_a_port_only_where_two_hosts_have_the_same_name() {
+    fn labels_contain_the_port_only_if_host_names_are_equal() {
         let labels = |texts: &[&str]| {
             let mut hosts: Vec<Host> = texts.iter().map(|text| text.parse().expect("a host")).collect();
-            hosts[0] = hosts[0].clone().called("shop", Gain::Nothing);
-            Host::distinguish(&mut hosts);
+            hosts[0] = hosts[0].clone().with_alias("shop", Elevation::None);
+            Host::make_labels_distinct(&mut hosts);
             hosts.iter().map(|host| host.label().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(labels(&["192.0.2.7:22", "ann@build1:2222"]), ["shop", "build1"]);
@@ -260,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_part_of_any_host_is_an_option_or_has_a_strange_byte(text in ".{0,40}|[-@:a-z0-9.\\[\\]]{0,20}") {
+        fn no_part_of_a_host_is_an_option_or_has_a_special_byte(text in ".{0,40}|[-@:a-z0-9.\\[\\]]{0,20}") {
             if let Some((user, name, _)) = parts(&text) {
                 for part in user.iter().chain([&name]) {
                     prop_assert!(!part.starts_with('-') && !part.is_empty());

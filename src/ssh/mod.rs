@@ -1,47 +1,41 @@
-//! The same program on other hosts, by the user's own `ssh`. The only place that starts it.
+//! Other hosts, reached through the user's OpenSSH client. The only place that starts `ssh`.
 //!
 //! ```text
-//! [`Connection`] ── ssh, once per host: keys, agent, jumps and known hosts are the user's ──> master
-//!   [`Session`]  ── over that: a fixed command, never text of anybody's ──> containerdump far, there: installed, or
-//!                                                                          sent and run from a private folder
-//!                ── the request, one line ──>
-//!                <── "containerdump-peer 1 VERSION", then what was asked for ──
+//! SshConnection ── ssh: keys, agent, jump hosts and known_hosts are the user's ──> one master process per host
+//!   SshSession  ── a constant command ──> containerdump on that host: installed, or uploaded (`deploy`)
+//!               ── one request line ──>
+//!               <── hello line, then the answer ──
 //! ```
 //!
-//! Nothing that comes from there is trusted: what it says is bounded and made a [`crate::safe_text::SafeText`],
-//! packets go through [`crate::peer`].
+//! Data from other hosts is hostile: it is bounded, and becomes [`crate::safe_text::SafeText`] or is parsed by
+//! [`crate::peer`].
 
-mod asking;
+mod child;
+mod config;
 mod connection;
+mod deploy;
+mod diagnosis;
 mod dial;
-mod failure;
-mod fallback;
-mod folder;
-mod gain;
+mod errors;
 mod host;
 mod key;
 mod lines;
-mod place;
+mod options;
 mod probe;
+mod prompt;
 mod proxy;
-mod said;
-mod savefile;
-mod sent;
 mod session;
-mod settings;
-mod terms;
-mod way;
-mod ways;
+mod socket_dir;
+mod stderr;
+mod tcpdump;
 
-pub use asking::Asking;
-pub use connection::Connection;
-pub use dial::{Dialled, ask_nobody};
-pub use fallback::{Plain, is_routine};
-pub use gain::Gain;
-pub use host::Host;
+pub use connection::{ConnectOptions, ConnectionEvent, SshConnection};
+pub use dial::{StdioConnection, disable_prompts};
+pub use host::{Elevation, Host};
 pub use key::check_key;
-pub use probe::{Installed, Probe};
-pub use said::Said;
-pub use session::Session;
-pub use terms::{Notice, Terms};
-pub use way::Way;
+pub use options::SshOptions;
+pub use probe::{InstalledProgram, Probe};
+pub use prompt::PromptMode;
+pub use session::SshSession;
+pub use stderr::RemoteStderr;
+pub use tcpdump::{TcpdumpCapture, is_routine_output};

@@ -1,59 +1,60 @@
-//! What there is on a host, as it says itself.
+//! What a host is, and whether the program is installed on it.
 
+use crate::peer::{PROTOCOL, parse_hello};
 use crate::safe_text::SafeText;
 use crate::static_program::Architecture;
 
-/// Run there first. A single line that any login shell hands to `sh` as it is: in it stand no single quote,
-/// backslash or exclamation mark, and nothing of ours or anybody's.
-pub(super) const COMMAND: &str = "exec sh -c 'echo containerdump-probe; \
+/// The first command on a host. One line without single quotes, backslashes and exclamation marks, so that every login
+/// shell passes it to `sh` unchanged.
+pub(super) const PROBE_COMMAND: &str = "exec sh -c 'echo containerdump-probe; \
     echo system $(uname -s) $(uname -m); echo user $(id -u); \
     if command -v containerdump >/dev/null; then \
     echo program $(containerdump far --hello 2>/dev/null </dev/null); fi'";
-/// Starts the answer. A login shell may print before it, with or without a line end.
-const MARKER: &str = "containerdump-probe\n";
+/// Begins the answer. A login shell may print before it, with or without a line end.
+const PROBE_MARKER: &str = "containerdump-probe\n";
 
-/// What there is.
+/// The answer of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// The kernel: `Linux`.
     pub system: SafeText,
-    /// The processor, where we know programs for it.
+    /// `None` if the program does not run on this processor.
     pub architecture: Option<Architecture>,
-    /// Whether the login is root's.
+    /// Whether the login is root.
     pub is_root: bool,
-    /// The program.
-    pub installed: Installed,
+    /// The program in the `PATH` of the login.
+    pub installed: InstalledProgram,
 }
 
-/// What became of looking for the program.
+/// The result of looking for the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Installed {
-    /// It is there, and speaks as we do.
-    Here,
-    /// It is there, and does not; its version.
-    Other(SafeText),
-    /// It is there, and cannot be started.
-    Unusable,
-    /// It is not where commands are looked for.
-    Absent,
+pub enum InstalledProgram {
+    /// It has the same protocol version.
+    Compatible,
+    /// It has another protocol version; its version.
+    Incompatible(SafeText),
+    /// It cannot be started.
+    Broken,
+    /// It is not in `PATH`.
+    Missing,
 }
 
 impl Probe {
-    /// Reads what [`COMMAND`] prints; `None` where it is something else.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        let mut lines = text.split_once(MARKER)?.1.lines();
-        let mut next = |word: &str| lines.next()?.strip_prefix(word).map(str::trim);
+    /// Parses the output of [`PROBE_COMMAND`]; `None` if it is something else.
+    pub(super) fn parse(output: &str) -> Option<Self> {
+        let mut lines = output.split_once(PROBE_MARKER)?.1.lines();
+        let mut next = |keyword: &str| lines.next()?.strip_prefix(keyword).map(str::trim);
         let (system, processor) = next("system ")?.split_once(' ')?;
         let is_root = next("user ")? == "0";
         let installed = match next("program") {
-            None => Installed::Absent,
-            Some(line) => match crate::peer::parse_hello(line) {
-                Some((crate::peer::PROTOCOL, _)) => Installed::Here,
-                Some((_, version)) => Installed::Other(SafeText::new(version)),
-                None => Installed::Unusable,
+            None => InstalledProgram::Missing,
+            Some(line) => match parse_hello(line) {
+                Some((PROTOCOL, _)) => InstalledProgram::Compatible,
+                Some((_, version)) => InstalledProgram::Incompatible(SafeText::new(version)),
+                None => InstalledProgram::Broken,
             },
         };
-        let (system, architecture) = (SafeText::new(system), Architecture::called(processor));
+        let (system, architecture) = (SafeText::new(system), Architecture::from_name(processor));
         Some(Self { system, architecture, is_root, installed })
     }
 }
@@ -61,36 +62,37 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::hello;
 
     #[test]
-    fn what_a_host_says_is_read() {
+    fn answer_of_a_host_is_parsed() {
         let text = "Welcome!\n\u{1b}]0;ann@build1\u{7}containerdump-probe\nsystem Linux x86_64\nuser 0\n";
-        let probe = Probe::read(text).expect("a probe");
+        let probe = Probe::parse(text).expect("a probe");
         assert_eq!((probe.system.as_str(), probe.is_root), ("Linux", true));
         assert_eq!(probe.architecture, Some(Architecture::X86_64));
-        assert_eq!(probe.installed, Installed::Absent);
-        let installed = |line: &str| Probe::read(&format!("{text}{line}\n")).expect("a probe").installed;
-        assert_eq!(installed(&format!("program {}", crate::peer::hello().trim())), Installed::Here);
+        assert_eq!(probe.installed, InstalledProgram::Missing);
+        let installed = |line: &str| Probe::parse(&format!("{text}{line}\n")).expect("a probe").installed;
+        assert_eq!(installed(&format!("program {}", hello().trim())), InstalledProgram::Compatible);
         assert_eq!(
-            installed("program containerdump-peer 2 9.9\u{1b}[m"),
-            Installed::Other(SafeText::new("9.9\u{1b}[m"))
+            installed("program containerdump-peer 99 9.9\u{1b}[m"),
+            InstalledProgram::Incompatible(SafeText::new("9.9\u{1b}[m"))
         );
-        assert_eq!(installed("program"), Installed::Unusable);
+        assert_eq!(installed("program"), InstalledProgram::Broken);
     }
 
     #[test]
-    fn what_is_no_answer_is_none() {
+    fn other_output_is_refused() {
         for text in
             ["", "This account is not available.\n", "containerdump-probe\n", "containerdump-probe\nuser 0\n"]
         {
-            assert_eq!(Probe::read(text), None, "{text}");
+            assert_eq!(Probe::parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn the_command_is_the_same_to_every_shell() {
-        let script =
-            COMMAND.strip_prefix("exec sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("quotes");
+    fn probe_command_needs_no_quoting() {
+        let script = PROBE_COMMAND.strip_prefix("exec sh -c '").and_then(|rest| rest.strip_suffix('\''));
+        let script = script.expect("quotes");
         assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");
     }
 }

@@ -1,7 +1,8 @@
-//! A program that runs on another host, over a connection that is there already.
+//! A program on another host, started over an open connection.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,222 +10,207 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::{Host, Said, failure};
+use super::child::wait_or_kill;
+use super::{Host, RemoteStderr, errors};
 use crate::error::Error;
-use crate::peer::{self, PROTOCOL, PeerRequest};
+use crate::peer::{PROTOCOL, parse_hello};
 use crate::safe_text::SafeText;
 
-/// How long the program may take to say its first word: it may have to wait for a busy machine there.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Bytes that a login shell may say before.
-const MOST_BEFORE_HELLO: usize = 64 * 1024;
-/// How long an end that has come is waited for.
-const PATIENCE_FOR_END: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Bytes that `ssh` may write ahead: the kernel gives twice as much, as far as `net.core.wmem_max` goes, or 208 KiB where
-/// it is not asked.
-const ROOM: usize = 256 * 1024;
+/// A busy host may need long to start the program.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes that a login shell may print before the hello line.
+const MAX_BEFORE_HELLO: usize = 64 * 1024;
+const PROGRAM_EXIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes that `ssh` may write ahead. The kernel doubles it, up to `net.core.wmem_max`; its default is 208 KiB.
+const SEND_BUFFER_LEN: usize = 256 * 1024;
 
-/// One of them. Dropping it ends the program there.
+/// A running remote program. Dropping it ends the program.
 #[derive(Debug)]
-pub struct Session {
+pub struct SshSession {
     host: Host,
     child: Child,
     stream: UnixStream,
-    said: Said,
+    stderr: RemoteStderr,
 }
 
-impl Session {
-    /// Starts `command`, which is `ssh`.
+/// Starts a constant command on the host of a connection.
+pub(super) type StartSession<'a> = &'a dyn Fn(&str) -> Result<SshSession, Error>;
+
+impl SshSession {
+    /// Starts `ssh` as given by `command`.
     pub(super) fn start(host: &Host, mut command: Command) -> io::Result<Self> {
-        let (stream, theirs) = UnixStream::pair()?;
-        // Less only means more waits.
-        let _ = SockRef::from(&theirs).set_send_buffer_size(ROOM);
-        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs.try_clone()?)));
-        command.stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stderr(Stdio::piped());
-        // What is typed to end the capture is for us: we ask the program there for what is left.
+        let (stream, remote_end) = UnixStream::pair()?;
+        // A smaller buffer only means more wake-ups.
+        let _ = SockRef::from(&remote_end).set_send_buffer_size(SEND_BUFFER_LEN);
+        command.stdin(Stdio::from(OwnedFd::from(remote_end.try_clone()?)));
+        command.stdout(Stdio::from(OwnedFd::from(remote_end))).stderr(Stdio::piped());
+        // Ctrl-C must not reach ssh: the remote program is asked for its last packets first.
         let mut child = command.process_group(0).spawn()?;
-        // Its ends of the stream are its own only.
+        // Closes this process's copies of the remote end.
         drop(command);
-        let of_stream = stream.try_clone()?;
-        let end = move || drop(of_stream.shutdown(Shutdown::Both));
+        let to_close = stream.try_clone()?;
+        let on_limit = move || drop(to_close.shutdown(Shutdown::Both));
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let said = Said::read(stderr, end)?;
-        Ok(Self { host: host.clone(), child, stream, said })
+        let stderr = RemoteStderr::collect(stderr, on_limit)?;
+        Ok(Self { host: host.clone(), child, stream, stderr })
     }
 
-    /// Asks our program there for something, once it has said what it speaks.
+    /// Reads the hello line and sends `request`, one line.
     ///
-    /// Fails when it does not, or speaks something else.
-    pub fn ask(&mut self, request: &PeerRequest) -> Result<(), Error> {
-        self.greet()?;
-        (&self.stream).write_all(request.line().as_bytes()).map_err(|_| self.broke_off())
+    /// # Errors
+    /// The program is not containerdump, has another protocol version, or ends.
+    pub fn send_request(&mut self, request: &str) -> Result<(), Error> {
+        self.read_hello()?;
+        (&self.stream).write_all(request.as_bytes()).map_err(|_| self.end_with_error())
     }
 
-    fn greet(&mut self) -> Result<(), Error> {
-        let until = Instant::now() + PATIENCE;
+    fn read_hello(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + HELLO_TIMEOUT;
         let (mut line, mut byte, mut total) = (Vec::new(), [0], 0);
-        while total < MOST_BEFORE_HELLO {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let read = self.stream.set_read_timeout(Some(left)).and_then(|()| (&self.stream).read(&mut byte));
-            match read {
+        while total < MAX_BEFORE_HELLO {
+            match self.read_until(deadline, &mut byte) {
                 Ok(1) if byte[0] == b'\n' => {
-                    if let Some((protocol, version)) = peer::parse_hello(&String::from_utf8_lossy(&line)) {
-                        return self.same_protocol(protocol, &SafeText::new(version));
+                    if let Some((protocol, version)) = parse_hello(&String::from_utf8_lossy(&line)) {
+                        let is_same = protocol == PROTOCOL;
+                        let error = || errors::incompatible_version(&self.host, &SafeText::new(version));
+                        return is_same.then_some(()).ok_or_else(error);
                     }
                     line.clear();
                 }
                 Ok(1) => line.push(byte[0]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return Err(self.no_hello(&format!("no output within {} seconds", PATIENCE.as_secs())));
+                Err(error) if is_timeout(&error) => {
+                    let cause = format!("no output within {} seconds", HELLO_TIMEOUT.as_secs());
+                    return Err(self.no_hello(&cause));
                 }
-                Ok(_) | Err(_) => return Err(self.broke_off()),
+                Ok(_) | Err(_) => return Err(self.end_with_error()),
             }
             total += 1;
         }
-        Err(self.no_hello(&format!("unexpected output exceeds {} KiB", MOST_BEFORE_HELLO / 1024)))
+        Err(self.no_hello(&format!("unexpected output exceeds {} KiB", MAX_BEFORE_HELLO / 1024)))
     }
 
-    fn no_hello(&self, why: &str) -> Error {
+    fn no_hello(&self, cause: &str) -> Error {
         let host = &self.host;
         Error::new(
-            format!("what answers on {host} is not containerdump: {why}"),
-            format!("see what this prints: {} containerdump far --hello", failure::command(host)),
+            format!("the answer of {host} is not from containerdump: {cause}"),
+            format!("check the output of: {} containerdump far --hello", errors::ssh_command(host)),
         )
     }
 
-    fn same_protocol(&self, protocol: u32, version: &SafeText) -> Result<(), Error> {
-        if protocol == PROTOCOL {
-            return Ok(());
-        }
-        Err(other_protocol(&self.host, version))
+    fn read_until(&self, deadline: Instant, bytes: &mut [u8]) -> io::Result<usize> {
+        let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        self.stream.set_read_timeout(Some(remaining))?;
+        (&self.stream).read(bytes)
     }
 
-    /// What comes out of it.
+    /// The standard input and output of the program.
     ///
-    /// Fails when there are no file descriptors left.
+    /// # Errors
+    /// No file descriptor is left.
     pub fn stream(&self) -> Result<UnixStream, Error> {
         self.stream.try_clone().map_err(|error| {
             Error::new(
                 format!("cannot read from {}: {error}", self.host),
-                "free some file descriptors: ulimit -n",
+                "raise the limit of file descriptors: ulimit -n",
             )
         })
     }
 
-    /// All that comes out of it, at most `most` bytes within `patience`.
+    /// Reads the output to its end: at most `max_len` bytes within `timeout`.
     ///
-    /// Fails when it is more or takes longer, or the program there fails.
-    pub fn read_to_end(&mut self, most: usize, patience: Duration) -> Result<Vec<u8>, Error> {
-        let until = Instant::now() + patience;
-        let (mut all, mut bytes) = (Vec::new(), vec![0; 64 * 1024]);
+    /// # Errors
+    /// It is longer or takes longer, or the program fails.
+    pub fn read_to_end(&mut self, max_len: usize, timeout: Duration) -> Result<Vec<u8>, Error> {
+        let deadline = Instant::now() + timeout;
+        let (mut output, mut bytes) = (Vec::new(), vec![0; 64 * 1024]);
         loop {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let read =
-                self.stream.set_read_timeout(Some(left)).and_then(|()| (&self.stream).read(&mut bytes));
-            match read {
+            match self.read_until(deadline, &mut bytes) {
                 Ok(0) => break,
-                Ok(count) => all.extend_from_slice(&bytes[..count]),
+                Ok(count) => output.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    return Err(self.too(&format!("takes longer than {} seconds", patience.as_secs())));
+                Err(error) if is_timeout(&error) => {
+                    return Err(
+                        self.answer_error(&format!("takes longer than {} seconds", timeout.as_secs()))
+                    );
                 }
-                Err(_) => return Err(self.broke_off()),
+                Err(_) => return Err(self.end_with_error()),
             }
-            if all.len() > most {
-                return Err(self.too(&format!("is longer than {} MiB", most / (1024 * 1024))));
+            if output.len() > max_len {
+                return Err(self.answer_error(&format!("is longer than {} MiB", max_len / (1024 * 1024))));
             }
         }
-        if self.status().is_some_and(|status| status.success()) { Ok(all) } else { Err(self.broke_off()) }
+        if self.wait().is_some_and(|status| status.success()) {
+            Ok(output)
+        } else {
+            Err(self.end_with_error())
+        }
     }
 
-    fn too(&self, what: &str) -> Error {
+    fn answer_error(&self, problem: &str) -> Error {
         let host = &self.host;
         Error::new(
-            format!("the answer of containerdump on {host} {what}"),
-            format!("see that this works: {} containerdump list", failure::command(host)),
+            format!("the answer of containerdump on {host} {problem}"),
+            format!("{} containerdump list", errors::check_ssh(host)),
         )
     }
 
-    /// What it says on its standard error meanwhile, each line once.
-    pub fn lines(&self) -> Vec<SafeText> {
-        self.said.lines()
+    /// Takes the new lines of its standard error.
+    pub fn take_stderr_lines(&self) -> Vec<SafeText> {
+        self.stderr.take_lines()
     }
 
-    /// Why it failed, as far as it or `ssh` said; else `otherwise`. It ends.
+    /// Ends the program and returns why it failed, as far as it or `ssh` reported it, else `otherwise`.
     pub fn explain(&mut self, otherwise: Error) -> Error {
         let _ = self.stream.shutdown(Shutdown::Both);
-        let status = self.status();
-        self.said.wait(PATIENCE_FOR_END);
+        let status = self.wait();
+        self.stderr.wait(PROGRAM_EXIT_TIMEOUT);
         let host = &self.host;
-        if self.said.is_flood() {
+        if self.stderr.is_over_limit() {
             return Error::new(
-                format!("containerdump on {host} floods its standard error"),
-                format!("see what this prints: {} containerdump list", failure::command(host)),
+                format!("containerdump on {host} writes too much to standard error"),
+                format!("check the output of: {} containerdump list", errors::ssh_command(host)),
             );
         }
-        match self.said.reason() {
-            Some(reason) => {
-                let told = failure::broke_off(host, &reason);
-                Error::new(format!("on {host}: {}", told.message()), told.remedy().as_str())
+        match self.stderr.reported_error() {
+            Some(reported) => {
+                let error = errors::program_failed(host, &reported);
+                Error::new(format!("on {host}: {}", error.message()), error.remedy().as_str())
             }
-            None if status.and_then(|status| status.code()) == Some(255) => lost(host, &self.said.last()),
+            // 255 is the status of ssh itself.
+            None if status.and_then(|status| status.code()) == Some(255) => {
+                errors::connection_lost(host, &self.stderr.last_lines())
+            }
             None => otherwise,
         }
     }
 
-    fn broke_off(&mut self) -> Error {
+    fn end_with_error(&mut self) -> Error {
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.said.wait(PATIENCE_FOR_END);
-        let last = self.said.last();
-        self.explain(failure::broke_off(&self.host, &last))
+        self.stderr.wait(PROGRAM_EXIT_TIMEOUT);
+        let last = self.stderr.last_lines();
+        self.explain(errors::program_failed(&self.host, &last))
     }
 
-    /// Why it failed, if it did. It ends.
+    /// Ends the program and returns why it failed, if it did.
     pub fn failure(&mut self) -> Option<Error> {
         let _ = self.stream.shutdown(Shutdown::Both);
-        let failed = self.status().and_then(|status| status.code()).is_some_and(|code| code != 0);
-        (failed || self.said.is_flood()).then(|| self.broke_off())
+        let failed = self.wait().and_then(|status| status.code()).is_some_and(|code| code != 0);
+        (failed || self.stderr.is_over_limit()).then(|| self.end_with_error())
     }
 
-    /// Its status, once it has ended; it is made to.
-    fn status(&mut self) -> Option<ExitStatus> {
-        let until = Instant::now() + PATIENCE_FOR_END;
-        loop {
-            match self.child.try_wait() {
-                Ok(None) if Instant::now() < until => std::thread::sleep(LOOK_EVERY),
-                Ok(None) | Err(_) => {
-                    let _ = self.child.kill();
-                    let _ = self.child.wait();
-                    return None;
-                }
-                Ok(status) => return status,
-            }
-        }
+    fn wait(&mut self) -> Option<ExitStatus> {
+        wait_or_kill(&mut self.child, PROGRAM_EXIT_TIMEOUT)
     }
 }
 
-impl Drop for Session {
+impl Drop for SshSession {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-        self.status();
+        self.wait();
     }
 }
 
-fn lost(host: &Host, said: &str) -> Error {
-    let why =
-        said.lines().last().map(|line| format!(": {}", SafeText::with_limit(line, 200))).unwrap_or_default();
-    Error::new(
-        format!("the connection to {host} ended{why}"),
-        format!("see that it runs and can be reached: {}", failure::command(host)),
-    )
-}
-
-/// The program on `host` speaks something else.
-pub(super) fn other_protocol(host: &Host, version: &SafeText) -> Error {
-    Error::new(
-        format!("containerdump on {host} is of version {version}, which does not understand this one"),
-        format!("install the same version on both: {}", env!("CARGO_PKG_VERSION")),
-    )
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

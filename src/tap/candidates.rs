@@ -26,9 +26,9 @@ pub struct TapRights {
 impl TapRights {
     /// What `privilege` allows, on this machine as it is installed.
     pub fn from_privilege(privilege: &Privilege) -> Self {
-        let is_there = Architecture::own().is_some_and(StaticProgram::is_there);
+        let is_there = Architecture::current().is_some_and(StaticProgram::is_available);
         let no_program = (!is_there).then(|| {
-            Error::new("no containerdump without shared libraries is installed", static_program::REMEDY)
+            Error::new("no containerdump without shared libraries is installed", static_program::BUILD_REMEDY)
         });
         Self {
             capture: privilege.may_capture(),

@@ -125,9 +125,9 @@ fn escape_sequences_of_a_host_are_not_printed() {
         ended.stderr
     );
     let host = FakeHost::answering(&format!("printf '{ESCAPE}\\n' >&2; exit 3"));
-    assert!(host.list().complaint().contains("containerdump on ann@build1 ended before"));
+    assert!(host.list().complaint().contains("containerdump on ann@build1 ended unexpectedly"));
     let host = FakeHost::new(&format!("printf '{ESCAPE}\\n' >&2; exit 255"), "");
     assert!(host.list().complaint().contains("cannot connect to ann@build1: "));
     let host = FakeHost::new(&PROBE.replace(" 1 0.1.0", &format!(" 2 $(printf '{ESCAPE}')")), "");
-    assert!(host.list().complaint().contains("does not understand this one"));
+    assert!(host.list().complaint().contains("is incompatible with this version"));
 }

@@ -14,7 +14,7 @@ use crate::support::program::until;
 #[test]
 fn an_invalid_response_ends_with_one_message() {
     let is_no_shell = FakeHost::new("echo This account is not available.; exit 1", "");
-    assert!(is_no_shell.list().complaint().contains("the login does not run commands"));
+    assert!(is_no_shell.list().complaint().contains("the login shell does not run commands"));
     let floods = FakeHost::new(PROBE, "cat /dev/zero");
     assert!(floods.list().complaint().contains("unexpected output exceeds"));
     let says_more = FakeHost::new(PROBE, &format!("echo Welcome; echo; {HELLO}; true"));
@@ -131,7 +131,7 @@ fn each_broken_stream_is_reported_and_the_others_continue() {
 fn a_flood_on_standard_error_ends_the_capture() {
     let host = FakeHost::answering("cat stream; yes >&2").with("stream", &begin("x"));
     let said = host.complaint_of_capture();
-    assert!(said.contains("floods its standard error"), "{said}");
+    assert!(said.contains("writes too much to standard error"), "{said}");
     assert!(said.lines().count() < 200, "{} lines", said.lines().count());
 }
 

@@ -9,8 +9,7 @@ use crate::support::program::{NOWHERE, Running, program};
 
 const PROBE: &str = "echo containerdump-probe; echo system Linux riscv64; echo user 0";
 /// What a container with one veth looks like.
-const LOOKED: &str =
-    "tool tcpdump/engine docker/called 0123456789ab web/inside 12: eth0@if13:/host 13: veth1@if12:/same/done";
+const LOOKED: &str = "tool tcpdump/engine docker/container 0123456789ab web/inside 12: eth0@if13:/host 13: veth1@if12:/unchanged/done";
 const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 /// The header of a savefile: microseconds, little-endian, version 2.4, Ethernet.
 const HEAD: &str = r"printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0'";
@@ -22,7 +21,7 @@ impl FakeHost {
     fn new(looked: &str, capture: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ssh");
-        let print = |line: &str| format!("printf 'containerdump-look {line}\\n';");
+        let print = |line: &str| format!("printf 'containerdump-lookup {line}\\n';");
         let looked = looked.split('/').map(print).collect::<Vec<_>>().concat();
         let script = format!(
             "#!/bin/bash\nfor last; do :; done\ncase $last in *containerdump-probe*) {PROBE} ;; *eval*) read -r script\n\
@@ -60,11 +59,11 @@ impl FakeHost {
     fn why(&self) -> String {
         let (said, status) = self.captures();
         assert_eq!(status, Some(1), "{said}");
-        assert!(said.contains("is not installed on build1, and cannot be sent there: "), "{said}");
+        assert!(said.contains("is not installed on build1, and cannot be uploaded: "), "{said}");
         let why = said
             .lines()
             .next()
-            .and_then(|line| line.strip_prefix("build1: nor does tcpdump there capture: "));
+            .and_then(|line| line.strip_prefix("build1: tcpdump on that host cannot be used either: "));
         why.unwrap_or_else(|| panic!("{said}")).to_owned()
     }
 }
@@ -77,7 +76,7 @@ fn tcpdump_output_is_converted_and_kept_off_command_lines() {
     let (said, status) = host.captures_with(&["-c", "2"]);
     assert_eq!(status, Some(0), "{said}");
     assert!(
-        said.contains("build1: tcpdump there captures eth0 of web at host veth veth1 instead; "),
+        said.contains("build1: tcpdump on that host captures eth0 of web at host veth veth1 instead; "),
         "{said}"
     );
     let file = host.0.path().join("out.pcapng");
@@ -100,9 +99,9 @@ fn a_container_without_a_host_veth_is_not_captured_by_tcpdump() {
     let looked = |from: &str, to: &str| FakeHost::new(&LOOKED.replace(from, to), "cat /dev/zero").why();
     assert_eq!(looked("veth1@", "-w@"), "the container has no host veth");
     assert_eq!(looked("13: veth1@if12", "13: veth1@if99"), "the container has no host veth");
-    assert_eq!(looked("/same", "/shared/same"), "the container is in the host's network");
-    assert_eq!(looked("/done", ""), "it broke off");
-    assert!(looked("eth0@", &format!("{ESCAPE}@")).contains("savefile"));
+    assert_eq!(looked("/unchanged", "/shared/unchanged"), "the container uses the network of the host");
+    assert_eq!(looked("/done", ""), "the connection was closed");
+    assert!(looked("eth0@", &format!("{ESCAPE}@")).contains("pcap file"));
     let floods = FakeHost::new("tool tcpdump'; yes; printf '", "");
     assert_eq!(floods.why(), "unexpected output exceeds 256 KiB");
 }
@@ -115,17 +114,20 @@ fn an_unprivileged_login_is_referred_to_sudo_if_tcpdump_fails() {
     assert!(!host.captures().0.contains("--sudo"), "root needs none");
     host.make_ordinary();
     let said = host.captures().0;
-    assert!(said.contains("Remedy: capture as root there: --sudo or --doas; or install it there"), "{said}");
+    assert!(
+        said.contains("Remedy: capture as root on that host: --sudo or --doas; or install it on the host"),
+        "{said}"
+    );
 }
 
 #[test]
 fn invalid_tcpdump_output_ends_with_one_message() {
     let garbage = FakeHost::new(LOOKED, "head -c 100000 /dev/urandom");
-    assert_eq!(garbage.why(), "what comes is no savefile");
+    assert_eq!(garbage.why(), "the output is not a pcap file");
     let fails = FakeHost::new(LOOKED, &format!("printf 'tcpdump: {ESCAPE} no\\n' >&2; exit 1"));
-    assert!(fails.why().contains("ended before it had done what was asked: tcpdump: "), "{}", fails.why());
+    assert!(fails.why().contains("ended unexpectedly: tcpdump: "), "{}", fails.why());
     let stalls = FakeHost::new(LOOKED, "exec sleep 600");
-    assert_eq!(stalls.why(), "it does not begin");
+    assert_eq!(stalls.why(), "timed out waiting for the first packets");
     for record in
         [r"\1\0\0\0\1\0\0\0\377\377\377\377\377\377\377\377", r"\1\0\0\0\377\377\377\377\1\0\0\0\1\0\0\0a"]
     {
@@ -140,5 +142,5 @@ fn invalid_tcpdump_output_ends_with_one_message() {
     assert!(status == Some(1) && said.contains("cannot read packets of build1: "), "{said}");
     let floods = FakeHost::new(LOOKED, &format!("{HEAD}; yes >&2"));
     let (said, status) = floods.captures();
-    assert!(status == Some(1) && said.contains("floods its standard error"), "{said}");
+    assert!(status == Some(1) && said.contains("writes too much to standard error"), "{said}");
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::program::{NOWHERE, Running};
 
 const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0";
-const PLACE: &str = "echo containerdump-place";
+const PLACE: &str = "echo containerdump-deploy";
 const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 
 /// A host that answers in shell: to being looked at, to what is offered, and to what is run then.
@@ -63,16 +63,16 @@ fn a_stalled_upload_times_out() {
     }
     let hosts = [
         // It never reads, it reads and never says so, it goes on saying the same, it says nothing at all.
-        format!("{PLACE} send 0; exec sleep 600"),
-        format!("{PLACE} send 0; cat >/dev/null; exec sleep 600"),
-        format!("{PLACE} send 0; while sleep 1; do {PLACE} has 5; done"),
+        format!("{PLACE} ready 0; exec sleep 600"),
+        format!("{PLACE} ready 0; cat >/dev/null; exec sleep 600"),
+        format!("{PLACE} ready 0; while sleep 1; do {PLACE} received 5; done"),
         "exec sleep 600".to_owned(),
     ];
     let is_given_up = |offered: &String| {
         let begun = Instant::now();
         let said = FakeHost::new(PROBE, offered, "").complaint();
         assert!(
-            said.contains("cannot send containerdump to build1: timed out waiting for the host"),
+            said.contains("cannot upload containerdump to build1: timed out waiting for the host"),
             "{said}"
         );
         assert!(begun.elapsed() > Duration::from_secs(10));
@@ -89,30 +89,34 @@ fn a_failed_upload_is_reported_in_one_message() {
     if !can_send() {
         return;
     }
-    let floods = FakeHost::new(PROBE, &format!("{PLACE} send 0; cat /dev/zero"), "");
+    let floods = FakeHost::new(PROBE, &format!("{PLACE} ready 0; cat /dev/zero"), "");
     assert!(floods.complaint().contains("unexpected output exceeds"));
-    let floods = FakeHost::new(PROBE, &format!("while :; do {PLACE} not x; done"), "");
+    let floods = FakeHost::new(PROBE, &format!("while :; do {PLACE} skipped x; done"), "");
     assert!(floods.complaint().contains("unexpected output exceeds"));
-    let breaks_off = FakeHost::new(PROBE, &format!("{PLACE} send 0; exit 1"), "");
-    assert!(breaks_off.complaint().contains("cannot send containerdump to build1"));
+    let breaks_off = FakeHost::new(PROBE, &format!("{PLACE} ready 0; exit 1"), "");
+    assert!(breaks_off.complaint().contains("cannot upload containerdump to build1"));
     // It has it before it was sent, at a place there is not; more of it than there is.
-    let lies = FakeHost::new(PROBE, &format!("{PLACE} sent 0; {PLACE} here 9; {PLACE} has 9999999999"), "");
-    assert!(lies.complaint().contains("cannot send containerdump to build1: it broke off"));
+    let lies =
+        FakeHost::new(PROBE, &format!("{PLACE} stored 0; {PLACE} exists 9; {PLACE} received 9999999999"), "");
+    assert!(lies.complaint().contains("cannot upload containerdump to build1: the connection was closed"));
     let again = FakeHost::new(PROBE, &format!("{PLACE} failed 0"), "");
-    assert!(again.complaint().contains("cannot send containerdump to build1"));
-    let lies = FakeHost::new(PROBE, &format!("{PLACE} here 0"), "exit 1");
-    assert!(lies.complaint().contains("containerdump on build1 ended before it had done what was asked"));
+    assert!(again.complaint().contains("cannot upload containerdump to build1"));
+    let lies = FakeHost::new(PROBE, &format!("{PLACE} exists 0"), "exit 1");
+    assert!(lies.complaint().contains("containerdump on build1 ended unexpectedly"));
     let another = PROBE.replace("Linux x86_64", "Linux riscv64");
     let said = FakeHost::new(&another, "", "").complaint();
     assert!(
         said.contains(
-            "is not installed on build1, and cannot be sent there: there is none for its processor"
+            "is not installed on build1, and cannot be uploaded: there is no program for its processor"
         ),
         "{said}"
     );
     let another = PROBE.replace("Linux x86_64", "Darwin arm64");
     let said = FakeHost::new(&another, "", "").complaint();
-    assert!(said.contains("is not installed on build1, and cannot be sent there: it runs Darwin"), "{said}");
+    assert!(
+        said.contains("is not installed on build1, and cannot be uploaded: the host runs Darwin"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -121,11 +125,11 @@ fn upload_messages_of_a_host_contain_no_control_characters() {
         return;
     }
     // What is said is looked at by `Running::ended`.
-    let says = format!("printf 'containerdump-place not /{ESCAPE} {ESCAPE}\\n'");
-    let said = FakeHost::new(PROBE, &format!("{says}; {PLACE} none"), "").complaint();
-    assert!(said.contains("cannot send containerdump to build1: /"), "{said}");
-    let (said, _) = FakeHost::new(PROBE, &format!("{says}; {PLACE} here 1"), "exit 1").asked();
-    assert!(said.contains("build1: not used there: /"), "{said}");
+    let says = format!("printf 'containerdump-deploy skipped /{ESCAPE} {ESCAPE}\\n'");
+    let said = FakeHost::new(PROBE, &format!("{says}; {PLACE} nofolder"), "").complaint();
+    assert!(said.contains("cannot upload containerdump to build1: /"), "{said}");
+    let (said, _) = FakeHost::new(PROBE, &format!("{says}; {PLACE} exists 1"), "exit 1").asked();
+    assert!(said.contains("build1: not used: /"), "{said}");
 }
 
 #[test]
@@ -133,7 +137,7 @@ fn the_upload_offer_is_passed_on_standard_input() {
     if !can_send() {
         return;
     }
-    let host = FakeHost::new(PROBE, &format!("{PLACE} none"), "");
+    let host = FakeHost::new(PROBE, &format!("{PLACE} nofolder"), "");
     host.complaint();
     let asked = std::fs::read_to_string(host.0.path().join("asked")).expect("it was asked");
     let [name, digest, size, skip, trial] = asked.lines().collect::<Vec<_>>()[..] else { panic!("{asked}") };

@@ -262,7 +262,7 @@ fn unreadable_docker_settings_are_reported_without_a_context() {
     let fifo = settings.write("config.json", "");
     fs::remove_file(&fifo).expect("it is there");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-    is_told("it is no file");
+    is_told("not a regular file");
 }
 
 #[test]

@@ -93,9 +93,9 @@ fn pair(value: &str, display: &str) -> (String, String) {
     (value.to_owned(), display.to_owned())
 }
 
-/// The first line of what is kept, of an answer that came at `tried`.
-fn head(address: &str, tried: u64, trouble: &str) -> String {
-    format!(r#"{{"version":1,"address":"{address}","tried":{tried},"trouble":{trouble}}}"#)
+/// The first line of what is kept, of an answer that came at `checked`.
+fn head(address: &str, checked: u64, error: &str) -> String {
+    format!(r#"{{"version":2,"address":"{address}","checked":{checked},"error":{error}}}"#)
 }
 
 /// A container as another host tells of it.
@@ -134,7 +134,7 @@ fn a_hanging_host_does_not_delay_the_list() {
     home.is_quiet();
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     assert_eq!(fs::read_to_string(home.path("called")).expect("calls").lines().count(), 1);
-    assert_eq!(home.listed(), [pair("shop-all", "shop: it does not answer, double-click for help")]);
+    assert_eq!(home.listed(), [pair("shop-all", "shop: no answer within 20 seconds, double-click for help")]);
     assert_eq!(home.refreshing(), [0; 0], "it is not asked again so soon");
 }
 
@@ -207,7 +207,7 @@ fn a_hostile_cache_yields_only_interfaces() {
     let unknown = [pair("shop-all", "shop: containers not loaded yet, press F5")];
     let long = [first.as_bytes(), &b"\n".repeat(2 * 1024 * 1024)].concat();
     for nothing in
-        [&b""[..], b"\xff\xfe", b"{}", first.replace("\"version\":1", "\"version\":2").as_bytes(), &long]
+        [&b""[..], b"\xff\xfe", b"{}", first.replace("\"version\":2", "\"version\":1").as_bytes(), &long]
     {
         // Or what is found out in the background stands there instead.
         home.is_quiet();

@@ -37,7 +37,7 @@ fn program() -> StaticProgram {
     let path = folder.path().join("program");
     fs::write(&path, bytes).expect("a file");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
-    StaticProgram::at(&path, Architecture::X86_64).expect("a program")
+    StaticProgram::open(&path, Architecture::X86_64).expect("a program")
 }
 
 fn start(fake: &FakeEngine) -> Result<TapContainer, Error> {

@@ -114,7 +114,7 @@ fn a_program_is_uploaded_once_and_repaired_with_every_shell() {
     for shell in shells() {
         let login = Login::with(shell);
         let said = login.is_asked();
-        let first = "build1: containerdump 0.1.0 was sent there (not installed there), runs as ";
+        let first = "build1: uploaded containerdump 0.1.0 (not installed), running as ";
         assert!(said.starts_with(first), "{shell:?}: {said}");
         let sent = login.sent();
         let about = sent.metadata().expect("it");
@@ -123,21 +123,28 @@ fn a_program_is_uploaded_once_and_repaired_with_every_shell() {
         let name = format!("containerdump-{}-{}", std::env::consts::ARCH, digest(&sent));
         assert_eq!(sent.file_name().and_then(|name| name.to_str()), Some(name.as_str()));
         let said = login.is_asked();
-        assert!(said.contains(" was sent there before (not installed there), runs as "), "{shell:?}: {said}");
+        assert!(
+            said.contains("using uploaded containerdump 0.1.0 (not installed), running as "),
+            "{shell:?}: {said}"
+        );
         assert_eq!(sent.metadata().expect("it").ino(), about.ino(), "{shell:?}: it is the same file");
         // Changed by whomever, it is not run.
         let mark = login.path("mark");
         for content in [format!("#!/bin/sh\ntouch {}\n", mark.display()), String::new()] {
             fs::write(&sent, content).expect("it can be changed");
             let said = login.is_asked();
-            assert!(said.contains(" was sent there (not installed there)"), "{shell:?}: {said}");
+            assert!(said.contains("uploaded containerdump 0.1.0 (not installed)"), "{shell:?}: {said}");
             assert!(!mark.exists(), "{shell:?}: what was put there was run");
             assert!(name.ends_with(&digest(&login.sent())), "{shell:?}");
         }
-        let removed = login.asks(&["unsend", "build1"]);
-        assert_eq!(removed.stdout, format!("build1: 1 removed from {}\n", login.cache().display()));
+        let removed = login.asks(&["host", "clean", "build1"]);
+        assert_eq!(removed.stdout, format!("build1: removed 1 file from {}\n", login.cache().display()));
         assert!(!login.cache().exists(), "{shell:?}");
-        assert_eq!(login.asks(&["unsend", "build1"]).stdout, "build1: nothing was there\n", "{shell:?}");
+        assert_eq!(
+            login.asks(&["host", "clean", "build1"]).stdout,
+            "build1: no uploaded program\n",
+            "{shell:?}"
+        );
     }
 }
 
@@ -151,18 +158,18 @@ fn a_directory_others_can_write_or_a_symlink_is_not_used() {
         fs::create_dir_all(login.cache()).expect("a folder");
         fs::set_permissions(login.cache(), fs::Permissions::from_mode(0o770)).expect("its mode");
         let said = login.is_asked();
-        let why = format!("not used there: {} can be changed by others", login.cache().display());
+        let why = format!("not used: {} can be changed by others", login.cache().display());
         assert!(said.contains(&why), "{shell:?}: {said}");
         assert_eq!(fs::read_dir(login.cache()).expect("it").count(), 0, "{shell:?}");
         fs::remove_dir(login.cache()).expect("it is empty");
         fs::create_dir(login.path("elsewhere")).expect("a folder");
         symlink(login.path("elsewhere"), login.cache()).expect("a link");
         let said = login.is_asked();
-        let why = format!("not used there: {} is a link", login.cache().display());
+        let why = format!("not used: {} is a symbolic link", login.cache().display());
         assert!(said.contains(&why), "{shell:?}: {said}");
         assert_eq!(fs::read_dir(login.path("elsewhere")).expect("it").count(), 0, "{shell:?}");
         // It went to a folder with a name that nobody could know.
-        let removed = login.asks(&["unsend", "build1"]).stdout;
+        let removed = login.asks(&["host", "clean", "build1"]).stdout;
         let place = removed.trim_end().rsplit(' ').next().expect("a place").to_owned();
         assert!(place.starts_with("/var/tmp/containerdump.") || place.starts_with("/tmp/containerdump."));
         assert!(!Path::new(&place).exists(), "{removed}");
@@ -180,17 +187,17 @@ fn a_partial_upload_is_never_installed() {
         login.answers_through("dd bs=65536 count=5 status=none");
         let said = login.asks(&["list", "--host", "build1"]).complaint();
         assert!(said.contains("containerdump is not installed on build1"), "{shell:?}: {said}");
-        assert!(said.contains("cannot send containerdump to build1: "), "{shell:?}: {said}");
-        assert!(said.contains("does not take all of it"), "{shell:?}: {said}");
+        assert!(said.contains("cannot upload containerdump to build1: "), "{shell:?}: {said}");
+        assert!(said.contains("did not receive the complete file"), "{shell:?}: {said}");
         assert_eq!(fs::read_dir(login.cache()).expect("it").count(), 0, "{shell:?}");
         // As many bytes, of which some are others.
         login.answers_through(
             "perl -e 'while (sysread STDIN, $_, 65536) { s/GNU/GNV/; syswrite STDOUT, $_ }'",
         );
         let said = login.asks(&["list", "--host", "build1"]).complaint();
-        assert!(said.contains("does not take all of it"), "{shell:?}: {said}");
+        assert!(said.contains("did not receive the complete file"), "{shell:?}: {said}");
         assert_eq!(fs::read_dir(login.cache()).expect("it").count(), 0, "{shell:?}");
-        login.asks(&["unsend", "build1"]);
+        login.asks(&["host", "clean", "build1"]);
     }
 }
 
@@ -214,7 +221,7 @@ fn an_interrupted_upload_leaves_nothing() {
 #[test]
 fn no_upload_prevents_the_upload() {
     let login = Login::with(SHELLS[0]);
-    let said = login.asks(&["list", "--host", "build1", "--no-send"]).complaint();
+    let said = login.asks(&["list", "--host", "build1", "--no-upload"]).complaint();
     assert!(said.contains("containerdump is not installed on build1"), "{said}");
     assert!(!login.cache().exists());
 }

@@ -13,12 +13,15 @@ use super::lab::{Lab, eventually};
 use super::podman::Podman;
 
 pub(crate) fn companion() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_containerdump"))
-        .with_file_name(format!("containerdump-{}", Architecture::own().expect("a known processor").word()))
+    Path::new(env!("CARGO_BIN_EXE_containerdump")).with_file_name(format!(
+        "containerdump-{}",
+        Architecture::current().expect("a known processor").name()
+    ))
 }
 
 pub(crate) fn program() -> StaticProgram {
-    StaticProgram::at(&companion(), Architecture::own().expect("a known processor")).expect("the companion")
+    StaticProgram::open(&companion(), Architecture::current().expect("a known processor"))
+        .expect("the companion")
 }
 
 pub(crate) fn tap(target: &described::Container, arguments: &[&str]) -> Result<TapContainer, Error> {

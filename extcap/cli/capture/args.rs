@@ -9,12 +9,12 @@ use containerdump::capture::{self, CaptureSettings};
 use containerdump::error::Error;
 use containerdump::peer::compression::CompressionMode;
 use containerdump::session::{Duplicates, Limit, Limits, OutputFiles, timestamp};
-use containerdump::ssh::{Host, Notice, Plain};
+use containerdump::ssh::{ConnectionEvent, Host, TcpdumpCapture};
 use containerdump::tap::TapKind;
 
 use super::selectors::SelectorArgs;
 use crate::capture::{CaptureJob, OutputTarget};
-use crate::cli::hosts::Hosts;
+use crate::cli::host_args::HostArgs;
 use crate::cli::notices;
 use crate::cli::progress::Progress;
 use crate::log_file;
@@ -45,7 +45,7 @@ pub(crate) struct CaptureArgs {
     pub(super) selected: SelectorArgs,
 
     #[command(flatten)]
-    pub(in crate::cli) hosts: Hosts,
+    pub(in crate::cli) hosts: HostArgs,
 
     /// Whether Wireshark asks for it.
     #[arg(skip)]
@@ -222,7 +222,7 @@ impl CaptureArgs {
     }
 
     /// The same for who knows nothing of containers; else why not.
-    pub(super) fn plain(&self) -> Result<Plain, String> {
+    pub(super) fn plain(&self) -> Result<TcpdumpCapture, String> {
         let only = |why: &str| Err(format!("it serves {why} only"));
         let Some(container) = self.selected.only(self.is_of_window) else {
             return only("one container, not followed,");
@@ -233,7 +233,7 @@ impl CaptureArgs {
         if self.tap != "auto" && self.tap != TapKind::Host.as_str() {
             return only("host veths");
         }
-        Ok(Plain {
+        Ok(TcpdumpCapture {
             container: container.to_owned(),
             interface: self.network.first().cloned(),
             filter: self.filter.clone(),
@@ -243,9 +243,9 @@ impl CaptureArgs {
     }
 
     /// How it tells what goes on with other hosts.
-    pub(super) fn tell(&self) -> fn(&Host, &Notice) {
+    pub(super) fn tell(&self) -> fn(&Host, &ConnectionEvent) {
         match self.quiet {
-            _ if !self.hosts.are_at_terminal() => notices::log,
+            _ if !self.hosts.are_from_terminal() => notices::log,
             true => notices::say_nothing,
             false => notices::tell,
         }

@@ -8,7 +8,7 @@ use containerdump::peer::PeerRequest;
 use containerdump::peer::{self, PeerStream};
 use containerdump::privilege::Privilege;
 use containerdump::session::{CaptureSession, Duplicates, Member, Source, Totals};
-use containerdump::ssh::{self, Connection, Plain};
+use containerdump::ssh::{self, Elevation, SshConnection, TcpdumpCapture};
 use containerdump::stop::{Stop, Stopped};
 
 use super::CONTAINERS_STOPPED;
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A capture on another host.
 struct RemoteCapture {
-    session: ssh::Session,
-    connection: Connection,
+    session: ssh::SshSession,
+    connection: SshConnection,
 }
 
 /// Where a capture goes to, and who watches it.
@@ -48,10 +48,10 @@ pub(in crate::cli) fn run(
     let LocalOutput { target, progress, toolbar } = here;
     let settings = asked.settings()?;
     let connections = asked.hosts.connections(asked.tell())?;
-    let (all, before) = (connections.clone(), asked.hosts.before());
+    let (all, elevation) = (connections.clone(), asked.hosts.elevation());
     let request = PeerRequest { arguments: asked.for_far(), compress: asked.compress() };
     let plain = asked.plain();
-    let begun = stop.wait_for(target.pipe(), move || begin(all, before, &request, &plain));
+    let begun = stop.wait_for(target.pipe(), move || begin(all, elevation, &request, &plain));
     let ended = match begun {
         Err(Stopped) => Ok(()),
         Ok(Err(trouble)) => Err(trouble),
@@ -73,16 +73,16 @@ pub(in crate::cli) fn run(
             outcome.map(|_| ())
         }
     };
-    connections.iter().for_each(Connection::end);
+    connections.iter().for_each(SshConnection::close);
     ended
 }
 
 /// Connects to each, one after the other: each may ask for something. Then begins everywhere at once.
 fn begin(
-    connections: Vec<Connection>,
-    before: &'static str,
+    connections: Vec<SshConnection>,
+    elevation: Elevation,
     request: &PeerRequest,
-    plain: &Result<Plain, String>,
+    plain: &Result<TcpdumpCapture, String>,
 ) -> Result<Vec<(RemoteCapture, PeerStream)>, Error> {
     let host_in_names = connections.len() > 1;
     let mut found = Vec::new();
@@ -90,8 +90,9 @@ fn begin(
         found.push((connection.open()?, connection));
     }
     std::thread::scope(|scope| {
-        let begin_one = |(probe, connection): (ssh::Probe, Connection)| {
-            let (mut session, stream) = connection.capture(&probe, before, request, plain)?;
+        let begin_one = |(probe, connection): (ssh::Probe, SshConnection)| {
+            let (mut session, stream) =
+                connection.start_capture(&probe, elevation, &request.line(), plain)?;
             let label = connection.host().label();
             let opened = peer::open_capture_stream(stream, &label, host_in_names, PATIENCE);
             let remote = opened.map_err(|trouble| session.explain(trouble))?;
@@ -140,7 +141,7 @@ fn record(
 /// Says what was said on hosts.
 fn tell(far: &[RemoteCapture], progress: &Progress) {
     for RemoteCapture { session, connection } in far {
-        for line in session.lines().iter().filter(|line| !ssh::is_routine(line)) {
+        for line in session.take_stderr_lines().iter().filter(|line| !ssh::is_routine_output(line)) {
             progress.warn(&format!("{}: {line}", connection.host().label()));
         }
     }

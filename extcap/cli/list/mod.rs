@@ -18,7 +18,7 @@ use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
 use containerdump::tap::{self, TapCandidate, TapRights, Target};
 
-use super::hosts::Hosts;
+use super::host_args::HostArgs;
 use record::ContainerRecord;
 pub(super) use remote::of as of_host;
 use remote_json::Form;
@@ -56,7 +56,7 @@ pub(super) struct ListArgs {
     wide: bool,
 
     #[command(flatten)]
-    hosts: Hosts,
+    hosts: HostArgs,
 }
 
 /// The longest that looking up all containers may take.

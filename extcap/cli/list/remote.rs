@@ -7,12 +7,12 @@ use containerdump::error::Error;
 use containerdump::peer::PeerRequest;
 use containerdump::peer::compression::CompressionMode;
 use containerdump::safe_text::SafeText;
-use containerdump::ssh::{Connection, Probe};
+use containerdump::ssh::{Elevation, Probe, SshConnection};
 use containerdump::stop::{Stop, Stopped};
 
 use super::remote_json::{self, Form};
 use super::taps;
-use crate::cli::hosts::Hosts;
+use crate::cli::host_args::HostArgs;
 use crate::cli::notices;
 
 /// Bytes of a list: an engine's own may have as many.
@@ -23,17 +23,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Prints the list of `hosts`, of those containers that `names` mean where there are any; of those that can be asked where some cannot.
 ///
 /// Fails when one cannot, or it is ended before.
-pub(super) fn show(hosts: &Hosts, names: &[String], form: Form, width: Option<usize>) -> Result<(), Error> {
+pub(super) fn show(
+    hosts: &HostArgs,
+    names: &[String],
+    form: Form,
+    width: Option<usize>,
+) -> Result<(), Error> {
     let stop = Stop::watch(false)?;
     let connections = hosts.connections(notices::tell)?;
-    let (before, all, names) = (hosts.before(), connections.clone(), names.to_vec());
+    let (elevation, all, names) = (hosts.elevation(), connections.clone(), names.to_vec());
     let asked = stop.wait_for(None, move || {
         Ok(all
             .iter()
-            .map(|connection| (connection.host().label(), ask(connection, before, form, &names)))
+            .map(|connection| (connection.host().label(), ask(connection, elevation, form, &names)))
             .collect::<Vec<_>>())
     });
-    connections.iter().for_each(Connection::end);
+    connections.iter().for_each(SshConnection::close);
     let answers = match asked {
         Ok(answers) => answers?,
         Err(Stopped) => {
@@ -78,43 +83,43 @@ pub(super) fn show(hosts: &Hosts, names: &[String], form: Form, width: Option<us
 pub(in crate::cli) type HostAnswer = (String, Vec<SafeText>);
 
 fn ask(
-    connection: &Connection,
-    before: &'static str,
+    connection: &SshConnection,
+    elevation: Elevation,
     form: Form,
     names: &[String],
 ) -> Result<HostAnswer, Error> {
     let probe = connection.open()?;
     let option = if form == Form::Taps { "--verbose" } else { "--json" };
-    listed(connection, &probe, before, option, names)
+    listed(connection, &probe, elevation, option, names)
 }
 
 /// The list of a host to which there is a connection.
 ///
 /// Fails when it does not tell.
 pub(in crate::cli) fn of(
-    connection: &Connection,
+    connection: &SshConnection,
     probe: &Probe,
-    before: &'static str,
+    elevation: Elevation,
 ) -> Result<HostAnswer, Error> {
-    listed(connection, probe, before, "--json", &[])
+    listed(connection, probe, elevation, "--json", &[])
 }
 
 fn listed(
-    connection: &Connection,
+    connection: &SshConnection,
     probe: &Probe,
-    before: &'static str,
+    elevation: Elevation,
     option: &str,
     names: &[String],
 ) -> Result<HostAnswer, Error> {
-    let mut session = connection.run(probe, before)?;
+    let mut session = connection.start_program(probe, elevation)?;
     let mut arguments = vec!["list".to_owned(), option.to_owned()];
     if !names.is_empty() {
         arguments.push("--".to_owned());
         arguments.extend(names.iter().cloned());
     }
-    session.ask(&PeerRequest { arguments, compress: CompressionMode::Off })?;
+    session.send_request(&PeerRequest { arguments, compress: CompressionMode::Off }.line())?;
     let answer = session.read_to_end(MOST, PATIENCE)?;
-    Ok((String::from_utf8_lossy(&answer).into_owned(), session.lines()))
+    Ok((String::from_utf8_lossy(&answer).into_owned(), session.take_stderr_lines()))
 }
 
 /// The answer, if it is a list.

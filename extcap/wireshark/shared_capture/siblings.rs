@@ -93,7 +93,7 @@ impl ProcessStatus {
 
 /// Whether `interface` is a container or a group of this host.
 pub(super) fn is_local(interface: &str) -> bool {
-    !interface.starts_with("containerdump-") && saved_hosts::is_of_here(interface)
+    !interface.starts_with("containerdump-") && saved_hosts::is_local_interface(interface)
 }
 
 /// The notice that `own` and `others` are captured separately; `None` if there are no others.

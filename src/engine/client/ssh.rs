@@ -12,7 +12,7 @@ use super::error::ConnectError;
 use crate::container::endpoint::Endpoint;
 use crate::engine::discovery::{self, EngineCandidate};
 use crate::error::Error;
-use crate::ssh::{Connection, Dialled, Host};
+use crate::ssh::{ConnectOptions, Host, SshConnection, StdioConnection};
 
 /// How long a command may take to exit after its streams have ended.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ static CONNECTIONS: Mutex<Vec<(String, PooledConnection)>> = Mutex::new(Vec::new
 
 #[derive(Clone)]
 struct PooledConnection {
-    connection: Connection,
+    connection: SshConnection,
     /// Held while connecting.
     connect_lock: Arc<tokio::sync::Mutex<()>>,
 }
@@ -35,17 +35,17 @@ pub struct SshConnectionGuard;
 impl Drop for SshConnectionGuard {
     fn drop(&mut self) {
         for (_, pooled) in CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            pooled.connection.end();
+            pooled.connection.close();
         }
     }
 }
 
 /// The ssh process that carries one connection to an engine.
 #[derive(Clone)]
-pub(crate) struct SshTransport(Arc<Mutex<Dialled>>);
+pub(crate) struct SshTransport(Arc<Mutex<StdioConnection>>);
 
 impl SshTransport {
-    fn with<T>(&self, action: impl FnOnce(&mut Dialled) -> T) -> T {
+    fn with<T>(&self, action: impl FnOnce(&mut StdioConnection) -> T) -> T {
         action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -53,7 +53,7 @@ impl SshTransport {
     pub(super) async fn failure(&self) -> Option<BollardError> {
         let deadline = Instant::now() + EXIT_TIMEOUT;
         loop {
-            match self.with(Dialled::ended) {
+            match self.with(StdioConnection::try_outcome) {
                 None if Instant::now() < deadline => tokio::time::sleep(SSH_POLL_INTERVAL).await,
                 None | Some(Ok(())) => return None,
                 Some(Err(error)) => return Some(io::Error::other(ConnectError(error)).into()),
@@ -82,7 +82,7 @@ pub(super) async fn connect(host: &str, command: &str) -> io::Result<(UnixStream
     let pooled = pooled(host).map_err(|error| io::Error::other(ConnectError(error)))?;
     let connecting = pooled.connect_lock.lock().await;
     let transport = SshTransport(Arc::new(Mutex::new(pooled.connection.dial(command)?)));
-    while !transport.with(Dialled::is_connected) {
+    while !transport.with(StdioConnection::is_connected) {
         tokio::time::sleep(SSH_POLL_INTERVAL).await;
     }
     drop(connecting);
@@ -99,7 +99,10 @@ fn pooled(name: &str) -> Result<PooledConnection, Error> {
     let host: Host = name
         .parse()
         .map_err(|cause| Error::new(format!("cannot connect to {name}: {cause}"), "check the host name"))?;
-    let pooled = PooledConnection { connection: Connection::to(&host)?, connect_lock: Arc::default() };
+    let pooled = PooledConnection {
+        connection: SshConnection::new(&host, ConnectOptions::default())?,
+        connect_lock: Arc::default(),
+    };
     connections.push((name.to_owned(), pooled.clone()));
     Ok(pooled)
 }

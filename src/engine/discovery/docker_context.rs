@@ -20,8 +20,6 @@ use crate::container::endpoint::Endpoint;
 use crate::error::Error;
 use crate::settings_file;
 
-/// Contexts read from the folder.
-const MAX_CONTEXTS: usize = 1000;
 /// The name that stands for the default socket.
 const DEFAULT_CONTEXT: &str = "default";
 
@@ -59,20 +57,6 @@ pub(in crate::engine) fn docker_config_error() -> Option<Error> {
         return None;
     }
     configured_context(&config_folder()?.join("config.json")).err()
-}
-
-/// Names and addresses of all readable Docker contexts.
-pub fn docker_contexts() -> Vec<(String, String)> {
-    let Some(folder) = config_folder() else { return Vec::new() };
-    let entries = std::fs::read_dir(folder.join("contexts/meta")).into_iter().flatten().flatten();
-    let contexts = entries.take(MAX_CONTEXTS).filter_map(|entry| {
-        let metadata = read(&entry.path().join("meta.json")).ok()?;
-        let address = metadata["Endpoints"]["docker"]["Host"].as_str()?.to_owned();
-        Some((metadata["Name"].as_str()?.to_owned(), address))
-    });
-    let mut contexts: Vec<(String, String)> = contexts.collect();
-    contexts.sort();
-    contexts
 }
 
 /// The folder of Docker's configuration.

@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::safe_text::SafeText;
 use address::{ConfiguredAddress, DOCKER_SOCKET};
 use docker_context::DockerContext;
-pub use docker_context::docker_contexts;
 pub(super) use docker_context::{docker_config_error, is_context_certificate_folder};
 use podman_connection::PodmanConnection;
 

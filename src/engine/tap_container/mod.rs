@@ -48,7 +48,7 @@ pub fn engine_architecture(container: &Container) -> Result<Architecture, Error>
         return Err(error::api_too_old(container, &api));
     }
     let (system, processor) = (field("Os"), field("Arch"));
-    match Architecture::called(processor.as_str()).filter(|_| system.as_str() == "linux") {
+    match Architecture::from_name(processor.as_str()).filter(|_| system.as_str() == "linux") {
         Some(architecture) => Ok(architecture),
         None => Err(error::unsupported_platform(container, &system, &processor)),
     }

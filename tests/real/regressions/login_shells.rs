@@ -101,7 +101,7 @@ fn output_of_a_login_shell_does_not_disturb_list_capture_and_clean(lab: &Lab) {
         let printed =
             Command::new(there.path("bin/ssh")).args(["build1", "true"]).output().expect("ssh").stdout;
         assert!(!printed.is_empty(), "{shell} prints nothing");
-        for options in [&[][..], &["--no-send"]] {
+        for options in [&[][..], &["--no-upload"]] {
             let options = [&["--host", "build1", "-f", "tcp port 80"], options].concat();
             let recording = Recording::begin_by(there.program(), &[&web], &options);
             eventually("a request is captured", || {
@@ -112,8 +112,8 @@ fn output_of_a_login_shell_does_not_disturb_list_capture_and_clean(lab: &Lab) {
         }
         let list = output(there.program().args(["list", "--host", "build1"]));
         assert!(list.contains(&web.name), "{shell}: {list}");
-        let removed = output(there.program().args(["unsend", "build1"]));
-        assert_eq!(removed, "build1: 1 removed from /root/.cache/containerdump", "{shell}");
+        let removed = output(there.program().args(["host", "clean", "build1"]));
+        assert_eq!(removed, "build1: removed 1 file from /root/.cache/containerdump", "{shell}");
     }
 }
 
@@ -123,7 +123,7 @@ fn sudo_runs_containerdump_outside_secure_path(lab: &Lab) {
     let web = there.host.lab.container(&[]);
     let_it_be_root(&there);
     there.inside("echo 'Defaults secure_path=\"/usr/sbin:/usr/bin:/sbin:/bin\"' >>/run/sudoers");
-    let options = ["--no-send", "--sudo", "--host", "containerdump-lab@build1"];
+    let options = ["--no-upload", "--sudo", "--host", "containerdump-lab@build1"];
     let list = output(there.program().arg("list").args(options));
     assert!(list.contains(&web.name), "{list}");
 }
@@ -135,7 +135,7 @@ fn ssh_works_with_one_session_per_connection(lab: &Lab) {
     there.serve_with("MaxSessions 1");
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
-    for options in [&["--host", "build1"][..], &["--host", "build1", "--no-send"]] {
+    for options in [&["--host", "build1"][..], &["--host", "build1", "--no-upload"]] {
         let recording = Recording::begin_by(there.program(), &[&web], options);
         eventually("a request is captured", || {
             there.host.fetch(&other, &address);
@@ -143,7 +143,7 @@ fn ssh_works_with_one_session_per_connection(lab: &Lab) {
         });
         recording.stop();
         // The next one has the program already: it must not be the one that works.
-        output(there.program().args(["unsend", "build1"]));
+        output(there.program().args(["host", "clean", "build1"]));
     }
 }
 
@@ -164,7 +164,7 @@ fn sudo_skips_a_home_that_root_cannot_read(lab: &Lab) {
     let said = String::from_utf8_lossy(&listed.stderr);
     assert!(String::from_utf8_lossy(&listed.stdout).contains(&web.name), "{said}");
     assert!(
-        said.contains("not used there: /run/containerdump-lab/.cache/containerdump cannot be read by root"),
+        said.contains("not used: /run/containerdump-lab/.cache/containerdump cannot be read by root"),
         "{said}"
     );
 }

@@ -177,7 +177,7 @@ fn ssh_connection_loss_ends_the_capture_on_both_hosts(lab: &Lab) {
     let ended = end_of(child);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("build1") && said.contains("Remedy: see that it"), "{said}");
+    assert!(said.contains("build1") && said.contains("Remedy: check that it"), "{said}");
     assert_eq!(interfaces(&path), 1);
     there.is_left_alone();
 }

@@ -1,8 +1,5 @@
 //! Saved hosts, as other programs know them and as they are used.
 
-use std::fs;
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::support::harness::{Test, tests};
@@ -10,11 +7,8 @@ use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::recording::{Recording, fields_of};
 use crate::support::ssh_host::SshHost;
 
-pub(crate) const TESTS: &[Test] = tests![
-    ssh_uses_a_saved_host_by_name,
-    ssh_hosts_of_docker_and_podman_are_saved,
-    ssh_hosts_are_saved_for_the_user_of_sudo,
-];
+pub(crate) const TESTS: &[Test] =
+    tests![ssh_uses_a_saved_host_by_name, ssh_hosts_are_saved_for_the_user_of_sudo,];
 
 fn ssh_uses_a_saved_host_by_name(lab: &Lab) {
     let there = SshHost::start(lab);
@@ -41,27 +35,6 @@ fn ssh_uses_a_saved_host_by_name(lab: &Lab) {
     let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
     assert_eq!(names[0], format!("{}:eth0", web.name));
     there.is_left_alone();
-}
-
-fn ssh_hosts_of_docker_and_podman_are_saved(_: &Lab) {
-    let home = folder();
-    // Root's connections would be written beside those of the machine.
-    fs::write(home.path().join("containers.conf"), "").expect("a file");
-    let run = |program: &str, words: &[&str]| {
-        let mut command = Command::new(program);
-        command.env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path().join("config"));
-        command.env("CONTAINERS_CONF", home.path().join("containers.conf"));
-        command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env_remove("DOCKER_CONFIG");
-        output(command.args(words))
-    };
-    run("docker", &["context", "create", "shop", "--docker", "host=ssh://ann@192.0.2.7:2222"]);
-    run("docker", &["context", "create", "here", "--docker", "host=unix:///run/docker.sock"]);
-    run("podman", &["system", "connection", "add", "pods", "ssh://root@192.0.2.8/run/podman/podman.sock"]);
-    let program = env!("CARGO_BIN_EXE_containerdump");
-    assert_eq!(run(program, &["host", "add", "--from", "docker"]), "shop: ann@192.0.2.7:2222");
-    let of_podman = run(program, &["host", "add", "--from", "podman"]);
-    assert!(of_podman.starts_with("pods: root@192.0.2.8"), "{of_podman}");
-    assert_eq!(run(program, &["host", "list", "--json"]).lines().count(), 2);
 }
 
 fn ssh_hosts_are_saved_for_the_user_of_sudo(lab: &Lab) {

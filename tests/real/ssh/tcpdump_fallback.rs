@@ -20,7 +20,7 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     let address = there.host.address(&web, &network.name);
     let filter = format!("tcp and host {address}");
     let witness = Witness::of(there.tcpdump(&web), "eth1", &filter);
-    let options = ["--host", "build1", "--no-send", "-i", "eth1", "-f", &filter, "-s", "90"];
+    let options = ["--host", "build1", "--no-upload", "-i", "eth1", "-f", &filter, "-s", "90"];
     let recording = Recording::begin_by(there.program(), &[&web], &options);
     assert_eq!(there.runs(), Vec::<String>::new());
     for _ in 0..20 {
@@ -41,11 +41,11 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     let said: Vec<&str> = recorded.said.lines().collect();
     assert_eq!(said.len(), 2, "{said:?}");
     assert_eq!(said[0], "build1: containerdump is not installed on build1");
-    assert!(said[1].starts_with("build1: tcpdump there captures eth1 of "), "{said:?}");
+    assert!(said[1].starts_with("build1: tcpdump on that host captures eth1 of "), "{said:?}");
     nothing_runs(&there);
     // As many bytes where nothing is cut, as an ordinary user who may become root; and its end.
     let_it_be_root(&there);
-    let user = ["--host", "containerdump-lab@build1", "--no-send", "--sudo"];
+    let user = ["--host", "containerdump-lab@build1", "--no-upload", "--sudo"];
     let witness = Witness::of(there.tcpdump(&web), "eth0", "tcp");
     let recording = Recording::begin_by(there.program(), &[&web], &[&user[..], &["-f", "tcp"]].concat());
     let address = there.host.address(&web, "bridge");
@@ -77,7 +77,7 @@ fn ssh_uses_dumpcap_on_a_host_without_tcpdump(lab: &Lab) {
     there.inside("mount --bind /dev/null /usr/bin/tcpdump");
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
-    let options = ["--host", "build1", "--no-send", "-f", "tcp port 80"];
+    let options = ["--host", "build1", "--no-upload", "-f", "tcp port 80"];
     let recording = Recording::begin_by(there.program(), &[&web], &options);
     for _ in 0..5 {
         there.host.fetch(&other, &address);
@@ -91,7 +91,8 @@ fn ssh_uses_dumpcap_on_a_host_without_tcpdump(lab: &Lab) {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("dumpcap there captures eth0") && said.contains("the connection to build1 ended"),
+        said.contains("dumpcap on that host captures eth0")
+            && said.contains("the connection to build1 ended"),
         "{said}"
     );
     nothing_runs(&there);
@@ -102,7 +103,7 @@ fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
     let (web, host) = (there.host.lab.container(&[]), there.host.lab.container(&["--network", "host"]));
     let why = |options: &[&str]| {
         let mut program = there.program();
-        program.args(["capture", "--no-send", "-w", "-", "--host"]).args(options);
+        program.args(["capture", "--no-upload", "-w", "-", "--host"]).args(options);
         let ended = program.output().expect("the program");
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!((ended.status.code(), ended.stdout.len()), (Some(1), 0), "{said}");
@@ -110,16 +111,16 @@ fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
         let why = said
             .lines()
             .next()
-            .and_then(|line| line.strip_prefix("build1: nor does tcpdump there capture: "));
+            .and_then(|line| line.strip_prefix("build1: tcpdump on that host cannot be used either: "));
         why.unwrap_or_else(|| panic!("{said}")).to_owned()
     };
     assert!(why(&["build1", "nobody"]).ends_with(" a running container of that name"));
     let too_short = why(&["build1", &web.id[..8]]);
     assert_eq!(too_short, "the engine there has no running container of that name or id");
-    assert_eq!(why(&["build1", &host.name]), "the container is in the host's network");
+    assert_eq!(why(&["build1", &host.name]), "the container uses the network of the host");
     assert_eq!(why(&["build1", &web.name, "-i", "eth7"]), "the container has no eth7");
     let user = why(&["containerdump-lab@build1", &web.name]);
-    assert_eq!(user, "only root can look into the container's network");
+    assert_eq!(user, "only root can look into the network of the container");
     assert!(why(&["build1", &web.name, "-f", "inbound"]).contains("have the opposite meaning"));
     assert!(why(&["build1", &web.name, &host.name]).contains("it serves one container"));
     assert!(why(&["build1", "--", "-w"]).contains("the name of one container"));

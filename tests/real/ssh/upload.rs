@@ -54,10 +54,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     let recorded = recording.stop();
     let (witness, _folder) = witness.stop();
     assert_same(&recorded.path, &witness);
-    assert_eq!(
-        recorded.said,
-        "build1: containerdump 0.1.0 was sent there (not installed there), runs as root\n"
-    );
+    assert_eq!(recorded.said, "build1: uploaded containerdump 0.1.0 (not installed), running as root\n");
     let sent = files(&there, CACHE);
     let name = format!("containerdump-{}-", std::env::consts::ARCH);
     assert!(sent.lines().count() == 1 && sent.contains(&name), "{sent}");
@@ -67,17 +64,17 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     let before = bytes_to(&there);
     assert_eq!(
         said(&there, &[]),
-        "build1: containerdump 0.1.0 was sent there before (not installed there), runs as root\n"
+        "build1: using uploaded containerdump 0.1.0 (not installed), running as root\n"
     );
     assert_eq!(files(&there, CACHE), sent);
     assert!(bytes_to(&there) - before < 200_000, "{} bytes", bytes_to(&there) - before);
     // Neither one of another protocol nor one that cannot be started is in its way.
     there.script("commands/containerdump", "#!/bin/sh\necho containerdump-peer 99 9.9.9\n");
-    assert!(said(&there, &[]).contains(" (9.9.9, which is installed, does not understand this one), "));
+    assert!(said(&there, &[]).contains(" (the installed version 9.9.9 is incompatible), "));
     there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");
-    assert!(said(&there, &[]).contains(" (what is installed cannot be started), "));
-    let removed = output(there.program().args(["unsend", "build1"]));
-    assert_eq!(removed, format!("build1: 1 removed from {CACHE}"));
+    assert!(said(&there, &[]).contains(" (the installed program cannot be started), "));
+    let removed = output(there.program().args(["host", "clean", "build1"]));
+    assert_eq!(removed, format!("build1: removed 1 file from {CACHE}"));
     assert_eq!(files(&there, CACHE), "");
     there.is_left_alone();
 }
@@ -93,8 +90,7 @@ fn ssh_user_captures_with_the_uploaded_containerdump(lab: &Lab) {
     let options = ["--host", "containerdump-lab@build1"];
     let (through_engine, said) = described(&there, &options);
     assert!(through_engine.contains("through the engine"), "{through_engine}");
-    let first =
-        "build1: containerdump 0.1.0 was sent there (not installed there), runs as an ordinary user\n";
+    let first = "build1: uploaded containerdump 0.1.0 (not installed), running as an ordinary user\n";
     assert!(said.starts_with(first), "{said}");
     let cache = "/run/containerdump-lab/.cache/containerdump";
     let sent = files(&there, cache);
@@ -104,7 +100,10 @@ fn ssh_user_captures_with_the_uploaded_containerdump(lab: &Lab) {
     let_it_be_root(&there);
     let (as_root, said) = described(&there, &[&options[..], &["--sudo"]].concat());
     assert!(as_root.contains("host veth veth"), "{as_root}");
-    assert!(said.contains(" was sent there before (not installed there), runs as root, by sudo\n"), "{said}");
+    assert!(
+        said.contains("using uploaded containerdump 0.1.0 (not installed), running as root with sudo\n"),
+        "{said}"
+    );
     assert_eq!(files(&there, cache), sent);
     eventually("no tap container is left", || there.host.lab.docker(&["ps", "--quiet", "--all"]).is_empty());
     there.is_left_alone();
@@ -114,16 +113,16 @@ fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {
     let there = bare(lab);
     there.inside("mount -o remount,noexec /root");
     let told = said(&there, &[]);
-    assert!(told.contains(&format!("not used there: {CACHE} lets no program be started\n")), "{told}");
+    assert!(told.contains(&format!("not used: {CACHE} does not allow programs to be started\n")), "{told}");
     let modes = there.inside("stat --format '%a %U' /var/tmp/containerdump.* /var/tmp/containerdump.*/*");
     assert_eq!(modes, "700 root\n700 root");
-    assert!(said(&there, &[]).contains(" was sent there before "));
+    assert!(said(&there, &[]).contains(" using uploaded "));
     // No room in the first, and what others made in the next.
     there.inside("umount /root; mount -t tmpfs -o mode=700,size=1M home /root; rm -r /var/tmp/*");
     there.inside("mkdir -m 777 /var/tmp/containerdump.abcdefghij; ln -s /etc /var/tmp/containerdump.link");
     there.inside("mkdir -m 700 /var/tmp/containerdump.theirs; chown 4242 /var/tmp/containerdump.theirs");
     let told = said(&there, &[]);
-    assert!(told.contains(&format!("not used there: {CACHE} does not take all of it\n")), "{told}");
+    assert!(told.contains(&format!("not used: {CACHE} did not receive the complete file\n")), "{told}");
     assert_eq!(
         files(&there, "/var/tmp/containerdump.abcdefghij /var/tmp/containerdump.theirs")
             .lines()
@@ -131,10 +130,10 @@ fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {
             .count(),
         0
     );
-    assert!(said(&there, &[]).contains(" was sent there before "));
+    assert!(said(&there, &[]).contains(" using uploaded "));
     assert_eq!(files(&there, CACHE), "");
-    let removed = output(there.program().args(["unsend", "build1"]));
-    assert!(removed.starts_with("build1: 1 removed from /var/tmp/containerdump."), "{removed}");
+    let removed = output(there.program().args(["host", "clean", "build1"]));
+    assert!(removed.starts_with("build1: removed 1 file from /var/tmp/containerdump."), "{removed}");
     assert_eq!(there.inside("ls -d /var/tmp/containerdump.* | wc -l"), "3");
     // Nowhere.
     there.inside("mount -o remount,noexec /root; mount -o remount,noexec /var/tmp; mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp");
@@ -142,9 +141,9 @@ fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {
     let refused = Command::output(program.args(["list", "--host", "build1"])).expect("the program");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot send containerdump to build1: "), "{said}");
+    assert!(said.contains("cannot upload containerdump to build1: "), "{said}");
     assert!(
-        said.contains("; /tmp/containerdump.") && said.contains(" lets no program be started."),
+        said.contains("; /tmp/containerdump.") && said.contains(" does not allow programs to be started."),
         "{said}"
     );
     assert_eq!(there.inside("ls -d /var/tmp/containerdump.* | wc -l"), "3", "nothing is left");

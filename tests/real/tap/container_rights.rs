@@ -121,7 +121,7 @@ fn concurrent_imports_of_the_tap_image_succeed(lab: &Lab) {
     std::fs::write(&path, bytes).expect("a file");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
     let another =
-        StaticProgram::at(&path, Architecture::own().expect("a known processor")).expect("a program");
+        StaticProgram::open(&path, Architecture::current().expect("a known processor")).expect("a program");
     let container = lab.container(&[]);
     let target = docker(lab, &container.id);
     let imports = AtomicUsize::new(0);

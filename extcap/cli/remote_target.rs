@@ -1,4 +1,4 @@
-//! What Wireshark asks of another host, done as it is for people.
+//! A host that is used from Wireshark: captured and listed as on the command line.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,27 +8,27 @@ use containerdump::container::Container;
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
 use containerdump::session::Output;
-use containerdump::ssh::{Asking, Connection, Gain, Host, Terms};
+use containerdump::ssh::{ConnectOptions, Elevation, Host, PromptMode, SshConnection};
 use containerdump::stop::Stop;
 
 use super::capture::{self, LocalOutput};
-use super::hosts::Hosts;
+use super::host_args::HostArgs;
 use super::progress::Progress;
 use super::{Cli, Command, list};
 use crate::capture::OutputTarget;
 use crate::wireshark::toolbar::Toolbar;
 
-/// How long a list may take, once connected, for which Wireshark's window stands still.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For a list, once connected: Wireshark's window does not respond meanwhile.
+const REMOTE_LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A host, and with what right it is asked.
+/// A host, and how the program becomes root on it.
 #[derive(Clone, Debug)]
-pub(crate) struct There {
+pub(crate) struct RemoteTarget {
     pub(crate) host: Host,
-    pub(crate) gain: Gain,
+    pub(crate) elevation: Elevation,
 }
 
-impl There {
+impl RemoteTarget {
     /// Captures what the options and names of a `capture` say, in `words`, into `output`, which has a section
     /// header already.
     ///
@@ -54,50 +54,55 @@ impl There {
             Err(error) => return Err(cannot(error.to_string().lines().next().unwrap_or_default())),
         };
         asked.is_of_window = true;
-        asked.hosts = Hosts::one(self.host, self.gain, Asking::InWindow);
+        asked.hosts = HostArgs::single(self.host, self.elevation, PromptMode::Desktop);
         let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::handle));
         let here = LocalOutput { target: OutputTarget::Begun(Box::new(output)), progress, toolbar };
         capture::run_far(&asked, here, stop, privilege)
     }
 
-    /// The containers that run there, as it tells; `asking` says who may be asked for a passphrase.
+    /// The containers of the host.
     ///
-    /// Fails when it cannot be asked, or answers too slowly.
+    /// # Errors
+    /// The host cannot be reached, or does not answer in time.
     pub(crate) fn containers(
         &self,
-        asking: Asking,
+        prompt_mode: PromptMode,
         mut privilege: Privilege,
     ) -> Result<Vec<Container>, Error> {
         privilege.become_caller()?;
         privilege.give_up()?;
-        Ok(list::containers_of(&self.host.label(), &self.list(asking)?))
+        Ok(list::containers_of(&self.host.label(), &self.list(prompt_mode)?))
     }
 
-    /// The list as it tells it.
+    /// The list of containers as the host prints it.
     ///
-    /// Fails when it cannot be asked, or answers too slowly.
-    pub(super) fn list(&self, asking: Asking) -> Result<String, Error> {
-        let before = Hosts::one(self.host.clone(), self.gain, asking).before();
-        let connection = Connection::under(&self.host, Terms { asking, ..Terms::default() })?;
-        let told = connection.open().and_then(|probe| {
+    /// # Errors
+    /// The host cannot be reached, or does not answer in time.
+    pub(super) fn list(&self, prompt_mode: PromptMode) -> Result<String, Error> {
+        let options = ConnectOptions { prompt_mode, ..ConnectOptions::default() };
+        let connection = SshConnection::new(&self.host, options)?;
+        let answer = connection.open().and_then(|probe| {
             let (sender, receiver) = mpsc::channel();
-            let of_thread = connection.clone();
-            // Nobody listens any more when it took too long.
-            let ask = move || drop(sender.send(list::of_host(&of_thread, &probe, before)));
+            let (worker, elevation) = (connection.clone(), self.elevation);
+            // Sending fails after the timeout.
+            let ask = move || drop(sender.send(list::of_host(&worker, &probe, elevation)));
             std::thread::Builder::new().spawn(ask).map_err(|error| {
-                Error::new(format!("cannot start a thread: {error}"), "free some processes: ulimit -u")
+                Error::new(
+                    format!("cannot start a thread: {error}"),
+                    "raise the limit of processes: ulimit -u",
+                )
             })?;
-            receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(slow(&self.host)))
+            receiver.recv_timeout(REMOTE_LIST_TIMEOUT).unwrap_or_else(|_| Err(timed_out(&self.host)))
         });
-        connection.end();
-        let (lines, _) = told?;
-        Ok(lines)
+        connection.close();
+        answer.map(|(lines, _)| lines)
     }
 }
 
-fn slow(host: &Host) -> Error {
+fn timed_out(host: &Host) -> Error {
+    let seconds = REMOTE_LIST_TIMEOUT.as_secs();
     Error::new(
-        format!("the answer of containerdump on {host} takes longer than {} seconds", PATIENCE.as_secs()),
-        "see how long this takes: containerdump list --host",
+        format!("the answer of containerdump on {host} takes longer than {seconds} seconds"),
+        "check how long this takes: containerdump list --host",
     )
 }
