@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::lab::{end_of, eventually, fifo, folder, signal, start};
 
 /// Numbers of controls, as `--extcap-interfaces` tells them.
-pub(crate) const INTERFACE: u8 = 1;
+pub(crate) const ATTACHMENT: u8 = 1;
 pub(crate) const STATISTICS: u8 = 2;
 pub(crate) const FILTER: u8 = 3;
 pub(crate) const PAUSE: u8 = 4;
@@ -200,11 +200,11 @@ impl Toolbar {
             match (control, command) {
                 (LOG, 1) => self.log = text,
                 (LOG, 2) => self.log.push_str(&text),
-                (INTERFACE, 2) => {
+                (ATTACHMENT, 2) => {
                     let (value, display) = text.split_once('\0').expect("a value and its text");
                     self.list.push((value.to_owned(), display.to_owned()));
                 }
-                (INTERFACE, 3) => self.list.clear(),
+                (ATTACHMENT, 3) => self.list.clear(),
                 (_, 1) => {
                     if self.field(control) != text {
                         self.changed.remove(&control);

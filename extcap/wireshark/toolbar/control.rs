@@ -4,14 +4,14 @@ use containerdump::peer::MAX_FILTER_LEN;
 
 use super::message::{ControlCommand, ControlMessage};
 
-/// The value of [`Control::Interface`] that selects every interface of the capture.
-pub(super) const ALL_INTERFACES: &str = "all";
+/// The value of [`Control::Attachment`] that selects every attachment of the capture.
+pub(super) const ALL_ATTACHMENTS: &str = "all";
 
 /// A control, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Control {
-    /// Selects the interface whose statistics are shown.
-    Interface = 1,
+    /// Selects the attachment whose statistics are shown.
+    Attachment = 1,
     Statistics = 2,
     Filter = 3,
     Pause = 4,
@@ -23,8 +23,8 @@ pub(super) enum Control {
 pub(super) enum UserAction {
     /// Wireshark has sent the initial value of every control, and expects ours.
     Initialize,
-    /// Show the statistics of this interface, or of [`ALL_INTERFACES`].
-    SelectInterface(String),
+    /// Show the statistics of this attachment, or of [`ALL_ATTACHMENTS`].
+    SelectAttachment(String),
     /// Apply another capture filter; `None` captures every packet.
     SetFilter(Option<String>),
     /// A text that cannot be a capture filter, with the reason.
@@ -47,8 +47,8 @@ impl UserAction {
         let is = |wanted: Control| control == wanted as u8;
         if is(Control::Pause) {
             Some(Self::TogglePause)
-        } else if is(Control::Interface) {
-            String::from_utf8(payload).ok().map(Self::SelectInterface)
+        } else if is(Control::Attachment) {
+            String::from_utf8(payload).ok().map(Self::SelectAttachment)
         } else if is(Control::Filter) {
             Some(decode_filter(payload))
         } else {
@@ -84,7 +84,7 @@ mod tests {
         let filter = Some("tcp port 80".to_owned());
         assert_eq!(decode(3, 1, b" tcp\nport 80 "), Some(UserAction::SetFilter(filter)));
         assert_eq!(decode(3, 1, b" "), Some(UserAction::SetFilter(None)));
-        assert_eq!(decode(1, 1, b"web:eth0"), Some(UserAction::SelectInterface("web:eth0".to_owned())));
+        assert_eq!(decode(1, 1, b"web:eth0"), Some(UserAction::SelectAttachment("web:eth0".to_owned())));
         for (control, command) in [(5, 1), (0, 1), (255, 1), (4, 2), (3, 81), (4, 255)] {
             assert_eq!(decode(control, command, b"x"), None);
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use containerdump::safe_text::SafeText;
 
-use super::control::{ALL_INTERFACES, Control};
+use super::control::{ALL_ATTACHMENTS, Control};
 use super::control_pipes::ControlPipes;
 use super::message::ControlCommand;
 
-/// Bytes of all entries of the interface selector; further interfaces are only counted.
+/// Bytes of all entries of the attachment selector; further attachments are only counted.
 const MAX_LIST_LEN: usize = 24 * 1024;
 /// Reports between two updates of the selector in which only drops differ.
 const LIST_UPDATE_REPORTS: u8 = 3;
@@ -18,7 +18,7 @@ const LIST_UPDATE_REPORTS: u8 = 3;
 pub(super) struct ControlValues {
     wanted: BTreeMap<Control, String>,
     sent: BTreeMap<Control, String>,
-    /// The interfaces of the selector with their drops.
+    /// The attachments of the selector with their drops.
     listed: BTreeMap<SafeText, u64>,
     selected: String,
     list_was_sent: bool,
@@ -32,7 +32,7 @@ impl ControlValues {
             wanted: BTreeMap::new(),
             sent: BTreeMap::new(),
             listed: BTreeMap::new(),
-            selected: ALL_INTERFACES.to_owned(),
+            selected: ALL_ATTACHMENTS.to_owned(),
             list_was_sent: false,
             skipped_reports: 0,
         }
@@ -55,7 +55,7 @@ impl ControlValues {
     }
 
     /// Sets the entries of the selector, each with its drops, and the selected one.
-    pub(super) fn set_interfaces(&mut self, drops: BTreeMap<SafeText, u64>, selected: &str) {
+    pub(super) fn set_attachments(&mut self, drops: BTreeMap<SafeText, u64>, selected: &str) {
         let is_same_list = drops.keys().eq(self.listed.keys()) && selected == self.selected;
         if is_same_list && drops == self.listed {
             return;
@@ -94,18 +94,18 @@ impl ControlValues {
 
     fn write_list(&self, pipes: &mut ControlPipes) -> bool {
         let entries = self.list_entries();
-        let mut is_written = pipes.write(Control::Interface, ControlCommand::Remove, b"");
+        let mut is_written = pipes.write(Control::Attachment, ControlCommand::Remove, b"");
         for (value, display) in &entries {
             let entry = format!("{value}\0{display}");
-            is_written &= pipes.write(Control::Interface, ControlCommand::Add, entry.as_bytes());
+            is_written &= pipes.write(Control::Attachment, ControlCommand::Add, entry.as_bytes());
         }
-        is_written && pipes.write(Control::Interface, ControlCommand::Set, self.selected.as_bytes())
+        is_written && pipes.write(Control::Attachment, ControlCommand::Set, self.selected.as_bytes())
     }
 
     /// Values of the selector, each with its display text.
     fn list_entries(&self) -> Vec<(String, String)> {
         let count = self.listed.len();
-        let mut entries = vec![(ALL_INTERFACES.to_owned(), format!("All ({count})"))];
+        let mut entries = vec![(ALL_ATTACHMENTS.to_owned(), format!("All ({count})"))];
         let mut bytes = 0;
         for (index, (name, drops)) in self.listed.iter().enumerate() {
             let dropped = if *drops > 0 { format!(" · {drops} dropped") } else { String::new() };

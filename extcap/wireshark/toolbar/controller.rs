@@ -10,7 +10,7 @@ use containerdump::session::{CaptureCommand, CommandSender, FilterOutcome};
 use log::info;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::control::{ALL_INTERFACES, Control, UserAction};
+use super::control::{ALL_ATTACHMENTS, Control, UserAction};
 use super::control_pipes::ControlPipes;
 use super::control_values::ControlValues;
 use super::handle::ToolbarHandle;
@@ -38,7 +38,7 @@ pub(super) struct ToolbarController {
     /// Whether Wireshark has opened its pipes and expects values.
     is_initialized: bool,
     values: ControlValues,
-    selected_interface: String,
+    selected_attachment: String,
     is_paused: bool,
     last: Option<StatisticsSnapshot>,
     discarded: Option<DiscardCount>,
@@ -72,7 +72,7 @@ impl ToolbarController {
             config,
             is_initialized: false,
             values,
-            selected_interface: ALL_INTERFACES.to_owned(),
+            selected_attachment: ALL_ATTACHMENTS.to_owned(),
             is_paused: false,
             last: None,
             discarded: None,
@@ -109,7 +109,7 @@ impl ToolbarController {
     /// Shows the totals of the capture.
     fn end(&mut self) {
         if let Some(last) = &self.last {
-            self.values.set(Control::Statistics, &last.final_statistics(&self.selected_interface));
+            self.values.set(Control::Statistics, &last.final_statistics(&self.selected_attachment));
         }
         let until = Instant::now() + END_TIMEOUT;
         while self.is_initialized && !self.write() && Instant::now() < until {
@@ -124,12 +124,12 @@ impl ToolbarController {
                 self.is_initialized = true;
                 self.values.reset();
             }
-            UserAction::SelectInterface(name) if self.is_initialized => {
-                self.selected_interface = name;
+            UserAction::SelectAttachment(name) if self.is_initialized => {
+                self.selected_attachment = name;
                 self.show_statistics(None);
             }
-            // An initial value: the interface of an earlier capture.
-            UserAction::SelectInterface(_) => {}
+            // An initial value: the attachment of an earlier capture.
+            UserAction::SelectAttachment(_) => {}
             UserAction::EditStatistics => self.values.resend(Control::Statistics),
             UserAction::TogglePause | UserAction::SetFilter(_) if self.config.leader.is_some() => {
                 self.refer_to_leader();
@@ -233,7 +233,7 @@ impl ToolbarController {
 
     fn take_snapshot(&mut self, snapshot: StatisticsSnapshot) {
         if self.last.is_none() {
-            self.handle.log(&snapshot.interfaces_line());
+            self.handle.log(&snapshot.attachments_line());
         }
         if let Some(line) = self.last.as_ref().and_then(|last| snapshot.drops_since(last)) {
             self.handle.log(&line);
@@ -255,12 +255,12 @@ impl ToolbarController {
         self.last = Some(snapshot);
     }
 
-    /// Shows the statistics of `now`; with `None`, the list of interfaces only.
+    /// Shows the statistics of `now`; with `None`, the list of attachments only.
     fn show_statistics(&mut self, now: Option<&StatisticsSnapshot>) {
         let Some(latest) = now.or(self.last.as_ref()) else { return };
-        self.values.set_interfaces(latest.drops(), &self.selected_interface);
+        self.values.set_attachments(latest.drops(), &self.selected_attachment);
         if let (Some(now), Some(last)) = (now, &self.last) {
-            let text = now.statistics(last, &self.selected_interface, self.is_paused);
+            let text = now.statistics(last, &self.selected_attachment, self.is_paused);
             self.values.set(Control::Statistics, &text);
         }
     }

@@ -1,6 +1,6 @@
 //! The `control` lines that declare the toolbar. Wireshark reads them with the list of interfaces.
 
-use super::control::{ALL_INTERFACES, Control};
+use super::control::{ALL_ATTACHMENTS, Control};
 use crate::wireshark::line::ExtcapLine;
 
 /// The lines for all controls; the toolbar is the same for every interface.
@@ -13,10 +13,10 @@ pub(in crate::wireshark) fn lines() -> Vec<ExtcapLine> {
             .with("tooltip", tooltip)
     };
     vec![
-        control(Control::Interface, "selector", "Interface", "Interface whose statistics are shown"),
+        control(Control::Attachment, "selector", "Attachment", "Attachment whose statistics are shown"),
         ExtcapLine::new("value")
-            .with("control", Control::Interface as u8)
-            .with("value", ALL_INTERFACES)
+            .with("control", Control::Attachment as u8)
+            .with("value", ALL_ATTACHMENTS)
             .with("display", "All")
             .with("default", true),
         control(

@@ -61,7 +61,7 @@ impl ToolbarHandle {
         self.log(line);
     }
 
-    /// Updates the statistics, and logs interfaces that were removed or have failed.
+    /// Updates the statistics, and logs attachments that were removed or have failed.
     pub(crate) fn update(&self, totals: &Totals) {
         let mut pending = self.pending();
         for share in &totals.ended_interfaces {

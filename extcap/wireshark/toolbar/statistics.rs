@@ -1,4 +1,4 @@
-//! Packets, bytes and drops of all interfaces or of one, as text for the toolbar.
+//! Packets, bytes and drops of all attachments or of one, as text for the toolbar.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use containerdump::safe_text::SafeText;
 use containerdump::session::{InterfaceTotals, Totals};
 
-use super::control::ALL_INTERFACES;
+use super::control::ALL_ATTACHMENTS;
 use crate::units::format_bytes;
 
-/// Interfaces named in a message about drops.
+/// Attachments named in a message about drops.
 const MAX_NAMED_DROPS: usize = 3;
-/// Interfaces named at the start of a capture.
-const MAX_NAMED_INTERFACES: usize = 10;
+/// Attachments named at the start of a capture.
+const MAX_NAMED_ATTACHMENTS: usize = 10;
 /// Time between two messages about drops in the status bar, which shows a message for about 7 seconds.
 const DROP_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -24,15 +24,15 @@ pub(super) struct StatisticsSnapshot {
 }
 
 impl StatisticsSnapshot {
-    /// The totals of `interface`.
-    fn totals_of(&self, interface: &str) -> InterfaceTotals {
+    /// The totals of `attachment`.
+    fn totals_of(&self, attachment: &str) -> InterfaceTotals {
         let Totals { packets, bytes, drops, .. } = self.totals;
-        if interface == ALL_INTERFACES {
+        if attachment == ALL_ATTACHMENTS {
             return InterfaceTotals { packets, bytes, drops, ..InterfaceTotals::default() };
         }
         let mut sum = InterfaceTotals::default();
-        // A container that was restarted has several interfaces of one name.
-        for share in self.totals.interfaces.iter().filter(|share| share.name.as_str() == interface) {
+        // A container that was restarted has several attachments of one name.
+        for share in self.totals.interfaces.iter().filter(|share| share.name.as_str() == attachment) {
             sum.packets += share.packets;
             sum.bytes += share.bytes;
             sum.drops += share.drops;
@@ -40,9 +40,9 @@ impl StatisticsSnapshot {
         sum
     }
 
-    /// Rates of `interface` since an earlier snapshot, and its drops. They come last: a narrow field shows the end.
-    pub(super) fn statistics(&self, before: &Self, interface: &str, is_paused: bool) -> String {
-        let (now, then) = (self.totals_of(interface), before.totals_of(interface));
+    /// Rates of `attachment` since an earlier snapshot, and its drops. They come last: a narrow field shows the end.
+    pub(super) fn statistics(&self, before: &Self, attachment: &str, is_paused: bool) -> String {
+        let (now, then) = (self.totals_of(attachment), before.totals_of(attachment));
         let elapsed = self.time.saturating_duration_since(before.time);
         let dropped = now.drops;
         if is_paused {
@@ -53,11 +53,11 @@ impl StatisticsSnapshot {
         format!("{packets} pkt/s, {bytes}/s, {dropped} dropped")
     }
 
-    /// Totals of a capture that has ended: of `interface` if it was captured until the end, otherwise of all.
-    pub(super) fn final_statistics(&self, interface: &str) -> String {
-        let is_known = self.totals.interfaces.iter().any(|share| share.name.as_str() == interface);
-        let interface = if is_known { interface } else { ALL_INTERFACES };
-        let InterfaceTotals { packets, bytes: count, drops, .. } = self.totals_of(interface);
+    /// Totals of a capture that has ended: of `attachment` if it was captured until the end, otherwise of all.
+    pub(super) fn final_statistics(&self, attachment: &str) -> String {
+        let is_known = self.totals.interfaces.iter().any(|share| share.name.as_str() == attachment);
+        let attachment = if is_known { attachment } else { ALL_ATTACHMENTS };
+        let InterfaceTotals { packets, bytes: count, drops, .. } = self.totals_of(attachment);
         format!("stopped, {packets} packets, {}, {drops} dropped", format_bytes(count))
     }
 
@@ -72,7 +72,7 @@ impl StatisticsSnapshot {
         }
     }
 
-    /// Packets dropped at each interface, by its name.
+    /// Packets dropped at each attachment, by its name.
     pub(super) fn drops(&self) -> BTreeMap<SafeText, u64> {
         let mut drops = BTreeMap::new();
         for share in &self.totals.interfaces {
@@ -81,15 +81,15 @@ impl StatisticsSnapshot {
         drops
     }
 
-    /// Names the captured interfaces.
-    pub(super) fn interfaces_line(&self) -> String {
+    /// Names the captured attachments.
+    pub(super) fn attachments_line(&self) -> String {
         let names: Vec<SafeText> = self.drops().into_keys().collect();
         if names.is_empty() {
             return "waiting for a container to start".to_owned();
         }
-        let shown: Vec<&str> = names.iter().take(MAX_NAMED_INTERFACES).map(SafeText::as_str).collect();
+        let shown: Vec<&str> = names.iter().take(MAX_NAMED_ATTACHMENTS).map(SafeText::as_str).collect();
         let shown = shown.join(", ");
-        match names.len().saturating_sub(MAX_NAMED_INTERFACES) {
+        match names.len().saturating_sub(MAX_NAMED_ATTACHMENTS) {
             0 => format!("capturing {shown}"),
             more => format!("capturing {shown} and {more} more"),
         }
@@ -135,7 +135,7 @@ fn dropped_packets(count: u64) -> String {
     format!("{count} {} dropped", if count == 1 { "packet" } else { "packets" })
 }
 
-/// The interfaces with the most drops: `web:eth0 1200, db:eth0 4`.
+/// The attachments with the most drops: `web:eth0 1200, db:eth0 4`.
 fn most_drops(drops: &BTreeMap<SafeText, u64>) -> Option<String> {
     let mut sorted: Vec<_> = drops.iter().collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -179,24 +179,24 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_those_of_all_interfaces_or_of_the_selected_one() {
+    fn statistics_are_those_of_all_attachments_or_of_the_selected_one() {
         let (before, now) = two_snapshots();
-        let statistics = |interface: &str| now.statistics(&before, interface, false);
-        assert_eq!(statistics(ALL_INTERFACES), "2500 pkt/s, 250.0 kB/s, 8 dropped");
+        let statistics = |attachment: &str| now.statistics(&before, attachment, false);
+        assert_eq!(statistics(ALL_ATTACHMENTS), "2500 pkt/s, 250.0 kB/s, 8 dropped");
         assert_eq!(statistics("web:eth0"), "1000 pkt/s, 100.0 kB/s, 7 dropped");
         assert_eq!(statistics("gone:eth0"), "0 pkt/s, 0 bytes/s, 0 dropped");
-        assert_eq!(now.statistics(&before, ALL_INTERFACES, true), "paused, 8 dropped");
-        assert!(now.statistics(&now, ALL_INTERFACES, false).starts_with("0 pkt/s"));
+        assert_eq!(now.statistics(&before, ALL_ATTACHMENTS, true), "paused, 8 dropped");
+        assert!(now.statistics(&now, ALL_ATTACHMENTS, false).starts_with("0 pkt/s"));
     }
 
     #[test]
-    fn captured_interfaces_are_named_at_the_start() {
+    fn captured_attachments_are_named_at_the_start() {
         let (before, _) = two_snapshots();
-        assert_eq!(before.interfaces_line(), "capturing db:eth0, web:eth0");
+        assert_eq!(before.attachments_line(), "capturing db:eth0, web:eth0");
         let many = (0..200).map(|number| share(&format!("c{number}:eth0"), 0, 0)).collect();
-        assert!(snapshot(Instant::now(), many).interfaces_line().ends_with(" and 190 more"));
+        assert!(snapshot(Instant::now(), many).attachments_line().ends_with(" and 190 more"));
         let none = snapshot(Instant::now(), Vec::new());
-        assert_eq!(none.interfaces_line(), "waiting for a container to start");
+        assert_eq!(none.attachments_line(), "waiting for a container to start");
     }
 
     #[test]
@@ -231,13 +231,13 @@ mod tests {
     #[test]
     fn capture_that_has_ended_shows_its_totals() {
         let (_, now) = two_snapshots();
-        assert_eq!(now.final_statistics(ALL_INTERFACES), "stopped, 5010 packets, 501.0 kB, 8 dropped");
+        assert_eq!(now.final_statistics(ALL_ATTACHMENTS), "stopped, 5010 packets, 501.0 kB, 8 dropped");
         assert_eq!(now.final_statistics("web:eth0"), "stopped, 2010 packets, 201.0 kB, 7 dropped");
-        assert_eq!(now.final_statistics("gone:eth0"), now.final_statistics(ALL_INTERFACES));
+        assert_eq!(now.final_statistics("gone:eth0"), now.final_statistics(ALL_ATTACHMENTS));
     }
 
     #[test]
-    fn interfaces_with_most_drops_are_named() {
+    fn attachments_with_most_drops_are_named() {
         let start = snapshot(Instant::now(), Vec::new());
         let shares = (0..200).map(|number| share(&format!("c{number}:eth0"), 0, number)).collect();
         let line = snapshot(Instant::now(), shares).drops_since(&start);

@@ -9,7 +9,7 @@ use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::recording::{
     Witness, capinfos, fields_of, packets_so_far, requests_so_far, statistics_of,
 };
-use crate::support::toolbar_pipes::{Captured, FILTER, INTERFACE, LOG, PAUSE, Pipes, STATISTICS, Toolbar};
+use crate::support::toolbar_pipes::{ATTACHMENT, Captured, FILTER, LOG, PAUSE, Pipes, STATISTICS, Toolbar};
 use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -116,13 +116,13 @@ fn the_toolbar_shows_statistics_and_interfaces(lab: &Lab) {
     let (capture, mut toolbar) = begin(lab, &container);
     let runs = |now: &str| !now.starts_with("0 pkt/s") && now.contains("kB/s, 0 dropped");
     for name in ["all", &block(&container)] {
-        toolbar.set(INTERFACE, name);
+        toolbar.set(ATTACHMENT, name);
         toolbar.shows("figures", |toolbar| {
             container.fetch(10);
-            toolbar.field(INTERFACE) == name && runs(toolbar.field(STATISTICS))
+            toolbar.field(ATTACHMENT) == name && runs(toolbar.field(STATISTICS))
         });
     }
-    toolbar.set(INTERFACE, "nobody:eth0");
+    toolbar.set(ATTACHMENT, "nobody:eth0");
     toolbar.shows("that there is no such one", |toolbar| {
         toolbar.list.contains(&("nobody:eth0".to_owned(), "nobody:eth0 (not in this capture)".to_owned()))
             && toolbar.field(STATISTICS) == "0 pkt/s, 0 bytes/s, 0 dropped"

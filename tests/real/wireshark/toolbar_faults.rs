@@ -13,7 +13,7 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Witness, capinfos, requests_so_far};
 use crate::support::toolbar_pipes::{
-    Captured, FILTER, INTERFACE, LOG, PAUSE, Pipes, STATISTICS, Toolbar, message,
+    ATTACHMENT, Captured, FILTER, LOG, PAUSE, Pipes, STATISTICS, Toolbar, message,
 };
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -74,7 +74,7 @@ fn reads_nothing(pipes: &Pipes, stop: &AtomicBool) {
     while full.write(&[0; 4096]).is_ok() {}
     let mut toolbar = Toolbar::open(pipes);
     while goes_on(stop) {
-        toolbar.set(INTERFACE, "all");
+        toolbar.set(ATTACHMENT, "all");
         toolbar.set(FILTER, "tcp prt 80");
         toolbar.say(0, 0, "");
         pause();

@@ -47,7 +47,7 @@ fn the_window_pauses_resumes_and_filters_a_capture(lab: &Lab) {
     container.fetch(3);
     eventually("they are there", || so_far() == 3);
 
-    click(&desk, PAUSE, &[], "capture paused");
+    click(&desk, PAUSE, &[], "paused");
     container.fetch(5);
     eventually("the window shows what came before", || {
         desk.lines("shown").len() == packets_so_far(&desk.file(), "ip")
@@ -57,7 +57,7 @@ fn the_window_pauses_resumes_and_filters_a_capture(lab: &Lab) {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!((desk.lines("shown").len(), so_far()), (shown, 3));
 
-    click(&desk, PAUSE, &[], "capture resumed");
+    click(&desk, PAUSE, &[], "resumed");
     container.fetch(4);
     eventually("it goes on", || so_far() == 7);
     eventually("the window does", || desk.lines("shown").len() > shown);
@@ -65,7 +65,7 @@ fn the_window_pauses_resumes_and_filters_a_capture(lab: &Lab) {
     let write = ["key", "ctrl+a", "type", "udp port 9"];
     act(&desk, &["mousemove", FILTER.0, FILTER.1, "click", "1"]);
     act(&desk, &write);
-    click(&desk, FILTER, &["key", "Return"], "capture filter set: udp port 9");
+    click(&desk, FILTER, &["key", "Return"], ": udp port 9");
     container.fetch(5);
     output(Command::new("bash").args(["-c", &format!("echo >/dev/udp/{}/9", container.address())]));
     eventually("what passes the filter is there", || packets_so_far(&desk.file(), "udp") == 1);
