@@ -6,7 +6,7 @@ use containerdump::capture::{self, CaptureSettings};
 use containerdump::container::selection::Selection;
 use containerdump::engine::TapContainer;
 use containerdump::error::Error;
-use containerdump::follow::{Follow, Terms};
+use containerdump::follow::{FollowOptions, Follower};
 use containerdump::link::NamespaceHandle;
 use containerdump::own_traffic;
 use containerdump::peer::compression::CompressionMode;
@@ -118,8 +118,8 @@ impl CaptureJob {
         let limit = privilege::raise_descriptor_limit();
         let mut settings = self.settings.clone();
         if !self.own_traffic {
-            settings.exclusion = own_traffic::filter(&privilege)?;
-            settings.remote_exclusion = own_traffic::filter_there();
+            settings.exclusion = own_traffic::exclusion_filter(&privilege)?;
+            settings.remote_exclusion = own_traffic::remote_exclusion_filter();
             settings.exclusion.iter().for_each(|filter| info!("own traffic is left out: {filter}"));
         }
         let wanted = self.wanted(&privilege)?;
@@ -176,10 +176,10 @@ impl CaptureJob {
         let (mut follow, mut changes) = (None, None);
         let mut tap_containers = taken.tap_containers;
         if follows {
-            let terms = Terms { selection, wanted, settings, budget };
+            let options = FollowOptions { selection, target_options: wanted, settings, budget };
             let captured =
                 following::captured(&found, taken.taps, taken.ring_mib, std::mem::take(&mut tap_containers));
-            let begun = following::begin(terms, &found, captured, opener)?;
+            let begun = following::begin(options, &found, captured, opener)?;
             (follow, changes) = (Some(begun.0), Some(begun.1));
         }
         let members = members(found.targets, taken.sources);
@@ -239,7 +239,7 @@ pub(crate) fn start_toolbar(
 
 /// Does `work`, while `follow` goes on.
 fn run_with_follow<T>(
-    follow: Option<Follow>,
+    follow: Option<Follower>,
     notice: &(dyn Fn(&str) + Sync),
     work: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {

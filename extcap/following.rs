@@ -8,7 +8,9 @@ use containerdump::capture::{CaptureSettings, RingBudget};
 use containerdump::container::selection::Selection;
 use containerdump::engine::{ContainerWatcher, TapContainer};
 use containerdump::error::Error;
-use containerdump::follow::{Captured, Follow, Known, Place, Terms};
+use containerdump::follow::{
+    CapturedContainer, CapturedContainers, FollowOptions, Follower, InitialContainers,
+};
 use containerdump::link::Tap;
 use containerdump::own_program;
 use containerdump::session::{self, ChangeReceiver};
@@ -37,11 +39,12 @@ pub(crate) fn captured(
     taps: Vec<Vec<Tap>>,
     each: u32,
     tap_containers: Vec<TapContainer>,
-) -> Captured {
-    let mut captured = Captured::default();
+) -> CapturedContainers {
+    let mut captured = CapturedContainers::default();
     for (target, taps) in found.targets.iter().zip(taps) {
         let rings = vec![(taps.len(), each)];
-        captured.add(&target.container.id, Place { taps, rings, ..Place::of(target) });
+        captured
+            .add(&target.container.id, CapturedContainer { taps, rings, ..CapturedContainer::new(target) });
     }
     for tap_container in tap_containers {
         captured.add_tap_container(tap_container);
@@ -53,18 +56,18 @@ pub(crate) fn captured(
 ///
 /// Fails when there are no threads or file descriptors left.
 pub(crate) fn begin(
-    terms: Terms,
+    options: FollowOptions,
     found: &Targets,
-    captured: Captured,
+    captured: CapturedContainers,
     opener: Option<Broker>,
-) -> Result<(Follow, ChangeReceiver), Error> {
-    let (joining, changes) = session::change_channel().map_err(|error| {
+) -> Result<(Follower, ChangeReceiver), Error> {
+    let (sender, changes) = session::change_channel().map_err(|error| {
         Error::new(format!("cannot follow containers: {error}"), "free some file descriptors: ulimit -n")
     })?;
     let pids: HashMap<_, _> =
         found.targets.iter().map(|target| (target.container.id.clone(), target.pid())).collect();
     let pairs = found.running.iter().map(|one| (one.clone(), pids.get(&one.id).copied().flatten()));
-    let watch = ContainerWatcher::start(pairs, terms.wanted.entered.clone())?;
-    let known = Known { running: found.running.clone(), captured };
-    Ok((Follow::new(terms, known, watch, opener, joining), changes))
+    let watch = ContainerWatcher::start(pairs, options.target_options.entered.clone())?;
+    let initial = InitialContainers { running: found.running.clone(), captured };
+    Ok((Follower::new(options, initial, watch, opener, sender), changes))
 }

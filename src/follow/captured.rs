@@ -1,4 +1,4 @@
-//! Who is in the capture, and where.
+//! The containers that are captured, and how.
 
 use std::collections::HashMap;
 
@@ -11,36 +11,36 @@ use crate::tap::Target;
 
 /// How a container is captured.
 #[derive(Debug, Default)]
-pub struct Place {
-    /// What tells its network namespace from any other, where that is on this host.
+pub struct CapturedContainer {
+    /// What identifies its network namespace, if that is on this host.
     pub namespace: Option<u64>,
-    /// Its first process, likewise.
+    /// Its first process, if that is on this host.
     pub pid: Option<i32>,
-    /// The taps of its attachments, but for those that others in the namespace have.
+    /// The taps of its attachments, without those that other containers in the namespace have.
     pub taps: Vec<Tap>,
-    /// How many attachments have rings of how many MiB.
+    /// Numbers of attachments, and the MiB of the rings of each.
     pub rings: Vec<(usize, u32)>,
-    /// What has to run meanwhile.
+    /// Tap containers that its capture needs.
     pub tap_containers: Vec<TapContainer>,
 }
 
-/// Who is captured.
+/// The captured containers.
 #[derive(Debug, Default)]
-pub struct Captured {
-    places: HashMap<ContainerId, Place>,
-    /// Tap containers of those who have left.
-    leaving: Vec<TapContainer>,
+pub struct CapturedContainers {
+    containers: HashMap<ContainerId, CapturedContainer>,
+    /// Tap containers of removed containers, which are ending.
+    ending: Vec<TapContainer>,
 }
 
-impl Place {
-    /// Where `target` is, of which nothing is captured yet.
-    pub fn of(target: &Target) -> Self {
+impl CapturedContainer {
+    /// The container of `target`, of which nothing is captured yet.
+    pub fn new(target: &Target) -> Self {
         let holder = target.holder.as_ref().ok();
         let namespace = holder.and_then(NamespaceHandle::network_identity);
         Self { namespace, pid: target.pid(), ..Self::default() }
     }
 
-    fn cables(&self) -> impl Iterator<Item = LinkIndex> {
+    fn host_veths(&self) -> impl Iterator<Item = LinkIndex> {
         self.taps.iter().filter_map(|tap| match tap {
             Tap::HostVeth { index, .. } => Some(*index),
             Tap::Inside { .. } | Tap::Host { .. } | Tap::ThroughEngine { .. } => None,
@@ -48,84 +48,88 @@ impl Place {
     }
 }
 
-/// Whether both are one interface: a host veth may get another name while it is captured.
-fn is_same(one: &Tap, other: &Tap) -> bool {
+/// Whether both are the same interface: a host veth may be renamed while it is captured.
+fn is_same_tap(one: &Tap, other: &Tap) -> bool {
     match (one, other) {
         (Tap::HostVeth { index: one, .. }, Tap::HostVeth { index: other, .. }) => one == other,
         _ => one == other,
     }
 }
 
-impl Captured {
-    /// Adds what is captured of a container to what already is.
-    pub fn add(&mut self, id: &ContainerId, more: Place) {
-        let place = self.places.entry(id.clone()).or_default();
-        (place.namespace, place.pid) = (more.namespace, more.pid);
-        place.taps.extend(more.taps);
-        place.rings.extend(more.rings);
-        place.tap_containers.extend(more.tap_containers);
+impl CapturedContainers {
+    /// Adds what is captured of a container to what is already.
+    pub fn add(&mut self, id: &ContainerId, added: CapturedContainer) {
+        let container = self.containers.entry(id.clone()).or_default();
+        (container.namespace, container.pid) = (added.namespace, added.pid);
+        container.taps.extend(added.taps);
+        container.rings.extend(added.rings);
+        container.tap_containers.extend(added.tap_containers);
     }
 
-    /// Adds what has to run for a container that is captured.
+    /// Adds a tap container that the capture of its target needs.
     pub fn add_tap_container(&mut self, tap_container: TapContainer) {
-        let place = self.places.entry(tap_container.target().clone()).or_default();
-        place.tap_containers.push(tap_container);
+        let container = self.containers.entry(tap_container.target().clone()).or_default();
+        container.tap_containers.push(tap_container);
     }
 
-    pub(super) fn has(&self, id: &ContainerId) -> bool {
-        self.places.contains_key(id)
+    pub(super) fn contains(&self, id: &ContainerId) -> bool {
+        self.containers.contains_key(id)
     }
 
-    /// Whether `tap`, of container `id` in `namespace`, is captured for whomever.
+    /// Whether `tap` of container `id` is captured, for it or for another container in its `namespace`.
     pub(super) fn has_tap(&self, id: &ContainerId, namespace: Option<u64>, tap: &Tap) -> bool {
-        let is_there = |(one, place): (&ContainerId, &Place)| {
-            (one == id || namespace.is_some() && place.namespace == namespace)
-                && place.taps.iter().any(|one| is_same(one, tap))
-        };
-        self.places.iter().any(is_there)
+        self.containers.iter().any(|(other, container)| {
+            let shares_namespace = namespace.is_some() && container.namespace == namespace;
+            (other == id || shares_namespace) && container.taps.iter().any(|one| is_same_tap(one, tap))
+        })
     }
 
-    /// The first processes of those who are captured.
+    /// The first processes of all containers.
     pub(super) fn pids(&self) -> Vec<i32> {
-        self.places.values().filter_map(|place| place.pid).collect()
+        self.containers.values().filter_map(|container| container.pid).collect()
     }
 
-    /// The cables they are captured at.
-    pub(super) fn cables(&self) -> Vec<LinkIndex> {
-        self.places.values().flat_map(Place::cables).collect()
+    /// The captured host veths of all containers.
+    pub(super) fn host_veths(&self) -> Vec<LinkIndex> {
+        self.containers.values().flat_map(CapturedContainer::host_veths).collect()
     }
 
-    /// Those of one.
-    pub(super) fn cables_of(&self, id: &ContainerId) -> Vec<LinkIndex> {
-        self.places.get(id).into_iter().flat_map(Place::cables).collect()
+    /// The captured host veths of one container.
+    pub(super) fn host_veths_of(&self, id: &ContainerId) -> Vec<LinkIndex> {
+        self.containers.get(id).into_iter().flat_map(CapturedContainer::host_veths).collect()
     }
 
-    /// Forgets a container. What is captured of it stays for others in its namespace, if there are any.
-    /// Returns the rings that are free now; `None` where it was not captured.
+    /// Removes a container, and passes its taps on to another one in its namespace. Returns the rings that are free now;
+    /// `None` if it was not captured.
     pub(super) fn remove(&mut self, id: &ContainerId) -> Option<Vec<(usize, u32)>> {
-        let gone = self.places.remove(id)?;
-        let is_with = |place: &&mut Place| gone.namespace.is_some() && place.namespace == gone.namespace;
-        if let Some(heir) = self.places.values_mut().find(is_with) {
-            heir.taps.extend(gone.taps);
-            heir.rings.extend(gone.rings);
-            heir.tap_containers.extend(gone.tap_containers);
+        let removed = self.containers.remove(id)?;
+        let mut others = self.containers.values_mut();
+        let shares_namespace = |other: &&mut CapturedContainer| {
+            removed.namespace.is_some() && other.namespace == removed.namespace
+        };
+        if let Some(other) = others.find(shares_namespace) {
+            other.taps.extend(removed.taps);
+            other.rings.extend(removed.rings);
+            other.tap_containers.extend(removed.tap_containers);
             return Some(Vec::new());
         }
-        gone.tap_containers.iter().for_each(TapContainer::close);
-        self.leaving.extend(gone.tap_containers);
-        self.leaving.retain(|tap_container| !tap_container.has_ended());
-        Some(gone.rings)
+        removed.tap_containers.iter().for_each(TapContainer::close);
+        self.ending.extend(removed.tap_containers);
+        self.ending.retain(|tap_container| !tap_container.has_ended());
+        Some(removed.rings)
     }
 
-    /// Those whose tap containers have ended, for whatever reason.
+    /// The containers with a tap container that has ended.
     pub(super) fn broken(&self) -> Vec<ContainerId> {
-        let is_broken = |place: &Place| place.tap_containers.iter().any(TapContainer::has_ended);
-        self.places.iter().filter(|(_, place)| is_broken(place)).map(|(id, _)| id.clone()).collect()
+        let is_broken =
+            |container: &CapturedContainer| container.tap_containers.iter().any(TapContainer::has_ended);
+        let broken = self.containers.iter().filter(|(_, container)| is_broken(container));
+        broken.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Ends what had to run meanwhile.
-    pub(super) fn end(self) {
-        let of_those = self.places.into_values().flat_map(|place| place.tap_containers);
-        of_those.chain(self.leaving).map(TapContainer::end).for_each(|end| info!("{end:?}"));
+    /// Ends all tap containers.
+    pub(super) fn end_all(self) {
+        let tap_containers = self.containers.into_values().flat_map(|container| container.tap_containers);
+        tap_containers.chain(self.ending).map(TapContainer::end).for_each(|end| info!("{end:?}"));
     }
 }

@@ -1,15 +1,15 @@
-//! A capture that goes on as containers come and go.
+//! Captures containers that start, end or change during a capture.
 //!
 //! ```text
-//! engine::Watch ──> who came, and is meant ──> looked up, opened by the opener or its engine ──> joins
-//!                   who went                   (the session sees it by itself)
-//!                   what is called how now ──────────────────────────────────────────> names
-//! link::Newcomers ──> a cable, opened before it is known whose it is (early) ──> taken over by who joins
+//! engine::ContainerWatcher ──> started and selected ──> looked up, opened by the broker or the engine ──> added
+//!                              ended ──> forgotten (the session notices by itself)
+//!                              renamed, other addresses ──> names sent to the session
+//! link::LinkMonitor ──> new veth, opened before its container is known (preopen) ──> adopted by that container
 //! ```
 
 mod captured;
-mod early;
-mod joins;
+mod join;
+mod preopen;
 
 use std::collections::HashMap;
 use std::io::PipeReader;
@@ -21,235 +21,242 @@ use std::time::{Duration, Instant};
 use log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub use captured::{Captured, Place};
+pub use captured::{CapturedContainer, CapturedContainers};
 
 use crate::broker::Broker;
 use crate::capture::{CaptureSettings, RingBudget};
 use crate::container::address_names::{self, AddressHistory};
 use crate::container::selection::Selection;
 use crate::container::{Container, ContainerId};
-use crate::engine::{self, ContainerWatcher};
+use crate::engine::{ContainerChange, ContainerWatcher};
 use crate::link::{self, LinkMonitor};
 use crate::safe_text::SafeText;
 use crate::session::{ChangeSender, SessionChange, SessionEnded};
 use crate::tap::{TapKind, TapRights, TargetOptions};
-use early::{Awaited, Early};
+use preopen::{ExpectedVeths, Preopener};
 
-/// Names of containers that left, kept to tell how long each was away.
-const MOST_LEFT: usize = 1000;
+/// Ended containers remembered, to report how long each was away.
+const MAX_ENDED: usize = 1000;
+/// After an engine is back, how long and how often to check whether tap containers have ended with it: their connections
+/// break one after the other.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+const RECOVERY_CHECK_INTERVAL_MS: u16 = 500;
 
-/// How long after an engine is back tap containers are looked at, since they may have ended with it: they notice
-/// the end of their connection by and by.
-const RECOVERY: Duration = Duration::from_secs(30);
-/// How often.
-const LOOK_EVERY: u16 = 500;
-
-/// What those who join are captured like.
-pub struct Terms {
-    /// Who is meant.
+/// What to capture of new containers.
+pub struct FollowOptions {
+    /// Which containers.
     pub selection: Selection,
-    /// What of them.
-    pub wanted: TargetOptions,
+    /// Which of their attachments, and how.
+    pub target_options: TargetOptions,
     /// Filter, snap length and so on.
     pub settings: CaptureSettings,
-    /// What is left of the memory for rings.
+    /// The memory left for rings.
     pub budget: RingBudget,
 }
 
-/// What is known when the capture begins.
-pub struct Known {
-    /// Everybody who runs.
+/// The containers when the capture begins.
+pub struct InitialContainers {
+    /// All that run.
     pub running: Vec<Container>,
-    /// Who is captured.
-    pub captured: Captured,
+    /// Those that are captured.
+    pub captured: CapturedContainers,
 }
 
-/// Takes what a person shall read: who joins, and why somebody cannot.
-pub type Notice<'a> = &'a (dyn Fn(&str) + Sync);
+/// Shows a message to the user.
+pub type Notify<'a> = &'a (dyn Fn(&str) + Sync);
 
-/// Follows containers for as long as a capture runs.
-pub struct Follow {
+/// Follows containers while a session runs.
+pub struct Follower {
     selection: Selection,
-    wanted: TargetOptions,
+    target_options: TargetOptions,
     settings: CaptureSettings,
-    watch: ContainerWatcher,
-    newcomers: Option<LinkMonitor>,
-    opener: Option<Arc<Broker>>,
+    watcher: ContainerWatcher,
+    link_monitor: Option<LinkMonitor>,
+    broker: Option<Arc<Broker>>,
     changes: ChangeSender,
-    early: Arc<Early>,
-    known: Known,
-    /// When those left who were captured, by their names.
-    left: HashMap<SafeText, Instant>,
+    preopener: Arc<Preopener>,
+    running: Vec<Container>,
+    captured: CapturedContainers,
+    /// When captured containers ended, by name.
+    ended: HashMap<SafeText, Instant>,
     names: Vec<(IpAddr, SafeText)>,
-    owners: AddressHistory,
-    /// When an engine was back last.
-    back: Option<Instant>,
+    address_history: AddressHistory,
+    /// When an engine last became available again.
+    engine_back_at: Option<Instant>,
 }
 
-impl Follow {
-    /// Follows from what is `known`; tells `changes`.
+impl Follower {
+    /// Follows from the `initial` containers on, and sends changes to a session.
     pub fn new(
-        terms: Terms,
-        known: Known,
-        watch: ContainerWatcher,
-        opener: Option<Broker>,
+        options: FollowOptions,
+        initial: InitialContainers,
+        watcher: ContainerWatcher,
+        broker: Option<Broker>,
         changes: ChangeSender,
     ) -> Self {
-        let Terms { selection, wanted, settings, budget } = terms;
-        // Nobody enters a user namespace while threads run, and none could come back from there.
-        let means = TapRights {
-            capture: opener.as_ref().is_some_and(Broker::may_capture),
-            enter: opener.as_ref().is_some_and(Broker::may_enter),
-            enter_rootless: opener.is_some(),
-            ..wanted.rights
+        let FollowOptions { selection, target_options, settings, budget } = options;
+        // A process with threads cannot enter a user namespace, so only the broker can.
+        let rights = TapRights {
+            capture: broker.as_ref().is_some_and(Broker::may_capture),
+            enter: broker.as_ref().is_some_and(Broker::may_enter),
+            enter_rootless: broker.is_some(),
+            ..target_options.rights
         };
-        let is_at_host = wanted.tap.is_none_or(|kind| kind == TapKind::Host);
-        let newcomers = (means.capture && is_at_host).then(LinkMonitor::listen);
-        let newcomers = newcomers.transpose().unwrap_or_else(|why| {
-            warn!("{why}");
+        let uses_host_veths = target_options.tap.is_none_or(|kind| kind == TapKind::Host);
+        let link_monitor = (rights.capture && uses_host_veths).then(LinkMonitor::listen);
+        let link_monitor = link_monitor.transpose().unwrap_or_else(|error| {
+            warn!("{error}");
             None
         });
-        let follow = Self {
+        let follower = Self {
             selection,
-            wanted: TargetOptions { rights: means, ..wanted },
-            watch,
-            newcomers,
-            opener: opener.map(Arc::new),
-            early: Arc::new(Early::new(settings.clone(), changes.clone(), budget)),
+            target_options: TargetOptions { rights, ..target_options },
+            watcher,
+            link_monitor,
+            broker: broker.map(Arc::new),
+            preopener: Arc::new(Preopener::new(settings.clone(), changes.clone(), budget)),
             settings,
             changes,
-            known,
-            left: HashMap::new(),
+            running: initial.running,
+            captured: initial.captured,
+            ended: HashMap::new(),
             names: Vec::new(),
-            owners: AddressHistory::default(),
-            back: None,
+            address_history: AddressHistory::default(),
+            engine_back_at: None,
         };
-        follow.early.awaits(follow.awaited());
-        follow
+        follower.preopener.expect(follower.expected_veths());
+        follower
     }
 
-    /// Does so until the other end of `end` is closed, or the capture is over.
-    pub fn run(mut self, end: &PipeReader, notice: Notice) {
-        let (newcomers, opener, early) =
-            (self.newcomers.take(), self.opener.clone(), Arc::clone(&self.early));
+    /// Follows until the other end of `end` is closed or the session ends.
+    pub fn run(mut self, end: &PipeReader, notify: Notify) {
+        let (link_monitor, broker, preopener) =
+            (self.link_monitor.take(), self.broker.clone(), Arc::clone(&self.preopener));
         std::thread::scope(|scope| {
-            if let (Some(newcomers), Some(opener)) = (newcomers, opener) {
-                let watch = move || early.watch(newcomers, &opener, end);
-                let thread = std::thread::Builder::new().name("newcomers".to_owned());
-                if let Err(error) = thread.spawn_scoped(scope, watch) {
-                    warn!("new cables are not watched for: {error}");
+            if let (Some(link_monitor), Some(broker)) = (link_monitor, broker) {
+                let preopen = move || preopener.run(link_monitor, &broker, end);
+                let thread = std::thread::Builder::new().name("preopen".to_owned());
+                if let Err(error) = thread.spawn_scoped(scope, preopen) {
+                    warn!("new veth pairs are not opened in advance: {error}");
                 }
             }
-            // It is over when nobody can be told any more.
-            let _ = self.follow(end, notice);
+            // An error means that the session has ended.
+            let _ = self.follow(end, notify);
         });
-        self.known.captured.end();
+        self.captured.end_all();
     }
 
-    fn follow(&mut self, end: &PipeReader, notice: Notice) -> Result<(), SessionEnded> {
+    fn follow(&mut self, end: &PipeReader, notify: Notify) -> Result<(), SessionEnded> {
         loop {
             let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-            let mut watched = [readable(self.watch.as_fd()), readable(end.as_fd())];
-            self.back = self.back.filter(|back| back.elapsed() < RECOVERY);
-            let timeout = self.back.map_or(PollTimeout::NONE, |_| PollTimeout::from(LOOK_EVERY));
-            // An interrupted wait is a short wait.
-            let _ = poll(&mut watched, timeout);
-            if watched[1].any() == Some(true) {
+            let mut polled = [readable(self.watcher.as_fd()), readable(end.as_fd())];
+            self.engine_back_at = self.engine_back_at.filter(|at| at.elapsed() < RECOVERY_TIMEOUT);
+            let check = |_| PollTimeout::from(RECOVERY_CHECK_INTERVAL_MS);
+            // An interruption only shortens the wait.
+            let _ = poll(&mut polled, self.engine_back_at.map_or(PollTimeout::NONE, check));
+            if polled[1].any() == Some(true) {
                 return Ok(());
             }
-            for change in self.watch.changes() {
-                self.change(change, notice)?;
+            for change in self.watcher.changes() {
+                self.apply(change, notify)?;
             }
-            if self.back.is_some() {
-                self.join_again(notice)?;
+            if self.engine_back_at.is_some() {
+                self.recapture_broken(notify)?;
             }
-            self.early.awaits(self.awaited());
-            self.tell_names()?;
+            self.preopener.expect(self.expected_veths());
+            self.send_names()?;
         }
     }
 
-    fn change(&mut self, change: engine::ContainerChange, notice: Notice) -> Result<(), SessionEnded> {
+    fn apply(&mut self, change: ContainerChange, notify: Notify) -> Result<(), SessionEnded> {
         match change {
-            engine::ContainerChange::Started(container, told) => {
-                self.comes(&container, told.map(|told| told.pid), notice)
+            ContainerChange::Started(container, process) => {
+                self.update(&container, process.map(|process| process.pid), notify)
             }
-            engine::ContainerChange::Renamed(container)
-            | engine::ContainerChange::NetworksChanged(container) => self.comes(&container, None, notice),
-            engine::ContainerChange::Stopped(id) => {
-                self.goes(&id, notice);
+            ContainerChange::Renamed(container) | ContainerChange::NetworksChanged(container) => {
+                self.update(&container, None, notify)
+            }
+            ContainerChange::Stopped(id) => {
+                self.remove(&id, notify);
                 Ok(())
             }
-            engine::ContainerChange::EngineLost(place, why) => {
-                warn!("{why}");
-                notice(&format!("{place} does not answer any more ({}); the capture goes on", why.message()));
+            ContainerChange::EngineLost(engine, error) => {
+                warn!("{error}");
+                notify(&format!("{engine} no longer responds ({}); the capture continues", error.message()));
                 Ok(())
             }
-            engine::ContainerChange::EngineRestored(place) => {
-                notice(&format!("{place} answers again"));
-                self.back = Some(Instant::now());
+            ContainerChange::EngineRestored(engine) => {
+                notify(&format!("{engine} responds again"));
+                self.engine_back_at = Some(Instant::now());
                 Ok(())
             }
         }
     }
 
-    /// `container` is there, or is there in another way than before; `pid` is its first process.
-    fn comes(&mut self, container: &Container, pid: Option<i32>, notice: Notice) -> Result<(), SessionEnded> {
-        self.known.running.retain(|one| one.id != container.id);
-        self.known.running.push(container.clone());
-        if self.is_meant(container) {
-            return self.join(container, notice);
+    /// Adds a container that has started, or captures what is new of one that has changed. `pid` is its first process.
+    fn update(
+        &mut self,
+        container: &Container,
+        pid: Option<i32>,
+        notify: Notify,
+    ) -> Result<(), SessionEnded> {
+        self.running.retain(|other| other.id != container.id);
+        self.running.push(container.clone());
+        if self.is_selected(container) {
+            return self.join(container, notify);
         }
         if let Some(namespace) = pid.and_then(|pid| link::id_of_process(pid).ok().flatten()) {
-            self.early.close(namespace);
+            self.preopener.close_namespace(namespace);
         }
         Ok(())
     }
 
-    fn goes(&mut self, id: &ContainerId, notice: Notice) {
-        let Some(at) = self.known.running.iter().position(|one| one.id == *id) else { return };
-        let gone = self.known.running.swap_remove(at);
-        let cables = self.known.captured.cables_of(id);
-        let Some(rings) = self.known.captured.remove(id) else { return };
-        self.give_back(rings);
-        notice(&format!("{} has ended", gone.name));
-        if self.left.len() >= MOST_LEFT
-            && let Some(oldest) = self.left.iter().min_by_key(|(_, since)| **since)
+    fn remove(&mut self, id: &ContainerId, notify: Notify) {
+        let Some(at) = self.running.iter().position(|container| container.id == *id) else { return };
+        let container = self.running.swap_remove(at);
+        let host_veths = self.captured.host_veths_of(id);
+        let Some(rings) = self.captured.remove(id) else { return };
+        self.release_rings(rings);
+        notify(&format!("{} has ended", container.name));
+        if self.ended.len() >= MAX_ENDED
+            && let Some(oldest) = self.ended.iter().min_by_key(|(_, since)| **since)
         {
             let oldest = oldest.0.clone();
-            self.left.remove(&oldest);
+            self.ended.remove(&oldest);
         }
-        // The kernel is sooner to tell than an engine that was away itself.
-        self.left.insert(gone.name, self.early.gone_since(&cables).unwrap_or_else(Instant::now));
+        // The kernel reports the end earlier than an engine that is being restarted.
+        let ended_at = self.preopener.removed_at(&host_veths).unwrap_or_else(Instant::now);
+        self.ended.insert(container.name, ended_at);
     }
 
-    fn give_back(&self, rings: Vec<(usize, u32)>) {
-        self.early.budget(|budget| rings.into_iter().for_each(|(count, each)| budget.release(count, each)));
+    fn release_rings(&self, rings: Vec<(usize, u32)>) {
+        self.preopener
+            .with_budget(|budget| rings.into_iter().for_each(|(count, mib)| budget.release(count, mib)));
     }
 
-    fn is_meant(&self, container: &Container) -> bool {
-        let (chosen, _) = self.selection.resolve(&self.known.running);
-        chosen.iter().any(|chosen| chosen.container.id == container.id)
+    fn is_selected(&self, container: &Container) -> bool {
+        let (selected, _) = self.selection.resolve(&self.running);
+        selected.iter().any(|one| one.container.id == container.id)
     }
 
-    /// Whose cables may appear.
-    fn awaited(&self) -> Awaited {
-        let captured = &self.known.captured;
-        let (chosen, missed) = self.selection.resolve(&self.known.running);
-        let all_are_there =
-            missed.is_empty() && chosen.iter().all(|chosen| captured.has(&chosen.container.id));
-        Awaited {
-            anybody: self.selection.has_criteria() || !all_are_there,
-            pids: captured.pids(),
-            cables: captured.cables(),
+    /// The veth pairs that may be created for selected containers.
+    fn expected_veths(&self) -> ExpectedVeths {
+        let (selected, missing) = self.selection.resolve(&self.running);
+        let all_captured =
+            missing.is_empty() && selected.iter().all(|one| self.captured.contains(&one.container.id));
+        ExpectedVeths {
+            of_any_container: self.selection.has_criteria() || !all_captured,
+            pids: self.captured.pids(),
+            captured: self.captured.host_veths(),
         }
     }
 
-    fn tell_names(&mut self) -> Result<(), SessionEnded> {
-        let Known { running, captured } = &self.known;
-        let mut captured: Vec<&Container> = running.iter().filter(|one| captured.has(&one.id)).collect();
+    fn send_names(&mut self) -> Result<(), SessionEnded> {
+        let is_captured = |container: &&Container| self.captured.contains(&container.id);
+        let mut captured: Vec<&Container> = self.running.iter().filter(is_captured).collect();
         address_names::sort_by_name_priority(&mut captured);
-        let mut names = address_names::address_names(running, &captured, &link::own_addresses());
-        self.owners.add_shared_names(&mut names, running);
+        let mut names = address_names::address_names(&self.running, &captured, &link::own_addresses());
+        self.address_history.add_shared_names(&mut names, &self.running);
         if names == self.names {
             return Ok(());
         }

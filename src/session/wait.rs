@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags};
 use super::input::{Drain, Load, SourceReader};
 use super::output::OutputEnd;
 use super::run::CaptureLoop;
-use crate::stop::{Stop, watched_for_its_reader};
+use crate::stop::{Stop, poll_for_reader_end};
 
 /// Longest wait of an idle capture.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -43,7 +43,7 @@ impl CaptureLoop {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut polled: Vec<PollFd> = self.members.descriptors().map(readable).collect();
         let holders = 0..polled.len();
-        polled.extend(self.stream.output.pipe().map(watched_for_its_reader));
+        polled.extend(self.stream.output.pipe().map(poll_for_reader_end));
         let reader = holders.end..polled.len();
         polled.extend(self.changes.iter().map(|changes| readable(changes.as_fd())));
         let changes = reader.end..polled.len();

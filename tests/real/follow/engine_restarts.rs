@@ -57,7 +57,7 @@ fn a_capture_continues_after_the_engine_and_its_containers_are_killed(lab: &Lab)
     let (one, other) = (host.address_inside(&keeps), host.address_inside(&ends));
     host.request(&other);
     host.kill_engine();
-    eventually("that is told", || following.said().contains("does not answer any more"));
+    eventually("that is told", || following.said().contains("no longer responds"));
     // Their containers run on, and so does the capture.
     host.request(&one);
     host.request(&other);
@@ -68,13 +68,16 @@ fn a_capture_continues_after_the_engine_and_its_containers_are_killed(lab: &Lab)
     following.wait_for(&block(&fresh), 1);
     host.request(&host.address_inside(&keeps));
     host.request(&host.address_inside(&fresh));
-    let lost = format!("{} does not answer any more (", host.lab.endpoint);
-    let back = format!("{} answers again", host.lab.endpoint);
+    let lost = format!("{} no longer responds (", host.lab.endpoint);
+    let back = format!("{} responds again", host.lab.endpoint);
     let (path, _folder, said) = end(&host, following);
     let words = |container: &Container, what: &str| format!("{} {what}", container.name);
-    assert_said(&said, &[&words(&keeps, "has joined"), &lost, &back, &words(&keeps, "is back after ")]);
+    assert_said(
+        &said,
+        &[&words(&keeps, "was added to the capture"), &lost, &back, &words(&keeps, "is back after ")],
+    );
     assert_said(&said, &[&back, &words(&ends, "has ended")]);
-    assert_said(&said, &[&back, &words(&keeps, "has ended"), &words(&fresh, "has joined")]);
+    assert_said(&said, &[&back, &words(&keeps, "has ended"), &words(&fresh, "was added to the capture")]);
     let (keeps, ends, fresh) = (block(&keeps), block(&ends), block(&fresh));
     requests(&path, &[(0, &ends, 2), (1, &keeps, 1), (2, &keeps, 1), (3, &fresh, 1)]);
 }
@@ -93,7 +96,7 @@ fn a_capture_continues_while_containers_outlive_their_engine(lab: &Lab) {
     let late = host.lab.container(&[]);
     following.wait_for(&block(&late), 1);
     host.kill_engine();
-    eventually("that is told", || following.said().contains("does not answer any more"));
+    eventually("that is told", || following.said().contains("no longer responds"));
     for container in [&stays, &dies, &late] {
         host.request(&host.address_inside(container));
     }

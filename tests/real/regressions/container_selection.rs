@@ -230,7 +230,7 @@ fn a_disconnected_network_is_reported_and_captured_again(lab: &Lab) {
     eventually("both requests are there", || packets_so_far(following.path(), "http.request") == 2);
     let said = following.said();
     following.stop();
-    assert!(!said.contains(":lo") && said.matches("has joined").count() == 1, "{said}");
+    assert!(!said.contains(":lo") && said.matches("was added to the capture").count() == 1, "{said}");
 }
 
 fn a_container_between_two_restarts_is_captured_from_its_next_start(lab: &Lab) {

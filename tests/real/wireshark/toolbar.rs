@@ -212,7 +212,7 @@ fn containers_started_later_get_the_current_capture_filter(lab: &Lab) {
         one.fetch(2);
         send(one);
     }
-    assert!(toolbar.log.contains(&format!("{} has joined", third.name)), "{}", toolbar.log);
+    assert!(toolbar.log.contains(&format!("{} was added to the capture", third.name)), "{}", toolbar.log);
     toolbar.set(FILTER, "");
     toolbar.shows("that there is no filter", |toolbar| {
         toolbar.log.contains("capture filter removed")
