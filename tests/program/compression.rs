@@ -1,4 +1,4 @@
-//! Streams made smaller on their way: they come out as they went in, at once, and nothing else is believed.
+//! Compressed streams: they decompress to what was written, at once, and no other input is accepted.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read};
@@ -8,26 +8,26 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use zstd::stream::raw::{CParameter, Encoder, Operation as _};
 
-/// Packs what is written at a time, and tells what goes out each time.
-fn packed(compress: CompressionMode, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
-    let mut packer = StreamCompressor::new(compress).expect("memory");
-    let pack = |write: &Vec<Vec<u8>>| {
+/// Compresses each write. Returns the output of each.
+fn compressed(compress: CompressionMode, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+    let mut compressor = StreamCompressor::new(compress).expect("memory");
+    let compress_write = |write: &Vec<Vec<u8>>| {
         let mut slices: Vec<IoSlice> = write.iter().map(|bytes| IoSlice::new(bytes)).collect();
         let (mut slices, mut out) = (slices.as_mut_slice(), Vec::new());
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
-            let chunk = packer.next_chunk(slices);
+            let chunk = compressor.next_chunk(slices);
             let bytes = chunk.bytes;
             assert!(bytes > 0, "it goes on");
-            chunk.pieces(slices).iter().for_each(|piece| out.extend_from_slice(piece));
+            chunk.slices(slices).iter().for_each(|piece| out.extend_from_slice(piece));
             IoSlice::advance_slices(&mut slices, bytes);
         }
         out
     };
-    writes.iter().map(pack).collect()
+    writes.iter().map(compress_write).collect()
 }
 
-/// A source that has no more than these pieces, one at each read, and then nothing for now or its end.
+/// A source that returns one of these pieces at each read, and then `WouldBlock` or its end.
 struct Pieces {
     pieces: VecDeque<Vec<u8>>,
     ends: bool,
@@ -48,34 +48,34 @@ impl Read for Pieces {
     }
 }
 
-/// Reads what there is of `pieces`, at most so many bytes at a time: what came out, and why no more did.
-fn unpacked(
-    unpacker: &mut Decompressor,
+/// Decompresses `pieces`, at most so many bytes at a time. Returns the output and the error at its end.
+fn decompressed(
+    decompressor: &mut Decompressor,
     pieces: impl IntoIterator<Item = Vec<u8>>,
-    at_once: usize,
+    read_len: usize,
 ) -> (Vec<u8>, ErrorKind, String) {
     let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
     let mut source = Pieces { pieces, ends: false };
-    let (mut all, mut room) = (Vec::new(), vec![0; at_once]);
+    let (mut all, mut room) = (Vec::new(), vec![0; read_len]);
     loop {
-        match unpacker.read(&mut source, &mut room) {
+        match decompressor.read(&mut source, &mut room) {
             Ok(count) => all.extend_from_slice(&room[..count]),
             Err(error) => return (all, error.kind(), error.to_string()),
         }
     }
 }
 
-/// An unpacker, and the rest of a stream.
+/// An decompressor, and the rest of a stream.
 fn begin(stream: &[u8]) -> (Decompressor, &[u8]) {
     let (first, rest) = stream.split_first_chunk().expect("a first chunk");
     assert!(Decompressor::recognizes(*first), "{first:?}");
     (Decompressor::new(*first).expect("memory"), rest)
 }
 
-/// A chunk by zstd that says it has so many bytes.
-fn chunk(zstd: &[u8], says: u32) -> Vec<u8> {
+/// A zstd chunk that declares this decompressed length.
+fn chunk(zstd: &[u8], declared: u32) -> Vec<u8> {
     let length = u32::try_from(zstd.len()).expect("few").to_le_bytes();
-    [&b"cd-z"[..], &length, &says.to_le_bytes(), zstd].concat()
+    [&b"cd-z"[..], &length, &declared.to_le_bytes(), zstd].concat()
 }
 
 fn text(bytes: usize) -> Vec<u8> {
@@ -83,7 +83,7 @@ fn text(bytes: usize) -> Vec<u8> {
     (0..).flat_map(|number: u32| line(number * 7919 % 1000).into_bytes()).take(bytes).collect()
 }
 
-/// What nobody can make smaller.
+/// Incompressible bytes.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -99,13 +99,13 @@ fn noise(bytes: usize) -> Vec<u8> {
 fn each_compressed_write_is_decodable_at_once() {
     let request = text(900);
     let writes: Vec<Vec<Vec<u8>>> = (0..50).map(|_| vec![request.clone()]).collect();
-    let all = packed(CompressionMode::Auto, &writes);
-    let (mut unpacker, _) = begin(&all[0]);
+    let all = compressed(CompressionMode::Auto, &writes);
+    let (mut decompressor, _) = begin(&all[0]);
     for (number, out) in all.iter().enumerate() {
         let out = if number == 0 { out[4..].to_vec() } else { out.clone() };
-        let (bytes, kind, _) = unpacked(&mut unpacker, [out], 512);
+        let (bytes, kind, _) = decompressed(&mut decompressor, [out], 512);
         assert_eq!((bytes == request, kind), (true, ErrorKind::WouldBlock), "write {number}");
-        assert!(unpacker.is_complete());
+        assert!(decompressor.is_complete());
     }
     assert!(all[1..].iter().all(|out| out.len() < 60), "{:?}", all.iter().map(Vec::len).collect::<Vec<_>>());
 }
@@ -114,14 +114,14 @@ fn each_compressed_write_is_decodable_at_once() {
 fn incompressible_data_is_sent_uncompressed() {
     let megabytes = vec![vec![noise(8 << 20)]];
     for (compress, most) in [(CompressionMode::Auto, 200), (CompressionMode::On, 2000)] {
-        let out = packed(compress, &megabytes).concat();
+        let out = compressed(compress, &megabytes).concat();
         assert!(out.len() < (8 << 20) + most, "{}", out.len());
-        let as_it_is = out.windows(4).filter(|four| four == b"cd-0").count();
-        assert_eq!(as_it_is > 0, compress == CompressionMode::Auto);
+        let raw_chunks = out.windows(4).filter(|four| four == b"cd-0").count();
+        assert_eq!(raw_chunks > 0, compress == CompressionMode::Auto);
     }
-    // And text behind it is packed again.
+    // Text after it is compressed again.
     let out =
-        packed(CompressionMode::Auto, &[vec![noise(9 << 20)], vec![text(8 << 20)], vec![text(8 << 20)]]);
+        compressed(CompressionMode::Auto, &[vec![noise(9 << 20)], vec![text(8 << 20)], vec![text(8 << 20)]]);
     assert!(out[2].len() < 4 << 20, "{}", out[2].len());
 }
 
@@ -145,14 +145,14 @@ fn an_invalid_compressed_stream_is_rejected() {
         ([&b"cd-z"[..], &long, &[1, 0, 0, 0]].concat(), "has 4294967295 bytes"),
         (chunk(&good, 0), "has 0 bytes"),
         (chunk(&good, 1 << 20), "has 1048576 bytes"),
-        (chunk(&good, 999), "not the length it says"),
-        (chunk(&good, 1001), "not the length it says"),
-        (chunk(&bomb, 128 << 10), "not the length it says"),
-        (chunk(&noise(1000), 1000), "cannot be unpacked"),
-        (chunk(&room, 1000), "cannot be unpacked"),
+        (chunk(&good, 999), "length mismatch"),
+        (chunk(&good, 1001), "length mismatch"),
+        (chunk(&bomb, 128 << 10), "length mismatch"),
+        (chunk(&noise(1000), 1000), "cannot be decompressed"),
+        (chunk(&room, 1000), "cannot be decompressed"),
     ] {
-        let (mut unpacker, rest) = begin(&stream);
-        let (bytes, kind, said) = unpacked(&mut unpacker, [rest.to_vec()], 1 << 20);
+        let (mut decompressor, rest) = begin(&stream);
+        let (bytes, kind, said) = decompressed(&mut decompressor, [rest.to_vec()], 1 << 20);
         assert_eq!(kind, ErrorKind::InvalidData, "{why}: {said}");
         assert!(said.contains(why), "{why}: {said}");
         assert!(bytes.len() <= 128 << 10, "{} bytes came out", bytes.len());
@@ -164,17 +164,17 @@ fn an_invalid_compressed_stream_is_rejected() {
 
 #[test]
 fn a_truncated_compressed_stream_is_detected() {
-    let out = packed(CompressionMode::On, &[vec![text(5000)]]).concat();
+    let out = compressed(CompressionMode::On, &[vec![text(5000)]]).concat();
     for cut in 4..out.len() {
-        let (mut unpacker, rest) = begin(&out[..cut]);
+        let (mut decompressor, rest) = begin(&out[..cut]);
         let mut source = Pieces { pieces: [rest.to_vec()].into(), ends: true };
         let mut room = vec![0; 10_000];
-        while unpacker.read(&mut source, &mut room).expect("nothing is wrong so far") > 0 {}
-        assert!(!unpacker.is_complete(), "{cut} of {}", out.len());
+        while decompressor.read(&mut source, &mut room).expect("nothing is wrong so far") > 0 {}
+        assert!(!decompressor.is_complete(), "{cut} of {}", out.len());
     }
 }
 
-/// Bytes of which some become smaller.
+/// Bytes, some compressible.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let ways = (0..3_u8, 1..300_000_usize, 0..2000_usize);
     ways.prop_map(|(way, many, few)| match way {
@@ -192,17 +192,17 @@ proptest! {
         writes in vec(vec(bytes(), 0..4), 1..6),
         always in any::<bool>(),
         cut in 1..100_000_usize,
-        at_once in 1..200_000_usize,
+        read_len in 1..200_000_usize,
     ) {
         let compress = if always { CompressionMode::On } else { CompressionMode::Auto };
-        let out = packed(compress, &writes).concat();
+        let out = compressed(compress, &writes).concat();
         if !out.is_empty() {
-            let (mut unpacker, rest) = begin(&out);
+            let (mut decompressor, rest) = begin(&out);
             let pieces = rest.chunks(cut).map(<[u8]>::to_vec);
-            let (all, kind, said) = unpacked(&mut unpacker, pieces, at_once);
+            let (all, kind, said) = decompressed(&mut decompressor, pieces, read_len);
             prop_assert_eq!(kind, ErrorKind::WouldBlock, "{}", said);
             prop_assert!(all == writes.concat().concat());
-            prop_assert!(unpacker.is_complete());
+            prop_assert!(decompressor.is_complete());
         }
     }
 
@@ -210,17 +210,17 @@ proptest! {
     fn decompression_never_exceeds_the_announced_length(
         writes in vec(vec(bytes(), 1..3), 1..3),
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        at_once in 1..100_000_usize,
+        read_len in 1..100_000_usize,
     ) {
-        let mut out = packed(CompressionMode::On, &writes).concat();
+        let mut out = compressed(CompressionMode::On, &writes).concat();
         if out.len() > 12 {
             for (at, byte) in changes {
                 let at = 4 + at.index(out.len() - 4);
                 out[at] = byte;
             }
-            let (mut unpacker, rest) = begin(&out);
-            let (all, ..) = unpacked(&mut unpacker, [rest.to_vec()], at_once);
-            // As many chunks as fit, each with as much as one can say.
+            let (mut decompressor, rest) = begin(&out);
+            let (all, ..) = decompressed(&mut decompressor, [rest.to_vec()], read_len);
+            // As many chunks as there are, each with the maximum length.
             let chunks = out.windows(4).filter(|four| four.starts_with(b"cd-")).count();
             prop_assert!(all.len() <= chunks * (1 << 20));
         }

@@ -49,17 +49,17 @@ fn an_invalid_compressed_stream_ends_with_one_message() {
         let length = u32::try_from(zstd.len()).expect("few").to_le_bytes();
         [&b"cd-z"[..], &length, &says.to_le_bytes(), zstd].concat()
     };
-    let packed = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).expect("memory");
-    let (begins, bomb) = (begin("x"), packed(&vec![0; 64 << 20]));
+    let compressed = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).expect("memory");
+    let (begins, bomb) = (begin("x"), compressed(&vec![0; 64 << 20]));
     let says = u32::try_from(begins.len()).expect("few");
-    let good = chunk(&packed(&begins), says);
+    let good = chunk(&compressed(&begins), says);
     for (stream, why) in [
-        (chunk(b"garbage, and not by zstd", 1000), "a chunk of it cannot be unpacked"),
+        (chunk(b"garbage, and not by zstd", 1000), "a chunk cannot be decompressed"),
         (chunk(&bomb, 128 << 10), "build1: "),
         ([&good[..], &chunk(&bomb, 128 << 10)].concat(), "a block of the unknown kind 0"),
-        ([&good[..], &chunk(&packed(&begins), says)].concat(), "a second section begins in it"),
-        ([&good[..], b"cd-0\xff\xff\xff\xff"].concat(), "a chunk of it has 4294967295 bytes"),
-        ([&good[..], &begins].concat(), "a chunk of it is of an unknown kind"),
+        ([&good[..], &chunk(&compressed(&begins), says)].concat(), "a second section begins in it"),
+        ([&good[..], b"cd-0\xff\xff\xff\xff"].concat(), "a chunk has 4294967295 bytes"),
+        ([&good[..], &begins].concat(), "unknown kind of chunk"),
     ] {
         let host = FakeHost::answering("cat stream; cat").with("stream", &stream);
         let said = host.complaint_of_capture();

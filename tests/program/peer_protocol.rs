@@ -144,11 +144,11 @@ fn a_silent_stream_times_out() {
 #[test]
 fn a_stream_with_a_slow_chunk_does_not_time_out() {
     let (ours, mut theirs) = UnixStream::pair().expect("two sockets");
-    let (interfaces, mut packer) =
+    let (interfaces, mut compressor) =
         ([interface("eth0")], StreamCompressor::new(CompressionMode::On).expect("memory"));
     let mut chunk = |bytes: &[u8]| -> Vec<u8> {
         let slices = [IoSlice::new(bytes)];
-        packer.next_chunk(&slices).pieces(&slices).iter().flat_map(|piece| piece.to_vec()).collect()
+        compressor.next_chunk(&slices).slices(&slices).iter().flat_map(|slice| slice.to_vec()).collect()
     };
     theirs.write_all(&chunk(&beginning(&interfaces))).expect("room for it");
     let rest = chunk(&block(&packet()));

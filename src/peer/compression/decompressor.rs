@@ -1,79 +1,78 @@
-//! The end that unpacks. What comes is not trusted: a length is looked at before anything is done, memory does
-//! not grow, and a chunk gives as many bytes as it says or none that count.
+//! The reading end. The input is hostile: each length is checked first, buffers do not grow, and a chunk that does not
+//! decompress to its declared length is an error.
 
 use std::fmt;
 use std::io::{self, IoSliceMut, Read};
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
-use super::{AS_IT_IS, BY_ZSTD, LONGEST_PACKED, MOST_AS_IT_IS, MOST_PACKED, WINDOW};
+use super::{MAX_COMPRESSED_LEN, MAX_INPUT_LEN, MAX_RAW_LEN, RAW_MAGIC, WINDOW_LOG, ZSTD_MAGIC};
 
-/// Bytes of chunks that are here: more than a socket holds (`net.core.wmem_default` is 208 KiB, and we ask for 256), and
-/// than a packed chunk.
-const SIZE: usize = 512 * 1024;
-const _: () = assert!(SIZE > LONGEST_PACKED);
+/// Size of the input buffer: more than a socket holds (`net.core.wmem_default` is 208 KiB, and we ask for 256), and more
+/// than a compressed chunk.
+const INPUT_LEN: usize = 512 * 1024;
+const _: () = assert!(INPUT_LEN > MAX_COMPRESSED_LEN);
 
-/// Unpacks a stream.
+/// Decompresses a stream.
 pub struct Decompressor {
     decoder: Decoder<'static>,
-    /// What came and is not unpacked yet.
+    /// Received and not yet decompressed.
     bytes: Box<[u8]>,
-    begin: usize,
+    start: usize,
     end: usize,
     chunk: ChunkState,
-    /// Whether anything came since that was last asked.
-    came: bool,
+    /// Whether anything was received since [`take_received`](Self::take_received).
+    received: bool,
 }
 
-/// The chunk that is being read.
+/// The position in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChunkState {
-    /// None: the next one begins.
-    None,
-    /// So many of its bytes are to come.
-    AsItIs(usize),
-    /// So many of its bytes are to come, and so many when unpacked.
-    Packed(usize, usize),
+    /// Before its header.
+    Header,
+    /// Remaining bytes of a raw chunk.
+    Raw(usize),
+    /// Remaining bytes of a compressed chunk, compressed and decompressed.
+    Zstd(usize, usize),
 }
 
-/// What came of a step.
-enum Step {
-    /// So many bytes were read.
-    Read(usize),
-    /// Another one can be done.
-    On,
-    /// Not without more from the source.
-    Wanting,
+/// The outcome of a step.
+enum StepOutcome {
+    /// So many bytes were written.
+    Output(usize),
+    /// Another step is possible.
+    Continue,
+    /// A step needs more input.
+    NeedsInput,
 }
 
 impl Decompressor {
-    /// One for a stream of which `begin` was read already.
+    /// For a stream whose first bytes were read already.
     ///
-    /// Fails where there is no memory for it.
-    pub fn new(begin: [u8; 4]) -> io::Result<Self> {
+    /// Fails when memory is short.
+    pub fn new(magic: [u8; 4]) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
-        decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
-        let mut bytes = vec![0; SIZE].into_boxed_slice();
-        bytes[..4].copy_from_slice(&begin);
-        Ok(Self { decoder, bytes, begin: 0, end: 4, chunk: ChunkState::None, came: false })
+        decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
+        let mut bytes = vec![0; INPUT_LEN].into_boxed_slice();
+        bytes[..4].copy_from_slice(&magic);
+        Ok(Self { decoder, bytes, start: 0, end: 4, chunk: ChunkState::Header, received: false })
     }
 
-    /// Whether a stream that begins so is packed.
-    pub fn recognizes(begin: [u8; 4]) -> bool {
-        [AS_IT_IS, BY_ZSTD].contains(&begin)
+    /// Whether a stream with these first bytes is compressed.
+    pub fn recognizes(magic: [u8; 4]) -> bool {
+        [RAW_MAGIC, ZSTD_MAGIC].contains(&magic)
     }
 
-    /// Reads from `source` what it unpacks into `into`, at most as much as that has room for, which must be
-    /// some. None are read where `source` has ended.
+    /// Reads from `source` and decompresses output `output`, which must not be empty. Returns 0 at the end of `source`.
     ///
-    /// Fails when `source` does, and with `InvalidData` where what it has is no stream of ours.
-    pub fn read(&mut self, source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    /// Fails when `source` does, and with `InvalidData` where it is not a compressed stream.
+    pub fn read(&mut self, source: &mut impl Read, output: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.step(into)? {
-                Step::Read(count) => return Ok(count),
-                Step::On => {}
-                Step::Wanting => match (self.chunk, self.begin == self.end) {
-                    (ChunkState::AsItIs(left), true) => return self.pass_on(left, source, into),
+            match self.step(output)? {
+                StepOutcome::Output(count) => return Ok(count),
+                StepOutcome::Continue => {}
+                StepOutcome::NeedsInput => match (self.chunk, self.start == self.end) {
+                    (ChunkState::Raw(remaining), true) => return self.read_raw(remaining, source, output),
                     _ if self.fill(source)? == 0 => return Ok(0),
                     _ => {}
                 },
@@ -81,131 +80,132 @@ impl Decompressor {
         }
     }
 
-    /// Whether nothing of a chunk is left.
+    /// Whether the input ends after a whole chunk.
     pub fn is_complete(&self) -> bool {
-        self.chunk == ChunkState::None && self.begin == self.end
+        self.chunk == ChunkState::Header && self.start == self.end
     }
 
-    /// Whether anything came since this was last asked, though it need not have been enough to unpack.
+    /// Whether anything was received since the last call, even if it was too little to decompress.
     pub fn take_received(&mut self) -> bool {
-        std::mem::take(&mut self.came)
+        std::mem::take(&mut self.received)
     }
 
-    /// Does what can be done with what is here.
-    fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
-        let here = self.end - self.begin;
+    /// Processes buffered input.
+    fn step(&mut self, output: &mut [u8]) -> io::Result<StepOutcome> {
+        let available = self.end - self.start;
         let step = match &mut self.chunk {
-            ChunkState::None => match self.begun()? {
-                ChunkState::None => Step::Wanting,
+            ChunkState::Header => match self.parse_header()? {
+                ChunkState::Header => StepOutcome::NeedsInput,
                 chunk => {
                     self.chunk = chunk;
-                    Step::On
+                    StepOutcome::Continue
                 }
             },
-            ChunkState::AsItIs(_) if here == 0 => Step::Wanting,
-            ChunkState::AsItIs(left) => {
-                let count = here.min(*left).min(into.len());
-                into[..count].copy_from_slice(&self.bytes[self.begin..self.begin + count]);
-                self.begin += count;
-                *left -= count;
-                Step::Read(count)
+            ChunkState::Raw(_) if available == 0 => StepOutcome::NeedsInput,
+            ChunkState::Raw(remaining) => {
+                let count = available.min(*remaining).min(output.len());
+                output[..count].copy_from_slice(&self.bytes[self.start..self.start + count]);
+                self.start += count;
+                *remaining -= count;
+                StepOutcome::Output(count)
             }
-            ChunkState::Packed(..) => self.unpack(into)?,
+            ChunkState::Zstd(..) => self.decompress(output)?,
         };
-        if let ChunkState::AsItIs(0) | ChunkState::Packed(0, 0) = self.chunk {
-            self.chunk = ChunkState::None;
+        if let ChunkState::Raw(0) | ChunkState::Zstd(0, 0) = self.chunk {
+            self.chunk = ChunkState::Header;
         }
         Ok(step)
     }
 
-    /// Reads bytes that are as they are to where they belong at once, and what is behind them here.
-    fn pass_on(&mut self, left: usize, source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-        let room = into.len().min(left);
-        let pieces = &mut [IoSliceMut::new(&mut into[..room]), IoSliceMut::new(&mut self.bytes)];
-        let count = source.read_vectored(pieces)?;
+    /// Reads raw bytes directly output `output`, and what follows them output the buffer.
+    fn read_raw(&mut self, remaining: usize, source: &mut impl Read, output: &mut [u8]) -> io::Result<usize> {
+        let room = output.len().min(remaining);
+        let buffers = &mut [IoSliceMut::new(&mut output[..room]), IoSliceMut::new(&mut self.bytes)];
+        let count = source.read_vectored(buffers)?;
         let direct = count.min(room);
-        self.came |= count > 0;
-        (self.begin, self.end) = (0, count - direct);
-        self.chunk = if direct == left { ChunkState::None } else { ChunkState::AsItIs(left - direct) };
+        self.received |= count > 0;
+        (self.start, self.end) = (0, count - direct);
+        self.chunk =
+            if direct == remaining { ChunkState::Header } else { ChunkState::Raw(remaining - direct) };
         Ok(direct)
     }
 
     fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
-        self.bytes.copy_within(self.begin..self.end, 0);
-        (self.begin, self.end) = (0, self.end - self.begin);
+        self.bytes.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
         let count = source.read(&mut self.bytes[self.end..])?;
         self.end += count;
-        self.came |= count > 0;
+        self.received |= count > 0;
         Ok(count)
     }
 
-    /// The chunk that begins here, once that is told.
-    fn begun(&mut self) -> io::Result<ChunkState> {
-        let here = &self.bytes[self.begin..self.end];
+    /// Reads the header of a chunk, once all of it was received.
+    fn parse_header(&mut self) -> io::Result<ChunkState> {
+        let available = &self.bytes[self.start..self.end];
         let number = |at: usize| {
-            let four = here.get(at..at + 4)?.first_chunk()?;
+            let four = available.get(at..at + 4)?.first_chunk()?;
             Some(u32::from_le_bytes(*four) as usize)
         };
-        let (Some(kind), Some(length)) = (here.first_chunk::<4>(), number(4)) else {
-            return Ok(ChunkState::None);
+        let (Some(kind), Some(length)) = (available.first_chunk::<4>(), number(4)) else {
+            return Ok(ChunkState::Header);
         };
         let (head, chunk) = match (*kind, number(8)) {
-            (AS_IT_IS, _) => {
-                within(length, MOST_AS_IT_IS)?;
-                (8, ChunkState::AsItIs(length))
+            (RAW_MAGIC, _) => {
+                check_length(length, MAX_RAW_LEN)?;
+                (8, ChunkState::Raw(length))
             }
-            (BY_ZSTD, None) => return Ok(ChunkState::None),
-            (BY_ZSTD, Some(unpacked)) => {
-                within(length, LONGEST_PACKED)?;
-                within(unpacked, MOST_PACKED)?;
-                (12, ChunkState::Packed(length, unpacked))
+            (ZSTD_MAGIC, None) => return Ok(ChunkState::Header),
+            (ZSTD_MAGIC, Some(decompressed)) => {
+                check_length(length, MAX_COMPRESSED_LEN)?;
+                check_length(decompressed, MAX_INPUT_LEN)?;
+                (12, ChunkState::Zstd(length, decompressed))
             }
-            _ => return Err(wrong("a chunk of it is of an unknown kind".to_owned())),
+            _ => return Err(invalid_data("unknown kind of chunk".to_owned())),
         };
-        self.begin += head;
+        self.start += head;
         Ok(chunk)
     }
 
-    /// Unpacks a chunk, once all of it is here.
-    fn unpack(&mut self, into: &mut [u8]) -> io::Result<Step> {
-        let ChunkState::Packed(packed, unpacked) = &mut self.chunk else { return Ok(Step::On) };
-        let here = *packed;
-        if here > self.end - self.begin {
-            // Of a whole frame zstd makes one step, without a copy.
-            return Ok(Step::Wanting);
+    /// Decompresses a chunk, once all of it was received.
+    fn decompress(&mut self, output: &mut [u8]) -> io::Result<StepOutcome> {
+        let ChunkState::Zstd(compressed, decompressed) = &mut self.chunk else {
+            return Ok(StepOutcome::Continue);
+        };
+        let length = *compressed;
+        if length > self.end - self.start {
+            // zstd decompresses a whole frame in one step, without a copy.
+            return Ok(StepOutcome::NeedsInput);
         }
-        let room = into.len().min(*unpacked);
-        let mut input = InBuffer::around(&self.bytes[self.begin..self.begin + here]);
-        let mut output = OutBuffer::around(&mut into[..room]);
-        let outcome = self.decoder.run(&mut input, &mut output);
-        outcome.map_err(|error| wrong(format!("a chunk of it cannot be unpacked: {error}")))?;
-        let (read, written) = (input.pos(), output.pos());
-        self.begin += read;
-        *packed -= read;
-        *unpacked -= written;
+        let room = output.len().min(*decompressed);
+        let mut input = InBuffer::around(&self.bytes[self.start..self.start + length]);
+        let mut decoded = OutBuffer::around(&mut output[..room]);
+        let outcome = self.decoder.run(&mut input, &mut decoded);
+        outcome.map_err(|error| invalid_data(format!("a chunk cannot be decompressed: {error}")))?;
+        let (read, written) = (input.pos(), decoded.pos());
+        self.start += read;
+        *compressed -= read;
+        *decompressed -= written;
         match (written, read) {
-            (1.., _) => Ok(Step::Read(written)),
-            (0, 1..) => Ok(Step::On),
-            // It has less than it says, or more.
-            (0, 0) => Err(wrong("a chunk of it has not the length it says".to_owned())),
+            (1.., _) => Ok(StepOutcome::Output(written)),
+            (0, 1..) => Ok(StepOutcome::Continue),
+            (0, 0) => Err(invalid_data("decompressed length mismatch".to_owned())),
         }
     }
 }
 
 impl fmt::Debug for Decompressor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Unpacker").field("chunk", &self.chunk).finish_non_exhaustive()
+        formatter.debug_struct("Decompressor").field("chunk", &self.chunk).finish_non_exhaustive()
     }
 }
 
-/// Fails when `length` is none that a chunk can have.
-fn within(length: usize, most: usize) -> io::Result<()> {
-    if (1..=most).contains(&length) {
+fn check_length(length: usize, max: usize) -> io::Result<()> {
+    if (1..=max).contains(&length) {
         return Ok(());
     }
-    Err(wrong(format!("a chunk of it has {length} bytes")))
+    Err(invalid_data(format!("a chunk has {length} bytes")))
 }
 
-fn wrong(why: String) -> io::Error {
+fn invalid_data(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }

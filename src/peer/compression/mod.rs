@@ -1,19 +1,19 @@
-//! A stream between two of our programs, made smaller on its way. The only place that names zstd.
+//! Compression of a stream between two hosts. The only module that names zstd.
 //!
 //! ```text
-//! session ── pcapng ──> [`Packer`] ── chunks ──> sshd ─ ssh ──> [`Unpacker`] ── pcapng ──> remote
+//! session ── pcapng ──> [`StreamCompressor`] ── chunks ──> sshd ─ ssh ──> [`Decompressor`] ── pcapng ──> PeerStream
 //! ```
 //!
-//! A stream is cut into chunks, each of which is told as it is, or by zstd (RFC 8878). A large chunk is a frame of its
-//! own. Small ones are one after the other a single frame, so that what stood in one need not be told again in the next:
+//! A stream is cut into chunks, raw or compressed by zstd (RFC 8878). A large chunk is a frame of its own. Small chunks
+//! continue one frame, so that repeated headers cost little:
 //!
 //! ```text
-//! "cd-0", length, bytes                             as they are
-//! "cd-z", length, length when unpacked, bytes       the next piece of frames, up to the end of a block
+//! "cd-0", length, bytes                             raw
+//! "cd-z", length, decompressed length, bytes        the next part of frames, flushed to the end of a block
 //! ```
 //!
-//! Lengths are four bytes, the least first. Nothing waits for a chunk to be full. A pcapng stream begins
-//! otherwise, so whoever reads knows at once whether it is packed.
+//! Lengths are four bytes, little-endian. Nothing waits for a chunk to be full. A pcapng stream begins with other bytes,
+//! so the reader detects whether a stream is compressed.
 
 mod adaptive;
 mod compressor;
@@ -25,24 +25,24 @@ use serde::{Deserialize, Serialize};
 pub use compressor::StreamCompressor;
 pub use decompressor::Decompressor;
 
-/// What a chunk begins with.
-const AS_IT_IS: [u8; 4] = *b"cd-0";
-const BY_ZSTD: [u8; 4] = *b"cd-z";
-/// Bytes told as they are in one chunk.
-const MOST_AS_IT_IS: usize = 1024 * 1024;
-/// Bytes packed into one chunk: two of zstd's own blocks. With half as many, ours and `ssh` have more to do for each byte.
-const MOST_PACKED: usize = 256 * 1024;
-/// Bytes that these take where they do not become smaller (`ZSTD_compressBound`, a frame's header, and the end of the frame
-/// before).
-const LONGEST_PACKED: usize = MOST_PACKED + MOST_PACKED / 128 + 64;
-/// How far back zstd looks, as a power of two: what its level 1 has for long inputs. Both ends keep as much.
-const WINDOW: u32 = 19;
+/// First bytes of a raw chunk.
+const RAW_MAGIC: [u8; 4] = *b"cd-0";
+/// First bytes of a chunk compressed by zstd.
+const ZSTD_MAGIC: [u8; 4] = *b"cd-z";
+/// Longest raw chunk, in bytes.
+const MAX_RAW_LEN: usize = 1024 * 1024;
+/// Most bytes compressed into one chunk: two of zstd's blocks. Half as many cost more time per byte, here and in `ssh`.
+const MAX_INPUT_LEN: usize = 256 * 1024;
+/// Longest result for incompressible input (`ZSTD_compressBound`, a frame header, the end of the frame before).
+const MAX_COMPRESSED_LEN: usize = MAX_INPUT_LEN + MAX_INPUT_LEN / 128 + 64;
+/// zstd's window as a power of two, that of its level 1 for long inputs. Both ends keep as much.
+const WINDOW_LOG: u32 = 19;
 
-/// Whether a stream is packed.
+/// When a stream is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionMode {
-    /// Compress what becomes smaller, as long as the link is slower than the compression
+    /// Compress what becomes smaller
     Auto,
     /// Compress everything
     On,

@@ -139,9 +139,9 @@ impl Output {
         while !slices.is_empty() {
             let chunk = compressor.next_chunk(slices);
             let bytes = chunk.bytes;
-            let mut pieces = chunk.pieces(slices);
-            self.write_all(&mut pieces, stop)?;
-            drop(pieces);
+            let mut output = chunk.slices(slices);
+            self.write_all(&mut output, stop)?;
+            drop(output);
             IoSlice::advance_slices(&mut slices, bytes);
         }
         Ok(())
