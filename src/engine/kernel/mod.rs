@@ -50,9 +50,9 @@ pub(super) struct NamespaceScan {
 
 impl NamespaceScan {
     /// Scans all processes and the named namespaces.
-    pub(super) fn now(entered: &NamedNamespaces) -> Self {
+    pub(super) fn now(named: &NamedNamespaces) -> Self {
         let ProcessScan { groups, is_partial } = ProcessScan::now();
-        let names = NamespaceNames::match_to(namespace_names::files(), &groups, entered);
+        let names = NamespaceNames::match_to(namespace_names::files(), &groups, named);
         let with_runtime_ids = |group: NamespaceProcesses| {
             let runtime_ids = group.runtime_ids();
             (group, runtime_ids)
@@ -61,12 +61,8 @@ impl NamespaceScan {
     }
 
     /// The network namespaces that are worth capturing and not in `listings`; further listings explain what is hidden.
-    pub(super) fn unlisted(
-        self,
-        listings: &[EngineListing],
-        entered: &NamedNamespaces,
-    ) -> Vec<EngineListing> {
-        self.except(&ListedContainers::from_listings(listings), entered)
+    pub(super) fn unlisted(self, listings: &[EngineListing], named: &NamedNamespaces) -> Vec<EngineListing> {
+        self.except(&ListedContainers::from_listings(listings), named)
     }
 
     /// The same, where `engines` answer and list the containers `ids`.
@@ -74,13 +70,13 @@ impl NamespaceScan {
         self,
         ids: HashSet<ContainerId>,
         engines: &HashSet<EngineKind>,
-        entered: &NamedNamespaces,
+        named: &NamedNamespaces,
     ) -> Vec<EngineListing> {
         let engines = engines.iter().map(|engine| engine.as_str()).collect();
-        self.except(&ListedContainers { ids, engines }, entered)
+        self.except(&ListedContainers { ids, engines }, named)
     }
 
-    fn except(mut self, listed: &ListedContainers, entered: &NamedNamespaces) -> Vec<EngineListing> {
+    fn except(mut self, listed: &ListedContainers, named: &NamedNamespaces) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
         for (group, runtime_ids) in &self.groups {
             let name = self.names.with_processes.remove(&group.namespace);
@@ -89,8 +85,7 @@ impl NamespaceScan {
                 containers.extend(container(group, runtime_ids, name));
             }
         }
-        containers
-            .extend(self.names.without_processes.into_iter().map(|file| empty_namespace(file, entered)));
+        containers.extend(self.names.without_processes.into_iter().map(|file| empty_namespace(file, named)));
         containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         let listing =
             |status| EngineListing { engine: EngineKind::Kernel, endpoint: SafeText::new("/proc"), status };
@@ -169,9 +164,9 @@ fn container(
 }
 
 /// The container shown for a named namespace without processes.
-fn empty_namespace(file: NamespaceFileRef, entered: &NamedNamespaces) -> Container {
+fn empty_namespace(file: NamespaceFileRef, named: &NamedNamespaces) -> Container {
     let (id, name) = (ContainerId::from_namespace_inode(file.inode), namespace_names::name(&file));
-    let addresses = entered.addresses(&file);
+    let addresses = named.addresses(&file);
     let info = NamespaceInfo { file: Some(file), addresses, ..NamespaceInfo::default() };
     kernel_container(id, &name, NAMESPACE, info)
 }
