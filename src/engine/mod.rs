@@ -41,10 +41,10 @@ use timeouts::INSPECT_TIMEOUT;
 pub use watch::{ContainerChange, ContainerWatcher};
 
 /// Lists the running containers of all engines, Docker first, then the network namespaces that only the kernel
-/// shows, by the names in `named`. Each container is listed once, and interface values are unique.
-pub fn list(named: &NamedNamespaces, timeouts: EngineTimeouts) -> Vec<EngineListing> {
+/// shows, by the names in `namespaces`. Each container is listed once, and interface values are unique.
+pub fn list(namespaces: &NamedNamespaces, timeouts: EngineTimeouts) -> Vec<EngineListing> {
     // The kernel is scanned while engines are waited for.
-    let scan = || discovery::is_enabled(EngineKind::Kernel).then(|| kernel::NamespaceScan::now(named));
+    let scan = || discovery::is_enabled(EngineKind::Kernel).then(|| kernel::NamespaceScan::now(namespaces));
     let (scan, mut listings) = parallel::join(scan, || {
         block_on(list_engines(discovery::candidates(), timeouts)).unwrap_or_else(|error| {
             let engine = EngineKind::Docker;
@@ -53,7 +53,7 @@ pub fn list(named: &NamedNamespaces, timeouts: EngineTimeouts) -> Vec<EngineList
         })
     });
     if let Some(scan) = scan {
-        listings.extend(scan.unlisted(&listings, named));
+        listings.extend(scan.unlisted(&listings, namespaces));
     }
     listings.sort_by_key(|listing| listing.engine);
     // One engine may be reachable at two sockets that are not links to each other.

@@ -50,9 +50,9 @@ pub(super) struct NamespaceScan {
 
 impl NamespaceScan {
     /// Scans all processes and the named namespaces.
-    pub(super) fn now(named: &NamedNamespaces) -> Self {
+    pub(super) fn now(namespaces: &NamedNamespaces) -> Self {
         let ProcessScan { groups, is_partial } = ProcessScan::now();
-        let names = NamespaceNames::match_to(namespace_names::files(), &groups, named);
+        let names = NamespaceNames::match_to(namespace_names::files(), &groups, namespaces);
         let with_runtime_ids = |group: NamespaceProcesses| {
             let runtime_ids = group.runtime_ids();
             (group, runtime_ids)
@@ -61,8 +61,12 @@ impl NamespaceScan {
     }
 
     /// The network namespaces that are worth capturing and not in `listings`; further listings explain what is hidden.
-    pub(super) fn unlisted(self, listings: &[EngineListing], named: &NamedNamespaces) -> Vec<EngineListing> {
-        self.except(&ListedContainers::from_listings(listings), named)
+    pub(super) fn unlisted(
+        self,
+        listings: &[EngineListing],
+        namespaces: &NamedNamespaces,
+    ) -> Vec<EngineListing> {
+        self.except(&ListedContainers::from_listings(listings), namespaces)
     }
 
     /// The same, where `engines` answer and list the containers `ids`.
@@ -70,13 +74,13 @@ impl NamespaceScan {
         self,
         ids: HashSet<ContainerId>,
         engines: &HashSet<EngineKind>,
-        named: &NamedNamespaces,
+        namespaces: &NamedNamespaces,
     ) -> Vec<EngineListing> {
         let engines = engines.iter().map(|engine| engine.as_str()).collect();
-        self.except(&ListedContainers { ids, engines }, named)
+        self.except(&ListedContainers { ids, engines }, namespaces)
     }
 
-    fn except(mut self, listed: &ListedContainers, named: &NamedNamespaces) -> Vec<EngineListing> {
+    fn except(mut self, listed: &ListedContainers, namespaces: &NamedNamespaces) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
         for (group, runtime_ids) in &self.groups {
             let name = self.names.with_processes.remove(&group.namespace);
@@ -85,7 +89,8 @@ impl NamespaceScan {
                 containers.extend(container(group, runtime_ids, name));
             }
         }
-        containers.extend(self.names.without_processes.into_iter().map(|file| empty_namespace(file, named)));
+        containers
+            .extend(self.names.without_processes.into_iter().map(|file| empty_namespace(file, namespaces)));
         containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         let listing =
             |status| EngineListing { engine: EngineKind::Kernel, endpoint: SafeText::new("/proc"), status };
@@ -164,9 +169,9 @@ fn container(
 }
 
 /// The container shown for a named namespace without processes.
-fn empty_namespace(file: NamespaceFileRef, named: &NamedNamespaces) -> Container {
+fn empty_namespace(file: NamespaceFileRef, namespaces: &NamedNamespaces) -> Container {
     let (id, name) = (ContainerId::from_namespace_inode(file.inode), namespace_names::name(&file));
-    let addresses = named.addresses(&file);
+    let addresses = namespaces.addresses(&file);
     let info = NamespaceInfo { file: Some(file), addresses, ..NamespaceInfo::default() };
     kernel_container(id, &name, NAMESPACE, info)
 }

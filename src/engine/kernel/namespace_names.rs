@@ -55,7 +55,7 @@ impl NamespaceNames {
     pub(super) fn match_to(
         files: Vec<NamespaceFileRef>,
         groups: &[NamespaceProcesses],
-        named: &NamedNamespaces,
+        namespaces: &NamedNamespaces,
     ) -> Self {
         let mut names =
             Self { with_processes: HashMap::new(), without_processes: Vec::new(), unmatched: Vec::new() };
@@ -74,7 +74,7 @@ impl NamespaceNames {
         for file in files {
             let id = link::id_of_file(&file.path).unwrap_or_default();
             let by_id = inaccessible.iter().find(|(group_id, _)| id.is_some() && *group_id == id);
-            let entered_namespace = named.namespace(&file);
+            let entered_namespace = namespaces.namespace(&file);
             let group = entered_namespace.filter(|it| groups.iter().any(|group| group.namespace == *it));
             let group = group.or_else(|| accessible.get(&file.inode).copied());
             match group.or(by_id.map(|(_, namespace)| *namespace)) {

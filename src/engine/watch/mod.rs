@@ -65,13 +65,13 @@ pub struct ContainerWatcher {
 }
 
 impl ContainerWatcher {
-    /// Watches all engines, also those that start later, and network namespaces by the names in `named`. Does not
+    /// Watches all engines, also those that start later, and `named_namespaces`. Does not
     /// report `known` containers, given with the pids of their first processes where known.
     ///
     /// Starts a thread that drops every capability first and ends with this value. Fails when it cannot be started.
     pub fn start(
         known: impl IntoIterator<Item = (Container, Option<i32>)>,
-        named: NamedNamespaces,
+        named_namespaces: NamedNamespaces,
     ) -> Result<Self, Error> {
         let failed = |error: io::Error| {
             Error::new(
@@ -84,7 +84,7 @@ impl ContainerWatcher {
         let (stop, stopped) = oneshot::channel();
         let (sender, changes) = sync_channel(MAX_QUEUED_CHANGES);
         let reporter = ChangeReporter(Arc::new((sender, waker.clone())));
-        let work = move || run(known, named, &reporter, stopped);
+        let work = move || run(known, named_namespaces, &reporter, stopped);
         std::thread::Builder::new().name("watch".to_owned()).spawn(work).map_err(failed)?;
         Ok(Self { changes, waker, _stop: stop })
     }
@@ -105,7 +105,7 @@ impl AsFd for ContainerWatcher {
 
 fn run(
     known: Vec<(Container, Option<i32>)>,
-    named: NamedNamespaces,
+    named_namespaces: NamedNamespaces,
     reporter: &ChangeReporter,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -126,7 +126,7 @@ fn run(
             }
         }
         if discovery::is_enabled(EngineKind::Kernel) {
-            tokio::spawn(namespaces::run(in_kernel, named, reporter.clone(), shared));
+            tokio::spawn(namespaces::run(in_kernel, named_namespaces, reporter.clone(), shared));
         }
         // Fails when the watcher is dropped.
         let _ = stopped.await;

@@ -21,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(
     known: Vec<(Container, Option<i32>)>,
-    named: NamedNamespaces,
+    named_namespaces: NamedNamespaces,
     reporter: ChangeReporter,
     shared: SharedWatchState,
 ) {
@@ -32,7 +32,8 @@ pub(super) async fn run(
     loop {
         let started = Instant::now();
         let (ids, engines) = shared.listed();
-        let listings = kernel::NamespaceScan::now(&named).unlisted_among(ids, &engines, &named);
+        let listings =
+            kernel::NamespaceScan::now(&named_namespaces).unlisted_among(ids, &engines, &named_namespaces);
         let available = listings.into_iter().filter_map(|listing| match listing.status {
             EngineStatus::Available { containers, .. } => Some(containers),
             EngineStatus::Absent | EngineStatus::Unavailable(_) => None,
