@@ -24,6 +24,11 @@ use documents::{commands, links, list_json, messages, runnable};
 use support::harness::{explain, in_ci};
 use support::lab::Lab;
 
+/// A test of documents, which returns what is wrong.
+type PageTest = (&'static str, fn(&[Page]) -> Vec<String>);
+/// The same with an engine.
+type EngineTest = (&'static str, fn(&[Page], &Lab) -> Vec<String>);
+
 /// The root of the repository.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

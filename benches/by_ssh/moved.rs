@@ -56,14 +56,21 @@ pub(crate) fn moved(lab: &Lab, server: &Server, files: &Files, program: Program)
     let mut command = match program {
         Program::Ours(compress) => {
             let mut command = lab.program();
-            command.args(["capture", "--host", "there", "web", "--quiet", "--compress", compress, "-w", "-"]);
+            command.args(["capture", "--host", "local", "web", "--quiet", "--compress", compress, "-w", "-"]);
             command.envs(server.environment());
             command
         }
         Program::Sshdump => {
             let mut command = Command::new(sshdump());
             command.args(["--capture", "--extcap-interface", "sshdump", "--fifo"]).arg(&fifo);
-            command.args(["--remote-host", "127.0.0.1", "--remote-port", PORT, "--remote-username", "root"]);
+            command.args([
+                "--remote-host",
+                "127.0.0.1",
+                "--remote-port",
+                &PORT.to_string(),
+                "--remote-username",
+                "root",
+            ]);
             command.arg("--sshkey").arg(server.key()).args(["--remote-capture-command", &cat]);
             command
         }

@@ -4,11 +4,9 @@ use std::process::Command;
 
 use crate::support::harness::tests;
 use crate::support::lab::output;
-use crate::{Page, root, sources};
+use crate::{Page, PageTest, root, sources};
 
-type Test = (&'static str, fn(&[Page]) -> Vec<String>);
-
-pub(crate) const TESTS: &[Test] = tests![
+pub(crate) const TESTS: &[PageTest] = tests![
     every_command_line_is_accepted_by_its_program,
     every_example_in_the_help_is_accepted,
     every_named_make_target_exists,

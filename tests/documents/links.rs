@@ -5,11 +5,9 @@ use std::path::Path;
 use regex::Regex;
 
 use crate::support::harness::tests;
-use crate::{Page, root, sources};
+use crate::{Page, PageTest, root, sources};
 
-type Test = (&'static str, fn(&[Page]) -> Vec<String>);
-
-pub(crate) const TESTS: &[Test] = tests![
+pub(crate) const TESTS: &[PageTest] = tests![
     every_link_and_image_leads_to_a_file,
     every_named_test_and_path_exists,
     every_document_is_linked_from_the_readme,

@@ -6,17 +6,15 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::shop::{self, Shop};
-use crate::Page;
 use crate::support::harness::tests;
 use crate::support::lab::{Lab, output};
+use crate::{EngineTest, Page, PageTest};
 
-type Test = (&'static str, fn(&[Page]) -> Vec<String>);
-type TestWithEngine = (&'static str, fn(&[Page], &Lab) -> Vec<String>);
 /// Types by field, `networks[].name`.
 type Fields = BTreeMap<String, BTreeSet<String>>;
 
-pub(crate) const TESTS: &[Test] = tests![the_list_json_example_has_the_fields_of_the_table];
-pub(crate) const TESTS_WITH_ENGINE: &[TestWithEngine] = tests![the_list_json_fields_are_those_of_the_program];
+pub(crate) const TESTS: &[PageTest] = tests![the_list_json_example_has_the_fields_of_the_table];
+pub(crate) const TESTS_WITH_ENGINE: &[EngineTest] = tests![the_list_json_fields_are_those_of_the_program];
 
 const PAGE: &str = "docs/list-json.md";
 

@@ -4,11 +4,9 @@ use containerdump::error::Error;
 use regex::Regex;
 
 use crate::support::harness::tests;
-use crate::{Page, sources};
+use crate::{Page, PageTest, sources};
 
-type Test = (&'static str, fn(&[Page]) -> Vec<String>);
-
-pub(crate) const TESTS: &[Test] = tests![
+pub(crate) const TESTS: &[PageTest] = tests![
     every_explained_message_is_one_of_the_program,
     the_documented_word_before_a_remedy_is_that_of_the_program,
 ];

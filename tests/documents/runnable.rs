@@ -9,13 +9,11 @@ use regex::Regex;
 
 use super::markdown::Block;
 use super::shop::Shop;
-use crate::Page;
 use crate::support::harness::tests;
 use crate::support::lab::{Lab, output};
+use crate::{EngineTest, Page};
 
-type Test = (&'static str, fn(&[Page], &Lab) -> Vec<String>);
-
-pub(crate) const TESTS: &[Test] = tests![console_blocks_print_what_they_show];
+pub(crate) const TESTS: &[EngineTest] = tests![console_blocks_print_what_they_show];
 
 fn console_blocks_print_what_they_show(pages: &[Page], lab: &Lab) -> Vec<String> {
     let _shop = Shop::start(lab);

@@ -31,13 +31,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// A scratch root with the program in it, and a folder that this user's Wireshark takes for its
 /// global one, so that nobody else's is touched.
-struct Ward {
+struct DoctorRun {
     scratch: Scratch,
     home: PathBuf,
     extcap: PathBuf,
 }
 
-impl Ward {
+impl DoctorRun {
     fn new() -> Self {
         let scratch = Scratch::new();
         let (home, extcap) = (scratch.make_folder("/home"), scratch.make_folder("/extcap"));
@@ -59,15 +59,15 @@ impl Ward {
             .env("WIRESHARK_EXTCAP_DIR", &self.extcap)
     }
 
-    fn doctor(&self, group: u32) -> Checks {
-        Checks::of(&self.installer(group).run(&["doctor", "--json"]))
+    fn doctor(&self, group: u32) -> DoctorReport {
+        DoctorReport::of(&self.installer(group).run(&["doctor", "--json"]))
     }
 }
 
 /// What doctor found.
-struct Checks(Vec<Value>);
+struct DoctorReport(Vec<Value>);
 
-impl Checks {
+impl DoctorReport {
     /// Reads it, and makes sure of what holds for every answer.
     fn of(said: &Said) -> Self {
         let answer: Value =
@@ -117,35 +117,36 @@ fn assert_runnable(remedy: &str) {
 }
 
 fn doctor_names_the_remedy_if_no_engine_responds() {
-    let checks = Ward::new().doctor(NOBODY);
+    let checks = DoctorRun::new().doctor(NOBODY);
     checks.has("engine", "failed", "/nonexistent.sock");
     checks.has("program", "failed", "in no folder Wireshark looks in");
     checks.has("wireshark", "ok", "Wireshark ");
 }
 
 fn doctor_names_the_remedy_if_the_engine_refuses() {
-    let ward = Ward::new();
+    let ward = DoctorRun::new();
     let socket = ward.scratch.path("/engine.sock");
     let _listener = UnixListener::bind(&socket).expect("listen");
     set_mode(&socket, 0o000);
     let endpoint = format!("unix://{}", socket.display());
-    let checks = Checks::of(&ward.installer(NOBODY).env("DOCKER_HOST", endpoint).run(&["doctor", "--json"]));
+    let checks =
+        DoctorReport::of(&ward.installer(NOBODY).env("DOCKER_HOST", endpoint).run(&["doctor", "--json"]));
     checks.has("engine", "failed", "engine.sock: its mode is 0000");
 }
 
 fn doctor_detects_a_missing_global_folder() {
-    let ward = Ward::new();
+    let ward = DoctorRun::new();
     fs::remove_dir(&ward.extcap).expect("remove a folder");
     ward.doctor(NOBODY).has("folders", "failed", "Wireshark starts no capture source at all");
 }
 
 fn doctor_reports_users_outside_the_group() {
-    let checks = Ward::installed().doctor(NOBODY);
+    let checks = DoctorRun::installed().doctor(NOBODY);
     checks.has("right", "failed", &format!("only members of group {GROUP} may"));
 }
 
 fn doctor_reports_users_who_must_log_in_again() {
-    let ward = Ward::installed();
+    let ward = DoctorRun::installed();
     // An /etc/group of our own, seen by this one process.
     let groups = fs::read_to_string("/etc/group").expect("read the groups");
     let changed: String = groups
@@ -165,11 +166,11 @@ fn doctor_reports_users_who_must_log_in_again() {
         .env("HOME", &ward.home)
         .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
         .run(&["--mount", "sh", "-c", script]);
-    Checks::of(&said).has("right", "failed", "this login does not know it yet");
+    DoctorReport::of(&said).has("right", "failed", "this login does not know it yet");
 }
 
 fn doctor_accepts_a_group_member() {
-    let checks = Ward::installed().doctor(GROUP_ID);
+    let checks = DoctorRun::installed().doctor(GROUP_ID);
     checks.has("right", "ok", "this user may run it");
     checks.has("program", "ok", "its version is");
     checks.has("kernel", "ok", "packet sockets");
@@ -177,22 +178,22 @@ fn doctor_accepts_a_group_member() {
 }
 
 fn doctor_detects_a_lost_capability_and_a_mode_too_wide() {
-    let ward = Ward::installed();
+    let ward = DoctorRun::installed();
     let program = ward.scratch.path(PROGRAM);
     let said = in_place_of_the_installed(&ward, "true");
-    Checks::of(&said).has("right", "ok", "carries cap_net_raw=ep");
+    DoctorReport::of(&said).has("right", "ok", "carries cap_net_raw=ep");
     let said = in_place_of_the_installed(&ward, "setcap -r \"$FOLDER/containerdump\"");
-    Checks::of(&said).has("right", "failed", "does not carry the right to capture");
+    DoctorReport::of(&said).has("right", "failed", "does not carry the right to capture");
     let said =
         in_place_of_the_installed(&ward, "setcap cap_net_raw,cap_net_admin=ep \"$FOLDER/containerdump\"");
-    Checks::of(&said).has("right", "failed", "nothing else");
+    DoctorReport::of(&said).has("right", "failed", "nothing else");
     set_mode(&program, 0o755);
     let said = in_place_of_the_installed(&ward, "setcap cap_net_raw=ep \"$FOLDER/containerdump\"");
-    Checks::of(&said).has("right", "failed", "0755");
+    DoctorReport::of(&said).has("right", "failed", "0755");
 }
 
 /// Asks doctor where the scratch root's program is seen, by it alone, in the place of the real.
-fn in_place_of_the_installed(ward: &Ward, change: &str) -> Said {
+fn in_place_of_the_installed(ward: &DoctorRun, change: &str) -> Said {
     let folder = Path::new(PROGRAM).parent().expect("a folder");
     let link = ward.extcap.join("containerdump");
     fs::remove_file(&link).expect("remove a link");
@@ -212,7 +213,7 @@ fn in_place_of_the_installed(ward: &Ward, change: &str) -> Said {
 
 /// Runs `command` where the scratch root's program is installed, as a user in `group` and no other.
 fn with_the_command(group: u32, command: &str) -> Said {
-    let ward = Ward::installed();
+    let ward = DoctorRun::installed();
     let folder = Path::new(PROGRAM).parent().expect("a folder");
     let script = format!(
         "mount -t tmpfs -o mode=755 none /usr/local && mkdir -p {0} /usr/local/bin && mount --bind \"$FOLDER\" {0} && \
@@ -232,7 +233,7 @@ fn doctor_runs_for_users_without_permission_to_run_the_program() {
     // The symptom: containerdump-install lay in /usr/local/sbin, which is not in the PATH of users.
     for group in [NOBODY, GROUP_ID] {
         let said = with_the_command(group, "containerdump doctor --json");
-        Checks::of(&said).has("wireshark", "ok", "Wireshark ");
+        DoctorReport::of(&said).has("wireshark", "ok", "Wireshark ");
         // What the program has given up, doctor and the dumpcap that it starts must not have lost.
         assert!(!said.stdout.contains("no_new_privs"), "{said:#?}");
     }
@@ -247,14 +248,14 @@ fn every_command_reports_a_user_outside_the_capture_group() {
 }
 
 fn doctor_detects_a_personal_copy_that_hides_the_program() {
-    let ward = Ward::installed();
+    let ward = DoctorRun::installed();
     std::os::unix::fs::chown(&ward.home, Some(NOBODY), None).expect("give the home to its user");
     ward.installer(NOBODY).run(&["install", "--user"]).succeeded();
     ward.doctor(GROUP_ID).has("program", "failed", "hides");
 }
 
 fn doctor_prints_a_plain_table_when_piped() {
-    let said = Ward::new().installer(NOBODY).run(&["doctor"]);
+    let said = DoctorRun::new().installer(NOBODY).run(&["doctor"]);
     assert_eq!(said.status, Some(1));
     assert!(!said.stdout.contains('\u{1b}'), "{said:#?}");
     let lines: Vec<&str> = said.stdout.lines().collect();

@@ -45,7 +45,7 @@ fn uninstall_removes_images_from_engines() {
     import(&theirs);
     let create = |image: &str| docker(&["create", "--label", "org.containerdump.tap=1", image, "true"]);
     let (stale, strangers) = (create(OURS), create(&theirs));
-    let installed = Installed::new();
+    let installed = Installation::new();
     let uninstall = |options: &[&str]| {
         let said = Run::new(INSTALLER).env("DOCKER_HOST", &endpoint).run(&[&["uninstall"], options].concat());
         said.succeeded().stdout
@@ -95,7 +95,7 @@ fn the_capture_group_is_created_and_removed_unless_dumpcap_uses_it() {
 }
 
 fn wireshark_runs_the_program_from_its_extcap_folder() {
-    let installed = Installed::new();
+    let installed = Installation::new();
     assert_eq!(fs::read_link(installed.link()).expect("a link"), Path::new(PROGRAM));
     assert_eq!(capability(Path::new(PROGRAM)), "cap_net_raw=ep");
     // With an engine that cannot be understood: then there is something to list.
@@ -115,8 +115,8 @@ fn wireshark_runs_the_program_from_its_extcap_folder() {
 
 fn wireshark_lists_containers_only_while_installed() {
     let endpoint = std::env::var(LAB).expect("a test engine");
-    let container = Container::start(&endpoint);
-    let installed = Installed::new();
+    let container = LabContainer::start(&endpoint);
+    let installed = Installation::new();
     let ours = format!(". docker-{}", container.name);
     let list = interfaces(&endpoint);
     assert!(list.contains(&ours), "no {ours:?} in\n{list}");
@@ -127,12 +127,12 @@ fn wireshark_lists_containers_only_while_installed() {
 }
 
 /// A container of the test engine.
-struct Container {
+struct LabContainer {
     endpoint: String,
     name: String,
 }
 
-impl Container {
+impl LabContainer {
     fn start(endpoint: &str) -> Self {
         let image = std::env::var("CONTAINERDUMP_LAB_IMAGE").expect("an image of the test engine");
         let name = format!("installed-{}", std::process::id());
@@ -146,21 +146,21 @@ impl Container {
     }
 }
 
-impl Drop for Container {
+impl Drop for LabContainer {
     fn drop(&mut self) {
         self.docker(&["rm", "--force", &self.name]);
     }
 }
 
 /// The program in the real folders, for as long as this lives.
-struct Installed {
+struct Installation {
     folder: TempDir,
     global: PathBuf,
     /// Whoever tries out this machine's real folder holds it meanwhile.
     _held: File,
 }
 
-impl Installed {
+impl Installation {
     fn new() -> Self {
         let global = global_folder();
         let held = File::open(&global).expect("open the global folder");
@@ -180,7 +180,7 @@ impl Installed {
     }
 }
 
-impl Drop for Installed {
+impl Drop for Installation {
     fn drop(&mut self) {
         let said = Run::new(built("containerdump-install")).run(&["uninstall"]);
         if said.status != Some(0) {

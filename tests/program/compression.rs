@@ -28,12 +28,12 @@ fn compressed(compress: CompressionMode, writes: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>
 }
 
 /// A source that returns one of these pieces at each read, and then `WouldBlock` or its end.
-struct Pieces {
+struct ChunkedReader {
     pieces: VecDeque<Vec<u8>>,
     ends: bool,
 }
 
-impl Read for Pieces {
+impl Read for ChunkedReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(piece) = self.pieces.front_mut() else {
             return if self.ends { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
@@ -55,7 +55,7 @@ fn decompressed(
     read_len: usize,
 ) -> (Vec<u8>, ErrorKind, String) {
     let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-    let mut source = Pieces { pieces, ends: false };
+    let mut source = ChunkedReader { pieces, ends: false };
     let (mut all, mut room) = (Vec::new(), vec![0; read_len]);
     loop {
         match decompressor.read(&mut source, &mut room) {
@@ -167,7 +167,7 @@ fn a_truncated_compressed_stream_is_detected() {
     let out = compressed(CompressionMode::On, &[vec![text(5000)]]).concat();
     for cut in 4..out.len() {
         let (mut decompressor, rest) = begin(&out[..cut]);
-        let mut source = Pieces { pieces: [rest.to_vec()].into(), ends: true };
+        let mut source = ChunkedReader { pieces: [rest.to_vec()].into(), ends: true };
         let mut room = vec![0; 10_000];
         while decompressor.read(&mut source, &mut room).expect("nothing is wrong so far") > 0 {}
         assert!(!decompressor.is_complete(), "{cut} of {}", out.len());

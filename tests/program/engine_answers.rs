@@ -4,7 +4,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::support::fake_engine::{self, Answer, FakeEngine, address, container, id};
 use crate::support::fifo;
-use crate::support::fifo::Pipe;
+use crate::support::fifo::Fifo;
 use crate::support::program::{self, ask, start_capture};
 
 /// The sentences about interfaces, after the one about the program itself and before those about the
@@ -32,7 +32,7 @@ fn many_and_one(odd: fake_engine::Described) -> FakeEngine {
 /// Asserts that the engine at `docker_host` is one entry that says `reason`, which when started
 /// makes an empty capture and says it again with a remedy.
 fn is_told(docker_host: &str, reason: &str) {
-    let pipe = Pipe::new();
+    let pipe = Fifo::new();
     let stream = pipe.read();
     let capture = start_capture(docker_host, "containerdump-docker", pipe.path());
     let entry = interface("containerdump-docker", &format!("Docker: {reason}, double-click for help"));

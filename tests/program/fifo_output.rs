@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::fake_engine::{Answer, FakeEngine, container};
 use crate::support::fifo;
-use crate::support::fifo::Pipe;
+use crate::support::fifo::Fifo;
 use crate::support::program::{self, start_capture, until};
 
 /// An engine whose only container is never told about: its capture stays in its look-up.
@@ -22,7 +22,7 @@ fn look_up_hangs(engine: &FakeEngine) {
 
 #[test]
 fn a_symbolic_link_to_a_fifo_is_refused() {
-    let (engine, pipe) = (FakeEngine::running([container("web")]), Pipe::new());
+    let (engine, pipe) = (FakeEngine::running([container("web")]), Fifo::new());
     let (link, mut reader) = (pipe.folder().join("link"), pipe.reader());
     symlink(pipe.path(), &link).expect("a link");
     let complaint = start_capture(&engine.address(), "docker-web", &link).ended().complaint();
@@ -64,7 +64,7 @@ fn a_capture_without_a_fifo_suggests_the_capture_command() {
 fn a_capture_waits_for_a_fifo_reader_until_a_signal() {
     let engine = FakeEngine::running([container("web")]);
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let pipe = Pipe::new();
+        let pipe = Fifo::new();
         let capture = start_capture(&engine.address(), "docker-web", pipe.path());
         capture.takes_signals();
         capture.send(signal);
@@ -75,7 +75,7 @@ fn a_capture_waits_for_a_fifo_reader_until_a_signal() {
 
 #[test]
 fn a_reader_that_closed_before_is_not_counted() {
-    let (engine, pipe) = (FakeEngine::running([container("web")]), Pipe::new());
+    let (engine, pipe) = (FakeEngine::running([container("web")]), Fifo::new());
     drop(pipe.reader());
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
     capture.takes_signals();
@@ -85,7 +85,7 @@ fn a_reader_that_closed_before_is_not_counted() {
 
 #[test]
 fn the_section_header_is_written_before_the_engine_responds() {
-    let (engine, pipe) = (FakeEngine::answering(Answer::Silence), Pipe::new());
+    let (engine, pipe) = (FakeEngine::answering(Answer::Silence), Fifo::new());
     let mut reader = pipe.reader();
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
     reader.sees_the_header();
@@ -96,7 +96,7 @@ fn the_section_header_is_written_before_the_engine_responds() {
 #[test]
 fn a_hanging_lookup_ends_on_a_signal() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
+        let (engine, pipe) = (hanging_on_inspect(), Fifo::new());
         let mut reader = pipe.reader();
         let capture = start_capture(&engine.address(), "docker-web", pipe.path());
         reader.sees_the_header();
@@ -108,7 +108,7 @@ fn a_hanging_lookup_ends_on_a_signal() {
 
 #[test]
 fn a_hanging_lookup_ends_when_the_reader_closes() {
-    let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
+    let (engine, pipe) = (hanging_on_inspect(), Fifo::new());
     let mut reader = pipe.reader();
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
     reader.sees_the_header();
@@ -119,7 +119,7 @@ fn a_hanging_lookup_ends_when_the_reader_closes() {
 
 #[test]
 fn a_hanging_lookup_times_out_with_a_reason() {
-    let (engine, pipe) = (hanging_on_inspect(), Pipe::new());
+    let (engine, pipe) = (hanging_on_inspect(), Fifo::new());
     let stream = pipe.read();
     let complaint = start_capture(&engine.address(), "docker-web", pipe.path()).ended().complaint();
     assert!(complaint.contains("no response within 5.0 s"), "{complaint}");

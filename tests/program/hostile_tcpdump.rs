@@ -15,9 +15,9 @@ const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 const HEAD: &str = r"printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0'";
 
 /// A host that tells of a container, and captures, in shell.
-struct FakeHost(TempDir);
+struct TcpdumpHost(TempDir);
 
-impl FakeHost {
+impl TcpdumpHost {
     fn new(looked: &str, capture: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ssh");
@@ -72,7 +72,7 @@ impl FakeHost {
 fn tcpdump_output_is_converted_and_kept_off_command_lines() {
     // A packet of 3 bytes that had 60.
     let packet = r"printf '\7\0\0\0\11\0\0\0\3\0\0\0\74\0\0\0abc'";
-    let host = FakeHost::new(LOOKED, &format!("{HEAD}; {packet}; {packet}; cat >/dev/null"));
+    let host = TcpdumpHost::new(LOOKED, &format!("{HEAD}; {packet}; {packet}; cat >/dev/null"));
     let (said, status) = host.captures_with(&["-c", "2"]);
     assert_eq!(status, Some(0), "{said}");
     assert!(
@@ -96,13 +96,13 @@ fn tcpdump_output_is_converted_and_kept_off_command_lines() {
 
 #[test]
 fn a_container_without_a_host_veth_is_not_captured_by_tcpdump() {
-    let looked = |from: &str, to: &str| FakeHost::new(&LOOKED.replace(from, to), "cat /dev/zero").why();
+    let looked = |from: &str, to: &str| TcpdumpHost::new(&LOOKED.replace(from, to), "cat /dev/zero").why();
     assert_eq!(looked("veth1@", "-w@"), "the container has no host veth");
     assert_eq!(looked("13: veth1@if12", "13: veth1@if99"), "the container has no host veth");
     assert_eq!(looked("/unchanged", "/shared/unchanged"), "the container uses the network of the host");
     assert_eq!(looked("/done", ""), "the connection was closed");
     assert!(looked("eth0@", &format!("{ESCAPE}@")).contains("pcap file"));
-    let floods = FakeHost::new("tool tcpdump'; yes; printf '", "");
+    let floods = TcpdumpHost::new("tool tcpdump'; yes; printf '", "");
     assert_eq!(floods.why(), "unexpected output exceeds 256 KiB");
 }
 
@@ -110,7 +110,7 @@ fn a_container_without_a_host_veth_is_not_captured_by_tcpdump() {
 fn an_unprivileged_login_is_referred_to_sudo_if_tcpdump_fails() {
     // The remedy was `make install`, where `--sudo` is enough.
     let fails = "echo 'tcpdump: veth1: You do not have permission to capture on that device' >&2; exit 1";
-    let mut host = FakeHost::new(LOOKED, fails);
+    let mut host = TcpdumpHost::new(LOOKED, fails);
     assert!(!host.captures().0.contains("--sudo"), "root needs none");
     host.make_ordinary();
     let said = host.captures().0;
@@ -122,25 +122,25 @@ fn an_unprivileged_login_is_referred_to_sudo_if_tcpdump_fails() {
 
 #[test]
 fn invalid_tcpdump_output_ends_with_one_message() {
-    let garbage = FakeHost::new(LOOKED, "head -c 100000 /dev/urandom");
+    let garbage = TcpdumpHost::new(LOOKED, "head -c 100000 /dev/urandom");
     assert_eq!(garbage.why(), "the output is not a pcap file");
-    let fails = FakeHost::new(LOOKED, &format!("printf 'tcpdump: {ESCAPE} no\\n' >&2; exit 1"));
+    let fails = TcpdumpHost::new(LOOKED, &format!("printf 'tcpdump: {ESCAPE} no\\n' >&2; exit 1"));
     assert!(fails.why().contains("ended unexpectedly: tcpdump: "), "{}", fails.why());
-    let stalls = FakeHost::new(LOOKED, "exec sleep 600");
+    let stalls = TcpdumpHost::new(LOOKED, "exec sleep 600");
     assert_eq!(stalls.why(), "timed out waiting for the first packets");
     for record in
         [r"\1\0\0\0\1\0\0\0\377\377\377\377\377\377\377\377", r"\1\0\0\0\377\377\377\377\1\0\0\0\1\0\0\0a"]
     {
-        let host = FakeHost::new(LOOKED, &format!("{HEAD}; printf '{record}'; cat >/dev/null"));
+        let host = TcpdumpHost::new(LOOKED, &format!("{HEAD}; printf '{record}'; cat >/dev/null"));
         let (said, status) = host.captures();
         assert_eq!(status, Some(1), "{said}");
         assert!(said.contains("cannot read packets of build1: "), "{said}");
     }
     let strange =
-        FakeHost::new(LOOKED, &format!("{}; cat >/dev/null", HEAD.replace(r"\1\0\0\0'", r"\223\0\0\0'")));
+        TcpdumpHost::new(LOOKED, &format!("{}; cat >/dev/null", HEAD.replace(r"\1\0\0\0'", r"\223\0\0\0'")));
     let (said, status) = strange.captures();
     assert!(status == Some(1) && said.contains("cannot read packets of build1: "), "{said}");
-    let floods = FakeHost::new(LOOKED, &format!("{HEAD}; yes >&2"));
+    let floods = TcpdumpHost::new(LOOKED, &format!("{HEAD}; yes >&2"));
     let (said, status) = floods.captures();
     assert!(status == Some(1) && said.contains("writes too much to standard error"), "{said}");
 }

@@ -14,9 +14,9 @@ const PLACE: &str = "echo containerdump-deploy";
 const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 
 /// A host that answers in shell: to being looked at, to what is offered, and to what is run then.
-struct FakeHost(TempDir);
+struct UploadHost(TempDir);
 
-impl FakeHost {
+impl UploadHost {
     fn new(probe: &str, offered: &str, run: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ssh");
@@ -70,7 +70,7 @@ fn a_stalled_upload_times_out() {
     ];
     let is_given_up = |offered: &String| {
         let begun = Instant::now();
-        let said = FakeHost::new(PROBE, offered, "").complaint();
+        let said = UploadHost::new(PROBE, offered, "").complaint();
         assert!(
             said.contains("cannot upload containerdump to build1: timed out waiting for the host"),
             "{said}"
@@ -89,22 +89,25 @@ fn a_failed_upload_is_reported_in_one_message() {
     if !can_send() {
         return;
     }
-    let floods = FakeHost::new(PROBE, &format!("{PLACE} ready 0; cat /dev/zero"), "");
+    let floods = UploadHost::new(PROBE, &format!("{PLACE} ready 0; cat /dev/zero"), "");
     assert!(floods.complaint().contains("unexpected output exceeds"));
-    let floods = FakeHost::new(PROBE, &format!("while :; do {PLACE} skipped x; done"), "");
+    let floods = UploadHost::new(PROBE, &format!("while :; do {PLACE} skipped x; done"), "");
     assert!(floods.complaint().contains("unexpected output exceeds"));
-    let breaks_off = FakeHost::new(PROBE, &format!("{PLACE} ready 0; exit 1"), "");
+    let breaks_off = UploadHost::new(PROBE, &format!("{PLACE} ready 0; exit 1"), "");
     assert!(breaks_off.complaint().contains("cannot upload containerdump to build1"));
     // It has it before it was sent, at a place there is not; more of it than there is.
-    let lies =
-        FakeHost::new(PROBE, &format!("{PLACE} stored 0; {PLACE} exists 9; {PLACE} received 9999999999"), "");
+    let lies = UploadHost::new(
+        PROBE,
+        &format!("{PLACE} stored 0; {PLACE} exists 9; {PLACE} received 9999999999"),
+        "",
+    );
     assert!(lies.complaint().contains("cannot upload containerdump to build1: the connection was closed"));
-    let again = FakeHost::new(PROBE, &format!("{PLACE} failed 0"), "");
+    let again = UploadHost::new(PROBE, &format!("{PLACE} failed 0"), "");
     assert!(again.complaint().contains("cannot upload containerdump to build1"));
-    let lies = FakeHost::new(PROBE, &format!("{PLACE} exists 0"), "exit 1");
+    let lies = UploadHost::new(PROBE, &format!("{PLACE} exists 0"), "exit 1");
     assert!(lies.complaint().contains("containerdump on build1 ended unexpectedly"));
     let another = PROBE.replace("Linux x86_64", "Linux riscv64");
-    let said = FakeHost::new(&another, "", "").complaint();
+    let said = UploadHost::new(&another, "", "").complaint();
     assert!(
         said.contains(
             "is not installed on build1, and cannot be uploaded: there is no program for its processor"
@@ -112,7 +115,7 @@ fn a_failed_upload_is_reported_in_one_message() {
         "{said}"
     );
     let another = PROBE.replace("Linux x86_64", "Darwin arm64");
-    let said = FakeHost::new(&another, "", "").complaint();
+    let said = UploadHost::new(&another, "", "").complaint();
     assert!(
         said.contains("is not installed on build1, and cannot be uploaded: the host runs Darwin"),
         "{said}"
@@ -126,9 +129,9 @@ fn upload_messages_of_a_host_contain_no_control_characters() {
     }
     // What is said is looked at by `Running::ended`.
     let says = format!("printf 'containerdump-deploy skipped /{ESCAPE} {ESCAPE}\\n'");
-    let said = FakeHost::new(PROBE, &format!("{says}; {PLACE} nofolder"), "").complaint();
+    let said = UploadHost::new(PROBE, &format!("{says}; {PLACE} nofolder"), "").complaint();
     assert!(said.contains("cannot upload containerdump to build1: /"), "{said}");
-    let (said, _) = FakeHost::new(PROBE, &format!("{says}; {PLACE} exists 1"), "exit 1").asked();
+    let (said, _) = UploadHost::new(PROBE, &format!("{says}; {PLACE} exists 1"), "exit 1").asked();
     assert!(said.contains("build1: not used: /"), "{said}");
 }
 
@@ -137,7 +140,7 @@ fn the_upload_offer_is_passed_on_standard_input() {
     if !can_send() {
         return;
     }
-    let host = FakeHost::new(PROBE, &format!("{PLACE} nofolder"), "");
+    let host = UploadHost::new(PROBE, &format!("{PLACE} nofolder"), "");
     host.complaint();
     let asked = std::fs::read_to_string(host.0.path().join("asked")).expect("it was asked");
     let [name, digest, size, skip, trial] = asked.lines().collect::<Vec<_>>()[..] else { panic!("{asked}") };

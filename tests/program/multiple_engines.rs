@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::fake_engine::{Answer, Described, FakeEngine, address, container, id};
 use crate::support::fifo;
-use crate::support::fifo::Pipe;
+use crate::support::fifo::Fifo;
 use crate::support::program::{NOWHERE, Running, program};
 
 /// The lines about interfaces of containers that `command`, asked for them, prints.
@@ -74,7 +74,7 @@ fn an_inaccessible_podman_is_one_explaining_entry() {
     let troubled = interface("containerdump-podman", "Podman: permission denied, double-click for help");
     let command = || beside(&docker.address(), &podman.address());
     assert_eq!(listed(command()), [interface("docker-web", "web · nginx:1.27"), troubled]);
-    let pipe = Pipe::new();
+    let pipe = Fifo::new();
     let stream = pipe.read();
     let mut capture = command();
     capture.args(["--capture", "--extcap-interface", "containerdump-podman", "--fifo"]).arg(pipe.path());

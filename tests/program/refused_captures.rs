@@ -5,13 +5,13 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Child, Command};
 
 use crate::support::fake_engine::{Answer, FakeEngine, container, id};
-use crate::support::fifo::{Pipe, is_section_header};
+use crate::support::fifo::{Fifo, is_section_header};
 use crate::support::program::start_capture;
 
 /// What the user is told when `interface` is captured: the FIFO is opened and gets a header, no
 /// packet follows, and nothing unheard of was asked of the engine.
 fn refusal(engine: &FakeEngine, interface: impl AsRef<OsStr>) -> String {
-    let pipe = Pipe::new();
+    let pipe = Fifo::new();
     let stream = pipe.read();
     let complaint = start_capture(&engine.address(), interface, pipe.path()).ended().complaint();
     assert!(is_section_header(&stream.join().expect("the FIFO was read")));
@@ -25,15 +25,15 @@ fn refusal_of_pid(pid: impl Into<serde_json::Value>) -> String {
 }
 
 /// A process that has nothing to do with containers; it ends with the test.
-struct Stranger(Child);
+struct OtherProcess(Child);
 
-impl Stranger {
+impl OtherProcess {
     fn new() -> Self {
         Self(Command::new("sleep").arg("60").spawn().expect("sleep is everywhere"))
     }
 }
 
-impl Drop for Stranger {
+impl Drop for OtherProcess {
     fn drop(&mut self) {
         let _ = self.0.kill().and_then(|()| self.0.wait());
     }
@@ -118,14 +118,14 @@ fn the_requesting_process_is_not_a_container() {
 
 #[test]
 fn a_local_process_is_not_mistaken_for_a_remote_container() {
-    let stranger = Stranger::new();
+    let stranger = OtherProcess::new();
     let complaint = refusal_of_pid(stranger.0.id());
     assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
 }
 
 #[test]
 fn a_process_without_conmon_is_not_a_podman_container() {
-    let stranger = Stranger::new();
+    let stranger = OtherProcess::new();
     let engine = FakeEngine::answering(Answer::of_podman([container("web")])).with_pid(stranger.0.id());
     assert!(refusal(&engine, "podman-web").contains("is not container web"));
 }
@@ -137,7 +137,7 @@ fn the_init_process_of_the_host_is_not_a_container() {
 
 #[test]
 fn a_process_that_ended_is_reported() {
-    let stranger = Stranger::new();
+    let stranger = OtherProcess::new();
     let pid = stranger.0.id();
     drop(stranger);
     // It may run elsewhere, where the engine is; which is of no use without a static program.

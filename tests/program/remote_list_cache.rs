@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use crate::support::program::{NOWHERE, Running, program, until};
 
 /// A home with one saved host, and an `ssh` that is a shell script.
-struct Home(TempDir);
+struct CacheHome(TempDir);
 
-impl Home {
+impl CacheHome {
     fn new(ssh: &str) -> Self {
         let home = Self(tempfile::tempdir().expect("a folder"));
         fs::create_dir_all(home.path("config/containerdump")).expect("a folder");
@@ -110,7 +110,7 @@ const LATER: u64 = 99_999_999_999;
 
 #[test]
 fn a_hanging_host_does_not_delay_the_list() {
-    let home = Home::new("exec sleep 600");
+    let home = CacheHome::new("exec sleep 600");
     let begun = Instant::now();
     let unknown = [pair("shop-all", "shop: containers not loaded yet, press F5")];
     assert_eq!(home.listed(), unknown);
@@ -140,7 +140,7 @@ fn a_hanging_host_does_not_delay_the_list() {
 
 #[test]
 fn cached_containers_are_listed_and_refreshed() {
-    let home = Home::new("echo 'Connection refused' >&2; exit 255");
+    let home = CacheHome::new("echo 'Connection refused' >&2; exit 255");
     let text = [head("ann@192.0.2.7", 5, "null"), line("docker-web", "web", r#""shop""#)].join("\n");
     home.knows(text.as_bytes());
     let containers = [
@@ -170,7 +170,7 @@ fn cached_containers_are_listed_and_refreshed() {
 
 #[test]
 fn cache_directories_are_private() {
-    let home = Home::new("exit 255");
+    let home = CacheHome::new("exit 255");
     home.listed();
     home.is_quiet();
     for name in ["cache/containerdump", "cache/containerdump/hosts"] {
@@ -181,7 +181,7 @@ fn cache_directories_are_private() {
 
 #[test]
 fn a_hostile_cache_yields_only_interfaces() {
-    let home = Home::new("exit 255");
+    let home = CacheHome::new("exit 255");
     let first = head("ann@192.0.2.7", LATER, "null");
     let hostile = r"x}{value=stolen}\u001b[2J\ninterface {value=y}{display=z}\u202e";
     let mut lines = vec![first.clone()];

@@ -9,9 +9,9 @@ use tempfile::TempDir;
 use crate::support::program::{Ended, NOWHERE, Running, program};
 
 /// A home with nothing in it.
-struct Home(TempDir);
+struct ConfigHome(TempDir);
 
-impl Home {
+impl ConfigHome {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
@@ -47,7 +47,7 @@ fn pair(name: &str, address: &str) -> (String, String) {
 
 #[test]
 fn an_added_host_is_listed_until_removed() {
-    let home = Home::new();
+    let home = ConfigHome::new();
     assert_eq!(home.saved(), []);
     assert!(!home.file().exists(), "looking makes nothing");
     home.host(&["add", "build1", "ann@192.0.2.7:2222", "--sudo"]).quietly();
@@ -68,7 +68,7 @@ fn an_added_host_is_listed_until_removed() {
 
 #[test]
 fn ambiguous_or_unusable_hosts_are_not_saved() {
-    let home = Home::new();
+    let home = ConfigHome::new();
     home.host(&["add", "build.1", "192.0.2.7"]).quietly();
     let before = fs::read(home.file()).expect("the file");
     assert!(
@@ -94,7 +94,7 @@ fn ambiguous_or_unusable_hosts_are_not_saved() {
 
 #[test]
 fn concurrent_saves_lose_nothing() {
-    let home = Home::new();
+    let home = ConfigHome::new();
     let names: Vec<String> = (0..12).map(|number| format!("build{number}")).collect();
     let adding: Vec<Running> = names.iter().map(|name| home.start(&["host", "add", name])).collect();
     for one in adding {
@@ -107,7 +107,7 @@ fn concurrent_saves_lose_nothing() {
 
 #[test]
 fn a_symlinked_hosts_file_is_kept() {
-    let home = Home::new();
+    let home = ConfigHome::new();
     fs::create_dir_all(home.file().parent().expect("a folder")).expect("a folder");
     let kept = home.0.path().join("kept.json");
     fs::write(&kept, "{}").expect("a file");
@@ -119,7 +119,7 @@ fn a_symlinked_hosts_file_is_kept() {
 
 #[test]
 fn an_invalid_hosts_file_is_reported_and_kept() {
-    let home = Home::new();
+    let home = ConfigHome::new();
     home.host(&["add", "build1"]).quietly();
     for wrong in ["", "[]", r#"{"a": {"address": "-x"}}"#, "\u{1b}[2J"] {
         fs::write(home.file(), wrong).expect("a file");

@@ -7,18 +7,18 @@ use std::process::Command;
 
 use super::lab::{Lab, output};
 use super::ssh_host::SshHost;
-use super::wireshark::User;
+use super::wireshark::WiresharkUser;
 
 /// Wireshark's user, who has a key of the host.
 pub(crate) struct Analyst<'a> {
-    pub(crate) user: User,
+    pub(crate) user: WiresharkUser,
     there: &'a SshHost,
     pub(crate) key: PathBuf,
 }
 
 impl<'a> Analyst<'a> {
     pub(crate) fn new(lab: &Lab, there: &'a SshHost) -> Self {
-        let user = User::new(lab);
+        let user = WiresharkUser::new(lab);
         let key = user.home.path().join("a key");
         fs::copy(there.path("key"), &key).expect("a copy");
         own(&key);

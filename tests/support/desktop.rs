@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use super::lab::{Container, Lab, end_of, eventually, output, start};
-use super::wireshark::User;
+use super::wireshark::WiresharkUser;
 
 /// Network names on, and no question or notice in the way.
 pub(crate) const PREFERENCES: &str =
@@ -28,14 +28,14 @@ pub(crate) const EAVESDROPPER: &str =
 
 /// Which Wireshark a test runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
+pub(crate) enum WiresharkVersion {
     /// Of the machine's own packages; the oldest that is supported, in Debian 12.
     Installed,
     /// Of Debian sid, from `tests/lab/wireshark-newest`.
     Newest,
 }
 
-impl Version {
+impl WiresharkVersion {
     pub(crate) const ALL: [Self; 2] = [Self::Installed, Self::Newest];
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/wireshark-newest");
 
@@ -50,22 +50,22 @@ impl Version {
 }
 
 /// A user with a screen, where what Wireshark asks and shows is written down.
-pub(crate) struct Desk {
-    version: Version,
+pub(crate) struct Desktop {
+    version: WiresharkVersion,
     display: String,
     server: Child,
     manager: Child,
-    pub(crate) user: User,
+    pub(crate) user: WiresharkUser,
 }
 
-impl Desk {
+impl Desktop {
     pub(crate) fn new(lab: &Lab) -> Self {
-        Self::with(lab, Version::Installed)
+        Self::with(lab, WiresharkVersion::Installed)
     }
 
     /// A desk with this version of Wireshark.
-    pub(crate) fn with(lab: &Lab, version: Version) -> Self {
-        let mut user = User::new(lab);
+    pub(crate) fn with(lab: &Lab, version: WiresharkVersion) -> Self {
+        let mut user = WiresharkUser::new(lab);
         let home = user.home.path();
         let program = home.join("containerdump");
         fs::rename(&user.program, &program).expect("a move");
@@ -132,9 +132,9 @@ impl Desk {
     /// Wireshark, run by this user on this screen.
     pub(crate) fn wireshark(&self) -> Command {
         match self.version {
-            Version::Installed => self.runs("wireshark"),
-            Version::Newest => {
-                let mut command = Command::new(Version::SCRIPT);
+            WiresharkVersion::Installed => self.runs("wireshark"),
+            WiresharkVersion::Newest => {
+                let mut command = Command::new(WiresharkVersion::SCRIPT);
                 command.args(["run", "wireshark"]);
                 self.on_screen(self.user.prepare(command))
             }
@@ -166,7 +166,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for Desktop {
     fn drop(&mut self) {
         // With SIGTERM the server takes its lock and socket away.
         for child in [&mut self.manager, &mut self.server] {
@@ -179,7 +179,7 @@ impl Drop for Desk {
 /// A Wireshark of 4.0 forgets its toolbars whenever a network interface comes or goes, as other tests make
 /// them (GitLab 19854). So this one sees none: it is in a network of its own, and the program goes back from
 /// there, as only it may. A capture waits as long as there is a file `hold`.
-pub(crate) fn apart(desk: &Desk) -> Command {
+pub(crate) fn apart(desk: &Desktop) -> Command {
     let (home, own) = (desk.user.home.path().display().to_string(), std::process::id());
     let enter = desk.path("enter");
     fs::copy("/usr/bin/nsenter", &enter).expect("nsenter");

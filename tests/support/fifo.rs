@@ -15,14 +15,14 @@ use tempfile::TempDir;
 use super::program::until;
 
 /// A FIFO in a folder of its own.
-pub(crate) struct Pipe {
+pub(crate) struct Fifo {
     folder: TempDir,
 }
 
 /// Somebody who has the FIFO open and takes what comes.
 pub(crate) struct Reader(File);
 
-impl Pipe {
+impl Fifo {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the FIFO");
         mkfifo(&folder.path().join("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).expect("a FIFO");

@@ -78,19 +78,19 @@ impl Lab {
     }
 
     /// Makes a macvlan network. Its parent can have one only, so that other tests wait for its end.
-    pub(crate) fn macvlan(&self) -> Only<Network> {
+    pub(crate) fn macvlan(&self) -> Exclusive<Network> {
         static ONE: Mutex<()> = Mutex::new(());
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let options = ["--driver", "macvlan", "--subnet", "198.51.100.0/24", "--opt", "parent=eth0"];
-        Only { thing: self.network_with(&options), _turn: turn }
+        Exclusive { thing: self.network_with(&options), _turn: turn }
     }
 
     /// Makes the engine the only member of a swarm, until this goes away. Other tests wait for that.
-    pub(crate) fn swarm(&self) -> Only<Swarm> {
+    pub(crate) fn swarm(&self) -> Exclusive<Swarm> {
         static ONE: Mutex<()> = Mutex::new(());
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         self.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
-        Only { thing: Swarm(self.clone()), _turn: turn }
+        Exclusive { thing: Swarm(self.clone()), _turn: turn }
     }
 
     /// What a command of the engine's own client prints.
@@ -196,12 +196,12 @@ impl Drop for Network {
 }
 
 /// Something there can be one of at a time.
-pub(crate) struct Only<T> {
+pub(crate) struct Exclusive<T> {
     thing: T,
     _turn: MutexGuard<'static, ()>,
 }
 
-impl<T> Deref for Only<T> {
+impl<T> Deref for Exclusive<T> {
     type Target = T;
 
     fn deref(&self) -> &T {

@@ -5,6 +5,7 @@
 pub(crate) mod analyst;
 pub(crate) mod certificates;
 pub(crate) mod desktop;
+pub(crate) mod extcap_capture;
 pub(crate) mod fake_engine;
 pub(crate) mod fake_host;
 pub(crate) mod faulty_peer;
@@ -25,8 +26,10 @@ pub(crate) mod recording;
 pub(crate) mod retry;
 pub(crate) mod rootless;
 pub(crate) mod ssh_host;
+pub(crate) mod sshd;
 pub(crate) mod tap_container;
 pub(crate) mod tcp_relay;
+pub(crate) mod tcpdump;
 pub(crate) mod toolbar_pipes;
 pub(crate) mod traffic;
 pub(crate) mod unprivileged;

@@ -96,12 +96,12 @@ impl Drop for Process {
 }
 
 /// Our program for an ordinary user, who may not look into the folder it was built in.
-pub(crate) struct Users {
+pub(crate) struct UserNamespaceProgram {
     pub(crate) folder: TempDir,
     user: u32,
 }
 
-impl Users {
+impl UserNamespaceProgram {
     pub(crate) fn of(user: u32) -> Self {
         let folder = folder();
         std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), folder.path().join("containerdump"))

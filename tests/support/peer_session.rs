@@ -74,14 +74,14 @@ pub(crate) fn begin(command: &[&str]) -> (Child, UnixStream) {
 }
 
 /// A session under way.
-pub(crate) struct Recording {
+pub(crate) struct PeerSession {
     pub(crate) child: Child,
     pub(crate) path: PathBuf,
     folder: TempDir,
 }
 
 /// A finished one.
-pub(crate) struct Recorded {
+pub(crate) struct EndedPeerSession {
     pub(crate) path: PathBuf,
     pub(crate) status: Option<i32>,
     pub(crate) said: String,
@@ -90,7 +90,7 @@ pub(crate) struct Recorded {
     folder: TempDir,
 }
 
-impl Recording {
+impl PeerSession {
     pub(crate) fn begin(taps: &[Vec<String>]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
@@ -102,17 +102,17 @@ impl Recording {
         recording
     }
 
-    pub(crate) fn stop(self) -> Recorded {
+    pub(crate) fn stop(self) -> EndedPeerSession {
         signal(&self.child, "TERM");
         let recorded = self.end();
         assert_eq!((recorded.status, recorded.said.as_str()), (Some(0), ""));
         recorded
     }
 
-    pub(crate) fn end(self) -> Recorded {
+    pub(crate) fn end(self) -> EndedPeerSession {
         let ended = end_of(self.child);
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        Recorded { path: self.path, status: ended.status.code(), said, folder: self.folder }
+        EndedPeerSession { path: self.path, status: ended.status.code(), said, folder: self.folder }
     }
 }
 

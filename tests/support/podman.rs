@@ -30,33 +30,33 @@ impl Podman {
     }
 
     /// Something of the engine's that `remove` and its name take away again.
-    fn thing(&self, remove: &[&str]) -> Thing<'_> {
+    fn thing(&self, remove: &[&str]) -> PodmanResource<'_> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("p{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Thing { podman: self, remove: remove.iter().map(ToString::to_string).collect(), name }
+        PodmanResource { podman: self, remove: remove.iter().map(ToString::to_string).collect(), name }
     }
 
     /// Starts a container that serves HTTP on port 80, with further options of `podman run`.
-    pub(crate) fn container(&self, options: &[&str]) -> Thing<'_> {
+    pub(crate) fn container(&self, options: &[&str]) -> PodmanResource<'_> {
         self.container_with(options, &[])
     }
 
     /// The same, with a command of its own.
-    pub(crate) fn container_with(&self, options: &[&str], command: &[&str]) -> Thing<'_> {
+    pub(crate) fn container_with(&self, options: &[&str], command: &[&str]) -> PodmanResource<'_> {
         let thing = self.thing(&["rm", "--force", "--time", "0"]);
         let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image], command].concat();
         self.podman(&run);
         thing
     }
 
-    pub(crate) fn network(&self) -> Thing<'_> {
+    pub(crate) fn network(&self) -> PodmanResource<'_> {
         let thing = self.thing(&["network", "rm", "--force"]);
         self.podman(&["network", "create", &thing.name]);
         thing
     }
 
     /// Makes a pod; its own container is made of our image, since none is pulled.
-    pub(crate) fn pod(&self) -> Thing<'_> {
+    pub(crate) fn pod(&self) -> PodmanResource<'_> {
         let thing = self.thing(&["pod", "rm", "--force", "--time", "0"]);
         let infra = ["--infra-image", &self.image, "--infra-command", "sleep 9999"];
         self.podman(&[&["pod", "create"], &infra[..], &["--name", &thing.name]].concat());
@@ -64,13 +64,13 @@ impl Podman {
     }
 }
 
-pub(crate) struct Thing<'a> {
+pub(crate) struct PodmanResource<'a> {
     podman: &'a Podman,
     remove: Vec<String>,
     pub(crate) name: String,
 }
 
-impl Thing<'_> {
+impl PodmanResource<'_> {
     /// Its first process.
     pub(crate) fn pid(&self) -> String {
         self.podman.podman(&["inspect", "--format", "{{.State.Pid}}", &self.name])
@@ -101,7 +101,7 @@ impl Thing<'_> {
     }
 }
 
-impl Drop for Thing<'_> {
+impl Drop for PodmanResource<'_> {
     fn drop(&mut self) {
         let mut podman = Command::new("podman");
         let _ =

@@ -9,7 +9,8 @@ use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 use tempfile::TempDir;
 
-use super::lab::{Container, Lab, PATIENCE, end_of, eventually, folder, output, signal, start};
+use super::lab::{Container, Lab, PATIENCE, end_of, folder, output, signal, start};
+use super::tcpdump::Tcpdump;
 
 /// `containerdump capture` writing to a file.
 pub(crate) struct Recording {
@@ -53,6 +54,14 @@ impl Recording {
     pub(crate) fn stop(self) -> Recorded {
         signal(&self.child, "INT");
         self.end()
+    }
+
+    /// Stops once the traffic has ended, and asserts that both hold the same packets.
+    pub(crate) fn stop_matching(self, tcpdump: Tcpdump) -> Recorded {
+        tcpdump.settle();
+        let recorded = self.stop();
+        tcpdump.assert_same(&recorded.path);
+        recorded
     }
 
     /// Waits for its own end.
@@ -210,51 +219,6 @@ pub(crate) fn each_block(path: &Path, mut take: impl FnMut(&Block<'_>)) {
             Err(PcapError::Incomplete(_)) => reader.refill().expect("more of the file"),
             Err(error) => panic!("{}: {error:?}", path.display()),
         }
-    }
-}
-
-/// A tcpdump, to compare with.
-pub(crate) struct Witness {
-    child: Child,
-    pub(crate) path: PathBuf,
-    folder: TempDir,
-}
-
-impl Witness {
-    /// On an interface of this host.
-    pub(crate) fn begin(interface: &str, filter: &str) -> Self {
-        Self::of(Command::new("tcpdump"), interface, filter)
-    }
-
-    /// On an interface of a container, in its network namespace.
-    pub(crate) fn inside(container: &Container, interface: &str, filter: &str) -> Self {
-        Self::of(container.enter(&["tcpdump"]), interface, filter)
-    }
-
-    /// On an interface where `tcpdump` runs.
-    pub(crate) fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
-        let folder = folder();
-        let path = folder.path().join("witness.pcap");
-        tcpdump.args(["--immediate-mode", "-U", "-B", "65536", "-Z", "root", "-i", interface, "-w"]);
-        let child = start(tcpdump.arg(&path).arg(filter));
-        eventually("tcpdump begins", || path.metadata().is_ok_and(|about| about.len() >= 24));
-        Self { child, path, folder }
-    }
-
-    /// Waits until nothing more comes: the last packets of a connection come after its programs.
-    pub(crate) fn settle(&self) {
-        eventually("the traffic ends", || {
-            let before = self.path.metadata().expect("the file").len();
-            std::thread::sleep(std::time::Duration::from_millis(400));
-            self.path.metadata().expect("the file").len() == before
-        });
-    }
-
-    /// Stops, and leaves the file for as long as this value lives.
-    pub(crate) fn stop(mut self) -> (PathBuf, TempDir) {
-        signal(&self.child, "INT");
-        eventually("tcpdump ends", || self.child.try_wait().expect("a child").is_some());
-        (self.path, self.folder)
     }
 }
 

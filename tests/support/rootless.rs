@@ -7,7 +7,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::lab::{end_of, eventually, folder, output, signal, start};
-use super::recording::{Witness, assert_same, fields_of};
+use super::recording::fields_of;
+use super::tcpdump::Tcpdump;
 
 /// The user of the lab whose engines these are.
 pub(crate) const OWNER: u32 = 4242;
@@ -15,12 +16,12 @@ pub(crate) const OWNER: u32 = 4242;
 pub(crate) const TRAFFIC: &str = "icmp";
 
 /// The program as that user runs it: a copy, without any right.
-pub(crate) struct Owner {
+pub(crate) struct RootlessUser {
     program: PathBuf,
     folder: TempDir,
 }
 
-impl Owner {
+impl RootlessUser {
     pub(crate) fn new() -> Self {
         let folder = Self::folder();
         let program = folder.path().join("containerdump");
@@ -57,7 +58,7 @@ impl Owner {
         };
         let mut tcpdump = inside();
         tcpdump.arg("tcpdump");
-        let witness = Witness::of(tcpdump, interface, TRAFFIC);
+        let witness = Tcpdump::of(tcpdump, interface, TRAFFIC);
         let path = self.folder.path().join("out.pcapng");
         let mut capture = self.run();
         let capture = start(capture.args(["capture", name, "--filter", TRAFFIC, "--write"]).arg(&path));
@@ -68,8 +69,7 @@ impl Owner {
         signal(&capture, "INT");
         let ended = end_of(capture);
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        let (witness, _folder) = witness.stop();
-        assert_same(&path, &witness);
+        witness.assert_same(&path);
         let fields = ["frame.interface_name", "frame.packet_flags_direction"];
         let requests = fields_of(&path, "icmp.type == 8", &fields);
         assert_eq!(requests, vec![[format!("{name}:{interface}"), "0x00000002".to_owned()]; 3]);

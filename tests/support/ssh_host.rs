@@ -10,12 +10,16 @@ use tempfile::TempDir;
 
 use super::lab::{Container, Lab, eventually, folder, output};
 use super::other_host::OtherHost;
+use super::sshd::Sshd;
 
-/// It, and how it is reached: `ssh` that reads our settings instead of the tester's.
+/// The host, and the client that reaches it by the names `build1`, `build2` and `build3`.
 pub(crate) struct SshHost {
     pub(crate) host: OtherHost,
     pub(crate) address: String,
     pub(crate) cable: String,
+    sshd: Sshd,
+    /// Is removed with this value.
+    #[expect(dead_code)]
     folder: TempDir,
 }
 
@@ -43,89 +47,58 @@ impl SshHost {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (host, folder) = (OtherHost::start_with(lab, prepare), folder());
         let (cable, address) = (format!("ssh{number}"), format!("198.19.{number}.2"));
-        let there = Self { host, address, cable, folder };
-        let sandbox = there.host.process();
+        let settings = format!(
+            "SetEnv DOCKER_HOST={} CONTAINER_HOST=unix:///nonexistent.sock CONTAINERDUMP_ENGINES=docker \
+             PATH={}/commands:/usr/bin:/bin:/usr/sbin",
+            host.lab.endpoint,
+            folder.path().display(),
+        );
+        let names = format!("build1 build2 build3 {address}");
+        let sshd = Sshd::configure(folder.path(), &names, &address, 2222, &settings);
+        fs::create_dir(sshd.path("commands")).expect("a directory");
+        fs::set_permissions(sshd.path("commands"), fs::Permissions::from_mode(0o755)).expect("its mode");
+        let there = Self { host, address, cable, sshd, folder };
         let ip = |line: &str| output(Command::new("ip").args(line.split(' ')));
-        ip(&format!("link add {0} type veth peer name {0} netns {sandbox}", there.cable));
+        ip(&format!("link add {0} type veth peer name {0} netns {1}", there.cable, there.host.process()));
         ip(&format!("address add 198.19.{number}.1/30 dev {}", there.cable));
         ip(&format!("link set {} up", there.cable));
-        for name in ["commands", "bin"] {
-            fs::create_dir(there.path(name)).expect("a folder");
-            fs::set_permissions(there.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
-        }
-        let user = fs::canonicalize("tests/lab/add-user").expect("the script");
+        let add_user = fs::canonicalize("tests/lab/add-user").expect("the script");
         there.inside(&format!(
             "{}; ip address add {}/30 dev {2}; ip link set {2} up; mkdir -p /run/sshd; chmod 666 {3}",
-            user.display(),
+            add_user.display(),
             there.address,
             there.cable,
             there.host.lab.endpoint.trim_start_matches("unix://"),
         ));
-        for name in ["hostkey", "key", "other"] {
-            output(
-                Command::new("ssh-keygen")
-                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                    .arg(there.path(name)),
-            );
-        }
-        there.serve();
-        there.know("hostkey.pub");
+        there.start_server();
         there
     }
 
-    /// Starts its server.
-    fn serve(&self) {
-        let settings = format!(
-            "ListenAddress {0}\nPort 2222\nHostKey {1}/hostkey\nAuthorizedKeysFile {1}/key.pub\nStrictModes no\n\
-             UsePAM no\nPasswordAuthentication no\nPidFile {1}/sshd.pid\n\
-             SetEnv DOCKER_HOST={2} CONTAINER_HOST=unix:///nonexistent.sock CONTAINERDUMP_ENGINES=docker \
-             PATH={1}/commands:/usr/bin:/bin:/usr/sbin\n",
-            self.address,
-            self.folder.path().display(),
-            self.host.lab.endpoint,
-        );
-        fs::write(self.path("sshd_config"), settings).expect("its settings");
-        let config = self.path("sshd_config");
-        self.inside(&format!("/usr/sbin/sshd -f {0} -E {0}.log", config.display()));
-        let ours = format!(
-            "Host build1 build2 build3 {0}\n Hostname {0}\n Port 2222\n IdentityFile {1}/key\n IdentitiesOnly yes\n \
-             UserKnownHostsFile {1}/known_hosts\n GlobalKnownHostsFile none\n HostKeyAlias build\n",
-            self.address,
-            self.folder.path().display(),
-        );
-        fs::write(self.path("ssh_config"), ours).expect("our settings");
-        fs::set_permissions(self.path("ssh_config"), fs::Permissions::from_mode(0o644)).expect("its mode");
-        let ssh = format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", self.path("ssh_config").display());
-        self.script("bin/ssh", &ssh);
-        eventually("its server runs", || self.path("sshd.pid").exists());
+    fn start_server(&self) {
+        self.inside(&self.sshd.command_line());
+        eventually("the SSH server runs", || self.path("sshd.pid").exists());
     }
 
-    /// Restarts its server with a further line of settings.
+    /// Restarts the server with a further line of settings.
     pub(crate) fn serve_with(&self, line: &str) {
-        let config = self.path("sshd_config");
-        let settings = fs::read_to_string(&config).expect("its settings");
-        fs::write(&config, format!("{settings}{line}\n")).expect("its settings");
+        self.sshd.add_setting(line);
         let pid = self.path("sshd.pid");
         self.inside(&format!("kill $(cat {0}); while [ -e {0} ]; do sleep 0.05; done", pid.display()));
-        self.inside(&format!("/usr/sbin/sshd -f {0} -E {0}.log", config.display()));
-        eventually("its server runs", || pid.exists());
+        self.start_server();
     }
 
-    /// Adds entries to the settings that `ssh` reads here.
+    /// Adds entries to the settings of `ssh` here.
     pub(crate) fn configure(&self, entries: &str) {
-        let config = self.path("ssh_config");
-        let settings = fs::read_to_string(&config).expect("our settings");
-        fs::write(&config, settings + entries).expect("our settings");
+        self.sshd.add_client_entries(entries);
     }
 
-    /// Makes one of the keys the one that it is known by.
-    pub(crate) fn know(&self, key: &str) {
-        let key = fs::read_to_string(self.path(key)).expect("a key");
-        fs::write(self.path("known_hosts"), format!("build {key}")).expect("known hosts");
+    /// Sets the host key that `ssh` here knows: `hostkey.pub`, or `other.pub`, which the server does not have.
+    pub(crate) fn trust(&self, key: &str) {
+        self.sshd.trust(key);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.sshd.path(name)
     }
 
     /// A file that can be started.
@@ -141,8 +114,7 @@ impl SshHost {
 
     pub(crate) fn program_at(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
-        let commands = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").expect("a PATH"));
-        command.env("PATH", commands).env("DOCKER_HOST", "unix:///nonexistent.sock");
+        command.env("PATH", self.sshd.path_variable()).env("DOCKER_HOST", "unix:///nonexistent.sock");
         command.env("XDG_RUNTIME_DIR", self.path("runtime")).env_remove("SSH_ASKPASS");
         fs::create_dir_all(self.path("runtime")).expect("a folder");
         fs::set_permissions(self.path("runtime"), fs::Permissions::from_mode(0o700)).expect("its mode");

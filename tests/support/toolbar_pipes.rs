@@ -23,21 +23,21 @@ pub(crate) const PAUSE: u8 = 4;
 pub(crate) const LOG: u8 = 5;
 
 /// A capture with a toolbar's pipes.
-pub(crate) struct Captured {
+pub(crate) struct ToolbarCapture {
     pub(crate) child: Child,
     copy: Child,
     pub(crate) path: PathBuf,
-    pub(crate) pipes: Pipes,
+    pub(crate) pipes: ToolbarPipes,
 }
 
 /// The pipes, in a folder.
-pub(crate) struct Pipes {
+pub(crate) struct ToolbarPipes {
     pub(crate) folder: TempDir,
     pub(crate) to_capture: PathBuf,
     pub(crate) from_capture: PathBuf,
 }
 
-impl Pipes {
+impl ToolbarPipes {
     /// Paths where nothing is yet.
     pub(crate) fn none() -> Self {
         let folder = folder();
@@ -54,9 +54,9 @@ impl Pipes {
     }
 }
 
-impl Captured {
+impl ToolbarCapture {
     /// Starts `program` with these pipes, whose packets go to a file.
-    pub(crate) fn begin(mut program: Command, options: &[&str], pipes: Pipes) -> Self {
+    pub(crate) fn begin(mut program: Command, options: &[&str], pipes: ToolbarPipes) -> Self {
         let fifo = fifo(&pipes.folder);
         let path = pipes.folder.path().join("out.pcapng");
         program.args(["--capture", "--fifo"]).arg(&fifo).args(options);
@@ -98,7 +98,7 @@ impl Captured {
     }
 
     /// Waits until nothing more comes, and returns the program.
-    pub(crate) fn comes_to_its_end(self) -> (Child, Pipes) {
+    pub(crate) fn comes_to_its_end(self) -> (Child, ToolbarPipes) {
         end_of(self.copy);
         (self.child, self.pipes)
     }
@@ -131,12 +131,12 @@ pub(crate) struct Toolbar {
 
 impl Toolbar {
     /// Opens the pipes as Wireshark does, and says that it is there.
-    pub(crate) fn open(pipes: &Pipes) -> Self {
+    pub(crate) fn open(pipes: &ToolbarPipes) -> Self {
         Self::open_with(pipes, None)
     }
 
     /// The same with a filter that was written there before.
-    pub(crate) fn open_with(pipes: &Pipes, filter: Option<&str>) -> Self {
+    pub(crate) fn open_with(pipes: &ToolbarPipes, filter: Option<&str>) -> Self {
         // First this one, not to wait; then the other, where Wireshark's window stands still until it is open.
         let flags = OFlag::O_NONBLOCK.bits();
         let from_capture = OpenOptions::new().read(true).custom_flags(flags).open(&pipes.from_capture);

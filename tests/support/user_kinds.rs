@@ -10,7 +10,7 @@ use super::lab::{Lab, folder, output};
 
 /// Whose rights a capture has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum User {
+pub(crate) enum UserKind {
     Root,
     CaptureGroup,
     EngineGroup,
@@ -43,15 +43,15 @@ impl Programs {
     }
 
     /// Our program, run by `user`.
-    pub(crate) fn run_by(&self, user: User, lab: &Lab) -> Command {
+    pub(crate) fn run_by(&self, user: UserKind, lab: &Lab) -> Command {
         let path = match user {
-            User::Root => {
+            UserKind::Root => {
                 let mut program = lab.program();
                 program.env_remove("CONTAINERDUMP_ENGINES");
                 return program;
             }
-            User::CaptureGroup => &self.capable,
-            User::EngineGroup => &self.plain,
+            UserKind::CaptureGroup => &self.capable,
+            UserKind::EngineGroup => &self.plain,
         };
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(path);

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use super::lab::{Lab, folder, output};
 
 /// A user with Wireshark, our program among its capture sources, and the engine's socket.
-pub(crate) struct User {
+pub(crate) struct WiresharkUser {
     pub(crate) home: TempDir,
     /// Where our program is.
     pub(crate) program: PathBuf,
     endpoint: String,
 }
 
-impl User {
+impl WiresharkUser {
     pub(crate) fn new(lab: &Lab) -> Self {
         let home = folder();
         let extcap = home.path().join("extcap");

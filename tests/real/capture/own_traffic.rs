@@ -1,10 +1,10 @@
 //! What the program itself sends over networks that it captures.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tempfile::TempDir;
@@ -12,7 +12,9 @@ use tempfile::TempDir;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, folder, output};
 use crate::support::other_host::OtherHost;
-use crate::support::recording::{Recording, Witness, capinfos, fields_of};
+use crate::support::recording::{Recording, capinfos, fields_of};
+use crate::support::sshd::LocalSshd;
+use crate::support::tcpdump::Tcpdump;
 use crate::support::traffic::idle;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -28,14 +30,14 @@ const OURS: &str = "portrange 61000-62023";
 const OURS_SHOWN: &str = "tcp.port in {61000..62023}";
 
 /// Another host whose engine listens at TCP, too, and the cable to it.
-struct Reachable {
+struct TcpEngineHost {
     host: OtherHost,
     near: String,
     /// Its addresses, as they stand in the address of an engine.
     addresses: [String; 2],
 }
 
-impl Reachable {
+impl TcpEngineHost {
     const FAR: &str = "far0";
 
     fn start(lab: &Lab) -> Self {
@@ -65,14 +67,14 @@ impl Reachable {
     }
 
     /// A tcpdump there, of connections to its engine.
-    fn witness(&self) -> Witness {
+    fn witness(&self) -> Tcpdump {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", &self.host.process(), "tcpdump"]);
-        Witness::of(tcpdump, Self::FAR, &format!("tcp port {API}"))
+        Tcpdump::of(tcpdump, Self::FAR, &format!("tcp port {API}"))
     }
 }
 
-impl Drop for Reachable {
+impl Drop for TcpEngineHost {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["link", "delete", &self.near]).output();
     }
@@ -83,7 +85,7 @@ fn count(path: &Path, filter: &str) -> usize {
 }
 
 fn a_remote_capture_excludes_its_own_stream(lab: &Lab) {
-    let reachable = Reachable::start(lab);
+    let reachable = TcpEngineHost::start(lab);
     let web = reachable.host.lab.container(&["--network", "host"]);
     for address in &reachable.addresses {
         let engine = reachable.by_tcp(address);
@@ -110,7 +112,7 @@ fn a_remote_capture_excludes_its_own_stream(lab: &Lab) {
 }
 
 fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
-    let reachable = Reachable::start(lab);
+    let reachable = TcpEngineHost::start(lab);
     let host = idle(lab);
     let engine = reachable.by_tcp(&reachable.addresses[0]);
     let program = || {
@@ -141,47 +143,19 @@ fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
 }
 
 /// An ssh server of this test's own on the loopback.
-struct Server {
-    child: Child,
+struct SshServer {
+    server: LocalSshd,
     port: u16,
     folder: TempDir,
 }
 
-impl Server {
+impl SshServer {
     fn start() -> Self {
         let folder = folder();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        for name in ["host", "user"] {
-            output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &path(name)]));
-        }
-        // It refuses keys in a folder that everybody may write to.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(folder.path(), mode).expect("its mode");
-        fs::create_dir_all("/run/sshd").expect("a folder of its own");
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
-        let settings = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
-             PermitRootLogin yes\nPasswordAuthentication no\nStrictModes no\n",
-            path("host"),
-            path("user.pub")
-        );
-        fs::write(folder.path().join("settings"), settings).expect("a file");
-        let mut sshd = Command::new("/usr/sbin/sshd");
-        sshd.args(["-D", "-f", &path("settings")]).stderr(Stdio::null());
-        let server = Self { child: sshd.spawn().expect("sshd"), port, folder };
-        eventually("it answers", || server.runs("true").output().is_ok_and(|output| output.status.success()));
-        server
-    }
-
-    /// A command by ssh.
-    fn runs(&self, command: &str) -> Command {
-        let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-q", "-T", "-p", &self.port.to_string(), "-i"]);
-        ssh.arg(self.folder.path().join("user")).args(["-o", "StrictHostKeyChecking=no"]);
-        ssh.args(["-o", "UserKnownHostsFile=/dev/null", "root@127.0.0.1", command]);
-        ssh
+        Self { server: LocalSshd::start(folder.path(), port, ""), port, folder }
     }
 
     /// A capture by ssh of the loopback of the host, into a file here: begun, and a word said there by
@@ -196,16 +170,16 @@ impl Server {
             host.name,
             self.port
         );
-        let mut ssh = self.runs(&command);
+        let mut ssh = self.server.ssh(&command);
         let child = ssh.stdout(File::create(&path).expect("a file")).spawn().expect("ssh");
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 300));
-        output(&mut self.runs("echo from somebody else"));
+        output(&mut self.server.ssh("echo from somebody else"));
         assert!(end_of(child).status.success());
         path
     }
 
     /// That the capture in `path` has sessions of others only.
-    fn assert_others(&self, path: &Path, witness: Witness) {
+    fn assert_others(&self, path: &Path, witness: Tcpdump) {
         let (witness, _folder) = witness.stop();
         let clients = |path: &Path| {
             let sources = format!("tcp.dstport == {} && tcp.flags.syn == 1", self.port);
@@ -218,20 +192,13 @@ impl Server {
         assert_eq!(count(path, "tcp"), count(&witness, &format!("tcp.port == {others}")));
     }
 
-    fn witness(&self) -> Witness {
-        Witness::begin("lo", &format!("tcp port {}", self.port))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn witness(&self) -> Tcpdump {
+        Tcpdump::begin("lo", &format!("tcp port {}", self.port))
     }
 }
 
 fn own_ssh_session_is_excluded_and_others_captured(lab: &Lab) {
-    let (server, host) = (Server::start(), idle(lab));
+    let (server, host) = (SshServer::start(), idle(lab));
     let witness = server.witness();
     let path = server.capture(lab, &host, "");
     server.assert_others(&path, witness);
@@ -239,7 +206,7 @@ fn own_ssh_session_is_excluded_and_others_captured(lab: &Lab) {
 
 /// As under sudo, which keeps back what the session is told.
 fn own_ssh_session_is_found_without_ssh_connection_in_the_environment(lab: &Lab) {
-    let (server, host) = (Server::start(), idle(lab));
+    let (server, host) = (SshServer::start(), idle(lab));
     let witness = server.witness();
     let path = server.capture(lab, &host, "env -u SSH_CONNECTION");
     server.assert_others(&path, witness);

@@ -10,8 +10,9 @@ use std::time::Duration;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, fifo, folder, output, signal, start};
 use crate::support::recording::{
-    Recording, Statistics, Witness, assert_same, capinfos, fields_of, named_fields_of, statistics_of,
+    Recording, Statistics, assert_same, capinfos, fields_of, named_fields_of, statistics_of,
 };
+use crate::support::tcpdump::Tcpdump;
 use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -32,7 +33,7 @@ pub(crate) const TESTS: &[Test] = tests![
 fn packets_at_a_host_veth_match_tcpdump(lab: &Lab) {
     let container = lab.container(&[]);
     let filter = format!("tcp and host {}", container.address());
-    let witness = Witness::begin(&container.host_veth("eth0"), &filter);
+    let witness = Tcpdump::begin(&container.host_veth("eth0"), &filter);
     let recording = Recording::begin(lab, &[&container], &["--filter", &filter]);
     // Large pages travel as frames of up to 64 KiB: segmentation is left to the hardware.
     lab.docker(&["exec", &container.name, "dd", "if=/dev/zero", "of=/www/large", "bs=1M", "count=20"]);
@@ -60,7 +61,7 @@ fn packets_at_a_host_veth_match_tcpdump(lab: &Lab) {
 fn outgoing_connections_that_a_published_port_does_not_show_are_captured(lab: &Lab) {
     let container = lab.container(&["--publish", "127.0.0.1:18099:80"]);
     let other = lab.container(&[]);
-    let published = Witness::begin("any", "port 18099");
+    let published = Tcpdump::begin("any", "port 18099");
     let recording = Recording::begin(lab, &[&container], &[]);
     output(Command::new("curl").args(["-s", "-o", "/dev/null", "http://127.0.0.1:18099/"]));
     let page = format!("http://{}/", other.address());

@@ -8,7 +8,8 @@ use libtest_mimic::Trial;
 use crate::support::harness::{explain, tests, trial};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::peer_session;
-use crate::support::recording::{Recording, Witness, assert_same, fields_of};
+use crate::support::recording::{Recording, fields_of};
+use crate::support::tcpdump::Tcpdump;
 
 type StaticTest = (&'static str, fn(&Lab, &Path));
 
@@ -101,13 +102,12 @@ fn the_static_program_runs_in_a_tap_container(lab: &Lab, program: &Path) {
     let run = "run --interactive --rm --cap-drop ALL --cap-add NET_RAW --read-only --security-opt no-new-privileges";
     let options = ["--network", &network, "--name", &tap, "one-file:1", "/containerdump", "tap", "-f", "tcp"];
     let command = ["docker", "--host", &lab.endpoint].into_iter().chain(run.split(' ')).chain(options);
-    let witness = Witness::inside(&container, "eth0", "tcp");
-    let recording = peer_session::Recording::begin(&[command.map(str::to_owned).collect()]);
+    let witness = Tcpdump::inside(&container, "eth0", "tcp");
+    let recording = peer_session::PeerSession::begin(&[command.map(str::to_owned).collect()]);
     container.fetch(5);
     witness.settle();
     let recorded = recording.stop();
-    let (witness, _witness) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    witness.assert_same(&recorded.path);
     let requests = fields_of(&recorded.path, "http.request", &["frame.interface_name", "ip.dst"]);
     assert_eq!(requests, vec![["eth0".to_owned(), container.address()]; 5]);
     eventually("the tap is gone", || !lab.docker(&["ps", "--all", "--format", "{{.Names}}"]).contains(&tap));

@@ -4,7 +4,8 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::list_output::described_by;
 use crate::support::podman::{Podman, program};
-use crate::support::recording::{Recorded, Recording, Witness, capinfos, fields_of, named_fields_of};
+use crate::support::recording::{Recorded, Recording, capinfos, fields_of, named_fields_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     podman_and_docker_containers_are_listed_together,
@@ -49,7 +50,7 @@ fn podman_packets_match_tcpdump(lab: &Lab) {
     let network = podman.network();
     let (one, other) =
         (podman.container(&["--network", &network.name]), podman.container(&["--network", &network.name]));
-    let witness = Witness::begin(&one.host_veth(), "tcp");
+    let witness = Tcpdump::begin(&one.host_veth(), "tcp");
     let recorded = recorded(lab, &[&format!("podman-{}", one.name)], || {
         one.fetch();
         let page = format!("http://{}/", other.address());

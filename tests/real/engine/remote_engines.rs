@@ -6,8 +6,9 @@ use std::process::Command;
 use crate::support::certificates::certificates;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder, output};
-use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of};
+use crate::support::recording::{Recording, capinfos, fields_of};
 use crate::support::ssh_host::SshHost;
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     an_engine_is_reached_over_ssh_without_containerdump_on_the_host,
@@ -28,15 +29,12 @@ fn captured(there: &SshHost, variables: &[(&str, &str)]) {
     let listed = output(program().arg("list"));
     assert!(listed.contains(&web.name) && listed.contains("(engine)"), "{listed}");
     let filter = format!("tcp and host {address}");
-    let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
     let recording = Recording::begin_by(program(), &[&web], &["-f", &filter]);
     for _ in 0..20 {
         there.host.fetch(&other, &address);
     }
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");
     eventually("tap containers are gone", || {
         there.host.lab.docker(&["ps", "--quiet", "--all"]).lines().count() == 2
@@ -100,7 +98,7 @@ fn an_engine_unreachable_over_ssh_is_reported(lab: &Lab) {
     let said = list(&["list"]);
     assert!(said.contains("cannot list containers at ssh://build1: on build1: no engine is here"), "{said}");
     fs::remove_file(there.path("commands/docker")).expect("a file");
-    there.know("other.pub");
+    there.trust("other.pub");
     let said = list(&["list"]);
     assert!(said.contains("its host key has changed"), "{said}");
     let said = list(&["--extcap-interfaces"]);

@@ -5,7 +5,8 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, signal, start};
 use crate::support::list_output::described_by;
 use crate::support::other_host::OtherHost;
-use crate::support::recording::{Recording, Witness, assert_same, capinfos};
+use crate::support::recording::{Recording, capinfos};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_container_of_a_remote_engine_is_captured_through_the_engine,
@@ -25,13 +26,10 @@ fn a_container_of_a_remote_engine_is_captured_through_the_engine(lab: &Lab) {
     }
     let filter = "tcp port 80";
     let tcpdump = host.enter(&web, &["tcpdump"]);
-    let witness = Witness::of(tcpdump, "eth1", filter);
+    let witness = Tcpdump::of(tcpdump, "eth1", filter);
     let recording = Recording::begin(&host.lab, &[&web], &["-f", filter]);
     host.fetch(&other, &host.address(&web, &network.name));
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     let fields = ["frame.interface_name", "frame.packet_flags", "frame.interface_description"];
     let request = recorded.fields("http.request", &fields).concat();
     assert_eq!(request[..2], [format!("{}:eth1", web.name), "0x00000001".to_owned()]);

@@ -4,7 +4,7 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::list_output::described_by;
 use crate::support::podman::Podman;
-use crate::support::rootless::Owner;
+use crate::support::rootless::RootlessUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_rootless_container_is_captured_by_its_owner_without_privileges,
@@ -15,7 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
 fn a_rootless_container_is_captured_by_its_owner_without_privileges(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
-    let owner = Owner::new();
+    let owner = RootlessUser::new();
     let said = output(owner.run().arg("--extcap-interfaces"));
     assert!(said.contains(&format!("interface {{value=podman-{}}}", container.name)), "{said}");
     // Root's Podman runs here as well, in a folder that is closed to others.
@@ -32,7 +32,7 @@ fn a_rootless_container_on_a_bridge_is_captured_by_its_owner_without_privileges(
     let podman = Podman::rootless(lab);
     // Its usual bridge: Podman 4.3 does not find a network made since a rootless service started.
     let container = podman.container(&["--network", "podman"]);
-    let owner = Owner::new();
+    let owner = RootlessUser::new();
     let gateway = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}";
     let gateway = podman.podman(&["inspect", "--format", gateway, &container.name]);
     owner.captures(&container.name, &container.pid(), "eth0", &gateway);
@@ -43,7 +43,7 @@ fn a_container_of_rootless_docker_is_captured_by_its_owner_without_privileges(la
         .expect("a rootless Docker, whose rootlesskit tests/lab/packages test installs");
     let rootless = Lab { endpoint, image: lab.image.clone() };
     let container = rootless.container(&[]);
-    let owner = Owner::new();
+    let owner = RootlessUser::new();
     let said = output(owner.run().arg("--extcap-interfaces"));
     assert!(said.contains(&format!("interface {{value=docker-{}}}", container.name)), "{said}");
     let gateway = rootless.docker(&[

@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::list_output::{listed, only};
-use crate::support::namespaces::{Process, Users, ip};
-use crate::support::podman::{Podman, Thing};
-use crate::support::recording::{Recording, Witness, assert_same, fields_of};
+use crate::support::namespaces::{Process, UserNamespaceProgram, ip};
+use crate::support::podman::{Podman, PodmanResource};
+use crate::support::recording::{Recording, assert_same, fields_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     podman_containers_are_found_without_its_service,
@@ -49,7 +50,7 @@ fn podman_containers_are_found_without_its_service(lab: &Lab) {
     let object = only(&objects, "id", &id);
     assert_eq!([&object["engine"], &object["interface"]], ["netns", value.as_str()], "{object}");
     assert_eq!(object["attachments"][0]["host_veth"], one.host_veth(), "{object}");
-    let witness = Witness::begin(&one.host_veth(), "tcp");
+    let witness = Tcpdump::begin(&one.host_veth(), "tcp");
     let recording = Recording::begin_with(alone(lab), &[&id[..12]], &["--filter", "tcp"]);
     one.fetch();
     witness.settle();
@@ -92,7 +93,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
     const FILTER: &str = "icmp and host 10.0.2.2";
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
-    let owner = Users::of(4242);
+    let owner = UserNamespaceProgram::of(4242);
     let value = format!("netns-{}", container.name);
     let (objects, _) = listed(owner.program());
     let object = only(&objects, "interface", &value);
@@ -103,7 +104,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
         nsenter.args(["--net", "--target", &pid, command]);
         nsenter
     };
-    let witness = Witness::of(inside("tcpdump"), "tap0", FILTER);
+    let witness = Tcpdump::of(inside("tcpdump"), "tap0", FILTER);
     let recording = Recording::begin_with(owner.program(), &[&value], &["--filter", FILTER]);
     output(inside("busybox").args(["ping", "-c", "3", "10.0.2.2"]));
     witness.settle();
@@ -115,7 +116,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
 
 fn containers_of_an_inaccessible_docker_are_found(lab: &Lab) {
     let container = lab.container(&[]);
-    let user = Users::of(4343);
+    let user = UserNamespaceProgram::of(4343);
     let mut program = user.program();
     program.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
     let interfaces = output(program.arg("--extcap-interfaces"));
@@ -137,7 +138,7 @@ fn containers_of_an_inaccessible_docker_are_found(lab: &Lab) {
         container.host_veth("eth0")
     );
     assert!(said.contains("permission denied"), "{said}");
-    let witness = Witness::begin(&container.host_veth("eth0"), "tcp");
+    let witness = Tcpdump::begin(&container.host_veth("eth0"), "tcp");
     let recording = Recording::begin_with(alone(lab), &[&format!("netns-{short}")], &["--filter", "tcp"]);
     container.fetch(2);
     witness.settle();
@@ -148,14 +149,14 @@ fn containers_of_an_inaccessible_docker_are_found(lab: &Lab) {
 }
 
 /// A container of LXC, made of this machine's busybox.
-struct Box {
+struct LxcContainer {
     name: String,
     folder: TempDir,
     #[expect(dead_code)]
     monitor: Process,
 }
 
-impl Box {
+impl LxcContainer {
     /// Its address is 203.0.113.2; this host's is 203.0.113.1, at bridge `lxc-lab`.
     fn start() -> Self {
         let (name, folder) = (format!("box{}", std::process::id()), folder());
@@ -193,7 +194,7 @@ impl Box {
     }
 }
 
-impl Drop for Box {
+impl Drop for LxcContainer {
     fn drop(&mut self) {
         let mut stop = Command::new("lxc-stop");
         let _ = stop.args(["--kill", "--name", &self.name, "--lxcpath"]).arg(self.folder.path()).output();
@@ -202,8 +203,8 @@ impl Drop for Box {
 }
 
 fn lxc_containers_are_listed_by_name(lab: &Lab) {
-    let container = Box::start();
-    let user = Users::of(4343);
+    let container = LxcContainer::start();
+    let user = UserNamespaceProgram::of(4343);
     let (objects, _) = listed(user.program());
     let object = only(&objects, "name", &container.name);
     assert_eq!([&object["engine"], &object["image"]], ["netns", "lxc: sleep"], "{object}");
@@ -211,7 +212,7 @@ fn lxc_containers_are_listed_by_name(lab: &Lab) {
     let veth = links.split([' ', '@']).nth(1).expect("its veth").to_owned();
     let attachment = &object["attachments"][0];
     assert_eq!([&attachment["host_veth"], &attachment["network"]], [veth.as_str(), "lxc-lab"], "{object}");
-    let witness = Witness::begin(&veth, "icmp");
+    let witness = Tcpdump::begin(&veth, "icmp");
     let recording = Recording::begin_with(alone(lab), &[&container.name], &["--filter", "icmp"]);
     output(Command::new("busybox").args(["ping", "-c", "3", "203.0.113.2"]));
     witness.settle();
@@ -230,7 +231,7 @@ fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
     let shared = lab.container(&shared);
     let (host, none) = (lab.container(&["--network", "host"]), lab.container(&["--network", "none"]));
     let pod = podman.pod();
-    let things: [Thing<'_>; 3] =
+    let things: [PodmanResource<'_>; 3] =
         [podman.container(&["--pod", &pod.name]), podman.container(&[]), rootless.container(&[])];
     let mut ids = vec![one.id.clone(), shared.id.clone(), host.id.clone(), none.id.clone()];
     for thing in &things[..2] {
@@ -239,7 +240,7 @@ fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
     let of_user = rootless.podman(&["inspect", "--format", "{{.Id}}", &things[2].name]);
     // Younger ones are left out for another reason: their engine may be about to tell of them.
     std::thread::sleep(Duration::from_secs(11));
-    let owner = Users::of(4242);
+    let owner = UserNamespaceProgram::of(4242);
     let mut program = owner.program();
     program.env("CONTAINERDUMP_ENGINES", "podman,netns").env("XDG_RUNTIME_DIR", "/run/user/4242");
     let (objects, _) = listed(program);

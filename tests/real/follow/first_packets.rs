@@ -11,7 +11,8 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, folder, output};
 use crate::support::podman::{self, Podman};
 use crate::support::processes::taps;
-use crate::support::recording::{Witness, each_block, fields_of, fields_so_far, statistics_of};
+use crate::support::recording::{each_block, fields_of, fields_so_far, statistics_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     the_first_packet_of_a_container_started_later_is_captured,
@@ -32,7 +33,7 @@ fn first_from(address: &str) -> String {
 }
 
 /// What a witness at the other end has of a container is at interface `name` in `path`, too; the container has asked once.
-fn assert_holds(path: &Path, witness: Witness, address: &str, name: &str) {
+fn assert_holds(path: &Path, witness: Tcpdump, address: &str, name: &str) {
     witness.settle();
     let (witness, _folder) = witness.stop();
     let its = format!("ip.addr == {address}");
@@ -93,7 +94,7 @@ fn the_first_packet_of_a_container_started_later_is_captured(lab: &Lab) {
     following.wait_for(&format!("{}:eth0", busy.name), 1);
     let mut names = Vec::new();
     for number in 0..3 {
-        let witness = Witness::inside(&server, "eth0", "tcp port 80");
+        let witness = Tcpdump::inside(&server, "eth0", "tcp port 80");
         let name = format!("{project}{number}");
         let run = ["run", "--detach", "--name", &name, "--network", &network.name, "--label", &label];
         let command = [&lab.image, "sh", "-c", &fetches(&server.address())];
@@ -123,7 +124,7 @@ fn the_first_packet_after_a_restart_is_captured(lab: &Lab) {
     following.wait_for(&block, 1);
     // What it does at its begin has come to its end.
     container.fetch(1);
-    let witness = Witness::inside(&server, "eth0", "tcp port 80");
+    let witness = Tcpdump::inside(&server, "eth0", "tcp port 80");
     lab.docker(&["restart", "--time", "0", &name]);
     following.wait_for(&block, 2);
     let again = lab.found(&name);
@@ -148,7 +149,7 @@ fn the_first_packet_of_a_podman_container_is_captured(lab: &Lab) {
         Following::begin(podman::program(lab), &["--label", &label, "--wait", "-f", "tcp port 80"]);
     let mut tcpdump = Command::new("nsenter");
     tcpdump.args(["--net", "--target", &server.pid(), "tcpdump"]);
-    let witness = Witness::of(tcpdump, "eth0", "tcp port 80");
+    let witness = Tcpdump::of(tcpdump, "eth0", "tcp port 80");
     let command = fetches(&server.address());
     let container = podman.container_with(&["--label", &label], &["sh", "-c", &command]);
     let block = format!("{}:eth0", container.name);
@@ -168,7 +169,7 @@ fn packets_of_unselected_containers_are_not_written(lab: &Lab) {
         server.fetch(1);
     }
     // A cable that nobody ever claims.
-    let cable = Cables::make(1);
+    let cable = VethFlood::make(1);
     let session = following.child.id();
     eventually("nothing is open any more", || taps(session).is_empty());
     drop(cable);
@@ -205,7 +206,7 @@ fn a_flood_of_new_veth_pairs_is_bounded(lab: &Lab) {
     let following = Following::begin(lab.program(), &["--label", &label, "--wait"]);
     let session = following.child.id();
     let mut most = 0;
-    let cables = Cables::make(300);
+    let cables = VethFlood::make(300);
     let ours: Container = lab.container(&["--label", &label]);
     let block = format!("{}:eth0", ours.name);
     eventually("who is meant joins", || {
@@ -225,10 +226,10 @@ fn a_flood_of_new_veth_pairs_is_bounded(lab: &Lab) {
     assert_eq!(fields_of(&path, "http.request", &["frame.interface_name"]), [[block]]);
 }
 
-/// Cables into a network namespace that is nobody's.
-struct Cables(String);
+/// VethFlood into a network namespace that is nobody's.
+struct VethFlood(String);
 
-impl Cables {
+impl VethFlood {
     fn make(count: usize) -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -248,7 +249,7 @@ impl Cables {
     }
 }
 
-impl Drop for Cables {
+impl Drop for VethFlood {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "delete", &self.0]).output();
     }

@@ -8,8 +8,9 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::podman::{self, Podman};
 use crate::support::processes::taps;
-use crate::support::recording::{Witness, fields_of, fields_so_far, interfaces_in, statistics_of};
-use crate::support::rootless::Owner;
+use crate::support::recording::{fields_of, fields_so_far, interfaces_in, statistics_of};
+use crate::support::rootless::RootlessUser;
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_container_started_in_the_host_network_is_reported_as_not_captured,
@@ -78,10 +79,13 @@ fn a_named_namespace_created_later_is_captured(lab: &Lab) {
 
 fn a_rootless_container_started_later_is_captured_without_privileges(lab: &Lab) {
     let podman = Podman::rootless(lab);
-    let owner = Owner::new();
+    let owner = RootlessUser::new();
     let label = format!("late={}", std::process::id());
-    let following =
-        Following::begin_in(Owner::folder(), owner.run(), &["--label", &label, "--wait", "-f", "icmp"]);
+    let following = Following::begin_in(
+        RootlessUser::folder(),
+        owner.run(),
+        &["--label", &label, "--wait", "-f", "icmp"],
+    );
     let container = podman.container(&["--label", &label]);
     let block = format!("{}:tap0", container.name);
     following.wait_for(&block, 1);
@@ -98,7 +102,7 @@ fn a_rootless_container_started_later_is_captured_without_privileges(lab: &Lab) 
     }
     let mut tcpdump = inside();
     tcpdump.arg("tcpdump");
-    let witness = Witness::of(tcpdump, "tap0", "icmp");
+    let witness = Tcpdump::of(tcpdump, "tap0", "icmp");
     output(inside().args(["busybox", "ping", "-c", "3", "10.0.2.2"]));
     witness.settle();
     let (path, _folder) = following.stop();

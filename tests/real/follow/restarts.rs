@@ -6,7 +6,8 @@ use std::process::Command;
 use crate::support::following::{Following, interfaces};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
-use crate::support::recording::{Witness, fields_of, statistics_of};
+use crate::support::recording::{fields_of, statistics_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     containers_started_later_are_captured,
@@ -28,7 +29,7 @@ fn block(container: &Container) -> String {
 
 /// Packets and bytes of a container's interface are those that a tcpdump beside it has.
 fn assert_same(following: Following, container: &Container) {
-    let witness = Witness::begin(&container.host_veth("eth0"), "tcp port 80");
+    let witness = Tcpdump::begin(&container.host_veth("eth0"), "tcp port 80");
     container.fetch(2);
     witness.settle();
     let (path, _folder) = following.stop();
@@ -116,8 +117,8 @@ fn containers_started_later_are_captured_for_each_kind_of_user(lab: &Lab) {
     let programs = crate::support::user_kinds::Programs::make();
     crate::support::unprivileged::open_engine(lab);
     for (user, place) in [
-        (crate::support::user_kinds::User::CaptureGroup, "host veth"),
-        (crate::support::user_kinds::User::EngineGroup, "through the engine"),
+        (crate::support::user_kinds::UserKind::CaptureGroup, "host veth"),
+        (crate::support::user_kinds::UserKind::EngineGroup, "through the engine"),
     ] {
         let name = format!("joins{}-{}", std::process::id(), place.len());
         let folder = folder();

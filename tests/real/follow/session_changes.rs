@@ -10,8 +10,9 @@ use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, o
 use crate::support::local_session::{Capture, process, veth};
 use crate::support::processes::{assert_powerless, children, rights, taps};
 use crate::support::recording::{
-    Witness, assert_same, capinfos, fields_of, interfaces_in, named_fields_of, statistics_of,
+    assert_same, capinfos, fields_of, interfaces_in, named_fields_of, statistics_of,
 };
+use crate::support::tcpdump::Tcpdump;
 use crate::support::unprivileged::NOBODY;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -61,14 +62,14 @@ fn joins(lab: &Lab, user: Option<&[&str]>) {
     let network = lab.network();
     let (one, other) = (alone(lab, &network), alone(lab, &network));
     let mut capture = Capture::begin(user, &[]);
-    let witness = Witness::inside(&one, "eth0", "tcp");
+    let witness = Tcpdump::inside(&one, "eth0", "tcp");
     let permitted = if user.is_some() { CAPTURE } else { CAPTURE_AND_ENTER };
     assert_eq!(capture.tell(&format!("name {} first", one.address())), "done");
     capture.join("one:eth0", &one);
     assert_rights(capture.child.id(), permitted, 1);
     one.fetch(5);
     witness.settle();
-    let second = Witness::inside(&other, "eth0", "tcp");
+    let second = Tcpdump::inside(&other, "eth0", "tcp");
     capture.join("other:eth0", &other);
     assert_rights(capture.child.id(), permitted, 2);
     other.fetch(5);
@@ -102,12 +103,11 @@ fn a_container_without_a_veth_is_added_to_the_session_of_root(lab: &Lab) {
     let line = format!("inside lonely:lo lo {}", process(&container));
     assert_eq!(capture.tell(&line), "done");
     assert_rights(capture.child.id(), CAPTURE_AND_ENTER, 1);
-    let witness = Witness::inside(&container, "lo", "tcp");
+    let witness = Tcpdump::inside(&container, "lo", "tcp");
     output(&mut container.enter(&["curl", "-s", "-o", "/dev/null", "http://127.0.0.1/"]));
     witness.settle();
     let (path, _folder) = capture.stop();
-    let (witness, _witness) = witness.stop();
-    assert_same(&path, &witness);
+    witness.assert_same(&path);
 }
 
 fn a_removed_container_is_counted_completely_and_its_resources_are_freed(lab: &Lab) {
@@ -122,7 +122,7 @@ fn a_removed_container_is_counted_completely_and_its_resources_are_freed(lab: &L
     for number in 0..3 {
         let container = alone(lab, &network);
         // Of whole packets, its own ring holds too few.
-        let witness = Witness::of(container.enter(&["tcpdump", "-s", "96"]), "eth0", "tcp or udp");
+        let witness = Tcpdump::of(container.enter(&["tcpdump", "-s", "96"]), "eth0", "tcp or udp");
         capture.join(&format!("goes{number}:eth0"), &container);
         container.fetch(3);
         // More than its ring may hold.
@@ -186,7 +186,7 @@ fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &La
     let mine = veth("x", &one);
     let cable = one.host_veth("eth0");
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{cable}/ifindex")));
-    let bridged = Pair::on_a_bridge();
+    let bridged = VethPair::on_a_bridge();
     for (line, why) in [
         (mine.replace(&process(&one), &process(&other)), "is no cable into that container"),
         (mine.replace(&cable, "docker0"), "is no cable into that container"),
@@ -210,9 +210,9 @@ fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &La
 }
 
 /// A cable that leads nowhere else, made while a session runs; it goes away with this value.
-struct Pair(String);
+struct VethPair(String);
 
-impl Pair {
+impl VethPair {
     fn on_a_bridge() -> Self {
         let name = format!("v{}", std::process::id());
         let ip = |arguments: &[&str]| output(Command::new("ip").args(arguments));
@@ -224,14 +224,14 @@ impl Pair {
     }
 }
 
-impl Drop for Pair {
+impl Drop for VethPair {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["link", "delete", &self.0]).output();
     }
 }
 
 /// The line that has an interface opened before it is known whose it is.
-fn early_on(_while_it_is_there: &Pair, name: &str) -> String {
+fn early_on(_while_it_is_there: &VethPair, name: &str) -> String {
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{name}/ifindex")));
     format!("early x {name} {index}")
 }

@@ -2,7 +2,8 @@
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
-use crate::support::recording::{Recorded, Recording, Statistics, Witness, capinfos, fields_of, sorted};
+use crate::support::recording::{Recorded, Recording, Statistics, capinfos, fields_of, sorted};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     traffic_between_captured_containers_is_deduplicated,
@@ -56,8 +57,8 @@ fn traffic_between_captured_containers_is_deduplicated(lab: &Lab) {
     let (web, db, client) = (lab.container(&on), lab.container(&on), lab.container(&on));
     let of_web = format!("tcp and host {} and host {}", web.address(), db.address());
     let of_client = format!("tcp and host {}", client.address());
-    let at_web = Witness::begin(&web.host_veth("eth0"), &of_web);
-    let at_db = Witness::begin(&db.host_veth("eth0"), &of_client);
+    let at_web = Tcpdump::begin(&web.host_veth("eth0"), &of_web);
+    let at_db = Tcpdump::begin(&db.host_veth("eth0"), &of_client);
     let filter = format!("({of_web}) or ({of_client} and host {})", db.address());
     let recording = Recording::begin(lab, &[&web, &db], &["--filter", &filter]);
     for _ in 0..5 {

@@ -6,7 +6,8 @@ use crate::real::group::deduplication::{INBOUND, OUTBOUND, all_counted, fetch, g
 use crate::support::following::Following;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, folder, output, signal};
-use crate::support::recording::{Recording, Witness, fields_of, sorted, statistics_of};
+use crate::support::recording::{Recording, fields_of, sorted, statistics_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     traffic_of_containers_started_later_is_deduplicated,
@@ -31,7 +32,7 @@ fn traffic_of_containers_started_later_is_deduplicated(lab: &Lab) {
     let following = Following::begin(lab.program(), &["--label", &label, "-f", "tcp port 80"]);
     let block = |container: &Container| format!("{}:eth0", container.name);
     following.wait_for(&block(&stays), 1);
-    let witness = Witness::begin(&stays.host_veth("eth0"), "tcp port 80");
+    let witness = Tcpdump::begin(&stays.host_veth("eth0"), "tcp port 80");
     let (name, mut addresses) = (format!("joins{}", std::process::id()), Vec::new());
     for times in 1..=2 {
         let named = [&["run", "--detach", "--name", &name, "--ip", "198.18.76.9"], &on[..], &[&lab.image]];
@@ -137,7 +138,7 @@ fn packets_dropped_at_the_sender_are_kept_at_the_receiver(lab: &Lab) {
     let with = ["--buffer-size", "2", "--filter", "udp port 9"];
     let recording = Recording::begin(lab, &[&web, &db], &with);
     // A bridge may bring what is for others, too.
-    let witness = Witness::begin(&db.host_veth("eth0"), "udp port 9");
+    let witness = Tcpdump::begin(&db.host_veth("eth0"), "udp port 9");
     // The ring of what `web` sends is full of what goes elsewhere.
     signal(&recording.child, "STOP");
     send(&web, &other, BEFORE);

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
 use crate::support::recording::{Recorded, Recording, capinfos};
-use crate::support::wireshark::User;
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_compose_project_is_captured_in_one_file,
@@ -124,7 +124,7 @@ fn groups_are_interfaces_that_wireshark_captures(lab: &Lab) {
     let members = [lab.container(&["--label", &label]), lab.container(&["--label", &label])];
     // Nobody may take the value of all.
     lab.docker(&["rename", &members[1].name, "all"]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let list = output(user.runs("tshark").arg("-D"));
     for expected in [
         " docker-all (All containers (Docker))".to_owned(),

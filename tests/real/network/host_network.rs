@@ -7,7 +7,8 @@ use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, o
 use crate::support::list_output::described_by;
 use crate::support::podman::{self, Podman};
 use crate::support::processes::assert_powerless;
-use crate::support::recording::{Recorded, Recording, Witness, assert_same, capinfos, fields_of};
+use crate::support::recording::{Recorded, Recording, capinfos, fields_of};
+use crate::support::tcpdump::Tcpdump;
 use crate::support::traffic::idle;
 use crate::support::unprivileged::{as_nobody, copy, open_engine};
 
@@ -38,21 +39,20 @@ fn get(lab: &Lab, from: &Container, address: &str) {
 }
 
 /// tcpdump that leaves the interface as it is, like us.
-fn witness(interface: &str, filter: &str) -> Witness {
+fn witness(interface: &str, filter: &str) -> Tcpdump {
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.arg("-p");
-    Witness::of(tcpdump, interface, filter)
+    Tcpdump::of(tcpdump, interface, filter)
 }
 
-fn assert_saw_the_same(recorded: &Recorded, witness: Witness) {
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+fn assert_saw_the_same(recorded: &Recorded, witness: Tcpdump) {
+    witness.assert_same(&recorded.path);
 }
 
 /// A link of this host that goes away with this value.
-struct Link(String);
+struct HostInterface(String);
 
-impl Link {
+impl HostInterface {
     fn bridge(number: u8) -> Self {
         let name = format!("x{number}-{}", std::process::id());
         output(Command::new("ip").args(["link", "add", &name, "type", "bridge"]));
@@ -64,7 +64,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for HostInterface {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["link", "delete", &self.0]).output();
     }
@@ -109,7 +109,8 @@ fn the_host_network_is_shown_wherever_it_can_be_selected(lab: &Lab) {
 fn host_network_captures_the_interfaces_of_the_host(lab: &Lab) {
     let network = lab.network();
     let (host, bridged) = (idle(lab), lab.container(&on(&network)));
-    let (down, bare, addressed) = (Link::bridge(1), Link::bridge(2), Link::bridge(3));
+    let (down, bare, addressed) =
+        (HostInterface::bridge(1), HostInterface::bridge(2), HostInterface::bridge(3));
     down.ip(&["address", "add", "192.0.2.65/32", "dev"], &[]);
     // Nor the one it would give itself.
     bare.ip(&["link", "set"], &["addrgenmode", "none"]);
@@ -118,7 +119,7 @@ fn host_network_captures_the_interfaces_of_the_host(lab: &Lab) {
     }
     addressed.ip(&["address", "add", "192.0.2.66/32", "dev"], &[]);
     // As the way out of a host that is a container itself: a cable into another namespace.
-    let cable = Link(format!("x4-{}", std::process::id()));
+    let cable = HostInterface(format!("x4-{}", std::process::id()));
     cable.ip(&["link", "add"], &["type", "veth", "peer", "name", "x4", "netns", &bridged.pid]);
     cable.ip(&["link", "set"], &["up"]);
     let default = || {

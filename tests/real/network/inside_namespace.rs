@@ -5,7 +5,8 @@ use std::process::Command;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
 use crate::support::list_output::{listed, only};
-use crate::support::recording::{Recorded, Recording, Witness, assert_same, fields_of};
+use crate::support::recording::{Recorded, Recording, fields_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     macvlan_is_captured_in_the_namespace,
@@ -32,13 +33,10 @@ fn assert_same_inside(
     traffic: impl FnOnce(),
 ) {
     const FILTER: &str = "tcp or icmp or icmp6";
-    let witness = Witness::inside(container, interface, FILTER);
+    let witness = Tcpdump::inside(container, interface, FILTER);
     let recording = Recording::begin(lab, &[container], &[options, &["--filter", FILTER]].concat());
     traffic();
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     let names = recorded.fields("frame", &["frame.interface_name"]).concat();
     assert!(names.iter().all(|name| *name == format!("{}:{interface}", container.name)), "{names:?}");
 }
@@ -130,7 +128,7 @@ fn vlan_tags_are_preserved(lab: &Lab) {
     );
     std::fs::write(&frame, text).expect("a frame");
     let veth = container.host_veth("eth0");
-    let (witness, recording) = (Witness::begin(&veth, "vlan 5"), Recording::begin(lab, &[&container], &[]));
+    let (witness, recording) = (Tcpdump::begin(&veth, "vlan 5"), Recording::begin(lab, &[&container], &[]));
     let frame = frame.to_str().expect("a path");
     output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", "3", "-P", "1", "-q"]));
     witness.settle();
@@ -158,13 +156,10 @@ fn large_frames_and_ipv6_only_networks_are_captured_whole(lab: &Lab) {
     let shown = output(&mut other.enter(&["ip", "-6", "-o", "address", "show", "eth0", "scope", "global"]));
     let address =
         shown.split_whitespace().nth(3).and_then(|word| word.split('/').next()).expect("an address");
-    let witness = Witness::inside(&one, "eth0", "icmp6 and ip6[40] >= 128 and ip6[40] <= 129");
+    let witness = Tcpdump::inside(&one, "eth0", "icmp6 and ip6[40] >= 128 and ip6[40] <= 129");
     let recording = Recording::begin(lab, &[&one], &["-f", "icmp6 and ip6[40] >= 128 and ip6[40] <= 129"]);
     lab.docker(&["exec", &one.name, "ping", "-6", "-c", "3", "-s", "8952", address]);
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     let lengths = recorded.fields("icmpv6.type == 128", &["frame.len"]).concat();
     assert_eq!(lengths, ["9014"; 3]);
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, start};
 use crate::support::list_output::{listed, only};
-use crate::support::namespaces::{Namespace, Process, Users, ip};
-use crate::support::recording::{Recording, Witness, capinfos, fields_of, named_fields_of};
+use crate::support::namespaces::{Namespace, Process, UserNamespaceProgram, ip};
+use crate::support::recording::{Recording, capinfos, fields_of, named_fields_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_named_namespace_without_processes_is_captured_at_its_host_veth,
@@ -33,12 +34,12 @@ fn frames(path: &std::path::Path) -> Vec<Vec<String>> {
 fn a_named_namespace_without_processes_is_captured_at_its_host_veth(lab: &Lab) {
     let namespace = Namespace::with_veth();
     let veth = namespace.veth.clone().expect("its veth");
-    let user = Users::of(USER);
+    let user = UserNamespaceProgram::of(USER);
     for (name, mut program) in
         [(namespace.interface(), user.capturing()), (namespace.name.clone(), lab.program())]
     {
         program.env("CONTAINERDUMP_ENGINES", "netns");
-        let witness = Witness::begin(&veth, "icmp");
+        let witness = Tcpdump::begin(&veth, "icmp");
         let recording = Recording::begin_with(program, &[&name], &["--filter", "icmp"]);
         output(&mut namespace.enter(&["busybox", "ping", "-c", "3", &namespace.address(1)]));
         witness.settle();
@@ -74,7 +75,7 @@ fn named_namespaces_without_a_veth_are_captured_inside(lab: &Lab) {
     ip(&[&["-n", &one.name, "link", "add", "left0"], &options[..]].concat());
     one.set_up("left0", "198.51.100.1/24");
     other.set_up("right0", "198.51.100.2/24");
-    let witness = Witness::of(one.enter(&["tcpdump"]), "left0", "icmp");
+    let witness = Tcpdump::of(one.enter(&["tcpdump"]), "left0", "icmp");
     let options = ["--filter", "icmp", "--duplicates", "keep"];
     let recording = Recording::begin_with(lab.program(), &[&one.name, &other.interface()], &options);
     output(&mut other.enter(&["busybox", "ping", "-c", "3", "198.51.100.1"]));
@@ -109,7 +110,7 @@ fn a_named_namespace_with_processes_is_listed_once_by_its_name(lab: &Lab) {
         assert!(!objects.iter().any(|object| object["id"] == process.namespace()), "{objects:?}");
     }
     // Without rights nothing tells that these are one: it is shown once, and that is told.
-    let (objects, said) = listed(Users::of(USER).program());
+    let (objects, said) = listed(UserNamespaceProgram::of(USER).program());
     let object = only(&objects, "name", &linked.name);
     assert_eq!(object["attachments"][0]["interface"], "inner0", "{object}");
     assert!(!objects.iter().any(|object| object["id"] == first.namespace()), "{objects:?}");
@@ -134,7 +135,7 @@ fn deleting_a_named_namespace_ends_its_capture(lab: &Lab) {
 }
 
 fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
-    let user = Users::of(USER);
+    let user = UserNamespaceProgram::of(USER);
     let make = "ip link add own0 type bridge; ip address add 203.0.113.1/24 dev own0; ip link set own0 up; \
                 ip link set lo up; exec sleep 9999";
     let mut unshare = user.run_as(&[], "unshare");
@@ -153,7 +154,7 @@ fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
         enter.args(["--net", "--target", &process.0.id().to_string()]).args(command);
         enter
     };
-    let witness = Witness::of(enter(&["tcpdump"]), "lo", "icmp");
+    let witness = Tcpdump::of(enter(&["tcpdump"]), "lo", "icmp");
     let recording = Recording::begin_with(user.program(), &[&value], &["-i", "lo", "--filter", "icmp"]);
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", recording.child.id())).expect("its status");
@@ -167,7 +168,7 @@ fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
     assert!(frames(&recorded.path).len() == 6, "{:?}", frames(&recorded.path));
     assert_eq!(capinfos(&recorded.path, "Number of packets"), capinfos(&witness, "Number of packets"));
     // Another user sees it, and is told what it takes.
-    let other = Users::of(USER + 1);
+    let other = UserNamespaceProgram::of(USER + 1);
     let ended = end_of(start(other.program().args(["capture", &value, "-w", "/dev/null", "--overwrite"])));
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(!ended.status.success() && said.contains("only root may enter it"), "{said}");
@@ -183,7 +184,7 @@ fn empty_namespaces_are_not_listed(lab: &Lab) {
 }
 
 fn unusual_process_names_are_listed_safely(lab: &Lab) {
-    let user = Users::of(USER);
+    let user = UserNamespaceProgram::of(USER);
     let program = user.folder.path().join("a}{b\n\u{1b}[31m(");
     std::fs::copy("/bin/sleep", &program).expect("a copy");
     let path = program.to_string_lossy().into_owned();
@@ -207,7 +208,7 @@ fn unusual_process_names_are_listed_safely(lab: &Lab) {
 fn processes_hidden_from_a_user_are_reported(_: &Lab) {
     let namespace = Namespace::with_veth();
     let process = Process::start(&mut namespace.enter(&["sleep", "9999"])).with_link("inner0");
-    let user = Users::of(USER);
+    let user = UserNamespaceProgram::of(USER);
     let hidden = "mount -t proc -o hidepid=invisible proc /proc && exec \"$@\"";
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "sh", "-c", hidden, "sh"]);

@@ -7,7 +7,7 @@ use crate::support::lab::{Container, Lab, output};
 use crate::support::list_output::described_by;
 use crate::support::podman::Podman;
 use crate::support::recording::{Recorded, Recording, capinfos, named_fields_of};
-use crate::support::rootless::Owner;
+use crate::support::rootless::RootlessUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     a_shared_namespace_is_captured_once_for_any_member,
@@ -119,7 +119,7 @@ fn containers_sharing_a_namespace_are_named_also_if_the_engine_does_not_list_it(
     let web = podman.container(&[&["--network", joined.as_str()], &IDLE[..]].concat());
     let apart = podman.container(&[]);
     let captured = [pause.name.as_str()];
-    let owner = Owner::new();
+    let owner = RootlessUser::new();
     let recording = Recording::begin_with(owner.run(), &captured, &["-i", "lo"]);
     assert_one(&recording.stop(), &captured, &[&pause.name, &web.name]);
     drop(apart);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::faulty_peer::far_end;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
-use crate::support::peer_session::{Recording, SESSION, tap};
+use crate::support::peer_session::{PeerSession, SESSION, tap};
 use crate::support::recording::{fields_of, statistics_of};
 use crate::support::traffic::flood;
 
@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
 fn a_peer_clock_hours_off_does_not_delay_other_streams(lab: &Lab) {
     let container = lab.container(&[]);
     for hours in ["-3", "0", "3"] {
-        let recording = Recording::begin(&[tap(&container, &["-f", "tcp"]), far_end(hours)]);
+        let recording = PeerSession::begin(&[tap(&container, &["-f", "tcp"]), far_end(hours)]);
         let far = || fields_of(&recording.path, "frame.interface_id == 1", &["frame.number"]).len();
         eventually("some packets are written", || far() > 10);
         container.fetch(1);
@@ -47,7 +47,7 @@ fn a_peer_clock_hours_off_does_not_delay_other_streams(lab: &Lab) {
 fn an_endless_peer_stream_can_be_stopped(lab: &Lab) {
     let container = lab.container(&[]);
     for kind in ["statistics", "packets"] {
-        let recording = Recording::begin(&[far_end(kind), tap(&container, &["-f", "tcp"])]);
+        let recording = PeerSession::begin(&[far_end(kind), tap(&container, &["-f", "tcp"])]);
         container.fetch(3);
         let status = format!("/proc/{}/status", recording.child.id());
         let status = std::fs::read_to_string(status).expect("it runs");

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output, signal};
-use crate::support::peer_session::{Recording, tap, tap_through};
-use crate::support::recording::{Witness, assert_same, capinfos, fields_of, statistics_of};
+use crate::support::peer_session::{PeerSession, tap, tap_through};
+use crate::support::recording::{assert_same, capinfos, fields_of, statistics_of};
+use crate::support::tcpdump::Tcpdump;
 use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -24,8 +25,8 @@ fn a_peer_stream_is_captured_completely(lab: &Lab) {
     let network = lab.network();
     let container = lab.container(&[]);
     lab.docker(&["network", "connect", &network.name, &container.name]);
-    let witness = Witness::inside(&container, "any", "tcp");
-    let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    let witness = Tcpdump::inside(&container, "any", "tcp");
+    let recording = PeerSession::begin(&[tap(&container, &["--filter", "tcp"])]);
     let addresses = ["eth0", "eth1"].map(|interface| container.address_on(interface));
     for address in &addresses {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{address}/")]));
@@ -50,7 +51,7 @@ fn packets_dropped_at_the_peer_are_reported(lab: &Lab) {
     const SENT: u64 = 60_000;
     let container = lab.container(&[]);
     let options = ["--filter", "udp port 9", "--buffer-size", "2"];
-    let recording = Recording::begin(&[tap(&container, &options)]);
+    let recording = PeerSession::begin(&[tap(&container, &options)]);
     // Whoever does not run does not read its rings.
     let session = recording.child.id().to_string();
     let far = output(Command::new("pgrep").args(["--parent", &session]));
@@ -66,7 +67,7 @@ fn packets_dropped_at_the_peer_are_reported(lab: &Lab) {
 
 fn two_peer_streams_are_ordered_by_time(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
-    let recording = Recording::begin(&[tap(&one, &["-f", "tcp"]), tap(&other, &["-f", "tcp"])]);
+    let recording = PeerSession::begin(&[tap(&one, &["-f", "tcp"]), tap(&other, &["-f", "tcp"])]);
     for _ in 0..20 {
         one.fetch(1);
         other.fetch(1);
@@ -84,7 +85,7 @@ fn two_peer_streams_are_ordered_by_time(lab: &Lab) {
 
 fn a_quiet_peer_stream_is_kept_alive(lab: &Lab) {
     let container = lab.container(&[]);
-    let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    let recording = PeerSession::begin(&[tap(&container, &["--filter", "tcp"])]);
     // The thread that does so has no right either.
     let tasks = std::fs::read_dir(format!("/proc/{}/task", recording.child.id())).expect("its threads");
     assert_eq!(tasks.count(), 2);
@@ -98,7 +99,7 @@ fn a_quiet_peer_stream_is_kept_alive(lab: &Lab) {
 
 fn a_broken_peer_stream_is_the_error_of_its_capture(lab: &Lab) {
     let container = lab.container(&[]);
-    let recording = Recording::begin(&[tap_through(&container, "dd bs=1 count=1500 status=none")]);
+    let recording = PeerSession::begin(&[tap_through(&container, "dd bs=1 count=1500 status=none")]);
     container.fetch(20);
     let recorded = recording.end();
     assert_eq!(recorded.status, Some(1), "{}", recorded.said);
@@ -109,8 +110,8 @@ fn a_broken_peer_stream_is_the_error_of_its_capture(lab: &Lab) {
 
 fn a_broken_peer_stream_does_not_end_the_others(lab: &Lab) {
     let (container, other) = (lab.container(&[]), lab.container(&[]));
-    let witness = Witness::inside(&other, "eth0", "tcp");
-    let recording = Recording::begin(&[
+    let witness = Tcpdump::inside(&other, "eth0", "tcp");
+    let recording = PeerSession::begin(&[
         tap_through(&container, "dd bs=1 count=1500 status=none"),
         tap(&other, &["-f", "tcp"]),
     ]);
@@ -131,7 +132,7 @@ fn a_broken_peer_stream_does_not_end_the_others(lab: &Lab) {
 
 fn a_completed_peer_stream_ends_its_capture(lab: &Lab) {
     let container = lab.container(&[]);
-    let recording = Recording::begin(&[tap(&container, &["--filter", "tcp"])]);
+    let recording = PeerSession::begin(&[tap(&container, &["--filter", "tcp"])]);
     container.fetch(3);
     let session = recording.child.id().to_string();
     let far = output(Command::new("pgrep").args(["--parent", &session]));

@@ -1,13 +1,11 @@
 //! Which containers are found and captured.
 
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Command;
 
-use tempfile::TempDir;
-
+use crate::support::extcap_capture::ExtcapCapture;
 use crate::support::following::Following;
 use crate::support::harness::{Test, tests};
-use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
+use crate::support::lab::{Container, Lab, eventually, output};
 use crate::support::recording::{Recording, fields_of, packets_so_far};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -23,37 +21,6 @@ pub(crate) const TESTS: &[Test] = tests![
     a_container_is_selected_by_twelve_or_more_digits_of_its_id,
 ];
 
-/// A capture as tshark starts it, which reads no toolbar.
-struct Extcap {
-    child: Child,
-    copy: Child,
-    path: PathBuf,
-    folder: TempDir,
-}
-
-impl Extcap {
-    /// Begins and waits for the first interface.
-    fn begin(lab: &Lab, options: &[&str]) -> Self {
-        let folder = folder();
-        let (fifo, path) = (fifo(&folder), folder.path().join("out.pcapng"));
-        let child = start(lab.program().args(["--capture", "--fifo"]).arg(&fifo).args(options));
-        // dd would keep what does not fill a block.
-        let mut copy = Command::new("sh");
-        copy.args(["-c", "cat \"$0\" > \"$1\""]).args([&fifo, &path]);
-        let copy = start(&mut copy);
-        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 200));
-        Self { child, copy, path, folder }
-    }
-
-    fn stop(self) -> (PathBuf, TempDir) {
-        signal(&self.child, "TERM");
-        let ended = end_of(self.child);
-        assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
-        end_of(self.copy);
-        (self.path, self.folder)
-    }
-}
-
 /// Sends `count` echo requests to a container.
 fn ping(container: &Container, count: usize) {
     let count = count.to_string();
@@ -65,13 +32,13 @@ fn two_capture_filters_accept_packets_that_match_both(lab: &Lab) {
     let container = lab.container(&[]);
     for (of_dialog, own) in [("not vlan", "icmp"), ("icmp", "not vlan")] {
         let interface = container.interface();
-        let options =
-            ["--extcap-interface", &interface, "--extcap-capture-filter", of_dialog, "--filter", own];
-        let capture = Extcap::begin(lab, &options);
+        let options = ["--extcap-capture-filter", of_dialog, "--filter", own];
+        let capture = ExtcapCapture::begin(lab, &interface, &options);
         ping(&container, 2);
         container.fetch(1);
         eventually("the packets are there", || packets_so_far(&capture.path, "icmp") == 4);
-        let (path, _folder) = capture.stop();
+        let (path, _folder, stderr) = capture.stop();
+        assert_eq!(stderr, "");
         assert_eq!(packets_so_far(&path, "not icmp"), 0, "{of_dialog}, {own}");
     }
 }
@@ -112,11 +79,12 @@ fn a_container_named_like_a_group_is_captured_by_its_name(lab: &Lab) {
     // In Wireshark's list the same value is the group.
     let namesake = called(lab, &format!("compose-{project}"), &[]);
     let interface = format!("compose-{project}");
-    let capture = Extcap::begin(lab, &["--extcap-interface", &interface]);
+    let capture = ExtcapCapture::begin(lab, &interface, &[]);
     namesake.fetch(1);
     member.fetch(1);
     eventually("the request is there", || packets_so_far(&capture.path, "http.request") == 1);
-    let (path, _folder) = capture.stop();
+    let (path, _folder, stderr) = capture.stop();
+    assert_eq!(stderr, "");
     let requests = fields_of(&path, "http.request", &["frame.interface_name"]).concat();
     assert_eq!(requests, [format!("{}:eth0", member.name)]);
 }

@@ -3,17 +3,18 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::real::wireshark::window::WindowTest;
-use crate::support::desktop::{Desk, Version};
+use crate::support::desktop::{Desktop, WiresharkVersion};
+use crate::support::extcap_capture::ExtcapCapture;
 use crate::support::harness::{Test, tests};
-use crate::support::lab::{Container, Lab, end_of, eventually, fifo, folder, output, signal, start};
+use crate::support::lab::{Container, Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, fields_of, fields_so_far, requests_so_far};
-use crate::support::toolbar_pipes::{Captured, Pipes, Toolbar};
-use crate::support::wireshark::User;
+use crate::support::toolbar_pipes::{Toolbar, ToolbarCapture, ToolbarPipes};
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     unknown_extcap_options_are_reported_and_others_applied,
@@ -33,39 +34,6 @@ const UNCHANGED: [&str; 8] =
 /// The same with a few things changed.
 const CHANGED: [&str; 6] = ["--snap-length", "96", "--filter", "tcp port 80", "--no-promiscuous", "true"];
 
-/// A capture as Wireshark starts it, whose packets go to a file.
-struct Extcap {
-    child: Child,
-    copy: Child,
-    path: PathBuf,
-    folder: TempDir,
-}
-
-impl Extcap {
-    fn begin(lab: &Lab, interface: &str, options: &[&str]) -> Self {
-        Self::begin_by(lab.program(), interface, options)
-    }
-
-    fn begin_by(mut program: Command, interface: &str, options: &[&str]) -> Self {
-        let folder = folder();
-        let (fifo, path) = (fifo(&folder), folder.path().join("out.pcapng"));
-        program.args(["--capture", "--extcap-interface", interface, "--fifo"]).arg(&fifo).args(options);
-        let child = start(&mut program);
-        let copy = start(Command::new("cp").arg(&fifo).arg(&path));
-        eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 300));
-        Self { child, copy, path, folder }
-    }
-
-    /// Ends it as Wireshark does; what it said on stderr.
-    fn stop(self) -> (PathBuf, TempDir, String) {
-        signal(&self.child, "TERM");
-        let ended = end_of(self.child);
-        assert!(ended.status.success());
-        end_of(self.copy);
-        (self.path, self.folder, String::from_utf8_lossy(&ended.stderr).into_owned())
-    }
-}
-
 /// The length of the longest packet in a file, as captured.
 fn longest(path: &Path) -> u32 {
     let lengths = fields_of(path, "frame", &["frame.cap_len"]).concat();
@@ -76,7 +44,7 @@ fn unknown_extcap_options_are_reported_and_others_applied(lab: &Lab) {
     // `--capture … --snaplen 96` took whole packets without a word.
     let container = lab.container(&[]);
     let options = ["--bogus", "--snap-length", "96", "--gone=5", "-x", "7"];
-    let capture = Extcap::begin(lab, &container.interface(), &options);
+    let capture = ExtcapCapture::begin(lab, &container.interface(), &options);
     container.fetch(1);
     eventually("its packets are there", || requests_so_far(&capture.path) == 1);
     let (path, _folder, said) = capture.stop();
@@ -95,7 +63,7 @@ fn options_have_the_names_of_tcpdump_and_dumpcap(lab: &Lab) {
         &["--snaplen", "96", "-f", "tcp port 80", "-p", "-B", "4"][..],
         &["-s", "96", "--no-promiscuous-mode", "--buffer-size", "4", "--interface", "eth0"],
     ] {
-        let capture = Extcap::begin(lab, &container.interface(), options);
+        let capture = ExtcapCapture::begin(lab, &container.interface(), options);
         container.fetch(1);
         eventually("its packets are there", || requests_so_far(&capture.path) == 1);
         let (path, _folder, said) = capture.stop();
@@ -112,7 +80,7 @@ fn options_have_the_names_of_tcpdump_and_dumpcap(lab: &Lab) {
 fn tshark_continues_when_the_container_restarts(lab: &Lab) {
     // `docker restart` ended the capture without a word.
     let container = lab.container(&[]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let file = user.home.path().join("out.pcapng");
     let mut tshark = user.runs("tshark");
     let tshark = start(tshark.args(["-q", "-i", &container.interface(), "-w"]).arg(&file));
@@ -138,15 +106,13 @@ fn a_capture_ends_with_its_container_on_request(lab: &Lab) {
     for group in ["docker-all", "podman-all", "compose-shop"] {
         assert!(!options(group).contains("--stop-with-container"), "a group does not stop with a container");
     }
-    let capture = Extcap::begin(lab, &container.interface(), &["--stop-with-container"]);
+    let capture = ExtcapCapture::begin(lab, &container.interface(), &["--stop-with-container"]);
     lab.docker(&["restart", "--time", "0", &container.name]);
-    let Extcap { child, copy, .. } = capture;
-    let ended = end_of(child);
-    end_of(copy);
-    assert!(ended.status.success() && ended.stderr.is_empty());
+    let (_path, _folder, stderr) = capture.end();
+    assert_eq!(stderr, "");
 
     let options = ["--extcap-interface", &container.interface(), "--stop-with-container"];
-    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("the capture is in the list", |toolbar| toolbar.list.len() == 2);
     lab.docker(&["restart", "--time", "0", &container.name]);
@@ -162,7 +128,7 @@ fn a_capture_ends_with_its_container_on_request(lab: &Lab) {
 fn in_window(program: Command, container: &Container, options: &[&str]) -> (String, PathBuf, TempDir) {
     let interface = container.interface();
     let options = [&["--extcap-interface", &interface][..], options].concat();
-    let capture = Captured::begin(program, &options, Pipes::make());
+    let capture = ToolbarCapture::begin(program, &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("the capture is in the list", |toolbar| toolbar.list.len() == 2);
     container.fetch(1);
@@ -238,7 +204,7 @@ fn only_the_wireshark_window_reuses_the_last_options(lab: &Lab) {
     // Restart (Ctrl-R) silently dropped the options of the dialog; a script must not find them, though.
     let (container, cache) = (lab.container(&[]), folder());
     in_window(with_cache(lab, &cache), &container, &[&UNCHANGED[..], &CHANGED].concat());
-    let capture = Extcap::begin_by(with_cache(lab, &cache), &container.interface(), &[]);
+    let capture = ExtcapCapture::begin_by(with_cache(lab, &cache), &container.interface(), &[]);
     container.fetch(1);
     eventually("its packets are there", || requests_so_far(&capture.path) == 1);
     let (path, _folder, said) = capture.stop();
@@ -247,7 +213,7 @@ fn only_the_wireshark_window_reuses_the_last_options(lab: &Lab) {
 }
 
 /// A capture as Wireshark's dialog starts it, by the user of the window.
-fn capture_with_dialog(desk: &Desk, container: &Container, options: &[&str]) {
+fn capture_with_dialog(desk: &Desktop, container: &Container, options: &[&str]) {
     let paths = ["data", "control-in", "control-out"].map(|name| desk.path(name));
     output(desk.runs("mkfifo").args(&paths));
     let program = desk.user.program.to_str().expect("a path");
@@ -262,10 +228,10 @@ fn capture_with_dialog(desk: &Desk, container: &Container, options: &[&str]) {
     end_of(copy);
 }
 
-fn a_restarted_capture_keeps_its_options(lab: &Lab, version: Version) {
+fn a_restarted_capture_keeps_its_options(lab: &Lab, version: WiresharkVersion) {
     // Restart (Ctrl-R) silently dropped the options of the dialog.
     let container = lab.container(&[]);
-    let desk = Desk::with(lab, version);
+    let desk = Desktop::with(lab, version);
     capture_with_dialog(&desk, &container, &[&UNCHANGED[..], &CHANGED].concat());
     let window = desk.open(&container, &[]);
     let captures = || {
@@ -293,7 +259,7 @@ fn some_containers_of_a_group_are_captured_in_one_file(lab: &Lab) {
     let dialog = output(lab.program().args(["--extcap-config", "--extcap-interface", "docker-all"]));
     assert!(dialog.contains("{call=--containers}{display=Containers}{type=string}"), "{dialog}");
     let names = format!("{}, {}", web.name, client.interface());
-    let capture = Extcap::begin(lab, "docker-all", &["--containers", &names]);
+    let capture = ExtcapCapture::begin(lab, "docker-all", &["--containers", &names]);
     let interfaces = || {
         let shown = Command::new("capinfos").arg(&capture.path).output().expect("capinfos").stdout;
         String::from_utf8_lossy(&shown).matches("  Name = ").count()

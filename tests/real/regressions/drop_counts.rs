@@ -10,9 +10,9 @@ use pcap_parser::Block;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::{Recording, capinfos, each_block, packets_so_far, statistics_of};
-use crate::support::toolbar_pipes::{Captured, Pipes, STATISTICS, Toolbar};
+use crate::support::toolbar_pipes::{STATISTICS, Toolbar, ToolbarCapture, ToolbarPipes};
 use crate::support::traffic::flood;
-use crate::support::wireshark::User;
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     each_interface_has_exactly_one_statistics_block,
@@ -64,10 +64,10 @@ fn each_interface_has_exactly_one_statistics_block(lab: &Lab) {
     let (stays, leaves) = (lab.container(&["--label", &label]), lab.container(&["--label", &label]));
     let options = ["--buffer-size", "2", "--extcap-capture-filter", "udp port 9"];
     let interface = stays.interface();
-    let capture = Captured::begin(
+    let capture = ToolbarCapture::begin(
         lab.program(),
         &[&["--extcap-interface", &interface], &options[..]].concat(),
-        Pipes::make(),
+        ToolbarPipes::make(),
     );
     capture.captures();
     capture.nobody_reads(|| flood(&stays, SENT));
@@ -133,7 +133,7 @@ fn dropped_packets_are_shown_in_the_status_bar_and_the_toolbar(lab: &Lab) {
     let interface = container.interface();
     let options =
         ["--extcap-interface", &interface, "--extcap-capture-filter", "udp port 9", "--buffer-size", "2"];
-    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     capture.captures();
     capture.nobody_reads(|| flood(&container, SENT));
@@ -162,7 +162,7 @@ fn dropped_packets_are_shown_in_the_status_bar_and_the_toolbar(lab: &Lab) {
 fn tshark_reports_dropped_packets_at_the_end(lab: &Lab) {
     // tshark closes the pipe before it ends a capture: no statistics can be written then.
     let container = lab.container(&[]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let file = user.home.path().join("out.pcapng");
     let mut tshark = user.runs("tshark");
     tshark.args(["-q", "-f", "udp port 9", "-i", &container.interface(), "-w"]);

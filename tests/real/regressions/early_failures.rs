@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
 use crate::support::podman::Podman;
-use crate::support::rootless::Owner;
-use crate::support::toolbar_pipes::{Captured, Pipes};
+use crate::support::rootless::RootlessUser;
+use crate::support::toolbar_pipes::{ToolbarCapture, ToolbarPipes};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_failed_capture_waits_until_wireshark_opens_the_control_pipe,
@@ -72,7 +72,7 @@ fn a_failed_capture_waits_until_wireshark_opens_the_control_pipe(lab: &Lab) {
         thread::scope(|scope| {
             for _ in 0..STARTS {
                 scope.spawn(|| {
-                    let capture = Captured::begin(program(lab), options, Pipes::make());
+                    let capture = ToolbarCapture::begin(program(lab), options, ToolbarPipes::make());
                     if options.contains(&"/nonexistent/fifo") {
                         // Nothing writes to the FIFO there is.
                         drop(
@@ -93,7 +93,7 @@ fn a_capture_with_a_closed_reader_waits_until_wireshark_opens_the_control_pipe(l
     let container = lab.container(&[]);
     for _ in 0..STARTS {
         let options = ["--extcap-interface", &container.interface(), "--count", "1"];
-        let capture = Captured::begin(lab.program(), &options, Pipes::make());
+        let capture = ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make());
         capture.captures();
         container.fetch(1);
         assert_eq!(capture.fails(LATER), (Some(0), String::new()));
@@ -101,9 +101,9 @@ fn a_capture_with_a_closed_reader_waits_until_wireshark_opens_the_control_pipe(l
 }
 
 /// A capture of what does not exist, which has closed the FIFO and waits for Wireshark.
-fn failed(lab: &Lab) -> (Child, Pipes) {
+fn failed(lab: &Lab) -> (Child, ToolbarPipes) {
     let options = ["--extcap-interface", "docker-gone"];
-    Captured::begin(lab.program(), &options, Pipes::make()).comes_to_its_end()
+    ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make()).comes_to_its_end()
 }
 
 fn a_failed_capture_ends_if_wireshark_does_not_open_the_control_pipe(lab: &Lab) {
@@ -125,7 +125,7 @@ fn a_failed_capture_ends_at_once_on_sigterm_or_without_wireshark(lab: &Lab) {
     let mut parent = Command::new("sh");
     parent.args(["-c", "\"$0\" \"$@\"; :"]).arg(lab.program().get_program());
     let options = ["--extcap-interface", "docker-gone"];
-    let capture = Captured::begin(parent, &options, Pipes::make());
+    let capture = ToolbarCapture::begin(parent, &options, ToolbarPipes::make());
     let fifo = capture.pipes.to_capture.display().to_string();
     let (parent, _pipes) = capture.comes_to_its_end();
     let runs = || output(Command::new("ps").args(["-e", "-o", "args="])).contains(&fifo);
@@ -150,7 +150,7 @@ fn a_rootless_container_with_host_pids_cannot_inspect_the_capture(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let captured = podman.container(&[]);
     let other = podman.container_with(&["--pid", "host"], &["sleep", "1000"]);
-    let (owner, home) = (Owner::new(), Owner::folder());
+    let (owner, home) = (RootlessUser::new(), RootlessUser::folder());
     let secret = home.path().join("secret");
     fs::write(&secret, "of the user").expect("a file");
     chown(&secret, Some(4242), Some(4242)).expect("its owner");

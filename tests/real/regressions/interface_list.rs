@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::real::wireshark::window::WindowTest;
-use crate::support::desktop::{Desk, Version};
+use crate::support::desktop::{Desktop, WiresharkVersion};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, signal, start};
 
@@ -29,10 +29,10 @@ const SELECTED: &str = "#308CC6";
 /// The name of a Compose project that is before all other entries.
 const FIRST: &str = "com.docker.compose.project=0first";
 
-fn the_profile_lists_containers_first_and_selects_one(lab: &Lab, version: Version) {
+fn the_profile_lists_containers_first_and_selects_one(lab: &Lab, version: WiresharkVersion) {
     // At the first start, 22 interfaces of the host (veth…, br-…) stood before the first container.
     let _container = lab.container(&["--label", FIRST]);
-    let desk = Desk::with(lab, version);
+    let desk = Desktop::with(lab, version);
     let folder = desk.path("config/wireshark/profiles/Containers");
     fs::create_dir_all(&folder).expect("a folder");
     let ours = include_str!("../../../installer/profile/preferences");

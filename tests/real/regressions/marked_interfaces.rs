@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use crate::real::wireshark::window::WindowTest;
-use crate::support::desktop::{Desk, Version};
+use crate::support::desktop::{Desktop, WiresharkVersion};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, fifo, output, signal, start};
 use crate::support::recording::{fields_of, fields_so_far, requests_so_far};
-use crate::support::toolbar_pipes::{PAUSE, Pipes, Toolbar};
-use crate::support::wireshark::User;
+use crate::support::toolbar_pipes::{PAUSE, Toolbar, ToolbarPipes};
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     packets_between_two_marked_containers_are_captured_once,
@@ -69,7 +69,7 @@ fn assert_each_once(path: &Path, [web, client]: [&Container; 2], requests_from_h
 }
 
 /// tshark, which captures `interfaces` to a file.
-fn tshark(user: &User, arguments: &[&str]) -> (Child, PathBuf) {
+fn tshark(user: &WiresharkUser, arguments: &[&str]) -> (Child, PathBuf) {
     let file = user.home.path().join("out.pcapng");
     let mut tshark = user.runs("tshark");
     let child = start(tshark.arg("-q").args(arguments).arg("-w").arg(&file));
@@ -81,7 +81,7 @@ fn packets_between_two_marked_containers_are_captured_once(lab: &Lab) {
     let (web, client) = (lab.container(&[]), lab.container(&[]));
     // Whichever of them comes first.
     for order in [[&web, &client], [&client, &web]] {
-        let user = User::new(lab);
+        let user = WiresharkUser::new(lab);
         let [first, second] = order.map(Container::interface);
         let (child, file) = tshark(&user, &["-i", &first, "-i", &second]);
         both_begin(&file, order);
@@ -106,7 +106,7 @@ fn a_failed_marked_container_does_not_end_the_others(lab: &Lab) {
     for name in [format!("a-{}", web.name), format!("z-{}", web.name)] {
         lab.docker(&["run", "--detach", "--network", "none", "--name", &name, &lab.image]);
         let closed = lab.found(&name);
-        let user = User::new(lab);
+        let user = WiresharkUser::new(lab);
         let (child, file) = tshark(&user, &["-i", &closed.interface(), "-i", &web.interface()]);
         eventually("the other is captured", || interfaces(&file).contains(&eth0(&web)));
         web.fetch(1);
@@ -121,7 +121,7 @@ fn a_failed_marked_container_does_not_end_the_others(lab: &Lab) {
 fn marked_containers_with_different_filters_are_captured_separately(lab: &Lab) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows; with a filter of one, it must not hold for both.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let (child, file) =
         tshark(&user, &["-i", &web.interface(), "-f", "tcp port 80", "-i", &client.interface(), "-f", "tcp"]);
     both_begin(&file, [&web, &client]);
@@ -137,7 +137,7 @@ fn marked_containers_with_different_filters_are_captured_separately(lab: &Lab) {
 fn marked_captures_end_with_an_error_if_their_leader_is_killed(lab: &Lab) {
     // Two interfaces selected in the list: where the one process that captures both is killed, no capture may seem to go on.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let (child, file) = tshark(&user, &["-i", &client.interface(), "-i", &web.interface()]);
     both_begin(&file, [&web, &client]);
     let described = || interfaces(&file).contains(&client.interface());
@@ -155,14 +155,14 @@ fn marked_captures_end_with_an_error_if_their_leader_is_killed(lab: &Lab) {
 }
 
 /// One of several captures that a program called wireshark has started.
-struct Side {
-    pipes: Pipes,
+struct MarkedCapture {
+    pipes: ToolbarPipes,
     copy: Child,
 }
 
 /// Starts captures as Wireshark's window does, which the test is then.
-fn side_by_side(lab: &Lab, captures: [(&Container, &str); 2]) -> (Child, [Side; 2]) {
-    let pipes = captures.map(|_| Pipes::make());
+fn side_by_side(lab: &Lab, captures: [(&Container, &str); 2]) -> (Child, [MarkedCapture; 2]) {
+    let pipes = captures.map(|_| ToolbarPipes::make());
     let fifos = pipes.each_ref().map(|pipes| fifo(&pipes.folder));
     let wireshark = pipes[0].folder.path().join("wireshark");
     fs::copy("/bin/sh", &wireshark).expect("a shell");
@@ -193,13 +193,13 @@ fn side_by_side(lab: &Lab, captures: [(&Container, &str); 2]) -> (Child, [Side; 
     });
     let mut sides = pipes.into_iter().zip(fifos).map(|(pipes, fifo)| {
         let copy = start(Command::new("cp").arg(fifo).arg(pipes.folder.path().join("out.pcapng")));
-        Side { pipes, copy }
+        MarkedCapture { pipes, copy }
     });
     let sides = [sides.next().expect("a capture"), sides.next().expect("a capture")];
     (child, sides)
 }
 
-fn end(child: Child, sides: [Side; 2]) {
+fn end(child: Child, sides: [MarkedCapture; 2]) {
     signal(&child, "TERM");
     let said = end_of(child).stderr;
     assert_eq!(String::from_utf8_lossy(&said), "");
@@ -241,10 +241,10 @@ fn the_status_bar_names_marked_containers_captured_separately(lab: &Lab) {
     end(child, sides);
 }
 
-fn the_window_shows_packets_between_two_marked_containers_once(lab: &Lab, version: Version) {
+fn the_window_shows_packets_between_two_marked_containers_once(lab: &Lab, version: WiresharkVersion) {
     // Two interfaces selected in the list: black "TCP Retransmission" rows and negative times, each packet twice.
     let (web, client) = (lab.container(&[]), lab.container(&[]));
-    let desk = Desk::with(lab, version);
+    let desk = Desktop::with(lab, version);
     let window = desk.open_several(desk.wireshark(), &[&client, &web], &[]);
     both_begin(&desk.file(), [&web, &client]);
     request(lab, &client, &web);

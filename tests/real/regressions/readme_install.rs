@@ -33,7 +33,7 @@ fn every_command_of_the_documents_works_on_a_bare_debian() {
     let blocks = texts.iter().flat_map(|text| shell_blocks(text));
     let (install, others): (Vec<_>, Vec<_>) = blocks.partition(|block| block.section == "Install");
     assert!(!install.is_empty() && others.len() > 3, "hardly any command was found");
-    let check = Block {
+    let check = ShellBlock {
         section: "Install".to_owned(),
         lines: ["tshark -D", "tshark -i docker-web -c 4"].map(str::to_owned).to_vec(),
     };
@@ -55,14 +55,14 @@ fn every_command_of_the_documents_works_on_a_bare_debian() {
 }
 
 /// Commands of a block marked `sh`, and the heading above it.
-struct Block {
+struct ShellBlock {
     section: String,
     lines: Vec<String>,
 }
 
 /// All blocks marked `sh`. Those marked `console` are run by tests/documents.
-fn shell_blocks(text: &str) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
+fn shell_blocks(text: &str) -> Vec<ShellBlock> {
+    let mut blocks: Vec<ShellBlock> = Vec::new();
     let (mut section, mut within) = ("", false);
     for line in text.lines() {
         match line.strip_prefix("## ") {
@@ -72,7 +72,7 @@ fn shell_blocks(text: &str) -> Vec<Block> {
         match line.trim_start() {
             "```sh" => {
                 within = true;
-                blocks.push(Block { section: section.to_owned(), lines: Vec::new() });
+                blocks.push(ShellBlock { section: section.to_owned(), lines: Vec::new() });
             }
             "```" => within = false,
             command if within && !command.is_empty() && !command.starts_with(RUN_BY_US) => {

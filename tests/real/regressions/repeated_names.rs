@@ -9,7 +9,7 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::recording::named_fields_of;
 use crate::support::traffic::flood;
-use crate::support::wireshark::User;
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     names_are_repeated_in_files_split_by_tshark,
@@ -37,7 +37,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 fn names_are_repeated_in_files_split_by_tshark(lab: &Lab) {
     // wireshark f300676, #15033: dumpcap begins its files with section header and interface blocks alone.
     let container = lab.container(&[]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let path = user.home.path().join("out.pcapng");
     let mut tshark = user.runs("tshark");
     tshark.args(["-q", "-i", &container.interface(), "-f", "udp port 9"]);

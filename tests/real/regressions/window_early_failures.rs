@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::real::wireshark::window::WindowTest;
-use crate::support::desktop::{Desk, Version, apart};
+use crate::support::desktop::{Desktop, WiresharkVersion, apart};
 use crate::support::harness::tests;
 use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
 
@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[WindowTest] = tests![the_window_responds_after_capture
 const START: [&str; 5] = ["mousemove", "20", "60", "click", "1"];
 
 /// A capture that fails in the window.
-struct Case<'a> {
+struct EarlyFailure<'a> {
     interface: &'a str,
     options: &'a [&'a str],
     /// What the log says.
@@ -28,16 +28,16 @@ struct Case<'a> {
 }
 
 /// Processes that keep the processors busy.
-struct Load(Vec<Child>);
+struct BusyProcesses(Vec<Child>);
 
-impl Load {
+impl BusyProcesses {
     fn begin() -> Self {
         let busy = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
         Self((0..4).map(|_| busy()).collect())
     }
 }
 
-impl Drop for Load {
+impl Drop for BusyProcesses {
     fn drop(&mut self) {
         for child in &mut self.0 {
             let _ = child.kill();
@@ -46,7 +46,7 @@ impl Drop for Load {
     }
 }
 
-fn the_window_responds_after_captures_that_fail_early(lab: &Lab, version: Version) {
+fn the_window_responds_after_captures_that_fail_early(lab: &Lab, version: WiresharkVersion) {
     // Wireshark freezes for good, as an empty grey window, when a capture fails at once.
     let container = lab.container(&[]);
     let nowhere = lab.container(&["--network", "none"]);
@@ -55,7 +55,7 @@ fn the_window_responds_after_captures_that_fail_early(lab: &Lab, version: Versio
     let host = ["-o", "extcap.containerdump_ssh.remotehost:127.0.0.1"];
     let port = ["-o", "extcap.containerdump_ssh.remoteport:9"];
     let count = ["-o", "extcap.containerdump_ssh.remotecount:x"];
-    let case = |interface, options, says| Case { interface, options, says, gone: None };
+    let case = |interface, options, says| EarlyFailure { interface, options, says, gone: None };
     let (refused, wrong) = ([host, port].concat(), [host, count].concat());
     for case in [
         case(&here, &["-f", "tcp prot 80"], "tcp prot 80"),
@@ -63,14 +63,14 @@ fn the_window_responds_after_captures_that_fail_early(lab: &Lab, version: Versio
         case("containerdump-docker", &[], "permission denied"),
         case("containerdump-ssh", &refused, "127.0.0.1"),
         case("containerdump-ssh", &wrong, "cannot use"),
-        Case { gone: Some(gone), ..case(&of_gone, &[], "no longer runs") },
+        EarlyFailure { gone: Some(gone), ..case(&of_gone, &[], "no longer runs") },
     ] {
         fails_in_window(lab, version, case);
     }
 }
 
-fn fails_in_window(lab: &Lab, version: Version, case: Case) {
-    let desk = Desk::with(lab, version);
+fn fails_in_window(lab: &Lab, version: WiresharkVersion, case: EarlyFailure) {
+    let desk = Desktop::with(lab, version);
     let mut wireshark = apart(&desk);
     let socket = desk.path("denied.sock");
     let _denied = (case.interface == "containerdump-docker").then(|| {
@@ -104,7 +104,7 @@ fn fails_in_window(lab: &Lab, version: Version, case: Case) {
     };
     eventually(&format!("the window shows the error: {}", case.says), || failures() > 0 && shows_dialog());
     for number in 1..=window_starts() {
-        let _load = (number > 1).then(Load::begin);
+        let _load = (number > 1).then(BusyProcesses::begin);
         eventually("the capture fails, and the window answers to keys", || {
             let is_idle = answers();
             if is_idle && failures() < number {

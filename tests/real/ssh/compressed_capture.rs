@@ -5,8 +5,9 @@ use std::fs;
 use crate::real::ssh::remote_capture::begin;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
-use crate::support::recording::{Witness, assert_same, packets_so_far};
+use crate::support::recording::packets_so_far;
 use crate::support::ssh_host::SshHost;
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_compression_reduces_text_to_a_third,
@@ -42,14 +43,11 @@ fn ssh_compression_reduces_text_to_a_third(lab: &Lab) {
     let page = format!("http://{address}:9000/text");
     for compress in ["off", "auto", "on"] {
         let filter = format!("tcp port 9000 and host {address}");
-        let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+        let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
         let recording = begin(&there, &[&web], &["--host", "build1", "-f", &filter, "--compress", compress]);
         let before = there.came();
         output(&mut there.host.enter(&other, &["curl", "-s", "-o", "/dev/null", &page]));
-        witness.settle();
-        let recorded = recording.stop();
-        let (witness, _folder) = witness.stop();
-        assert_same(&recorded.path, &witness);
+        let recorded = recording.stop_matching(witness);
         let (came, size) = (there.came() - before, recorded.path.metadata().expect("a file").len());
         assert!(size > 4_000_000, "{size} bytes");
         assert!(

@@ -6,10 +6,9 @@ use std::process::Command;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, signal, start};
-use crate::support::recording::{
-    Recording, Witness, assert_same, capinfos, fields_of, named_fields_of, sorted,
-};
+use crate::support::recording::{Recording, capinfos, fields_of, named_fields_of, sorted};
 use crate::support::ssh_host::SshHost;
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_captures_a_container_like_tcpdump,
@@ -49,16 +48,13 @@ fn ssh_captures_a_container_like_tcpdump(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let filter = format!("tcp and host {address}");
-    let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
     let recording = begin(&there, &[&web], &["--host", "build1", "-f", &filter]);
     assert_eq!(there.runs().len(), 1);
     for _ in 0..20 {
         there.host.fetch(&other, &address);
     }
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     let fields = ["frame.interface_name", "frame.packet_flags_direction", "frame.interface_description"];
     let request = recorded.fields("http.request", &fields).concat();
     assert_eq!(request[..2], [format!("{}:eth0", web.name), "0x00000001".to_owned()]);
@@ -79,7 +75,7 @@ fn ssh_applies_filter_and_snap_length_on_the_host(lab: &Lab) {
     let filter = format!("inbound and tcp port 80 and dst host {address}");
     let options = ["--host", "build1", "-f", &filter, "-s", "60", "-i", "bridge", "-p"];
     let recording = begin(&there, &[&web], &options);
-    let witness = Witness::of(there.tcpdump(&web), "eth0", &format!("tcp port 80 and dst host {address}"));
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &format!("tcp port 80 and dst host {address}"));
     there.host.fetch(&other, &address);
     witness.settle();
     let recorded = recording.stop();

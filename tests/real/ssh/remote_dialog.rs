@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use crate::support::analyst::{Analyst, own};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, signal, start};
-use crate::support::recording::{Witness, assert_same, fields_of, requests_so_far};
+use crate::support::recording::{fields_of, requests_so_far};
 use crate::support::ssh_host::SshHost;
-use crate::support::toolbar_pipes::{Captured, FILTER, Pipes, STATISTICS, Toolbar};
+use crate::support::tcpdump::Tcpdump;
+use crate::support::toolbar_pipes::{FILTER, STATISTICS, Toolbar, ToolbarCapture, ToolbarPipes};
 
 pub(crate) const TESTS: &[Test] = tests![
     tshark_captures_a_remote_container_like_tcpdump,
@@ -33,7 +34,7 @@ fn tshark_captures_a_remote_container_like_tcpdump(lab: &Lab) {
     assert!(listed.contains(". containerdump-ssh (Containers on another host (SSH))"), "{listed}");
     let filter = format!("tcp and host {address}");
     let file = analyst.user.home.path().join("out.pcapng");
-    let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
     let preference = format!("extcap.containerdump_ssh.remotefilter:host {address}");
     let mut tshark = analyst.tshark(&web.name, &["-f", "tcp", "-o", &preference, "-w"]);
     let child = start(tshark.arg(&file));
@@ -47,8 +48,7 @@ fn tshark_captures_a_remote_container_like_tcpdump(lab: &Lab) {
     signal(&child, "INT");
     let ended = end_of(child);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    let (witness, _folder) = witness.stop();
-    assert_same(&file, &witness);
+    witness.assert_same(&file);
     let names = fields_of(&file, "http.request", &["frame.interface_name"]).concat();
     assert_eq!(names, vec![format!("{}:eth0", web.name); 20]);
     eventually("nothing of ours runs there", || there.runs().is_empty());
@@ -122,7 +122,7 @@ fn the_toolbar_shows_and_filters_a_remote_capture(lab: &Lab) {
         "--remote-filter",
         "udp port 9",
     ];
-    let capture = Captured::begin(there.program(), &options, Pipes::make());
+    let capture = ToolbarCapture::begin(there.program(), &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     let name = format!("{}:eth0", web.name);
     toolbar.shows("the interface", |toolbar| toolbar.list.iter().any(|(_, display)| *display == name));
@@ -156,11 +156,11 @@ fn tshark_shows_one_message_for_a_failed_remote_capture(lab: &Lab) {
     assert!(no_host.contains("cannot connect: no remote host is given"), "{no_host}");
     let nobody = said(analyst.tshark("nobody-of-that-name", &["-w", "/dev/null"]));
     assert!(nobody.contains("nobody-of-that-name"), "{nobody}");
-    there.know("other.pub");
+    there.trust("other.pub");
     let changed = said(analyst.tshark(&web.name, &["-w", "/dev/null"]));
     assert!(changed.contains("its host key has changed"), "{changed}");
     assert_eq!(changed.matches("Remedy: ").count(), 1, "{changed}");
-    there.know("hostkey.pub");
+    there.trust("hostkey.pub");
     let file = analyst.user.home.path().join("out.pcapng");
     let child = start(analyst.tshark(&web.name, &["-w"]).arg(&file));
     eventually("the capture begins", || file.metadata().is_ok_and(|about| about.len() > 300));

@@ -55,14 +55,14 @@ fn complaint(there: &SshHost, host: &str) -> String {
 
 fn ssh_refuses_a_changed_host_key(lab: &Lab) {
     let there = SshHost::start(lab);
-    there.know("other.pub");
+    there.trust("other.pub");
     let changed = complaint(&there, "build1");
     assert!(changed.contains("cannot connect to build1: its host key has changed"), "{changed}");
     fs::write(there.path("known_hosts"), "").expect("known hosts");
     let unknown = complaint(&there, "build1");
     assert!(unknown.contains("cannot connect to build1: its host key is not known"), "{unknown}");
     assert_eq!(fs::read_to_string(there.path("known_hosts")).expect("known hosts"), "", "it was not trusted");
-    there.know("hostkey.pub");
+    there.trust("hostkey.pub");
     let denied = complaint(&there, "stranger@build1");
     assert!(
         denied.contains("cannot connect to stranger@build1: login refused (no key was accepted)"),

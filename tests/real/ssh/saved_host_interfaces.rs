@@ -86,7 +86,7 @@ fn ssh_saved_host_that_is_unreachable_or_changed_does_not_delay_the_list(lab: &L
     let analyst = analyst(lab, &there);
     let web = there.host.lab.container(&[]);
     assert_eq!(output(program(&analyst).args(["host", "refresh"])), "shop: 1 container");
-    there.know("other.pub");
+    there.trust("other.pub");
     let refused = program(&analyst).args(["host", "refresh"]).output().expect("the program");
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("cannot connect to shop: its host key has changed"), "{said}");

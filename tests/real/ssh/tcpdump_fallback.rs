@@ -2,8 +2,9 @@
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
-use crate::support::recording::{Recording, Witness, assert_same, capinfos, fields_of, sorted};
+use crate::support::recording::{Recording, capinfos, fields_of, sorted};
 use crate::support::ssh_host::{SshHost, let_it_be_root};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump,
@@ -19,7 +20,7 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     there.host.lab.docker(&["network", "connect", &network.name, &web.name]);
     let address = there.host.address(&web, &network.name);
     let filter = format!("tcp and host {address}");
-    let witness = Witness::of(there.tcpdump(&web), "eth1", &filter);
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth1", &filter);
     let options = ["--host", "build1", "--no-upload", "-i", "eth1", "-f", &filter, "-s", "90"];
     let recording = Recording::begin_by(there.program(), &[&web], &options);
     assert_eq!(there.runs(), Vec::<String>::new());
@@ -46,16 +47,13 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     // As many bytes where nothing is cut, as an ordinary user who may become root; and its end.
     let_it_be_root(&there);
     let user = ["--host", "containerdump-lab@build1", "--no-upload", "--sudo"];
-    let witness = Witness::of(there.tcpdump(&web), "eth0", "tcp");
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", "tcp");
     let recording = Recording::begin_by(there.program(), &[&web], &[&user[..], &["-f", "tcp"]].concat());
     let address = there.host.address(&web, "bridge");
     for _ in 0..5 {
         there.host.request(&address);
     }
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     assert!(recorded.said.contains(" (not its 1 others) at host veth "), "{}", recorded.said);
     nothing_runs(&there);
     let recording = Recording::begin_by(there.program(), &[&web], &user);

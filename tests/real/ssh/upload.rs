@@ -5,8 +5,9 @@ use std::process::Command;
 use crate::real::ssh::elevation::described;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
-use crate::support::recording::{Recording, Witness, assert_same};
+use crate::support::recording::Recording;
 use crate::support::ssh_host::{SshHost, let_it_be_root};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_uploads_containerdump_to_a_host_without_it,
@@ -43,17 +44,14 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
     let filter = format!("tcp and host {address}");
-    let witness = Witness::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
     let recording = Recording::begin_by(there.program(), &[&web], &["--host", "build1", "-f", &filter]);
     let runs = there.runs();
     assert!(runs.len() == 1 && runs[0].starts_with("./containerdump-"), "{runs:?}");
     for _ in 0..20 {
         there.host.fetch(&other, &address);
     }
-    witness.settle();
-    let recorded = recording.stop();
-    let (witness, _folder) = witness.stop();
-    assert_same(&recorded.path, &witness);
+    let recorded = recording.stop_matching(witness);
     assert_eq!(recorded.said, "build1: uploaded containerdump 0.1.0 (not installed), running as root\n");
     let sent = files(&there, CACHE);
     let name = format!("containerdump-{}-", std::env::consts::ARCH);

@@ -3,8 +3,9 @@
 use std::process::Command;
 
 use crate::support::harness::{Test, tests};
-use crate::support::lab::{Container, Lab, Network, Only, end_of, fifo, folder, output, start};
-use crate::support::recording::{Recording, Witness, assert_same, fields_of};
+use crate::support::lab::{Container, Exclusive, Lab, Network, end_of, fifo, folder, output, start};
+use crate::support::recording::{Recording, fields_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     the_requested_tap_is_used,
@@ -23,7 +24,7 @@ fn powerless(lab: &Lab) -> Command {
 }
 
 /// A container without a veth on this host.
-fn without_veth(lab: &Lab) -> (Only<Network>, Container) {
+fn without_veth(lab: &Lab) -> (Exclusive<Network>, Container) {
     let network = lab.macvlan();
     let container = lab.container(&["--network", &network.name]);
     (network, container)
@@ -36,13 +37,10 @@ fn the_requested_tap_is_used(lab: &Lab) {
         ("inside", "eth0 inside the container".to_owned()),
         ("auto", format!("host veth {}", container.host_veth("eth0"))),
     ] {
-        let witness = Witness::inside(&container, "eth0", "tcp");
+        let witness = Tcpdump::inside(&container, "eth0", "tcp");
         let recording = Recording::begin(lab, &[&container], &["--tap", tap, "-f", "tcp"]);
         container.fetch(1);
-        witness.settle();
-        let recorded = recording.stop();
-        let (witness, _folder) = witness.stop();
-        assert_same(&recorded.path, &witness);
+        let recorded = recording.stop_matching(witness);
         let described = recorded.fields("http.request", &["frame.interface_description"]).concat();
         assert!(described[0].contains(&place), "{tap}: {described:?}");
         let inbound = recorded.fields("http.request", &["frame.packet_flags"]).concat();

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, folder, output, signal};
-use crate::support::recording::{Witness, assert_same, each_block, fields_of, statistics_of};
+use crate::support::recording::{each_block, fields_of, statistics_of};
+use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
     tap_packets_match_tcpdump,
@@ -54,20 +55,20 @@ impl Tap {
     }
 
     /// Cuts the life line, and waits for a good end.
-    pub(crate) fn cut(mut self) -> Ended {
+    pub(crate) fn cut(mut self) -> TapOutput {
         self.input = None;
         self.end()
     }
 
-    fn end(self) -> Ended {
+    fn end(self) -> TapOutput {
         let ended = end_of(self.child);
         assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
-        Ended { path: self.path, folder: self.folder }
+        TapOutput { path: self.path, folder: self.folder }
     }
 }
 
 /// What a tap left behind.
-pub(crate) struct Ended {
+pub(crate) struct TapOutput {
     pub(crate) path: PathBuf,
     /// Goes away with this value.
     #[expect(dead_code)]
@@ -76,14 +77,13 @@ pub(crate) struct Ended {
 
 fn tap_packets_match_tcpdump(lab: &Lab) {
     let container = lab.container(&[]);
-    let witness = Witness::inside(&container, "eth0", "tcp or icmp");
+    let witness = Tcpdump::inside(&container, "eth0", "tcp or icmp");
     let mut tap = Tap::begin(&container, &["--filter", "tcp or icmp"]);
     container.fetch(3);
     witness.settle();
     tap.beat();
     let ended = tap.cut();
-    let (witness, _folder) = witness.stop();
-    assert_same(&ended.path, &witness);
+    witness.assert_same(&ended.path);
     // epb_flags: 1 inbound, 2 outbound.
     for (filter, direction) in [("dst", "0x00000001"), ("src", "0x00000002")] {
         let filter = format!("ip.{filter} == {}", container.address());
@@ -155,7 +155,7 @@ fn a_tap_ends_on_signals_and_without_its_reader(lab: &Lab) {
         container.fetch(2);
         tap
     };
-    let whole = |ended: &Ended| {
+    let whole = |ended: &TapOutput| {
         let statistics = statistics_of(&ended.path)[&0];
         assert!(statistics.packets >= 12 && statistics.written == statistics.packets, "{statistics:?}");
     };

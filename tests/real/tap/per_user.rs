@@ -7,9 +7,10 @@ use std::process::Command;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
 use crate::support::podman::Podman;
-use crate::support::recording::{Recording, Witness, fields_of};
+use crate::support::recording::{Recording, fields_of};
+use crate::support::tcpdump::Tcpdump;
 use crate::support::unprivileged::open_engine;
-use crate::support::user_kinds::{Programs, User};
+use crate::support::user_kinds::{Programs, UserKind};
 
 pub(crate) const TESTS: &[Test] = tests![each_kind_of_user_captures_each_kind_of_network];
 
@@ -19,7 +20,7 @@ const PAGE: &str = "docs/analyst-guide.md";
 const BEGIN: &str = "| the container has | root | capture group | engine's group only |\n|---|---|---|---|\n";
 
 /// What is captured, and where its traffic passes.
-struct Scene<'a> {
+struct Traffic<'a> {
     /// The container's name.
     name: &'a str,
     /// A process in its network namespace.
@@ -32,7 +33,7 @@ struct Scene<'a> {
     address: String,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Traffic<'a> {
     fn of(container: &'a Container, interface: &'a str) -> Self {
         let address = container.address_on(interface);
         Self { name: &container.name, pid: &container.pid, interface, network: &[], address }
@@ -40,21 +41,21 @@ impl<'a> Scene<'a> {
 }
 
 /// Rows of the table, as they come to be.
-struct Table<'a> {
+struct UserTable<'a> {
     lab: &'a Lab,
     programs: Programs,
     rows: String,
 }
 
-impl Table<'_> {
+impl UserTable<'_> {
     /// Captures `traffic` as each user, compares with tcpdump, and notes which taps these were.
-    fn row(&mut self, words: &str, scene: &Scene, traffic: &dyn Fn()) {
+    fn row(&mut self, words: &str, scene: &Traffic, traffic: &dyn Fn()) {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", scene.pid, "tcpdump"]);
         let filter = format!("tcp and host {}", scene.address);
-        let witness = Witness::of(tcpdump, scene.interface, &filter);
+        let witness = Tcpdump::of(tcpdump, scene.interface, &filter);
         let options = [scene.network, &["--filter", &filter]].concat();
-        let recordings = [User::Root, User::CaptureGroup, User::EngineGroup]
+        let recordings = [UserKind::Root, UserKind::CaptureGroup, UserKind::EngineGroup]
             .map(|user| Recording::begin_with(self.programs.run_by(user, self.lab), &[scene.name], &options));
         traffic();
         witness.settle();
@@ -89,7 +90,7 @@ fn get(pid: &str, address: &str) {
 
 fn each_kind_of_user_captures_each_kind_of_network(lab: &Lab) {
     open_engine(lab);
-    let mut table = Table { lab, programs: Programs::make(), rows: String::new() };
+    let mut table = UserTable { lab, programs: Programs::make(), rows: String::new() };
     bridges(&mut table);
     the_hosts(&mut table);
     inside_only(&mut table);
@@ -106,18 +107,18 @@ fn each_kind_of_user_captures_each_kind_of_network(lab: &Lab) {
     }
 }
 
-fn bridges(table: &mut Table) {
+fn bridges(table: &mut UserTable) {
     let lab = table.lab;
     let one = lab.container(&[]);
-    table.row("one bridge", &Scene::of(&one, "eth0"), &|| one.fetch(1));
+    table.row("one bridge", &Traffic::of(&one, "eth0"), &|| one.fetch(1));
     let network = lab.network();
     lab.docker(&["network", "connect", &network.name, &one.name]);
     let second = one.address_on("eth1");
-    let scene = Scene { network: &["--network", &network.name], ..Scene::of(&one, "eth1") };
+    let scene = Traffic { network: &["--network", &network.name], ..Traffic::of(&one, "eth1") };
     table.row("several bridges, one selected with `-i`", &scene, &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{second}/")]));
     });
-    let scene = Scene { network: &["--network", "lo"], ..Scene::of(&one, "lo") };
+    let scene = Traffic { network: &["--network", "lo"], ..Traffic::of(&one, "lo") };
     table.row("a bridge, its loopback selected with `-i lo`", &scene, &|| get(&one.pid, "127.0.0.1"));
     // A second server on port 80 would end at once.
     let guest = lab.container(&[
@@ -127,42 +128,42 @@ fn bridges(table: &mut Table) {
         "--entrypoint",
         "/bin/cat",
     ]);
-    table.row("the network of another container", &Scene::of(&guest, "eth0"), &|| one.fetch(1));
+    table.row("the network of another container", &Traffic::of(&guest, "eth0"), &|| one.fetch(1));
 }
 
 /// Its traffic to another container passes the bridge, an interface of the host.
-fn the_hosts(table: &mut Table) {
+fn the_hosts(table: &mut UserTable) {
     let lab = table.lab;
     let other = lab.container(&[]);
     let host = lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"]);
-    let scene = Scene { address: other.address(), ..Scene::of(&host, "docker0") };
+    let scene = Traffic { address: other.address(), ..Traffic::of(&host, "docker0") };
     table.row("the host's network", &scene, &|| get(&host.pid, &other.address()));
 }
 
-fn inside_only(table: &mut Table) {
+fn inside_only(table: &mut UserTable) {
     let lab = table.lab;
     let none = lab.container(&["--network", "none"]);
-    table.row("no network", &Scene::of(&none, "lo"), &|| get(&none.pid, "127.0.0.1"));
+    table.row("no network", &Traffic::of(&none, "lo"), &|| get(&none.pid, "127.0.0.1"));
     let network = lab.macvlan();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
-    table.row("macvlan", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
+    table.row("macvlan", &Traffic::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
 }
 
-fn overlay(table: &mut Table) {
+fn overlay(table: &mut UserTable) {
     let lab = table.lab;
     let swarm = lab.swarm();
     let network = swarm.overlay();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
-    table.row("overlay (Swarm)", &Scene::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
+    table.row("overlay (Swarm)", &Traffic::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
     let gateway = one.address_on("eth1");
-    table.row("overlay, its gateway network (docker_gwbridge)", &Scene::of(&one, "eth1"), &|| {
+    table.row("overlay, its gateway network (docker_gwbridge)", &Traffic::of(&one, "eth1"), &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
     });
 }
 
-fn podman(table: &mut Table) {
+fn podman(table: &mut UserTable) {
     let podman = Podman::rootful(table.lab);
     let socket = podman.url.strip_prefix("unix://").expect("a socket");
     output(
@@ -174,6 +175,6 @@ fn podman(table: &mut Table) {
     let one = podman.container(&["--network", &network.name]);
     let pid = podman.podman(&["inspect", "--format", "{{.State.Pid}}", &one.name]);
     let address = one.address();
-    let scene = Scene { name: &one.name, pid: &pid, interface: "eth0", network: &[], address };
+    let scene = Traffic { name: &one.name, pid: &pid, interface: "eth0", network: &[], address };
     table.row("a bridge of root's Podman", &scene, &|| one.fetch());
 }

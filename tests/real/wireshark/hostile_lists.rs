@@ -14,7 +14,7 @@ use nix::unistd::Uid;
 use tempfile::TempDir;
 
 use crate::support::fake_engine::{Answer, Case, FakeEngine, address, alike, hostile};
-use crate::support::fifo::Pipe;
+use crate::support::fifo::Fifo;
 use crate::support::harness::{explain, tests, trial};
 use crate::support::program::Running;
 
@@ -51,9 +51,9 @@ fn missing(needs: &[&str]) -> Option<String> {
 }
 
 /// A folder with a copy of the program that everyone may start, and a home without anything.
-struct Installed(TempDir);
+struct ExtcapFolder(TempDir);
 
-impl Installed {
+impl ExtcapFolder {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let open = |path: PathBuf, mode| {
@@ -143,14 +143,14 @@ fn tshark_lists_only_containers_despite_hostile_names() {
     expected.sort();
     // Some of them are in compose projects of hostile names, which are listed as groups.
     let (groups, containers): (Vec<String>, Vec<String>) =
-        Installed::new().added(&engine.address()).into_iter().partition(|line| is_group(line));
+        ExtcapFolder::new().added(&engine.address()).into_iter().partition(|line| is_group(line));
     assert_eq!(containers, expected);
     assert!(groups.len() > 2, "{groups:?}");
     engine.was_only_asked_what_is_allowed();
 }
 
 fn tshark_lists_an_unreachable_engine() {
-    let installed = Installed::new();
+    let installed = ExtcapFolder::new();
     let listed = |reason: &str| [format!("containerdump-docker (Docker: {reason}, double-click for help)")];
     let engine = FakeEngine::answering(Answer::Silence).with_mode(0o000);
     assert_eq!(installed.added(&engine.address()), listed("permission denied"));
@@ -162,13 +162,13 @@ fn tshark_lists_an_unreachable_engine() {
 }
 
 fn tshark_lists_one_entry_if_no_engine_listens_at_a_configured_address() {
-    let installed = Installed::new();
+    let installed = ExtcapFolder::new();
     let entry = "containerdump-docker (Docker: no engine is listening, double-click for help)";
     assert_eq!(installed.added(&address(&installed.path("none.sock"))), [entry]);
 }
 
 fn a_fifo_of_another_user_is_not_written_to() {
-    let (installed, pipe) = (Installed::new(), Pipe::new());
+    let (installed, pipe) = (ExtcapFolder::new(), Fifo::new());
     let open = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
     open(pipe.folder().to_owned(), 0o755);
     open(pipe.path(), 0o666);

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::desktop::Desk;
+use crate::support::desktop::Desktop;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, output, start};
 use crate::support::recording::{Recorded, Recording};
-use crate::support::wireshark::User;
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     the_profile_shows_names_container_and_direction,
@@ -21,7 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
 const COLOURS: [&str; 2] = ["#DCEBFF", "#FFF1D6"];
 
 /// Puts the profile where this user's Wireshark looks, as the user would.
-fn install(user: &User) {
+fn install(user: &WiresharkUser) {
     let installer = user.home.path().join("containerdump-install");
     fs::copy(env!("CARGO_BIN_EXE_containerdump-install"), &installer).expect("a copy");
     let mut install = user.runs(installer.to_str().expect("a path"));
@@ -30,13 +30,13 @@ fn install(user: &User) {
 }
 
 /// A capture of one of two containers, the other of which visits it.
-struct Visit {
+struct ProfileCapture {
     visited: Container,
     visitor: Container,
     recorded: Recorded,
 }
 
-impl Visit {
+impl ProfileCapture {
     fn new(lab: &Lab) -> Self {
         let (visited, visitor) = (lab.container(&[]), lab.container(&[]));
         let recording =
@@ -54,7 +54,7 @@ impl Visit {
 }
 
 /// What tshark prints of a file with the profile, and nothing else said.
-fn with_profile(user: &User, path: &Path, options: &[&str]) -> Vec<String> {
+fn with_profile(user: &WiresharkUser, path: &Path, options: &[&str]) -> Vec<String> {
     let mut tshark = user.runs("tshark");
     tshark.args(["-C", "Containers"]).args(options).arg("-r").arg(path).env("COLORTERM", "truecolor");
     let ended = tshark.output().expect("tshark");
@@ -63,7 +63,7 @@ fn with_profile(user: &User, path: &Path, options: &[&str]) -> Vec<String> {
 }
 
 fn the_profile_shows_names_container_and_direction(lab: &Lab) {
-    let (user, visit) = (User::new(lab), Visit::new(lab));
+    let (user, visit) = (WiresharkUser::new(lab), ProfileCapture::new(lab));
     install(&user);
     let lines = with_profile(&user, &visit.recorded.path, &["-Y", "tcp"]);
     let (visited, visitor) = (&visit.visited.name, &visit.visitor.name);
@@ -78,7 +78,7 @@ fn the_profile_shows_names_container_and_direction(lab: &Lab) {
 }
 
 fn the_profile_colours_directions_and_keeps_error_colours(lab: &Lab) {
-    let (user, visit) = (User::new(lab), Visit::new(lab));
+    let (user, visit) = (WiresharkUser::new(lab), ProfileCapture::new(lab));
     install(&user);
     let fields = ["frame.packet_flags_direction", "tcp.flags.reset", "frame.coloring_rule.name"];
     let mut options = vec!["--color", "-Y", "tcp && !tcp.analysis.flags", "-T", "fields"];
@@ -97,7 +97,7 @@ fn the_profile_colours_directions_and_keeps_error_colours(lab: &Lab) {
 }
 
 fn the_window_shows_the_profile(lab: &Lab) {
-    let (desk, visit) = (Desk::new(lab), Visit::new(lab));
+    let (desk, visit) = (Desktop::new(lab), ProfileCapture::new(lab));
     install(&desk.user);
     let window = start(
         desk.runs("wireshark")

@@ -6,10 +6,11 @@ use std::process::Command;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, eventually, output};
-use crate::support::recording::{
-    Witness, capinfos, fields_of, packets_so_far, requests_so_far, statistics_of,
+use crate::support::recording::{capinfos, fields_of, packets_so_far, requests_so_far, statistics_of};
+use crate::support::tcpdump::Tcpdump;
+use crate::support::toolbar_pipes::{
+    ATTACHMENT, FILTER, LOG, PAUSE, STATISTICS, Toolbar, ToolbarCapture, ToolbarPipes,
 };
-use crate::support::toolbar_pipes::{ATTACHMENT, Captured, FILTER, LOG, PAUSE, Pipes, STATISTICS, Toolbar};
 use crate::support::traffic::flood;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -46,11 +47,11 @@ fn datagrams(path: &Path) -> Vec<String> {
 }
 
 /// The capture of a container with a filter that nobody else's packets pass, with its toolbar.
-fn begin(lab: &Lab, container: &Container) -> (Captured, Toolbar) {
+fn begin(lab: &Lab, container: &Container) -> (ToolbarCapture, Toolbar) {
     let filter = format!("tcp and host {}", container.address());
     let interface = container.interface();
     let options = ["--extcap-interface", &interface, "--extcap-capture-filter", &filter];
-    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(container)));
     assert_eq!((toolbar.field(FILTER), toolbar.field(PAUSE)), (filter.as_str(), "Pause"));
@@ -64,7 +65,7 @@ fn a_capture_is_paused_and_resumed(lab: &Lab) {
     toolbar.set(PAUSE, "");
     toolbar.shows("it is paused", |toolbar| toolbar.field(PAUSE) == "Resume");
     let witness =
-        Witness::begin(&container.host_veth("eth0"), &format!("tcp and host {}", container.address()));
+        Tcpdump::begin(&container.host_veth("eth0"), &format!("tcp and host {}", container.address()));
     container.fetch(20);
     witness.settle();
     toolbar.shows("it says so", |toolbar| toolbar.field(STATISTICS) == "paused, 0 dropped");
@@ -88,7 +89,7 @@ fn a_paused_capture_ends_normally(lab: &Lab) {
     let label = format!("com.docker.compose.project={project}");
     let first = lab.container(&["--label", &label]);
     let group = format!("compose-{project}");
-    let capture = Captured::begin(lab.program(), &["--extcap-interface", &group], Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &["--extcap-interface", &group], ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&first)));
     toolbar.set(PAUSE, "");
@@ -142,7 +143,7 @@ fn the_toolbar_shows_dropped_packets_by_interface(lab: &Lab) {
     let interface = container.interface();
     let options =
         ["--extcap-interface", &interface, "--extcap-capture-filter", "udp port 9", "--buffer-size", "2"];
-    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     let name = block(&container);
     toolbar.shows("that nothing is dropped", |toolbar| toolbar.list.contains(&(name.clone(), name.clone())));
@@ -197,7 +198,7 @@ fn containers_started_later_get_the_current_capture_filter(lab: &Lab) {
     let label = format!("com.docker.compose.project={project}");
     let first = lab.container(&["--label", &label]);
     let group = format!("compose-{project}");
-    let capture = Captured::begin(lab.program(), &["--extcap-interface", &group], Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &["--extcap-interface", &group], ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     let is_there =
         |toolbar: &Toolbar, one: &Container| toolbar.list.iter().any(|(name, _)| *name == block(one));
@@ -253,7 +254,8 @@ fn an_applied_filter_is_not_kept_for_the_next_capture(lab: &Lab) {
 fn a_filter_entered_before_the_capture_is_applied(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
-    let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
+    let capture =
+        ToolbarCapture::begin(lab.program(), &["--extcap-interface", &interface], ToolbarPipes::make());
     let mut toolbar = Toolbar::open_with(&capture.pipes, Some("udp port 9"));
     toolbar
         .shows("it", |toolbar| toolbar.log.contains("filter set: udp port 9") && !toolbar.remembers(FILTER));
@@ -267,7 +269,7 @@ fn a_tap_container_applies_a_changed_filter_or_reports_why_not(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
     let options = ["--extcap-interface", &interface, "--tap", "engine"];
-    let capture = Captured::begin(lab.program(), &options, Pipes::make());
+    let capture = ToolbarCapture::begin(lab.program(), &options, ToolbarPipes::make());
     let mut toolbar = Toolbar::open(&capture.pipes);
     toolbar.shows("who is there", |toolbar| toolbar.list.iter().any(|(name, _)| *name == block(&container)));
     toolbar.set(FILTER, "udp port 9");

@@ -11,9 +11,10 @@ use nix::fcntl::OFlag;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
-use crate::support::recording::{Witness, capinfos, requests_so_far};
+use crate::support::recording::{capinfos, requests_so_far};
+use crate::support::tcpdump::Tcpdump;
 use crate::support::toolbar_pipes::{
-    ATTACHMENT, Captured, FILTER, LOG, PAUSE, Pipes, STATISTICS, Toolbar, message,
+    ATTACHMENT, FILTER, LOG, PAUSE, STATISTICS, Toolbar, ToolbarCapture, ToolbarPipes, message,
 };
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -28,13 +29,13 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 /// Captures what tcpdump sees, while `host` does at the pipes as it likes until it is told to stop.
-fn runs_on(lab: &Lab, pipes: Pipes, host: &(dyn Fn(&Pipes, &AtomicBool) + Sync)) {
+fn runs_on(lab: &Lab, pipes: ToolbarPipes, host: &(dyn Fn(&ToolbarPipes, &AtomicBool) + Sync)) {
     let container = lab.container(&[]);
     let filter = format!("tcp and host {}", container.address());
     let interface = container.interface();
     let options = ["--extcap-interface", &interface, "--extcap-capture-filter", &filter];
-    let witness = Witness::begin(&container.host_veth("eth0"), &filter);
-    let capture = Captured::begin(lab.program(), &options, pipes);
+    let witness = Tcpdump::begin(&container.host_veth("eth0"), &filter);
+    let capture = ToolbarCapture::begin(lab.program(), &options, pipes);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (pipes, stop) = (&capture.pipes, &stop);
@@ -69,7 +70,7 @@ fn open(path: &std::path::Path, options: &mut OpenOptions) -> File {
 }
 
 /// A pipe that is full from the begin, of a toolbar that wants to know everything.
-fn reads_nothing(pipes: &Pipes, stop: &AtomicBool) {
+fn reads_nothing(pipes: &ToolbarPipes, stop: &AtomicBool) {
     let mut full = open(&pipes.from_capture, OpenOptions::new().read(true).write(true));
     while full.write(&[0; 4096]).is_ok() {}
     let mut toolbar = Toolbar::open(pipes);
@@ -81,7 +82,7 @@ fn reads_nothing(pipes: &Pipes, stop: &AtomicBool) {
     }
 }
 
-fn reads_slowly(pipes: &Pipes, stop: &AtomicBool) {
+fn reads_slowly(pipes: &ToolbarPipes, stop: &AtomicBool) {
     let mut slow = open(&pipes.from_capture, OpenOptions::new().read(true));
     let _toolbar = Toolbar::open(pipes);
     let (mut bytes, mut byte) = (0, [0]);
@@ -92,7 +93,7 @@ fn reads_slowly(pipes: &Pipes, stop: &AtomicBool) {
     assert!(bytes > 0, "it says something");
 }
 
-fn talks_nonsense(pipes: &Pipes, stop: &AtomicBool) {
+fn talks_nonsense(pipes: &ToolbarPipes, stop: &AtomicBool) {
     let _toolbar = Toolbar::open(pipes);
     let mut to_capture = open(&pipes.to_capture, OpenOptions::new().write(true));
     let nonsense = [
@@ -113,7 +114,7 @@ fn talks_nonsense(pipes: &Pipes, stop: &AtomicBool) {
 }
 
 /// Each time somebody must read where it writes, or its window would stand still for ever.
-fn comes_and_goes(pipes: &Pipes, stop: &AtomicBool) {
+fn comes_and_goes(pipes: &ToolbarPipes, stop: &AtomicBool) {
     while goes_on(stop) {
         let mut toolbar = Toolbar::open(pipes);
         // The begin of a message, of which the rest never comes.
@@ -125,7 +126,8 @@ fn comes_and_goes(pipes: &Pipes, stop: &AtomicBool) {
 fn a_second_toolbar_gets_statistics_after_the_first_closed(lab: &Lab) {
     let container = lab.container(&[]);
     let interface = container.interface();
-    let capture = Captured::begin(lab.program(), &["--extcap-interface", &interface], Pipes::make());
+    let capture =
+        ToolbarCapture::begin(lab.program(), &["--extcap-interface", &interface], ToolbarPipes::make());
     capture.captures();
     drop(Toolbar::open(&capture.pipes));
     let mut toolbar = Toolbar::open(&capture.pipes);
@@ -136,7 +138,7 @@ fn a_second_toolbar_gets_statistics_after_the_first_closed(lab: &Lab) {
 }
 
 fn a_control_path_that_is_not_a_fifo_is_left_unchanged(lab: &Lab) {
-    let pipes = Pipes::none();
+    let pipes = ToolbarPipes::none();
     fs::write(&pipes.to_capture, b"T\0\0\x02\x04\x01").expect("a file");
     let letter = pipes.folder.path().join("letter");
     fs::write(&letter, "dear reader").expect("a file");
@@ -147,25 +149,25 @@ fn a_control_path_that_is_not_a_fifo_is_left_unchanged(lab: &Lab) {
 }
 
 fn a_missing_toolbar_does_not_stop_the_capture(lab: &Lab) {
-    runs_on(lab, Pipes::none(), &|_, _| {});
+    runs_on(lab, ToolbarPipes::none(), &|_, _| {});
 }
 
 fn a_toolbar_that_never_opens_its_pipes_does_not_stop_the_capture(lab: &Lab) {
-    runs_on(lab, Pipes::make(), &|_, _| {});
+    runs_on(lab, ToolbarPipes::make(), &|_, _| {});
 }
 
 fn a_toolbar_that_reads_nothing_does_not_stop_the_capture(lab: &Lab) {
-    runs_on(lab, Pipes::make(), &reads_nothing);
+    runs_on(lab, ToolbarPipes::make(), &reads_nothing);
 }
 
 fn a_toolbar_that_reads_slowly_does_not_stop_the_capture(lab: &Lab) {
-    runs_on(lab, Pipes::make(), &reads_slowly);
+    runs_on(lab, ToolbarPipes::make(), &reads_slowly);
 }
 
 fn a_toolbar_that_sends_invalid_messages_does_not_stop_the_capture(lab: &Lab) {
-    runs_on(lab, Pipes::make(), &talks_nonsense);
+    runs_on(lab, ToolbarPipes::make(), &talks_nonsense);
 }
 
 fn a_toolbar_that_reconnects_does_not_stop_the_capture(lab: &Lab) {
-    runs_on(lab, Pipes::make(), &comes_and_goes);
+    runs_on(lab, ToolbarPipes::make(), &comes_and_goes);
 }

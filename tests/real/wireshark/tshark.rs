@@ -2,8 +2,9 @@
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
-use crate::support::recording::{Witness, assert_same, capinfos, fields_of, requests_so_far};
-use crate::support::wireshark::User;
+use crate::support::recording::{capinfos, fields_of, requests_so_far};
+use crate::support::tcpdump::Tcpdump;
+use crate::support::wireshark::WiresharkUser;
 
 pub(crate) const TESTS: &[Test] = tests![
     tshark_lists_containers,
@@ -16,7 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
 
 fn tshark_lists_containers(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
-    let list = output(User::new(lab).tshark().arg("-D"));
+    let list = output(WiresharkUser::new(lab).tshark().arg("-D"));
     for container in [&one, &other] {
         let line = format!(". {} ({} · ", container.interface(), container.name);
         assert!(list.lines().any(|text| text.contains(&line)), "{line} in {list}");
@@ -25,10 +26,10 @@ fn tshark_lists_containers(lab: &Lab) {
 
 fn tshark_captures_the_same_packets_as_tcpdump(lab: &Lab) {
     let container = lab.container(&[]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let file = user.home.path().join("out.pcapng");
     let filter = format!("tcp and host {}", container.address());
-    let witness = Witness::begin(&container.host_veth("eth0"), &filter);
+    let witness = Tcpdump::begin(&container.host_veth("eth0"), &filter);
     let mut tshark = user.tshark();
     let child = start(
         tshark.args(["-q", "-f", &filter, "-i", &container.interface(), "-a", "duration:6", "-w"]).arg(&file),
@@ -37,15 +38,14 @@ fn tshark_captures_the_same_packets_as_tcpdump(lab: &Lab) {
     container.fetch(30);
     let ended = end_of(child);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    let (witness, _folder) = witness.stop();
-    assert_same(&file, &witness);
+    witness.assert_same(&file);
     assert!(capinfos(&file, "Number of packets").parse::<u64>().expect("a number") >= 300);
     assert_eq!(fields_of(&file, "tcp.analysis.flags", &["frame.number"]).len(), 0, "Wireshark sees disorder");
 }
 
 fn tshark_captures_two_containers_at_once(lab: &Lab) {
     let (one, other) = (lab.container(&[]), lab.container(&[]));
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let file = user.home.path().join("out.pcapng");
     let mut tshark = user.tshark();
     tshark.args(["-q", "-i", &one.interface(), "-i", &other.interface(), "-w"]);
@@ -65,7 +65,7 @@ fn tshark_captures_two_containers_at_once(lab: &Lab) {
 
 fn tshark_passes_its_capture_filter_on(lab: &Lab) {
     let container = lab.container(&[]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let mut tshark = user.tshark();
     tshark.args(["-n", "-i", &container.interface(), "-f", "inbound and tcp port 80", "-c", "5"]);
     let child = start(tshark.args(["-T", "fields", "-e", "ip.dst", "-e", "tcp.dstport"]));
@@ -80,7 +80,7 @@ fn tshark_passes_its_capture_filter_on(lab: &Lab) {
 fn tshark_does_not_hang_on_a_failed_capture(lab: &Lab) {
     // Its loopback is inside, where this user may not go.
     let container = lab.container(&["--network", "none"]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     let child = start(user.tshark().args(["-i", &container.interface(), "-c", "1"]));
     let ended = end_of(child);
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -89,7 +89,7 @@ fn tshark_does_not_hang_on_a_failed_capture(lab: &Lab) {
 
 fn stopping_tshark_leaves_no_process(lab: &Lab) {
     let container = lab.container(&[]);
-    let user = User::new(lab);
+    let user = WiresharkUser::new(lab);
     for name in ["INT", "TERM", "KILL"] {
         let file = user.home.path().join(name);
         let child = start(user.tshark().args(["-q", "-i", &container.interface(), "-w"]).arg(&file));

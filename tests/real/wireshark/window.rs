@@ -5,13 +5,13 @@ use std::process::Command;
 use libtest_mimic::Trial;
 
 use crate::real::regressions;
-use crate::support::desktop::{Desk, Version};
+use crate::support::desktop::{Desktop, WiresharkVersion};
 use crate::support::harness::{explain, tests, trial};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{capinfos, fields_of, statistics_of};
 
 /// A test that runs in each version of Wireshark.
-pub(crate) type WindowTest = (&'static str, fn(&Lab, Version));
+pub(crate) type WindowTest = (&'static str, fn(&Lab, WiresharkVersion));
 
 const TESTS: &[WindowTest] =
     tests![the_window_shows_packets_with_names, closing_the_window_during_a_capture_leaves_no_process,];
@@ -19,11 +19,11 @@ const TESTS: &[WindowTest] =
 /// Each test of the window in each version of Wireshark.
 pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for version in Version::ALL {
+    for version in WiresharkVersion::ALL {
         let found = version.check();
         explain("tests of the window in the newest Wireshark", &found);
         let need = found.and(lab.clone());
-        let suffix = if version == Version::Installed { "" } else { "_in_the_newest_wireshark" };
+        let suffix = if version == WiresharkVersion::Installed { "" } else { "_in_the_newest_wireshark" };
         for (name, test) in [&[TESTS], regressions::WINDOW_TESTS].concat().concat() {
             trials.push(trial(&format!("{name}{suffix}"), need.clone(), move |lab| test(lab, version)));
         }
@@ -31,9 +31,9 @@ pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
     trials
 }
 
-fn the_window_shows_packets_with_names(lab: &Lab, version: Version) {
+fn the_window_shows_packets_with_names(lab: &Lab, version: WiresharkVersion) {
     let container = lab.container(&[]);
-    let desk = Desk::with(lab, version);
+    let desk = Desktop::with(lab, version);
     let window = desk.open(&container, &["-a", "packets:300"]);
     eventually("the capture ends", || {
         container.fetch(1);
@@ -61,9 +61,9 @@ fn the_window_shows_packets_with_names(lab: &Lab, version: Version) {
     assert_eq!(about("--capture --extcap-interface"), 1, "{asked:?}");
 }
 
-fn closing_the_window_during_a_capture_leaves_no_process(lab: &Lab, version: Version) {
+fn closing_the_window_during_a_capture_leaves_no_process(lab: &Lab, version: WiresharkVersion) {
     let container = lab.container(&[]);
-    let desk = Desk::with(lab, version);
+    let desk = Desktop::with(lab, version);
     let window = desk.open(&container, &[]);
     container.fetch(3);
     eventually("the window shows them", || desk.lines("shown").len() >= 30);

@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::support::desktop::{Desk, apart};
+use crate::support::desktop::{Desktop, apart};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, eventually, output, start};
 use crate::support::recording::{fields_of, packets_so_far, requests_so_far, statistics_of};
@@ -18,12 +18,12 @@ const LOG: (&str, &str) = ("1146", "125");
 /// How long Wireshark may take to pass on a click, before another is tried.
 const UNTIL_HEARD: Duration = Duration::from_secs(5);
 
-fn act(desk: &Desk, words: &[&str]) {
+fn act(desk: &Desktop, words: &[&str]) {
     end_of(start(desk.runs("xdotool").args(words)));
 }
 
 /// Clicks, until the program has said `line` once more.
-fn click(desk: &Desk, (x, y): (&str, &str), then: &[&str], line: &str) {
+fn click(desk: &Desktop, (x, y): (&str, &str), then: &[&str], line: &str) {
     let said = || desk.lines("log").iter().filter(|said| said.ends_with(line)).count();
     let before = said();
     eventually(line, || {
@@ -41,7 +41,7 @@ fn click(desk: &Desk, (x, y): (&str, &str), then: &[&str], line: &str) {
 
 fn the_window_pauses_resumes_and_filters_a_capture(lab: &Lab) {
     let container = lab.container(&[]);
-    let desk = Desk::new(lab);
+    let desk = Desktop::new(lab);
     let window = begin(&desk, &container);
     let so_far = || requests_so_far(&desk.file());
     container.fetch(3);
@@ -85,7 +85,7 @@ fn the_window_pauses_resumes_and_filters_a_capture(lab: &Lab) {
     assert_eq!((statistics.received, statistics.lost), (statistics.packets, 0));
 }
 
-fn begin(desk: &Desk, container: &Container) -> Child {
+fn begin(desk: &Desktop, container: &Container) -> Child {
     let filter = format!("ip host {}", container.address());
     let window = desk.open_by(apart(desk), container, &["-f", &filter]);
     eventually("the toolbar is open", || {
