@@ -46,11 +46,7 @@ impl HostArgs {
 
     /// The elevation for all hosts; [`Elevation::None`] leaves it to saved hosts.
     pub(super) fn elevation(&self) -> Elevation {
-        match (self.sudo, self.doas) {
-            (true, _) => Elevation::Sudo,
-            (_, true) => Elevation::Doas,
-            _ => Elevation::None,
-        }
+        elevation(self.sudo, self.doas)
     }
 
     /// Prepares a connection to each host.
@@ -79,5 +75,14 @@ impl HostArgs {
         }
         let options = ConnectOptions { may_upload: !self.no_upload, prompt_mode: self.prompt_mode, on_event };
         hosts.iter().map(|host| SshConnection::new(host, options)).collect()
+    }
+}
+
+/// The elevation that the flags `--sudo` and `--doas` select.
+pub(in crate::cli) fn elevation(sudo: bool, doas: bool) -> Elevation {
+    match (sudo, doas) {
+        (true, _) => Elevation::Sudo,
+        (_, true) => Elevation::Doas,
+        _ => Elevation::None,
     }
 }

@@ -1,5 +1,4 @@
-//! Commands on another host that forward their standard streams, such as `docker system dial-stdio`: each is a
-//! connection to an engine there.
+//! Remote commands that forward their standard streams to an engine, such as `docker system dial-stdio`.
 
 use std::io::{self, Read as _};
 use std::net::Shutdown;

@@ -174,7 +174,7 @@ pub(super) fn engine_command_failed(host: &Host, stderr: &str) -> Error {
     let last = SafeText::with_limit(stderr.lines().last().unwrap_or("unknown reason"), MAX_QUOTED_LEN);
     Error::new(
         format!("on {host}: {last}"),
-        format!("check that an engine runs there: {} docker version", ssh_command(host)),
+        format!("check that an engine runs on that host: {} docker version", ssh_command(host)),
     )
 }
 

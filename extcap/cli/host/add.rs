@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use containerdump::error::Error;
 use containerdump::saved_hosts::{SavedHost, SavedHostName, SavedHosts};
-use containerdump::ssh::{Elevation, Host, SshOptions};
+use containerdump::ssh::{Host, SshOptions};
+
+use crate::cli::host_args;
 
 /// Save a host
 #[derive(Args)]
@@ -47,11 +49,7 @@ impl AddHost {
                 )
             })?,
         };
-        let elevation = match (sudo, doas) {
-            (true, _) => Elevation::Sudo,
-            (_, true) => Elevation::Doas,
-            _ => Elevation::None,
-        };
+        let elevation = host_args::elevation(sudo, doas);
         let key = key.map(|key| std::path::absolute(&key).unwrap_or(key));
         // Report an unusable key now and not at the first connection.
         SshOptions::new(key.as_deref(), None)?;

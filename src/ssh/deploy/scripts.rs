@@ -4,8 +4,8 @@
 //! passes it to `sh` unchanged. What varies is read from standard input.
 //!
 //! The program is kept in a folder of the login that nobody else may write to, and checked from inside the folder, so
-//! that replacing the path later has no effect. The first choice is the cache folder; if programs cannot be started
-//! there, a folder with an unpredictable name in `/var/tmp` or `/tmp`.
+//! that replacing the path later has no effect. The first choice is the cache folder; if it does not allow programs to be
+//! started, a folder with an unpredictable name in `/var/tmp` or `/tmp`.
 
 use crate::ssh::Elevation;
 
