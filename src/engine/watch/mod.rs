@@ -112,7 +112,7 @@ fn run(
     // A capture checks that no thread of the process has a capability.
     let runtime = privilege::drop_on_this_thread()
         .and_then(|()| tokio::runtime::Builder::new_current_thread().enable_all().build());
-    let Ok(runtime) = runtime.inspect_err(|error| log::warn!("containers are not watched: {error}")) else {
+    let Ok(runtime) = runtime.inspect_err(|error| log::warn!("cannot watch for containers: {error}")) else {
         return;
     };
     runtime.block_on(async {

@@ -94,6 +94,6 @@ fn a_missing_target_leaves_no_tap_container(lab: &Lab) {
     let container = lab.container(&[]);
     lab.docker(&["kill", &container.name]);
     let trouble = tap(&docker(lab, &container.id), &["tap"]).expect_err("it does not run");
-    assert!(trouble.message().as_str().contains("went away"), "{trouble}");
+    assert!(trouble.message().as_str().contains("stopped before"), "{trouble}");
     nothing_is_left(lab, &container.id);
 }
