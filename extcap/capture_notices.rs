@@ -4,14 +4,36 @@ use std::collections::BTreeSet;
 
 use containerdump::safe_text::SafeText;
 use containerdump::session::Source;
-use containerdump::tap::Target;
+use containerdump::tap::{Target, Targets, UncapturedNetwork};
 
 /// Interfaces named in a notice.
 const MAX_NAMED: usize = 8;
 
+/// What of the targets is not captured, and containers whose packets are those of the host.
+pub(crate) fn omissions(found: &Targets) -> Vec<String> {
+    let mut lines = Vec::new();
+    for target in &found.targets {
+        if target.uses_host_network() {
+            let name = &target.container.name;
+            lines.push(format!(
+                "{name} uses the network of the host: the capture contains the traffic of the host"
+            ));
+        }
+        for UncapturedNetwork { network, why } in &target.left_out {
+            lines.push(format!("not captured: {network} of {} ({why})", target.container.name));
+        }
+    }
+    lines.extend(found.targets.iter().filter_map(omitted_interfaces));
+    let awaited = |name| format!("{name} is being restarted: it is captured from its next start");
+    lines.extend(found.awaited.iter().map(awaited));
+    let left_out = found.left_out.iter();
+    lines.extend(left_out.map(|(name, error)| format!("not captured: {name} ({})", error.message())));
+    lines
+}
+
 /// Names the interfaces of a container that are captured only on request: tunnels, VLANs and bridges, whose packets also
 /// pass the other interfaces.
-pub(crate) fn omitted_interfaces(target: &Target) -> Option<String> {
+fn omitted_interfaces(target: &Target) -> Option<String> {
     let first = target.unnamed.first()?;
     let names: Vec<&str> = target.unnamed.iter().take(MAX_NAMED).map(SafeText::as_str).collect();
     let more = match target.unnamed.len().saturating_sub(MAX_NAMED) {

@@ -7,35 +7,40 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+use clap::ValueEnum;
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
 use containerdump::session::{ResolvedPath, timestamp};
 use log::{LevelFilter, Log, Metadata, Record};
 
 /// Longest line, in characters.
-const LONGEST: usize = 500;
+const MAX_LINE_LEN: usize = 500;
 
-/// The words of Wireshark's own capture tools, from little to much.
-pub(crate) const LEVELS: [(&str, LevelFilter); 4] = [
-    ("message", LevelFilter::Warn),
-    ("info", LevelFilter::Info),
-    ("debug", LevelFilter::Debug),
-    ("noisy", LevelFilter::Trace),
-];
+/// How much is logged, in the words of Wireshark's own capture tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    #[default]
+    Message,
+    Info,
+    Debug,
+    Noisy,
+}
 
-/// Begins the log in `file`; without a file nothing is logged: Wireshark makes a dialog of what
-/// appears on stderr.
+impl LogLevel {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Message => LevelFilter::Warn,
+            Self::Info => LevelFilter::Info,
+            Self::Debug => LevelFilter::Debug,
+            Self::Noisy => LevelFilter::Trace,
+        }
+    }
+}
+
+/// Starts the log in `file`. Without a file nothing is logged: Wireshark shows stderr in a dialog.
 ///
-/// Fails when there is no such level, or the file cannot be opened.
-pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Error> {
-    let level = level.unwrap_or(LEVELS[0].0);
-    let Some((_, level)) = LEVELS.iter().find(|(word, _)| *word == level) else {
-        let words = LEVELS.map(|(word, _)| word).join(", ");
-        return Err(Error::new(
-            format!("cannot use --log-level {}", SafeText::new(level)),
-            format!("give one of {words}"),
-        ));
-    };
+/// Fails when the file cannot be opened.
+pub(crate) fn open(level: LogLevel, file: Option<&Path>) -> Result<(), Error> {
     let Some(path) = file else { return Ok(()) };
     let opened = ResolvedPath::resolve(path).and_then(|destination| {
         let mut options = OpenOptions::new();
@@ -45,11 +50,11 @@ pub(crate) fn open(level: Option<&str>, file: Option<&Path>) -> Result<(), Error
     let file = opened.map_err(|error| {
         Error::new(
             format!("cannot open log file {}: {error}", path.display()),
-            "name one in a folder of your own, or none",
+            "name a file in a folder of your own, or none",
         )
     })?;
-    log::set_max_level(*level);
-    // Only the first log of a process is kept, and there is only one.
+    log::set_max_level(level.filter());
+    // A process opens one log only.
     let _ = log::set_boxed_logger(Box::new(FileLogger(Mutex::new(file))));
     Ok(())
 }
@@ -58,13 +63,13 @@ struct FileLogger(Mutex<File>);
 
 impl Log for FileLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Libraries log whole answers of the engine, environment and labels included.
+        // Libraries log whole responses of the engine, including environment variables and labels.
         metadata.target().starts_with("containerdump")
     }
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let text = SafeText::with_limit(&record.args().to_string(), LONGEST);
+            let text = SafeText::with_limit(&record.args().to_string(), MAX_LINE_LEN);
             let line = format!("{} {} {text}\n", timestamp(SystemTime::now()), record.level());
             if let Ok(mut file) = self.0.lock() {
                 // A full disk must not end a capture.

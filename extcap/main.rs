@@ -1,9 +1,8 @@
-//! The program Wireshark starts, and people.
+//! `containerdump`, started by Wireshark as an extcap program, or from the command line.
 
 mod capture;
 mod capture_notices;
 mod cli;
-mod following;
 mod log_file;
 mod units;
 mod wireshark;
@@ -16,7 +15,7 @@ use containerdump::privilege::Privilege;
 fn main() -> ExitCode {
     // First of all: see the order in `containerdump::privilege`.
     let privilege = Privilege::confine();
-    let _dialling = SshConnectionGuard;
+    let _ssh_guard = SshConnectionGuard;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     if wireshark::is_spoken(&arguments) {
         wireshark::answer(&arguments, privilege)

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Numbers with units.
 
-/// A number of bytes in the unit that makes it short, 1 kB being 1000 bytes.
+/// A number of bytes in a suitable unit; 1 kB is 1000 bytes.
 pub(crate) fn format_bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if count < 1000 {
@@ -19,7 +19,7 @@ mod tests {
     use super::format_bytes;
 
     #[test]
-    fn bytes_are_told_in_the_unit_that_fits() {
+    fn bytes_are_shown_in_a_suitable_unit() {
         assert_eq!(format_bytes(999), "999 bytes");
         assert_eq!(format_bytes(1000), "1.0 kB");
         assert_eq!(format_bytes(1_250_000), "1.2 MB");

@@ -268,7 +268,7 @@ mod tests {
         let is = |command| is_started_by(command, &[Path::new("/opt/containerdump"), Path::new("/x/cd-1.2")]);
         assert!(is("/usr/local/bin/containerdump capture web"));
         assert!(is("/usr/bin/timeout 5 containerdump capture web"));
-        assert!(is("/home/ann/cd-1.2 far"));
+        assert!(is("/home/ann/cd-1.2 serve"));
         for command in ["/bin/bash", "/usr/bin/su", "/bin/sh -c containerdump", "./captures.sh", ""] {
             assert!(!is(command), "{command}");
         }

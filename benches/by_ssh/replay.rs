@@ -6,7 +6,7 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::path::Path;
 
 use containerdump::peer;
-use containerdump::peer::PeerRequest;
+use containerdump::request::PeerRequest;
 use containerdump::session::Output;
 use containerdump::stop::Stop;
 
@@ -20,10 +20,11 @@ pub(crate) fn say(file: &Path, only_hello: bool) {
     if only_hello {
         return;
     }
-    let request = PeerRequest::read(input());
-    let compress = request.expect("a request").compress;
+    let PeerRequest::Capture(request) = PeerRequest::read(input()).expect("a request") else {
+        panic!("it is not the request of a capture")
+    };
     let stop = Stop::watch(false).and_then(Stop::with_lifeline).expect("descriptors");
-    let mut output = Output::stdout().expect("standard output").compressed(compress);
+    let mut output = Output::stdout().expect("standard output").compressed(request.compress);
     let (mut file, mut bytes) = (File::open(file).expect("the stream"), vec![0; AT_ONCE]);
     while let Ok(count @ 1..) = file.read(&mut bytes) {
         if output.write(&mut [IoSlice::new(&bytes[..count])], &stop).is_err() {

@@ -1,12 +1,10 @@
-//! Commands of the installer, which `containerdump` has where it is installed.
+//! Commands of containerdump-install, which an installed `containerdump` passes on to it.
 
 use std::ffi::OsString;
 
 use clap::Args;
 use containerdump::error::Error;
-use containerdump::own_program;
 
-/// The arguments of a command of the installer.
 #[derive(Args)]
 pub(crate) struct InstallerArgs {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -14,9 +12,9 @@ pub(crate) struct InstallerArgs {
 }
 
 impl InstallerArgs {
-    /// Refuses, and names the program that runs `command`. This one cannot: it gave up the right to gain rights.
+    /// Fails with the program that runs `command`: this one has given up the right to gain rights.
     pub(crate) fn refuse(&self, command: &str) -> Result<(), Error> {
-        let installer = own_program::sibling("containerdump-install");
+        let installer = std::env::current_exe().map(|own| own.with_file_name("containerdump-install"));
         let remedy = match installer {
             Ok(path) if path.exists() => {
                 let words = self.arguments.iter().map(|word| word.to_string_lossy());
@@ -25,6 +23,6 @@ impl InstallerArgs {
             }
             _ => "in the source folder of containerdump, run: make install".to_owned(),
         };
-        Err(Error::new(format!("cannot run {command}: only an installed containerdump does"), remedy))
+        Err(Error::new(format!("cannot run {command}: containerdump is not installed"), remedy))
     }
 }

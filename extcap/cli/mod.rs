@@ -1,4 +1,4 @@
-//! The command line for people and scripts.
+//! The command line: one file for each command.
 
 mod capture;
 mod host;
@@ -10,6 +10,7 @@ mod progress;
 mod remote_target;
 mod serve;
 mod ssh;
+mod table;
 mod tap;
 
 use std::io::{self, Write as _};
@@ -22,17 +23,17 @@ use containerdump::privilege::Privilege;
 
 pub(crate) use host::BACKGROUND_FLAG;
 pub(crate) use list::containers_of;
-pub(crate) use progress::tell_losses;
+pub(crate) use progress::report_drops;
 pub(crate) use remote_target::RemoteTarget;
 
 /// Every running container as a capture interface.
 ///
-/// In Wireshark, containers stand in the list of interfaces: double-click one. On the command
-/// line, list shows them and capture writes their packets, both directions, to a file or a pipe.
-/// Engines are Docker, where DOCKER_HOST or Docker's context says, else at /var/run/docker.sock and in
-/// XDG_RUNTIME_DIR, and Podman, where CONTAINER_HOST says, else at /run/podman/podman.sock and there.
-/// What they do not tell of, the kernel shows: network namespaces of LXC, ip netns and others.
-/// CONTAINERDUMP_ENGINES=docker,podman,netns says which of these are asked.
+/// In Wireshark, containers are in the list of interfaces: double-click one. On the command line,
+/// list shows them, and capture writes their packets in both directions to a file or a pipe.
+/// Docker is found through DOCKER_HOST or Docker's current context, or else at /var/run/docker.sock and
+/// in XDG_RUNTIME_DIR; Podman through CONTAINER_HOST, or else at /run/podman/podman.sock and in
+/// XDG_RUNTIME_DIR. Other network namespaces (LXC, ip netns) are found through the kernel.
+/// CONTAINERDUMP_ENGINES=docker,podman,netns restricts where containers are looked for.
 #[derive(Parser)]
 #[command(
     version,
@@ -49,11 +50,11 @@ Examples:
   containerdump capture --host ann@build1 web -w web.pcapng
   containerdump host add build1 ann@192.0.2.7:2222
 
-When something does not work: containerdump doctor"
+To find out why something does not work: containerdump doctor"
 )]
 struct Cli {
     #[command(subcommand)]
-    verb: Command,
+    command: Command,
 }
 
 #[derive(Subcommand)]
@@ -62,35 +63,35 @@ enum Command {
     Capture(Box<capture::CaptureArgs>),
     #[command(subcommand)]
     Host(host::HostCommand),
-    /// Check everything a capture needs, and name the remedy for what is missing
+    /// Check everything that a capture needs, and show remedies for what is missing
     Doctor(installer::InstallerArgs),
-    /// Put the program where Wireshark looks, with the right to capture
+    /// Install containerdump as an extcap program of Wireshark, with the right to capture
     Install(installer::InstallerArgs),
-    /// Remove what install put there
+    /// Remove what install has installed
     Uninstall(installer::InstallerArgs),
     #[command(hide = true)]
     Tap(Box<tap::TapArgs>),
     #[command(hide = true)]
-    Far(serve::ServeArgs),
+    Serve(serve::ServeArgs),
     #[command(hide = true)]
     Ssh(ssh::SshExec),
-    /// Start taps for the capture at the other end of standard input
+    /// Open taps for the capture at the other end of standard input
     #[command(hide = true)]
     Broker,
 }
 
-/// The command line, to compare the extcap options with.
+/// The command line, for comparison with the extcap options.
 #[cfg(test)]
 pub(crate) fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Does what was asked for.
+/// Runs the command.
 pub(crate) fn run(privilege: Result<Privilege, Error>) -> ExitCode {
-    let people = Cli::parse();
-    // A program reads what a tap says, line by line.
-    let gap = if matches!(people.verb, Command::Tap(_) | Command::Far(_)) { ' ' } else { '\n' };
-    let outcome = privilege.and_then(|privilege| match people.verb {
+    let cli = Cli::parse();
+    // Other programs read these errors line by line.
+    let separator = if matches!(cli.command, Command::Tap(_) | Command::Serve(_)) { " " } else { "\n" };
+    let outcome = privilege.and_then(|privilege| match cli.command {
         Command::List(list) => list.run(privilege),
         Command::Capture(capture) => capture.run(privilege),
         Command::Host(host) => host.run(privilege),
@@ -98,15 +99,15 @@ pub(crate) fn run(privilege: Result<Privilege, Error>) -> ExitCode {
         Command::Install(arguments) => arguments.refuse("install"),
         Command::Uninstall(arguments) => arguments.refuse("uninstall"),
         Command::Tap(tap) => tap.run(privilege),
-        Command::Far(far) => far.run(privilege),
+        Command::Serve(serve) => serve.run(privilege),
         Command::Ssh(ssh) => ssh.run(privilege),
         Command::Broker => broker::serve(privilege),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            let said = trouble.to_string().replacen('\n', &gap.to_string(), 1);
-            let _ = writeln!(io::stderr(), "containerdump: {said}");
+        Err(error) => {
+            let text = error.to_string().replacen('\n', separator, 1);
+            let _ = writeln!(io::stderr(), "containerdump: {text}");
             ExitCode::FAILURE
         }
     }

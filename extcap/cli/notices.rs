@@ -1,4 +1,4 @@
-//! What goes on with another host, for people.
+//! Messages about the connection to a host.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -6,8 +6,8 @@ use containerdump::ssh::{ConnectionEvent, Host};
 
 use crate::units::format_bytes;
 
-/// Says it on standard error; on a terminal also how much of what is sent has come.
-pub(super) fn tell(host: &Host, event: &ConnectionEvent) {
+/// Shows it on standard error; the progress of an upload on a terminal only.
+pub(super) fn show(host: &Host, event: &ConnectionEvent) {
     let mut stderr = io::stderr();
     let live = stderr.is_terminal();
     let host = host.label();
@@ -23,12 +23,11 @@ pub(super) fn tell(host: &Host, event: &ConnectionEvent) {
     };
 }
 
-/// Leaves it to the log: what Wireshark reads on standard error is a failure.
+/// Writes it to the log: Wireshark shows standard error as a failure.
 pub(super) fn log(host: &Host, event: &ConnectionEvent) {
     if let ConnectionEvent::Message(message) = event {
         log::info!("{}: {message}", host.label());
     }
 }
 
-/// Says nothing.
-pub(super) fn say_nothing(_: &Host, _: &ConnectionEvent) {}
+pub(super) fn ignore(_: &Host, _: &ConnectionEvent) {}

@@ -3,18 +3,18 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clap::Parser as _;
 use containerdump::container::Container;
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
-use containerdump::session::Output;
+use containerdump::request::CaptureRequest;
+use containerdump::session::{Limits, Output};
 use containerdump::ssh::{ConnectOptions, Elevation, Host, PromptMode, SshConnection};
 use containerdump::stop::Stop;
 
-use super::capture::{self, LocalOutput};
+use super::capture::{LocalOutput, RemoteCapture};
 use super::host_args::HostArgs;
+use super::list;
 use super::progress::Progress;
-use super::{Cli, Command, list};
 use crate::capture::OutputTarget;
 use crate::wireshark::toolbar::Toolbar;
 
@@ -29,35 +29,23 @@ pub(crate) struct RemoteTarget {
 }
 
 impl RemoteTarget {
-    /// Captures what the options and names of a `capture` say, in `words`, into `output`, which has a section
-    /// header already.
+    /// Captures into `output`, whose section header is written already.
     ///
-    /// Fails when it cannot begin, or the host goes away.
+    /// # Errors
+    /// The capture cannot start, or the connection to the host is lost.
     pub(crate) fn capture(
         self,
-        words: Vec<String>,
+        request: CaptureRequest,
+        limits: Limits,
         output: Output,
         toolbar: Option<Toolbar>,
         stop: &Stop,
         privilege: Privilege,
     ) -> Result<(), Error> {
-        let command = ["containerdump", "capture"].map(str::to_owned).into_iter();
-        let cannot = |why: &str| {
-            Error::new(
-                format!("cannot use the options: {}", why.trim_start_matches("error: ")),
-                "see what they may be: containerdump capture --help",
-            )
-        };
-        let mut asked = match Cli::try_parse_from(command.chain(words)).map(|people| people.verb) {
-            Ok(Command::Capture(capture)) => capture,
-            Ok(_) => return Err(cannot("they are those of something else")),
-            Err(error) => return Err(cannot(error.to_string().lines().next().unwrap_or_default())),
-        };
-        asked.is_of_window = true;
-        asked.hosts = HostArgs::single(self.host, self.elevation, PromptMode::Desktop);
+        let hosts = HostArgs::single(self.host, self.elevation, PromptMode::Desktop);
         let progress = Progress::in_toolbar(toolbar.as_ref().map(Toolbar::handle));
-        let here = LocalOutput { target: OutputTarget::Begun(Box::new(output)), progress, toolbar };
-        capture::run_far(&asked, here, stop, privilege)
+        let output = LocalOutput { target: OutputTarget::Started(Box::new(output)), progress, toolbar };
+        RemoteCapture { hosts, request, limits, quiet: false }.run(output, stop, privilege)
     }
 
     /// The containers of the host.
@@ -85,7 +73,7 @@ impl RemoteTarget {
             let (sender, receiver) = mpsc::channel();
             let (worker, elevation) = (connection.clone(), self.elevation);
             // Sending fails after the timeout.
-            let ask = move || drop(sender.send(list::of_host(&worker, &probe, elevation)));
+            let ask = move || drop(sender.send(list::query_host(&worker, &probe, elevation)));
             std::thread::Builder::new().spawn(ask).map_err(|error| {
                 Error::new(
                     format!("cannot start a thread: {error}"),

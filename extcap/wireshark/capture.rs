@@ -13,19 +13,20 @@ use containerdump::error::Error;
 use containerdump::link::NamedNamespaces;
 use containerdump::pcapng::BlockWriter;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Limit, Output, OutputEnd, Report, Totals};
+use containerdump::request::CaptureRequest;
+use containerdump::session::{Output, OutputEnd, Report, Totals};
 use containerdump::stop::{Stop, Stopped};
 
 use super::arguments::ExtcapArgs;
 use super::interfaces::{NOTHING, troubled};
-use super::options::{containers, count, duplicates, networks, settings, tap};
+use super::options::{self, containers};
 use super::pipe_guard::PipeGuard;
 use super::saved;
 use super::shared_capture::{self, JoinOutcome, MemberCapture, MemberListener, Role};
 use super::ssh;
 use super::{as_caller, last};
 use crate::capture::{CaptureJob, OutputTarget};
-use crate::cli::tell_losses;
+use crate::cli::report_drops;
 use crate::log_file;
 use crate::wireshark::toolbar::{self, Toolbar, ToolbarHandle};
 
@@ -61,7 +62,7 @@ pub(super) fn run(
     if let (Some(toolbar), Some(line)) = (&toolbar, line) {
         toolbar.handle().log_and_show(&line);
     }
-    log_file::open(arguments.text("--log-level").as_deref(), arguments.path("--log-file").as_deref())?;
+    log_file::open(options::choice(arguments, "--log-level")?, arguments.path("--log-file").as_deref())?;
     let interface = arguments.text("--extcap-interface").unwrap_or_default();
     for engine in [EngineKind::Docker, EngineKind::Podman] {
         if interface == troubled(engine) {
@@ -76,7 +77,8 @@ pub(super) fn run(
     }
     let privilege = privilege?;
     if let Some((there, rest)) = privilege.as_caller(|| saved::meant(&interface))?? {
-        return there.capture(ssh::words(arguments, &rest)?, output, toolbar, &stop, privilege);
+        let (request, limits) = (ssh::request(arguments, &rest)?, options::limits(arguments)?);
+        return there.capture(request, limits, output, toolbar, &stop, privilege);
     }
     capture_here(arguments, &interface, output, toolbar, &stop, privilege)
 }
@@ -93,18 +95,13 @@ fn capture_here(
     let handle = toolbar.as_ref().map(Toolbar::handle);
     let in_window = |line: &str| handle.iter().for_each(|handle| handle.log_and_show(line));
     let some = if Selection::is_group_value(interface) { containers(arguments) } else { Vec::new() };
-    let values_first = some.is_empty();
-    let names = if values_first { vec![interface.to_owned()] } else { some };
+    let by_interface = some.is_empty();
+    let names = if by_interface { vec![interface.to_owned()] } else { some };
     let mut job = CaptureJob {
-        follow: !arguments.has("--stop-with-container"),
-        selection: Selection { names, prefer_values: values_first, ..Selection::default() },
-        networks: networks(arguments.text("--network").as_deref()),
-        tap: tap(arguments.text("--tap").as_deref())?,
-        duplicates: duplicates(arguments.text("--duplicates").as_deref())?,
-        settings: settings(arguments)?,
-        own_traffic: arguments.has("--own-traffic"),
-        limits: count(arguments)?.map(|count| Limit::Packets(count.into())).into_iter().collect(),
-        target: OutputTarget::Begun(Box::new(output)),
+        request: CaptureRequest { names, by_interface, ..options::request(arguments)? },
+        skip_unavailable: false,
+        limits: options::limits(arguments)?,
+        target: OutputTarget::Started(Box::new(output)),
         toolbar: None,
         confirmation: None,
     };
@@ -126,11 +123,11 @@ fn capture_here(
                         "{interface} is captured together with {}",
                         shared_capture::list_interfaces(&others)
                     ));
-                    job.selection.skip_unavailable = true;
+                    job.skip_unavailable = true;
                     if own.is_err() {
-                        job.selection.names.clear();
+                        job.request.names.clear();
                     }
-                    job.selection.names.extend(others);
+                    job.request.names.extend(others);
                 }
                 Err(error) => {
                     log::warn!("cannot capture several interfaces together: {error}");
@@ -152,7 +149,7 @@ fn capture_here(
                         interface,
                         leader: &leader.interface,
                         stream,
-                        settings: job.settings,
+                        settings: job.request.settings()?,
                     };
                     return member.run(job.target, toolbar, stop, privilege);
                 }
@@ -184,7 +181,7 @@ fn capture(
     let report: Option<Report> = handle.is_some().then_some((toolbar::UPDATE_INTERVAL, &mut show));
     let totals = job.run(stop, privilege, &notice, report)?;
     if handle.is_none() {
-        tell_losses(&totals);
+        report_drops(&totals);
     }
     Ok(())
 }

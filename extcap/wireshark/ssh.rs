@@ -3,6 +3,7 @@
 use clap::ValueEnum as _;
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
+use containerdump::request::CaptureRequest;
 use containerdump::saved_hosts::{ALL_CONTAINERS, SavedHosts};
 use containerdump::session::Output;
 use containerdump::ssh::{Elevation, Host, PromptMode, SshOptions};
@@ -10,7 +11,7 @@ use containerdump::stop::Stop;
 
 use super::arguments::ExtcapArgs;
 use super::line::ExtcapLine;
-use super::options::{containers, count, duplicates, networks, settings, tap};
+use super::options::{self, containers};
 use super::saved;
 use super::ssh_config;
 use crate::cli::RemoteTarget;
@@ -30,7 +31,8 @@ pub(super) fn capture(
     privilege: Privilege,
 ) -> Result<(), Error> {
     let there = privilege.as_caller(|| there(arguments))??;
-    there.capture(words(arguments, &chosen(arguments))?, output, toolbar, stop, privilege)
+    let (request, limits) = (request(arguments, &chosen(arguments))?, options::limits(arguments)?);
+    there.capture(request, limits, output, toolbar, stop, privilege)
 }
 
 /// The interface value or name that was chosen there; all where none was.
@@ -112,33 +114,13 @@ fn elevation(text: Option<&str>) -> Result<Elevation, Error> {
     })
 }
 
-/// The same as options and names of people's `capture`; `container` is an interface value, a name or all.
-pub(super) fn words(arguments: &ExtcapArgs, container: &str) -> Result<Vec<String>, Error> {
-    let settings = settings(arguments)?;
-    let mut words = vec!["--write=-".to_owned(), format!("--snap-length={}", settings.snap_length)];
-    let mut add = |name: &str, value: Option<String>| {
-        words.extend(value.map(|value| format!("--{name}={value}")));
-    };
-    add("filter", settings.filter);
-    add("buffer-size", settings.ring_mib.map(|size| size.to_string()));
-    add("tap", tap(arguments.text("--tap").as_deref())?.map(|kind| kind.as_str().to_owned()));
-    add("duplicates", Some(duplicates(arguments.text("--duplicates").as_deref())?.word().to_owned()));
-    add("count", count(arguments)?.map(|count| count.to_string()));
-    for network in networks(arguments.text("--network").as_deref()) {
-        add("network", Some(network));
-    }
-    for (is_set, flag) in [
-        (!settings.promiscuous, "--no-promiscuous"),
-        (!arguments.has("--stop-with-container"), "--follow"),
-        (arguments.has("--own-traffic"), "--own-traffic"),
-    ] {
-        words.extend(is_set.then(|| flag.to_owned()));
-    }
-    let named = containers(arguments);
-    match container {
-        _ if !named.is_empty() => words.extend(std::iter::once("--".to_owned()).chain(named)),
-        ALL_CONTAINERS => words.push("--all".to_owned()),
-        name => words.extend(["--by-interface", "--", name].map(str::to_owned)),
-    }
-    Ok(words)
+/// What the host is asked for; `container` is an interface value, a name or all.
+pub(super) fn request(arguments: &ExtcapArgs, container: &str) -> Result<CaptureRequest, Error> {
+    let request = options::request(arguments)?;
+    let names = containers(arguments);
+    Ok(match container {
+        _ if !names.is_empty() => CaptureRequest { names, ..request },
+        ALL_CONTAINERS => CaptureRequest { all: true, ..request },
+        name => CaptureRequest { names: vec![name.to_owned()], by_interface: true, ..request },
+    })
 }

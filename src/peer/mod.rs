@@ -31,7 +31,7 @@ pub use block::PeerPacket;
 pub use control::{ControlEvents, ControlParser, MAX_FILTER_LEN, filter_reply};
 pub use heartbeat::{FINISH, HEARTBEAT, Heartbeat, HeartbeatHandle};
 pub(crate) use hello::parse_hello;
-pub use hello::{HELLO, PROTOCOL, PeerRequest, hello};
+pub use hello::{HELLO, PROTOCOL, hello};
 pub(crate) use keepalive::Keepalive;
 pub use names::PeerNames;
 pub use open::{open_capture_stream, open_tap_stream};

@@ -9,7 +9,7 @@ use crate::static_program::Architecture;
 pub(super) const PROBE_COMMAND: &str = "exec sh -c 'echo containerdump-probe; \
     echo system $(uname -s) $(uname -m); echo user $(id -u); \
     if command -v containerdump >/dev/null; then \
-    echo program $(containerdump far --hello 2>/dev/null </dev/null); fi'";
+    echo program $({ containerdump serve --hello || containerdump --version; } 2>/dev/null </dev/null); fi'";
 /// Begins the answer. A login shell may print before it, with or without a line end.
 const PROBE_MARKER: &str = "containerdump-probe\n";
 
@@ -51,7 +51,11 @@ impl Probe {
             Some(line) => match parse_hello(line) {
                 Some((PROTOCOL, _)) => InstalledProgram::Compatible,
                 Some((_, version)) => InstalledProgram::Incompatible(SafeText::new(version)),
-                None => InstalledProgram::Broken,
+                // A program of a protocol without `serve` prints its version only.
+                None => match line.strip_prefix("containerdump ") {
+                    Some(version) => InstalledProgram::Incompatible(SafeText::new(version)),
+                    None => InstalledProgram::Broken,
+                },
             },
         };
         let (system, architecture) = (SafeText::new(system), Architecture::from_name(processor));
@@ -76,6 +80,10 @@ mod tests {
         assert_eq!(
             installed("program containerdump-peer 99 9.9\u{1b}[m"),
             InstalledProgram::Incompatible(SafeText::new("9.9\u{1b}[m"))
+        );
+        assert_eq!(
+            installed("program containerdump 0.0.9"),
+            InstalledProgram::Incompatible(SafeText::new("0.0.9"))
         );
         assert_eq!(installed("program"), InstalledProgram::Broken);
     }

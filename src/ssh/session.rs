@@ -94,7 +94,7 @@ impl SshSession {
         let host = &self.host;
         Error::new(
             format!("the answer of {host} is not from containerdump: {cause}"),
-            format!("check the output of: {} containerdump far --hello", errors::ssh_command(host)),
+            format!("check the output of: {} containerdump serve --hello", errors::ssh_command(host)),
         )
     }
 

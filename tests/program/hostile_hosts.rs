@@ -1,6 +1,6 @@
 //! Hosts that lie in what they say, and what is said to them.
 
-use containerdump::peer;
+use containerdump::request::PeerRequest;
 
 use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
 
@@ -60,7 +60,7 @@ fn a_hostile_list_is_escaped_for_wireshark() {
     let one = |interface: &str, name: &str| {
         format!(
             r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"{0}","interface":"{interface}",
-            "image":"{name}","name":"{name}","network_mode":"own","networks":[],"project":"{name}","trouble":null}}"#,
+            "image":"{name}","name":"{name}","network_mode":"own","networks":[],"project":"{name}","error":null}}"#,
             "0".repeat(64)
         )
         .replace('\n', "")
@@ -91,9 +91,9 @@ fn requests_are_not_part_of_a_command_line() {
     let all = host.arguments().concat().join(" ");
     assert!(!all.contains("192.0.2.77") && !all.contains("we;b"), "{all}");
     let request = std::fs::read_to_string(host.0.path().join("request")).expect("a request");
-    let request = peer::PeerRequest::read(format!("{request}\n").as_bytes()).expect("it can be read");
-    assert!(request.arguments.contains(&format!("--filter={filter}")), "{request:?}");
-    assert_eq!(request.arguments.last().map(String::as_str), Some("we;b"));
+    let request = PeerRequest::read(format!("{request}\n").as_bytes()).expect("it can be read");
+    let PeerRequest::Capture(request) = request else { panic!("{request:?}") };
+    assert_eq!((request.filter.as_deref(), request.names), (Some(filter), vec!["we;b".to_owned()]));
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn escape_sequences_of_a_host_are_not_printed() {
     // What is said is looked at by `Running::ended`.
     let container = format!(
         r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"1","interface":"docker-web",
-        "image":"{0}","name":"{0}","network_mode":"own","networks":[],"project":null,"trouble":
-        {{"what":"{0}","remedy":"{0}"}}}}"#,
+        "image":"{0}","name":"{0}","network_mode":"own","networks":[],"project":null,"error":
+        {{"message":"{0}","remedy":"{0}"}}}}"#,
         r"a\u001b]0;x\u0007\u009b\u202e"
     )
     .replace('\n', "");
@@ -128,6 +128,6 @@ fn escape_sequences_of_a_host_are_not_printed() {
     assert!(host.list().complaint().contains("containerdump on ann@build1 ended unexpectedly"));
     let host = FakeHost::new(&format!("printf '{ESCAPE}\\n' >&2; exit 255"), "");
     assert!(host.list().complaint().contains("cannot connect to ann@build1: "));
-    let host = FakeHost::new(&PROBE.replace(" 1 0.1.0", &format!(" 2 $(printf '{ESCAPE}')")), "");
+    let host = FakeHost::new(&PROBE.replace(" 2 0.1.0", &format!(" 3 $(printf '{ESCAPE}')")), "");
     assert!(host.list().complaint().contains("is incompatible with this version"));
 }

@@ -25,7 +25,7 @@ fn an_invalid_response_ends_with_one_message() {
     assert!(endless.list().complaint().contains("is longer than 16 MiB"));
     let absent = FakeHost::new(PROBE.rsplit_once("; echo program").expect("a probe").0, "");
     assert!(absent.list().complaint().contains("is not installed on ann@build1"));
-    let unusable = FakeHost::new(&PROBE.replace(" containerdump-peer 1 0.1.0", ""), "");
+    let unusable = FakeHost::new(&PROBE.replace(" containerdump-peer 2 0.1.0", ""), "");
     assert!(unusable.list().complaint().contains("cannot be started on ann@build1"));
 }
 

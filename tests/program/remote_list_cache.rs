@@ -101,7 +101,7 @@ fn head(address: &str, checked: u64, error: &str) -> String {
 /// A container as another host tells of it.
 fn line(interface: &str, name: &str, project: &str) -> String {
     format!(
-        r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"{0}","interface":"{interface}","image":"{name}","name":"{name}","network_mode":"own","networks":[],"project":{project},"trouble":null}}"#,
+        r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"{0}","interface":"{interface}","image":"{name}","name":"{name}","network_mode":"own","networks":[],"project":{project},"error":null}}"#,
         "0".repeat(64)
     )
 }

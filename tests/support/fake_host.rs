@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use super::program::{Ended, NOWHERE, Running, program};
 
 pub(crate) const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0; \
-    echo program containerdump-peer 1 0.1.0";
-pub(crate) const HELLO: &str = "echo containerdump-peer 1 0.1.0; read -r request";
+    echo program containerdump-peer 2 0.1.0";
+pub(crate) const HELLO: &str = "echo containerdump-peer 2 0.1.0; read -r request";
 pub(crate) const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 
 /// A host whose answers are shell scripts: to being looked at, and to being asked.
@@ -23,7 +23,7 @@ impl FakeHost {
         let path = folder.path().join("ssh");
         let script = format!(
             "#!/bin/sh\nprintf '%s\\n' \"$@\" -- >>{0}/arguments\nfor last; do :; done\n\
-             case $last in *containerdump-probe*) {probe} ;; *far*) cd {0}; {far} ;; esac\n",
+             case $last in *containerdump-probe*) {probe} ;; *serve*) cd {0}; {far} ;; esac\n",
             folder.path().display(),
         );
         std::fs::write(&path, script).expect("a script");

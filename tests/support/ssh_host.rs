@@ -141,7 +141,7 @@ impl SshHost {
     pub(crate) fn runs(&self) -> Vec<String> {
         let all = self.inside("ps -A -o args");
         all.lines()
-            .filter(|line| line.contains(" far") && line.contains("containerdump"))
+            .filter(|line| line.contains(" serve") && line.contains("containerdump"))
             .map(str::to_owned)
             .collect()
     }

@@ -1,4 +1,4 @@
-//! A capture for which no container was named.
+//! The error of a capture that selects no container.
 
 use containerdump::container::Container;
 use containerdump::engine::EngineTimeouts;
@@ -9,19 +9,18 @@ use containerdump::tap;
 
 /// Containers that are listed at most.
 const MAX_LISTED: usize = 8;
+/// Characters of the list of names.
+const MAX_NAMES_LEN: usize = 200;
 
-/// Why nothing is captured, and what can be.
-pub(super) fn refusal(on_other_hosts: bool) -> Error {
-    let what = "cannot capture: no container was named";
-    if on_other_hosts {
-        return Error::new(
-            what,
-            "name one, or use --all; see which there are: containerdump list --host HOST",
-        );
+/// The error, with the containers that can be captured on this host.
+pub(super) fn error(is_remote: bool) -> Error {
+    let message = "cannot capture: no container is named";
+    if is_remote {
+        return Error::new(message, "name one, or use --all; list them with: containerdump list --host HOST");
     }
     match tap::running_containers(&NamedNamespaces::default(), EngineTimeouts::COMMAND_LINE) {
-        Ok(running) => Error::new(what, remedy(&running.containers)),
-        Err(trouble) => trouble,
+        Ok(running) => Error::new(message, remedy(&running.containers)),
+        Err(error) => error,
     }
 }
 
@@ -34,6 +33,6 @@ fn remedy(containers: &[Container]) -> String {
         0 => String::new(),
         more => format!(" and {more} more (containerdump list)"),
     };
-    let names = SafeText::with_limit(&shown.collect::<Vec<_>>().join(", "), 200);
+    let names = SafeText::with_limit(&shown.collect::<Vec<_>>().join(", "), MAX_NAMES_LEN);
     format!("choose from {names}{more}: containerdump capture {}; or use --all", first.name.shortened())
 }

@@ -99,7 +99,7 @@ fn refresh(name: &SavedHostName, saved: &SavedHost, prompt_mode: PromptMode) -> 
     let label = host.label();
     match (RemoteTarget { host, elevation: Elevation::default() }).list(prompt_mode) {
         Ok(lines) => {
-            let containers = list::to_keep(&label, &lines);
+            let containers = list::to_cache(&label, &lines);
             CachedHost::store(name, saved, Ok(&containers)).map_err(cannot_cache)?;
             Ok(containers.lines().count())
         }

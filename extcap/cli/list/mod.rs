@@ -16,29 +16,29 @@ use containerdump::engine::EngineTimeouts;
 use containerdump::error::Error;
 use containerdump::link::{Attachment, Links};
 use containerdump::privilege::Privilege;
+use containerdump::request::{ListFormat, ListRequest};
 use containerdump::tap::{self, TapCandidate, TapRights, Target};
 
 use super::host_args::HostArgs;
 use record::ContainerRecord;
-pub(super) use remote::of as of_host;
-use remote_json::Form;
+pub(super) use remote::query as query_host;
 pub(crate) use remote_json::containers as containers_of;
-pub(super) use remote_json::to_keep;
+pub(super) use remote_json::to_cache;
 
-/// Show running containers, their networks, addresses, and where their packets are taken
+/// Show running containers, their networks and addresses, and where their packets are captured
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   containerdump list
   containerdump list web
-  containerdump list -v      # which taps there are, and what the others would need
+  containerdump list -v      # all taps, and what the unavailable ones need
   containerdump list --json | jq -r '.name + \" \" + (.attachments[].host_veth | values)'
   containerdump list --host ann@build1 --host build2
   containerdump list -v --host build2
 
-TAPS tells where a capture takes packets. Needs no right but to speak to the engines.")]
+TAPS shows where a capture takes packets. No privilege is needed except access to the engines.")]
 pub(super) struct ListArgs {
-    /// Containers to list, by name, interface (docker-web) or id; all where none is named
+    /// Containers to list, by name, interface (docker-web) or ID [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -46,12 +46,11 @@ pub(super) struct ListArgs {
     #[arg(long)]
     json: bool,
 
-    /// Tell of each attachment which taps there are, best first, and what those that cannot be
-    /// used would need
+    /// Show all taps of each attachment, best first, and what the unavailable ones need
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
 
-    /// Print whole columns, also where they are wider than the terminal
+    /// Do not shorten columns to the width of the terminal
     #[arg(long)]
     wide: bool,
 
@@ -59,95 +58,115 @@ pub(super) struct ListArgs {
     hosts: HostArgs,
 }
 
-/// The longest that looking up all containers may take.
-const LONGEST: Duration = Duration::from_secs(10);
+/// For looking up all containers.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a list looks like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ListOutput {
+    /// A table of this width; `None` for any.
+    Table(Option<usize>),
+    Json,
+    Taps,
+}
 
 impl ListArgs {
     pub(super) fn run(self, mut privilege: Privilege) -> Result<(), Error> {
-        if !self.hosts.is_empty() {
-            privilege.become_caller()?;
-            privilege.give_up()?;
-            let form = match (self.json, self.verbose) {
-                (true, _) => Form::Json,
-                (false, true) => Form::Taps,
-                (false, false) => Form::Table,
-            };
-            return remote::show(&self.hosts, &self.names, form, self.width());
-        }
-        let latest = Instant::now() + LONGEST;
-        let means = TapRights::from_privilege(&privilege);
-        let entered = tap::scan_named_namespaces(&privilege)?;
-        let running = tap::running_containers(&entered, EngineTimeouts::COMMAND_LINE)?;
-        let links = Links::now()?;
-        let mut containers = if self.names.is_empty() {
-            running.containers
-        } else {
-            tap::select(&Selection { names: self.names.clone(), ..Selection::default() }, &running)?
+        let output = match (self.json, self.verbose) {
+            (true, _) => ListOutput::Json,
+            (false, true) => ListOutput::Taps,
+            (false, false) => ListOutput::Table(self.width()),
         };
-        let looked_up = tap::look_up_each(&mut containers, &links, &entered, latest);
-        let found: Vec<ContainerTaps> = containers
-            .into_iter()
-            .zip(looked_up)
-            .map(|(container, looked_up)| ContainerTaps::new(container, looked_up, &means))
-            .collect();
-        let text = match (self.json, self.verbose) {
-            (true, _) => found.iter().map(|one| ContainerRecord::from(one).line()).collect(),
-            (false, true) => taps::explained(&found),
-            (false, false) => table::table(
-                &found.iter().map(ContainerRecord::from).collect::<Vec<_>>(),
-                false,
-                self.width(),
-            ),
-        };
-        // A reader who has left does not want the rest.
-        let _ = io::stdout().write_all(text.as_bytes());
-        for trouble in running.errors {
-            // Beside the list, which scripts read.
-            let _ = writeln!(io::stderr(), "{trouble}");
+        if self.hosts.is_empty() {
+            return show(self.names, output, &privilege);
         }
-        Ok(())
+        privilege.become_caller()?;
+        privilege.give_up()?;
+        remote::show(&self.hosts, &self.names, output)
     }
 
-    /// Columns of the terminal that the table has to fit; `None` where it may be as wide as it is.
+    /// The width of the terminal; `None` where the table may be wider.
     fn width(&self) -> Option<usize> {
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok().filter(|_| !self.wide)?;
         Some(usize::from(size.ws_col)).filter(|width| *width > 0)
     }
 }
 
-/// A container, and where its packets pass or why that is not known.
-struct ContainerTaps {
-    container: Container,
-    passes: Vec<AttachmentTaps>,
-    trouble: Option<Error>,
+/// Prints the list that containerdump on another host requests.
+pub(super) fn serve(request: ListRequest, privilege: &Privilege) -> Result<(), Error> {
+    let output = match request.format {
+        ListFormat::Json => ListOutput::Json,
+        ListFormat::Taps => ListOutput::Taps,
+    };
+    show(request.names, output, privilege)
 }
 
-/// An attachment, and the taps there are for it.
+/// Prints the containers of this host that `names` select; all where there is none.
+fn show(names: Vec<String>, output: ListOutput, privilege: &Privilege) -> Result<(), Error> {
+    let deadline = Instant::now() + LOOK_UP_TIMEOUT;
+    let rights = TapRights::from_privilege(privilege);
+    let namespaces = tap::scan_named_namespaces(privilege)?;
+    let running = tap::running_containers(&namespaces, EngineTimeouts::COMMAND_LINE)?;
+    let links = Links::now()?;
+    let mut containers = if names.is_empty() {
+        running.containers
+    } else {
+        tap::select(&Selection { names, ..Selection::default() }, &running)?
+    };
+    let looked_up = tap::look_up_each(&mut containers, &links, &namespaces, deadline);
+    let containers: Vec<ContainerTaps> = containers
+        .into_iter()
+        .zip(looked_up)
+        .map(|(container, looked_up)| ContainerTaps::new(container, looked_up, &rights))
+        .collect();
+    let records = || containers.iter().map(ContainerRecord::from);
+    let text = match output {
+        ListOutput::Json => records().map(|record| record.to_line()).collect(),
+        ListOutput::Taps => taps::describe(&containers),
+        ListOutput::Table(width) => table::table(&records().collect::<Vec<_>>(), false, width),
+    };
+    // A closed pipe means that nobody wants the rest.
+    let _ = io::stdout().write_all(text.as_bytes());
+    for error in running.errors {
+        // Not in the list, which scripts read.
+        let _ = writeln!(io::stderr(), "{error}");
+    }
+    Ok(())
+}
+
+/// A container, and the taps of its attachments or why they are unknown.
+struct ContainerTaps {
+    container: Container,
+    attachments: Vec<AttachmentTaps>,
+    error: Option<Error>,
+}
+
+/// An attachment, and its taps, best first.
 struct AttachmentTaps {
     attachment: Attachment,
-    offers: Vec<TapCandidate>,
-    /// Whether it is captured where nothing is asked for.
+    candidates: Vec<TapCandidate>,
+    /// Whether it is captured if no network is named.
     is_default: bool,
 }
 
 impl ContainerTaps {
-    fn new(container: Container, looked_up: Result<Target, Error>, means: &TapRights) -> Self {
+    fn new(container: Container, looked_up: Result<Target, Error>, rights: &TapRights) -> Self {
         let target = match looked_up {
             Ok(target) => target,
-            Err(trouble) => return Self { container, passes: Vec::new(), trouble: Some(trouble) },
+            Err(error) => return Self { container, attachments: Vec::new(), error: Some(error) },
         };
-        let passes = target.attachments.iter().map(|attachment| AttachmentTaps {
+        let attachments = target.attachments.iter().map(|attachment| AttachmentTaps {
             attachment: attachment.clone(),
-            offers: tap::tap_candidates(&target, attachment, means),
+            candidates: tap::tap_candidates(&target, attachment, rights),
             is_default: tap::is_default(attachment, &target.attachments),
         });
-        Self { passes: passes.collect(), container, trouble: None }
+        Self { attachments: attachments.collect(), container, error: None }
     }
 }
 
 impl AttachmentTaps {
-    /// The tap that a capture takes; `None` where none can be used.
+    /// The tap that a capture uses; `None` where none can be used.
     fn best(&self) -> Option<&TapCandidate> {
-        self.offers.iter().find(|offer| offer.unavailable.is_none())
+        self.candidates.iter().find(|candidate| candidate.unavailable.is_none())
     }
 }

@@ -1,5 +1,5 @@
-//! A container as the list tells of it: docs/list-json.md. What another host tells is read into the same, and
-//! nothing of it is shown that is not.
+//! A container in the JSON list: docs/list-json.md. The list of another host is read into the same fields, and other
+//! fields are dropped.
 
 use std::net::IpAddr;
 
@@ -8,26 +8,27 @@ use containerdump::container::{self, Container, ContainerId, EngineKind, Network
 use containerdump::error::Error;
 use containerdump::link;
 use containerdump::safe_text::{MAX_NAME_LEN, SafeText};
-use containerdump::tap::{self, TapKind};
+use containerdump::tap::{TapCandidate, TapKind, Unavailable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AttachmentTaps, ContainerTaps};
 
-/// Of things that a container has several of, those that another host may tell.
-const MOST: usize = 1000;
-/// Networks of a container that Wireshark may show.
-const MOST_NETWORKS: usize = 8;
-/// The longest interface value: two short ids beside the longest name (see `containerdump::container`).
-const LONGEST_VALUE: usize = 170;
+/// Entries of a list in the record of another host.
+const MAX_ENTRIES: usize = 1000;
+/// Networks of a container in Wireshark's list.
+const MAX_LISTED_NETWORKS: usize = 8;
+/// Bytes of an interface value: two short ids beside the longest name (see `containerdump::container`).
+const MAX_VALUE_LEN: usize = 170;
 
 /// Foreign text of at most so many characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct BoundedText<const LONGEST: usize>(SafeText);
+pub(super) struct BoundedText<const MAX_LEN: usize>(SafeText);
 
-/// What something is selected by, and what is only shown.
+/// A name that containers or networks are selected by.
 type Name = BoundedText<MAX_NAME_LEN>;
+/// Text that is only shown.
 type Word = BoundedText<80>;
-/// An interface value, an id.
+/// An interface value, or an id.
 type Value = BoundedText<200>;
 type Sentence = BoundedText<400>;
 
@@ -46,7 +47,7 @@ pub(super) struct ContainerRecord {
     pub(super) addresses: Vec<IpAddr>,
     pub(super) networks: Vec<NetworkRecord>,
     pub(super) attachments: Vec<AttachmentRecord>,
-    pub(super) trouble: Option<ErrorRecord>,
+    pub(super) error: Option<ErrorRecord>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -71,60 +72,60 @@ pub(super) struct AttachmentRecord {
 #[derive(Debug, Serialize, Deserialize)]
 struct TapRecord {
     tap: Word,
-    lack: Option<UnavailableRecord>,
+    unavailable: Option<UnavailableRecord>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct UnavailableRecord {
-    why: Sentence,
+    reason: Sentence,
     remedy: Sentence,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ErrorRecord {
-    what: Sentence,
+    message: Sentence,
     remedy: Sentence,
 }
 
 impl ContainerRecord {
-    /// Reads what `host` told of a container.
+    /// Reads a line of the list of `host`.
     ///
-    /// Fails when it is something else.
-    pub(super) fn of_host(host: &SafeText, line: &str) -> Result<Self, String> {
-        let mut listed: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        listed.host = BoundedText(host.clone());
-        listed.addresses.truncate(MOST);
-        listed.networks.truncate(MOST);
-        listed.networks.iter_mut().for_each(|network| network.addresses.truncate(MOST));
-        listed.attachments.truncate(MOST);
-        listed.attachments.iter_mut().for_each(|attachment| attachment.taps.truncate(MOST));
-        Ok(listed)
+    /// Fails with the reason why it is not a container.
+    pub(super) fn parse(host: &SafeText, line: &str) -> Result<Self, String> {
+        let mut record: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        record.host = BoundedText(host.clone());
+        record.addresses.truncate(MAX_ENTRIES);
+        record.networks.truncate(MAX_ENTRIES);
+        record.networks.iter_mut().for_each(|network| network.addresses.truncate(MAX_ENTRIES));
+        record.attachments.truncate(MAX_ENTRIES);
+        record.attachments.iter_mut().for_each(|attachment| attachment.taps.truncate(MAX_ENTRIES));
+        Ok(record)
     }
 
-    /// It without all that the list of Wireshark does not need.
-    pub(super) fn bare(mut self) -> Self {
+    /// The record without what Wireshark's list does not show.
+    pub(super) fn without_details(mut self) -> Self {
         self.attachments.clear();
         self.addresses.clear();
-        self.networks.truncate(MOST_NETWORKS);
+        self.networks.truncate(MAX_LISTED_NETWORKS);
         for network in &mut self.networks {
             *network = NetworkRecord { name: network.name.clone(), ..NetworkRecord::default() };
         }
-        Self { trouble: None, ..self }
+        Self { error: None, ..self }
     }
 
-    /// It as a container, for lists of Wireshark's; `None` where it could not be one.
+    /// The container for Wireshark's list; `None` where a field cannot be that of a container.
     pub(super) fn container(&self) -> Option<Container> {
         let kinds = [EngineKind::Docker, EngineKind::Podman, EngineKind::Kernel];
         let engine = kinds.into_iter().find(|kind| kind.as_str() == self.engine.as_str())?;
         let value = self.interface.as_str();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         let rest = value.strip_prefix(engine.as_str())?.strip_prefix('-')?;
-        if rest.is_empty() || value.len() > LONGEST_VALUE || !rest.bytes().all(allowed) {
+        if rest.is_empty() || value.len() > MAX_VALUE_LEN || !rest.bytes().all(allowed) {
             return None;
         }
         let inode = || self.id.as_str().parse().ok().map(ContainerId::from_namespace_inode);
         let id = ContainerId::parse(self.id.as_str()).or_else(inode)?;
-        // Nobody here is to ask its engine.
+        // Its engine cannot be queried from this host.
         let endpoint = Endpoint::Kernel(NamespaceInfo::default());
         let networks = self.networks.iter().map(|network| container::Network {
             name: network.name.0.clone(),
@@ -150,9 +151,8 @@ impl ContainerRecord {
         })
     }
 
-    /// It as a JSON object, on one line.
-    pub(super) fn line(&self) -> String {
-        // Sorted by name, as objects of `Value` are.
+    /// The record as a JSON object on a line, its fields sorted by name.
+    pub(super) fn to_line(&self) -> String {
         serde_json::to_value(self).map(|object| object.to_string() + "\n").unwrap_or_default()
     }
 }
@@ -183,15 +183,15 @@ impl From<&ContainerTaps> for ContainerRecord {
             }),
             addresses: container.addresses().copied().collect(),
             networks: networks.collect(),
-            attachments: found.passes.iter().map(AttachmentRecord::from).collect(),
-            trouble: found.trouble.as_ref().map(ErrorRecord::from),
+            attachments: found.attachments.iter().map(AttachmentRecord::from).collect(),
+            error: found.error.as_ref().map(ErrorRecord::from),
         }
     }
 }
 
 impl From<&AttachmentTaps> for AttachmentRecord {
-    fn from(passes: &AttachmentTaps) -> Self {
-        let attachment = &passes.attachment;
+    fn from(taps: &AttachmentTaps) -> Self {
+        let attachment = &taps.attachment;
         let (veth, index) = match &attachment.tap {
             link::Tap::HostVeth { name, index } => (Some(text(name)), Some(index.0)),
             link::Tap::Host { index, .. } => (None, Some(index.0)),
@@ -200,56 +200,66 @@ impl From<&AttachmentTaps> for AttachmentRecord {
         Self {
             interface: text(attachment.interface.as_str()),
             network: text(attachment.network.as_str()),
-            tap: passes.best().map(|offer| text(TapKind::from_tap(&offer.tap).as_str())),
-            taps: passes.offers.iter().map(TapRecord::from).collect(),
+            tap: taps.best().map(|candidate| text(TapKind::from_tap(&candidate.tap).as_str())),
+            taps: taps.candidates.iter().map(TapRecord::from).collect(),
             host_veth: veth,
             host_index: index,
-            default: passes.is_default,
+            default: taps.is_default,
         }
     }
 }
 
-impl From<&tap::TapCandidate> for TapRecord {
-    fn from(offer: &tap::TapCandidate) -> Self {
-        let lack = offer.unavailable.as_ref().map(|lack| UnavailableRecord {
-            why: BoundedText(lack.reason.clone()),
-            remedy: BoundedText(lack.remedy.clone()),
-        });
-        Self { tap: text(TapKind::from_tap(&offer.tap).as_str()), lack }
+impl From<&TapCandidate> for TapRecord {
+    fn from(candidate: &TapCandidate) -> Self {
+        let unavailable = candidate.unavailable.as_ref().map(UnavailableRecord::from);
+        Self { tap: text(TapKind::from_tap(&candidate.tap).as_str()), unavailable }
+    }
+}
+
+impl From<&Unavailable> for UnavailableRecord {
+    fn from(unavailable: &Unavailable) -> Self {
+        let Unavailable { reason, remedy } = unavailable;
+        Self { reason: BoundedText(reason.clone()), remedy: BoundedText(remedy.clone()) }
     }
 }
 
 impl From<&Error> for ErrorRecord {
-    fn from(trouble: &Error) -> Self {
-        Self { what: BoundedText(trouble.message().clone()), remedy: BoundedText(trouble.remedy().clone()) }
+    fn from(error: &Error) -> Self {
+        Self { message: BoundedText(error.message().clone()), remedy: BoundedText(error.remedy().clone()) }
     }
 }
 
 impl std::fmt::Display for ErrorRecord {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Error::new(self.what.as_str(), self.remedy.as_str()).fmt(formatter)
+        Error::new(self.message.as_str(), self.remedy.as_str()).fmt(formatter)
     }
 }
 
-fn text<const LONGEST: usize>(text: &str) -> BoundedText<LONGEST> {
-    BoundedText(SafeText::with_limit(text, LONGEST))
+fn text<const MAX_LEN: usize>(text: &str) -> BoundedText<MAX_LEN> {
+    BoundedText(SafeText::with_limit(text, MAX_LEN))
 }
 
-impl<const LONGEST: usize> BoundedText<LONGEST> {
+impl<const MAX_LEN: usize> BoundedText<MAX_LEN> {
     pub(super) fn as_str(&self) -> &str {
         self.0.as_str()
     }
 }
 
-impl<const LONGEST: usize> Serialize for BoundedText<LONGEST> {
+impl<const MAX_LEN: usize> std::fmt::Display for BoundedText<MAX_LEN> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl<const MAX_LEN: usize> Serialize for BoundedText<MAX_LEN> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl<'de, const LONGEST: usize> Deserialize<'de> for BoundedText<LONGEST> {
+impl<'de, const MAX_LEN: usize> Deserialize<'de> for BoundedText<MAX_LEN> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(SafeText::with_limit(&text, LONGEST)))
+        String::deserialize(deserializer).map(|text| Self(SafeText::with_limit(&text, MAX_LEN)))
     }
 }
 
@@ -259,22 +269,24 @@ mod tests {
 
     const LINE: &str = r#"{"addresses":["172.19.0.3"],"attachments":[{"default":true,"host_index":8,
         "host_veth":"veth1","interface":"eth0","network":"back","tap":"host","taps":[]}],"created":1,
-        "engine":"docker","host":"","id":"ba","image":"a\u001b]0;x\u0007","interface":"docker-web","name":"NAME",
-        "network_mode":"own","networks":[],"project":null,"trouble":null}"#;
+        "engine":"docker","error":null,"host":"","id":"ba","image":"a\u001b]0;x\u0007","interface":"docker-web",
+        "name":"NAME","network_mode":"own","networks":[],"project":null}"#;
 
     #[test]
-    fn what_another_host_tells_is_made_harmless_and_bounded() {
+    fn the_list_of_another_host_is_bounded_and_safe_to_show() {
         let line = LINE.replace("NAME", &"x".repeat(5000));
-        let listed = ContainerRecord::of_host(&SafeText::new("build1"), &line).expect("a container");
-        assert_eq!((listed.host.as_str(), listed.name.as_str().chars().count()), ("build1", MAX_NAME_LEN));
-        assert_eq!(listed.image.as_str(), "a\u{FFFD}]0;x\u{FFFD}");
-        assert!(listed.line().starts_with(r#"{"addresses":["172.19.0.3"],"attachments":[{"default":true,"#));
+        let record = ContainerRecord::parse(&SafeText::new("build1"), &line).expect("a container");
+        assert_eq!((record.host.as_str(), record.name.as_str().chars().count()), ("build1", MAX_NAME_LEN));
+        assert_eq!(record.image.as_str(), "a\u{FFFD}]0;x\u{FFFD}");
+        assert!(
+            record.to_line().starts_with(r#"{"addresses":["172.19.0.3"],"attachments":[{"default":true,"#)
+        );
     }
 
     #[test]
-    fn what_is_no_container_is_refused() {
+    fn a_line_that_is_not_a_container_is_refused() {
         for wrong in ["", "[]", "{}", "null", &LINE.replace("172.19.0.3", "x"), &LINE.replace("true", "1")] {
-            assert!(ContainerRecord::of_host(&SafeText::new("build1"), wrong).is_err(), "{wrong}");
+            assert!(ContainerRecord::parse(&SafeText::new("build1"), wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -4,138 +4,110 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use containerdump::error::Error;
-use containerdump::peer::PeerRequest;
-use containerdump::peer::compression::CompressionMode;
+use containerdump::request::{ListFormat, ListRequest, PeerRequest};
 use containerdump::safe_text::SafeText;
 use containerdump::ssh::{Elevation, Probe, SshConnection};
 use containerdump::stop::{Stop, Stopped};
 
-use super::remote_json::{self, Form};
-use super::taps;
+use super::{ListOutput, remote_json, taps};
 use crate::cli::host_args::HostArgs;
 use crate::cli::notices;
 
-/// Bytes of a list: an engine's own may have as many.
-const MOST: usize = 16 * 1024 * 1024;
-/// How long a list may take: there it has ten seconds for looking up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a list: the limit for that of an engine.
+const MAX_LIST_LEN: usize = 16 * 1024 * 1024;
+/// For a list: the host has ten seconds to look up its containers.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Prints the list of `hosts`, of those containers that `names` mean where there are any; of those that can be asked where some cannot.
+/// Prints the containers of `hosts` that `names` select, all where there is none. Hosts that fail are left out.
 ///
-/// Fails when one cannot, or it is ended before.
-pub(super) fn show(
-    hosts: &HostArgs,
-    names: &[String],
-    form: Form,
-    width: Option<usize>,
-) -> Result<(), Error> {
+/// Fails when a host has failed, or the list is interrupted.
+pub(super) fn show(hosts: &HostArgs, names: &[String], output: ListOutput) -> Result<(), Error> {
     let stop = Stop::watch(false)?;
-    let connections = hosts.connections(notices::tell)?;
-    let (elevation, all, names) = (hosts.elevation(), connections.clone(), names.to_vec());
-    let asked = stop.wait_for(None, move || {
-        Ok(all
-            .iter()
-            .map(|connection| (connection.host().label(), ask(connection, elevation, form, &names)))
-            .collect::<Vec<_>>())
+    let connections = hosts.connections(notices::show)?;
+    let format = if output == ListOutput::Taps { ListFormat::Taps } else { ListFormat::Json };
+    let request = PeerRequest::List(ListRequest { names: names.to_vec(), format }).to_line()?;
+    let (elevation, all) = (hosts.elevation(), connections.clone());
+    let answers = stop.wait_for(None, move || {
+        let query = |connection: &SshConnection| {
+            connection.open().and_then(|probe| send(connection, &probe, elevation, &request))
+        };
+        Ok(all.iter().map(|connection| (connection.host().label(), query(connection))).collect::<Vec<_>>())
     });
     connections.iter().for_each(SshConnection::close);
-    let answers = match asked {
+    let answers = match answers {
         Ok(answers) => answers?,
         Err(Stopped) => {
             return Err(Error::new("cannot list: interrupted before all hosts had answered", "list again"));
         }
     };
-    let (mut lists, mut failed) = (Vec::new(), Vec::new());
+    let (mut lists, mut errors) = (Vec::new(), Vec::new());
     for (host, answer) in answers {
-        match answer.and_then(|answer| readable(&host, answer, form)) {
-            Ok((lines, notices)) => {
-                for notice in notices {
-                    let _ = writeln!(io::stderr(), "{host}: {notice}");
+        match answer.and_then(|answer| check(&host, answer, format)) {
+            Ok((list, messages)) => {
+                for message in messages {
+                    let _ = writeln!(io::stderr(), "{host}: {message}");
                 }
-                lists.push((host, lines));
+                lists.push((host, list));
             }
-            Err(trouble) => failed.push(trouble),
+            Err(error) => errors.push(error),
         }
     }
     if !lists.is_empty() {
-        let text = match form {
-            Form::Taps => {
-                let of_list = |(host, lines): &(SafeText, String)| {
-                    taps::of_host((connections.len() > 1).then_some(host), lines)
-                };
-                lists.iter().map(of_list).collect()
-            }
-            Form::Table | Form::Json => {
-                remote_json::of_hosts(&lists, form == Form::Json, width).unwrap_or_default()
-            }
+        let show_taps = |(host, list): &(SafeText, String)| {
+            taps::from_host((connections.len() > 1).then_some(host), list)
         };
-        // A reader who has left does not want the rest.
+        let text = match output {
+            ListOutput::Taps => lists.iter().map(show_taps).collect(),
+            ListOutput::Json => remote_json::to_json(&lists).unwrap_or_default(),
+            ListOutput::Table(width) => remote_json::to_table(&lists, width).unwrap_or_default(),
+        };
+        // A closed pipe means that nobody wants the rest.
         let _ = io::stdout().write_all(text.as_bytes());
     }
-    let Some(last) = failed.pop() else { return Ok(()) };
-    for trouble in failed {
-        let _ = writeln!(io::stderr(), "containerdump: {trouble}");
+    let Some(last) = errors.pop() else { return Ok(()) };
+    for error in errors {
+        let _ = writeln!(io::stderr(), "containerdump: {error}");
     }
     Err(last)
 }
 
-/// What a host answered, and what it said beside.
+/// The list that a host has printed, and its messages on standard error.
 pub(in crate::cli) type HostAnswer = (String, Vec<SafeText>);
 
-fn ask(
-    connection: &SshConnection,
-    elevation: Elevation,
-    form: Form,
-    names: &[String],
-) -> Result<HostAnswer, Error> {
-    let probe = connection.open()?;
-    let option = if form == Form::Taps { "--verbose" } else { "--json" };
-    listed(connection, &probe, elevation, option, names)
-}
-
-/// The list of a host to which there is a connection.
+/// The containers of a connected host, as JSON.
 ///
-/// Fails when it does not tell.
-pub(in crate::cli) fn of(
+/// Fails when the host does not list them.
+pub(in crate::cli) fn query(
     connection: &SshConnection,
     probe: &Probe,
     elevation: Elevation,
 ) -> Result<HostAnswer, Error> {
-    listed(connection, probe, elevation, "--json", &[])
+    let request = PeerRequest::List(ListRequest { names: Vec::new(), format: ListFormat::Json });
+    send(connection, probe, elevation, &request.to_line()?)
 }
 
-fn listed(
+fn send(
     connection: &SshConnection,
     probe: &Probe,
     elevation: Elevation,
-    option: &str,
-    names: &[String],
+    request: &str,
 ) -> Result<HostAnswer, Error> {
     let mut session = connection.start_program(probe, elevation)?;
-    let mut arguments = vec!["list".to_owned(), option.to_owned()];
-    if !names.is_empty() {
-        arguments.push("--".to_owned());
-        arguments.extend(names.iter().cloned());
-    }
-    session.send_request(&PeerRequest { arguments, compress: CompressionMode::Off }.line())?;
-    let answer = session.read_to_end(MOST, PATIENCE)?;
-    Ok((String::from_utf8_lossy(&answer).into_owned(), session.take_stderr_lines()))
+    session.send_request(request)?;
+    let list = session.read_to_end(MAX_LIST_LEN, LIST_TIMEOUT)?;
+    Ok((String::from_utf8_lossy(&list).into_owned(), session.take_stderr_lines()))
 }
 
 /// The answer, if it is a list.
-fn readable(host: &SafeText, answer: HostAnswer, form: Form) -> Result<HostAnswer, Error> {
-    if form == Form::Taps {
-        return Ok(answer);
+fn check(host: &SafeText, answer: HostAnswer, format: ListFormat) -> Result<HostAnswer, Error> {
+    let (list, messages) = answer;
+    if format == ListFormat::Json {
+        remote_json::check(host, &list).map_err(|reason| {
+            Error::new(
+                format!("cannot read the list of {host}: {reason}"),
+                "install the same version of containerdump on both hosts",
+            )
+        })?;
     }
-    let lists = [(host.clone(), answer.0)];
-    match remote_json::of_hosts(&lists, true, None) {
-        Ok(_) => {
-            let [(_, lines)] = lists;
-            Ok((lines, answer.1))
-        }
-        Err((_, why)) => Err(Error::new(
-            format!("cannot read the list of {host}: {why}"),
-            "install the same version of containerdump on both",
-        )),
-    }
+    Ok((list, messages))
 }

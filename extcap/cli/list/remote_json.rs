@@ -1,4 +1,4 @@
-//! What other hosts told of their containers.
+//! Lists of other hosts: one JSON object per container and line.
 
 use containerdump::container::Container;
 use containerdump::safe_text::SafeText;
@@ -6,50 +6,44 @@ use containerdump::safe_text::SafeText;
 use super::record::ContainerRecord;
 use super::table;
 
-/// How a list of other hosts is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Table,
-    Json,
-    /// Which taps there are.
-    Taps,
+/// Containers of a host that are shown.
+const MAX_CONTAINERS: usize = 10_000;
+/// Containers of a host that are cached for Wireshark's list.
+const MAX_CACHED: usize = 1000;
+
+/// The lists of several hosts, each with the name of its host.
+type HostLists = [(SafeText, String)];
+
+/// Fails with the reason why `list` is not a list of containers.
+pub(super) fn check(host: &SafeText, list: &str) -> Result<(), String> {
+    records(host, list).try_for_each(|record| record.map(|_| ()))
 }
 
-/// Containers of another host that are shown.
-const MOST_OF_A_HOST: usize = 10_000;
-/// Those that Wireshark may show.
-const MOST_KEPT: usize = 1000;
-
-/// What hosts told, as text: each with the lines of its answer; a table in `width` columns of a terminal.
-///
-/// Fails with the host whose answer is no list.
-pub(super) fn of_hosts(
-    told: &[(SafeText, String)],
-    as_json: bool,
-    width: Option<usize>,
-) -> Result<String, (SafeText, String)> {
-    let mut listed = Vec::new();
-    for (host, lines) in told {
-        for line in lines.lines().take(MOST_OF_A_HOST) {
-            listed.push(ContainerRecord::of_host(host, line).map_err(|why| (host.clone(), why))?);
-        }
-    }
-    Ok(if as_json {
-        listed.iter().map(ContainerRecord::line).collect()
-    } else {
-        table::table(&listed, told.len() > 1, width)
-    })
+/// All lists as JSON again, with the name of the host in each line.
+pub(super) fn to_json(lists: &HostLists) -> Result<String, String> {
+    Ok(all_records(lists)?.iter().map(ContainerRecord::to_line).collect())
 }
 
-/// As much of what `host` told as the list of Wireshark needs.
-pub(in crate::cli) fn to_keep(host: &SafeText, lines: &str) -> String {
-    let listed = lines.lines().take(MOST_KEPT).filter_map(|line| ContainerRecord::of_host(host, line).ok());
-    listed.map(|one| one.bare().line()).collect()
+/// All lists as one table, `width` columns wide if given.
+pub(super) fn to_table(lists: &HostLists, width: Option<usize>) -> Result<String, String> {
+    Ok(table::table(&all_records(lists)?, lists.len() > 1, width))
 }
 
-/// The containers in what `host` told, but for those that make no sense.
-pub(crate) fn containers(host: &SafeText, lines: &str) -> Vec<Container> {
-    let listed =
-        lines.lines().take(MOST_OF_A_HOST).filter_map(|line| ContainerRecord::of_host(host, line).ok());
-    listed.filter_map(|one| one.container()).collect()
+/// The part of the list of `host` that Wireshark's list shows.
+pub(in crate::cli) fn to_cache(host: &SafeText, list: &str) -> String {
+    let records = list.lines().take(MAX_CACHED).filter_map(|line| ContainerRecord::parse(host, line).ok());
+    records.map(|record| record.without_details().to_line()).collect()
+}
+
+/// The containers in the list of `host`; lines that are none are left out.
+pub(crate) fn containers(host: &SafeText, list: &str) -> Vec<Container> {
+    records(host, list).flatten().filter_map(|record| record.container()).collect()
+}
+
+fn records(host: &SafeText, list: &str) -> impl Iterator<Item = Result<ContainerRecord, String>> {
+    list.lines().take(MAX_CONTAINERS).map(move |line| ContainerRecord::parse(host, line))
+}
+
+fn all_records(lists: &HostLists) -> Result<Vec<ContainerRecord>, String> {
+    lists.iter().flat_map(|(host, list)| records(host, list)).collect()
 }

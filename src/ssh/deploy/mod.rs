@@ -27,7 +27,7 @@ impl SshConnection {
             // By its path: sudo and doas search folders of their own.
             let prefix = elevation.command_prefix();
             return self
-                .start_session(&format!(r#"exec sh -c 'exec {prefix}"$(command -v containerdump)" far'"#));
+                .start_session(&format!(r#"exec sh -c 'exec {prefix}"$(command -v containerdump)" serve'"#));
         }
         let uploaded = self.upload(probe, elevation)?;
         self.notify(&upload_notice(&uploaded, probe, elevation));

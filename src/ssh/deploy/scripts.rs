@@ -69,7 +69,7 @@ else drop; failed; fi"#;
 const RUN: [&str; 2] = [
     r#"read -r name && read -r digest && read -r n || exit 1; make=;
 if enter $n && [ -x "./$name" ] && good "./$name"; then exec "#,
-    r#""./$name" far; fi;
+    r#""./$name" serve; fi;
 echo "containerdump: the uploaded program was removed or changed. Remedy: try again." >&2; exit 1"#,
 ];
 

@@ -42,7 +42,7 @@ fn list_finds_the_same_host_veths_as_ip_link(lab: &Lab) {
     assert_eq!(object["interface"], container.interface());
     assert_eq!(object["project"], "shop");
     assert_eq!(object["networks"][0]["addresses"][0], container.address());
-    assert_eq!(object["trouble"], Value::Null);
+    assert_eq!(object["error"], Value::Null);
     let table = output(lab.program().arg("list"));
     let row = table.lines().find(|line| line.starts_with(&container.name)).expect("its row");
     assert!(

@@ -32,7 +32,7 @@ fn a_container_started_in_the_host_network_is_reported_as_not_captured(lab: &Lab
     let container = lab.found(&name);
     for (following, why) in [
         (named, format!("container {name} cannot join a capture that runs: it uses the host's network")),
-        (of_group, format!("{name} has no network of its own: it uses the host's")),
+        (of_group, format!("{name} uses the network of the host")),
     ] {
         let expected = format!("not captured: {name} ({why})\n");
         eventually("it is told", || following.said() == expected);

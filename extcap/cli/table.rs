@@ -1,0 +1,103 @@
+//! Tables: aligned columns, which are shortened where the terminal is too narrow.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+
+/// A column of a table of `T`.
+pub(super) struct Column<T> {
+    pub(super) title: &'static str,
+    pub(super) cell: fn(&T) -> String,
+    /// How it is narrowed; `None` where it is always whole.
+    pub(super) narrowing: Option<Narrowing>,
+}
+
+/// How a column is narrowed.
+pub(super) struct Narrowing {
+    /// Columns with a higher priority are narrowed first.
+    pub(super) priority: u8,
+    pub(super) min_width: usize,
+    /// Shortens a cell to a number of characters.
+    pub(super) shorten: fn(&str, usize) -> String,
+}
+
+/// A table as text.
+pub(super) struct RenderedTable {
+    pub(super) text: String,
+    pub(super) is_shortened: bool,
+}
+
+const GAP: &str = "  ";
+
+/// Renders a head and a line for each of `rows`, in `width` characters if given and possible.
+pub(super) fn render<T>(columns: &[Column<T>], rows: &[T], width: Option<usize>) -> RenderedTable {
+    let head = columns.iter().map(|column| column.title.to_owned()).collect();
+    let cells = |row: &T| columns.iter().map(|column| (column.cell)(row)).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+    let widest = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let mut widths: Vec<usize> = (0..columns.len()).map(widest).collect();
+    let is_shortened = width.is_some_and(|width| narrow(columns, &mut widths, width));
+    let mut text = String::new();
+    for line in &lines {
+        let cell = |((column, cell), width): ((&Column<T>, &String), usize)| match &column.narrowing {
+            Some(narrowing) => format!("{:width$}", (narrowing.shorten)(cell, width)),
+            None => format!("{cell:width$}"),
+        };
+        let cells: Vec<String> = columns.iter().zip(line).zip(widths.iter().copied()).map(cell).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}", cells.join(GAP).trim_end());
+    }
+    RenderedTable { text, is_shortened }
+}
+
+/// Narrows columns until a line has `width` characters, if possible. Returns whether a line was longer.
+fn narrow<T>(columns: &[Column<T>], widths: &mut [usize], width: usize) -> bool {
+    let gaps = GAP.len() * columns.len().saturating_sub(1);
+    let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
+    let is_too_wide = excess > 0;
+    let mut narrowings: Vec<(usize, &Narrowing)> = columns
+        .iter()
+        .enumerate()
+        .filter_map(|(at, column)| Some((at, column.narrowing.as_ref()?)))
+        .collect();
+    narrowings.sort_by_key(|(_, narrowing)| Reverse(narrowing.priority));
+    for (at, narrowing) in narrowings {
+        let less = excess.min(widths[at].saturating_sub(narrowing.min_width));
+        widths[at] -= less;
+        excess -= less;
+    }
+    is_too_wide
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str, width: usize) -> String {
+        text.chars().take(width).collect()
+    }
+
+    const COLUMNS: [Column<(&str, &str)>; 2] = [
+        Column { title: "A", cell: |row| row.0.to_owned(), narrowing: None },
+        Column {
+            title: "B",
+            cell: |row| row.1.to_owned(),
+            narrowing: Some(Narrowing { priority: 1, min_width: 3, shorten: cut }),
+        },
+    ];
+
+    #[test]
+    fn columns_are_aligned() {
+        let table = render(&COLUMNS, &[("é", "1"), ("long", "2")], None);
+        assert_eq!(table.text, "A     B\né     1\nlong  2\n");
+        assert!(!table.is_shortened);
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_narrowed_to_the_minimum_of_its_columns() {
+        let rows = [("name", "abcdefgh")];
+        let table = render(&COLUMNS, &rows, Some(10));
+        assert_eq!((table.text.as_str(), table.is_shortened), ("A     B\nname  abcd\n", true));
+        assert_eq!(render(&COLUMNS, &rows, Some(2)).text, "A     B\nname  abc\n");
+        assert!(!render(&COLUMNS, &rows, Some(14)).is_shortened);
+    }
+}
