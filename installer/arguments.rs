@@ -1,45 +1,45 @@
-//! What can be asked of the installer.
+//! The commands of the installer and their options.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Puts containerdump where Wireshark looks, takes it away, and finds out why it does not work.
+/// Installs and uninstalls containerdump, and checks what a capture needs.
 #[derive(Debug, Parser)]
 #[command(name = "containerdump-install", version)]
-pub(crate) struct Arguments {
+pub(crate) struct InstallerCli {
     /// What to do.
     #[command(subcommand)]
-    pub(crate) task: Task,
+    pub(crate) command: InstallerCommand,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Task {
-    /// Put the program where Wireshark looks, with the right to capture (needs root)
-    Install(Install),
-    /// Remove what install put there
-    Uninstall(Uninstall),
-    /// Check everything a capture needs, and name the remedy for what is missing
-    Doctor(Doctor),
+pub(crate) enum InstallerCommand {
+    /// Install containerdump as an extcap program of Wireshark, with the right to capture (needs root)
+    Install(InstallOptions),
+    /// Remove what install has installed
+    Uninstall(UninstallOptions),
+    /// Check everything that a capture needs, and show remedies for what is missing
+    Doctor(DoctorOptions),
 }
 
 /// Options of `install`.
 #[derive(Args, Debug)]
-pub(crate) struct Install {
-    /// Only for yourself, without the right to capture, into your personal Wireshark folder
+pub(crate) struct InstallOptions {
+    /// Install for yourself only, without the right to capture, into your personal Wireshark folder
     #[arg(long)]
     pub(crate) user: bool,
     /// The containerdump program to install [default: the one beside this installer]
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
-    /// Group whose members may capture [default: wireshark, which is made where it is missing]
+    /// Group whose members may capture [default: wireshark, created if missing]
     #[arg(long, value_name = "NAME", conflicts_with = "user")]
     pub(crate) group: Option<String>,
-    /// Leave out Wireshark's profile Containers: names, a column for the container, colours by direction
+    /// Do not install the Wireshark profile Containers (names, container column, colours by direction)
     #[arg(long)]
     pub(crate) no_profile: bool,
-    /// Show what would be done, and do nothing
+    /// Show what would be done without doing it
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Install below this folder, for packages
@@ -49,11 +49,11 @@ pub(crate) struct Install {
 
 /// Options of `uninstall`.
 #[derive(Args, Debug)]
-pub(crate) struct Uninstall {
-    /// Take away what `install --user` put into your own folders
+pub(crate) struct UninstallOptions {
+    /// Remove what `install --user` installed in your own folders
     #[arg(long)]
     pub(crate) user: bool,
-    /// Show what would be taken away, and take nothing
+    /// Show what would be removed without removing it
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Uninstall below this folder
@@ -63,7 +63,7 @@ pub(crate) struct Uninstall {
 
 /// Options of `doctor`.
 #[derive(Args, Debug)]
-pub(crate) struct Doctor {
+pub(crate) struct DoctorOptions {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,4 +1,4 @@
-//! Runs another program: by absolute path, with a clean environment, and not for ever.
+//! Runs other programs: by absolute path, with a minimal environment and a timeout.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -16,16 +16,16 @@ use containerdump::error::Error;
 
 use crate::layout::shown;
 
-/// Where programs of the system are.
-const SEARCHED: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/bin"];
-/// More than any program asked here has to say, in bytes.
-const LONGEST: u64 = 4 << 20;
-/// How long output may stay open after its program has ended.
-const GRACE: Duration = Duration::from_millis(500);
+/// Folders of the system's programs.
+const SYSTEM_FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/bin"];
+/// More than any program asked here has to print_line, in bytes.
+const MAX_OUTPUT_LEN: u64 = 4 << 20;
+/// How long output may stay open after its program has exited.
+const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a program said.
-pub(crate) struct Answer {
-    /// Whether it ended with status 0.
+/// The result of a program.
+pub(crate) struct CommandOutput {
+    /// Whether its exit status was 0.
     pub(crate) success: bool,
     /// Its standard output.
     pub(crate) stdout: String,
@@ -33,13 +33,13 @@ pub(crate) struct Answer {
     pub(crate) stderr: String,
 }
 
-/// What of our own environment a program gets to see.
+/// The environment variables that a program gets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Environment {
-    /// Nothing.
+    /// `PATH` and `LC_ALL` only.
     Clean,
-    /// What decides where this user's Wireshark looks and which engine is asked.
-    OfUser,
+    /// Also those that decide which folders Wireshark uses and which engine is connected to.
+    User,
 }
 
 impl Environment {
@@ -48,26 +48,25 @@ impl Environment {
             ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
             ("LC_ALL".into(), "C.UTF-8".into()),
         ];
-        if self == Self::OfUser {
-            variables.extend(std::env::vars_os().filter(|(name, _)| is_kept(&name.to_string_lossy())));
+        if self == Self::User {
+            variables.extend(std::env::vars_os().filter(|(name, _)| is_passed_on(&name.to_string_lossy())));
         }
         variables
     }
 }
 
-fn is_kept(name: &str) -> bool {
+fn is_passed_on(name: &str) -> bool {
     ["HOME", "USER", "LOGNAME", "CONTAINER_HOST", "WIRESHARK_EXTCAP_DIR"].contains(&name)
         || name.starts_with("XDG_")
         || name.starts_with("DOCKER_")
 }
 
-/// Finds a program. Root finds it only where the system keeps its programs; anybody else also
-/// where their own `PATH` leads.
+/// Finds a program: for root in the system's folders only, for other users also in `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     find_all(name).into_iter().next()
 }
 
-/// Finds every program of that name.
+/// Finds all programs of that name, each file once.
 pub(crate) fn find_all(name: &str) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     if !geteuid().is_root()
@@ -75,7 +74,7 @@ pub(crate) fn find_all(name: &str) -> Vec<PathBuf> {
     {
         folders.extend(std::env::split_paths(&path).filter(|folder| folder.is_absolute()));
     }
-    folders.extend(SEARCHED.map(PathBuf::from));
+    folders.extend(SYSTEM_FOLDERS.map(PathBuf::from));
     let mut found: Vec<PathBuf> = Vec::new();
     let mut real: Vec<PathBuf> = Vec::new();
     for program in folders.into_iter().map(|folder| folder.join(name)) {
@@ -90,15 +89,17 @@ pub(crate) fn find_all(name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Runs `program` for at most `longest` and returns what it said.
+/// Runs `program` and returns its output.
+///
+/// Fails when it cannot be started, or has not exited after `timeout`; it is killed then.
 pub(crate) fn run<Argument: AsRef<OsStr>>(
     program: &Path,
     arguments: &[Argument],
     environment: Environment,
-    longest: Duration,
-) -> Result<Answer, Error> {
+    timeout: Duration,
+) -> Result<CommandOutput, Error> {
     let failed = |why: &dyn std::fmt::Display| {
-        Error::new(format!("cannot run {}: {why}", shown(program)), "run it by hand and see what it says")
+        Error::new(format!("cannot run {}: {why}", shown(program)), "run it yourself to see its messages")
     };
     let mut child = Command::new(program)
         .args(arguments)
@@ -108,25 +109,25 @@ pub(crate) fn run<Argument: AsRef<OsStr>>(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // A group of its own, so that whatever it starts can be ended with it.
+        // Its own process group, so that its children are killed with it.
         .process_group(0)
         .spawn()
         .map_err(|error| failed(&error))?;
     let stdout = child.stdout.take().map(collect);
     let stderr = child.stderr.take().map(collect);
-    let Some(success) = wait(&mut child, longest).map_err(|error| failed(&error))? else {
+    let Some(success) = wait(&mut child, timeout).map_err(|error| failed(&error))? else {
         return Err(Error::new(
-            format!("{} did not end within {} seconds and was stopped", shown(program), longest.as_secs()),
-            "run it by hand; where it is Wireshark's, one of the programs in its extcap folders hangs",
+            format!("{} did not exit within {} seconds and was killed", shown(program), timeout.as_secs()),
+            "run it yourself; if it belongs to Wireshark, a program in one of its extcap folders hangs",
         ));
     };
     let group = group_of(&child);
-    Ok(Answer { success, stdout: collected(stdout, group), stderr: collected(stderr, group) })
+    Ok(CommandOutput { success, stdout: collected(stdout, group), stderr: collected(stderr, group) })
 }
 
-/// Whether the child succeeded; `None` where it had to be stopped.
-fn wait(child: &mut Child, longest: Duration) -> std::io::Result<Option<bool>> {
-    let deadline = Instant::now() + longest;
+/// Whether the child succeeded; `None` where it was killed after `timeout`.
+fn wait(child: &mut Child, timeout: Duration) -> std::io::Result<Option<bool>> {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status.success()));
@@ -148,7 +149,7 @@ fn collect(from: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        let _ = from.take(LONGEST).read_to_end(&mut bytes);
+        let _ = from.take(MAX_OUTPUT_LEN).read_to_end(&mut bytes);
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
     });
     receiver
@@ -159,11 +160,11 @@ fn collected(from: Option<Receiver<String>>, group: Pid) -> String {
         return String::new();
     };
     receiver
-        .recv_timeout(GRACE)
+        .recv_timeout(OUTPUT_TIMEOUT)
         .or_else(|_| {
-            // Something it left behind still holds the pipe.
+            // A process that it started still holds the pipe.
             let _ = killpg(group, Signal::SIGKILL);
-            receiver.recv_timeout(GRACE)
+            receiver.recv_timeout(OUTPUT_TIMEOUT)
         })
         .unwrap_or_default()
 }

@@ -1,16 +1,16 @@
-//! Where Wireshark looks for capture sources and for profiles, as it says itself and by version.
+//! Wireshark's folders of extcap programs and profiles: as it reports them, or by version.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The folder of profiles below one of a configuration.
+/// Name of the folder of profiles in a configuration folder.
 const PROFILES: &str = "profiles";
 
 /// Version of a Wireshark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Version(pub(crate) u32, pub(crate) u32, pub(crate) u32);
+pub(crate) struct WiresharkVersion(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 
-impl Version {
+impl WiresharkVersion {
     /// Finds the version in the first line of `tshark --version`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         text.lines().next()?.split_whitespace().find_map(Self::of_word)
@@ -27,29 +27,29 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for WiresharkVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
 
-/// What `tshark -G folders` says.
+/// The output of `tshark -G folders`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Folders {
-    /// Folders for everybody.
+pub(crate) struct WiresharkFolders {
+    /// Global extcap folders.
     pub(crate) global: Vec<PathBuf>,
-    /// The folder of the user who asked.
+    /// Personal extcap folder of the current user.
     pub(crate) personal: Option<PathBuf>,
-    /// Where dumpcap is.
+    /// Folder of dumpcap.
     pub(crate) program: Option<PathBuf>,
-    /// Folder of the profiles for everybody.
+    /// Global folder of profiles.
     pub(crate) profiles: Option<PathBuf>,
-    /// Folder of this user's own profiles.
-    pub(crate) own_profiles: Option<PathBuf>,
+    /// Personal folder of profiles.
+    pub(crate) personal_profiles: Option<PathBuf>,
 }
 
-impl Folders {
-    /// Reads lines of a label, a colon, blanks or tabs, and a path.
+impl WiresharkFolders {
+    /// Parses lines of `LABEL: PATH`.
     pub(crate) fn parse(text: &str) -> Self {
         let mut folders = Self::default();
         let mut configuration = None;
@@ -59,7 +59,7 @@ impl Folders {
                 continue;
             }
             match label.trim().to_ascii_lowercase().as_str() {
-                // Before 4.2 only the global folder was told, and by this name.
+                // Before 4.2 only the global folder is printed, under this label.
                 "extcap path" | "global extcap path" => folders.global.push(path.to_owned()),
                 "personal extcap path" => folders.personal = Some(path.to_owned()),
                 "personal configuration" => configuration = Some(path.to_owned()),
@@ -68,36 +68,36 @@ impl Folders {
                 _ => {}
             }
         }
-        folders.own_profiles = configuration.as_ref().map(|folder| folder.join(PROFILES));
+        folders.personal_profiles = configuration.as_ref().map(|folder| folder.join(PROFILES));
         if folders.personal.is_none() && !folders.global.is_empty() {
-            // Then it is a folder of the configuration, wherever that is.
+            // Before 4.2 it is in the configuration folder.
             folders.personal = configuration.map(|folder| folder.join("extcap"));
         }
         folders
     }
 }
 
-/// The personal folder, where Wireshark does not say it.
-pub(crate) fn personal(version: Option<Version>, configuration: &Path, home: &Path) -> PathBuf {
+/// The personal extcap folder, where Wireshark does not report it.
+pub(crate) fn personal(version: Option<WiresharkVersion>, configuration: &Path, home: &Path) -> PathBuf {
     match version {
-        Some(version) if version < Version(4, 2, 0) => configuration.join("wireshark/extcap"),
+        Some(version) if version < WiresharkVersion(4, 2, 0) => configuration.join("wireshark/extcap"),
         _ => home.join(".local/lib/wireshark/extcap"),
     }
 }
 
-/// The folder of a user's own profiles, where Wireshark does not say it.
-pub(crate) fn own_profiles(configuration: &Path) -> PathBuf {
+/// The personal folder of profiles, where Wireshark does not report it.
+pub(crate) fn personal_profiles(configuration: &Path) -> PathBuf {
     configuration.join("wireshark").join(PROFILES)
 }
 
-/// The folders of profiles for everybody known of, where Wireshark does not say it.
+/// The known global folders of profiles, where Wireshark does not report them.
 pub(crate) fn profiles() -> Vec<PathBuf> {
     let folders = ["/usr/share/wireshark", "/usr/local/share/wireshark"].into_iter().map(Path::new);
     folders.filter(|folder| folder.is_dir()).map(|folder| folder.join(PROFILES)).collect()
 }
 
-/// The global folders known of, where Wireshark does not say it; the likeliest first.
-pub(crate) fn global(version: Option<Version>) -> Vec<PathBuf> {
+/// The known global extcap folders, where Wireshark does not report them; the likeliest first.
+pub(crate) fn global(version: Option<WiresharkVersion>) -> Vec<PathBuf> {
     let triplet = match std::env::consts::ARCH {
         "arm" => "arm-linux-gnueabihf".to_owned(),
         "x86" => "i386-linux-gnu".to_owned(),
@@ -112,7 +112,7 @@ pub(crate) fn global(version: Option<Version>) -> Vec<PathBuf> {
     ];
     let mut executables =
         vec!["/usr/libexec/wireshark/extcap".to_owned(), "/usr/local/libexec/wireshark/extcap".to_owned()];
-    if version.is_some_and(|version| version >= Version(4, 6, 0)) {
+    if version.is_some_and(|version| version >= WiresharkVersion(4, 6, 0)) {
         executables.append(&mut libraries);
     }
     libraries.append(&mut executables);

@@ -1,9 +1,9 @@
 //! `containerdump` on the command line.
 //!
-//! The program carries a capability, so only the capture group may start it, and it gives up the right to gain
-//! any (`no_new_privs`) first of all. `doctor` has to run for users who are not in that group, and starts dumpcap, which
-//! needs its own capabilities. So `/usr/local/bin/containerdump` is this installer, which carries none: it answers
-//! its own commands and starts the program beside it for all others. Wireshark starts the program directly.
+//! The program carries a capability, so only the capture group may execute it, and it sets `no_new_privs` first.
+//! `doctor` must run for users outside that group, and starts dumpcap, which needs its own capabilities. So
+//! `/usr/local/bin/containerdump` is this installer, without capabilities: it runs its own commands and executes
+//! the program for all others. Wireshark executes the program directly.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -18,23 +18,24 @@ use crate::install::own_path;
 use crate::layout::{self, shown};
 use crate::membership;
 
-/// The commands of the installer.
-const OURS: [&str; 3] = ["install", "uninstall", "doctor"];
+/// The installer's own commands.
+const INSTALLER_COMMANDS: [&str; 3] = ["install", "uninstall", "doctor"];
 
-/// Whether these arguments, the name of the program first, are meant for the program and not for the installer.
+/// Whether these arguments, `argv[0]` first, are for the program and not for the installer.
 pub(crate) fn is_for_program(arguments: &[OsString]) -> bool {
     let called = arguments.first().and_then(|name| Path::new(name).file_name());
     let command = arguments.get(1).and_then(|word| word.to_str());
-    called == Some(OsStr::new(layout::NAME)) && !command.is_some_and(|word| OURS.contains(&word))
+    called == Some(OsStr::new(layout::NAME))
+        && !command.is_some_and(|word| INSTALLER_COMMANDS.contains(&word))
 }
 
-/// Becomes the program beside this installer. Returns only where that fails.
+/// Executes the program beside this installer. Returns only on failure.
 pub(crate) fn start_program(arguments: &[OsString]) -> ExitCode {
-    let trouble = match own_path() {
+    let error = match own_path() {
         Ok(own) => cannot_start(&own.with_file_name(layout::NAME), arguments),
-        Err(trouble) => trouble,
+        Err(error) => error,
     };
-    crate::complain(layout::NAME, &trouble);
+    crate::print_error(layout::NAME, &error);
     ExitCode::FAILURE
 }
 

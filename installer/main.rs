@@ -1,17 +1,17 @@
-//! Puts containerdump where this machine's Wireshark looks, with the least rights; takes it
-//! away again; and finds out why it does not work.
+//! Installs containerdump where this machine's Wireshark finds it, with the least privileges; removes it; and
+//! diagnoses what keeps it from working.
 //!
 //! ```text
-//! install    places -> plan -> tree       what goes where -> may it -> done, and recorded
-//! uninstall  record -> tree               exactly what the record and the files agree on
-//! doctor     places, engine, rights -> report
+//! install    wireshark -> plan -> tree      what goes where -> checks -> done and recorded
+//! uninstall  record -> tree                 what is recorded and unchanged
+//! doctor     wireshark, engines, rights -> report
 //! ```
 //!
-//! Installed, it is also what the command `containerdump` starts (see `launcher`).
+//! Once installed, it is also the command `containerdump` (see `launcher`).
 
 mod arguments;
+mod capability;
 mod command;
-mod companion;
 mod doctor;
 mod folders;
 mod group;
@@ -20,14 +20,14 @@ mod launcher;
 mod layout;
 mod membership;
 mod personal;
-mod places;
 mod plan;
 mod profile;
-mod program;
 mod record;
+mod static_programs;
 mod tree;
 mod uninstall;
 mod users;
+mod wireshark;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -38,11 +38,11 @@ use containerdump::engine::SshConnectionGuard;
 use containerdump::error::Error;
 use containerdump::privilege::forbid_inspection;
 
-use arguments::{Arguments, Task};
+use arguments::{InstallerCli, InstallerCommand};
 
 fn main() -> ExitCode {
-    if let Err(trouble) = forbid_inspection() {
-        complain("containerdump-install", &trouble);
+    if let Err(error) = forbid_inspection() {
+        print_error("containerdump-install", &error);
         return ExitCode::FAILURE;
     }
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -50,27 +50,27 @@ fn main() -> ExitCode {
         return launcher::start_program(&arguments);
     }
     let _dialling = SshConnectionGuard;
-    let done = match Arguments::parse().task {
-        Task::Install(wish) if wish.user => personal::install(&wish),
-        Task::Install(wish) => install::install(&wish),
-        Task::Uninstall(wish) => uninstall::uninstall(&wish),
-        Task::Doctor(wish) => return doctor::run(&wish),
+    let done = match InstallerCli::parse().command {
+        InstallerCommand::Install(options) if options.user => personal::install(&options),
+        InstallerCommand::Install(options) => install::install(&options),
+        InstallerCommand::Uninstall(options) => uninstall::uninstall(&options),
+        InstallerCommand::Doctor(options) => return doctor::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            complain("containerdump-install", &trouble);
+        Err(error) => {
+            print_error("containerdump-install", &error);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Prints why `program` failed.
-fn complain(program: &str, trouble: &Error) {
-    let _ = writeln!(std::io::stderr(), "{program}: {trouble}");
+/// Prints on standard error why `program` failed.
+fn print_error(program: &str, error: &Error) {
+    let _ = writeln!(std::io::stderr(), "{program}: {error}");
 }
 
-/// Prints a line. A reader that has gone away is no reason to stop half-way.
-fn say(line: impl Display) {
+/// Prints a line. A closed standard output does not stop an installation half-way.
+fn print_line(line: impl Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

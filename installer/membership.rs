@@ -1,4 +1,4 @@
-//! Why a user may not use a file that only a group may use.
+//! Why a user may not use a file that belongs to a group.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,17 +10,17 @@ use containerdump::safe_text::SafeText;
 
 use crate::layout::{self, shown};
 
-/// What keeps this user from running the program at `path`, which cannot be run.
+/// Why this user cannot execute the program at `path`.
 pub(crate) fn not_executable(path: &Path) -> Error {
     not_usable("run", 0o010, path)
 }
 
-/// What keeps this user from speaking to an engine at the socket `path`, which cannot be written to.
+/// Why this user cannot connect to the engine's socket `path`.
 pub(crate) fn not_writable(path: &Path) -> Error {
     not_usable("use", 0o020, path)
 }
 
-/// `needed` is the bit of the mode by which a group may `verb` the file.
+/// `needed` is the mode bit that lets the group `verb` the file.
 fn not_usable(verb: &str, needed: u32, path: &Path) -> Error {
     let what = format!("cannot {verb} {}: ", shown(path));
     let status = match path.metadata() {
@@ -42,15 +42,18 @@ fn not_usable(verb: &str, needed: u32, path: &Path) -> Error {
         return Error::new(format!("{what}its mode is {:04o}", status.mode() & 0o7777), mend_mode(path));
     }
     if id.as_raw() == 0 {
-        return Error::new(format!("{what}only root may"), open_to_group(path, &user_name));
+        return Error::new(format!("{what}only root may do that"), open_to_group(path, &user_name));
     }
     if registered {
         return Error::new(
-            format!("{what}user {user_name} was added to group {name}, but this login does not know it yet"),
+            format!(
+                "{what}user {user_name} was added to group {name}, but this login session began before that"
+            ),
             format!("log out and in again; for one shell: newgrp {name}"),
         );
     }
-    let warning = if name.as_str() == "docker" { " (members of docker are as good as root)" } else { "" };
+    let warning =
+        if name.as_str() == "docker" { " (membership in docker is equivalent to root)" } else { "" };
     Error::new(
         format!("{what}only members of group {name} may, and user {user_name} is not one"),
         format!("sudo usermod -aG {name} {user_name}; then log out and in again{warning}"),
@@ -62,7 +65,7 @@ fn is_ours(path: &Path) -> bool {
 }
 
 fn look_at_folders(path: &Path) -> String {
-    format!("see which folder above it cannot be entered: namei -l {}", shown(path))
+    format!("find the parent folder that cannot be entered: namei -l {}", shown(path))
 }
 
 fn mend_mode(path: &Path) -> String {

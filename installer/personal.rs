@@ -1,5 +1,5 @@
-//! `install --user`: a plain copy for one user's own Wireshark. It never carries a capability:
-//! whoever can write to a home folder could otherwise hand the right to capture to anybody.
+//! `install --user`: a copy for one user's own Wireshark, without any capability: everyone who can write to the
+//! home folder could otherwise pass the right to capture on.
 
 use std::path::Path;
 
@@ -7,76 +7,76 @@ use nix::unistd::{getegid, geteuid};
 
 use containerdump::error::Error;
 
-use crate::arguments::Install;
+use crate::arguments::InstallOptions;
 use crate::command::Environment;
-use crate::companion;
 use crate::install::{read_program, source};
 use crate::layout;
-use crate::places::Wireshark;
-use crate::plan::{File, Plan};
+use crate::plan::{Plan, PlannedFile};
+use crate::print_line;
 use crate::profile;
-use crate::record::Record;
-use crate::say;
-use crate::tree::{Rights, Tree};
+use crate::record::InstallRecord;
+use crate::static_programs;
+use crate::tree::{Ownership, Tree};
+use crate::wireshark::Wireshark;
 
-/// Puts a copy into the personal folder.
-pub(crate) fn install(wish: &Install) -> Result<(), Error> {
+/// Installs a copy in the personal extcap folder.
+pub(crate) fn install(options: &InstallOptions) -> Result<(), Error> {
     if geteuid().is_root() {
         return Err(Error::new(
-            "cannot install for root alone: a Wireshark that runs as root does not look into a personal folder",
+            "cannot install for root only: Wireshark ignores the personal folder when it runs as root",
             format!(
-                "run it as the user who starts Wireshark, or install for everybody: {}",
+                "run this as the user who starts Wireshark, or install for all users: {}",
                 layout::install_again()
             ),
         ));
     }
-    let wireshark = Wireshark::ask(Environment::OfUser);
+    let wireshark = Wireshark::detect(Environment::User);
     let (Some(folder), Some(record_folder)) = (wireshark.personal, layout::personal_record()) else {
         return Err(no_home());
     };
     let tree = Tree::of_user();
-    let record = Record::load(&tree, &record_folder)?;
-    let source = source(wish.program.as_deref(), Path::new(layout::PROGRAM))?;
+    let record = InstallRecord::load(&tree, &record_folder)?;
+    let source = source(options.program.as_deref(), Path::new(layout::PROGRAM))?;
     let program = read_program(&source)?;
-    let owner = Rights { user: geteuid(), group: getegid(), mode: 0o755 };
+    let owner = Ownership { user: geteuid(), group: getegid(), mode: 0o755 };
     let path = folder.join(layout::NAME);
-    // Wireshark starts whatever can be started in that folder.
-    let companion = Rights { mode: 0o644, ..owner };
-    let companions = companion::files(&source, &path, companion, "your own, 0644, not to be started");
-    let program = File {
+    // Wireshark starts everything executable in that folder.
+    let companion = Ownership { mode: 0o644, ..owner };
+    let companions = static_programs::files(&source, &path, companion, "your own, 0644, not executable");
+    let program = PlannedFile {
         path,
         content: program,
-        rights: owner,
+        ownership: owner,
         captures: false,
-        told: "your own, 0755, no right to capture".to_owned(),
+        description: "your own, 0755, no right to capture".to_owned(),
     };
-    let mut files: Vec<File> = [program].into_iter().chain(companions).collect();
-    if !wish.no_profile {
-        let folders = wireshark.own_profiles.as_slice();
+    let mut files: Vec<PlannedFile> = [program].into_iter().chain(companions).collect();
+    if !options.no_profile {
+        let folders = wireshark.personal_profiles.as_slice();
         files.extend(profile::files(&tree, &record, folders, companion, "your own, 0644"));
     }
-    let profile = files.iter().any(profile::is_of);
-    let record = Record { no_profile: wish.no_profile, ..record };
+    let profile = files.iter().any(profile::is_profile_file);
+    let record = InstallRecord { no_profile: options.no_profile, ..record };
     let plan = Plan { tree, record: record_folder, owner, files, links: Vec::new() };
-    if wish.dry_run { plan.show(&record) } else { plan.perform(record) }?;
-    say(
-        "This copy lists containers in your own Wireshark. It has no right to capture on this host's interfaces",
+    if options.dry_run { plan.show(&record) } else { plan.perform(record) }?;
+    print_line(
+        "This copy lists containers in your own Wireshark, but has no right to capture on this host's interfaces",
     );
-    say(format_args!(
-        "(CAP_NET_RAW): a file in a home folder is never given one. For that: {} uninstall --user;",
+    print_line(format_args!(
+        "(CAP_NET_RAW): files in a home folder get no capability. To capture: {} uninstall --user;",
         layout::command()
     ));
-    say(format_args!("{} (Wireshark prefers the copy in your folder).", layout::install_again()));
+    print_line(format_args!("{} (Wireshark prefers your personal copy).", layout::install_again()));
     if profile {
-        say(profile::HINT);
+        print_line(profile::HINT);
     }
     Ok(())
 }
 
-/// There is nowhere a user's own files could be.
+/// The error where the user has no home folder.
 pub(crate) fn no_home() -> Error {
     Error::new(
-        "cannot tell where your own folders are: HOME is not set to a path",
+        "cannot determine your home folder: HOME is not set to an absolute path",
         "set HOME, then run it again",
     )
 }

@@ -1,80 +1,80 @@
-//! What is to be put where. First everything is looked at, and nothing is done where anything
-//! is in the way; then each step is done, recorded before it happens.
+//! What an installation consists of. Everything is checked first, and nothing is done if a foreign file is in the
+//! way; then each step is recorded before it is done.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use containerdump::error::Error;
 
+use crate::capability::{self, FileCapability};
 use crate::layout::shown;
-use crate::program::{self, Carried};
-use crate::record::Record;
-use crate::say;
-use crate::tree::{Entry, Folder, Rights, Tree};
+use crate::print_line;
+use crate::record::InstallRecord;
+use crate::tree::{Entry, Folder, Ownership, Tree};
 
-/// A file to be put somewhere.
-pub(crate) struct File {
-    /// Where.
+/// A file to install.
+pub(crate) struct PlannedFile {
+    /// Its path.
     pub(crate) path: PathBuf,
-    /// What is in it.
+    /// Its content.
     pub(crate) content: Vec<u8>,
     /// Its owner and mode.
-    pub(crate) rights: Rights,
-    /// Whether it carries the right to capture.
+    pub(crate) ownership: Ownership,
+    /// Whether it gets `cap_net_raw=ep`.
     pub(crate) captures: bool,
-    /// How owner, mode and right are told: `root:wireshark 0750 cap_net_raw=ep`.
-    pub(crate) told: String,
+    /// Owner, mode and capability for display: `root:wireshark 0750 cap_net_raw=ep`.
+    pub(crate) description: String,
 }
 
-/// What is to be put where.
+/// What an installation consists of.
 pub(crate) struct Plan {
-    /// Into what.
+    /// The file system it is installed into.
     pub(crate) tree: Tree,
     /// The folder of the record.
     pub(crate) record: PathBuf,
-    /// Owner of the record, and of everything whose rights are not told otherwise.
-    pub(crate) owner: Rights,
+    /// Owner of the record and of the folders.
+    pub(crate) owner: Ownership,
     /// Files.
-    pub(crate) files: Vec<File>,
-    /// Links, each with where it leads.
+    pub(crate) files: Vec<PlannedFile>,
+    /// Symbolic links: path and target.
     pub(crate) links: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Plan {
-    /// Shows what would be done.
-    pub(crate) fn show(&self, record: &Record) -> Result<(), Error> {
+    /// Prints what would be done.
+    pub(crate) fn show(&self, record: &InstallRecord) -> Result<(), Error> {
         self.check(record)?;
         for file in &self.files {
-            say(format_args!("would copy  {} ({})", self.shown(&file.path), file.told));
+            print_line(format_args!("would copy  {} ({})", self.shown(&file.path), file.description));
         }
         for (path, target) in &self.links {
-            say(format_args!("would link  {} -> {}", self.shown(path), shown(target)));
+            print_line(format_args!("would link  {} -> {}", self.shown(path), shown(target)));
         }
         Ok(())
     }
 
-    /// Does it.
-    pub(crate) fn perform(&self, mut record: Record) -> Result<(), Error> {
+    /// Installs everything.
+    pub(crate) fn perform(&self, mut record: InstallRecord) -> Result<(), Error> {
         self.check(&record)?;
         env!("CARGO_PKG_VERSION").clone_into(&mut record.version);
         self.folder(&self.record, &mut record)?;
         for file in &self.files {
-            record.expect(&file.path, &file.content);
+            record.add_pending(&file.path, &file.content);
         }
         for (path, target) in &self.links {
             record.add_link(path, target);
         }
         record.save(&self.tree, &self.record, self.owner)?;
-        let done = self.act(&mut record);
-        // Also after a failure: folders may have been made.
+        let done = self.apply(&mut record);
+        // Also after a failure: folders may have been created.
         record.save(&self.tree, &self.record, self.owner)?;
         done
     }
 
-    fn act(&self, record: &mut Record) -> Result<(), Error> {
+    fn apply(&self, record: &mut InstallRecord) -> Result<(), Error> {
         for file in &self.files {
             self.place(file, record)?;
-            record.settle(&file.path, &file.content);
+            record.confirm(&file.path, &file.content);
         }
         for (path, target) in &self.links {
             self.link(path, target, record)?;
@@ -82,8 +82,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Makes sure that nothing is in the way that is not ours.
-    pub(crate) fn check(&self, record: &Record) -> Result<(), Error> {
+    /// Fails when a file or link that this installer did not create is in the way.
+    pub(crate) fn check(&self, record: &InstallRecord) -> Result<(), Error> {
         self.tree.folder(&self.record)?;
         for file in &self.files {
             let (above, name) = split(&file.path)?;
@@ -94,7 +94,7 @@ impl Plan {
                 Entry::Nothing => true,
                 Entry::File(_) => {
                     let content = folder.read(name)?;
-                    content == file.content || record.knows(&file.path, &content)
+                    content == file.content || record.matches(&file.path, &content)
                 }
                 Entry::Link(_) | Entry::Other => false,
             };
@@ -116,28 +116,28 @@ impl Plan {
         Ok(())
     }
 
-    fn place(&self, file: &File, record: &mut Record) -> Result<(), Error> {
+    fn place(&self, file: &PlannedFile, record: &mut InstallRecord) -> Result<(), Error> {
         let (above, name) = split(&file.path)?;
         let folder = self.folder(above, record)?;
         let path = folder.path.join(name);
         if is_placed(file, &folder, name)? {
-            say(format_args!("unchanged   {} ({})", shown(&path), file.told));
+            print_line(format_args!("unchanged   {} ({})", shown(&path), file.description));
             return Ok(());
         }
-        folder.place(name, &file.content, file.rights, |temporary| {
-            if file.captures { program::give_capability(temporary) } else { Ok(()) }
+        folder.place(name, &file.content, file.ownership, |temporary| {
+            if file.captures { capability::set_capability(temporary) } else { Ok(()) }
         })?;
-        if file.captures && program::carried(&path)? != Carried::Capture {
+        if file.captures && capability::file_capability(&path)? != FileCapability::Capture {
             return Err(Error::new(
-                format!("{} lost the right to capture when it was put in place", shown(&path)),
+                format!("{} lost its capability when it was installed", shown(&path)),
                 "put /usr/local on a file system that keeps extended attributes, such as ext4, XFS or Btrfs",
             ));
         }
-        say(format_args!("copied      {} ({})", shown(&path), file.told));
+        print_line(format_args!("copied      {} ({})", shown(&path), file.description));
         Ok(())
     }
 
-    fn link(&self, path: &Path, target: &Path, record: &mut Record) -> Result<(), Error> {
+    fn link(&self, path: &Path, target: &Path, record: &mut InstallRecord) -> Result<(), Error> {
         let (above, name) = split(path)?;
         let folder = self.folder(above, record)?;
         let done = match folder.look(name)? {
@@ -152,14 +152,14 @@ impl Plan {
                 "linked    "
             }
         };
-        record.settle_link(path, target);
-        say(format_args!("{done}  {} -> {}", self.shown(path), shown(target)));
+        record.confirm_link(path, target);
+        print_line(format_args!("{done}  {} -> {}", self.shown(path), shown(target)));
         Ok(())
     }
 
-    fn folder(&self, path: &Path, record: &mut Record) -> Result<Folder, Error> {
+    fn folder(&self, path: &Path, record: &mut InstallRecord) -> Result<Folder, Error> {
         self.tree.make_folder(path, &mut |made| {
-            say(format_args!("made        {}", self.shown(made)));
+            print_line(format_args!("created     {}", self.shown(made)));
             record.folders.push(made.to_owned());
         })
     }
@@ -169,29 +169,32 @@ impl Plan {
     }
 }
 
-/// Whether the file is there already, just as it should be.
-fn is_placed(file: &File, folder: &Folder, name: &OsStr) -> Result<bool, Error> {
-    if folder.look(name)? != Entry::File(file.rights) || folder.read(name)? != file.content {
+/// Whether the file is installed already and unchanged.
+fn is_placed(file: &PlannedFile, folder: &Folder, name: &OsStr) -> Result<bool, Error> {
+    if folder.look(name)? != Entry::File(file.ownership) || folder.read(name)? != file.content {
         return Ok(false);
     }
-    let carried = program::carried(&folder.path.join(name));
+    let carried = capability::file_capability(&folder.path.join(name));
     if file.captures {
-        return Ok(carried? == Carried::Capture);
+        return Ok(carried? == FileCapability::Capture);
     }
-    // Without getcap there is no telling, and nothing that would have given one.
-    Ok(matches!(carried, Ok(Carried::Nothing) | Err(_)))
+    // Without getcap this is unknown, but then no capability was set either.
+    Ok(matches!(carried, Ok(FileCapability::None) | Err(_)))
 }
 
-/// The folder and the name of a path.
+/// Splits a path into folder and file name.
 pub(crate) fn split(path: &Path) -> Result<(&Path, &OsStr), Error> {
     path.parent().zip(path.file_name()).ok_or_else(|| {
-        Error::new(format!("cannot use {} as the path of a file", shown(path)), "name a file in a folder")
+        Error::new(
+            format!("cannot use {} as the path of a file", shown(path)),
+            "give the path of a file in a folder",
+        )
     })
 }
 
 fn in_the_way(path: &Path) -> Error {
     Error::new(
-        format!("cannot install: {} is in the way, and was not put there by this installer", shown(path)),
-        format!("look at it (ls -l {0}), move it away if it is not needed, then install again", shown(path)),
+        format!("cannot install: {} exists, and was not created by this installer", shown(path)),
+        format!("check it (ls -l {0}), move it away if it is not needed, then install again", shown(path)),
     )
 }

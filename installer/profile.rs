@@ -1,5 +1,5 @@
-//! Wireshark's profile for containers: names instead of addresses, a column for the container, a colour
-//! for each direction. Where somebody has changed it, or has one of that name, it is left as it is.
+//! The Wireshark profile Containers: names instead of addresses, a column for the container, a colour for each
+//! direction. A profile that was changed, or that has this name already, is kept as it is.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,63 +7,66 @@ use std::path::{Path, PathBuf};
 use containerdump::error::Error;
 
 use crate::layout::shown;
-use crate::plan::File;
-use crate::record::Record;
-use crate::say;
-use crate::tree::{Entry, Rights, Tree};
+use crate::plan::PlannedFile;
+use crate::print_line;
+use crate::record::InstallRecord;
+use crate::tree::{Entry, Ownership, Tree};
 
-/// What it is called, and its folder.
-pub(crate) const NAME: &str = "Containers";
-/// How it is used.
-pub(crate) const HINT: &str = "Wireshark's profile Containers shows names, containers and directions: wireshark -C Containers, or a \
-                               click at the right of the status bar.";
+/// Its name, and that of its folder.
+pub(crate) const PROFILE_NAME: &str = "Containers";
+/// How to use it.
+pub(crate) const HINT: &str = "The Wireshark profile Containers shows names, containers and directions: wireshark -C Containers, or \
+                               click at the right end of the status bar.";
 
-/// What makes the profile.
-const FILES: [(&str, &str); 2] = [
+/// The files of the profile.
+const PROFILE_FILES: [(&str, &str); 2] = [
     ("preferences", include_str!("profile/preferences")),
     ("colorfilters", include_str!("profile/colorfilters")),
 ];
-/// How wide columns are. Wireshark writes the width of anything here whenever it ends, so this says nothing of
-/// whether somebody has changed the profile.
-const RECENT: (&str, &str) = ("recent", include_str!("profile/recent"));
+/// Column widths. Wireshark rewrites this file whenever it exits, so a change of it is no change of the profile.
+const RECENT_FILE: (&str, &str) = ("recent", include_str!("profile/recent"));
 
-/// What is at the place of the profile.
+/// State of the profile's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Nothing.
+pub(crate) enum ProfileState {
+    /// It does not exist.
     Absent,
-    /// This version's.
+    /// As this version installs it.
     Current,
-    /// What an installer has put there, but not this version's, or not all of it.
+    /// As another version installed it, or incomplete.
     Old,
-    /// Somebody's own, or changed by somebody.
+    /// Created or changed by a user.
     Changed,
 }
 
-/// The files of the profile, to be put into each of `folders`. Says where it is left out, and why.
+/// The files of the profile for each of `folders`. Prints a note where it is not installed, and why.
 pub(crate) fn files(
     tree: &Tree,
-    record: &Record,
+    record: &InstallRecord,
     folders: &[PathBuf],
-    rights: Rights,
-    told: &str,
-) -> Vec<File> {
+    ownership: Ownership,
+    description: &str,
+) -> Vec<PlannedFile> {
     let mut files = Vec::new();
-    for folder in folders.iter().map(|folder| folder.join(NAME)) {
+    for folder in folders.iter().map(|folder| folder.join(PROFILE_NAME)) {
         let place = shown(&tree.real(&folder));
         match state(tree, record, &folder) {
-            Ok(State::Changed) => {
-                say(format_args!("note: profile {place} is left as it is: it is not what install put there"));
+            Ok(ProfileState::Changed) => {
+                print_line(format_args!(
+                    "note: profile {place} is kept as it is: it was changed, or not created by install"
+                ));
             }
-            Err(trouble) => say(format_args!("note: profile {place} is left out: {}", trouble.message())),
+            Err(error) => {
+                print_line(format_args!("note: profile {place} is not installed: {}", error.message()))
+            }
             Ok(_) => {
-                let recent = is_wanted(tree, record, &folder.join(RECENT.0)).then_some(RECENT);
-                files.extend(FILES.into_iter().chain(recent).map(|(name, content)| File {
+                let recent = is_wanted(tree, record, &folder.join(RECENT_FILE.0)).then_some(RECENT_FILE);
+                files.extend(PROFILE_FILES.into_iter().chain(recent).map(|(name, content)| PlannedFile {
                     path: folder.join(name),
                     content: content.into(),
-                    rights,
+                    ownership,
                     captures: false,
-                    told: told.to_owned(),
+                    description: description.to_owned(),
                 }));
             }
         }
@@ -71,58 +74,62 @@ pub(crate) fn files(
     files
 }
 
-/// Whether a file is the profile's.
-pub(crate) fn is_of(file: &File) -> bool {
+/// Whether `file` belongs to the profile.
+pub(crate) fn is_profile_file(file: &PlannedFile) -> bool {
     folder_of(&file.path).is_some()
 }
 
-/// Where `path` is a file of the profile: whether that is still as it was recorded.
-pub(crate) fn recorded(tree: &Tree, record: &Record, path: &Path) -> Option<bool> {
-    folder_of(path)
-        .map(|folder| matches!(state(tree, record, folder), Ok(State::Absent | State::Current | State::Old)))
-}
-
-/// What is at the place of the profile.
-pub(crate) fn state(tree: &Tree, record: &Record, folder: &Path) -> Result<State, Error> {
-    let Some(open) = tree.folder(folder)? else { return Ok(State::Absent) };
-    let mut states = Vec::new();
-    for (name, content) in FILES {
-        states.push(match open.look(OsStr::new(name))? {
-            Entry::Nothing => State::Absent,
-            Entry::File(_) => match open.read(OsStr::new(name))? {
-                found if found == content.as_bytes() => State::Current,
-                found if record.knows(&folder.join(name), &found) => State::Old,
-                _ => State::Changed,
-            },
-            Entry::Link(_) | Entry::Other => State::Changed,
-        });
-    }
-    let any = |state| states.contains(&state);
-    Ok(if any(State::Changed) {
-        State::Changed
-    } else if states.iter().all(|state| *state == State::Current) {
-        State::Current
-    } else if any(State::Current) || any(State::Old) || is_empty(&tree.real(folder)) {
-        State::Old
-    } else {
-        State::Changed
+/// Whether the profile that `path` belongs to is as recorded; `None` where it belongs to none.
+pub(crate) fn recorded(tree: &Tree, record: &InstallRecord, path: &Path) -> Option<bool> {
+    folder_of(path).map(|folder| {
+        matches!(
+            state(tree, record, folder),
+            Ok(ProfileState::Absent | ProfileState::Current | ProfileState::Old)
+        )
     })
 }
 
-/// Whether nothing is there but what Wireshark leaves.
-fn is_empty(folder: &Path) -> bool {
-    std::fs::read_dir(folder)
-        .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == RECENT.0))
+/// The state of the profile in `folder`.
+pub(crate) fn state(tree: &Tree, record: &InstallRecord, folder: &Path) -> Result<ProfileState, Error> {
+    let Some(open) = tree.folder(folder)? else { return Ok(ProfileState::Absent) };
+    let mut states = Vec::new();
+    for (name, content) in PROFILE_FILES {
+        states.push(match open.look(OsStr::new(name))? {
+            Entry::Nothing => ProfileState::Absent,
+            Entry::File(_) => match open.read(OsStr::new(name))? {
+                found if found == content.as_bytes() => ProfileState::Current,
+                found if record.matches(&folder.join(name), &found) => ProfileState::Old,
+                _ => ProfileState::Changed,
+            },
+            Entry::Link(_) | Entry::Other => ProfileState::Changed,
+        });
+    }
+    let any = |state| states.contains(&state);
+    Ok(if any(ProfileState::Changed) {
+        ProfileState::Changed
+    } else if states.iter().all(|state| *state == ProfileState::Current) {
+        ProfileState::Current
+    } else if any(ProfileState::Current) || any(ProfileState::Old) || is_empty(&tree.real(folder)) {
+        ProfileState::Old
+    } else {
+        ProfileState::Changed
+    })
 }
 
-/// Whether nothing is there, or what install has put there.
-fn is_wanted(tree: &Tree, record: &Record, path: &Path) -> bool {
+/// Whether the folder is empty but for the file that Wireshark writes.
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == RECENT_FILE.0))
+}
+
+/// Whether `path` does not exist, or is as install created it.
+fn is_wanted(tree: &Tree, record: &InstallRecord, path: &Path) -> bool {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else { return false };
     match tree.folder(above) {
         Ok(None) => true,
         Ok(Some(open)) => match open.look(name) {
             Ok(Entry::Nothing) => true,
-            Ok(Entry::File(_)) => open.read(name).is_ok_and(|found| record.knows(path, &found)),
+            Ok(Entry::File(_)) => open.read(name).is_ok_and(|found| record.matches(path, &found)),
             _ => false,
         },
         Err(_) => false,
@@ -130,5 +137,5 @@ fn is_wanted(tree: &Tree, record: &Record, path: &Path) -> bool {
 }
 
 fn folder_of(path: &Path) -> Option<&Path> {
-    path.parent().filter(|folder| folder.ends_with(Path::new("profiles").join(NAME)))
+    path.parent().filter(|folder| folder.ends_with(Path::new("profiles").join(PROFILE_NAME)))
 }

@@ -1,8 +1,7 @@
-//! Files, links and folders, looked at and made without being led astray.
+//! Files, links and folders, checked and created without following foreign symbolic links.
 //!
-//! As root every folder on the way is opened in turn, never through a symbolic link, and must
-//! belong to root and be writable for nobody else: then nobody else can change where a name
-//! leads between the look and the act.
+//! As root, each folder of a path is opened in turn, never through a symbolic link, and must belong to root and be
+//! writable by root only: then nobody else can redirect a path between check and use.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,15 +19,15 @@ use containerdump::error::Error;
 use crate::layout::{self, shown};
 use crate::users;
 
-/// A file system seen from one folder, which stands for `/`.
+/// A file system below a folder that stands for `/`.
 pub(crate) struct Tree {
     root: PathBuf,
     strict: bool,
 }
 
-/// Owner and mode a file gets.
+/// Owner, group and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rights {
+pub(crate) struct Ownership {
     /// Its owner.
     pub(crate) user: Uid,
     /// Its group.
@@ -37,14 +36,14 @@ pub(crate) struct Rights {
     pub(crate) mode: u32,
 }
 
-/// What is at a name.
+/// What a name in a folder refers to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// Nothing.
     Nothing,
     /// A regular file.
-    File(Rights),
-    /// A symbolic link, and where it leads.
+    File(Ownership),
+    /// A symbolic link and its target.
     Link(PathBuf),
     /// Something else: a folder, a device.
     Other,
@@ -53,22 +52,22 @@ pub(crate) enum Entry {
 /// An open folder.
 pub(crate) struct Folder {
     descriptor: OwnedFd,
-    /// Where it is, for messages and for programs that want a path.
+    /// Its path, for messages and other programs.
     pub(crate) path: PathBuf,
 }
 
 impl Tree {
-    /// The tree root installs into: below `root`, or `/`.
+    /// The tree that root installs into: below `root`, or `/`.
     pub(crate) fn of_root(root: Option<&Path>) -> Self {
         Self { root: root.map_or_else(|| PathBuf::from("/"), Path::to_owned), strict: true }
     }
 
-    /// The tree a user installs into: what is in it is their own affair.
+    /// The tree that a user installs into; its folders are not checked.
     pub(crate) fn of_user() -> Self {
         Self { root: PathBuf::from("/"), strict: false }
     }
 
-    /// Where `path` is on this machine.
+    /// The real path of `path`.
     pub(crate) fn real(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
@@ -78,14 +77,14 @@ impl Tree {
         self.walk(path, &mut |_, _, _| Ok(false))
     }
 
-    /// Opens a folder, making it and those above it where missing; tells `made` of each.
+    /// Opens a folder, creating it and its parents where missing; calls `made` for each.
     pub(crate) fn make_folder(&self, path: &Path, made: &mut dyn FnMut(&Path)) -> Result<Folder, Error> {
         let folder = self.walk(path, &mut |above, name, path| {
             let failed = |error: Errno| failed("make folder", &above.path.join(name), error);
             mkdirat(&above.descriptor, name, Mode::from_bits_truncate(0o755)).map_err(failed)?;
             let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let new = openat(&above.descriptor, name, flags, Mode::empty()).map_err(failed)?;
-            // Whatever the umask says: others must be able to reach what is in it.
+            // Independent of the umask: other users must be able to enter it.
             fchmod(&new, Mode::from_bits_truncate(0o755)).map_err(failed)?;
             made(path);
             Ok(true)
@@ -124,7 +123,7 @@ impl Tree {
                 Ok(descriptor) => descriptor,
                 Err(_) if self.strict && matches!(folder.look(name)?, Entry::Link(_)) => {
                     let remedy = format!(
-                        "make {} a folder of its own, or use your distribution's package",
+                        "replace the link {} by a folder, or use your distribution's package",
                         shown(&path)
                     );
                     return Err(untrusted(&path, "is a symbolic link", &remedy));
@@ -142,7 +141,7 @@ impl Tree {
             return Ok(());
         }
         let status = fstat(&folder.descriptor).map_err(|error| failed("look at", &folder.path, error))?;
-        let place = layout::word(&folder.path);
+        let place = layout::shell_word(&folder.path);
         if status.st_uid != 0 {
             return Err(untrusted(
                 &folder.path,
@@ -151,13 +150,13 @@ impl Tree {
             ));
         }
         if status.st_mode & 0o002 != 0 {
-            let why = "can be written to by others than root";
+            let why = "can be written to by users other than root";
             return Err(untrusted(&folder.path, why, &format!("sudo chmod o-w {place}")));
         }
         if status.st_mode & 0o020 == 0 || status.st_gid == 0 {
             return Ok(());
         }
-        // On Debian /usr/local may belong to group staff, in which is nobody until the administrator adds somebody.
+        // On Debian, /usr/local may belong to group staff, which has no members by default.
         let group = Gid::from_raw(status.st_gid);
         let members = users::members(group)?;
         let Some(first) = members.first() else { return Ok(()) };
@@ -169,7 +168,7 @@ impl Tree {
 }
 
 impl Folder {
-    /// What is at `name`.
+    /// What `name` refers to.
     pub(crate) fn look(&self, name: &OsStr) -> Result<Entry, Error> {
         let path = self.path.join(name);
         let status = match fstatat(&self.descriptor, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -178,7 +177,7 @@ impl Folder {
             Err(error) => return Err(failed("look at", &path, error)),
         };
         Ok(match SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFREG => Entry::File(rights(&status)),
+            SFlag::S_IFREG => Entry::File(ownership_of(&status)),
             SFlag::S_IFLNK => {
                 let target = readlinkat(&self.descriptor, name);
                 Entry::Link(target.map_err(|error| failed("read link", &path, error))?.into())
@@ -190,34 +189,33 @@ impl Folder {
     /// The content of the regular file `name`.
     pub(crate) fn read(&self, name: &OsStr) -> Result<Vec<u8>, Error> {
         let path = self.path.join(name);
-        // Never waits, should it turn into a pipe meanwhile.
+        // O_NONBLOCK: it may have been replaced by a FIFO.
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let file = openat(&self.descriptor, name, flags, Mode::empty())
             .map_err(|error| failed("read", &path, error))?;
         let mut content = Vec::new();
         File::from(file).read_to_end(&mut content).map_err(|error| {
-            Error::new(format!("cannot read {}: {error}", shown(&path)), "look at the file")
+            Error::new(format!("cannot read {}: {error}", shown(&path)), "check the file")
         })?;
         Ok(content)
     }
 
-    /// Puts a file at `name` at one stroke: complete, with its rights, and only when `ready`,
-    /// which is told its temporary path, agrees.
+    /// Creates or replaces the file `name` atomically, after `ready` succeeded on its temporary path.
     pub(crate) fn place(
         &self,
         name: &OsStr,
         content: &[u8],
-        rights: Rights,
+        ownership: Ownership,
         ready: impl FnOnce(&Path) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut hidden = OsStr::new(".").to_owned();
         hidden.push(name);
         hidden.push(".new");
-        // Left behind by an installer that was killed.
+        // Left by an installer that was killed.
         let _ = unlinkat(&self.descriptor, hidden.as_os_str(), UnlinkatFlags::NoRemoveDir);
         let path = self.path.join(name);
         let placed = self
-            .write(&hidden, content, rights)
+            .write(&hidden, content, ownership)
             .and_then(|()| ready(&self.path.join(&hidden)))
             .and_then(|()| {
                 renameat(&self.descriptor, hidden.as_os_str(), &self.descriptor, name)
@@ -229,7 +227,7 @@ impl Folder {
         placed
     }
 
-    fn write(&self, name: &OsStr, content: &[u8], rights: Rights) -> Result<(), Error> {
+    fn write(&self, name: &OsStr, content: &[u8], ownership: Ownership) -> Result<(), Error> {
         let path = self.path.join(name);
         let failed = |error: Errno| failed("write", &path, error);
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
@@ -239,12 +237,12 @@ impl Folder {
         let written = file.write_all(content).and_then(|()| file.sync_all());
         written
             .map_err(|error| failed(Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32))))?;
-        fchown(file.as_fd(), Some(rights.user), Some(rights.group)).map_err(failed)?;
-        // After the owner: a change of owner takes rights away.
-        fchmod(file.as_fd(), Mode::from_bits_truncate(rights.mode)).map_err(failed)
+        fchown(file.as_fd(), Some(ownership.user), Some(ownership.group)).map_err(failed)?;
+        // After the owner: fchown clears mode bits.
+        fchmod(file.as_fd(), Mode::from_bits_truncate(ownership.mode)).map_err(failed)
     }
 
-    /// Puts a symbolic link at `name`; fails where anything is.
+    /// Creates the symbolic link `name`; fails if it exists.
     pub(crate) fn place_link(&self, name: &OsStr, target: &Path) -> Result<(), Error> {
         symlinkat(target, &self.descriptor, name)
             .map_err(|error| failed("make link", &self.path.join(name), error))
@@ -256,7 +254,7 @@ impl Folder {
             .map_err(|error| failed("remove", &self.path.join(name), error))
     }
 
-    /// Removes the folder `name` if it is empty; whether it was.
+    /// Removes the folder `name` if it is empty; returns whether it was.
     pub(crate) fn remove_folder(&self, name: &OsStr) -> Result<bool, Error> {
         match unlinkat(&self.descriptor, name, UnlinkatFlags::RemoveDir) {
             Ok(()) => Ok(true),
@@ -266,8 +264,8 @@ impl Folder {
     }
 }
 
-fn rights(status: &FileStat) -> Rights {
-    Rights {
+fn ownership_of(status: &FileStat) -> Ownership {
+    Ownership {
         user: Uid::from_raw(status.st_uid),
         group: Gid::from_raw(status.st_gid),
         mode: status.st_mode & 0o7777,
@@ -276,20 +274,17 @@ fn rights(status: &FileStat) -> Rights {
 
 fn untrusted(path: &Path, why: &str, remedy: &str) -> Error {
     Error::new(
-        format!(
-            "cannot trust folder {}: it {why}, so where it leads could be changed by others",
-            shown(path)
-        ),
+        format!("cannot trust folder {}: it {why}, so others could redirect the paths in it", shown(path)),
         format!("{remedy}; then install again"),
     )
 }
 
 fn failed(verb: &str, path: &Path, error: Errno) -> Error {
     let remedy = match error {
-        Errno::EACCES | Errno::EPERM => "run it with sudo, or look at the folder's owner and mode",
+        Errno::EACCES | Errno::EPERM => "run it with sudo, or check the folder's owner and mode",
         Errno::EROFS => "this file system is read-only: make it writable, or use your distribution's package",
-        Errno::ENOSPC | Errno::EDQUOT => "make room on this file system",
-        _ => "look at what is there, then run it again",
+        Errno::ENOSPC | Errno::EDQUOT => "free space on this file system",
+        _ => "check what is there, then run it again",
     };
     Error::new(format!("cannot {verb} {}: {}", shown(path), error.desc()), remedy)
 }

@@ -1,5 +1,4 @@
-//! `uninstall`: takes away what the record names, where the file is still the one recorded and
-//! the link still leads where it was made to. Everything else is left and told of.
+//! `uninstall`: removes the recorded files and links that are unchanged. Everything else is kept and reported.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,36 +8,36 @@ use nix::unistd::geteuid;
 use containerdump::engine;
 use containerdump::error::Error;
 
-use crate::arguments::Uninstall;
+use crate::arguments::UninstallOptions;
 use crate::command::Environment;
 use crate::group;
 use crate::layout::{self, shown};
 use crate::personal::no_home;
-use crate::places::Wireshark;
 use crate::plan::split;
+use crate::print_line;
 use crate::profile;
-use crate::record::Record;
-use crate::say;
+use crate::record::InstallRecord;
 use crate::tree::{Entry, Folder, Tree};
+use crate::wireshark::Wireshark;
 
-/// Takes away what install put there.
-pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Error> {
-    let (tree, record_folder) = if wish.user {
+/// Removes what was installed.
+pub(crate) fn uninstall(options: &UninstallOptions) -> Result<(), Error> {
+    let (tree, record_folder) = if options.user {
         (Tree::of_user(), layout::personal_record().ok_or_else(no_home)?)
-    } else if geteuid().is_root() || wish.dry_run {
-        (Tree::of_root(wish.root.as_deref()), PathBuf::from(layout::FOLDER))
+    } else if geteuid().is_root() || options.dry_run {
+        (Tree::of_root(options.root.as_deref()), PathBuf::from(layout::FOLDER))
     } else {
         return Err(Error::new(
-            "cannot uninstall for this machine: what root installed only root can take away",
+            "cannot uninstall for all users: only root can remove what root installed",
             format!("sudo {0} uninstall. For your own copy: {0} uninstall --user", layout::command()),
         ));
     };
-    let mut record = Record::load(&tree, &record_folder)?;
+    let mut record = InstallRecord::load(&tree, &record_folder)?;
     let is_recorded = !record.is_empty();
-    if !wish.user {
-        add_links_of_today(&mut record);
+    if !options.user {
+        add_current_links(&mut record);
     }
-    let mut removal = Removal { tree: &tree, dry_run: wish.dry_run, removed: 0, trouble: None };
+    let mut removal = Removal { tree: &tree, dry_run: options.dry_run, removed: 0, error: None };
     for link in &record.links {
         removal.entry(&link.path, |_, _, entry| Ok(*entry == Entry::Link(link.target.clone())));
     }
@@ -48,60 +47,60 @@ pub(crate) fn uninstall(wish: &Uninstall) -> Result<(), Error> {
             let is_file = matches!(entry, Entry::File(_));
             match profile {
                 Some(is_as_it_was) => Ok(is_file && is_as_it_was),
-                None => Ok(is_file && record.knows(&file.path, &folder.read(name)?)),
+                None => Ok(is_file && record.matches(&file.path, &folder.read(name)?)),
             }
         });
     }
-    if !is_recorded && !wish.user {
+    if !is_recorded && !options.user {
         for path in [layout::PROGRAM, layout::INSTALLER] {
-            // Told of, and left: without a record nothing says whose they are.
+            // Reported and kept: without a record their origin is unknown.
             removal.entry(Path::new(path), |_, _, _| Ok(false));
         }
     }
-    if let Some(trouble) = removal.trouble {
-        // The record stays, for another try.
-        return Err(trouble);
+    if let Some(error) = removal.error {
+        // The record stays for another attempt.
+        return Err(error);
     }
-    if !wish.dry_run {
-        Record::remove(&tree, &record_folder)?;
+    if !options.dry_run {
+        InstallRecord::remove(&tree, &record_folder)?;
         for folder in record.folders.iter().rev() {
             removal.folder(folder)?;
         }
     }
-    if wish.root.is_none() {
-        removal.removed += usize::from(group::remove(&record, wish.dry_run)?);
-        removal.removed += from_engines(wish.dry_run)?;
+    if options.root.is_none() {
+        removal.removed += usize::from(group::remove(&record, options.dry_run)?);
+        removal.removed += remove_from_engines(options.dry_run)?;
     }
     if removal.removed == 0 {
-        say("Nothing to take away: containerdump is not installed here.");
+        print_line("Nothing to remove: containerdump is not installed.");
     }
     Ok(())
 }
 
-/// Takes images and tap containers away from every engine that answers, and counts them. What an engine
-/// keeps is told of, and no failure: somebody may be using it.
-fn from_engines(dry_run: bool) -> Result<usize, Error> {
+/// Removes images and tap containers from each engine that answers, and counts them. What an engine refuses to remove
+/// is reported and no failure: it may be in use.
+fn remove_from_engines(dry_run: bool) -> Result<usize, Error> {
     let mut removed = 0;
     for leftover in engine::find_leftovers()? {
         if dry_run {
-            say(format_args!("would remove {leftover}"));
+            print_line(format_args!("would remove {leftover}"));
             removed += 1;
             continue;
         }
         match engine::remove_leftover(&leftover) {
             Ok(()) => {
-                say(format_args!("removed     {leftover}"));
+                print_line(format_args!("removed     {leftover}"));
                 removed += 1;
             }
-            Err(trouble) => say(format_args!("left        {leftover} ({})", trouble.message())),
+            Err(error) => print_line(format_args!("kept        {leftover} ({})", error.message())),
         }
     }
     Ok(removed)
 }
 
-/// Each link leads to one place only, so they are known as ours even where the record is lost.
-fn add_links_of_today(record: &mut Record) {
-    let wireshark = Wireshark::ask(Environment::Clean);
+/// Adds the links an installation would create now, so that they are found even without a record.
+fn add_current_links(record: &mut InstallRecord) {
+    let wireshark = Wireshark::detect(Environment::Clean);
     for folder in wireshark.global {
         record.add_link(&folder.join(layout::NAME), Path::new(layout::PROGRAM));
     }
@@ -112,23 +111,27 @@ struct Removal<'a> {
     tree: &'a Tree,
     dry_run: bool,
     removed: usize,
-    /// The first failure; the others are told of as they happen.
-    trouble: Option<Error>,
+    /// The first failure; others are printed when they happen.
+    error: Option<Error>,
 }
 
 impl Removal<'_> {
-    /// Takes away what is at `path` if it is `ours`. A failure does not keep the rest in place.
+    /// Removes what is at `path` if it is `ours`. A failure does not stop the removal of the rest.
     fn entry(&mut self, path: &Path, ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Error>) {
-        match self.take_away(path, ours) {
+        match self.remove_if_ours(path, ours) {
             Ok(removed) => self.removed += usize::from(removed),
-            Err(trouble) => {
-                say(format_args!("left        {} ({})", shown(&self.tree.real(path)), trouble.message()));
-                self.trouble.get_or_insert(trouble);
+            Err(error) => {
+                print_line(format_args!(
+                    "kept        {} ({})",
+                    shown(&self.tree.real(path)),
+                    error.message()
+                ));
+                self.error.get_or_insert(error);
             }
         }
     }
 
-    fn take_away(
+    fn remove_if_ours(
         &self,
         path: &Path,
         ours: impl FnOnce(&Folder, &OsStr, &Entry) -> Result<bool, Error>,
@@ -141,19 +144,19 @@ impl Removal<'_> {
         }
         let real = shown(&folder.path.join(name));
         if !ours(&folder, name, &entry)? {
-            say(format_args!("left        {real} (not what install put there)"));
+            print_line(format_args!("kept        {real} (changed, or not created by install)"));
             return Ok(false);
         }
         if self.dry_run {
-            say(format_args!("would remove {real}"));
+            print_line(format_args!("would remove {real}"));
             return Ok(true);
         }
         folder.remove(name)?;
-        say(format_args!("removed     {real}"));
+        print_line(format_args!("removed     {real}"));
         Ok(true)
     }
 
-    /// Takes away a folder that install made, if nothing is left in it.
+    /// Removes a folder that install created, if it is empty.
     fn folder(&mut self, path: &Path) -> Result<(), Error> {
         let (above, name) = split(path)?;
         let Some(folder) = self.tree.folder(above)? else { return Ok(()) };
@@ -163,9 +166,9 @@ impl Removal<'_> {
         let real = shown(&folder.path.join(name));
         if folder.remove_folder(name)? {
             self.removed += 1;
-            say(format_args!("removed     {real}"));
+            print_line(format_args!("removed     {real}"));
         } else {
-            say(format_args!("left        {real} (something else is in it)"));
+            print_line(format_args!("kept        {real} (not empty)"));
         }
         Ok(())
     }

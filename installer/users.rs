@@ -1,4 +1,4 @@
-//! Who is in a group.
+//! The members of a group.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::command::{self, Environment};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The name of a group, or its number where it has none.
+/// The name of a group, or its ID where it has none.
 pub(crate) fn group_name(id: Gid) -> String {
     Group::from_gid(id).ok().flatten().map_or_else(|| id.to_string(), |group| group.name)
 }
 
-/// The users in a group, root apart: those added to it, and those whose own group it is.
+/// The users in a group, without root: supplementary members and those whose primary group it is.
 pub(crate) fn members(id: Gid) -> Result<Vec<String>, Error> {
     let failed = |why: &dyn std::fmt::Display| {
         Error::new(
             format!("cannot look up the members of group {}: {why}", group_name(id)),
-            "see whether `getent passwd` works",
+            "check that `getent passwd` works",
         )
     };
     let group = Group::from_gid(id).map_err(|error| failed(&error.desc()))?;
     let mut members = group.map(|group| group.mem).unwrap_or_default();
-    let getent = command::find("getent").ok_or_else(|| failed(&"there is no getent"))?;
+    let getent = command::find("getent").ok_or_else(|| failed(&"getent not found"))?;
     let users = command::run(&getent, &["passwd"], Environment::Clean, TIMEOUT)?;
     members.extend(users.stdout.lines().filter_map(|line| with_group(line, id)).map(str::to_owned));
     members.retain(|name| name != "root");
@@ -34,7 +34,7 @@ pub(crate) fn members(id: Gid) -> Result<Vec<String>, Error> {
     Ok(members)
 }
 
-/// The user in a line of `getent passwd`, where `id` is that user's own group.
+/// The user in a line of `getent passwd` whose primary group is `id`.
 fn with_group(line: &str, id: Gid) -> Option<&str> {
     let mut fields = line.split(':');
     let name = fields.next()?;

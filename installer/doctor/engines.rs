@@ -1,4 +1,4 @@
-//! Does an engine answer?
+//! Whether engines answer.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use containerdump::engine::{self, EngineListing, EngineStatus};
 use containerdump::error::Error;
 use containerdump::link::NamedNamespaces;
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::membership;
 
 const CHECK: &str = "engine";
 
-/// Asks every engine.
-pub(super) fn check(report: &mut Report) -> Vec<EngineListing> {
+/// Lists the containers of each engine.
+pub(super) fn check(report: &mut DoctorReport) -> Vec<EngineListing> {
     let listings = engine::list(&NamedNamespaces::default(), engine::EngineTimeouts::COMMAND_LINE);
-    if let Some(trouble) = engine::docker_config_error() {
-        report.warning(CHECK, &trouble);
+    if let Some(error) = engine::docker_config_error() {
+        report.warning(CHECK, &error);
     }
     let mut absent = Vec::new();
     let (of_kernel, of_engines): (Vec<&EngineListing>, Vec<&EngineListing>) =
@@ -35,9 +35,9 @@ pub(super) fn check(report: &mut Report) -> Vec<EngineListing> {
                 }
             }
             EngineStatus::Absent => absent.push(format!("{name} at {}", listing.endpoint)),
-            EngineStatus::Unavailable(trouble) => match closed_socket(listing.endpoint.as_str()) {
+            EngineStatus::Unavailable(error) => match closed_socket(listing.endpoint.as_str()) {
                 Some(why) => report.failed(CHECK, &why),
-                None => report.failed(CHECK, trouble),
+                None => report.failed(CHECK, error),
             },
         }
     }
@@ -48,40 +48,41 @@ pub(super) fn check(report: &mut Report) -> Vec<EngineListing> {
     if absent.len() == of_engines.len() {
         let looked =
             if absent.is_empty() { String::new() } else { format!(" (looked for {})", absent.join(", ")) };
-        let trouble = Error::new(
+        let error = Error::new(
             format!("no container engine answers{looked}"),
             "start one (Docker: sudo systemctl start docker; Podman: systemctl --user enable --now podman.socket), \
              or set DOCKER_HOST or CONTAINER_HOST to where it listens",
         );
-        // What the kernel shows can be captured all the same.
-        if others > 0 { report.warning(CHECK, &trouble) } else { report.failed(CHECK, &trouble) }
+        // Network namespaces can be captured without an engine.
+        if others > 0 { report.warning(CHECK, &error) } else { report.failed(CHECK, &error) }
     }
     listings
 }
 
-/// Why this user may not use the socket of an engine, where that is the reason. The session matters: a group that
-/// was joined just now counts from the next login on.
+/// Why this user may not use the socket of an engine; `None` where permissions are not the reason.
 fn closed_socket(endpoint: &str) -> Option<Error> {
     let socket = Path::new(endpoint.strip_prefix("unix://")?);
     (access(socket, AccessFlags::W_OK) == Err(Errno::EACCES) && socket.exists())
         .then(|| membership::not_writable(socket))
 }
 
-/// What the kernel shows beside the engines' containers; how many namespaces that are. There are none
-/// on most machines.
-fn check_kernel(report: &mut Report, outcome: &EngineStatus) -> usize {
+/// Reports network namespaces that belong to no engine; returns their number.
+fn check_kernel(report: &mut DoctorReport, outcome: &EngineStatus) -> usize {
     match outcome {
         EngineStatus::Available { containers, .. } if !containers.is_empty() => {
             let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).take(5).collect();
             let more = if containers.len() > names.len() { ", …" } else { "" };
-            let found =
-                format!("network namespaces of no engine: {} ({}{more})", containers.len(), names.join(", "));
+            let found = format!(
+                "network namespaces without an engine: {} ({}{more})",
+                containers.len(),
+                names.join(", ")
+            );
             report.ok(CHECK, found);
             containers.len()
         }
         EngineStatus::Available { .. } | EngineStatus::Absent => 0,
-        EngineStatus::Unavailable(trouble) => {
-            report.warning(CHECK, trouble);
+        EngineStatus::Unavailable(error) => {
+            report.warning(CHECK, error);
             0
         }
     }
@@ -93,7 +94,10 @@ fn counted(containers: usize) -> String {
 
 fn not_understood(engine: &str, left_out: usize) -> Error {
     Error::new(
-        format!("{} of {engine} could not be understood and cannot be captured", counted(left_out)),
-        "look at them with `docker ps` and `docker inspect`; report it if they look as they should",
+        format!(
+            "{} of {engine} cannot be captured: the engine's description could not be parsed",
+            counted(left_out)
+        ),
+        "inspect them (docker inspect, podman inspect); if nothing is wrong with them, report a bug",
     )
 }

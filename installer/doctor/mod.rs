@@ -1,32 +1,32 @@
-//! `doctor`: everything a capture needs, one line each, with the way out where it is missing.
+//! `doctor`: checks everything a capture needs, with a remedy for each problem.
 
 mod dumpcap;
+mod engine_tap;
 mod engines;
-mod found;
-mod listed;
+mod interface_list;
 mod profile;
+mod program;
 mod report;
 mod rights;
-mod through_engine;
 mod wireshark;
 
 use std::process::ExitCode;
 
-use crate::arguments::Doctor;
-use report::Report;
+use crate::arguments::DoctorOptions;
+use report::DoctorReport;
 
-/// Checks, prints, and tells by the exit status whether anything failed.
-pub(crate) fn run(wish: &Doctor) -> ExitCode {
-    let mut report = Report::default();
+/// Runs all checks and prints the report. The exit status is 1 when a check failed.
+pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
+    let mut report = DoctorReport::default();
     let listings = engines::check(&mut report);
     let wireshark = wireshark::check(&mut report);
     dumpcap::check(&mut report, &wireshark);
     profile::check(&mut report, &wireshark);
-    let started = found::check(&mut report, &wireshark);
+    let started = program::check(&mut report, &wireshark);
     rights::check(&mut report, started.as_deref());
-    through_engine::check(&mut report, started.as_deref(), &listings);
-    listed::check(&mut report, &wireshark, &listings);
-    if wish.json {
+    engine_tap::check(&mut report, started.as_deref(), &listings);
+    interface_list::check(&mut report, &wireshark, &listings);
+    if options.json {
         report.print_json();
     } else {
         report.print_table();

@@ -1,55 +1,55 @@
-//! Is Wireshark's profile for containers there?
+//! Whether the Wireshark profile Containers is installed.
 
 use std::path::{Path, PathBuf};
 
 use containerdump::error::Error;
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::layout::{self, shown};
-use crate::places::Wireshark;
-use crate::profile::{self, NAME, State};
-use crate::record::Record;
+use crate::profile::{self, PROFILE_NAME, ProfileState};
+use crate::record::InstallRecord;
 use crate::tree::Tree;
+use crate::wireshark::Wireshark;
 
 const CHECK: &str = "profile";
 
-/// Looks for the profile that this user's Wireshark takes.
-pub(super) fn check(report: &mut Report, wireshark: &Wireshark) {
+/// Checks the profile that this user's Wireshark uses.
+pub(super) fn check(report: &mut DoctorReport, wireshark: &Wireshark) {
     if wireshark.version.is_none() {
         return;
     }
     let tree = Tree::of_user();
-    let load = |folder: PathBuf| Record::load(&tree, &folder).unwrap_or_default();
+    let load = |folder: PathBuf| InstallRecord::load(&tree, &folder).unwrap_or_default();
     let common = load(layout::FOLDER.into());
     let own = layout::personal_record().map(load).unwrap_or_default();
-    // In Wireshark's order: a copy of one's own comes first, and is made when the profile is used.
-    let owns = wireshark.own_profiles.iter().map(|folder| (folder.join(NAME), &own));
-    let commons = wireshark.profiles.iter().map(|folder| (folder.join(NAME), &common));
+    // In Wireshark's order: the personal copy, which is created when the profile is used, comes first.
+    let owns = wireshark.personal_profiles.iter().map(|folder| (folder.join(PROFILE_NAME), &own));
+    let commons = wireshark.profiles.iter().map(|folder| (folder.join(PROFILE_NAME), &common));
     for (folder, record) in owns.chain(commons) {
         match profile::state(&tree, record, &folder) {
-            Ok(State::Absent) => {}
-            Ok(state) => return report.ok(CHECK, told(&folder, state)),
-            Err(trouble) => return report.warning(CHECK, &trouble),
+            Ok(ProfileState::Absent) => {}
+            Ok(state) => return report.ok(CHECK, describe(&folder, state)),
+            Err(error) => return report.warning(CHECK, &error),
         }
     }
     if common.no_profile || own.no_profile {
-        return report.ok(CHECK, format!("no profile {NAME}: it was declined (--no-profile)"));
+        return report.ok(CHECK, format!("profile {PROFILE_NAME} was declined (--no-profile)"));
     }
     let missing = Error::new(
-        "there is no profile Containers, in which names, containers and directions show by themselves",
+        "the profile Containers, which shows names, containers and directions, is not installed",
         layout::install_again(),
     );
     report.warning(CHECK, &missing);
 }
 
-fn told(folder: &Path, state: State) -> String {
+fn describe(folder: &Path, state: ProfileState) -> String {
     let place = shown(folder);
     match state {
-        State::Absent | State::Current => format!("{place} is this version's"),
-        State::Old => format!("{place} is of another version: to have this one's, install again"),
-        State::Changed => {
+        ProfileState::Absent | ProfileState::Current => format!("{place} is up to date"),
+        ProfileState::Old => format!("{place} is from another version; install again to update it"),
+        ProfileState::Changed => {
             format!(
-                "{place} is your own, or an older one that you use: for this version's, rename it, install again"
+                "{place} was changed or copied by you; to get this version's, rename it and install again"
             )
         }
     }

@@ -1,4 +1,4 @@
-//! What doctor found, as a table or as JSON.
+//! The report of doctor, as a table or as JSON.
 
 use std::io::IsTerminal;
 
@@ -7,55 +7,55 @@ use serde::Serialize;
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
 
-use crate::say;
+use crate::print_line;
 
-/// Longest finding, in characters.
-const LONGEST: usize = 400;
+/// Length of a finding, in characters.
+const MAX_FINDING_LEN: usize = 400;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum CheckState {
     Ok,
     Warning,
     Failed,
 }
 
-/// One line.
+/// One check.
 #[derive(Serialize)]
 struct Finding {
-    state: State,
+    state: CheckState,
     check: &'static str,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
 
-/// All lines.
+/// All checks.
 #[derive(Default)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     findings: Vec<Finding>,
 }
 
-impl Report {
-    /// Something is as it should be.
+impl DoctorReport {
+    /// Adds a check that passed.
     pub(crate) fn ok(&mut self, check: &'static str, found: impl AsRef<str>) {
-        let found = SafeText::with_limit(found.as_ref(), LONGEST).to_string();
-        self.findings.push(Finding { state: State::Ok, check, found, remedy: None });
+        let found = SafeText::with_limit(found.as_ref(), MAX_FINDING_LEN).to_string();
+        self.findings.push(Finding { state: CheckState::Ok, check, found, remedy: None });
     }
 
-    /// Something works, but not well, or cannot be told.
-    pub(crate) fn warning(&mut self, check: &'static str, trouble: &Error) {
-        self.add(State::Warning, check, trouble);
+    /// Adds a check that found a limitation, or could not be made.
+    pub(crate) fn warning(&mut self, check: &'static str, error: &Error) {
+        self.add(CheckState::Warning, check, error);
     }
 
-    /// Something does not work.
-    pub(crate) fn failed(&mut self, check: &'static str, trouble: &Error) {
-        self.add(State::Failed, check, trouble);
+    /// Adds a check that failed.
+    pub(crate) fn failed(&mut self, check: &'static str, error: &Error) {
+        self.add(CheckState::Failed, check, error);
     }
 
-    fn add(&mut self, state: State, check: &'static str, trouble: &Error) {
-        let (found, remedy) = (trouble.message().to_string(), Some(trouble.remedy().to_string()));
+    fn add(&mut self, state: CheckState, check: &'static str, error: &Error) {
+        let (found, remedy) = (error.message().to_string(), Some(error.remedy().to_string()));
         self.findings.push(Finding { state, check, found, remedy });
     }
 
@@ -66,10 +66,10 @@ impl Report {
 
     /// Whether any check failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.count(State::Failed) > 0
+        self.count(CheckState::Failed) > 0
     }
 
-    fn count(&self, state: State) -> usize {
+    fn count(&self, state: CheckState) -> usize {
         self.findings.iter().filter(|finding| finding.state == state).count()
     }
 
@@ -79,20 +79,20 @@ impl Report {
         let width = self.findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
         for finding in &self.findings {
             let (word, colour) = match finding.state {
-                State::Ok => ("ok", "32"),
-                State::Warning => ("warning", "33"),
-                State::Failed => ("failed", "31"),
+                CheckState::Ok => ("ok", "32"),
+                CheckState::Warning => ("warning", "33"),
+                CheckState::Failed => ("failed", "31"),
             };
             let word = format!("{word:<7}");
             let word = if coloured { format!("\u{1b}[{colour}m{word}\u{1b}[0m") } else { word };
-            say(format_args!("{word}  {:<width$}  {}", finding.check, finding.found));
+            print_line(format_args!("{word}  {:<width$}  {}", finding.check, finding.found));
             if let Some(remedy) = &finding.remedy {
-                say(format_args!("{:7}  {:width$}  remedy: {remedy}", "", ""));
+                print_line(format_args!("{:7}  {:width$}  remedy: {remedy}", "", ""));
             }
         }
-        let (failed, warnings) = (self.count(State::Failed), self.count(State::Warning));
-        say(match (failed, warnings) {
-            (0, 0) => "Everything is as it should be.".to_owned(),
+        let (failed, warnings) = (self.count(CheckState::Failed), self.count(CheckState::Warning));
+        print_line(match (failed, warnings) {
+            (0, 0) => "No problems found.".to_owned(),
             (0, _) => format!("Nothing failed; {}.", counted(warnings, "warning")),
             (_, 0) => format!("{} failed.", counted(failed, "check")),
             _ => format!("{} failed; {}.", counted(failed, "check"), counted(warnings, "warning")),
@@ -101,11 +101,11 @@ impl Report {
 
     /// Prints one JSON object: version, checks, and how many failed or warn.
     pub(crate) fn print_json(&self) {
-        say(serde_json::json!({
+        print_line(serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "checks": self.findings,
-            "failed": self.count(State::Failed),
-            "warnings": self.count(State::Warning),
+            "failed": self.count(CheckState::Failed),
+            "warnings": self.count(CheckState::Warning),
         }));
     }
 }

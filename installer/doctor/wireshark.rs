@@ -1,4 +1,4 @@
-//! Is there a Wireshark, of a version that works, and do its folders exist?
+//! Whether Wireshark is installed in a supported version, and its folders exist.
 
 use std::path::Path;
 
@@ -6,27 +6,27 @@ use nix::unistd::geteuid;
 
 use containerdump::error::Error;
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::command::Environment;
-use crate::folders::Version;
+use crate::folders::WiresharkVersion;
 use crate::layout::shown;
-use crate::places::Wireshark;
+use crate::wireshark::Wireshark;
 
 const CHECK: &str = "wireshark";
 const FOLDERS: &str = "folders";
 
-/// Looks for Wireshark and for the folders it looks in.
-pub(super) fn check(report: &mut Report) -> Wireshark {
-    let wireshark = Wireshark::ask(Environment::OfUser);
-    for trouble in &wireshark.troubles {
-        report.failed(CHECK, trouble);
+/// Checks Wireshark and its folders.
+pub(super) fn check(report: &mut DoctorReport) -> Wireshark {
+    let wireshark = Wireshark::detect(Environment::User);
+    for error in &wireshark.errors {
+        report.failed(CHECK, error);
     }
     match wireshark.version {
         Some(version) => check_version(report, version, wireshark.tshark.as_deref()),
         None => report.failed(
             CHECK,
             &Error::new(
-                "neither tshark nor dumpcap was found, so there is no Wireshark",
+                "Wireshark is not installed: neither tshark nor dumpcap was found",
                 "install it: sudo apt install wireshark tshark (Debian, Ubuntu), sudo dnf install wireshark (Fedora)",
             ),
         ),
@@ -37,28 +37,27 @@ pub(super) fn check(report: &mut Report) -> Wireshark {
     wireshark
 }
 
-fn check_version(report: &mut Report, version: Version, tshark: Option<&Path>) {
+fn check_version(report: &mut DoctorReport, version: WiresharkVersion, tshark: Option<&Path>) {
     let place =
         tshark.map_or_else(|| "without tshark".to_owned(), |tshark| format!("tshark is {}", shown(tshark)));
     let found = format!("Wireshark {version}, {place}");
-    if version == Version(4, 4, 0) {
-        let what =
-            format!("{found}: it ignores saved options of capture sources, and may look in another folder");
+    if version == WiresharkVersion(4, 4, 0) {
+        let what = format!("{found}: this version ignores saved extcap options and may use another folder");
         report.warning(CHECK, &Error::new(what, "update Wireshark to 4.4.1 or later"));
-    } else if version < Version(4, 0, 0) {
-        let what = format!("{found}: containerdump is made for 4.0 and later");
+    } else if version < WiresharkVersion(4, 0, 0) {
+        let what = format!("{found}: containerdump supports 4.0 and later");
         report.warning(CHECK, &Error::new(what, "update Wireshark"));
     } else {
         report.ok(CHECK, found);
     }
 }
 
-fn check_folders(report: &mut Report, wireshark: &Wireshark) {
+fn check_folders(report: &mut DoctorReport, wireshark: &Wireshark) {
     if std::env::var_os("WIRESHARK_EXTCAP_DIR").is_some() && !geteuid().is_root() {
         report.warning(
             FOLDERS,
             &Error::new(
-                "WIRESHARK_EXTCAP_DIR is set: Wireshark looks there instead of in its global folder",
+                "WIRESHARK_EXTCAP_DIR is set and replaces Wireshark's global extcap folder",
                 "unset WIRESHARK_EXTCAP_DIR where you start Wireshark",
             ),
         );
@@ -68,7 +67,7 @@ fn check_folders(report: &mut Report, wireshark: &Wireshark) {
             FOLDERS,
             &Error::new(
                 "Wireshark's global extcap folder was not found",
-                "install tshark, which tells where it is: sudo apt install tshark",
+                "install tshark, which reports it: sudo apt install tshark",
             ),
         );
     }
@@ -87,8 +86,8 @@ fn check_folders(report: &mut Report, wireshark: &Wireshark) {
 fn missing(folder: &Path, error: &std::io::Error) -> Error {
     Error::new(
         format!(
-            "cannot open global extcap folder {}: {error}. Without it Wireshark starts no capture source at all, \
-             personal ones neither",
+            "cannot open global extcap folder {}: {error}. Without it, Wireshark starts no extcap program at all, \
+             including personal ones",
             shown(folder)
         ),
         format!("sudo mkdir -p {0} && sudo chmod 755 {0}", shown(folder)),

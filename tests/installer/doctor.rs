@@ -119,7 +119,7 @@ fn assert_runnable(remedy: &str) {
 fn doctor_names_the_remedy_if_no_engine_responds() {
     let checks = DoctorRun::new().doctor(NOBODY);
     checks.has("engine", "failed", "/nonexistent.sock");
-    checks.has("program", "failed", "in no folder Wireshark looks in");
+    checks.has("program", "failed", "in none of Wireshark");
     checks.has("wireshark", "ok", "Wireshark ");
 }
 
@@ -137,7 +137,7 @@ fn doctor_names_the_remedy_if_the_engine_refuses() {
 fn doctor_detects_a_missing_global_folder() {
     let ward = DoctorRun::new();
     fs::remove_dir(&ward.extcap).expect("remove a folder");
-    ward.doctor(NOBODY).has("folders", "failed", "Wireshark starts no capture source at all");
+    ward.doctor(NOBODY).has("folders", "failed", "Wireshark starts no extcap program at all");
 }
 
 fn doctor_reports_users_outside_the_group() {
@@ -166,12 +166,12 @@ fn doctor_reports_users_who_must_log_in_again() {
         .env("HOME", &ward.home)
         .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
         .run(&["--mount", "sh", "-c", script]);
-    DoctorReport::of(&said).has("right", "failed", "this login does not know it yet");
+    DoctorReport::of(&said).has("right", "failed", "this login session began before that");
 }
 
 fn doctor_accepts_a_group_member() {
     let checks = DoctorRun::installed().doctor(GROUP_ID);
-    checks.has("right", "ok", "this user may run it");
+    checks.has("right", "ok", "this user can run it");
     checks.has("program", "ok", "its version is");
     checks.has("kernel", "ok", "packet sockets");
     checks.has("dumpcap", "ok", "can be run by this user");
@@ -181,12 +181,12 @@ fn doctor_detects_a_lost_capability_and_a_mode_too_wide() {
     let ward = DoctorRun::installed();
     let program = ward.scratch.path(PROGRAM);
     let said = in_place_of_the_installed(&ward, "true");
-    DoctorReport::of(&said).has("right", "ok", "carries cap_net_raw=ep");
+    DoctorReport::of(&said).has("right", "ok", "has cap_net_raw=ep");
     let said = in_place_of_the_installed(&ward, "setcap -r \"$FOLDER/containerdump\"");
-    DoctorReport::of(&said).has("right", "failed", "does not carry the right to capture");
+    DoctorReport::of(&said).has("right", "failed", "does not have the capability");
     let said =
         in_place_of_the_installed(&ward, "setcap cap_net_raw,cap_net_admin=ep \"$FOLDER/containerdump\"");
-    DoctorReport::of(&said).has("right", "failed", "nothing else");
+    DoctorReport::of(&said).has("right", "failed", "should have cap_net_raw=ep only");
     set_mode(&program, 0o755);
     let said = in_place_of_the_installed(&ward, "setcap cap_net_raw=ep \"$FOLDER/containerdump\"");
     DoctorReport::of(&said).has("right", "failed", "0755");

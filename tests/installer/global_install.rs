@@ -74,7 +74,7 @@ fn a_static_program_of_another_version_is_not_installed() {
     let scratch = Scratch::new();
     let program = folder.path().join("containerdump");
     let said = scratch.run("install", &["--program", &program.to_string_lossy()]).succeeded();
-    assert!(said.stdout.contains("is left out: it is not containerdump"), "{said:#?}");
+    assert!(said.stdout.contains("is not installed: it is not containerdump"), "{said:#?}");
     assert!(said.stdout.contains("in the source folder of containerdump, run: make install"), "{said:#?}");
     assert!(scratch.path(PROGRAM).exists() && !scratch.path(COMPANION).exists());
 }
@@ -153,7 +153,7 @@ fn a_world_writable_folder_is_refused() {
     let scratch = Scratch::new();
     let folder = scratch.make_folder("/usr/local/libexec");
     set_mode(&folder, 0o777);
-    scratch.install().failed_saying("can be written to by others than root");
+    scratch.install().failed_saying("can be written to by users other than root");
     set_mode(&folder, 0o755);
     chown(&folder, Some(NOBODY), None).expect("change the owner");
     scratch.install().failed_saying("does not belong to root");
@@ -227,7 +227,7 @@ fn a_symlink_in_place_of_the_program_is_refused() {
     fs::write(&target, "theirs").expect("write a file");
     scratch.make_folder("/usr/local/libexec/containerdump");
     symlink(&target, scratch.path(PROGRAM)).expect("make a link");
-    scratch.install().failed_saying("is in the way");
+    scratch.install().failed_saying("exists, and was not created by this installer");
     assert_eq!(fs::read(&target).expect("read it"), b"theirs");
 }
 
@@ -249,7 +249,7 @@ fn a_foreign_file_is_refused_and_nothing_is_installed() {
         scratch.make_folder("/usr/local/bin");
         fs::write(scratch.path(path), "theirs").expect("write a file");
         let before = everything_below(scratch.folder.path());
-        scratch.install().failed_saying("was not put there by this installer");
+        scratch.install().failed_saying("was not created by this installer");
         assert_eq!(everything_below(scratch.folder.path()), before);
         assert_eq!(fs::read(scratch.path(path)).expect("read it"), b"theirs");
     }
@@ -259,7 +259,7 @@ fn a_foreign_link_is_refused() {
     let scratch = Scratch::new();
     scratch.make_folder("/usr/local/bin");
     symlink("/opt/other/containerdump", scratch.path(COMMAND)).expect("make a link");
-    scratch.install().failed_saying("is in the way");
+    scratch.install().failed_saying("exists, and was not created by this installer");
     assert_eq!(fs::read_link(scratch.path(COMMAND)).expect("a link"), Path::new("/opt/other/containerdump"));
 }
 
@@ -282,7 +282,7 @@ fn uninstall_removes_everything_install_created() {
     scratch.install().succeeded();
     scratch.run("uninstall", &[]).succeeded();
     assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
-    assert!(scratch.run("uninstall", &[]).succeeded().stdout.contains("Nothing to take away"));
+    assert!(scratch.run("uninstall", &[]).succeeded().stdout.contains("Nothing to remove"));
 }
 
 fn uninstall_keeps_foreign_files() {
@@ -294,7 +294,7 @@ fn uninstall_keeps_foreign_files() {
     fs::remove_file(scratch.path(COMMAND)).expect("remove a link");
     symlink("/opt/other/containerdump", scratch.path(COMMAND)).expect("make a link");
     let said = scratch.run("uninstall", &[]).succeeded();
-    assert_eq!(said.stdout.matches("not what install put there").count(), 2, "{said:#?}");
+    assert_eq!(said.stdout.matches("changed, or not created by install").count(), 2, "{said:#?}");
     assert!(beside.exists() && scratch.path(COMMAND).is_symlink());
     assert_eq!(fs::read(scratch.path(INSTALLER)).expect("read it"), b"replaced");
     assert!(!scratch.path(PROGRAM).exists());
@@ -304,7 +304,7 @@ fn a_partly_failed_uninstall_can_be_repeated() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     set_mode(&scratch.path("/usr/local/bin"), 0o777);
-    scratch.run("uninstall", &[]).failed_saying("can be written to by others than root");
+    scratch.run("uninstall", &[]).failed_saying("can be written to by users other than root");
     assert!(!scratch.path(PROGRAM).exists() && scratch.path(COMMAND).is_symlink());
     set_mode(&scratch.path("/usr/local/bin"), 0o755);
     scratch.run("uninstall", &[]).succeeded();

@@ -1,4 +1,4 @@
-//! Wireshark's profile: put there, renewed, declined, taken away; and never what is somebody's own.
+//! The Wireshark profile Containers: installed, updated, declined, removed; a changed one is kept.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -114,10 +114,13 @@ fn a_changed_profile_is_kept() {
     let preferences = place(&scratch).join("preferences");
     fs::write(&preferences, "theirs").expect("write a file");
     let left = |said: Said, word: &str| assert!(said.stdout.contains(word), "{said:#?}");
-    left(scratch.install().succeeded(), "Containers is left as it is: it is not what install put there");
+    left(
+        scratch.install().succeeded(),
+        "Containers is kept as it is: it was changed, or not created by install",
+    );
     assert_eq!(read(&preferences), "theirs");
     // Whole: also what of it nobody has changed.
-    left(scratch.run("uninstall", &[]).succeeded(), "not what install put there");
+    left(scratch.run("uninstall", &[]).succeeded(), "changed, or not created by install");
     assert_eq!(
         (files(&place(&scratch)), read(&preferences)),
         (FILES.map(String::from).to_vec(), "theirs".into())
@@ -130,7 +133,7 @@ fn a_foreign_profile_is_kept() {
     let theirs = scratch.make_folder(&profiles().join("Containers").to_string_lossy());
     fs::write(theirs.join("dfilters"), "theirs").expect("write a file");
     let said = scratch.install().succeeded();
-    assert!(said.stdout.contains("is left as it is"), "{said:#?}");
+    assert!(said.stdout.contains("is kept as it is"), "{said:#?}");
     assert!(!said.stdout.contains("wireshark -C Containers"), "{said:#?}");
     scratch.run("uninstall", &[]).succeeded();
     assert_eq!(files(&theirs), ["dfilters"]);
@@ -142,7 +145,7 @@ fn a_symlinked_profile_is_not_followed() {
     fs::create_dir_all(place(&scratch).parent().expect("a folder")).expect("make a folder");
     symlink(&elsewhere, place(&scratch)).expect("make a link");
     let said = scratch.install().succeeded();
-    assert!(said.stdout.contains("is left out: cannot trust folder"), "{said:#?}");
+    assert!(said.stdout.contains("is not installed: cannot trust folder"), "{said:#?}");
     assert_eq!(files(&elsewhere), Vec::<String>::new());
 
     fs::remove_file(place(&scratch)).expect("remove a link");
@@ -152,7 +155,7 @@ fn a_symlinked_profile_is_not_followed() {
     symlink(&target, &file).expect("make a link");
     let before = read(&target);
     let said = scratch.install().succeeded();
-    assert!(said.stdout.contains("is left as it is"), "{said:#?}");
+    assert!(said.stdout.contains("is kept as it is"), "{said:#?}");
     scratch.run("uninstall", &[]).succeeded();
     assert_eq!((read(&target), file.is_symlink()), (before, true));
 }
@@ -192,12 +195,12 @@ fn doctor_reports_the_profile() {
     };
     // Unless it is installed on this machine.
     if !profiles().join("Containers").exists() {
-        has(&["warning", "there is no profile Containers"]);
+        has(&["warning", "the profile Containers"]);
         home.run(&["install", "--user", "--no-profile"]).succeeded();
-        has(&["ok", "it was declined"]);
+        has(&["ok", "was declined"]);
     }
     home.run(&["install", "--user"]).succeeded();
-    has(&["ok", "is this version's"]);
+    has(&["ok", "is up to date"]);
     fs::write(own_place(&home).join("preferences"), "theirs").expect("write a file");
-    has(&["ok", "is your own"]);
+    has(&["ok", "was changed or copied by you"]);
 }

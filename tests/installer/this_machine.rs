@@ -88,9 +88,9 @@ fn the_capture_group_is_created_and_removed_unless_dumpcap_uses_it() {
         .succeeded();
     let lines: Vec<&str> = said.stdout.lines().collect();
     let has = |line: &str| lines.contains(&line);
-    assert!(has("made        group wireshark") && has("mode wireshark 750"), "{said:#?}");
+    assert!(has("created     group wireshark") && has("mode wireshark 750"), "{said:#?}");
     assert!(has("removed     group wireshark") && has("the group is gone"), "{said:#?}");
-    assert!(has("left        group wireshark (dumpcap belongs to it)"), "{said:#?}");
+    assert!(has("kept        group wireshark (dumpcap belongs to it)"), "{said:#?}");
     assert!(lines.last().is_some_and(|line| line.starts_with("wireshark:")), "{said:#?}");
 }
 

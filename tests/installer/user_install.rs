@@ -87,7 +87,7 @@ fn uninstall_user_removes_only_what_install_user_created() {
     assert_eq!(home.programs(), Vec::<PathBuf>::new());
     assert!(beside.exists());
     fs::remove_file(beside).expect("remove a file");
-    assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("Nothing to take away"));
+    assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("Nothing to remove"));
 }
 
 fn a_file_of_the_user_is_not_overwritten() {
@@ -95,8 +95,8 @@ fn a_file_of_the_user_is_not_overwritten() {
     home.run(&["install", "--user"]).succeeded();
     let [program] = home.programs().try_into().expect("one program");
     fs::write(&program, "their own build").expect("write a file");
-    home.run(&["install", "--user"]).failed_saying("is in the way");
-    assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("left "));
+    home.run(&["install", "--user"]).failed_saying("exists, and was not created by this installer");
+    assert!(home.run(&["uninstall", "--user"]).succeeded().stdout.contains("kept "));
     assert_eq!(fs::read(&program).expect("read it"), b"their own build");
 }
 
@@ -104,12 +104,12 @@ fn a_user_is_told_to_use_sudo() {
     let home = Home::new();
     let said = home.run(&["install"]).failed_saying("only root can give a program the right to capture");
     assert!(said.stderr.contains("sudo ") && said.stderr.contains("install --user"), "{said:#?}");
-    home.run(&["uninstall"]).failed_saying("only root can take away");
+    home.run(&["uninstall"]).failed_saying("only root can remove");
     assert_eq!(everything_below(home.folder.path()), Vec::<PathBuf>::new());
 }
 
 fn root_is_warned_about_a_personal_installation() {
     Run::new(built("containerdump-install"))
         .run(&["install", "--user"])
-        .failed_saying("does not look into a personal");
+        .failed_saying("ignores the personal folder");
 }

@@ -9,7 +9,7 @@ use super::fixtures::trial;
 #[path = "../../installer/folders.rs"]
 mod folders;
 
-use folders::{Folders, Version};
+use folders::{WiresharkFolders, WiresharkVersion};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -37,13 +37,13 @@ MaxMind database path:\t/usr/share/GeoIP
 
 fn wireshark_4_0_has_a_global_and_a_configuration_folder() {
     assert_eq!(
-        Folders::parse(FOLDERS_4_0),
-        Folders {
+        WiresharkFolders::parse(FOLDERS_4_0),
+        WiresharkFolders {
             global: vec![PathBuf::from("/usr/lib/x86_64-linux-gnu/wireshark/extcap")],
             personal: Some(PathBuf::from("/home/ada/.config/wireshark/extcap")),
             program: Some(PathBuf::from("/usr/bin")),
             profiles: Some(PathBuf::from("/usr/share/wireshark/profiles")),
-            own_profiles: Some(PathBuf::from("/home/ada/.config/wireshark/profiles")),
+            personal_profiles: Some(PathBuf::from("/home/ada/.config/wireshark/profiles")),
         }
     );
 }
@@ -65,13 +65,13 @@ fn wireshark_4_2_and_later_name_their_folders() {
              MaxMind database path:\t/usr/share/GeoIP\n"
         );
         assert_eq!(
-            Folders::parse(&text),
-            Folders {
+            WiresharkFolders::parse(&text),
+            WiresharkFolders {
                 global: vec![PathBuf::from(global)],
                 personal: Some(PathBuf::from("/home/ada/.local/lib/wireshark/extcap")),
                 program: Some(PathBuf::from("/usr/bin")),
                 profiles: Some(PathBuf::from("/usr/share/wireshark/profiles")),
-                own_profiles: Some(PathBuf::from("/home/ada/.config/wireshark/profiles")),
+                personal_profiles: Some(PathBuf::from("/home/ada/.config/wireshark/profiles")),
             },
             "of {version}"
         );
@@ -81,32 +81,35 @@ fn wireshark_4_2_and_later_name_their_folders() {
 fn noise_and_relative_paths_are_ignored() {
     let text = "Running as user \"root\" and group \"root\". This could be dangerous.\r\n\
                 Extcap path:\textcap\nGlobal Extcap path:\t\nSomething: else\n\n";
-    assert_eq!(Folders::parse(text), Folders::default());
+    assert_eq!(WiresharkFolders::parse(text), WiresharkFolders::default());
 }
 
 fn versions_are_read_from_the_first_line() {
     for (text, version) in [
         (
             "TShark (Wireshark) 4.0.17 (Git v4.0.17 packaged as 4.0.17-0+deb12u3).\n\nCopyright",
-            Version(4, 0, 17),
+            WiresharkVersion(4, 0, 17),
         ),
-        ("TShark (Wireshark) 4.4.0.\n", Version(4, 4, 0)),
-        ("Dumpcap (Wireshark) 4.6.9 (v4.6.9-0-gabcdef)\n", Version(4, 6, 9)),
-        ("TShark (Wireshark) 4.7.0rc1-12-g0123 (Git)\n", Version(4, 7, 0)),
+        ("TShark (Wireshark) 4.4.0.\n", WiresharkVersion(4, 4, 0)),
+        ("Dumpcap (Wireshark) 4.6.9 (v4.6.9-0-gabcdef)\n", WiresharkVersion(4, 6, 9)),
+        ("TShark (Wireshark) 4.7.0rc1-12-g0123 (Git)\n", WiresharkVersion(4, 7, 0)),
     ] {
-        assert_eq!(Version::parse(text), Some(version), "of {text:?}");
+        assert_eq!(WiresharkVersion::parse(text), Some(version), "of {text:?}");
     }
-    assert_eq!(Version::parse("no number here"), None);
-    assert_eq!(Version::parse(""), None);
+    assert_eq!(WiresharkVersion::parse("no number here"), None);
+    assert_eq!(WiresharkVersion::parse(""), None);
 }
 
 fn without_a_reply_the_folder_depends_on_the_version() {
     let (configuration, home) = (Path::new("/home/ada/.config"), Path::new("/home/ada"));
     let personal = |version| folders::personal(version, configuration, home);
-    assert_eq!(personal(Some(Version(4, 0, 17))), Path::new("/home/ada/.config/wireshark/extcap"));
-    assert_eq!(personal(Some(Version(4, 2, 0))), Path::new("/home/ada/.local/lib/wireshark/extcap"));
-    assert_eq!(folders::global(Some(Version(4, 6, 0)))[0], Path::new("/usr/libexec/wireshark/extcap"));
-    assert!(folders::global(Some(Version(4, 4, 0)))[0].starts_with("/usr/lib"));
-    assert_eq!(folders::own_profiles(configuration), Path::new("/home/ada/.config/wireshark/profiles"));
+    assert_eq!(personal(Some(WiresharkVersion(4, 0, 17))), Path::new("/home/ada/.config/wireshark/extcap"));
+    assert_eq!(personal(Some(WiresharkVersion(4, 2, 0))), Path::new("/home/ada/.local/lib/wireshark/extcap"));
+    assert_eq!(
+        folders::global(Some(WiresharkVersion(4, 6, 0)))[0],
+        Path::new("/usr/libexec/wireshark/extcap")
+    );
+    assert!(folders::global(Some(WiresharkVersion(4, 4, 0)))[0].starts_with("/usr/lib"));
+    assert_eq!(folders::personal_profiles(configuration), Path::new("/home/ada/.config/wireshark/profiles"));
     assert!(folders::profiles().iter().all(|folder| folder.ends_with("share/wireshark/profiles")));
 }

@@ -1,4 +1,4 @@
-//! The Wireshark of this machine: its version, and the folders it looks in.
+//! The Wireshark of this machine: its version and its folders.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,42 +6,42 @@ use std::time::Duration;
 use containerdump::error::Error;
 
 use crate::command::{self, Environment};
-use crate::folders::{self, Folders, Version};
+use crate::folders::{self, WiresharkFolders, WiresharkVersion};
 use crate::layout;
 
-/// Longest a question to Wireshark may take.
-const LONGEST: Duration = Duration::from_secs(10);
+/// How long a tshark may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known of this machine's Wireshark.
+/// This machine's Wireshark.
 #[derive(Default)]
 pub(crate) struct Wireshark {
-    /// Its command-line program.
+    /// Its tshark.
     pub(crate) tshark: Option<PathBuf>,
     /// Its version.
-    pub(crate) version: Option<Version>,
-    /// The folders everybody's Wireshark looks in.
+    pub(crate) version: Option<WiresharkVersion>,
+    /// Global extcap folders.
     pub(crate) global: Vec<PathBuf>,
-    /// The folder this user's Wireshark looks in.
+    /// Personal extcap folder of the current user.
     pub(crate) personal: Option<PathBuf>,
-    /// Where it starts dumpcap from.
+    /// Folder of dumpcap.
     pub(crate) program: Option<PathBuf>,
-    /// The folders of everybody's profiles.
+    /// Global folders of profiles.
     pub(crate) profiles: Vec<PathBuf>,
-    /// The folder of this user's own profiles.
-    pub(crate) own_profiles: Option<PathBuf>,
-    /// What went wrong while asking.
-    pub(crate) troubles: Vec<Error>,
+    /// Personal folder of profiles.
+    pub(crate) personal_profiles: Option<PathBuf>,
+    /// What failed during detection.
+    pub(crate) errors: Vec<Error>,
 }
 
 impl Wireshark {
-    /// Asks every tshark of this machine, and falls back on what is known of each version.
-    pub(crate) fn ask(environment: Environment) -> Self {
+    /// Runs each tshark of this machine, and falls back on the known folders of each version.
+    pub(crate) fn detect(environment: Environment) -> Self {
         let mut found = Self::default();
         for tshark in command::find_all("tshark") {
-            found.ask_one(&tshark, environment);
+            found.add_tshark(&tshark, environment);
         }
         if found.version.is_none() {
-            // Wireshark without tshark: dumpcap is of the same version, and needs no display.
+            // Without tshark: dumpcap has the same version, and needs no display.
             found.version =
                 command::find("dumpcap").and_then(|dumpcap| version(&dumpcap, environment).ok()?);
         }
@@ -58,39 +58,39 @@ impl Wireshark {
         {
             let personal = || folders::personal(found.version, &configuration, &home);
             found.personal.get_or_insert_with(personal);
-            found.own_profiles.get_or_insert_with(|| folders::own_profiles(&configuration));
+            found.personal_profiles.get_or_insert_with(|| folders::personal_profiles(&configuration));
         }
         found
     }
 
-    fn ask_one(&mut self, tshark: &Path, environment: Environment) {
+    fn add_tshark(&mut self, tshark: &Path, environment: Environment) {
         match version(tshark, environment) {
             Ok(version) => self.version = self.version.or(version),
-            Err(trouble) => return self.troubles.push(trouble),
+            Err(error) => return self.errors.push(error),
         }
         self.tshark.get_or_insert_with(|| tshark.to_owned());
-        match command::run(tshark, &["-G", "folders"], environment, LONGEST) {
+        match command::run(tshark, &["-G", "folders"], environment, TIMEOUT) {
             Ok(answer) => {
-                let Folders { global, personal, program, profiles, own_profiles } =
-                    Folders::parse(&answer.stdout);
+                let WiresharkFolders { global, personal, program, profiles, personal_profiles } =
+                    WiresharkFolders::parse(&answer.stdout);
                 self.global.extend(global);
                 self.profiles.extend(profiles);
-                self.own_profiles = self.own_profiles.take().or(own_profiles);
+                self.personal_profiles = self.personal_profiles.take().or(personal_profiles);
                 self.personal = self.personal.take().or(personal);
                 self.program = self.program.take().or(program);
             }
-            Err(trouble) => self.troubles.push(trouble),
+            Err(error) => self.errors.push(error),
         }
     }
 }
 
-fn version(program: &Path, environment: Environment) -> Result<Option<Version>, Error> {
-    let answer = command::run(program, &["--version"], environment, LONGEST)?;
-    Ok(Version::parse(&answer.stdout))
+fn version(program: &Path, environment: Environment) -> Result<Option<WiresharkVersion>, Error> {
+    let answer = command::run(program, &["--version"], environment, TIMEOUT)?;
+    Ok(WiresharkVersion::parse(&answer.stdout))
 }
 
-/// Those folders of the table that exist; else, where a Wireshark does, the likeliest one.
-fn known_global(version: Option<Version>) -> Vec<PathBuf> {
+/// The known folders that exist; else, if Wireshark is installed, the likeliest one.
+fn known_global(version: Option<WiresharkVersion>) -> Vec<PathBuf> {
     let known = folders::global(version);
     let existing: Vec<PathBuf> = known.iter().filter(|folder| folder.is_dir()).cloned().collect();
     if existing.is_empty() && version.is_some() {
@@ -99,7 +99,7 @@ fn known_global(version: Option<Version>) -> Vec<PathBuf> {
     existing
 }
 
-/// Each folder once, by the path without links: `/usr/lib64` is often another name of `/usr/lib`.
+/// Each folder once, without symbolic links: `/usr/lib64` is often a link to `/usr/lib`.
 fn resolved(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut resolved: Vec<PathBuf> = Vec::new();
     for folder in folders {

@@ -1,4 +1,4 @@
-//! Can packets be taken through an engine?
+//! Whether captures through an engine are possible.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use containerdump::engine::{EngineListing, EngineStatus};
 use containerdump::error::Error;
 use containerdump::static_program::{self, Architecture, StaticProgram};
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::layout::shown;
 
 const CHECK: &str = "engine tap";
 
-/// Looks for the static program where the program Wireshark starts will: in itself, then beside it.
-pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[EngineListing]) {
+/// Looks for the static program as captures do: the program itself, then the file beside it.
+pub(super) fn check(report: &mut DoctorReport, started: Option<&Path>, listings: &[EngineListing]) {
     let (Some(program), Some(own)) =
         (started.and_then(|path| path.canonicalize().ok()), Architecture::current())
     else {
@@ -24,12 +24,11 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Eng
         && let Err(error) = StaticProgram::open(&companion, own)
     {
         let what = format!(
-            "no packets can be taken through an engine: {}: {error}, and the program itself needs shared libraries",
+            "captures through an engine are not possible: {}: {error}; and the program itself needs shared libraries",
             shown(&companion)
         );
         return report.warning(CHECK, &Error::new(what, static_program::BUILD_REMEDY));
     }
-    // The kernel alone runs nothing.
     let answering: Vec<&str> = listings
         .iter()
         .filter(|listing| listing.engine != EngineKind::Kernel)
@@ -37,6 +36,6 @@ pub(super) fn check(report: &mut Report, started: Option<&Path>, listings: &[Eng
         .map(|listing| listing.engine.as_str())
         .collect();
     if !answering.is_empty() {
-        report.ok(CHECK, format!("packets can be taken through {}", answering.join(", ")));
+        report.ok(CHECK, format!("captures through {} are possible", answering.join(", ")));
     }
 }

@@ -1,4 +1,4 @@
-//! Does Wireshark really find us? It is asked.
+//! Whether Wireshark lists our interfaces.
 
 use std::time::Duration;
 
@@ -7,43 +7,42 @@ use containerdump::engine::{EngineListing, EngineStatus};
 use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
 
-use super::report::Report;
+use super::report::DoctorReport;
 use crate::command::{self, Environment};
 use crate::layout;
-use crate::places::Wireshark;
+use crate::wireshark::Wireshark;
 
 const CHECK: &str = "listed";
-/// With every capture source of the machine; far more than it takes where none hangs.
-const LONGEST: Duration = Duration::from_secs(30);
-/// First words of our interface values.
-const OURS: [&str; 5] = ["docker-", "podman-", "netns-", "compose-", "containerdump-"];
+/// tshark -D starts each extcap program of the machine; this is ample where none hangs.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Prefixes of our interface values.
+const VALUE_PREFIXES: [&str; 5] = ["docker-", "podman-", "netns-", "compose-", "containerdump-"];
 
-/// Compares Wireshark's list with the engines'.
-pub(super) fn check(report: &mut Report, wireshark: &Wireshark, listings: &[EngineListing]) {
+/// Compares Wireshark's list with those of the engines.
+pub(super) fn check(report: &mut DoctorReport, wireshark: &Wireshark, listings: &[EngineListing]) {
     let Some(tshark) = &wireshark.tshark else {
         if wireshark.version.is_some() {
-            let what = "cannot ask Wireshark for its list of interfaces: there is no tshark";
-            report
-                .warning(CHECK, &Error::new(what, "install tshark, or look into Wireshark's list yourself"));
+            let what = "cannot check Wireshark's interface list: tshark is not installed";
+            report.warning(CHECK, &Error::new(what, "install tshark, or check the list in Wireshark"));
         }
         return;
     };
-    let answer = match command::run(tshark, &["-D"], Environment::OfUser, LONGEST) {
+    let answer = match command::run(tshark, &["-D"], Environment::User, TIMEOUT) {
         Ok(answer) if answer.success => answer,
         Ok(answer) => {
-            let why = answer.stderr.lines().last().unwrap_or("it gives no reason").to_owned();
+            let why = answer.stderr.lines().last().unwrap_or("no reason given").to_owned();
             let what = format!("tshark -D lists no interfaces: {why}");
             return report.failed(CHECK, &Error::new(what, "run tshark -D and follow its message"));
         }
-        Err(trouble) => return report.failed(CHECK, &trouble),
+        Err(error) => return report.failed(CHECK, &error),
     };
     let listed: Vec<&str> = answer.stdout.lines().filter_map(value).filter(|value| is_ours(value)).collect();
     judge(report, &listed, listings);
 }
 
-/// Compares `listed`, what Wireshark lists of ours, with what the engines run.
-fn judge(report: &mut Report, listed: &[&str], listings: &[EngineListing]) {
-    // Which names the kernel's have depends on who looks.
+/// Compares `listed`, our interfaces in Wireshark's list, with the containers of the engines.
+fn judge(report: &mut DoctorReport, listed: &[&str], listings: &[EngineListing]) {
+    // Names of network namespaces depend on the user's permissions.
     let of_engines = || listings.iter().filter(|listing| listing.engine != EngineKind::Kernel);
     let mut running = Vec::new();
     let mut unread = Vec::new();
@@ -64,23 +63,23 @@ fn judge(report: &mut Report, listed: &[&str], listings: &[EngineListing]) {
     }
     if !missing.is_empty() {
         let what = format!("Wireshark lists {}, but not {}", some(listed), some(&missing));
-        let remedy = "they may have started or ended just now: run doctor again";
+        let remedy = "they may have started or stopped just now: run doctor again";
         return report.warning(CHECK, &Error::new(what, remedy));
     }
     if !unread.is_empty() {
         let what = format!(
-            "Wireshark lists {}; which containers {} runs is not known",
+            "Wireshark lists {}; the containers of {} are unknown",
             some(listed),
             unread.join(" and ")
         );
-        return report.warning(CHECK, &Error::new(what, "mend first what failed in the check engine"));
+        return report.warning(CHECK, &Error::new(what, "fix the failed check \"engine\" first"));
     }
-    let none = if running.is_empty() { "; no container runs" } else { "" };
+    let none = if running.is_empty() { "; no container is running" } else { "" };
     report.ok(CHECK, format!("Wireshark lists {}{none}", some(listed)));
 }
 
 fn remedy() -> String {
-    format!("mend first what failed above; if nothing did, {} list shows the reason", layout::command())
+    format!("fix what failed above; if nothing did, {} list shows the reason", layout::command())
 }
 
 /// The interface's value in a line of `tshark -D`: `12. docker-web (web · nginx:1.27)`.
@@ -91,7 +90,7 @@ fn value(line: &str) -> Option<&str> {
 }
 
 fn is_ours(value: &str) -> bool {
-    OURS.iter().any(|first| value.starts_with(first))
+    VALUE_PREFIXES.iter().any(|first| value.starts_with(first))
 }
 
 /// The first few, and how many more.
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     fn judged(listed: &[&str], outcome: EngineStatus) -> String {
-        let mut report = Report::default();
+        let mut report = DoctorReport::default();
         let endpoint = SafeText::new("unix:///run/docker.sock");
         judge(
             &mut report,
@@ -122,9 +121,11 @@ mod tests {
     fn an_engine_that_cannot_be_read_is_not_an_engine_without_containers() {
         let unread = || EngineStatus::Unavailable(Error::new("permission denied", "log in again"));
         let said = judged(&["containerdump-docker", "containerdump-ssh"], unread());
-        assert!(said.contains("which containers docker runs is not known"), "{said}");
+        assert!(said.contains("the containers of docker are unknown"), "{said}");
         let said = judged(&[], unread());
-        assert!(said.contains("lists no interface of containerdump") && !said.contains("no container runs"));
+        assert!(
+            said.contains("lists no interface of containerdump") && !said.contains("no container is running")
+        );
     }
 
     #[test]
@@ -132,7 +133,7 @@ mod tests {
         let none = EngineStatus::Available { containers: Vec::new(), unreadable: 0 };
         assert_eq!(
             judged(&["containerdump-ssh"], none),
-            "Ok: Wireshark lists containerdump-ssh; no container runs"
+            "Ok: Wireshark lists containerdump-ssh; no container is running"
         );
     }
 }
