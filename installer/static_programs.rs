@@ -21,9 +21,9 @@ pub(crate) fn files(
 ) -> Vec<PlannedFile> {
     let mut files = Vec::new();
     for architecture in ARCHITECTURES {
-        let name = static_program::name(architecture);
+        let name = static_program::file_name(architecture);
         let path = source.with_file_name(&name);
-        match StaticProgram::at(&path, architecture) {
+        match StaticProgram::open(&path, architecture) {
             Ok(companion) => files.push(PlannedFile {
                 path: program.with_file_name(&name),
                 content: companion.content().to_vec(),
@@ -36,12 +36,13 @@ pub(crate) fn files(
         }
     }
     let is_there = |name: String| files.iter().any(|file| file.path.ends_with(&name));
-    let is_needed = |own: &Architecture| !is_there(static_program::name(*own));
-    if Architecture::own().filter(is_needed).is_some_and(|own| StaticProgram::at(source, own).is_err()) {
+    let is_needed = |own: &Architecture| !is_there(static_program::file_name(*own));
+    if Architecture::current().filter(is_needed).is_some_and(|own| StaticProgram::open(source, own).is_err())
+    {
         print_line(
             "note: captures through an engine (--tap engine) are not possible: they need a static build of the",
         );
-        print_line(format_args!("program. To install one, {}.", static_program::REMEDY));
+        print_line(format_args!("program. To install one, {}.", static_program::BUILD_REMEDY));
     }
     files
 }
