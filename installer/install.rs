@@ -183,7 +183,7 @@ fn report_next_steps(group: Option<&str>, wireshark: &Wireshark) {
         (Some(group), Some((name, groups))) if groups.contains(&group.to_string()) => {
             print_line(format_args!(
                 "User {name} is a member of group {group} and can capture; if added just now, after the next login."
-            ))
+            ));
         }
         (Some(group), caller) => {
             let name = caller.map_or_else(|| SafeText::new("YOUR-NAME"), |(name, _)| name);

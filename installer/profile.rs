@@ -57,7 +57,7 @@ pub(crate) fn files(
                 ));
             }
             Err(error) => {
-                print_line(format_args!("note: profile {place} is not installed: {}", error.message()))
+                print_line(format_args!("note: profile {place} is not installed: {}", error.message()));
             }
             Ok(_) => {
                 let recent = is_wanted(tree, record, &folder.join(RECENT_FILE.0)).then_some(RECENT_FILE);
