@@ -17,8 +17,8 @@ fn main() -> ExitCode {
     let privilege = Privilege::confine();
     let _ssh_guard = SshConnectionGuard;
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if wireshark::is_spoken(&arguments) {
-        wireshark::answer(&arguments, privilege)
+    if wireshark::is_extcap_call(&arguments) {
+        wireshark::run(&arguments, privilege)
     } else {
         cli::run(privilege)
     }

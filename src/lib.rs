@@ -16,7 +16,6 @@ pub mod container;
 pub mod engine;
 pub mod error;
 pub mod follow;
-pub mod last_options;
 pub mod link;
 pub mod own_program;
 pub mod own_traffic;

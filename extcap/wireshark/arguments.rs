@@ -47,7 +47,7 @@ const OPTIONS: &[OptionSpec] = &[
     valued("--duplicates", &[]),
     flag("--own-traffic", &[]),
     valued("--last-filter", &[]),
-    flag("--forget-options", &[]),
+    flag("--reset-options", &[]),
     valued("--log-level", &[]),
     valued("--log-file", &[]),
     valued("--remote-host", &[]),
@@ -168,7 +168,7 @@ impl ExtcapArgs {
     }
 
     /// The capture filter of the dialog, which applies in addition to that of Wireshark.
-    pub(super) fn own_filter(&self) -> Option<String> {
+    pub(super) fn dialog_filter(&self) -> Option<String> {
         let filters = ["--filter", "--last-filter", "--remote-filter"];
         filters.iter().filter_map(|name| self.text(name)).find(|filter| !filter.trim().is_empty())
     }
@@ -197,8 +197,6 @@ fn split_option(argument: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 
 #[cfg(test)]
 mod tests {
-    use containerdump::last_options::LastOptions;
-
     use super::*;
 
     fn parse(line: &str) -> ExtcapArgs {
@@ -270,43 +268,6 @@ mod tests {
         let many: Vec<String> = (0..100).map(|number| format!("--x{number}")).collect();
         let warning = parse(&many.join(" ")).warning().expect("a warning");
         assert!(warning.message().as_str().ends_with("--x4 and 95 more are ignored"), "{warning}");
-    }
-
-    #[test]
-    fn every_option_of_the_dialogs_and_of_wireshark_is_known() {
-        let all = [
-            crate::wireshark::config::sentences(false, &LastOptions::NONE),
-            crate::wireshark::ssh_config::sentences(),
-        ];
-        let lines = all.into_iter().flatten().map(|one| one.to_string());
-        let calls: Vec<String> = lines
-            .filter_map(|line| Some(line.split_once("{call=")?.1.split_once('}')?.0.to_owned()))
-            .collect();
-        assert!(calls.len() > 20, "{calls:?}");
-        let of_wireshark = "--capture --extcap-interface docker-web --extcap-capture-filter tcp --fifo /x \
-            --extcap-control-out /y --extcap-control-in /z --extcap-version=4.6 --extcap-reload-option network \
-            --extcap-config-option-name a --extcap-config-option-value b --extcap-cleanup-postkill";
-        let words = of_wireshark.split_whitespace().map(str::to_owned);
-        let arguments: Vec<OsString> = words.chain(calls).map(OsString::from).collect();
-        assert_eq!(ExtcapArgs::parse(&arguments).warning(), None);
-    }
-
-    #[test]
-    fn check_box_does_not_consume_the_next_option() {
-        let all = [
-            crate::wireshark::config::sentences(false, &LastOptions::NONE),
-            crate::wireshark::ssh_config::sentences(),
-        ];
-        let sentences = all.into_iter().flatten().map(|one| one.to_string());
-        let of_box = |line: &String| line.contains("{type=bool");
-        let boxes: Vec<String> = sentences.filter(of_box).collect();
-        assert!(boxes.len() > 2, "{boxes:?}");
-        for line in boxes {
-            let call = line.split("{call=").nth(1).and_then(|rest| rest.split('}').next()).expect("a call");
-            let arguments = parse(&format!("{call} --snap-length 96"));
-            assert!(arguments.has(call), "{call}");
-            assert_eq!(arguments.text("--snap-length").as_deref(), Some("96"), "{call}");
-        }
     }
 
     #[test]

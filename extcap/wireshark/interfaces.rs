@@ -1,6 +1,5 @@
-//! `--extcap-interfaces`: every running container is an interface, every further network namespace,
-//! and groups of containers, which come first: there are few, and they are what is looked for where
-//! containers are many.
+//! `--extcap-interfaces`: running containers, other network namespaces, saved hosts and groups of containers. Groups come
+//! first, where they are found in a long list.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,16 +11,20 @@ use containerdump::own_program;
 use containerdump::safe_text::SafeText;
 
 use super::line::ExtcapLine;
-use super::saved::Interface;
-use super::ssh;
+use super::options::SSH_INTERFACE;
+use super::saved_hosts::SavedInterface;
 use super::toolbar;
 
-/// Interfaces shown at most. Wireshark starts this program two or three times for each of them
-/// before its window opens.
-const MOST_INTERFACES: usize = 1000;
+/// Interfaces listed. Wireshark starts this program two or three times for each of them before its window opens.
+const MAX_INTERFACES: usize = 1000;
+/// Characters of the reason why an engine is unavailable.
+const MAX_REASON_LEN: usize = 60;
 
-/// The interface that stands for an engine that is there but cannot be used.
-pub(super) const fn troubled(engine: EngineKind) -> &'static str {
+/// The interface that explains why there are no containers.
+pub(super) const NO_CONTAINERS: &str = "containerdump-none";
+
+/// The interface that explains why an engine is unavailable.
+pub(super) const fn unavailable_engine(engine: EngineKind) -> &'static str {
     match engine {
         EngineKind::Docker => "containerdump-docker",
         EngineKind::Podman => "containerdump-podman",
@@ -29,85 +32,82 @@ pub(super) const fn troubled(engine: EngineKind) -> &'static str {
     }
 }
 
-/// The interface that explains why there is no other.
-pub(super) const NOTHING: &str = "containerdump-none";
+/// The lines for all interfaces and the toolbar.
+pub(super) fn lines(listings: &[EngineListing], saved: &[SavedInterface]) -> Vec<ExtcapLine> {
+    let (mut containers, mut explanations) = (Vec::new(), BTreeMap::new());
+    for listing in listings {
+        match &listing.status {
+            EngineStatus::Absent => {}
+            EngineStatus::Available { containers: listed, .. } => containers.extend(listed.iter().cloned()),
+            // `containerdump list` reports it; there may be no such namespace.
+            EngineStatus::Unavailable(_) if listing.engine == EngineKind::Kernel => {}
+            EngineStatus::Unavailable(error) => {
+                let message = error.message().as_str();
+                let reason = message.rsplit_once(": ").map_or(message, |(_, reason)| reason);
+                let display = SafeText::with_limit(
+                    &format!("{}: {reason}", listing.engine.display_name()),
+                    MAX_REASON_LEN,
+                );
+                let display = format!("{display}, double-click for help");
+                explanations.entry(unavailable_engine(listing.engine)).or_insert(display);
+            }
+        }
+    }
+    containers.sort_by(|a: &Container, b| a.sort_key().cmp(&b.sort_key()));
+    let groups = selection::groups(&containers);
+    let max_containers = MAX_INTERFACES - groups.len();
+    if let Some(first_omitted) = containers.get(max_containers) {
+        let omitted = containers.len() - max_containers;
+        let display = format!("{omitted} more containers, not listed: containerdump capture NAME");
+        explanations.entry(unavailable_engine(first_omitted.engine)).or_insert(display);
+    }
+    if containers.is_empty() && explanations.is_empty() && saved.is_empty() {
+        explanations.insert(NO_CONTAINERS, explain_no_containers(listings).to_owned());
+    }
+    let listed = groups.len() + containers.len().min(max_containers) + explanations.len();
 
-/// Why there is no container in `listings`, for the list.
-fn nothing(listings: &[EngineListing]) -> &'static str {
-    let answered = |listing: &EngineListing| {
+    let mut lines = vec![program()];
+    lines.extend(groups.iter().map(|group| interface(&group.value, group.display.as_str())));
+    lines.extend(containers.iter().take(max_containers).map(|container| {
+        debug_assert!(!container::preference_key(&container.value).starts_with("extcap"));
+        interface(&container.value, container.display().as_str())
+    }));
+    let saved = saved.iter().take(MAX_INTERFACES.saturating_sub(listed));
+    lines.extend(saved.map(|saved| interface(&saved.value, saved.display.as_str())));
+    lines.extend(explanations.iter().map(|(value, display)| interface(value, display)));
+    lines.push(interface(SSH_INTERFACE, "Containers on another host (SSH)"));
+    lines.extend(toolbar::lines());
+    lines
+}
+
+fn explain_no_containers(listings: &[EngineListing]) -> &'static str {
+    let is_available = |listing: &EngineListing| {
         listing.engine != EngineKind::Kernel && matches!(listing.status, EngineStatus::Available { .. })
     };
-    if listings.iter().any(answered) {
+    if listings.iter().any(is_available) {
         "No container is running, double-click for help"
     } else {
         "No container engine is running, double-click for help"
     }
 }
 
-/// All of them: those of this host, of which `listings` tell, and as many of the `saved` hosts as there is room for.
-pub(super) fn sentences(listings: &[EngineListing], saved: &[Interface]) -> Vec<ExtcapLine> {
-    let mut containers: Vec<Container> = Vec::new();
-    // One for each engine, though it may be at several places.
-    let mut notes: BTreeMap<&str, String> = BTreeMap::new();
-    for listing in listings {
-        match &listing.status {
-            // What the kernel hides is told by `containerdump list`, where it is no interface.
-            EngineStatus::Unavailable(_) if listing.engine == EngineKind::Kernel => {}
-            EngineStatus::Absent => {}
-            EngineStatus::Available { containers: listed, .. } => containers.extend(listed.iter().cloned()),
-            EngineStatus::Unavailable(trouble) => {
-                let reason = trouble.message().as_str();
-                let reason = reason.rsplit_once(": ").map_or(reason, |(_, reason)| reason);
-                let display =
-                    SafeText::with_limit(&format!("{}: {reason}", listing.engine.display_name()), 60);
-                let note = format!("{display}, double-click for help");
-                notes.entry(troubled(listing.engine)).or_insert(note);
-            }
-        }
-    }
-    containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-    let groups = selection::groups(&containers);
-    let most = MOST_INTERFACES - groups.len();
-    if let Some(first_left_out) = containers.get(most) {
-        let more = containers.len() - most;
-        let note = format!("{more} more containers, not listed: containerdump capture NAME");
-        notes.entry(troubled(first_left_out.engine)).or_insert(note);
-    }
-    if containers.is_empty() && notes.is_empty() && saved.is_empty() {
-        notes.insert(NOTHING, nothing(listings).to_owned());
-    }
-    let program =
+fn program() -> ExtcapLine {
+    let line =
         ExtcapLine::new("extcap").with("version", env!("CARGO_PKG_VERSION")).with("display", "containerdump");
-    let program = match help() {
-        Some(page) => program.with("help", format_args!("file://{}", page.display())),
-        None => program,
-    };
-    let grouped = groups.iter().map(|group| sentence(&group.value, group.display.as_str()));
-    let interfaces = containers.iter().take(most).map(interface);
-    let of_ssh = sentence(ssh::INTERFACE, "Containers on another host (SSH)");
-    let shown = groups.len() + containers.len().min(most) + notes.len();
-    let hosts = saved
-        .iter()
-        .take(MOST_INTERFACES.saturating_sub(shown))
-        .map(|(value, display)| sentence(value, display.as_str()));
-    let notes = notes.iter().map(|(value, note)| sentence(value, note));
-    let all = std::iter::once(program).chain(grouped).chain(interfaces).chain(hosts).chain(notes);
-    all.chain([of_ssh]).chain(toolbar::lines()).collect()
+    match help_page() {
+        Some(page) => line.with("help", format_args!("file://{}", page.display())),
+        None => line,
+    }
 }
 
-/// The page for the Help button of dialogs, where the program is installed.
-fn help() -> Option<PathBuf> {
+/// The page of the Help button in dialogs, where the program is installed.
+fn help_page() -> Option<PathBuf> {
     let program = own_program::path().ok()?;
-    let folder = program.parent()?.parent().filter(|folder| folder.ends_with("libexec"))?;
-    let page = folder.parent()?.join("share/doc/containerdump/wireshark.html");
+    let libexec = program.parent()?.parent().filter(|folder| folder.ends_with("libexec"))?;
+    let page = libexec.parent()?.join("share/doc/containerdump/wireshark.html");
     page.is_file().then_some(page)
 }
 
-fn interface(container: &Container) -> ExtcapLine {
-    debug_assert!(!container::preference_key(&container.value).starts_with("extcap"));
-    sentence(&container.value, container.display().as_str())
-}
-
-fn sentence(value: &str, display: &str) -> ExtcapLine {
+fn interface(value: &str, display: &str) -> ExtcapLine {
     ExtcapLine::new("interface").with("value", value).with("display", display)
 }

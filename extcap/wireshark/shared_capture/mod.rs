@@ -12,7 +12,7 @@ pub(super) use member::{JoinOutcome, MemberCapture, join};
 pub(super) use siblings::{SiblingCapture, find as find_siblings, list as list_interfaces, separate_notice};
 
 use super::arguments::ExtcapArgs;
-use super::last;
+use super::last_options;
 
 /// Options that apply to a single interface.
 const SINGLE_INTERFACE_OPTIONS: [&str; 2] = ["--containers", "--remote-count"];
@@ -36,14 +36,14 @@ pub(super) fn assign_role(
     arguments: &ExtcapArgs,
     siblings: Vec<SiblingCapture>,
 ) -> (Role, Vec<String>) {
-    let own = last::compared(arguments);
+    let own = last_options::comparable_options(arguments);
     let may_share = |interface: &str, arguments: &ExtcapArgs| {
         siblings::is_local(interface)
             && SINGLE_INTERFACE_OPTIONS.iter().all(|name| arguments.text(name).is_none())
     };
     let shares = |sibling: &SiblingCapture| {
-        let arguments = last::in_force(&sibling.arguments, &sibling.interface);
-        may_share(&sibling.interface, &arguments) && last::compared(&arguments) == own
+        let arguments = last_options::effective_options(&sibling.arguments, &sibling.interface);
+        may_share(&sibling.interface, &arguments) && last_options::comparable_options(&arguments) == own
     };
     let (mut sharing, others): (Vec<_>, Vec<_>) = if may_share(interface, arguments) {
         siblings.into_iter().partition(shares)

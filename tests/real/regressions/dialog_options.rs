@@ -161,7 +161,7 @@ fn dialog_options_are_kept_until_changed(lab: &Lab) {
         output(program().args(["--extcap-config", "--extcap-interface", &interface]))
     };
     let file = cache.path().join(format!("containerdump/options/{}.json", container.interface()));
-    assert!(!dialog().contains("--last-filter") && !dialog().contains("--forget-options"));
+    assert!(!dialog().contains("--last-filter") && !dialog().contains("--reset-options"));
 
     let (status, path, _folder) = in_window(program(), &container, &[&UNCHANGED[..], &CHANGED].concat());
     assert!(!status.contains("options"), "{status}");
@@ -169,7 +169,8 @@ fn dialog_options_are_kept_until_changed(lab: &Lab) {
     assert_eq!(fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
 
     // Restarted, or started by a double-click.
-    let last = "options as in the last capture: --filter tcp port 80, --snap-length 96, --no-promiscuous";
+    let last =
+        "using the options of the last capture: --filter tcp port 80, --snap-length 96, --no-promiscuous";
     let (status, path, _folder) = in_window(program(), &container, &[]);
     assert!(status.starts_with(last), "{status}");
     assert_eq!((longest(&path), filters(&path)), (96, 1));
@@ -191,12 +192,12 @@ fn dialog_options_are_kept_until_changed(lab: &Lab) {
     let (_, path, _folder) = in_window(program(), &container, &UNCHANGED);
     assert_eq!((longest(&path), filters(&path)), (96, 0));
     let (status, path, _folder) = in_window(program(), &container, &[]);
-    assert!(status.starts_with("options as in the last capture: --snap-length 96"), "{status}");
+    assert!(status.starts_with("using the options of the last capture: --snap-length 96"), "{status}");
     assert_eq!(filters(&path), 0);
 
-    let forgotten = [&UNCHANGED[..], &["--snap-length", "128", "--forget-options", "true"]].concat();
-    let (status, path, _folder) = in_window(program(), &container, &forgotten);
-    assert!(status.starts_with("the options are the defaults again"), "{status}");
+    let reset = [&UNCHANGED[..], &["--snap-length", "128", "--reset-options", "true"]].concat();
+    let (status, path, _folder) = in_window(program(), &container, &reset);
+    assert!(status.starts_with("the options were reset to their defaults"), "{status}");
     assert!(longest(&path) > 128 && !file.exists());
 }
 

@@ -54,8 +54,8 @@ fn a_failed_capture_waits_until_wireshark_opens_the_control_pipe(lab: &Lab) {
         (plain, &["--extcap-interface", "docker-gone"], "gone"),
         (plain, &["--extcap-interface", "containerdump-docker"], "cannot capture containerdump-docker"),
         (plain, &["--extcap-interface", &here, "--extcap-capture-filter", "tcp prot 80"], "tcp prot 80"),
-        (plain, &["--extcap-interface", &here, "--snap-length", "x"], "cannot use"),
-        (plain, &["--extcap-interface", &here, "--tap", "nonsense"], "cannot use --tap"),
+        (plain, &["--extcap-interface", &here, "--snap-length", "x"], "invalid value for --snap-length"),
+        (plain, &["--extcap-interface", &here, "--tap", "nonsense"], "invalid value for --tap"),
         (plain, &["--extcap-interface", &here, "--log-file", "/nonexistent/log"], "cannot open log file"),
         (plain, &["--extcap-interface", "containerdump-ssh"], "cannot connect"),
         (

@@ -216,7 +216,8 @@ fn an_empty_interface_list_has_one_explaining_entry(lab: &Lab) {
     assert!(said.starts_with("no container engine runs here: ") && said.contains("podman.socket"), "{said}");
     let _container = lab.container(&[]);
     let said = reported(lab, "containerdump-none", &[]);
-    let expected = "containers have started since the list was made.\nRemedy: press F5 and choose one.\n";
+    let expected = "containers have started since the interface list was loaded.\n\
+                    Remedy: press F5 to refresh the interface list, and select a container.\n";
     assert_eq!(said, expected);
 }
 

@@ -62,7 +62,7 @@ fn the_window_responds_after_captures_that_fail_early(lab: &Lab, version: Wiresh
         case(&lo, &[], "only root may enter it"),
         case("containerdump-docker", &[], "permission denied"),
         case("containerdump-ssh", &refused, "127.0.0.1"),
-        case("containerdump-ssh", &wrong, "cannot use"),
+        case("containerdump-ssh", &wrong, "invalid value for --remote-count"),
         EarlyFailure { gone: Some(gone), ..case(&of_gone, &[], "no longer runs") },
     ] {
         fails_in_window(lab, version, case);
