@@ -11,6 +11,7 @@ mod program {
     mod fifo_output;
     mod golden_texts;
     mod hostile_hosts;
+    mod hostile_requests;
     mod hostile_streams;
     mod hostile_tcpdump;
     mod hostile_uploads;
