@@ -5,10 +5,20 @@ use std::fmt::Write as _;
 
 /// A column of a table of `T`.
 pub(super) struct Column<T> {
-    pub(super) title: &'static str,
-    pub(super) cell: fn(&T) -> String,
-    /// How it is narrowed; `None` where it is always whole.
-    pub(super) narrowing: Option<Narrowing>,
+    title: &'static str,
+    cell: fn(&T) -> String,
+    narrowing: Option<Narrowing>,
+}
+
+impl<T> Column<T> {
+    /// A column that is always whole.
+    pub(super) const fn new(title: &'static str, cell: fn(&T) -> String) -> Self {
+        Self { title, cell, narrowing: None }
+    }
+
+    pub(super) const fn narrowed(self, narrowing: Narrowing) -> Self {
+        Self { narrowing: Some(narrowing), ..self }
+    }
 }
 
 /// How a column is narrowed.
@@ -77,12 +87,12 @@ mod tests {
     }
 
     const COLUMNS: [Column<(&str, &str)>; 2] = [
-        Column { title: "A", cell: |row| row.0.to_owned(), narrowing: None },
-        Column {
-            title: "B",
-            cell: |row| row.1.to_owned(),
-            narrowing: Some(Narrowing { priority: 1, min_width: 3, shorten: cut }),
-        },
+        Column::new("A", |row| row.0.to_owned()),
+        Column::new("B", |row: &(&str, &str)| row.1.to_owned()).narrowed(Narrowing {
+            priority: 1,
+            min_width: 3,
+            shorten: cut,
+        }),
     ];
 
     #[test]

@@ -1,6 +1,5 @@
 //! `containerdump host list`.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use clap::Args;
@@ -8,6 +7,8 @@ use containerdump::error::Error;
 use containerdump::safe_text::SafeText;
 use containerdump::saved_hosts::{SavedHost, SavedHostName, SavedHosts};
 use serde_json::json;
+
+use crate::cli::table::{Column, render};
 
 /// List saved hosts
 #[derive(Args)]
@@ -27,22 +28,20 @@ impl ListHosts {
     }
 }
 
+/// A saved host by its name.
+type NamedHost<'a> = (&'a SavedHostName, &'a SavedHost);
+
 fn table(hosts: &SavedHosts) -> String {
-    let row = |(name, saved): (&SavedHostName, &SavedHost)| {
-        let SavedHost { host, elevation, key } = saved;
-        let key = key.as_ref().map(|key| SafeText::with_limit(&key.display().to_string(), 200).to_string());
-        [name.to_string(), host.address(), elevation.to_string(), key.unwrap_or("-".to_owned())]
-    };
-    let head = ["NAME", "ADDRESS", "PRIVILEGE", "KEY"].map(str::to_owned);
-    let rows: Vec<[String; 4]> = std::iter::once(head).chain(hosts.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2)];
-    let mut text = String::new();
-    for [name, address, elevation, key] in &rows {
-        let [first, second, third] = widths;
-        let _ = writeln!(text, "{name:first$}  {address:second$}  {elevation:third$}  {key}");
-    }
-    text
+    let columns: [Column<NamedHost>; 4] = [
+        Column::new("NAME", |(name, _)| name.to_string()),
+        Column::new("ADDRESS", |(_, saved)| saved.host.address()),
+        Column::new("PRIVILEGE", |(_, saved)| saved.elevation.to_string()),
+        Column::new("KEY", |(_, saved)| {
+            let key = saved.key.as_ref().map(|key| SafeText::with_limit(&key.display().to_string(), 200));
+            key.map_or("-".to_owned(), |key| key.to_string())
+        }),
+    ];
+    render(&columns, &hosts.iter().collect::<Vec<_>>(), None).text
 }
 
 fn json_lines(hosts: &SavedHosts) -> String {

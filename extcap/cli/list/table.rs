@@ -9,17 +9,17 @@ use super::record::{AttachmentRecord, BoundedText, ContainerRecord};
 use crate::cli::table::{Column, Narrowing, render};
 
 const COLUMNS: [Column<ContainerRecord>; 7] = [
-    Column { title: "HOST", cell: |one| one.host.to_string(), narrowing: Some(narrowing(1, 8)) },
-    Column { title: "NAME", cell: |one| one.name.to_string(), narrowing: Some(narrowing(2, 12)) },
-    Column { title: "ENGINE", cell: |one| one.engine.to_string(), narrowing: None },
-    Column {
-        title: "IMAGE",
-        cell: |one| one.image.to_string(),
-        narrowing: Some(Narrowing { priority: 6, min_width: 12, shorten: shortened_image }),
-    },
-    Column { title: "NETWORKS", cell: networks, narrowing: Some(narrowing(4, 10)) },
-    Column { title: "ADDRESSES", cell: |one| joined(&one.addresses), narrowing: Some(narrowing(3, 15)) },
-    Column { title: "TAPS", cell: taps, narrowing: Some(narrowing(5, 14)) },
+    Column::new("HOST", |one: &ContainerRecord| one.host.to_string()).narrowed(narrowing(1, 8)),
+    Column::new("NAME", |one: &ContainerRecord| one.name.to_string()).narrowed(narrowing(2, 12)),
+    Column::new("ENGINE", |one: &ContainerRecord| one.engine.to_string()),
+    Column::new("IMAGE", |one: &ContainerRecord| one.image.to_string()).narrowed(Narrowing {
+        priority: 6,
+        min_width: 12,
+        shorten: shortened_image,
+    }),
+    Column::new("NETWORKS", networks).narrowed(narrowing(4, 10)),
+    Column::new("ADDRESSES", |one: &ContainerRecord| joined(&one.addresses)).narrowed(narrowing(3, 15)),
+    Column::new("TAPS", taps).narrowed(narrowing(5, 14)),
 ];
 
 const fn narrowing(priority: u8, min_width: usize) -> Narrowing {
