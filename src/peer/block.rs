@@ -1,25 +1,27 @@
-//! Blocks as our own writer makes them, and nothing else (draft-ietf-opsawg-pcapng, section 4).
+//! Parses the blocks that our own writer makes, and no others (draft-ietf-opsawg-pcapng, section 4).
 
-use super::Defect;
+use super::ProtocolError;
 use crate::capture::{Direction, MAX_SNAP_LEN, PacketCounts};
 
-/// The longest packet, and what stands around it.
-pub(super) const LONGEST_BLOCK: usize = MAX_SNAP_LEN as usize + HEAD + MOST_PACKET_OPTIONS + 4;
-/// What stands before the bytes of a packet.
-const HEAD: usize = 28;
-/// Bytes of a packet's options; ours has 12.
-const MOST_PACKET_OPTIONS: usize = 64;
-/// Longest packet on a wire: the kernel makes none of 512 KiB (`GSO_MAX_SIZE`, linux/netdevice.h).
-const LONGEST_ON_WIRE: u32 = 1024 * 1024;
-/// More than can be: what is told is added up, and must not overflow.
-const MOST_COUNTED: u64 = 1 << 48;
+/// The longest packet with its header and options.
+pub(super) const MAX_BLOCK_LEN: usize =
+    MAX_SNAP_LEN as usize + PACKET_HEADER_LEN + MAX_PACKET_OPTIONS_LEN + 4;
+/// Bytes before the data of a packet.
+const PACKET_HEADER_LEN: usize = 28;
+/// Most bytes of a packet's options; our writer makes 12.
+const MAX_PACKET_OPTIONS_LEN: usize = 64;
+/// Longest packet on a wire: the kernel's are below 512 KiB (`GSO_MAX_SIZE`, linux/netdevice.h).
+const MAX_WIRE_LEN: u32 = 1024 * 1024;
+/// Bound of a count, so that sums do not overflow.
+const MAX_COUNT: u64 = 1 << 48;
 /// `epb_flags`.
-const FLAGS: u16 = 2;
-const LITTLE_ENDIAN: u32 = 0x1a2b_3c4d;
+const OPTION_EPB_FLAGS: u16 = 2;
+/// As read from a little-endian section.
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
-/// Kinds of blocks that a stream may have.
+/// The kinds of blocks in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BlockKind {
     Section,
     Interface,
     Names,
@@ -32,9 +34,9 @@ pub(super) enum Kind {
 pub struct PeerPacket<'a> {
     /// Number of its interface in this stream.
     pub interface: usize,
-    /// Which way it went.
+    /// Its direction.
     pub direction: Direction,
-    /// Nanoseconds since the epoch, by the clock there.
+    /// Nanoseconds since the epoch, by the clock of the writer.
     pub time: u64,
     /// Length on the wire.
     pub length: u32,
@@ -42,101 +44,100 @@ pub struct PeerPacket<'a> {
     pub data: &'a [u8],
 }
 
-/// The length of the block that begins here; `None` where that is not told yet.
+/// The length of the block that starts here; `None` if its header is incomplete.
 #[inline]
-pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, Defect> {
+pub(super) fn length(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let Some(head) = bytes.first_chunk::<8>() else { return Ok(None) };
     kind(head)?;
-    let length = word(head, 4) as usize;
-    if !(12..=LONGEST_BLOCK).contains(&length) || !length.is_multiple_of(4) {
-        return Err(Defect(format!("a block of it has {length} bytes")));
+    let length = u32_at(head, 4) as usize;
+    if !(12..=MAX_BLOCK_LEN).contains(&length) || !length.is_multiple_of(4) {
+        return Err(ProtocolError(format!("a block has {length} bytes")));
     }
     Ok(Some(length))
 }
 
-/// The block itself, whose length must stand at its end, too.
+/// Checks that the length at the end of the block is the same.
 #[inline]
-pub(super) fn whole(block: &[u8]) -> Result<&[u8], Defect> {
+pub(super) fn check_trailing_length(block: &[u8]) -> Result<&[u8], ProtocolError> {
     match (block.first_chunk::<8>(), block.last_chunk::<4>()) {
         (Some(head), Some(tail)) if head[4..] == tail[..] => Ok(block),
-        _ => Err(Defect::new("a block of it has two lengths")),
+        _ => Err(ProtocolError::new("a block has two different lengths")),
     }
 }
 
-/// What kind of block this is.
+/// The kind of a block.
 #[inline]
-pub(super) fn kind(block: &[u8]) -> Result<Kind, Defect> {
+pub(super) fn kind(block: &[u8]) -> Result<BlockKind, ProtocolError> {
     match block.first_chunk::<4>().map(|head| u32::from_le_bytes(*head)) {
-        Some(6) => Ok(Kind::Packet),
-        Some(5) => Ok(Kind::Statistics),
-        Some(1) => Ok(Kind::Interface),
-        Some(4) => Ok(Kind::Names),
-        Some(0x0a0d_0d0a) => Ok(Kind::Section),
-        Some(other) => Err(Defect(format!("it has a block of the unknown kind {other}"))),
-        None => Err(Defect::new("it has a block without a kind")),
+        Some(6) => Ok(BlockKind::Packet),
+        Some(5) => Ok(BlockKind::Statistics),
+        Some(1) => Ok(BlockKind::Interface),
+        Some(4) => Ok(BlockKind::Names),
+        Some(0x0a0d_0d0a) => Ok(BlockKind::Section),
+        Some(other) => Err(ProtocolError(format!("unknown block type {other}"))),
+        None => Err(ProtocolError::new("truncated block header")),
     }
 }
 
-impl Kind {
-    /// Fails when such a block may not stand between packets.
-    pub(super) fn in_its_place(self) -> Result<(), Defect> {
+impl BlockKind {
+    /// Fails when such a block is not allowed between packets.
+    pub(super) fn ensure_allowed_between_packets(self) -> Result<(), ProtocolError> {
         match self {
-            // Where the other end is on this host, names are this side's to give and are passed over. A host speaks
-            // for itself (`super::names`).
+            // Names from a tap are ignored: the session names the containers of its own host.
             Self::Packet | Self::Statistics | Self::Names => Ok(()),
-            Self::Section => Err(Defect::new("a second section begins in it")),
-            Self::Interface => Err(Defect::new("an interface came up in it after the first packet")),
+            Self::Section => Err(ProtocolError::new("unexpected second section")),
+            Self::Interface => Err(ProtocolError::new("unexpected interface after the first packet")),
         }
     }
 }
 
-/// Looks whether a section is written as ours are.
-pub(super) fn section(block: &[u8]) -> Result<(), Defect> {
-    let head = block.first_chunk::<16>().ok_or(Defect::new("its section header is too short"))?;
-    match (word(head, 8), word(head, 12) & 0xffff) {
-        (LITTLE_ENDIAN, 1) => Ok(()),
-        (LITTLE_ENDIAN, version) => Err(Defect(format!("it is of the unknown pcapng version {version}"))),
-        _ => Err(Defect::new("it is no little-endian pcapng stream")),
+/// Checks that a section is little-endian and of version 1.
+pub(super) fn check_section(block: &[u8]) -> Result<(), ProtocolError> {
+    let head = block.first_chunk::<16>().ok_or(ProtocolError::new("truncated section header"))?;
+    match (u32_at(head, 8), u32_at(head, 12) & 0xffff) {
+        (BYTE_ORDER_MAGIC, 1) => Ok(()),
+        (BYTE_ORDER_MAGIC, version) => Err(ProtocolError(format!("unknown pcapng version {version}"))),
+        _ => Err(ProtocolError::new("not a little-endian pcapng stream")),
     }
 }
 
-/// Reads a packet of one of `interfaces`.
+/// Parses a packet of one of `interfaces`.
 #[inline]
-pub(super) fn packet<'a>(
+pub(super) fn parse_packet<'a>(
     block: &'a [u8],
     interfaces: &[(u32, PacketCounts)],
-) -> Result<PeerPacket<'a>, Defect> {
-    let short = || Defect::new("a packet in it is longer than its block");
-    let head = block.first_chunk::<HEAD>().ok_or_else(short)?;
-    let interface = word(head, 8) as usize;
+) -> Result<PeerPacket<'a>, ProtocolError> {
+    let short = || ProtocolError::new("a packet is longer than its block");
+    let head = block.first_chunk::<PACKET_HEADER_LEN>().ok_or_else(short)?;
+    let interface = u32_at(head, 8) as usize;
     let Some((snap_length, _)) = interfaces.get(interface) else {
-        return Err(Defect(format!("it has no interface {interface}")));
+        return Err(ProtocolError(format!("unknown interface {interface}")));
     };
-    let time = u64::from(word(head, 12)) << 32 | u64::from(word(head, 16));
-    let (captured, length) = (word(head, 20), word(head, 24));
-    if captured > *snap_length || captured > length || length > LONGEST_ON_WIRE {
-        return Err(Defect(format!("a packet in it has {captured} of {length} bytes")));
+    let time = u64::from(u32_at(head, 12)) << 32 | u64::from(u32_at(head, 16));
+    let (captured, length) = (u32_at(head, 20), u32_at(head, 24));
+    if captured > *snap_length || captured > length || length > MAX_WIRE_LEN {
+        return Err(ProtocolError(format!("a packet has {captured} of {length} bytes")));
     }
     let captured = captured as usize;
-    let data = block.get(HEAD..HEAD + captured).ok_or_else(short)?;
+    let data = block.get(PACKET_HEADER_LEN..PACKET_HEADER_LEN + captured).ok_or_else(short)?;
     let end = block.len().saturating_sub(4);
-    let options = block.get(HEAD + captured.next_multiple_of(4)..end).ok_or_else(short)?;
-    Ok(PeerPacket { interface, direction: direction(options)?, time, length, data })
+    let options = block.get(PACKET_HEADER_LEN + captured.next_multiple_of(4)..end).ok_or_else(short)?;
+    Ok(PeerPacket { interface, direction: parse_direction(options)?, time, length, data })
 }
 
-/// The direction told in the options of a packet.
+/// The direction in the options of a packet.
 #[inline]
-fn direction(options: &[u8]) -> Result<Direction, Defect> {
-    if options.len() > MOST_PACKET_OPTIONS {
-        return Err(Defect::new("a packet in it has too many options"));
+fn parse_direction(options: &[u8]) -> Result<Direction, ProtocolError> {
+    if options.len() > MAX_PACKET_OPTIONS_LEN {
+        return Err(ProtocolError::new("a packet has too many options"));
     }
     let mut flags = 0;
-    // As our own writer has them, which is always.
+    // The fast path: as our own writer makes them.
     if let [2, 0, 4, 0, first, 0, 0, 0, 0, 0, 0, 0] = options {
         flags = *first;
     } else {
-        for option in Options(options) {
-            if let (FLAGS, [first, ..]) = option? {
+        for option in BlockOptions(options) {
+            if let (OPTION_EPB_FLAGS, [first, ..]) = option? {
                 flags = *first;
             }
         }
@@ -145,38 +146,37 @@ fn direction(options: &[u8]) -> Result<Direction, Defect> {
         0 => Ok(Direction::Within),
         1 => Ok(Direction::Inbound),
         2 => Ok(Direction::Outbound),
-        _ => Err(Defect::new("a packet in it went neither in nor out")),
+        _ => Err(ProtocolError::new("a packet has an invalid direction")),
     }
 }
 
-/// What became of the packets of one of `interfaces`, whose number comes first. What is read here is
-/// not told there.
-pub(super) fn statistics(
+/// Parses statistics of one of `interfaces`. Returns its number and the writer's counts.
+pub(super) fn parse_statistics(
     block: &[u8],
     interfaces: &[(u32, PacketCounts)],
-) -> Result<(usize, PacketCounts), Defect> {
-    let head = block.first_chunk::<20>().ok_or(Defect::new("its statistics are too short"))?;
-    let interface = word(head, 8) as usize;
+) -> Result<(usize, PacketCounts), ProtocolError> {
+    let head = block.first_chunk::<20>().ok_or(ProtocolError::new("truncated statistics"))?;
+    let interface = u32_at(head, 8) as usize;
     if interface >= interfaces.len() {
-        return Err(Defect(format!("it has no interface {interface}")));
+        return Err(ProtocolError(format!("unknown interface {interface}")));
     }
-    let (mut received, mut dropped, mut in_kernel, mut written, mut came) = (0, 0, 0, 0, 0);
-    for option in Options(block.get(20..block.len().saturating_sub(4)).unwrap_or_default()) {
+    let (mut received, mut dropped, mut in_kernel, mut written, mut accepted) = (0, 0, 0, 0, 0);
+    for option in BlockOptions(block.get(20..block.len().saturating_sub(4)).unwrap_or_default()) {
         let (code, value) = option?;
         let Some(value) = value.first_chunk().map(|value| u64::from_le_bytes(*value)) else { continue };
         match code {
-            4 => received = value.min(MOST_COUNTED),
-            5 => dropped = value.min(MOST_COUNTED),
-            6 => came = value.min(MOST_COUNTED),
-            7 => in_kernel = value.min(MOST_COUNTED),
-            8 => written = value.min(MOST_COUNTED),
+            4 => received = value.min(MAX_COUNT),
+            5 => dropped = value.min(MAX_COUNT),
+            6 => accepted = value.min(MAX_COUNT),
+            7 => in_kernel = value.min(MAX_COUNT),
+            8 => written = value.min(MAX_COUNT),
             _ => {}
         }
     }
-    // See `Blocks::statistics`, which this turns round.
+    // The inverse of `BlockWriter::add_statistics`.
     let lost = received.saturating_sub(written);
     let counts = PacketCounts {
-        received: received.max(came),
+        received: received.max(accepted),
         delivered: 0,
         kernel_drops: in_kernel.min(lost),
         abandoned: lost.saturating_sub(in_kernel),
@@ -185,17 +185,17 @@ pub(super) fn statistics(
     Ok((interface, counts))
 }
 
-/// The comment of statistics, if there is one.
+/// The comment of statistics.
 pub(super) fn comment(block: &[u8]) -> Option<&[u8]> {
-    let options = Options(block.get(20..block.len().saturating_sub(4))?);
+    let options = BlockOptions(block.get(20..block.len().saturating_sub(4))?);
     options.map_while(Result::ok).find_map(|(code, value)| (code == 1).then_some(value))
 }
 
-/// The options of a block, each with its code and value, up to the one that ends them.
-pub(super) struct Options<'a>(pub(super) &'a [u8]);
+/// Iterates over the options of a block, with code and value.
+pub(super) struct BlockOptions<'a>(pub(super) &'a [u8]);
 
-impl<'a> Iterator for Options<'a> {
-    type Item = Result<(u16, &'a [u8]), Defect>;
+impl<'a> Iterator for BlockOptions<'a> {
+    type Item = Result<(u16, &'a [u8]), ProtocolError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -207,15 +207,15 @@ impl<'a> Iterator for Options<'a> {
         let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
         let (Some(value), Some(after)) = (rest.get(..length), rest.get(length.next_multiple_of(4)..)) else {
             self.0 = &[];
-            return Some(Err(Defect::new("an option in it is longer than its block")));
+            return Some(Err(ProtocolError::new("an option is longer than its block")));
         };
         self.0 = after;
         Some(Ok((code, value)))
     }
 }
 
-/// The number at `at`, which must lie within; a constant, so that nothing is left to be checked.
+/// The number at offset `at`. With constants the compiler removes the bounds checks.
 #[inline]
-pub(super) fn word<const N: usize>(head: &[u8; N], at: usize) -> u32 {
+pub(super) fn u32_at<const N: usize>(head: &[u8; N], at: usize) -> u32 {
     u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
 }

@@ -1,4 +1,4 @@
-//! What keeps the programs at the other ends going.
+//! Heartbeats to the writers of streams, which end without them.
 
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
@@ -9,52 +9,51 @@ use std::time::{Duration, Instant};
 
 use super::PeerStream;
 
-/// What says that somebody still wants the packets.
+/// A heartbeat: the packets are still wanted.
 pub const HEARTBEAT: u8 = b'.';
-/// What asks the other end to write what it has and to end (End of Transmission).
+/// Asks the writer to write what is pending and to end (End of Transmission).
 pub const FINISH: u8 = 4;
-/// How often it is said: five times in the silence that ends a tap.
-pub(super) const EVERY: Duration = Duration::from_secs(2);
+/// Five heartbeats may be missed until the writer ends.
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Keeps taps going until it is dropped. A thread of its own: a session may wait long for a reader
-/// who takes nothing.
+/// Sends heartbeats until it is dropped. It has its own thread, since a slow reader may block the session.
 #[derive(Debug)]
 pub struct Heartbeat {
-    beating: HeartbeatHandle,
-    told: Option<Receiver<Told>>,
+    handle: HeartbeatHandle,
+    commands: Option<Receiver<HeartbeatCommand>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells a heartbeat what to keep going.
+/// Adds streams to a heartbeat.
 #[derive(Clone, Debug)]
-pub struct HeartbeatHandle(Sender<Told>);
+pub struct HeartbeatHandle(Sender<HeartbeatCommand>);
 
 #[derive(Debug)]
-enum Told {
-    /// Until it is dropped elsewhere.
-    Keep(Weak<UnixStream>),
-    End,
+enum HeartbeatCommand {
+    /// Send heartbeats to the stream until it is dropped.
+    Add(Weak<UnixStream>),
+    Stop,
 }
 
 impl Heartbeat {
-    /// One that does not beat yet.
+    /// Created without a thread; see [`start`](Self::start).
     pub fn new() -> Self {
-        let (sender, told) = mpsc::channel();
-        Self { beating: HeartbeatHandle(sender), told: Some(told), thread: None }
+        let (sender, commands) = mpsc::channel();
+        Self { handle: HeartbeatHandle(sender), commands: Some(commands), thread: None }
     }
 
-    /// What it is told by.
+    /// A handle to add streams.
     pub fn handle(&self) -> HeartbeatHandle {
-        self.beating.clone()
+        self.handle.clone()
     }
 
-    /// Begins to beat. The calling thread must have no capability any more: the new one has the same.
+    /// Starts the thread, which inherits the capabilities of the caller: drop them first.
     ///
-    /// Fails when there are no threads left.
+    /// Fails when no thread can be created.
     pub fn start(&mut self) -> io::Result<()> {
-        let Some(told) = self.told.take() else { return Ok(()) };
+        let Some(commands) = self.commands.take() else { return Ok(()) };
         let thread =
-            std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || beat_on(&told))?;
+            std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || run(&commands))?;
         self.thread = Some(thread);
         Ok(())
     }
@@ -68,7 +67,7 @@ impl Default for Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        let _ = self.beating.0.send(Told::End);
+        let _ = self.handle.0.send(HeartbeatCommand::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -76,32 +75,32 @@ impl Drop for Heartbeat {
 }
 
 impl HeartbeatHandle {
-    /// Keeps what writes `remote` going for as long as that is there.
-    pub fn add(&self, remote: &PeerStream) {
-        // One that has ended keeps nothing.
-        let _ = self.0.send(Told::Keep(Arc::downgrade(&remote.stream)));
+    /// Sends heartbeats to the writer of `stream` as long as it exists.
+    pub fn add(&self, stream: &PeerStream) {
+        // A heartbeat that has ended ignores it.
+        let _ = self.0.send(HeartbeatCommand::Add(Arc::downgrade(&stream.stream)));
     }
 }
 
-fn beat_on(told: &Receiver<Told>) {
+fn run(commands: &Receiver<HeartbeatCommand>) {
     let mut streams: Vec<Weak<UnixStream>> = Vec::new();
-    let mut next = Instant::now() + EVERY;
+    let mut next = Instant::now() + INTERVAL;
     loop {
-        match told.recv_timeout(next.saturating_duration_since(Instant::now())) {
-            Ok(Told::Keep(stream)) => {
-                stream.upgrade().iter().for_each(|stream| beat(stream));
+        match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(HeartbeatCommand::Add(stream)) => {
+                stream.upgrade().iter().for_each(|stream| send(stream));
                 streams.push(stream);
             }
-            Ok(Told::End) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(HeartbeatCommand::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                streams.retain(|stream| stream.upgrade().map(|stream| beat(&stream)).is_some());
-                next = Instant::now() + EVERY;
+                streams.retain(|stream| stream.upgrade().map(|stream| send(&stream)).is_some());
+                next = Instant::now() + INTERVAL;
             }
         }
     }
 }
 
-/// Whether it can be written is seen by reading.
-pub(super) fn beat(mut stream: &UnixStream) {
+/// Errors are noticed when the stream is read.
+pub(super) fn send(mut stream: &UnixStream) {
     let _ = stream.write(&[HEARTBEAT]);
 }

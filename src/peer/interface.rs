@@ -1,32 +1,30 @@
-//! Interface blocks from elsewhere.
+//! Parses interface blocks.
 
-use super::Defect;
-use super::block::{Options, word};
+use super::block::{BlockOptions, u32_at};
+use super::{MAX_FILTER_LEN, ProtocolError};
 use crate::capture::MAX_SNAP_LEN;
 use crate::link::HardwareAddress;
 use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
-/// What packets of network interfaces begin with: Ethernet, raw IP in its two numbers, Linux's
-/// cooked packets in their two forms (<https://www.tcpdump.org/linktypes.html>). Wireshark knows
-/// hundreds more, for things no network interface has, and the other end must not choose among them.
+/// Link types of network interfaces: Ethernet, raw IP (two numbers), Linux cooked (v1 and v2), see
+/// <https://www.tcpdump.org/linktypes.html>. The writer must not select any other of Wireshark's dissectors.
 const LINK_TYPES: [u32; 5] = [1, 12, 101, 113, 276];
-/// Bytes of an interface block.
-const MOST: usize = 64 * 1024;
-/// Characters of a description, and of a filter.
-const LONGEST_DESCRIPTION: usize = 250;
-const LONGEST_FILTER: usize = 4000;
+/// Longest interface block, in bytes.
+const MAX_INTERFACE_BLOCK_LEN: usize = 64 * 1024;
+/// Longest description, in characters.
+const MAX_DESCRIPTION_LEN: usize = 250;
 
-/// Reads an interface block.
-pub(super) fn read(block: &[u8]) -> Result<InterfaceDescription, Defect> {
-    let wrong = |what: &str| Defect(format!("an interface of it {what}"));
+/// Parses an interface block.
+pub(super) fn parse(block: &[u8]) -> Result<InterfaceDescription, ProtocolError> {
+    let wrong = |what: &str| ProtocolError(format!("an interface {what}"));
     let head = block.first_chunk::<16>().ok_or_else(|| wrong("is too short"))?;
-    let (link_type, snap_length) = (word(head, 8) & 0xffff, word(head, 12));
-    if block.len() > MOST {
+    let (link_type, snap_length) = (u32_at(head, 8) & 0xffff, u32_at(head, 12));
+    if block.len() > MAX_INTERFACE_BLOCK_LEN {
         return Err(wrong("is too long"));
     }
     if !LINK_TYPES.contains(&link_type) {
-        return Err(wrong(&format!("has packets of the unknown kind {link_type}")));
+        return Err(wrong(&format!("has the unknown link type {link_type}")));
     }
     if !(1..=MAX_SNAP_LEN).contains(&snap_length) {
         return Err(wrong(&format!("has the snap length {snap_length}")));
@@ -40,27 +38,27 @@ pub(super) fn read(block: &[u8]) -> Result<InterfaceDescription, Defect> {
         link_type,
     };
     let mut resolution = None;
-    for option in Options(block.get(16..block.len().saturating_sub(4)).unwrap_or_default()) {
+    for option in BlockOptions(block.get(16..block.len().saturating_sub(4)).unwrap_or_default()) {
         let (code, value) = option?;
         let text = || String::from_utf8_lossy(value);
         match code {
             2 => interface.name = SafeText::new(&text()),
-            3 => interface.description = SafeText::with_limit(&text(), LONGEST_DESCRIPTION),
+            3 => interface.description = SafeText::with_limit(&text(), MAX_DESCRIPTION_LEN),
             6 => interface.hardware_address = value.try_into().ok().map(HardwareAddress),
             9 => resolution = value.first().copied(),
-            // Its first byte is zero where it is text.
+            // A first byte of zero means text.
             11 => {
                 let filter = value.strip_prefix(&[0]).map(String::from_utf8_lossy);
                 interface.filter =
-                    filter.map(|text| SafeText::with_limit(&text, LONGEST_FILTER).as_str().to_owned());
+                    filter.map(|text| SafeText::with_limit(&text, MAX_FILTER_LEN).as_str().to_owned());
             }
             // if_tsoffset
-            14 => return Err(wrong("counts time from elsewhere")),
+            14 => return Err(wrong("has a time offset")),
             _ => {}
         }
     }
     if resolution != Some(9) {
-        return Err(wrong("does not count time in nanoseconds"));
+        return Err(wrong("has a time resolution other than nanoseconds"));
     }
     if interface.name.is_empty() {
         return Err(wrong("has no name"));

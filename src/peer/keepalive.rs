@@ -1,30 +1,24 @@
-//! What keeps a capture alive that a program elsewhere asked for: somebody at the other end of its
-//! standard input.
-//!
-//! A link that is dead closes nothing. So the other end writes a byte now and then
-//! ([`crate::peer`]), and silence is an end, too.
+//! The writer's side of heartbeats and control messages, on its standard input. A dead connection closes nothing, so
+//! that silence ends the capture, too.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::unistd::read;
 
-use crate::peer::ControlParser;
+use super::{ControlParser, SILENCE_TIMEOUT};
 
-/// How long the other end may be silent: five of its bytes are missing then.
-const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-
-/// Standard input, and when something was last read from it.
+/// Watches standard input for heartbeats and control messages.
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     input: OwnedFd,
-    heard: Cell<Instant>,
-    cut: Cell<bool>,
-    listener: RefCell<ControlParser>,
-    /// A capture filter that is asked for, and its number.
-    filter: RefCell<Option<(u32, Option<String>)>>,
+    last_input: Cell<Instant>,
+    ended: Cell<bool>,
+    parser: RefCell<ControlParser>,
+    /// Number and filter of a request that was not taken yet.
+    filter_request: RefCell<Option<(u32, Option<String>)>>,
 }
 
 impl Keepalive {
@@ -32,37 +26,36 @@ impl Keepalive {
         let input = input.try_clone_to_owned()?;
         Ok(Self {
             input,
-            heard: Cell::new(Instant::now()),
-            cut: Cell::new(false),
-            listener: RefCell::default(),
-            filter: RefCell::default(),
+            last_input: Cell::new(Instant::now()),
+            ended: Cell::new(false),
+            parser: RefCell::default(),
+            filter_request: RefCell::default(),
         })
     }
 
-    /// Whether nobody wants the capture any more; `speaks` tells whether there is something to be
-    /// read.
-    pub(crate) fn has_ended(&self, speaks: bool) -> bool {
-        if speaks && !self.cut.get() {
+    /// Whether the capture shall end; `is_readable`: there is input to read.
+    pub(crate) fn has_ended(&self, is_readable: bool) -> bool {
+        if is_readable && !self.ended.get() {
             let mut bytes = [0; 512];
             match read(&self.input, &mut bytes) {
                 Ok(count) if count > 0 => {
-                    let heard = self.listener.borrow_mut().hear(&bytes[..count]);
-                    self.heard.set(Instant::now());
-                    self.cut.set(heard.finish);
-                    if heard.filter.is_some() {
-                        self.filter.replace(heard.filter);
+                    let events = self.parser.borrow_mut().parse(&bytes[..count]);
+                    self.last_input.set(Instant::now());
+                    self.ended.set(events.finish);
+                    if events.filter.is_some() {
+                        self.filter_request.replace(events.filter);
                     }
                 }
                 Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
-                Ok(_) | Err(_) => self.cut.set(true),
+                Ok(_) | Err(_) => self.ended.set(true),
             }
         }
-        self.cut.get() || self.heard.get().elapsed() > LONGEST_SILENCE
+        self.ended.get() || self.last_input.get().elapsed() > SILENCE_TIMEOUT
     }
 
-    /// The capture filter that was asked for since this was last asked, and its number.
+    /// Number and filter of a request since the last call.
     pub(crate) fn take_filter_request(&self) -> Option<(u32, Option<String>)> {
-        self.filter.take()
+        self.filter_request.take()
     }
 }
 
@@ -77,31 +70,31 @@ mod tests {
     use super::*;
     use crate::peer::FINISH;
 
-    fn lifeline() -> (Keepalive, io::PipeWriter) {
+    fn keepalive() -> (Keepalive, io::PipeWriter) {
         let (reader, writer) = io::pipe().expect("a pipe");
         (Keepalive::new(reader.as_fd()).expect("a descriptor"), writer)
     }
 
     #[test]
-    fn a_byte_is_heard_and_the_one_that_says_so_is_the_end() {
+    fn a_heartbeat_keeps_the_capture_going_and_finish_ends_it() {
         use std::io::Write as _;
-        let (lifeline, mut other) = lifeline();
+        let (keepalive, mut other) = keepalive();
         other.write_all(b"..").expect("a pipe");
-        assert!(!lifeline.has_ended(true));
+        assert!(!keepalive.has_ended(true));
         other.write_all(&[b'.', FINISH, b'.']).expect("a pipe");
-        assert!(lifeline.has_ended(true));
-        assert!(lifeline.has_ended(false), "it stays so");
+        assert!(keepalive.has_ended(true));
+        assert!(keepalive.has_ended(false), "for good");
     }
 
     #[test]
-    fn leaving_is_the_end_and_so_is_silence() {
-        let (lifeline, other) = lifeline();
+    fn a_closed_input_and_silence_end_the_capture() {
+        let (keepalive, other) = keepalive();
         drop(other);
-        assert!(lifeline.has_ended(true));
-        let (lifeline, _other) = self::lifeline();
-        assert!(!lifeline.has_ended(false));
-        let long_ago = Instant::now().checked_sub(LONGEST_SILENCE * 2);
-        lifeline.heard.set(long_ago.expect("the machine is up for longer"));
-        assert!(lifeline.has_ended(false));
+        assert!(keepalive.has_ended(true));
+        let (keepalive, _other) = self::keepalive();
+        assert!(!keepalive.has_ended(false));
+        let long_ago = Instant::now().checked_sub(SILENCE_TIMEOUT * 2);
+        keepalive.last_input.set(long_ago.expect("the machine is up for longer"));
+        assert!(keepalive.has_ended(false));
     }
 }

@@ -1,13 +1,17 @@
-//! The same program elsewhere: the stream it writes is one more source of a session.
+//! The protocol between two processes of the program: a session reads from a tap on the same host, or from
+//! `containerdump serve` on another host.
 //!
 //! ```text
-//! containerdump tap, there ── its standard output: pcapng ──> [`Remote`] ──> session, written anew
-//!                          <── its standard input: a byte every 2 seconds ── [`Heartbeat`]
+//! reader: session                             writer: tap, or serve on another host
+//!         <── hello: protocol and version ──                         (ssh only)
+//!         ── request: a line of JSON ──>                             (ssh only)
+//!         <── stream: pcapng, possibly compressed ──
+//!         ── heartbeat: a byte every 2 seconds ──>                   the writer ends without it
+//!         ── control: a new capture filter, or finish ──>
 //! ```
 //!
-//! How it was started is not known here: one end of a socket is all there is. Whoever is at the
-//! other end may lie: every length, number and text is looked at before it is used, memory does
-//! not grow with what comes, and the first thing that is wrong ends the stream.
+//! All input is hostile: lengths, numbers and text are checked before use, memory does not grow with the input, and the
+//! first error ends the stream. How the other process was started is unknown here.
 
 mod block;
 pub mod compression;
@@ -40,212 +44,218 @@ use crate::capture::PacketCounts;
 use crate::error::Error;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;
-use block::Kind;
-use read_buffer::{Filled, Window};
+use block::BlockKind;
+use read_buffer::{FillOutcome, ReadBuffer};
 
-/// How long the other end may say nothing: it writes statistics every 3 seconds at least.
-const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-/// Interfaces of one stream that goes on telling them.
-const MOST_INTERFACES_EVER: usize = 4096;
+/// How long either end waits for a sign of life: heartbeats come every 2 seconds, statistics every 3 at least.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most interfaces of a stream that adds them as it goes.
+const MAX_INTERFACES: usize = 4096;
 
-/// A stream of packets from elsewhere. Dropping it ends the program there.
+/// A stream of packets from another process. Dropping it ends that process.
 #[derive(Debug)]
 pub struct PeerStream {
-    from: SafeText,
-    /// Whether names of interfaces and addresses have the host, as one of several: `web@build1`.
+    /// The container or host that it comes from.
+    origin: SafeText,
+    /// Whether names of interfaces and addresses include the host: `web@build1`.
     host_in_names: bool,
     stream: Arc<UnixStream>,
-    window: Window,
-    /// For each interface: bytes kept of a packet, and what became of all of them.
+    buffer: ReadBuffer,
+    /// Snap length and counts of each interface.
     interfaces: Vec<(u32, PacketCounts)>,
-    heard: Instant,
-    /// Whether statistics were the last thing told, as they are before a proper end.
-    counted_up: bool,
-    asked_to_finish: bool,
-    /// What it said last to a new capture filter.
-    answer: Option<(u32, Result<(), SafeText>)>,
-    /// Interfaces that were told after the begin and are not taken yet; `None` where that may not be.
-    told: Option<Vec<InterfaceDescription>>,
-    /// Names that were told and are not taken yet; always none where interfaces may not be.
-    named: Vec<(IpAddr, SafeText)>,
+    last_data: Instant,
+    /// Whether statistics came last, as they do before a proper end.
+    ends_with_statistics: bool,
+    finish_requested: bool,
+    /// The last reply to a new capture filter.
+    filter_reply: Option<(u32, Result<(), SafeText>)>,
+    /// Interfaces not taken yet; `None` for a stream that may not add interfaces.
+    new_interfaces: Option<Vec<InterfaceDescription>>,
+    /// Names of addresses not taken yet, of a stream that may add interfaces.
+    new_names: Vec<(IpAddr, SafeText)>,
 }
 
-/// Why a stream gives nothing more.
+/// Why a stream has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PeerStreamEnd {
-    /// The program at the other end has ended as it should.
+    /// The writer ended it.
     Finished,
-    /// The link broke, or what came was no stream of ours.
-    Broken(Error),
+    /// The connection was lost, or the input was invalid.
+    Failed(Error),
 }
 
-/// What came of looking for packets.
+/// How much was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlocksRead {
-    /// Blocks of the stream; 0 when there is none for now.
+    /// Blocks of the stream; 0 if none is available.
     pub blocks: usize,
     /// Their bytes.
     pub bytes: usize,
 }
 
-/// What is wrong with a stream, to come after its name.
+/// Why a stream is invalid.
 #[derive(Debug, PartialEq, Eq)]
-struct Defect(String);
+struct ProtocolError(String);
 
 impl PeerStream {
-    fn new(stream: UnixStream, from: &SafeText, may_be_packed: bool) -> Self {
+    fn new(stream: UnixStream, origin: &SafeText, may_be_compressed: bool) -> Self {
         Self {
-            from: from.clone(),
+            origin: origin.clone(),
             host_in_names: false,
             stream: Arc::new(stream),
-            window: Window::new(may_be_packed),
+            buffer: ReadBuffer::new(may_be_compressed),
             interfaces: Vec::new(),
-            heard: Instant::now(),
-            counted_up: false,
-            asked_to_finish: false,
-            answer: None,
-            told: None,
-            named: Vec::new(),
+            last_data: Instant::now(),
+            ends_with_statistics: false,
+            finish_requested: false,
+            filter_reply: None,
+            new_interfaces: None,
+            new_names: Vec::new(),
         }
     }
 
-    /// Hands packets to `take`, of at most `most` blocks.
+    /// Reads at most `max_blocks` blocks and passes packets to `on_packet`.
     ///
-    /// Fails when there will be no more, for whatever reason.
+    /// Fails at the end of the stream, proper or not.
     pub fn read(
         &mut self,
-        most: usize,
-        take: impl FnMut(PeerPacket<'_>),
+        max_blocks: usize,
+        on_packet: impl FnMut(PeerPacket<'_>),
     ) -> Result<BlocksRead, PeerStreamEnd> {
-        self.look(most, take).map_err(|ended| {
-            // A program that is not listened to must not go on.
+        self.read_blocks(max_blocks, on_packet).map_err(|ended| {
+            // The writer must not go on without a reader.
             let _ = self.stream.shutdown(Shutdown::Both);
-            ended.map_or(PeerStreamEnd::Finished, |defect| PeerStreamEnd::Broken(self.trouble(&defect)))
+            ended.map_or(PeerStreamEnd::Finished, |error| PeerStreamEnd::Failed(self.error(&error)))
         })
     }
 
-    /// The same; fails with a defect, or with none at a proper end.
-    fn look(
+    /// The same; fails with `None` at a proper end.
+    fn read_blocks(
         &mut self,
-        most: usize,
-        mut take: impl FnMut(PeerPacket<'_>),
-    ) -> Result<BlocksRead, Option<Defect>> {
-        let mut looked = BlocksRead::default();
+        max_blocks: usize,
+        mut on_packet: impl FnMut(PeerPacket<'_>),
+    ) -> Result<BlocksRead, Option<ProtocolError>> {
+        let mut count = BlocksRead::default();
         loop {
-            while looked.blocks < most {
-                if self.told.as_ref().is_some_and(|told| !told.is_empty()) || !self.named.is_empty() {
-                    // Its packets have no number until it is taken, and names stand before packets.
-                    return Ok(looked);
+            while count.blocks < max_blocks {
+                let has_new_interfaces = self.new_interfaces.as_ref().is_some_and(|new| !new.is_empty());
+                if has_new_interfaces || !self.new_names.is_empty() {
+                    // Both are written before the packets that follow them.
+                    return Ok(count);
                 }
-                let Some(block) = self.window.block()? else { break };
+                let Some(block) = self.buffer.block()? else { break };
                 match block::kind(block)? {
-                    Kind::Interface if let Some(told) = &mut self.told => {
-                        let interface = interface::read(block)?.on_host(&self.from, self.host_in_names);
+                    BlockKind::Interface if let Some(new_interfaces) = &mut self.new_interfaces => {
+                        let interface = interface::parse(block)?.on_host(&self.origin, self.host_in_names);
                         self.interfaces.push((interface.snap_length, PacketCounts::default()));
-                        told.push(interface);
-                        if self.interfaces.len() > MOST_INTERFACES_EVER {
-                            return Err(Some(Defect::new("it tells more and more interfaces")));
+                        new_interfaces.push(interface);
+                        if self.interfaces.len() > MAX_INTERFACES {
+                            return Err(Some(ProtocolError(format!(
+                                "more than {MAX_INTERFACES} interfaces"
+                            ))));
                         }
                     }
-                    Kind::Names if self.told.is_some() => self.named.extend(names::read(block)?),
-                    Kind::Packet => {
-                        let packet = block::packet(block, &self.interfaces)?;
+                    BlockKind::Names if self.new_interfaces.is_some() => {
+                        self.new_names.extend(names::parse(block)?);
+                    }
+                    BlockKind::Packet => {
+                        let packet = block::parse_packet(block, &self.interfaces)?;
                         self.interfaces[packet.interface].1.delivered += 1;
-                        self.counted_up = false;
-                        take(packet);
+                        self.ends_with_statistics = false;
+                        on_packet(packet);
                     }
-                    Kind::Statistics => {
-                        let (interface, counts) = block::statistics(block, &self.interfaces)?;
-                        let before = &mut self.interfaces[interface].1;
-                        *before = PacketCounts { delivered: before.delivered, ..counts };
-                        self.counted_up = true;
-                        self.answer =
-                            block::comment(block).and_then(control::answered).or(self.answer.take());
+                    BlockKind::Statistics => {
+                        let (interface, counts) = block::parse_statistics(block, &self.interfaces)?;
+                        let known = &mut self.interfaces[interface].1;
+                        *known = PacketCounts { delivered: known.delivered, ..counts };
+                        self.ends_with_statistics = true;
+                        let reply = block::comment(block).and_then(control::parse_filter_reply);
+                        self.filter_reply = reply.or(self.filter_reply.take());
                     }
-                    kind => kind.in_its_place()?,
+                    kind => kind.ensure_allowed_between_packets()?,
                 }
                 let length = block.len();
-                looked = BlocksRead { blocks: looked.blocks + 1, bytes: looked.bytes + length };
-                self.window.forget(length);
+                count = BlocksRead { blocks: count.blocks + 1, bytes: count.bytes + length };
+                self.buffer.consume(length);
             }
-            if looked.blocks > 0 {
-                return Ok(looked);
+            if count.blocks > 0 {
+                return Ok(count);
             }
-            match self.window.fill(&self.stream)? {
-                Filled::Some => self.heard = Instant::now(),
-                // A large chunk may take long.
-                Filled::None(true) => {
-                    self.heard = Instant::now();
-                    return Ok(looked);
+            match self.buffer.fill(&self.stream)? {
+                FillOutcome::Filled => self.last_data = Instant::now(),
+                // A part of a large chunk is a sign of life.
+                FillOutcome::Pending { received: true } => {
+                    self.last_data = Instant::now();
+                    return Ok(count);
                 }
-                Filled::None(_) if self.heard.elapsed() > LONGEST_SILENCE => {
-                    return Err(Some(Defect::new("nothing came from it for 10 seconds")));
+                FillOutcome::Pending { .. } if self.last_data.elapsed() > SILENCE_TIMEOUT => {
+                    let seconds = SILENCE_TIMEOUT.as_secs();
+                    return Err(Some(ProtocolError(format!("no data for {seconds} seconds"))));
                 }
-                Filled::None(_) => return Ok(looked),
-                Filled::End => return Err(self.how_it_ended()),
+                FillOutcome::Pending { .. } => return Ok(count),
+                FillOutcome::End => return Err(self.end_error()),
             }
         }
     }
 
-    /// What is wrong about an end right here, if anything.
-    fn how_it_ended(&self) -> Option<Defect> {
-        let whole = self.window.is_empty() && self.counted_up;
-        (!whole && !self.asked_to_finish).then(|| Defect::new("it broke off"))
+    /// The error if the stream may not end here.
+    fn end_error(&self) -> Option<ProtocolError> {
+        let is_complete = self.buffer.is_empty() && self.ends_with_statistics;
+        let is_proper = is_complete || self.finish_requested;
+        (!is_proper).then(|| ProtocolError::new("the stream ended unexpectedly"))
     }
 
-    /// Asks the other end to write what it has, and to end.
+    /// Asks the writer to write what is pending, and to end.
     pub fn request_finish(&mut self) {
-        self.asked_to_finish = true;
+        self.finish_requested = true;
         if (&*self.stream).write_all(&[FINISH]).is_err() {
             let _ = self.stream.shutdown(Shutdown::Write);
         }
     }
 
-    /// Asks the other end to take those packets only that pass `filter`, all without one; what comes of it
-    /// is told as the answer of that number.
+    /// Asks the writer to change the capture filter; `None` for all packets. The reply has the same number.
     ///
-    /// Fails when it cannot be asked.
+    /// Fails when the request cannot be sent.
     pub fn request_filter(&self, number: u32, filter: Option<&str>) -> Result<(), SafeText> {
         if filter.is_some_and(|filter| filter.len() > MAX_FILTER_LEN) {
-            return Err(SafeText::new("it is too long"));
+            return Err(SafeText::new("the filter is too long"));
         }
-        // Small enough to be taken all at once or not at all.
-        let written = (&*self.stream).write_all(&control::asked(number, filter));
-        written.map_err(|error| SafeText::new(&format!("it does not listen: {error}")))
+        // Small enough to be written whole or not at all.
+        let written = (&*self.stream).write_all(&control::filter_request(number, filter));
+        written.map_err(|error| SafeText::new(&format!("the request cannot be sent: {error}")))
     }
 
-    /// What the other end said last to a new filter, once: its number, and why not.
+    /// The last reply to a filter request, once: its number, and the error.
     pub fn take_filter_reply(&mut self) -> Option<(u32, Result<(), SafeText>)> {
-        self.answer.take()
+        self.filter_reply.take()
     }
 
-    /// The interfaces that were told since this was asked last; no packet is read until they are taken.
+    /// Interfaces added since the last call; no packet is read until they are taken.
     pub fn take_new_interfaces(&mut self) -> Vec<InterfaceDescription> {
-        self.told.as_mut().map(std::mem::take).unwrap_or_default()
+        self.new_interfaces.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The host, and the names of addresses received since the last call, with the host where it is one of several; no packet is
-    /// read until they are taken.
+    /// The host, and names of its addresses added since the last call; no packet is read until they are taken.
     pub fn take_new_names(&mut self) -> Option<(SafeText, Vec<(IpAddr, SafeText)>)> {
-        let mut named = std::mem::take(&mut self.named);
+        let mut names = std::mem::take(&mut self.new_names);
         if self.host_in_names {
-            for (_, name) in &mut named {
+            for (_, name) in &mut names {
                 *name =
-                    SafeText::with_limit(&format!("{name}@{}", self.from), pcapng::MAX_QUALIFIED_NAME_LEN);
+                    SafeText::with_limit(&format!("{name}@{}", self.origin), pcapng::MAX_QUALIFIED_NAME_LEN);
             }
         }
-        (!named.is_empty()).then(|| (self.from.clone(), named))
+        (!names.is_empty()).then(|| (self.origin.clone(), names))
     }
 
-    /// What became of the packets of each interface, as far as the other end told.
+    /// The counts of each interface, as last reported by the writer.
     pub fn counts(&self) -> impl Iterator<Item = PacketCounts> {
         self.interfaces.iter().map(|(_, counts)| *counts)
     }
 
-    fn trouble(&self, Defect(why): &Defect) -> Error {
+    fn error(&self, ProtocolError(why): &ProtocolError) -> Error {
         Error::new(
-            format!("cannot read packets of {}: {why}", self.from),
-            "see that it still runs and can be reached, and that containerdump is of the same version at both ends",
+            format!("cannot read packets of {}: {why}", self.origin),
+            "check that it is running and reachable, and that both ends have the same version of containerdump",
         )
     }
 }
@@ -256,12 +266,12 @@ impl AsFd for PeerStream {
     }
 }
 
-impl Defect {
+impl ProtocolError {
     fn new(why: &str) -> Self {
         Self(why.to_owned())
     }
 
-    fn link(error: &io::Error) -> Self {
-        Self(format!("the link to it failed: {error}"))
+    fn connection(error: &io::Error) -> Self {
+        Self(format!("connection failed: {error}"))
     }
 }

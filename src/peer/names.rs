@@ -1,19 +1,19 @@
-//! Names of addresses as hosts tell them. Where several hosts have one address, its name has all of theirs.
+//! Names of addresses from other hosts. An address of several hosts gets the names of all of them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Defect;
+use super::ProtocolError;
 use crate::safe_text::SafeText;
 
-/// Addresses that are known; of more, no name is told. One program of ours tells as many.
-const MOST: usize = 30_000;
-/// Characters of what an address is called that several hosts have.
-const LONGEST: usize = 250;
+/// Most addresses with a name, as many as one host sends.
+const MAX_ADDRESSES: usize = 30_000;
+/// Longest name of an address of several hosts, in characters.
+const MAX_JOINED_NAME_LEN: usize = 250;
 
-/// Reads a name resolution block; the last name of an address is the one that is meant.
-pub(super) fn read(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, Defect> {
+/// Parses a name resolution block; the last name of an address is the valid one.
+pub(super) fn parse(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, ProtocolError> {
     let (mut names, mut rest) = (Vec::new(), block.get(8..block.len().saturating_sub(4)).unwrap_or_default());
     while let Some((head, after)) = rest.split_first_chunk::<4>() {
         let kind = u16::from_le_bytes([head[0], head[1]]);
@@ -22,7 +22,7 @@ pub(super) fn read(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, Defect> {
             break;
         }
         let (Some(value), Some(next)) = (after.get(..length), after.get(length.next_multiple_of(4)..)) else {
-            return Err(Defect::new("a name in it is longer than its block"));
+            return Err(ProtocolError::new("a name is longer than its block"));
         };
         rest = next;
         let (address, name) = match (kind, value.split_first_chunk::<4>(), value.split_first_chunk::<16>()) {
@@ -39,12 +39,12 @@ pub(super) fn read(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, Defect> {
     Ok(names)
 }
 
-/// What addresses are called by the hosts that have them.
+/// The names of addresses, by the hosts that have them.
 #[derive(Debug, Default)]
 pub struct PeerNames(BTreeMap<IpAddr, Vec<(SafeText, SafeText)>>);
 
 impl PeerNames {
-    /// Adds names that `host` has for addresses. Returns the addresses whose name changed.
+    /// Adds names from `host`. Returns the addresses whose name changed.
     pub fn add(&mut self, host: &SafeText, names: Vec<(IpAddr, SafeText)>) -> Vec<(IpAddr, SafeText)> {
         let last: BTreeMap<IpAddr, SafeText> = names.into_iter().collect();
         let mut changed = Vec::new();
@@ -52,7 +52,7 @@ impl PeerNames {
             let count = self.0.len();
             let hosts = match self.0.entry(address) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) if count < MOST => new.insert(Vec::new()),
+                Entry::Vacant(new) if count < MAX_ADDRESSES => new.insert(Vec::new()),
                 Entry::Vacant(_) => continue,
             };
             match hosts.iter_mut().find(|(other, _)| other == host) {
@@ -61,7 +61,7 @@ impl PeerNames {
                 None => hosts.push((host.clone(), name)),
             }
             let each: Vec<&str> = hosts.iter().map(|(_, name)| name.as_str()).collect();
-            changed.push((address, SafeText::with_limit(&each.join(" or "), LONGEST)));
+            changed.push((address, SafeText::with_limit(&each.join(" or "), MAX_JOINED_NAME_LEN)));
         }
         changed
     }
@@ -79,44 +79,44 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_as_they_were_written() {
-        let told = names(&[("172.17.0.2", "www"), ("172.17.0.2", "web"), ("fd00::2", "db")]);
+    fn names_are_parsed_as_they_were_written() {
+        let names_written = names(&[("172.17.0.2", "www"), ("172.17.0.2", "web"), ("fd00::2", "db")]);
         let mut blocks = BlockWriter::begin_section();
         blocks.take();
-        blocks.add_names(&told);
+        blocks.add_names(&names_written);
         let block = blocks.take();
-        assert_eq!(read(&block), Ok(told));
+        assert_eq!(parse(&block), Ok(names_written));
         blocks.add_empty_block();
-        assert_eq!(read(&blocks.take()), Ok(Vec::new()));
+        assert_eq!(parse(&blocks.take()), Ok(Vec::new()));
         for cut in 0..block.len() {
-            // Whatever is left of it.
-            let _ = read(&block[..cut]);
+            // Must not panic.
+            let _ = parse(&block[..cut]);
         }
         let mut longer = block.clone();
         longer[10] = 0xff;
-        assert!(read(&longer).is_err());
+        assert!(parse(&longer).is_err());
         let mut odd = block;
         odd[8] = 7;
-        assert_eq!(read(&odd).map(|names| names.len()), Ok(2), "what is unknown is passed over");
+        assert_eq!(parse(&odd).map(|names| names.len()), Ok(2), "unknown records are skipped");
     }
 
     #[test]
     fn an_address_of_two_hosts_has_the_names_of_both() {
-        let (mut called, [one, two]) = (PeerNames::default(), ["build1", "build2"].map(SafeText::new));
+        let (mut known, [one, two]) = (PeerNames::default(), ["build1", "build2"].map(SafeText::new));
         let web = names(&[("172.17.0.2", "www@build1"), ("172.17.0.2", "web@build1")]);
-        assert_eq!(called.add(&one, web.clone()), names(&[("172.17.0.2", "web@build1")]));
-        assert_eq!(called.add(&one, web), []);
-        let both = called.add(&two, names(&[("172.17.0.2", "db@build2"), ("172.18.0.2", "x@build2")]));
+        assert_eq!(known.add(&one, web.clone()), names(&[("172.17.0.2", "web@build1")]));
+        assert_eq!(known.add(&one, web), []);
+        let both = known.add(&two, names(&[("172.17.0.2", "db@build2"), ("172.18.0.2", "x@build2")]));
         assert_eq!(both, names(&[("172.17.0.2", "web@build1 or db@build2"), ("172.18.0.2", "x@build2")]));
-        let renamed = called.add(&one, names(&[("172.17.0.2", "shop@build1")]));
+        let renamed = known.add(&one, names(&[("172.17.0.2", "shop@build1")]));
         assert_eq!(renamed, names(&[("172.17.0.2", "shop@build1 or db@build2")]));
     }
 
     #[test]
-    fn addresses_without_end_are_not_kept() {
+    fn the_number_of_addresses_is_bounded() {
         let many = (0..40_000_u32).map(|number| (IpAddr::V4(Ipv4Addr::from(number)), SafeText::new("x")));
-        let mut called = PeerNames::default();
-        assert_eq!(called.add(&SafeText::new("build1"), many.collect()).len(), MOST);
-        assert_eq!(called.0.len(), MOST);
+        let mut known = PeerNames::default();
+        assert_eq!(known.add(&SafeText::new("build1"), many.collect()).len(), MAX_ADDRESSES);
+        assert_eq!(known.0.len(), MAX_ADDRESSES);
     }
 }

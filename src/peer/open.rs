@@ -1,4 +1,4 @@
-//! The begin of a stream: what stands before its packets.
+//! The start of a stream: everything before its first packet.
 
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -6,124 +6,127 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::block::{self, Kind};
-use super::read_buffer::Filled;
-use super::{Defect, PeerStream, heartbeat, interface};
+use super::block::{self, BlockKind};
+use super::read_buffer::FillOutcome;
+use super::{PeerStream, ProtocolError, heartbeat, interface};
 use crate::capture::PacketCounts;
 use crate::error::Error;
 use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
 
-/// Bytes that may come before the first packet.
-const MOST_BEFORE_PACKETS: usize = 1024 * 1024;
-/// Interfaces of one stream that tells them all at its begin.
-const MOST_INTERFACES: usize = 256;
+/// Most bytes before the first packet.
+const MAX_PREAMBLE_LEN: usize = 1024 * 1024;
+/// Most interfaces of a stream that has them all at its start.
+const MAX_INITIAL_INTERFACES: usize = 256;
 
-/// Opens the stream of `from`, which comes out of `stream`: waits until all its interfaces are
-/// told, at most for `patience`.
+/// Opens the stream of a tap of `origin` and waits for its interfaces.
 ///
-/// Fails when they are not by then, or what comes is no stream of ours.
+/// Fails after `timeout`, and when the input is invalid.
 pub fn open_tap_stream(
     stream: UnixStream,
-    from: &SafeText,
-    patience: Duration,
+    origin: &SafeText,
+    timeout: Duration,
 ) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
-    let mut remote = PeerStream::new(stream, from, false);
-    let interfaces = remote.begin(patience).map_err(|defect| remote.trouble(&defect))?;
-    Ok((interfaces, remote))
+    let mut peer = PeerStream::new(stream, origin, false);
+    let interfaces = peer.read_preamble(timeout).map_err(|error| peer.error(&error))?;
+    Ok((interfaces, peer))
 }
 
-/// Opens the stream of the host `from`, packed or not, which tells its interfaces as they come: waits until it has begun,
-/// at most for `patience`. `host_in_names` is set where the capture has several hosts.
+/// Opens the stream of another host, compressed or not, which adds interfaces as it goes, and waits for its start.
+/// `host_in_names` adds the host to names, for a capture of several hosts.
 ///
-/// Fails when it has not by then, or what comes is no stream of ours.
+/// Fails after `timeout`, and when the input is invalid.
 pub fn open_capture_stream(
     stream: UnixStream,
-    from: &SafeText,
+    origin: &SafeText,
     host_in_names: bool,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<PeerStream, Error> {
-    let mut remote = PeerStream::new(stream, from, true);
-    remote.host_in_names = host_in_names;
-    remote.told = Some(Vec::new());
-    // Nothing is there that could be counted yet.
-    remote.counted_up = true;
-    remote.begin_growing(patience).map_err(|defect| remote.trouble(&defect))?;
-    Ok(remote)
+    let mut peer = PeerStream::new(stream, origin, true);
+    peer.host_in_names = host_in_names;
+    peer.new_interfaces = Some(Vec::new());
+    // Without interfaces there are no statistics yet.
+    peer.ends_with_statistics = true;
+    peer.read_section_header(timeout).map_err(|error| peer.error(&error))?;
+    Ok(peer)
 }
 
 impl PeerStream {
-    fn begin_growing(&mut self, patience: Duration) -> Result<(), Defect> {
-        self.stream.set_nonblocking(true).map_err(|error| Defect::link(&error))?;
-        let until = Instant::now() + patience;
+    fn read_section_header(&mut self, timeout: Duration) -> Result<(), ProtocolError> {
+        self.stream.set_nonblocking(true).map_err(|error| ProtocolError::connection(&error))?;
+        let deadline = Instant::now() + timeout;
         loop {
-            if let Some(block) = self.window.block()? {
-                if block::kind(block)? != Kind::Section {
-                    return Err(Defect::new("it is no pcapng stream"));
+            if let Some(block) = self.buffer.block()? {
+                if block::kind(block)? != BlockKind::Section {
+                    return Err(ProtocolError::new("not a pcapng stream"));
                 }
-                block::section(block)?;
+                block::check_section(block)?;
                 let length = block.len();
-                self.window.forget(length);
-                self.heard = Instant::now();
+                self.buffer.consume(length);
+                self.last_data = Instant::now();
                 return Ok(());
             }
-            match self.window.fill(&self.stream)? {
-                Filled::Some => {}
-                Filled::End => return Err(Defect::new("it ended before it began")),
-                Filled::None(_) => self.wait(until, patience, "it did not begin")?,
+            match self.buffer.fill(&self.stream)? {
+                FillOutcome::Filled => {}
+                FillOutcome::End => return Err(ProtocolError::new("the stream ended before it began")),
+                FillOutcome::Pending { .. } => self.wait(deadline, timeout, "no stream")?,
             }
         }
     }
 
-    fn begin(&mut self, patience: Duration) -> Result<Vec<InterfaceDescription>, Defect> {
-        self.stream.set_nonblocking(true).map_err(|error| Defect::link(&error))?;
-        let until = Instant::now() + patience;
-        let (mut interfaces, mut bytes, mut begun) = (Vec::new(), 0, false);
+    fn read_preamble(&mut self, timeout: Duration) -> Result<Vec<InterfaceDescription>, ProtocolError> {
+        self.stream.set_nonblocking(true).map_err(|error| ProtocolError::connection(&error))?;
+        let deadline = Instant::now() + timeout;
+        let (mut interfaces, mut bytes, mut has_section) = (Vec::new(), 0, false);
         loop {
-            if let Some(block) = self.window.block()? {
+            if let Some(block) = self.buffer.block()? {
                 bytes += block.len();
                 match block::kind(block)? {
-                    Kind::Section if !begun => begun = block::section(block).map(|()| true)?,
-                    _ if !begun => return Err(Defect::new("it is no pcapng stream")),
-                    Kind::Interface => interfaces.push(interface::read(block)?),
-                    // The first of these says that all interfaces are told.
-                    Kind::Statistics | Kind::Packet => break,
-                    kind => kind.in_its_place()?,
+                    BlockKind::Section if !has_section => {
+                        has_section = block::check_section(block).map(|()| true)?
+                    }
+                    _ if !has_section => return Err(ProtocolError::new("not a pcapng stream")),
+                    BlockKind::Interface => interfaces.push(interface::parse(block)?),
+                    // All interfaces precede the first of these.
+                    BlockKind::Statistics | BlockKind::Packet => break,
+                    kind => kind.ensure_allowed_between_packets()?,
                 }
-                if interfaces.len() > MOST_INTERFACES || bytes > MOST_BEFORE_PACKETS {
-                    return Err(Defect::new("too much precedes its first packet"));
+                if interfaces.len() > MAX_INITIAL_INTERFACES || bytes > MAX_PREAMBLE_LEN {
+                    return Err(ProtocolError::new("too much data before the first packet"));
                 }
                 let length = block.len();
-                self.window.forget(length);
+                self.buffer.consume(length);
             } else {
-                match self.window.fill(&self.stream)? {
-                    Filled::Some => {}
-                    Filled::End => return Err(Defect::new("it ended before it told its interfaces")),
-                    Filled::None(_) => self.wait(until, patience, "it did not tell its interfaces")?,
+                match self.buffer.fill(&self.stream)? {
+                    FillOutcome::Filled => {}
+                    FillOutcome::End => {
+                        return Err(ProtocolError::new("the stream ended before its interfaces"));
+                    }
+                    FillOutcome::Pending { .. } => self.wait(deadline, timeout, "no interfaces")?,
                 }
             }
         }
         if interfaces.is_empty() {
-            return Err(Defect::new("it has no interface"));
+            return Err(ProtocolError::new("no interfaces"));
         }
         let known = interfaces.iter().map(|interface| (interface.snap_length, PacketCounts::default()));
         self.interfaces = known.collect();
-        self.heard = Instant::now();
+        self.last_data = Instant::now();
         Ok(interfaces)
     }
 
-    /// Waits for more, and keeps the other end going meanwhile.
-    fn wait(&self, until: Instant, patience: Duration, in_vain: &str) -> Result<(), Defect> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let seconds = patience.as_secs_f32();
-            return Err(Defect(format!("{in_vain} within {seconds:.0} seconds")));
+    /// Waits for more input, and sends heartbeats meanwhile.
+    fn wait(&self, deadline: Instant, timeout: Duration, missing: &str) -> Result<(), ProtocolError> {
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() {
+            let seconds = timeout.as_secs_f32();
+            return Err(ProtocolError(format!("{missing} within {seconds:.0} seconds")));
         }
-        heartbeat::beat(&self.stream);
-        let left = left.min(heartbeat::EVERY).as_millis().max(1);
+        heartbeat::send(&self.stream);
+        let remaining = remaining.min(heartbeat::INTERVAL).as_millis().max(1);
         let mut readable = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-        // An interrupted wait is a short wait.
-        let _ = poll(&mut readable, PollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX)));
+        // An interrupted wait is a short one.
+        let _ = poll(&mut readable, PollTimeout::from(u16::try_from(remaining).unwrap_or(u16::MAX)));
         Ok(())
     }
 }

@@ -1,115 +1,117 @@
-//! The part of a stream that is in memory: read in large pieces, looked at where it lies.
+//! The buffered part of a stream: filled by large reads, parsed in place.
 
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 
-use super::Defect;
-use super::block::{self, LONGEST_BLOCK};
+use super::ProtocolError;
+use super::block::{self, MAX_BLOCK_LEN};
 use crate::peer::compression::Decompressor;
 
-/// More than a socket holds (`net.core.wmem_default` is 208 KiB), and than the longest block.
-const SIZE: usize = 512 * 1024;
-const _: () = assert!(SIZE >= LONGEST_BLOCK);
+/// More than a socket holds (`net.core.wmem_default` is 208 KiB), and more than the longest block.
+const BUFFER_LEN: usize = 512 * 1024;
+const _: () = assert!(BUFFER_LEN >= MAX_BLOCK_LEN);
 
-/// A piece of a stream; never grows.
+/// A buffer of fixed size.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct ReadBuffer {
     bytes: Box<[u8]>,
-    begin: usize,
+    start: usize,
     end: usize,
-    way: Way,
+    encoding: StreamEncoding,
 }
 
-/// How the stream comes.
+/// How the stream is encoded.
 #[derive(Debug)]
-enum Way {
-    AsItIs,
-    /// As its first bytes will tell.
-    Unknown,
-    Packed(Box<Decompressor>),
+enum StreamEncoding {
+    Plain,
+    /// Known from its first bytes.
+    Undetected,
+    Compressed(Box<Decompressor>),
 }
 
-/// What came of reading more.
+/// The outcome of a read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Filled {
-    Some,
-    /// There is nothing for now that could be looked at; whether something came.
-    None(bool),
-    /// There will be nothing more.
+pub(super) enum FillOutcome {
+    Filled,
+    /// No data for now. `received`: a part of a compressed chunk has arrived.
+    Pending {
+        received: bool,
+    },
     End,
 }
 
-impl Window {
-    /// One for a stream as it is; with `may_be_packed`, for one that tells itself.
-    pub(super) fn new(may_be_packed: bool) -> Self {
-        let way = if may_be_packed { Way::Unknown } else { Way::AsItIs };
-        Self { bytes: vec![0; SIZE].into_boxed_slice(), begin: 0, end: 0, way }
+impl ReadBuffer {
+    /// With `may_be_compressed` the encoding is detected.
+    pub(super) fn new(may_be_compressed: bool) -> Self {
+        let encoding = if may_be_compressed { StreamEncoding::Undetected } else { StreamEncoding::Plain };
+        Self { bytes: vec![0; BUFFER_LEN].into_boxed_slice(), start: 0, end: 0, encoding }
     }
 
-    /// The next block, once all of it is here.
+    /// The next block, once all of it is buffered.
     #[inline]
-    pub(super) fn block(&self) -> Result<Option<&[u8]>, Defect> {
-        let here = &self.bytes[self.begin..self.end];
-        match block::length(here)? {
-            Some(length) => here.get(..length).map(block::whole).transpose(),
+    pub(super) fn block(&self) -> Result<Option<&[u8]>, ProtocolError> {
+        let buffered = &self.bytes[self.start..self.end];
+        match block::length(buffered)? {
+            Some(length) => buffered.get(..length).map(block::check_trailing_length).transpose(),
             None => Ok(None),
         }
     }
 
-    /// Moves on by `length` bytes, those of the block that was looked at.
+    /// Removes `length` bytes, those of the last block.
     #[inline]
-    pub(super) fn forget(&mut self, length: usize) {
-        self.begin = (self.begin + length).min(self.end);
+    pub(super) fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
     }
 
-    /// Reads more, where no whole block is here.
-    pub(super) fn fill(&mut self, stream: &UnixStream) -> Result<Filled, Defect> {
-        if self.begin > 0 {
-            self.bytes.copy_within(self.begin..self.end, 0);
-            (self.begin, self.end) = (0, self.end - self.begin);
+    /// Reads more of the stream.
+    pub(super) fn fill(&mut self, stream: &UnixStream) -> Result<FillOutcome, ProtocolError> {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
         }
         match self.read(stream) {
-            Ok(0) => Ok(Filled::End),
+            Ok(0) => Ok(FillOutcome::End),
             Ok(count) => {
                 self.end += count;
-                Ok(Filled::Some)
+                Ok(FillOutcome::Filled)
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
-                    Ok(Filled::None(match &mut self.way {
-                        Way::Packed(unpacker) => unpacker.take_received(),
-                        Way::AsItIs | Way::Unknown => false,
-                    }))
+                    let received = match &mut self.encoding {
+                        StreamEncoding::Compressed(decompressor) => decompressor.take_received(),
+                        StreamEncoding::Plain | StreamEncoding::Undetected => false,
+                    };
+                    Ok(FillOutcome::Pending { received })
                 }
-                io::ErrorKind::ConnectionReset => Ok(Filled::End),
-                io::ErrorKind::InvalidData => Err(Defect(error.to_string())),
-                _ => Err(Defect::link(&error)),
+                io::ErrorKind::ConnectionReset => Ok(FillOutcome::End),
+                io::ErrorKind::InvalidData => Err(ProtocolError(error.to_string())),
+                _ => Err(ProtocolError::connection(&error)),
             },
         }
     }
 
     fn read(&mut self, mut stream: &UnixStream) -> io::Result<usize> {
-        if let Way::Unknown = self.way
+        if let StreamEncoding::Undetected = self.encoding
             && let Some(first) = self.bytes[..self.end].first_chunk::<4>()
         {
             if Decompressor::recognizes(*first) {
-                self.way = Way::Packed(Box::new(Decompressor::new(*first)?));
+                self.encoding = StreamEncoding::Compressed(Box::new(Decompressor::new(*first)?));
                 self.end = 0;
             } else {
-                self.way = Way::AsItIs;
+                self.encoding = StreamEncoding::Plain;
             }
         }
-        let room = &mut self.bytes[self.end..];
-        match &mut self.way {
-            Way::AsItIs => stream.read(room),
-            Way::Unknown => stream.read(&mut room[..4 - self.end]),
-            Way::Packed(unpacker) => unpacker.read(&mut stream, room),
+        let free = &mut self.bytes[self.end..];
+        match &mut self.encoding {
+            StreamEncoding::Plain => stream.read(free),
+            StreamEncoding::Undetected => stream.read(&mut free[..4 - self.end]),
+            StreamEncoding::Compressed(decompressor) => decompressor.read(&mut stream, free),
         }
     }
 
-    /// Whether nothing is left.
+    /// Whether the input ends after a whole block.
     pub(super) fn is_empty(&self) -> bool {
-        let is_whole = !matches!(&self.way, Way::Packed(unpacker) if !unpacker.is_complete());
-        self.begin == self.end && is_whole
+        let is_complete = !matches!(&self.encoding, StreamEncoding::Compressed(decompressor) if !decompressor.is_complete());
+        self.start == self.end && is_complete
     }
 }

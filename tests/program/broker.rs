@@ -1,4 +1,4 @@
-//! The opener, asked by somebody who is not the program it serves.
+//! The broker, asked by somebody who is not the program it serves.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read as _};
@@ -12,30 +12,30 @@ use rustix::net::{
     recv, sendmsg, socketpair,
 };
 
-/// An opener, and the socket it serves.
-struct Opener {
+/// A broker, and the socket it serves.
+struct BrokerProcess {
     socket: OwnedFd,
     process: Child,
 }
 
 /// Starts one. `None` where the tester has no right that it could keep.
-fn opener() -> Option<Opener> {
+fn broker() -> Option<BrokerProcess> {
     if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("skipped: an opener needs the right to capture");
+        eprintln!("skipped: a broker needs the right to capture");
         return None;
     }
     let (socket, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("sockets");
     let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
-    command.arg("opener").stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("broker").stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
     let process = command.spawn().expect("it starts");
     drop(command);
     let mut ready = [0; 8];
     assert_eq!(recv(&socket, &mut ready, RecvFlags::empty()), Ok((3, 3)), "it says that it is ready");
-    Some(Opener { socket, process })
+    Some(BrokerProcess { socket, process })
 }
 
-impl Opener {
+impl BrokerProcess {
     /// Sends a message with a stream and a pipe, and returns all that came out of either.
     fn ask(&self, message: &[u8]) -> (Vec<u8>, String) {
         let (mut ours, theirs) = UnixStream::pair().expect("sockets");
@@ -73,12 +73,12 @@ impl Opener {
 }
 
 /// A good request, on the loopback of this host, which is no cable.
-const LOOPBACK: &str = r#"{"place":{"HostVeth":{"name":"lo","index":1,"leads_to":null}},"filter":null,
+const LOOPBACK: &str = r#"{"place":{"HostVeth":{"name":"lo","index":1,"expected_holder":null}},"filter":null,
     "snap_length":96,"ring_mib":2,"promiscuous":false}"#;
 
 #[test]
 fn the_broker_refuses_other_requests() {
-    let Some(opener) = opener() else { return };
+    let Some(broker) = broker() else { return };
     let long = format!("{LOOPBACK}{}", " ".repeat(64 * 1024));
     for (message, why) in [
         (LOOPBACK.to_owned(), "it was there before"),
@@ -97,7 +97,7 @@ fn the_broker_refuses_other_requests() {
         ("\0".to_owned(), "what it does not do"),
         (long, "too long"),
     ] {
-        let (stream, said) = opener.ask(message.as_bytes());
+        let (stream, said) = broker.ask(message.as_bytes());
         assert_eq!(stream, b"", "{message:.100}");
         assert!(said.contains(why), "{message:.100}: {said}");
     }
@@ -105,19 +105,19 @@ fn the_broker_refuses_other_requests() {
     let file = || OwnedFd::from(File::open("/dev/null").expect("it is there"));
     for count in [0, 1, 3, 8] {
         let descriptors: Vec<OwnedFd> = (0..count).map(|_| file()).collect();
-        opener.send(LOOPBACK.as_bytes(), &descriptors);
+        broker.send(LOOPBACK.as_bytes(), &descriptors);
     }
-    let (_, said) = opener.ask(LOOPBACK.replace("\"lo\"", "\"nosuch\"").as_bytes());
+    let (_, said) = broker.ask(LOOPBACK.replace("\"lo\"", "\"nosuch\"").as_bytes());
     assert!(said.contains("cannot capture nosuch"), "{said}");
     // Those it has started have all ended, and are not left as zombies; two wait for what is asked next.
     for _ in 0..200 {
-        if opener.children().split_whitespace().count() == 2 {
+        if broker.children().split_whitespace().count() == 2 {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    assert_eq!(opener.children().split_whitespace().count(), 2);
-    opener.end();
+    assert_eq!(broker.children().split_whitespace().count(), 2);
+    broker.end();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn the_broker_refuses_to_start_by_hand() {
         [Stdio::null(), Stdio::piped(), Stdio::from(OwnedFd::from(UnixStream::pair().expect("sockets").0))]
     {
         let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
-        let ended = command.arg("opener").stdin(stdin).output().expect("it starts");
+        let ended = command.arg("broker").stdin(stdin).output().expect("it starts");
         assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(1), &b""[..]));
     }
 }

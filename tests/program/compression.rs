@@ -139,7 +139,7 @@ fn an_invalid_compressed_stream_is_rejected() {
     assert_eq!(flushed, 0);
     let long = u32::MAX.to_le_bytes();
     for (stream, why) in [
-        ([chunk(&good, 1000), b"cd-q0000".to_vec()].concat(), "unknown kind"),
+        ([chunk(&good, 1000), b"cd-q0000".to_vec()].concat(), "unknown chunk type"),
         ([b"cd-0".to_vec(), vec![0; 4]].concat(), "has 0 bytes"),
         ([&b"cd-0"[..], &long].concat(), "has 4294967295 bytes"),
         ([&b"cd-z"[..], &long, &[1, 0, 0, 0]].concat(), "has 4294967295 bytes"),

@@ -22,7 +22,7 @@ use crate::support::peer_stream::{
 fn objection_to(rest: Vec<u8>) -> String {
     let read = read([beginning(&[interface("eth0")]), rest]).expect("it begins well");
     match read.ended {
-        PeerStreamEnd::Broken(trouble) => checked(&trouble.to_string()),
+        PeerStreamEnd::Failed(trouble) => checked(&trouble.to_string()),
         PeerStreamEnd::Finished => panic!("nothing was objected to"),
     }
 }
@@ -56,25 +56,25 @@ fn a_stream_with_an_invalid_header_is_refused() {
     let usb = beginning(&[InterfaceDescription { link_type: 189, ..interface("eth0") }]);
     let section = u32::from_le_bytes(good[4..8].try_into().expect("four bytes")) as usize;
     for (bytes, why) in [
-        (b"Error: no such thing\n".to_vec(), "unknown kind"),
-        (vec![0; 100], "unknown kind 0"),
-        (good[section..].to_vec(), "no pcapng stream"),
-        (changed(good.clone(), 8, &0x1a2b_3c4d_u32.to_be_bytes()), "no little-endian"),
+        (b"Error: no such thing\n".to_vec(), "unknown block type"),
+        (vec![0; 100], "unknown block type 0"),
+        (good[section..].to_vec(), "not a pcapng stream"),
+        (changed(good.clone(), 8, &0x1a2b_3c4d_u32.to_be_bytes()), "not a little-endian"),
         (changed(good.clone(), 12, &[2]), "version 2"),
         (changed(good.clone(), 4, &[0xfc, 0xff, 0xff, 0xff]), "4294967292 bytes"),
         (changed(good.clone(), 4, &[13]), "13 bytes"),
         (changed(good.clone(), 4, &[0; 4]), "0 bytes"),
-        (changed(good.clone(), section - 4, &[12]), "two lengths"),
+        (changed(good.clone(), section - 4, &[12]), "two different lengths"),
         (good[..section].to_vec(), "ended before"),
         (good[..section + 20].to_vec(), "ended before"),
         (beginning(&[]), "ended before"),
         ([beginning(&[]), block(&packet())].concat(), "no interface"),
         ([good[..section].to_vec(), good.clone()].concat(), "second section"),
         (nameless, "has no name"),
-        (beginning(&many), "too much precedes"),
+        (beginning(&many), "too much data"),
         (snap(0), "snap length 0"),
         (snap(262_145), "snap length 262145"),
-        (usb, "kind 189"),
+        (usb, "link type 189"),
     ] {
         let refusal = refusal_of(bytes);
         assert!(refusal.contains(why), "{why}: {refusal}");
@@ -86,19 +86,19 @@ fn an_invalid_block_ends_the_stream() {
     let good = block(&packet());
     let options = 28 + 60;
     for (bytes, why) in [
-        (changed(good.clone(), 8, &[1]), "no interface 1"),
-        (changed(good.clone(), 8, &[0xff; 4]), "no interface 4294967295"),
+        (changed(good.clone(), 8, &[1]), "unknown interface 1"),
+        (changed(good.clone(), 8, &[0xff; 4]), "unknown interface 4294967295"),
         (changed(good.clone(), 20, &[61]), "61 of 60 bytes"),
         (changed(good.clone(), 20, &[0xff; 8]), "4294967295 of 4294967295"),
         (changed(good.clone(), 24, &[0xff; 4]), "60 of 4294967295"),
         (changed(good.clone(), 20, &[200, 0, 0, 0, 200]), "longer than its block"),
         (changed(good.clone(), options + 2, &[0xff]), "longer than its block"),
-        (changed(good.clone(), options + 4, &[3]), "neither in nor out"),
-        (changed(good.clone(), good.len() - 4, &[1]), "two lengths"),
-        (changed(good.clone(), 0, &[0x0a]), "unknown kind 10"),
+        (changed(good.clone(), options + 4, &[3]), "invalid direction"),
+        (changed(good.clone(), good.len() - 4, &[1]), "two different lengths"),
+        (changed(good.clone(), 0, &[0x0a]), "unknown block type 10"),
         (beginning(&[interface("eth0")]), "second section"),
-        (good[..50].to_vec(), "broke off"),
-        (good.clone(), "broke off"),
+        (good[..50].to_vec(), "ended unexpectedly"),
+        (good.clone(), "ended unexpectedly"),
     ] {
         let objection = objection_to(bytes);
         assert!(objection.contains(why), "{why}: {objection}");
@@ -108,7 +108,7 @@ fn an_invalid_block_ends_the_stream() {
     // The second interface block stands where the first statistics of the other stream do.
     let at = begins.len() - statistics(&[interface("eth0")], 0, InterfaceStatistics::default()).len();
     let objection = objection_to(one_more[at..].to_vec());
-    assert!(objection.contains("came up in it after"), "{objection}");
+    assert!(objection.contains("unexpected interface after"), "{objection}");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_stream_without_interfaces_is_given_up() {
     let section = beginning(&[]);
     let endless = std::iter::once(section).chain(std::iter::repeat(names.repeat(4000)));
     let trouble = read(endless).err().expect("it never ends");
-    assert!(trouble.to_string().contains("too much precedes"), "{trouble}");
+    assert!(trouble.to_string().contains("too much data"), "{trouble}");
 }
 
 #[test]
@@ -135,10 +135,7 @@ fn a_silent_stream_times_out() {
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    assert!(
-        matches!(&ended, PeerStreamEnd::Broken(why) if why.to_string().contains("nothing came")),
-        "{ended:?}"
-    );
+    assert!(matches!(&ended, PeerStreamEnd::Failed(why) if why.to_string().contains("no data")), "{ended:?}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Decompressor {
                 check_length(decompressed, MAX_INPUT_LEN)?;
                 (12, ChunkState::Zstd(length, decompressed))
             }
-            _ => return Err(invalid_data("unknown kind of chunk".to_owned())),
+            _ => return Err(invalid_data("unknown chunk type".to_owned())),
         };
         self.start += head;
         Ok(chunk)

@@ -315,7 +315,7 @@ impl From<peer::PeerStreamEnd> for SourceEnd {
     fn from(ended: peer::PeerStreamEnd) -> Self {
         match ended {
             peer::PeerStreamEnd::Finished => Self::Drained,
-            peer::PeerStreamEnd::Broken(error) => {
+            peer::PeerStreamEnd::Failed(error) => {
                 warn!("{error}");
                 Self::Failed(error)
             }

@@ -103,7 +103,11 @@ fn a_broken_peer_stream_is_the_error_of_its_capture(lab: &Lab) {
     container.fetch(20);
     let recorded = recording.end();
     assert_eq!(recorded.status, Some(1), "{}", recorded.said);
-    assert!(recorded.said.starts_with("cannot read packets of elsewhere: it broke off.\nRemedy: "));
+    assert!(
+        recorded
+            .said
+            .starts_with("cannot read packets of elsewhere: the stream ended unexpectedly.\nRemedy: ")
+    );
     // What came before is there.
     assert!(statistics_of(&recorded.path)[&0].packets > 0);
 }
@@ -121,7 +125,7 @@ fn a_broken_peer_stream_does_not_end_the_others(lab: &Lab) {
     signal(&recording.child, "TERM");
     let recorded = recording.end();
     assert_eq!(recorded.status, Some(0), "{}", recorded.said);
-    assert!(recorded.said.contains("elsewhere: it broke off"), "{}", recorded.said);
+    assert!(recorded.said.contains("elsewhere: the stream ended unexpectedly"), "{}", recorded.said);
     let (witness, folder) = witness.stop();
     let ours = folder.path().join("ours.pcapng");
     let mut tshark = Command::new("tshark");
