@@ -83,7 +83,8 @@ impl PeerStream {
                 bytes += block.len();
                 match block::kind(block)? {
                     BlockKind::Section if !has_section => {
-                        has_section = block::check_section(block).map(|()| true)?
+                        block::check_section(block)?;
+                        has_section = true;
                     }
                     _ if !has_section => return Err(ProtocolError::new("not a pcapng stream")),
                     BlockKind::Interface => interfaces.push(interface::parse(block)?),
