@@ -19,8 +19,8 @@ use containerdump::peer::compression::CompressionMode;
 use containerdump::privilege::{self, Privilege, Unprivileged};
 use containerdump::request::CaptureRequest;
 use containerdump::session::{
-    self, CaptureSession, ChangeReceiver, CommandReceiver, Limits, Member, Output, OutputFiles, Report,
-    Source, Totals,
+    self, CaptureSession, ChangeReceiver, CommandReceiver, Limits, Member, Output, OutputFiles,
+    PeriodicReport, Source, Totals,
 };
 use containerdump::stop::{Stop, Stopped};
 use containerdump::tap::{self, TapRights, TargetOptions, Targets};
@@ -125,7 +125,7 @@ impl CaptureJob {
         stop: &Stop,
         mut privilege: Privilege,
         notice: &(dyn Fn(&str) + Sync),
-        report: Option<Report<'_>>,
+        report: Option<PeriodicReport<'_>>,
     ) -> Result<Totals, Error> {
         // Before containers are found, each of which holds a file descriptor.
         let limit = privilege::raise_descriptor_limit();

@@ -62,7 +62,7 @@ pub struct CaptureSession {
 }
 
 /// How often to report, and the function to call with the numbers of the capture.
-pub type Report<'a> = (Duration, &'a mut dyn FnMut(&Totals));
+pub type PeriodicReport<'a> = (Duration, &'a mut dyn FnMut(&Totals));
 
 impl CaptureSession {
     /// A session of `members` that writes a whole stream, without changes, commands, names and limits.
@@ -90,7 +90,7 @@ impl CaptureSession {
         mut self,
         stop: &Stop,
         _proof: &Unprivileged,
-        report: Option<Report<'_>>,
+        report: Option<PeriodicReport<'_>>,
     ) -> Result<Totals, Error> {
         let _heartbeat = self.start_heartbeat().map_err(|error| {
             Error::new(

@@ -12,7 +12,7 @@ use super::input::{
     WatchedMembers, drain_progress,
 };
 use super::output::{OutputEnd, StreamOptions, StreamWriter, Totals};
-use super::{CaptureSession, Report};
+use super::{CaptureSession, PeriodicReport};
 use crate::capture::{self, CompiledFilter};
 use crate::peer;
 use crate::stop::Stop;
@@ -50,7 +50,7 @@ pub(super) struct CaptureLoop {
 
 /// Reports to the caller.
 struct Reporter<'a> {
-    report: Option<Report<'a>>,
+    report: Option<PeriodicReport<'a>>,
     due_at: Instant,
     /// Whether packets were read since the last report.
     has_read: bool,
@@ -92,7 +92,7 @@ impl CaptureLoop {
     }
 
     /// Runs until the capture is complete or `stop` ends it.
-    pub(super) fn run(&mut self, stop: &Stop, report: Option<Report<'_>>) -> Result<(), OutputEnd> {
+    pub(super) fn run(&mut self, stop: &Stop, report: Option<PeriodicReport<'_>>) -> Result<(), OutputEnd> {
         let mut reporter = Reporter { report, due_at: Instant::now(), has_read: true };
         self.begin(stop)?;
         loop {

@@ -2,7 +2,7 @@
 
 use containerdump::error::Error;
 use containerdump::privilege::Privilege;
-use containerdump::session::{Output, Report, Totals};
+use containerdump::session::{Output, PeriodicReport, Totals};
 use containerdump::stop::{Stop, Stopped};
 
 use crate::capture::{CaptureJob, OutputTarget};
@@ -110,7 +110,7 @@ fn capture(
             handle.update(totals);
         }
     };
-    let report: Option<Report> = handle.is_some().then_some((toolbar::UPDATE_INTERVAL, &mut update));
+    let report: Option<PeriodicReport> = handle.is_some().then_some((toolbar::UPDATE_INTERVAL, &mut update));
     let totals = job.run(stop, privilege, &notice, report)?;
     if handle.is_none() {
         report_drops(&totals);
