@@ -1,23 +1,20 @@
-//! What the program may do, giving it up, and checking that it is gone.
+//! Capabilities of the process: permitted but not effective, raised for a moment, dropped, and verified to be gone.
 //!
-//! The order, which every caller keeps:
+//! Every program of ours keeps this order:
 //!
-//! 1. [`Privilege::confine`] is the first statement of `main`: no other process of the user can look into
-//!    this one ([`forbid_inspection`]), nothing is in effect any more, nothing but `CAP_NET_RAW` can come
-//!    back (for root also what entering a container's network namespace needs, under sudo also what step 4
-//!    needs), no program started from here gains anything.
-//! 2. Arguments, engine, kernel tables: all looked at without a capability.
-//! 3. [`Privilege::raised`] around the opening of rings, on one thread.
-//! 4. [`Privilege::become_caller`] before a file is written: under sudo it shall belong to the
-//!    person who called, and not need root's right to every folder, which is gone.
-//! 5. [`Privilege::give_up`] consumes it. What it returns is the proof that reading packets asks
-//!    for: every thread of the process was seen without any capability.
+//! 1. [`Privilege::confine`] is the first statement of `main`: other processes of the user cannot inspect this one
+//!    ([`forbid_inspection`]); nothing is effective; only `CAP_NET_RAW` stays permitted (for root also the capabilities to
+//!    enter a network namespace, under sudo also those that step 4 needs); `no_new_privs` is set.
+//! 2. Arguments are parsed, engines and the kernel queried without an effective capability.
+//! 3. [`Privilege::with_net_raw`] opens rings, on one thread.
+//! 4. [`Privilege::become_caller`] before a file is written: under sudo it belongs to the user who called sudo.
+//! 5. [`Privilege::give_up`] consumes it and returns the proof that reading packets requires: no thread of the process
+//!    has a capability.
 //!
-//! For a capture that others join, the opener is started before step 4: it is the same program, passes
-//! step 1, and keeps `CAP_NET_RAW` and what entering a network namespace needs, out of effect
-//! ([`Privilege::keep_to_open`]). It has no effect but in the taps that it starts, each a process of its own,
-//! which goes through all steps before its first packet. Under `no_new_privs` exec gives a program
-//! no more than the one before it had (security/commoncap.c, `cap_bprm_creds_from_file`).
+//! For captures that follow containers, the broker is started before step 4. It is the same program, passes step 1, and
+//! keeps `CAP_NET_RAW` and the capabilities to enter a network namespace permitted ([`Privilege::keep_for_broker`]). They
+//! become effective only in the taps that it starts, each a process that goes through all steps. Under `no_new_privs`,
+//! execve(2) adds none (security/commoncap.c, `cap_bprm_creds_from_file`).
 
 use std::fs;
 use std::io;
@@ -33,26 +30,24 @@ use rustix::thread::{
 use crate::error::Error;
 use crate::own_program;
 
-/// Programs under which further ones are root's own: the files they write are root's, whoever called sudo.
+/// Shells: files written by programs started from a root shell belong to root, even if sudo started the shell.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "su"];
 
-/// To hold a process's network namespace, and to enter it.
+/// Capabilities to open a process's network namespace and to enter it.
 const ENTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
 
-/// Forbids other processes of this user, also those of a rootless container, to read the memory of this process, its
-/// descriptors and what it sees (`/proc/PID/mem`, `fd`, `root`). Exec allows it again: each program begins with this.
+/// Makes this process non-dumpable (prctl(2), `PR_SET_DUMPABLE`): other processes of the same user, also in rootless
+/// containers, cannot access its `/proc/PID/mem`, `fd` and `root`. execve(2) resets it, so each program calls this first.
 ///
-/// Fails when the kernel does not allow that.
+/// Fails when the kernel refuses.
 pub fn forbid_inspection() -> Result<(), Error> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| {
         cannot_continue_safely("protect its memory from other processes", &errno.to_string())
     })
 }
 
-/// Raises the limit of file descriptors to what the process may have at all, and returns it: a capture of many
-/// containers takes five for each (two rings, each with a descriptor of libpcap's own, and a process). The
-/// limit is low for the sake of programs that use select(2) (systemd's manual, `LimitNOFILE=`); this one, and
-/// libpcap, use poll(2).
+/// Raises the soft limit of file descriptors to the hard limit, and returns it. A capture needs five for each container.
+/// The soft limit is low for programs that use select(2) (systemd.exec(5), `LimitNOFILE=`); this one uses poll(2).
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -60,7 +55,7 @@ pub fn raise_descriptor_limit() -> u64 {
     now.unwrap_or(u64::MAX)
 }
 
-/// The right to open rings, kept but not in effect.
+/// The capabilities that this process may use: permitted, but not effective (capabilities(7)).
 #[derive(Debug)]
 pub struct Privilege {
     permitted: CapabilitySet,
@@ -71,10 +66,10 @@ pub struct Privilege {
 pub struct Unprivileged(());
 
 impl Privilege {
-    /// Puts every capability out of effect and keeps `CAP_NET_RAW` and those to enter a network
-    /// namespace, as far as they are there at all: a file installed for a group has the first only.
+    /// Clears the effective set, and keeps `CAP_NET_RAW` and the capabilities to enter a network namespace permitted,
+    /// as far as the process has them: the installed program has the first only.
     ///
-    /// Fails when the kernel does not allow that; nothing must be done then.
+    /// Fails when the kernel refuses; the process must exit then.
     pub fn confine() -> Result<Self, Error> {
         forbid_inspection()?;
         let confine = || -> io::Result<Self> {
@@ -88,24 +83,25 @@ impl Privilege {
             set_no_new_privs(true)?;
             Ok(Self { permitted })
         };
-        confine().map_err(|error| cannot_continue_safely("put its rights out of effect", &error.to_string()))
+        confine()
+            .map_err(|error| cannot_continue_safely("clear its effective capabilities", &error.to_string()))
     }
 
-    /// Does `work` with `CAP_NET_RAW` in effect, if it is held.
+    /// Runs `work` with `CAP_NET_RAW` effective, if it is permitted.
     ///
-    /// Fails when the capability cannot be taken out of effect again.
+    /// Fails when the effective set cannot be cleared again.
     pub fn with_net_raw<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
         self.with(CapabilitySet::NET_RAW, work)
     }
 
-    /// Keeps, out of effect, what opening needs and nothing else: the opener hands it on to each tap it starts. No
-    /// other program may be started afterwards.
+    /// Keeps what opening taps needs permitted, and drops everything else: the broker passes it on to each tap it
+    /// starts. No other program may be started afterwards.
     ///
-    /// Fails when the rest cannot be dropped.
+    /// Fails when the others cannot be dropped.
     pub fn keep_for_broker(self) -> Result<Self, Error> {
         let permitted = self.permitted & (CapabilitySet::NET_RAW | ENTER_CAPABILITIES);
         set(CapabilitySet::empty(), permitted)
-            .map_err(|error| cannot_continue_safely("drop its rights", &error.to_string()))?;
+            .map_err(|error| cannot_continue_safely("drop its capabilities", &error.to_string()))?;
         Ok(Self { permitted })
     }
 
@@ -119,16 +115,15 @@ impl Privilege {
         self.permitted.contains(ENTER_CAPABILITIES)
     }
 
-    /// Does `work` on a thread of its own, with what entering a network namespace and opening
-    /// rings there needs in effect. The thread has ended, and has given up everything before,
-    /// when this returns.
+    /// Runs `work` on a separate thread, with the capabilities to enter a network namespace and to open rings effective.
+    /// The thread has dropped them and has been joined when this returns.
     ///
-    /// Fails when the thread cannot be started, or keeps a capability.
+    /// Fails when the thread cannot be started, or cannot drop its capabilities.
     pub fn on_entering_thread<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
         let apart = || {
             let outcome = self.with(ENTER_CAPABILITIES | CapabilitySet::NET_RAW, work)?;
             drop_on_this_thread()
-                .map_err(|error| cannot_continue_safely("drop its rights", &error.to_string()))?;
+                .map_err(|error| cannot_continue_safely("drop its capabilities", &error.to_string()))?;
             Ok(outcome)
         };
         std::thread::scope(|scope| {
@@ -140,16 +135,17 @@ impl Privilege {
         })
     }
 
-    /// Drops every capability of the calling thread that came with entering a user namespace.
+    /// Drops the capabilities that the calling thread gained by entering a user namespace.
     ///
-    /// Fails when the kernel does not allow that.
+    /// Fails when the kernel refuses.
     pub fn drop_gained(&self) -> Result<(), Error> {
-        drop_on_this_thread().map_err(|error| cannot_continue_safely("drop its rights", &error.to_string()))
+        drop_on_this_thread()
+            .map_err(|error| cannot_continue_safely("drop its capabilities", &error.to_string()))
     }
 
-    /// Does `work`, which opens a file, as the user who called sudo, if there is one.
+    /// Runs `work`, which opens a file, with the file system IDs of the user who called sudo, if there is one.
     ///
-    /// Fails when the kernel does not allow that.
+    /// Fails when the kernel refuses.
     pub fn as_caller<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
         let Some((user, group)) = caller_of_sudo() else { return Ok(work()) };
         self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, || {
@@ -161,9 +157,9 @@ impl Privilege {
         })
     }
 
-    /// Under sudo, becomes the user who called it, for good; else does nothing.
+    /// Under sudo, changes to the user who called it, permanently; otherwise does nothing.
     ///
-    /// Fails when the kernel does not allow that.
+    /// Fails when the kernel refuses.
     pub fn become_caller(&mut self) -> Result<(), Error> {
         let Some((user, group)) = caller_of_sudo() else { return Ok(()) };
         let become_caller = || {
@@ -173,26 +169,27 @@ impl Privilege {
         };
         self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, become_caller)?
             .map_err(|errno| cannot_continue_safely("become the user who called sudo", errno.desc()))?;
-        // The kernel took what was permitted to root.
+        // setuid(2) has cleared root's permitted set.
         self.permitted = CapabilitySet::empty();
         Ok(())
     }
 
     fn with<T>(&self, wanted: CapabilitySet, work: impl FnOnce() -> T) -> Result<T, Error> {
-        // Where it cannot be raised, the work says so in its own words.
+        // If this fails, `work` fails with a better message.
         let _ = set(wanted & self.permitted, self.permitted);
         let outcome = work();
         let permitted = capabilities(None).map_or(self.permitted, |left| left.permitted);
-        set(CapabilitySet::empty(), permitted)
-            .map_err(|error| cannot_continue_safely("put its rights out of effect", &error.to_string()))?;
+        set(CapabilitySet::empty(), permitted).map_err(|error| {
+            cannot_continue_safely("clear its effective capabilities", &error.to_string())
+        })?;
         Ok(outcome)
     }
 
-    /// Drops everything, for good, and looks that it is gone from every thread.
+    /// Drops all capabilities permanently, and verifies it for every thread.
     ///
-    /// Fails when something is left; no packet must be read then.
+    /// Fails when one remains; no packet may be read then.
     pub fn give_up(self) -> Result<Unprivileged, Error> {
-        let failed = |why: &str| cannot_continue_safely("drop its rights", why);
+        let failed = |why: &str| cannot_continue_safely("drop its capabilities", why);
         drop_on_this_thread().map_err(|error| failed(&error.to_string()))?;
         for task in fs::read_dir("/proc/self/task").map_err(|error| failed(&error.to_string()))?.flatten() {
             let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
@@ -204,8 +201,8 @@ impl Privilege {
     }
 }
 
-/// User and group of the user who started this program by sudo; `None` where sudo was called by root or started a
-/// shell (`sudo -i`, `sudo su`), or where the program is not root's.
+/// The user and group that started this program by sudo; `None` where sudo was called by root or started a shell
+/// (`sudo -i`, `sudo su`), or where this process is not root.
 fn caller_of_sudo() -> Option<(Uid, Gid)> {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
     let (user, group) = (number("SUDO_UID")?, number("SUDO_GID")?);
@@ -213,15 +210,15 @@ fn caller_of_sudo() -> Option<(Uid, Gid)> {
     (root && user != 0 && was_started_by_sudo()).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
 }
 
-/// Whether sudo was called for this program, also by way of another (`sudo timeout 5 containerdump …`). Without a word
-/// of what it was called for, that is taken for granted.
+/// Whether sudo started this program, possibly by another (`sudo timeout 5 containerdump …`). Without
+/// `SUDO_COMMAND`, that is assumed.
 fn was_started_by_sudo() -> bool {
     let Ok(command) = std::env::var("SUDO_COMMAND") else { return true };
     let own = own_program::path().unwrap_or_default();
     is_started_by(&command, &[own.as_path(), Path::new("containerdump"), Path::new("containerdump-install")])
 }
 
-/// Whether the command of sudo's starts one of `programs`.
+/// Whether sudo's `command` starts one of `programs`.
 fn is_started_by(command: &str, programs: &[&Path]) -> bool {
     let mut words = command.split_whitespace().map(|word| Path::new(word).file_name());
     let is_shell =
@@ -230,9 +227,9 @@ fn is_started_by(command: &str, programs: &[&Path]) -> bool {
         && words.any(|word| word.is_some() && programs.iter().any(|program| program.file_name() == word))
 }
 
-/// Takes every capability from the calling thread. Threads have sets of their own.
+/// Drops all capabilities of the calling thread; capability sets are per thread (capabilities(7)).
 ///
-/// Fails when the kernel does not allow that.
+/// Fails when the kernel refuses.
 pub fn drop_on_this_thread() -> io::Result<()> {
     Ok(set(CapabilitySet::empty(), CapabilitySet::empty())?)
 }
@@ -241,7 +238,7 @@ fn set(effective: CapabilitySet, permitted: CapabilitySet) -> rustix::io::Result
     set_capabilities(None, CapabilitySets { effective, permitted, inheritable: CapabilitySet::empty() })
 }
 
-/// A line of `/proc/PID/status` that tells of a capability or of a way to gain one.
+/// Whether a line of `/proc/PID/status` shows a capability or a way to gain one.
 fn is_remaining_capability(line: &str) -> bool {
     let Some((key, value)) = line.split_once(':') else { return false };
     match key {
@@ -253,8 +250,8 @@ fn is_remaining_capability(line: &str) -> bool {
 
 fn cannot_continue_safely(tried: &str, why: &str) -> Error {
     Error::new(
-        format!("containerdump could not {tried}: {why}; it stopped before reading a packet"),
-        "see whether a sandbox around it forbids capset or prctl",
+        format!("containerdump could not {tried}: {why}; it exited before reading any packet"),
+        "check whether a sandbox around it forbids capset or prctl",
     )
 }
 

@@ -1,20 +1,19 @@
-//! Addresses of the interfaces in a network namespace.
+//! IP addresses in a network namespace.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Those of the namespace that process `pid` is in, without loopback and link-local ones, which are
-/// the same in many.
+/// Addresses in the network namespace of process `pid`, without loopback and link-local ones.
 pub fn addresses_of_process(pid: i32) -> Vec<IpAddr> {
     addresses(&format!("/proc/{pid}/net"))
 }
 
-/// The same of the namespace this program runs in.
+/// Addresses in this network namespace, without loopback and link-local ones.
 pub fn own_addresses() -> Vec<IpAddr> {
     addresses("/proc/thread-self/net")
 }
 
-/// The same of tables in `folder`.
+/// Addresses from the tables in `folder`.
 pub(super) fn addresses(folder: &str) -> Vec<IpAddr> {
     let read = |table: &str| fs::read_to_string(format!("{folder}/{table}")).unwrap_or_default();
     let mut addresses = ipv4(&read("fib_trie"));
@@ -22,7 +21,7 @@ pub(super) fn addresses(folder: &str) -> Vec<IpAddr> {
     addresses
 }
 
-/// The local ones in `/proc/net/fib_trie`, where each stands in a line before what it is:
+/// Local addresses in `/proc/net/fib_trie`, each in the line before its type:
 /// `|-- 10.0.0.2`, `/32 host LOCAL` (net/ipv4/fib_trie.c, `fib_trie_seq_show`).
 fn ipv4(table: &str) -> Vec<IpAddr> {
     let mut found: Vec<IpAddr> = Vec::new();
@@ -35,14 +34,14 @@ fn ipv4(table: &str) -> Vec<IpAddr> {
             && !address.is_loopback()
             && !found.contains(&address)
         {
-            // Each is in two tables, local and main, or in one for both.
+            // Each is in the local and the main table, or in one for both.
             found.push(address);
         }
     }
     found
 }
 
-/// Those in `/proc/net/if_inet6`: 32 hexadecimal digits begin each line (net/ipv6/addrconf.c,
+/// Addresses in `/proc/net/if_inet6`: 32 hexadecimal digits begin each line (net/ipv6/addrconf.c,
 /// `if6_seq_show`).
 fn ipv6(table: &str) -> Vec<IpAddr> {
     let addresses = table.lines().filter_map(|line| line.split_whitespace().next());

@@ -1,4 +1,4 @@
-//! The network interfaces of the namespace the program itself is in.
+//! The network interfaces of this network namespace.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,17 +12,17 @@ pub struct HardwareAddress(pub [u8; 6]);
 /// A network interface of this namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// In the kernel's spelling.
+    /// Its name, unescaped.
     pub name: String,
-    /// Where it has one.
+    /// Its MAC address; `None` where it has none.
     pub address: Option<HardwareAddress>,
     /// Whether its packets begin with an Ethernet header.
     pub is_ethernet: bool,
-    /// Whether it is up: others have no packets.
+    /// Whether it is up.
     pub is_up: bool,
 }
 
-/// All of `links`, in the order of their indexes.
+/// The interfaces of `links`, by index.
 pub fn devices(Links(links): &Links) -> Vec<Device> {
     let mut links: Vec<_> = links.iter().collect();
     links.sort_by_key(|link| link.index);
@@ -41,7 +41,7 @@ pub fn devices(Links(links): &Links) -> Vec<Device> {
     links.into_iter().map(device).collect()
 }
 
-/// What the loopback interface has.
+/// The address of loopback interfaces.
 const NO_ADDRESS: [u8; 6] = [0; 6];
 
 impl Device {
@@ -63,7 +63,7 @@ impl FromStr for HardwareAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no MAC address such as 02:42:ac:11:00:02");
+        let wrong = || format!("invalid MAC address '{text}' (expected for example 02:42:ac:11:00:02)");
         let is_byte = |part: &str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
         let byte = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| is_byte(part));
         let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();

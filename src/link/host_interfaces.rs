@@ -1,4 +1,4 @@
-//! The interfaces of the host, for a container that uses the host's network.
+//! The interfaces of the host, for containers in the host network.
 
 use std::io;
 use std::net::IpAddr;
@@ -8,11 +8,10 @@ use super::{Attachment, LOOPBACK, LinkIndex, Tap};
 use crate::container::Container;
 use crate::safe_text::SafeText;
 
-/// The interfaces of this network namespace that are up, in the order of their indexes, loopback
-/// last; `networks` are those its interfaces are connected to. The end of a cable whose other
-/// end is in a container and which only feeds a bridge is left out: it carries that container's.
+/// The interfaces of this network namespace that are up, by index, loopback last. `networks` are the subnets they are
+/// connected to. Host veths on a bridge are left out: their packets are those of one container.
 ///
-/// Fails when the kernel cannot be asked.
+/// Fails when the kernel cannot be queried.
 pub(super) fn attachments(
     container: &Container,
     links: &[Link],
@@ -36,9 +35,8 @@ pub(super) fn attachments(
     Ok(links.into_iter().map(attachment).collect())
 }
 
-/// Whether the host itself sends through `link`: it has an address there. One that every IPv6
-/// interface gives itself, or a route alone, counts where the packets are seen nowhere else: not on a
-/// part of a bridge or bond, nor on a cable into another namespace.
+/// Whether the host itself uses `link`: it has an address. A link-local address or a route alone does not count for
+/// ports of a bridge or bond and for veths, whose packets are captured elsewhere.
 fn is_used(link: &Link, addresses: &[(LinkIndex, IpAddr)], networks: &[(String, IpAddr, u8)]) -> bool {
     let mut its = addresses.iter().filter(|(index, _)| *index == link.index);
     let gave_itself = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());

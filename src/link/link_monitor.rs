@@ -1,14 +1,12 @@
-//! Cables into other network namespaces, told as they appear and go.
+//! Reports veths into other network namespaces as they are created and removed.
 //!
-//! A container's veth is there before the container's first process runs, and before its engine says
-//! whose it is. Whoever opens it at once has the first packet; [`Newcomer::namespace`] tells later,
-//! by `Holder::namespace_id`, to which container it belongs.
+//! A container's veth exists before the container's first process runs and before the engine reports it: a ring
+//! opened at once has the first packet. [`NewVeth::namespace`] later shows whose it is.
 //!
-//! Measured with Docker 20.10 and a container that does nothing but `ping`, by `ip -ts monitor link`, tcpdump
-//! and `docker events`: its other end was in the container's namespace and itself up, 51 ms before the
-//! first packet and 52 ms before Docker's start event, so that packet came first.
-//! Docker makes the cable within its own namespace, joins it to the bridge and takes the other end away 240 to 300 ms
-//! later; so a veth that is on a bridge is told of while it still leads nowhere.
+//! Measured with Docker 20.10 and a container that only runs `ping`, by `ip -ts monitor link`, tcpdump and
+//! `docker events`: the peer was up in the container's namespace 51 ms before the first packet and 52 ms before Docker's
+//! start event. Docker creates the pair in its own namespace, attaches it to the bridge and moves the peer 240 to
+//! 300 ms later, so a veth on a bridge is reported before its peer is moved.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -19,55 +17,54 @@ use super::netlink::{self, Link, LinkNotification, LinkNotifications};
 use super::{LinkIndex, NamespaceId, Tap, netlink_failed};
 use crate::error::Error;
 
-/// An end on this host of a cable into another network namespace, or of one that may become that; up since a
-/// moment.
+/// A host veth that has come up, with its peer in another network namespace, or on a bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVeth {
-    /// `veth01f0f9d`, in the kernel's spelling.
+    /// `veth01f0f9d`, unescaped.
     pub name: String,
-    /// Its index: the name may be used again for another.
+    /// Its index: names are reused.
     pub index: LinkIndex,
-    /// Index of the other end, in its namespace.
+    /// Index of the peer, in its namespace.
     pub peer: Option<LinkIndex>,
-    /// Namespace of the other end; `None` where it is still in this one.
+    /// Namespace of the peer; `None` while it is in this one.
     pub namespace: Option<NamespaceId>,
-    /// The bridge it belongs to, so far.
+    /// Its bridge, so far.
     pub controller: Option<LinkIndex>,
-    /// When that was seen.
+    /// When it was first seen.
     pub since: Instant,
 }
 
 impl NewVeth {
-    /// Where its packets can be taken.
+    /// The tap at it.
     pub fn tap(&self) -> Tap {
         Tap::HostVeth { name: self.name.clone(), index: self.index }
     }
 }
 
-/// What happened to a cable.
+/// A change of a veth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkChange {
-    /// It is up, and leads into another namespace or belongs to a bridge.
+    /// It is up, and its peer is in another namespace or it is on a bridge.
     Appeared(NewVeth),
-    /// It leads into another namespace now; it was told of before.
+    /// Its peer was moved into another namespace after it had been reported.
     Moved(NewVeth),
-    /// It does not lead there any more, or under another name.
+    /// It was removed, renamed, or its peer moved.
     Removed(LinkIndex),
 }
 
-/// Tells of cables that appear and go, by the kernel's notifications (`RTNLGRP_LINK`). Needs no
-/// capability. Ready for reading (`AsFd`) when there may be something.
+/// Monitors veths by the kernel's notifications (`RTNLGRP_LINK`, linux/rtnetlink.h), without any capability. Its
+/// descriptor is readable when there may be changes.
 #[derive(Debug)]
 pub struct LinkMonitor {
     notices: LinkNotifications,
-    /// Name and namespace of those that were told of, or there at the beginning.
+    /// Veths that were reported, or existed at the beginning.
     told: KnownVeths,
 }
 
 impl LinkMonitor {
-    /// Begins to listen. Cables that are up already are not told of.
+    /// Starts monitoring. Existing veths are not reported.
     ///
-    /// Fails when the kernel cannot be asked.
+    /// Fails when the kernel cannot be queried.
     pub fn listen() -> Result<Self, Error> {
         let listen = || {
             let notices = LinkNotifications::listen()?;
@@ -78,10 +75,9 @@ impl LinkMonitor {
         listen().map_err(|error: io::Error| netlink_failed(&error))
     }
 
-    /// The changes since the last call, without waiting. Where the kernel had more to tell than fits
-    /// into a socket, the difference to all links there are.
+    /// The changes since the last call, without waiting. If the socket overflowed, they are found by a new dump.
     ///
-    /// Fails when the kernel cannot be asked.
+    /// Fails when the kernel cannot be queried.
     pub fn changes(&mut self) -> Result<Vec<LinkChange>, Error> {
         let mut changes = Vec::new();
         let told = &mut self.told;
@@ -97,7 +93,7 @@ impl LinkMonitor {
         outcome.map(|()| changes).map_err(|error| netlink_failed(&error))
     }
 
-    /// Looks at all links.
+    /// Compares with a new dump of all links.
     fn rescan(&mut self, changes: &mut Vec<LinkChange>) -> io::Result<()> {
         let links = netlink::links()?;
         let there: HashSet<LinkIndex> = links.iter().map(|link| link.index).collect();
@@ -119,13 +115,13 @@ impl AsFd for LinkMonitor {
     }
 }
 
-/// Names, and namespaces of the other ends.
+/// Name and peer namespace of each known veth.
 type KnownVeths = HashMap<LinkIndex, (String, Option<NamespaceId>)>;
 
 fn link_changed(told: &mut KnownVeths, link: &Link, changes: &mut Vec<LinkChange>) {
     let namespace = link.peer_namespace;
     let before = told.get(&link.index).filter(|(name, _)| *name == link.name).map(|(_, before)| *before);
-    // One that goes down is still there, and its rings with it.
+    // A veth that goes down keeps its rings.
     if before == Some(namespace) {
         return;
     }

@@ -1,12 +1,11 @@
-//! From a container's process to where its packets can be taken: the interfaces of this host they
-//! pass through, else its own.
+//! From a container's process to the links where its packets can be captured: its host veths, else its own interfaces.
 //!
 //! ```text
-//! pid ── RTM_GETNSID ──> id of its network namespace, as this host's namespace counts
-//! links of this host with IFLA_LINK_NETNSID = that id ──> the host ends of its veth pairs
+//! PID ── RTM_GETNSID ──> ID of its network namespace, as seen from this host's namespace
+//! links of this host with IFLA_LINK_NETNSID = that ID ──> the host ends of its veth pairs
 //! ```
 //!
-//! Neither a capability nor `setns` is needed for that, and nothing is run inside the container.
+//! This needs neither a capability nor `setns`, and runs nothing inside the container.
 
 mod addresses;
 mod device;
@@ -41,61 +40,60 @@ use tables::InterfaceTables;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkIndex(pub u32);
 
-/// Id by which this network namespace knows another, `IFLA_LINK_NETNSID`.
+/// ID of another network namespace as seen from this one (`IFLA_LINK_NETNSID`, linux/if_link.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceId(pub i32);
 
-/// One network interface of a container, and where its packets are taken.
+/// A network interface of a container, and its tap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// The container's name; empty where it is not known.
     pub container: SafeText,
-    /// Name of the interface inside the container, `eth0`; `if7` where only its index is known, and
-    /// empty where the container's engine runs elsewhere.
+    /// Name of the interface inside the container, `eth0`; `if7` where only its index is known; empty where the
+    /// engine runs on another host.
     pub interface: SafeText,
-    /// The network it leads to, in the engine's words; the bridge where the engine tells none,
-    /// and empty where there is no bridge either. Of the host's interfaces, `host` for those that the
-    /// host itself sends through.
+    /// The engine's name of its network; else its bridge; else empty. `host` for interfaces of the host that the
+    /// host itself uses.
     pub network: SafeText,
-    /// Its name inside the container, in the kernel's spelling; `None` where that is not known.
+    /// Its name inside the container, unescaped; `None` where unknown.
     pub inside: Option<String>,
-    /// Where its packets are taken.
+    /// Where its packets are captured.
     pub tap: Tap,
 }
 
-/// Where packets of an attachment are taken.
+/// Where packets of an attachment are captured.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Tap {
-    /// At the end on this host.
+    /// At the host veth.
     HostVeth {
-        /// `veth01f0f9d`, in the kernel's spelling.
+        /// `veth01f0f9d`, unescaped.
         name: String,
-        /// Its index: the name may be used again for another.
+        /// Its index: names are reused.
         index: LinkIndex,
     },
-    /// At the interface itself, within the container's network namespace.
+    /// At the interface itself, in the container's network namespace.
     Inside {
-        /// `eth0`, in the kernel's spelling.
+        /// `eth0`, unescaped.
         name: String,
     },
-    /// At an interface of the host, whose network the container uses instead of one of its own.
+    /// At an interface of the host, whose network the container uses.
     Host {
-        /// `eth0`, in the kernel's spelling.
+        /// `eth0`, unescaped.
         name: String,
-        /// Its index: the name may be used again for another.
+        /// Its index: names are reused.
         index: LinkIndex,
     },
-    /// Within the container's network namespace, by a tap container that the engine joins to it.
+    /// In the container's network namespace, by a tap container that the engine joins to it.
     ThroughEngine {
-        /// `eth0`, in the kernel's spelling; `None` where only its network is known.
+        /// `eth0`, unescaped; `None` where only its network is known.
         name: Option<String>,
-        /// Why no better tap serves; empty where it was asked for.
+        /// Why the better taps are unavailable; empty where this one was chosen by the user.
         why: SafeText,
     },
 }
 
 impl Tap {
-    /// The interface that is opened, as the kernel spells it.
+    /// Name of the interface to open, unescaped.
     pub fn device(&self) -> &str {
         match self {
             Self::HostVeth { name, .. } | Self::Inside { name } | Self::Host { name, .. } => name,
@@ -108,17 +106,17 @@ impl Tap {
         matches!(self, Self::Inside { .. })
     }
 
-    /// Whether it is the end on this host of a cable into the container.
+    /// Whether it is a host veth.
     pub fn is_host_veth(&self) -> bool {
         matches!(self, Self::HostVeth { .. })
     }
 
-    /// Whether it is an interface of the host, shared with everybody else in the host's network.
+    /// Whether it is an interface of the host network.
     pub fn is_host_interface(&self) -> bool {
         matches!(self, Self::Host { .. })
     }
 
-    /// Whether it is a loopback interface, which has each packet once and no direction.
+    /// Whether it is a loopback interface, where each packet is captured once and has no direction.
     pub fn is_loopback(&self) -> bool {
         matches!(self, Self::Inside { name } | Self::Host { name, .. } if name == LOOPBACK)
     }
@@ -145,42 +143,42 @@ impl fmt::Display for Tap {
     }
 }
 
-/// Every network namespace has one of that name (drivers/net/loopback.c).
+/// The name in every network namespace (drivers/net/loopback.c).
 const LOOPBACK: &str = "lo";
 
 impl Attachment {
-    /// The name of its interface block, `web:eth0`; by its network where the interface is not known,
-    /// and without the container where that is not.
+    /// The name of its interface block, `web:eth0`; with the network where the interface is unknown, and without the
+    /// container where that is.
     pub fn name(&self) -> SafeText {
         let interface = if self.interface.is_empty() { &self.network } else { &self.interface };
         if self.container.is_empty() {
             return interface.shortened();
         }
-        // The interface tells attachments of one container apart and is not what is cut off.
+        // The container's name is cut off, not the interface, which distinguishes its attachments.
         let interface = SafeText::with_limit(interface.as_str(), safe_text::MAX_LABEL_LEN / 2);
         let limit = safe_text::MAX_LABEL_LEN - 1 - interface.as_str().chars().count();
         SafeText::new(&format!("{}:{interface}", SafeText::with_limit(self.container.as_str(), limit)))
     }
 }
 
-/// All links of this host, as they were at one moment.
+/// A snapshot of the links of this network namespace.
 pub struct Links(Vec<netlink::Link>);
 
 impl Links {
-    /// The links there are now.
+    /// The current links.
     ///
-    /// Fails when the kernel cannot be asked.
+    /// Fails when netlink sockets are not permitted.
     pub fn now() -> Result<Self, Error> {
         netlink::links().map(Self).map_err(|error| netlink_failed(&error))
     }
 
-    /// Whether `tap` means a link among them that is down.
+    /// Whether the link of `tap` is down.
     pub fn is_down(&self, tap: &Tap) -> bool {
         let (Tap::HostVeth { index, .. } | Tap::Host { index, .. }) = tap else { return false };
         self.0.iter().any(|link| link.index == *index && !link.is_up)
     }
 
-    /// Whether a link of that name and index is among them.
+    /// Whether there is a link of that name and index.
     pub fn contain(&self, name: &str, index: LinkIndex) -> bool {
         self.0.iter().any(|link| link.index == index && link.name == name)
     }
@@ -188,22 +186,21 @@ impl Links {
 
 fn netlink_failed(error: &io::Error) -> Error {
     Error::new(
-        format!("cannot ask the kernel for this host's links: {error}"),
-        "see that netlink sockets are allowed here: ip link",
+        format!("cannot query the kernel for this host's links: {error}"),
+        "check that netlink sockets are permitted here: ip link",
     )
 }
 
-/// Finds the interfaces of `container`, whose namespace is held by `holder`: those with a host veth
-/// among `links`, in the order of the container's own, then those that have none, and its
-/// loopback. Where it is in the network namespace this program runs in, the interfaces of that.
+/// The attachments of `container`, whose network namespace is `holder`: first interfaces with a host veth among `links`,
+/// then the others, then its loopback. If it uses this process's network namespace, the interfaces of that.
 ///
-/// Fails when it went away meanwhile, or the kernel cannot be asked.
+/// Fails when the container has stopped meanwhile, or the kernel cannot be queried.
 pub fn attachments(
     container: &Container,
     holder: &NamespaceHandle,
     Links(links): &Links,
 ) -> Result<Vec<Attachment>, Error> {
-    // The dump came first: it is what gives a namespace its id.
+    // Links were dumped before: the dump assigns IDs to namespaces.
     let mut namespace = holder.namespace_id();
     let InterfaceTables { names, networks } = holder.tables();
     let shared_with_us = holder.is_own_namespace();
@@ -215,8 +212,7 @@ pub fn attachments(
             .map_err(|error| netlink_failed(&error));
     }
     if container.uses_host_network() {
-        // The host is another's than this program's, which runs in a container: what leads there is our
-        // own cable, and none of the container's.
+        // This process runs in a container itself: the only veth to that host is its own.
         namespace = Ok(None);
     }
     let namespace = namespace.map_err(|error| netlink_failed(&error))?;
@@ -257,16 +253,16 @@ pub fn attachments(
     Ok(on_host.chain(inside).collect())
 }
 
-/// Whether the link that `tap` means is still the same one: name, index and namespace.
+/// Whether the link of `tap` still has the same name, index and peer namespace.
 ///
-/// Fails when the kernel cannot be asked.
+/// Fails when the kernel cannot be queried.
 pub fn is_unchanged(tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
     is_in(&Links(netlink::links()?), tap, holder)
 }
 
-/// The same, by links that were looked up before.
+/// [`is_unchanged`], by a snapshot of links.
 ///
-/// Fails when the kernel cannot be asked.
+/// Fails when the kernel cannot be queried.
 pub fn is_in(Links(links): &Links, tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
     let (name, index) = match tap {
         Tap::HostVeth { name, index } | Tap::Host { name, index } => (name, index),
@@ -277,17 +273,17 @@ pub fn is_in(Links(links): &Links, tap: &Tap, holder: &NamespaceHandle) -> io::R
     Ok(links.iter().any(|link| link.index == *index && link.name == *name && leads_there(link)))
 }
 
-/// Whether the cable of that name and index leads into another namespace; `None` where it is no cable.
+/// Whether the peer of the veth of that name and index is in another namespace; `None` where there is no such veth.
 ///
-/// Fails when the kernel cannot be asked.
+/// Fails when the kernel cannot be queried.
 pub fn peer_is_in_other_namespace(name: &str, index: LinkIndex) -> io::Result<Option<bool>> {
     let link = netlink::link_at(index)?.filter(|link| link.is_veth && link.name == name);
     Ok(link.map(|link| link.peer_namespace.is_some()))
 }
 
-/// Whether `tap` means a cable of this host that leads to where `holder` is.
+/// Whether `tap` is a host veth of the network namespace `holder`.
 ///
-/// Fails when the kernel cannot be asked.
+/// Fails when the kernel cannot be queried.
 pub fn is_veth_of(tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
     let Tap::HostVeth { name, index } = tap else { return Ok(false) };
     let links = netlink::links()?;
@@ -295,7 +291,7 @@ pub fn is_veth_of(tap: &Tap, holder: &NamespaceHandle) -> io::Result<bool> {
     else {
         return Ok(false);
     };
-    // A namespace that no link leads to has no id.
+    // A namespace without a link to this one has no ID.
     let namespace = holder.namespace_id()?;
     Ok(namespace.is_some() && link.peer_namespace == namespace && holder.is_alive())
 }

@@ -1,4 +1,4 @@
-//! Namespaces of a process, held on to by descriptors, and how they are entered.
+//! Namespaces of a process, held open by descriptors, and entering them.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,15 +12,15 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{NamespaceId, Process, netlink};
 
-/// How often and how long to wait for a thread that has ended to be gone for the kernel, too.
+/// Attempts and pause while the kernel still counts a thread that has been joined.
 const SINGLE_THREAD_RETRIES: (u32, Duration) = (50, Duration::from_millis(2));
 
-/// A network namespace, held on to: it can be entered as long as this is there.
+/// An open network namespace.
 #[derive(Debug)]
 pub struct Namespace(File);
 
-/// The namespaces of a container that an ordinary user's engine runs, held on to. Whoever a user
-/// namespace belongs to has every right inside it, and none outside (user_namespaces(7)).
+/// The open user and network namespace of a rootless container. The owner of a user namespace has all capabilities in
+/// it (user_namespaces(7)).
 #[derive(Debug)]
 pub struct RootlessNamespaces {
     user: File,
@@ -28,25 +28,23 @@ pub struct RootlessNamespaces {
 }
 
 impl Namespace {
-    /// That of `process`. Needs `CAP_SYS_PTRACE` where the process has rights we do not have.
+    /// Opens that of `process`. Needs `CAP_SYS_PTRACE` where the process has capabilities that this one lacks.
     ///
-    /// Fails when that is missing, or the process is gone.
+    /// Fails without that capability, or when the process has exited.
     pub fn of_process(process: &Process) -> io::Result<Self> {
         open(process, "net").map(Self)
     }
 
-    /// Takes the calling thread into the namespace, for good; other threads stay where they are.
-    /// Needs `CAP_SYS_ADMIN`.
+    /// Moves the calling thread into the namespace. Needs `CAP_SYS_ADMIN`.
     ///
-    /// Fails when that is missing.
+    /// Fails without that capability.
     pub fn enter(&self) -> io::Result<()> {
         Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))?)
     }
 }
 
 impl RootlessNamespaces {
-    /// Those of `process`, if it is in another user namespace than this program and may be looked
-    /// into without any capability.
+    /// Opens those of `process`; `None` if it is in the user namespace of this process, or may not be inspected.
     pub fn of_process(process: &Process) -> Option<Self> {
         let user = open(process, "user").ok()?;
         let network = Namespace::of_process(process).ok()?;
@@ -54,10 +52,10 @@ impl RootlessNamespaces {
         another.then_some(Self { user, network })
     }
 
-    /// Takes the program, which must have no other thread, into both namespaces, for good. It has
-    /// every capability there afterwards.
+    /// Moves this process, which must be single-threaded, into both namespaces, permanently, with all capabilities
+    /// in them.
     ///
-    /// Fails when they are another user's, or there is another thread.
+    /// Fails when they belong to another user, or there is another thread.
     pub fn enter(&self) -> io::Result<()> {
         let (attempts, pause) = SINGLE_THREAD_RETRIES;
         // A namespace cannot be entered from within itself.
@@ -84,20 +82,20 @@ impl From<File> for Namespace {
 
 fn open(process: &Process, kind: &str) -> io::Result<File> {
     let namespace = File::open(format!("/proc/{}/ns/{kind}", process.pid()))?;
-    // Its pid may have gone to another before that.
+    // The PID may have been reused before the open.
     if process.is_alive() { Ok(namespace) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
-/// The id by which this network namespace knows the one that a process is in, if it has one.
+/// ID of a process's network namespace as seen from this one, if it has one.
 ///
-/// Fails when the process is gone or the kernel cannot be asked.
+/// Fails when the process has exited or the kernel cannot be queried.
 pub fn id_of_process(pid: i32) -> io::Result<Option<NamespaceId>> {
     netlink::namespace_of(pid)
 }
 
-/// The id by which this network namespace knows the one that a file stands for, if it has one.
+/// ID of a file's network namespace as seen from this one, if it has one.
 ///
-/// Fails when the file cannot be opened or the kernel cannot be asked.
+/// Fails when the file cannot be opened or the kernel cannot be queried.
 pub fn id_of_file(path: &Path) -> io::Result<Option<NamespaceId>> {
     netlink::namespace_behind(File::open(path)?.as_fd())
 }

@@ -1,5 +1,4 @@
-//! Files that stand for a network namespace, which is there as long as they are: `ip netns add`
-//! makes them in `/run/netns` (ip-netns(8)).
+//! Bind-mounted files that keep network namespaces alive, as `ip netns add` creates them in `/run/netns` (ip-netns(8)).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,25 +18,23 @@ use crate::container::endpoint::{NamespaceFileRef, NamespaceProcessRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
-/// Where people give network namespaces names (ip-netns(8)).
+/// Folder of named network namespaces (ip-netns(8)).
 pub const NETNS_DIR: &str = "/run/netns";
 
-/// A file that stands for a network namespace. It is not kept open, or the namespace would never
-/// end as long as it is watched.
+/// A file of a network namespace. It is not kept open: that would keep the namespace alive.
 #[derive(Debug)]
 pub struct NamespaceFile {
     path: PathBuf,
     inode: u64,
-    /// Of its folder: a file that another is mounted on tells nothing of its own end.
+    /// On its folder: inotify does not report the removal of a mount point itself.
     watch: Inotify,
     tables: InterfaceTables,
 }
 
 impl NamespaceFile {
-    /// Watches `file`. What is in the namespace is told by `process`, if there is one in it, else by
-    /// `entered`.
+    /// Watches `file`. The interfaces are read by `process`, if one is in the namespace, else taken from `entered`.
     ///
-    /// Fails when the file is gone, stands for another namespace by now, or cannot be watched.
+    /// Fails when the file was removed, is another namespace by now, or cannot be watched.
     pub(super) fn watch(
         name: &SafeText,
         file: &NamespaceFileRef,
@@ -52,8 +49,8 @@ impl NamespaceFile {
         };
         let watch = watch().map_err(|errno| {
             Error::new(
-                format!("cannot watch for the end of network namespace {name}: {}", errno.desc()),
-                "see that there are watches left: sysctl fs.inotify.max_user_instances",
+                format!("cannot watch network namespace {name}: {}", errno.desc()),
+                "raise the limit of inotify instances: sysctl fs.inotify.max_user_instances",
             )
         })?;
         let of_process = process.and_then(|process| Process::of_namespace(name, process).ok());
@@ -69,9 +66,9 @@ impl NamespaceFile {
         fs::metadata(&self.path).is_ok_and(|about| about.ino() == self.inode)
     }
 
-    /// Whether it has gone, once something in its folder has.
+    /// Whether it was removed, after an event in its folder.
     pub(super) fn was_removed(&self) -> bool {
-        // What there was to read is the end of some file, this one or another.
+        // Events are about this file or others in the folder.
         while self.watch.read_events().is_ok_and(|events| !events.is_empty()) {}
         !self.exists()
     }
@@ -92,9 +89,9 @@ impl NamespaceFile {
         fs::metadata("/proc/self/ns/net").is_ok_and(|about| about.ino() == self.inode)
     }
 
-    /// The namespace, opened.
+    /// Opens the namespace.
     ///
-    /// Fails when the file is gone, or stands for another by now.
+    /// Fails when the file was removed, or is another namespace by now.
     pub(super) fn open(&self) -> io::Result<File> {
         let file = File::open(&self.path)?;
         if file.metadata()?.ino() == self.inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
@@ -107,8 +104,8 @@ impl AsFd for NamespaceFile {
     }
 }
 
-/// What is in named network namespaces, by the inodes of their files. Where there is no process in
-/// one, only who enters it can tell.
+/// The contents of named network namespaces, by inode. Without a process in it, a namespace must be entered to read
+/// them.
 #[derive(Clone, Debug, Default)]
 pub struct NamedNamespaces(BTreeMap<u64, NamespaceContents>);
 
@@ -120,8 +117,8 @@ struct NamespaceContents {
 }
 
 impl NamedNamespaces {
-    /// Enters the namespace behind each of `files`, as far as that is allowed, and looks round. The
-    /// calling thread stays in the last one.
+    /// Enters each namespace of `files`, where permitted, and reads its interfaces. The calling thread stays in the
+    /// last one.
     pub fn scan<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
         let look = |path: &Path| -> io::Result<(u64, NamespaceContents)> {
             let file = File::open(path)?;
@@ -138,7 +135,7 @@ impl NamedNamespaces {
         Self(files.into_iter().filter_map(|path| look(path).ok()).collect())
     }
 
-    /// What tells a namespace from any other by its processes: the inode of `/proc/PID/net/dev`.
+    /// Identifies a namespace as its processes do: the inode of `/proc/PID/net/dev`.
     pub fn namespace(&self, file: &NamespaceFileRef) -> Option<u64> {
         self.0.get(&file.inode)?.namespace
     }

@@ -1,4 +1,4 @@
-//! What keeps a network namespace there: a process in it, or a file that stands for it.
+//! A network namespace of a container: by a process in it, or by a bind-mounted file.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,20 +11,20 @@ use crate::container::endpoint::{NamespaceInfo, NamespaceRef};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
-/// What keeps a network namespace there, watched for its end.
+/// A network namespace, watched for its end.
 #[derive(Debug)]
 pub enum NamespaceHandle {
-    /// A process in it.
+    /// By a process in it.
     Process(Process),
-    /// A file, as `ip netns add` makes it.
+    /// By a file as `ip netns add` creates it.
     File(NamespaceFile),
 }
 
 impl NamespaceHandle {
-    /// Holds what the kernel has shown of `container`; what is in a namespace without any process
-    /// is told by `entered`.
+    /// Opens the network namespace of a `container` found by the kernel engine; `entered` has the interfaces of
+    /// namespaces without a process.
     ///
-    /// Fails when it went away, or means something else by now.
+    /// Fails when it no longer exists, or is another one by now.
     pub fn open_container(
         container: &Container,
         seen: &NamespaceInfo,
@@ -39,9 +39,9 @@ impl NamespaceHandle {
         }
     }
 
-    /// Holds what another program has seen of `container`.
+    /// Opens what another process of ours has found (see [`Self::to_seen`]).
     ///
-    /// Fails when it went away, or stands for another network namespace.
+    /// Fails when it no longer exists, or is another network namespace by now.
     pub fn reopen(container: &SafeText, seen: &NamespaceRef) -> Result<Self, Error> {
         match seen {
             NamespaceRef::Process(process) => Process::of_namespace(container, *process).map(Self::Process),
@@ -51,7 +51,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// What another program finds it by; `None` once it is gone.
+    /// What another process opens it by; `None` once it no longer exists.
     pub fn to_seen(&self) -> Option<NamespaceRef> {
         match self {
             Self::Process(process) => process.seen().map(NamespaceRef::Process),
@@ -59,7 +59,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// Whether it is still there.
+    /// Whether it still exists.
     pub fn is_alive(&self) -> bool {
         match self {
             Self::Process(process) => process.is_alive(),
@@ -67,7 +67,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// Whether it is gone, now that its descriptor is readable.
+    /// Whether it has ended, when its descriptor is readable.
     pub fn has_ended(&self) -> bool {
         match self {
             Self::Process(_) => true,
@@ -75,8 +75,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// What tells its network namespace from any other, for as long as it lives. `None` once it is
-    /// gone.
+    /// Identifies its network namespace while it exists; `None` afterwards.
     pub fn network_identity(&self) -> Option<u64> {
         match self {
             Self::Process(process) => process.network_identity(),
@@ -84,7 +83,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// Its process, where that is what holds it.
+    /// Its process, if it is known by one.
     pub fn process(&self) -> Option<&Process> {
         match self {
             Self::Process(process) => Some(process),
@@ -92,10 +91,9 @@ impl NamespaceHandle {
         }
     }
 
-    /// Its network namespace, to be entered. Of a process it needs `CAP_SYS_PTRACE` where that has
-    /// rights we do not have.
+    /// The namespace, to be entered. Needs `CAP_SYS_PTRACE` where the process has capabilities that this one lacks.
     ///
-    /// Fails when that is missing, or it is gone.
+    /// Fails without that capability, or when the namespace has ended.
     pub fn namespace(&self) -> io::Result<Namespace> {
         match self {
             Self::Process(process) => Namespace::of_process(process),
@@ -103,9 +101,9 @@ impl NamespaceHandle {
         }
     }
 
-    /// The id by which this network namespace knows it, if it has one.
+    /// Its ID as seen from this network namespace, if it has one.
     ///
-    /// Fails when it is gone or the kernel cannot be asked.
+    /// Fails when it has ended or the kernel cannot be queried.
     pub fn namespace_id(&self) -> io::Result<Option<NamespaceId>> {
         match self {
             Self::Process(process) => netlink::namespace_of(process.pid()),
@@ -113,7 +111,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// Whether its network namespace is the one this program runs in.
+    /// Whether it is the network namespace of this process.
     pub(super) fn is_own_namespace(&self) -> bool {
         match self {
             Self::Process(process) => process.is_in_own_namespace(),
@@ -121,7 +119,7 @@ impl NamespaceHandle {
         }
     }
 
-    /// What is told of the interfaces there.
+    /// The interfaces in it.
     pub(super) fn tables(&self) -> InterfaceTables {
         match self {
             Self::Process(process) => process.tables(),
@@ -130,7 +128,7 @@ impl NamespaceHandle {
     }
 }
 
-/// Readable when something may have ended: see [`Holder::has_ended`].
+/// Readable when it may have ended: see [`NamespaceHandle::has_ended`].
 impl AsFd for NamespaceHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {

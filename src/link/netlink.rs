@@ -1,6 +1,6 @@
-//! The kernel's tables of links and namespaces, over rtnetlink. The only place that speaks it.
+//! Links, addresses and namespace IDs by rtnetlink; the only module that uses it.
 //!
-//! Nothing asked here needs a capability (net/core/rtnetlink.c, net/core/net_namespace.c).
+//! None of these requests needs a capability (net/core/rtnetlink.c, net/core/net_namespace.c).
 
 use std::io;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use nix::errno::Errno;
 
 use super::{LinkIndex, NamespaceId};
 
-/// The kernel never sends a larger piece of a dump (net/netlink/af_netlink.c, `netlink_dump`).
+/// Bytes of the largest datagram of a dump (net/netlink/af_netlink.c, `netlink_dump`).
 const MAX_DATAGRAM_LEN: usize = 32 * 1024;
 
 /// A link of this network namespace.
@@ -32,21 +32,20 @@ pub(super) struct Link {
     /// Whether packets begin with an Ethernet header, `ARPHRD_ETHER`.
     pub(super) is_ethernet: bool,
     pub(super) is_up: bool,
-    /// Whether it is one end of a cable, `IFLA_INFO_KIND`.
+    /// Whether it is a veth, `IFLA_INFO_KIND`.
     pub(super) is_veth: bool,
     /// The bridge or bond it belongs to, `IFLA_MASTER`.
     pub(super) controller: Option<LinkIndex>,
-    /// Index of the other end, in the other end's namespace, `IFLA_LINK`.
+    /// Index of the peer, in the peer's namespace, `IFLA_LINK`.
     pub(super) peer: Option<LinkIndex>,
-    /// Namespace of the other end, `IFLA_LINK_NETNSID`; `None` where it is this one.
+    /// Namespace of the peer, `IFLA_LINK_NETNSID`; `None` where it is this one.
     pub(super) peer_namespace: Option<NamespaceId>,
 }
 
-/// How often a dump is taken anew because links came or went meanwhile.
+/// Attempts at a dump that is not interrupted by changes (`NLM_F_DUMP_INTR`).
 const MAX_DUMP_ATTEMPTS: usize = 5;
 
-/// All links of this network namespace. Afterwards every namespace at the other end of one of
-/// them has an id.
+/// All links of this network namespace. The dump assigns an ID to the namespace of each peer.
 pub(super) fn links() -> io::Result<Vec<Link>> {
     let mut links = Vec::new();
     for _ in 0..MAX_DUMP_ATTEMPTS {
@@ -89,7 +88,7 @@ pub(super) fn addresses() -> io::Result<Vec<(LinkIndex, IpAddr)>> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         let whole = send_request(request, NLM_F_DUMP, |answer| {
             let RouteNetlinkMessage::NewAddress(message) = answer else { return };
-            // On a link between two points, IFA_ADDRESS is the far end's (linux/if_addr.h).
+            // On a point-to-point link, IFA_ADDRESS is the peer's (linux/if_addr.h).
             let own = message.attributes.iter().find_map(|attribute| match attribute {
                 AddressAttribute::Local(address) => Some(*address),
                 _ => None,
@@ -107,13 +106,13 @@ pub(super) fn addresses() -> io::Result<Vec<(LinkIndex, IpAddr)>> {
     Ok(addresses)
 }
 
-/// The id by which this network namespace knows the one that process `pid` is in; `None` where
-/// it has none, as with this namespace itself and with one no link leads to.
+/// ID of the network namespace of process `pid` as seen from this one; `None` for this namespace itself and for one
+/// without a link to it.
 pub(super) fn namespace_of(pid: i32) -> io::Result<Option<NamespaceId>> {
     namespace_id(NsidAttribute::Pid(pid.cast_unsigned()))
 }
 
-/// The same of the one behind an open namespace file.
+/// ID of the network namespace of an open file.
 pub(super) fn namespace_behind(file: BorrowedFd<'_>) -> io::Result<Option<NamespaceId>> {
     namespace_id(NsidAttribute::Fd(file.as_raw_fd().cast_unsigned()))
 }
@@ -160,8 +159,8 @@ fn link(message: LinkMessage) -> Link {
     link
 }
 
-/// Sends one request and hands every message of the answer to `take`. False when what was asked
-/// for changed while it was told.
+/// Sends a request and passes each message of the answer to `take`. Returns false when a dump was interrupted by
+/// changes.
 fn send_request(
     request: RouteNetlinkMessage,
     flags: u16,
@@ -185,7 +184,7 @@ fn send_request(
         let mut rest = &piece[..length];
         while let Some((bytes, after)) = split_message(rest) {
             rest = after;
-            // A link with an attribute this library cannot read is no veth of a container.
+            // A link with an attribute that cannot be parsed is not a container's veth.
             let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
             whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
             match message.payload {
@@ -203,19 +202,19 @@ fn send_request(
     }
 }
 
-/// What the kernel tells of a link unasked.
+/// A notification about a link.
 pub(super) enum LinkNotification {
-    /// It is there, and like this.
+    /// It was created or changed.
     Is(Link),
-    /// It is not there any more.
+    /// It was removed.
     Gone(LinkIndex),
 }
 
-/// Hears what the kernel tells of links unasked.
+/// A socket subscribed to link notifications.
 #[derive(Debug)]
 pub(super) struct LinkNotifications(Socket);
 
-/// `RTMGRP_LINK` (linux/rtnetlink.h).
+/// Multicast group of link notifications (linux/rtnetlink.h).
 const RTMGRP_LINK: u32 = 1;
 
 impl LinkNotifications {
@@ -226,8 +225,8 @@ impl LinkNotifications {
         Ok(Self(socket))
     }
 
-    /// Hands on what was told since, without waiting. False when some of it is lost, since it did not fit
-    /// into the socket.
+    /// Passes on pending notifications, without waiting. Returns false when some were lost because the socket
+    /// overflowed.
     pub(super) fn read(&mut self, mut take: impl FnMut(LinkNotification)) -> io::Result<bool> {
         let mut piece = vec![0; MAX_DATAGRAM_LEN];
         let mut whole = true;
@@ -242,7 +241,7 @@ impl LinkNotifications {
                 }
                 Err(error) => return Err(error),
             };
-            // Others than the kernel may speak, too, if they have the right.
+            // Privileged processes can send here, too; port 0 is the kernel.
             let mut rest = if from.port_number() == 0 { &piece[..length] } else { &[] };
             while let Some((bytes, after)) = split_message(rest) {
                 rest = after;

@@ -1,10 +1,10 @@
-//! Which of a container's networks an interface leads to.
+//! Matches interfaces of a container to its networks.
 
 use std::net::IpAddr;
 
 use crate::container::Network;
 
-/// Docker names a network's bridge after the network's id unless it was told otherwise.
+/// The network of a bridge: by default, Docker names bridges after network IDs.
 pub(super) fn network_on_bridge<'a>(networks: &'a [Network], bridge: Option<&str>) -> Option<&'a Network> {
     let bridge = bridge?;
     match bridge.strip_prefix("br-") {
@@ -14,7 +14,7 @@ pub(super) fn network_on_bridge<'a>(networks: &'a [Network], bridge: Option<&str
     }
 }
 
-/// The network that has an address in a network interface `inside` is connected to.
+/// The network with an address in a subnet that the interface `inside` is connected to.
 pub(super) fn network_of_interface<'a>(
     networks: &'a [Network],
     inside: &str,

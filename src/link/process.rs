@@ -1,8 +1,7 @@
-//! A container's first process, held on to, and what the kernel tells everyone about the
-//! network namespace it is in.
+//! A container's first process, by a pidfd, and the interfaces in its network namespace.
 //!
-//! `/proc/PID/net` needs no right to look into the process (fs/proc/proc_net.c,
-//! `get_proc_task_net`), unlike `/proc/PID/ns/net`.
+//! Unlike `/proc/PID/ns/net`, `/proc/PID/net` is readable without ptrace access (fs/proc/proc_net.c,
+//! `get_proc_task_net`).
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,8 +17,7 @@ use crate::container::endpoint::NamespaceProcessRef;
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
-/// A process that is the one we mean, for as long as it lives: its pid cannot be given to
-/// another without [`Process::is_alive`] telling.
+/// A verified process. Reuse of its PID is detected by [`Process::is_alive`].
 #[derive(Debug)]
 pub struct Process {
     pid: i32,
@@ -27,11 +25,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Holds process `pid`, which must belong to `container` by its control group or, since rootless
-    /// engines may run without control groups, by the monitor that started it.
+    /// Opens process `pid`, which must belong to `container` by its control group or, since rootless engines may run
+    /// without control groups, by the monitor that started it.
     ///
-    /// Fails when it is gone, or is another process: an engine that runs elsewhere (in a virtual
-    /// machine, on another host) counts pids of its own.
+    /// Fails when it has exited, or is another process: an engine on another host or in a virtual machine has PIDs of
+    /// its own.
     pub fn of_container(container: &Container, pid: i32) -> Result<Self, Error> {
         let gone = || gone(&container.name);
         let process = Self::held(&container.name, pid)?;
@@ -62,43 +60,43 @@ impl Process {
         Ok(Self { pid, handle })
     }
 
-    /// Holds a process that the kernel has shown, which must be in that network namespace still.
+    /// Opens a process found by the kernel engine, which must still be in that network namespace.
     ///
-    /// Fails when it is gone, or is another process.
+    /// Fails when it has exited, or is another process.
     pub(super) fn of_namespace(container: &SafeText, seen: NamespaceProcessRef) -> Result<Self, Error> {
         let process = Self::held(container, seen.pid)?;
         let is_same = process.network_identity() == Some(seen.namespace);
         if is_same && process.is_alive() { Ok(process) } else { Err(gone(container)) }
     }
 
-    /// Whether the process still runs, so that its pid still means it.
+    /// Whether the process is still running, so that its PID is still valid.
     pub fn is_alive(&self) -> bool {
         let mut handle = [PollFd::new(self.handle.as_fd(), PollFlags::POLLIN)];
-        // linux/pidfd: readable when the process has ended.
+        // A pidfd is readable when the process has exited (pidfd_open(2)).
         matches!(poll(&mut handle, PollTimeout::ZERO), Ok(0))
     }
 
-    /// What tells its network namespace from any other. `None` once the process is gone.
+    /// Identifies its network namespace; `None` once the process has exited.
     pub fn network_identity(&self) -> Option<u64> {
         network_identity(&self.pid.to_string())
     }
 
-    /// Whether its network namespace is the one this program runs in.
+    /// Whether it is in the network namespace of this process.
     pub(super) fn is_in_own_namespace(&self) -> bool {
         self.network_identity().is_some_and(|its| network_identity("self") == Some(its))
     }
 
-    /// What others find it by; `None` once it is gone.
+    /// What another process opens it by; `None` once it has exited.
     pub fn seen(&self) -> Option<NamespaceProcessRef> {
         Some(NamespaceProcessRef { pid: self.pid, namespace: self.network_identity()? })
     }
 
-    /// Its pid.
+    /// Its PID.
     pub(super) fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// What everyone is told of the interfaces in its network namespace.
+    /// The interfaces in its network namespace.
     pub(super) fn tables(&self) -> InterfaceTables {
         InterfaceTables::read(&format!("/proc/{}/net", self.pid))
     }
@@ -110,15 +108,14 @@ impl AsFd for Process {
     }
 }
 
-/// What tells the network namespace of `process`, a pid or `self`, from any other, for as long as that lives: each has a
-/// `/proc/PID/net` of its own (fs/proc/proc_net.c), whose inodes everyone may see, unlike that of `/proc/PID/ns/net`.
-/// `None` where there is no such process.
+/// Identifies the network namespace of `process`, a PID or `self`, while it exists: the inode of its `/proc/PID/net/dev`
+/// (fs/proc/proc_net.c), which is readable by all users, unlike `/proc/PID/ns/net`. `None` where there is no such
+/// process.
 pub fn network_identity(process: &str) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{process}/net/dev")).ok()?.ino())
 }
 
-/// Programs that watch over the first process of each container, and the flag that says which it is:
-/// Podman's and containerd's.
+/// Container monitors of Podman and containerd, and their flag with the container's ID.
 const MONITORS: [(&[u8], &[u8]); 2] = [(b"conmon", b"-c"), (b"containerd-shim-runc-v2", b"-id")];
 
 /// Whether the parent of process `pid` is `conmon … -c ID …` or `containerd-shim-runc-v2 … -id ID …`.
@@ -133,7 +130,7 @@ fn is_monitored(pid: i32, container: &Container) -> bool {
     })
 }
 
-/// The container ended between two looks at it.
+/// The error of a container that stopped during the look-up.
 pub(super) fn gone(container: &SafeText) -> Error {
     Error::new(
         format!("container {container} went away while it was looked up"),

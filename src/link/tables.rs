@@ -1,4 +1,4 @@
-//! What the kernel tells everyone about the interfaces of a network namespace, as text.
+//! Interfaces of a network namespace, read from world-readable tables below `/proc/PID/net`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,17 +9,17 @@ use super::LinkIndex;
 /// The interfaces of a network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct InterfaceTables {
-    /// Their names by their index there.
+    /// Names by index in that namespace.
     pub(super) names: BTreeMap<LinkIndex, String>,
-    /// IPv4 networks and IPv6 addresses they have: name, network address, prefix length in bits.
+    /// IPv4 subnets and IPv6 addresses: interface, address, prefix length in bits.
     pub(super) networks: Vec<(String, IpAddr, u8)>,
 }
 
 impl InterfaceTables {
-    /// Those in `folder`, such as `/proc/PID/net`; empty where the process is gone.
+    /// Reads the tables in `folder`, such as `/proc/PID/net`; empty where the process has exited.
     pub(super) fn read(folder: &str) -> Self {
         let read = |table: &str| fs::read_to_string(format!("{folder}/{table}")).unwrap_or_default();
-        // Every Ethernet interface that is up listens to some group.
+        // Every Ethernet interface that is up is in some multicast group.
         let mut names = indexed_names(&read("dev_mcast"));
         names.extend(indexed_names(&read("igmp")));
         let mut networks = ipv4_routes(&read("route"));

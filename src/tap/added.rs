@@ -1,4 +1,4 @@
-//! Opening what joins a capture that runs: the program itself has no right any more.
+//! Opens taps of containers added to a running capture, by the broker: the process itself has dropped its privileges.
 
 use super::{Target, description, through_engine};
 use crate::broker::{Broker, PendingTap, TapLocation, TapRequest};
@@ -11,18 +11,17 @@ use crate::peer::PeerStream;
 use crate::safe_text::SafeText;
 use crate::session::Source;
 
-/// What was opened for a container that joins.
+/// The opened taps of a container added to a capture.
 pub struct AddedSources {
-    /// Where its packets come from.
+    /// The sources of its packets.
     pub sources: Vec<Source>,
-    /// What has to run meanwhile.
+    /// The tap containers, to be kept while the capture runs.
     pub tap_containers: Vec<TapContainer>,
 }
 
-/// Has packets of `attachment` of `target` for a source, taken by what was `asked` for before it was known whose they
-/// are.
+/// The source of a tap that was opened before its container was known (see `follow::preopen`).
 ///
-/// Fails when that says why it cannot take them.
+/// Fails with the error of that tap.
 pub fn adopt_preopened(
     target: &Target,
     attachment: &Attachment,
@@ -32,10 +31,10 @@ pub fn adopt_preopened(
     source(target, &[attachment], asked.wait(&stream_label(target))?, settings)
 }
 
-/// Opens what `attachments` of `target` need, with rings of `ring_mib` MiB for each: by `opener`,
-/// or through the engine. `notice` is told of what takes long.
+/// Opens the taps of `attachments`, with rings of `ring_mib` MiB each: by the broker or the engine. Slow steps are
+/// reported to `notice`.
 ///
-/// Fails when there is no opener for what needs one, or whoever was asked says why it cannot.
+/// Fails when a broker is needed and there is none, or with its or the engine's error.
 pub fn open_added(
     target: &Target,
     attachments: &[Attachment],
@@ -79,7 +78,7 @@ pub fn open_added(
     Ok(AddedSources { sources, tap_containers })
 }
 
-/// The stream of a tap at `attachments`, in that order, as it `told` of them.
+/// The source of a tap at `attachments`, whose stream described the interfaces as `told`.
 fn source(
     target: &Target,
     attachments: &[&Attachment],

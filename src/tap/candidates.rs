@@ -1,4 +1,4 @@
-//! The taps there are for an attachment, best first, and what each would need.
+//! The possible taps of an attachment, best first, and why some are unavailable.
 
 use std::fmt;
 
@@ -10,21 +10,21 @@ use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
 use crate::static_program::{self, Architecture, StaticProgram};
 
-/// What the program may do, as far as taps need it.
+/// Which taps this process may open.
 #[derive(Clone, Debug)]
 pub struct TapRights {
-    /// Open rings in this network namespace: `CAP_NET_RAW`.
+    /// Whether it can open rings in its own network namespace (`CAP_NET_RAW`).
     pub capture: bool,
-    /// Go into a container of the caller's own rootless engine, for good.
+    /// Whether it may enter the namespaces of its user's rootless containers, permanently.
     pub enter_rootless: bool,
-    /// Enter another network namespace and open rings there.
+    /// Whether it can enter other network namespaces (`CAP_SYS_ADMIN`, `CAP_SYS_PTRACE`).
     pub enter: bool,
-    /// Why no tap container can be made here; `None` where it can.
+    /// Why no tap container can be created; `None` if one can.
     pub missing_program: Option<Error>,
 }
 
 impl TapRights {
-    /// What `privilege` allows, on this machine as it is installed.
+    /// What `privilege` and the installation allow.
     pub fn from_privilege(privilege: &Privilege) -> Self {
         let is_there = Architecture::current().is_some_and(StaticProgram::is_available);
         let no_program = (!is_there).then(|| {
@@ -39,12 +39,12 @@ impl TapRights {
     }
 }
 
-/// A tap that could serve an attachment.
+/// A possible tap of an attachment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapCandidate {
-    /// Where the packets would be taken.
+    /// The tap.
     pub tap: Tap,
-    /// What is missing for that; `None` where it can be used.
+    /// Why it cannot be used; `None` if it can.
     pub unavailable: Option<Unavailable>,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// The taps that packets of `attachment` pass, best first.
+/// The possible taps of `attachment`, best first.
 pub fn tap_candidates(target: &Target, attachment: &Attachment, rights: &TapRights) -> Vec<TapCandidate> {
     let mut candidates = Vec::new();
     let container = &target.container;
@@ -89,7 +89,7 @@ pub fn tap_candidates(target: &Target, attachment: &Attachment, rights: &TapRigh
         }
         candidates.push(TapCandidate { tap: attachment.tap.clone(), unavailable: lack });
     }
-    // Where the network is the host's there is nothing to enter.
+    // With the host network there is no namespace to enter.
     let to_enter = target.holder.is_ok() && !attachment.tap.is_host_interface();
     if let Some(name) = attachment.inside.clone().filter(|_| to_enter) {
         let may_enter = rights.enter || target.rootless.is_some();

@@ -1,4 +1,4 @@
-//! Which attachments of a container are captured, and where.
+//! Chooses the attachments of a container to capture, and a tap for each.
 
 use log::{info, warn};
 
@@ -96,7 +96,7 @@ fn no_tap_available(
     let name = attachment.name();
     let lacks = || fitting.iter().filter_map(|offer| offer.unavailable.as_ref());
     let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
-    // Why neither of the taps of this host is among them.
+    // Why the taps of this host are not among them.
     let elsewhere = target.holder.as_ref().err();
     let told = elsewhere.map(|trouble| format!("{}; ", trouble.message())).unwrap_or_default();
     remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
@@ -127,7 +127,7 @@ fn no_tap_available(
 const CHOOSE_AUTOMATIC_REMEDY: &str =
     "choose Automatic under Where to capture in the options of the interface";
 
-/// How Wireshark's dialog calls a kind of tap.
+/// The kind of tap as Wireshark's dialog shows it.
 const fn dialog_name(kind: TapKind) -> &'static str {
     match kind {
         TapKind::Host => "at the host veth",

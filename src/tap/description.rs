@@ -1,4 +1,4 @@
-//! What the stream says of an interface.
+//! The interface description (`if_description`) of a target's attachment.
 
 use super::Target;
 use super::remote_engine::without_there;
@@ -16,7 +16,7 @@ pub(super) fn describe(
 ) -> InterfaceDescription {
     let container = &target.container;
     let network = match attachment.network.as_str() {
-        // The tap tells it.
+        // Part of the tap's description.
         _ if attachment.tap.is_host_interface() => String::new(),
         "" => String::new(),
         network => format!(", network {}", SafeText::new(network)),

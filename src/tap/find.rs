@@ -1,4 +1,4 @@
-//! The containers that a selection means, looked up.
+//! Finds and looks up the selected containers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,31 +18,29 @@ use crate::link::{self, Links};
 use crate::parallel::map;
 use crate::safe_text::SafeText;
 
-/// What was found for a capture.
+/// The targets of a capture.
 #[derive(Debug)]
 pub struct Targets {
-    /// The containers: those that were named, in that order, then those that fit.
+    /// The containers: first those given by name, in that order.
     pub targets: Vec<Target>,
-    /// Containers that fit and cannot be captured, and why.
+    /// Selected containers that cannot be captured, with the errors.
     pub left_out: Vec<(SafeText, Error)>,
-    /// Containers that are selected and between two restarts: they are captured from their next start.
+    /// Selected containers that are restarting: they are captured from their next start.
     pub awaited: Vec<SafeText>,
     /// All running containers.
     pub running: Vec<Container>,
-    /// Names of all containers' addresses, and of others around them.
+    /// Names of the addresses of containers, gateways and this host.
     pub names: Vec<(IpAddr, SafeText)>,
 }
 
-/// Finds the containers that `selection` means now, with those attachments that are `wanted`: by network
-/// or interface, else all but loopbacks. Each is taken at the best tap that the means allow, or at the
-/// kind of tap that was asked for. Of containers that were not named but fit,
-/// those that cannot be captured are left out, and those in the host's network: their packets are the
-/// host's, among them those of all others.
+/// Finds the selected containers, with the attachments that `wanted` names, else all but loopback, each at the best
+/// available tap. Containers selected by `--all`, project or label are left out where they cannot be captured or use
+/// the host network, whose packets include those of all others.
 ///
-/// With `follows`, or where it was not named, a container between two restarts is awaited.
+/// With `follows`, or where it was not given by name, a restarting container is awaited.
 ///
-/// Fails when an engine cannot be asked or nothing is left; and, unless the selection leaves such out, when a name
-/// means no container or more than one, or a named container has no such attachment or no tap for it.
+/// Fails when an engine cannot be queried or no container is left; and, unless the selection skips such, when a name
+/// matches no container or several, or a named container has no such attachment or no tap for it.
 pub fn find(selection: &Selection, wanted: &TargetOptions, follows: bool) -> Result<Targets, Error> {
     let running = running_containers(&wanted.entered, EngineTimeouts::CAPTURE)?;
     let containers = &running.containers;
@@ -88,7 +86,7 @@ pub fn find(selection: &Selection, wanted: &TargetOptions, follows: bool) -> Res
         }
     }
     if targets.is_empty() && awaited.is_empty() && !selection.wait_for_start {
-        // One that ended meanwhile does not tell why there is nothing of those that run.
+        // The error of a stopped container would not explain why the running ones are not captured.
         let why = left_out.into_iter().next().filter(|_| !is_any_elsewhere);
         return Err(why.map_or_else(|| not_connected(&wanted.networks), |(_, why)| why));
     }
@@ -96,10 +94,10 @@ pub fn find(selection: &Selection, wanted: &TargetOptions, follows: bool) -> Res
         target.shared_with.remove(&target.container.name);
     }
     let mut captured: Vec<&Container> = targets.iter().map(|target| &target.container).collect();
-    // Those that were named come first.
+    // Containers given by name come first.
     address_names::sort_by_name_priority(&mut captured[by_name.min(targets.len())..]);
     let names = address_names::address_names(containers, &captured, &link::own_addresses());
-    // Its next process is to be told as a new one.
+    // Their next processes are to be reported as new.
     let ids: Vec<_> = awaited.iter().map(|one| one.id.clone()).collect();
     let awaited = awaited.into_iter().map(|one| one.name.clone()).collect();
     let mut running = running.containers;
@@ -138,11 +136,10 @@ pub fn prepare(
     Ok(Some(target))
 }
 
-/// What tells a network namespace and an interface of it from any other; the namespace by the
-/// container where it is elsewhere.
+/// Identifies an interface in a network namespace; the namespace by its container where it is on another host.
 type TapLocation = (Result<u64, crate::container::ContainerId>, crate::link::Tap);
 
-/// Adds `target` to `targets`. Containers may share a network namespace; its packets are taken once.
+/// Adds `target` to `targets`. The packets of a network namespace shared by several containers are captured once.
 fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<TapLocation, usize>) {
     let (id, name) = (target.container.id.clone(), target.container.name.clone());
     let namespace = match &target.holder {
@@ -160,9 +157,9 @@ fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<TapLoc
     targets.push(target);
 }
 
-/// Those of the `running` containers that `selection` means.
+/// The `running` containers that `selection` matches.
 ///
-/// Fails when a part of it means none, or more than one.
+/// Fails when a part of it matches none, or is ambiguous.
 pub fn select(selection: &Selection, running: &RunningContainers) -> Result<Vec<Container>, Error> {
     let (chosen, missed) = selection.resolve(&running.containers);
     match missed.first() {
@@ -171,9 +168,9 @@ pub fn select(selection: &Selection, running: &RunningContainers) -> Result<Vec<
     }
 }
 
-/// Why `missed` means no container.
+/// The error of a selector that matches no container.
 fn no_match(missed: &UnmatchedSelector, running: &RunningContainers) -> Error {
-    // It may be with an engine that could not be asked.
+    // It may belong to an engine that could not be queried.
     match (missed, running.errors.first()) {
         (UnmatchedSelector::Name(name), Some(trouble)) => {
             let why = trouble.message();
@@ -213,7 +210,7 @@ fn no_match(missed: &UnmatchedSelector, running: &RunningContainers) -> Error {
     }
 }
 
-/// The entry of Wireshark's list that `interface` was has ended since it was listed.
+/// The message for an `interface` of Wireshark's list whose container has stopped since.
 fn no_longer_runs(interface: &str) -> String {
     match interface.split_once('-') {
         Some(("compose", project)) => {

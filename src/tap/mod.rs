@@ -1,8 +1,10 @@
-//! From a selection of containers to opened rings.
+//! From a selection of containers to opened taps.
 //!
-//! [`find`] looks up without any right. [`open()`] needs `CAP_NET_RAW` at a host veth; inside a
-//! container root, or that the container is the caller's own rootless one; and through the engine
-//! no more than speaking to it.
+//! A *tap* is where the packets of an attachment are captured, as in "network tap": at the host veth, inside the
+//! container's network namespace, or by a tap container. It is not a TUN/TAP device.
+//!
+//! [`find`] needs no privilege. [`open()`] needs `CAP_NET_RAW` at a host veth; inside a container, root or the user of
+//! its rootless engine; through the engine, access to the engine's socket.
 
 mod added;
 mod candidates;
@@ -40,77 +42,76 @@ use crate::parallel::map;
 use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
 
-/// Containers that are looked up at the same time: each waits for its engine most of the time.
+/// Look-ups at the same time: each mostly waits for its engine.
 const MAX_PARALLEL_LOOKUPS: usize = 8;
 
-/// What is captured of containers, and what may be used for that.
+/// How the targets of a capture are looked up.
 #[derive(Clone, Debug)]
 pub struct TargetOptions {
-    /// Networks or interfaces; all where there is none.
+    /// Networks or interfaces; empty for all.
     pub networks: Vec<String>,
-    /// The kind of tap that was asked for; the best that the means allow where none was.
+    /// The kind of tap; `None` for the best that `rights` allow.
     pub tap: Option<TapKind>,
-    /// What the program may do.
+    /// Which taps this process may open.
     pub rights: TapRights,
-    /// What the kernel tells of namespaces without processes.
+    /// Contents of named namespaces, which may have no process.
     pub entered: NamedNamespaces,
 }
 
-/// A container to be captured, held on to, and where its packets pass.
+/// A container to capture, and where its packets can be captured.
 #[derive(Debug)]
 pub struct Target {
     /// The container.
     pub container: Container,
-    /// What keeps its network namespace there, or why there is nothing of it here: its engine may
-    /// run elsewhere.
+    /// Its network namespace; an error where it is not on this host.
     pub holder: Result<NamespaceHandle, Error>,
-    /// Those of its attachments that are wanted.
+    /// Its attachments that are to be captured.
     pub attachments: Vec<Attachment>,
-    /// Interfaces of this host among their taps that are down.
+    /// Taps whose interface on this host is down.
     pub down: Vec<Tap>,
-    /// What is wanted of it, too, and no tap serves.
+    /// Networks that no tap can capture.
     pub left_out: Vec<UncapturedNetwork>,
-    /// Its other interfaces, which lead to none of its networks and are captured when they are named.
+    /// Interfaces that belong to none of its networks; captured only by name.
     pub unnamed: Vec<SafeText>,
-    /// Its namespaces, where they are the caller's own and the program goes there itself.
+    /// Its user and network namespace, where this process enters them itself (rootless).
     pub rootless: Option<RootlessNamespaces>,
-    /// How long it was away, where it was captured before.
+    /// How long it was stopped, if it was captured before.
     pub back_after: Option<Duration>,
-    /// Other containers in the same network namespace, whose packets these are, too.
+    /// Other containers in the same network namespace.
     pub shared_with: BTreeSet<SafeText>,
 }
 
 impl Target {
-    /// The pid of its first process, where that is on this host.
+    /// The PID of its first process, where that runs on this host.
     pub fn pid(&self) -> Option<i32> {
         Some(self.holder.as_ref().ok()?.process()?.seen()?.pid)
     }
 
-    /// Whether its network is that of a host.
+    /// Whether it uses the host network.
     pub fn uses_host_network(&self) -> bool {
         self.container.uses_host_network() || self.attachments.iter().any(|one| one.tap.is_host_interface())
     }
 }
 
-/// A part of a container's traffic that cannot be captured while the rest can.
+/// A network of a container that cannot be captured, while others can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UncapturedNetwork {
-    /// The network, or the interface where it leads to none.
+    /// The network; the interface where it belongs to none.
     pub network: SafeText,
-    /// What each tap would need.
+    /// Why each tap is unavailable.
     pub why: SafeText,
 }
 
-/// Holds on to a container and finds all its attachments among `links`, loopback included. How it is
-/// connected is noted in `container` where only now its engine tells.
+/// Opens the network namespace of a container and finds all its attachments among `links`, loopback included. Updates
+/// `container` with what only an inspection by the engine shows.
 ///
-/// Fails when it has none of its own, or cannot be looked up.
+/// Fails when the container has stopped, or the engine or the kernel cannot be queried.
 pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespaces) -> Result<Target, Error> {
     let holder = match &container.endpoint {
         Endpoint::Kernel(seen) => Ok(NamespaceHandle::open_container(container, seen, entered)?),
         Endpoint::Unix(_) | Endpoint::Tcp(_) | Endpoint::Tls { .. } | Endpoint::Ssh { .. } => {
             let inspected = engine::inspect(container)?;
-            // Whose guest it is, is known already where the list tells, through others that are guests.
+            // A container whose network is shared is already known from the list.
             if let Some(mode) =
                 inspected.network_mode.filter(|_| !matches!(container.network_mode, NetworkMode::Shared(_)))
             {
@@ -123,7 +124,7 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespac
     let attachments = match &holder {
         Ok(holder) => link::attachments(container, holder, links)?,
         Err(trouble) => {
-            // It may have ended meanwhile, which its engine says better.
+            // If it has stopped meanwhile, the engine's error is better.
             engine::inspect(container)?;
             debug!("{trouble}");
             remote_engine::attachments(container)
@@ -151,8 +152,7 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespac
     })
 }
 
-/// The same for each of `containers`, several at the same time, in their order. One that it is too late for, `until`
-/// having passed, is not looked up.
+/// [`look_up`] for each of `containers`, several at a time, results in order. Those not begun before `until` fail.
 pub fn look_up_each(
     containers: &mut [Container],
     links: &Links,
@@ -177,12 +177,12 @@ pub fn look_up_each(
     outcomes.collect()
 }
 
-/// The error of a container whose turn did not come in time.
+/// The error of a look-up that was not begun in time.
 fn lookup_timed_out(container: &Container) -> Error {
     let (whose, remedy) = match container.engine {
         EngineKind::Docker => ("the", "see whether the engine hangs: docker ps"),
         EngineKind::Podman => ("the", "see whether the engine hangs: podman ps"),
-        // It waited behind containers of engines.
+        // It had to wait for containers of engines.
         EngineKind::Kernel => ("an", "see whether an engine hangs: docker ps, podman ps"),
     };
     Error::new(
@@ -191,10 +191,10 @@ fn lookup_timed_out(container: &Container) -> Error {
     )
 }
 
-/// Looks into the named network namespaces, in which there may be no process to tell what is there;
-/// empty where that is not allowed.
+/// Reads the interfaces of named network namespaces, which may have no process; empty without the privilege to enter
+/// them.
 ///
-/// Fails when rights cannot be lowered again.
+/// Fails when capabilities cannot be dropped again.
 pub fn scan_named_namespaces(privilege: &Privilege) -> Result<NamedNamespaces, Error> {
     let named = if privilege.may_enter() { engine::named_namespaces() } else { Vec::new() };
     if named.is_empty() {
@@ -203,18 +203,18 @@ pub fn scan_named_namespaces(privilege: &Privilege) -> Result<NamedNamespaces, E
     privilege.on_entering_thread(|| NamedNamespaces::scan(named.iter().map(PathBuf::as_path)))
 }
 
-/// What runs, as far as engines tell.
+/// The running containers of all engines.
 #[derive(Debug)]
 pub struct RunningContainers {
     /// All running containers, sorted by engine and name.
     pub containers: Vec<Container>,
-    /// Why further engines could not be used.
+    /// Errors of engines that could not be used.
     pub errors: Vec<Error>,
 }
 
-/// All running containers of all engines that answer with `patience`, and further network namespaces.
+/// All running containers of all engines, and network namespaces without an engine.
 ///
-/// Fails when there are none to be had and an engine says why, or there is no engine.
+/// Fails when there are none because engines failed, or because no engine is running.
 pub fn running_containers(
     entered: &NamedNamespaces,
     patience: EngineTimeouts,
@@ -239,7 +239,7 @@ pub fn running_containers(
         return Err(troubles.remove(0));
     }
     let settings = engine::docker_config_error();
-    // Where the kernel alone is asked (`CONTAINERDUMP_ENGINES`), no engine is missing.
+    // With CONTAINERDUMP_ENGINES=netns, no engine is missing.
     if containers.is_empty() && !answered && !tried.is_empty() {
         if let Some(trouble) = settings {
             return Err(trouble);

@@ -1,4 +1,4 @@
-//! Opening what the taps need: rings, and tap containers.
+//! Opens taps: rings and tap containers.
 
 use std::io;
 use std::time::Duration;
@@ -15,28 +15,27 @@ use crate::pcapng::InterfaceDescription;
 use crate::privilege::Privilege;
 use crate::session::Source;
 
-/// Attachments whose rings are opened at the same time: for each ring the kernel waits until all its processors
-/// know of the socket (`synchronize_net`), some 17 ms, and all who wait at the same time wait once.
+/// Attachments whose rings are opened at the same time. For each ring the kernel waits some 17 ms
+/// (`synchronize_net`, net/packet/af_packet.c); concurrent waits are shared.
 const MAX_PARALLEL_OPENS: usize = 128;
 
-/// Everything that a session reads, opened.
+/// The opened taps of all targets.
 pub struct OpenedTaps {
-    /// Where packets come from, for each target, in the order of its attachments.
+    /// The sources of each target, in the order of its attachments.
     pub sources: Vec<Vec<Source>>,
-    /// The taps that were opened, for each target.
+    /// The opened taps of each target.
     pub taps: Vec<Vec<Tap>>,
-    /// What has to run meanwhile.
+    /// The tap containers, to be kept while the capture runs.
     pub tap_containers: Vec<TapContainer>,
-    /// Memory of the rings of each attachment, in MiB.
+    /// Size of the rings of each attachment, in MiB.
     pub ring_mib: u32,
 }
 
-/// Opens what the taps of `targets` need: rings, with `CAP_NET_RAW` and inside a container what
-/// entering it takes, both raised and lowered; and tap containers. Memory for rings comes out of
-/// `budget`. `notice` is told of what takes long.
+/// Opens the taps of `targets`: rings, for which capabilities are raised and dropped again, and tap containers. Ring
+/// memory is taken from `budget`. Slow steps are reported to `notice`.
 ///
-/// Fails when a right is missing, a link went away or was given to another, the filter is refused,
-/// or an engine refuses a tap container.
+/// Fails when a capability is missing, a link was removed or replaced, the filter is invalid, or an engine refuses a
+/// tap container.
 pub fn open(
     targets: &[Target],
     settings: &CaptureSettings,
@@ -51,7 +50,7 @@ pub fn open(
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
     let (by_engine, mut by_us): (Vec<_>, Vec<_>) =
         all.enumerate().partition(|(_, (_, one))| matches!(one.tap, Tap::ThroughEngine { .. }));
-    // There is no way back from a rootless container, so these come last.
+    // A rootless container's namespace cannot be left again, so these come last.
     let goes_there = |target: &Target, one: &Attachment| one.tap.is_inside() && target.rootless.is_some();
     by_us.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
     let (here, there) = by_us.split_at(by_us.partition_point(|(_, (target, one))| !goes_there(target, one)));
@@ -66,8 +65,7 @@ pub fn open(
             opened.push(one);
             Ok(())
         }
-        // Engines make and remove networks while they run, each with an interface of the host; and of many
-        // containers one may end now, or have an interface that is down.
+        // Engines add and remove host interfaces, and one of many containers may stop now or have a link that is down.
         Err(why) if is_gone(target, attachment) || capture::is_down(&why) => {
             if attachment.tap.is_host_interface() {
                 warn!("{} is not captured: {}", attachment.name(), why.message());
@@ -79,9 +77,9 @@ pub fn open(
         }
         Err(why) => Err(why),
     };
-    // Whoever enters a user namespace must be alone.
+    // Only a single-threaded process can enter a user namespace.
     let of_here = map(here, if there.is_empty() { MAX_PARALLEL_OPENS } else { 1 }, open);
-    // The names may have gone to other links between the look-up and the opening.
+    // Names may have been reused for other links since the look-up.
     let links = Links::now()?;
     for (outcome, (_, (target, attachment))) in of_here.into_iter().zip(here) {
         let is_same = outcome.and_then(|one| verify_link(&links, target, attachment).map(|()| one));
@@ -94,10 +92,10 @@ pub fn open(
         return Err(why);
     }
     if by_us.iter().any(|(_, (target, attachment))| goes_there(target, attachment)) {
-        // Whoever enters a user namespace has every right in it.
+        // A process that enters a user namespace has all capabilities in it.
         privilege.drop_gained()?;
     }
-    // Their threads would be in the way of entering a user namespace.
+    // Last: their threads would prevent entering a user namespace.
     let through = through_engine::start(&by_engine, settings, ring_mib, notice)?;
     let begin = capture::now();
     opened.iter_mut().flat_map(|(_, (_, rings))| rings).for_each(|ring| ring.count_from(begin));
@@ -151,9 +149,9 @@ fn open_rings(
     Ok((interface, rings))
 }
 
-/// Sees that the link of `attachment` is still the one that was looked up.
+/// Verifies that the link of `attachment` is still the one that was looked up.
 ///
-/// Fails when it is not, or the kernel cannot be asked.
+/// Fails when it is not, or the kernel cannot be queried.
 fn verify_link(links: &Links, target: &Target, attachment: &Attachment) -> Result<(), Error> {
     let holder = target.holder.as_ref().map_err(Clone::clone)?;
     if link::is_in(links, &attachment.tap, holder).unwrap_or(false) {
@@ -161,18 +159,18 @@ fn verify_link(links: &Links, target: &Target, attachment: &Attachment) -> Resul
     }
     Err(Error::new(
         format!("{} is no longer the interface of {}", attachment.tap.device(), attachment.name()),
-        "see that the container runs, then capture again",
+        "check that the container is running, then capture again",
     ))
 }
 
-/// Whether an interface of the host went away, or the container that it is of has ended.
+/// Whether the host interface was removed or its container has stopped.
 fn is_gone(target: &Target, attachment: &Attachment) -> bool {
     let Ok(holder) = &target.holder else { return false };
     let is_there = || link::is_unchanged(&attachment.tap, holder).unwrap_or(true);
     !holder.is_alive() || attachment.tap.is_host_interface() && !is_there()
 }
 
-/// Takes the calling thread into the network namespace of `target`.
+/// Moves the calling thread into the network namespace of `target`.
 fn enter_namespace(target: &Target, attachment: &Attachment) -> Result<(), Error> {
     let holder = target.holder.as_ref().map_err(Clone::clone)?;
     let entered = holder.namespace().and_then(|namespace| namespace.enter());
@@ -182,6 +180,6 @@ fn enter_namespace(target: &Target, attachment: &Attachment) -> Result<(), Error
 fn cannot_enter(attachment: &Attachment, error: &io::Error) -> Error {
     Error::new(
         format!("cannot enter the network of {}: {error}", attachment.name()),
-        "see that the container runs, and capture as root of this host; a rootless one as the user it belongs to",
+        "check that the container is running, and capture as root; a rootless container as the user of its engine",
     )
 }

@@ -1,5 +1,4 @@
-//! Containers whose engine runs elsewhere, in a virtual machine or on another host: their attachments, and what is
-//! not to be captured there.
+//! Attachments of containers whose engine runs on another host or in a virtual machine.
 
 use crate::capture::CaptureSettings;
 use crate::container::Container;
@@ -7,8 +6,8 @@ use crate::container::endpoint::Endpoint;
 use crate::link::{Attachment, Tap};
 use crate::safe_text::SafeText;
 
-/// What the engine tells: one attachment for each network that gave the container a hardware address,
-/// by which its interface will be known there; a single one for all that it has where none did.
+/// One attachment for each network that gave the container a MAC address, by which the tap container finds the
+/// interface; a single one for all interfaces if none did.
 pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
     let attachment = |network: SafeText| Attachment {
         container: container.name.clone(),
@@ -22,7 +21,7 @@ pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
     if attachments.is_empty() { vec![attachment(SafeText::default())] } else { attachments }
 }
 
-/// What is not to be captured in the network of the host that `container` runs on, where `ssh` leads there.
+/// The traffic to exclude in the network of the container's host, where the engine is reached by ssh.
 pub(super) fn without_there<'a>(container: &Container, settings: &'a CaptureSettings) -> Option<&'a str> {
     let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
     settings.remote_exclusion.as_deref().filter(|_| is_there)

@@ -1,4 +1,4 @@
-//! Who else is in the network namespace of a container.
+//! Which other containers share the network namespace of a container.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,18 +11,17 @@ use crate::engine;
 use crate::link::Process;
 use crate::safe_text::SafeText;
 
-/// How many containers are looked at for one that is captured: each takes a question to the engine,
-/// and more names than these stand in no description.
+/// Containers that are inspected for each target; a description has no room for more names.
 const MAX_INSPECTED: usize = 64;
-/// After this long, no more of them are looked at: names are not worth the wait.
+/// How long the inspections may take together.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Names of those among `containers` that are in the network namespace of `target`. The engine's list
-/// says who may be, the kernel who is: a guest stays where it was when its host starts anew, and
-/// lists leave things out. Of an engine that runs elsewhere there is the list alone.
+/// Names of the `containers` in the network namespace of `target`. The engine's list gives candidates, and the kernel
+/// decides, where the containers are on this host: a container that joined the namespace of another stays in the old
+/// one when that is restarted.
 pub(super) fn containers_sharing_namespace(target: &Target, containers: &[Container]) -> BTreeSet<SafeText> {
     if target.container.engine == EngineKind::Kernel {
-        // No engine tells of any container in there.
+        // No engine knows the containers in it.
         return target.container.namespace_members().iter().cloned().collect();
     }
     let mut may_be: Vec<&Container> =

@@ -1,12 +1,12 @@
-//! What a name that means no container may have been meant to be.
+//! Suggestions for a name that matches no container.
 
 use crate::container::Container;
 use crate::safe_text::SafeText;
 
-/// Containers that are suggested at most.
+/// Number of suggestions.
 const MAX_SUGGESTED: usize = 3;
 
-/// What to do where no container has the name `wanted`.
+/// The remedy where no container is called `wanted`.
 pub(super) fn remedy(wanted: &str, containers: &[Container]) -> String {
     let wanted = wanted.split(':').next().unwrap_or_default();
     let by_id: Vec<&Container> = containers.iter().filter(|one| begins_id(one, wanted)).collect();
@@ -31,7 +31,7 @@ fn begins_id(container: &Container, wanted: &str) -> bool {
     !wanted.is_empty() && container.id.as_str().len() == 64 && container.id.as_str().starts_with(wanted)
 }
 
-/// How many letters differ, where that is few enough for a slip.
+/// The edit distance of the names; `None` where it is too large for a typing error.
 fn distance(container: &Container, wanted: &str) -> Option<usize> {
     let name = container.name.as_str();
     let most = (wanted.chars().count() / 3).clamp(1, 3);

@@ -1,4 +1,4 @@
-//! The tap through the engine: a tap container, and the stream that comes out of it.
+//! Taps through the engine: tap containers and their streams.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,18 +18,17 @@ use crate::safe_text::SafeText;
 use crate::session::Source;
 use crate::static_program::{Architecture, StaticProgram};
 
-/// How long a tap container may take to tell its interfaces once it was started: its rings are made
-/// in a fraction of a second, on a machine that may be busy.
+/// How long a started tap container may take to describe its interfaces.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An attachment of a target, and its place among all that are captured.
+/// An attachment of a target, and its index among all that are captured.
 type NumberedAttachment<'a> = (usize, (&'a Target, &'a Attachment));
 
-/// Runs a tap container for each target in `attachments`. Returns their streams, each with the number
-/// of its first attachment. `notice` is told of what takes long.
+/// Starts a tap container for each target in `attachments`. Returns their sources, each with the index of its first
+/// attachment. Slow steps are reported to `notice`.
 ///
-/// Fails when there is no program for an engine's processor, the engine refuses, or the program
-/// there does not begin.
+/// Fails when there is no static program for an engine's architecture, the engine refuses, or the program does not
+/// start.
 pub(super) fn start(
     attachments: &[NumberedAttachment],
     settings: &CaptureSettings,
@@ -40,7 +39,7 @@ pub(super) fn start(
         attachments.chunk_by(|(_, (one, _)), (_, (other, _))| std::ptr::eq(*one, *other)).collect();
     let Some((first, others)) = of_targets.split_first() else { return Ok(Vec::new()) };
     let programs = StaticPrograms::default();
-    // The image is there for all others, then.
+    // The first imports the image for all others.
     let mut started = vec![start_one(first, &programs, settings, ring_mib, notice)?];
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
@@ -55,7 +54,7 @@ pub(super) fn start(
     })
 }
 
-/// Programs that were read, each once for all taps that are started together.
+/// Static programs, read once for all tap containers that are started together.
 #[derive(Default)]
 struct StaticPrograms(Mutex<Vec<StaticProgram>>);
 
@@ -71,7 +70,7 @@ impl StaticPrograms {
     }
 }
 
-/// Runs one for `attachments`, all of one target.
+/// Starts one for `attachments`, all of one target.
 fn start_one(
     attachments: &[NumberedAttachment],
     programs: &StaticPrograms,
@@ -97,12 +96,12 @@ fn start_one(
             let source = Source::Remote { interfaces, remote, outlives_holders: target.holder.is_err() };
             Ok((number, source, tap_container))
         }
-        // The reason that the program there gave, where it gave one.
+        // With the reason that the program gave, if any.
         Err(trouble) => Err(trouble.explained_by(tap_container.end().stderr.as_str())),
     }
 }
 
-/// The interfaces as the program there `told` them, in the words of here.
+/// The interfaces `told` by the tap container, described like those of this host.
 fn interfaces(
     attachments: &[NumberedAttachment],
     told: Vec<InterfaceDescription>,
@@ -124,7 +123,7 @@ fn interfaces(
     told.into_iter().map(words).collect()
 }
 
-/// What the program there was asked for.
+/// Arguments of the program in the tap container.
 fn arguments(
     container: &Container,
     attachments: &[NumberedAttachment],
