@@ -9,7 +9,7 @@ use super::lab::{Lab, output};
 use super::ssh_host::SshHost;
 use super::wireshark::WiresharkUser;
 
-/// Wireshark's user, who has a key of the host.
+/// The user, with a key of the host.
 pub(crate) struct Analyst<'a> {
     pub(crate) user: WiresharkUser,
     there: &'a SshHost,
@@ -35,7 +35,7 @@ impl<'a> Analyst<'a> {
         command
     }
 
-    /// tshark at a container of the host.
+    /// tshark with a container of the host.
     pub(crate) fn tshark(&self, container: &str, options: &[&str]) -> Command {
         let mut tshark = self.runs("tshark");
         tshark.args(["-q", "-i", "containerdump-ssh"]);
@@ -53,7 +53,7 @@ impl<'a> Analyst<'a> {
         tshark
     }
 
-    /// What the list of containers in the dialog has once it was loaded; whether somebody can be asked.
+    /// The list of containers loaded by the dialog, with or without a window for prompts.
     pub(crate) fn loaded(&self, has_window: bool) -> String {
         self.loaded_option("remote-container", has_window)
     }

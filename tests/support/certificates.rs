@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::lab::output;
 
-/// Certificates of an engine and of its client, as Docker's documentation has them made.
+/// Creates certificates of an engine and its client, as in Docker's documentation.
 pub(crate) fn certificates(folder: &Path) {
     let links = (0..64).map(|number| format!("IP:198.19.{number}.2"));
     let addresses: Vec<_> = links.chain(["IP:127.0.0.1".to_owned()]).collect();

@@ -1,4 +1,4 @@
-//! A screen with a window of Wireshark, used by mouse and keys.
+//! Wireshark in a window on a virtual screen.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -8,11 +8,11 @@ use std::process::{Child, Command, Output, Stdio};
 use super::lab::{Container, Lab, end_of, eventually, output, start};
 use super::wireshark::WiresharkUser;
 
-/// Network names on, and no question or notice in the way.
+/// Network names on, no questions and no update notice.
 pub(crate) const PREFERENCES: &str =
     "nameres.network_name: TRUE\ngui.update.enabled: FALSE\ngui.ask_unsaved: FALSE\n";
 
-/// Runs inside Wireshark: writes who sent it, by name, for every packet that it shows.
+/// Runs inside Wireshark: writes the source name of every packet it shows.
 pub(crate) const WITNESS: &str = r#"
 local path = os.getenv("HOME") .. "/shown"
 local file = io.open(path, "w")
@@ -22,14 +22,14 @@ function tap.packet() file:write(tostring(sender()), "\n") file:flush() end
 function tap.reset() file:close() file = io.open(path, "w") end
 "#;
 
-/// Stands in the program's place: writes down what it is asked, and hands over to it.
+/// Replaces the program: logs its arguments and runs it.
 pub(crate) const EAVESDROPPER: &str =
     "#!/bin/sh\necho \"$*\" >>\"$HOME/asked\"\nexec \"$HOME/containerdump\" \"$@\"\n";
 
-/// Which Wireshark a test runs in.
+/// The Wireshark a test runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WiresharkVersion {
-    /// Of the machine's own packages; the oldest that is supported, in Debian 12.
+    /// The package of this machine; Debian 12 has the oldest supported one.
     Installed,
     /// Of Debian sid, from `tests/lab/wireshark-newest`.
     Newest,
@@ -39,7 +39,7 @@ impl WiresharkVersion {
     pub(crate) const ALL: [Self; 2] = [Self::Installed, Self::Newest];
     const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/wireshark-newest");
 
-    /// Fails with the reason where tests cannot run in this one.
+    /// Fails with the reason if tests cannot run in this version.
     pub(crate) fn check(self) -> Result<(), String> {
         let newest = concat!(env!("CARGO_MANIFEST_DIR"), "/target/wireshark-newest");
         let is_there = self == Self::Installed || Path::new(newest).is_dir();
@@ -49,7 +49,7 @@ impl WiresharkVersion {
     }
 }
 
-/// A user with a screen, where what Wireshark asks and shows is written down.
+/// A user with a screen, who logs the calls of the program and the packets shown.
 pub(crate) struct Desktop {
     version: WiresharkVersion,
     display: String,
@@ -63,7 +63,7 @@ impl Desktop {
         Self::with(lab, WiresharkVersion::Installed)
     }
 
-    /// A desk with this version of Wireshark.
+    /// A desktop with this version of Wireshark.
     pub(crate) fn with(lab: &Lab, version: WiresharkVersion) -> Self {
         let mut user = WiresharkUser::new(lab);
         let home = user.home.path();
@@ -89,17 +89,17 @@ impl Desktop {
         Self { version, display, server, manager, user }
     }
 
-    /// Opens Wireshark's window with a container's capture under way, written to `file`.
+    /// Opens Wireshark with a capture of a container, written to `file`.
     pub(crate) fn open(&self, container: &Container, options: &[&str]) -> Child {
         self.open_by(self.wireshark(), container, options)
     }
 
-    /// The same where `wireshark` runs it.
+    /// The same with a prepared `wireshark` command.
     pub(crate) fn open_by(&self, wireshark: Command, container: &Container, options: &[&str]) -> Child {
         self.open_several(wireshark, &[container], options)
     }
 
-    /// The same with a capture of several containers.
+    /// The same with several containers.
     pub(crate) fn open_several(
         &self,
         mut wireshark: Command,
@@ -117,7 +117,7 @@ impl Desktop {
         window
     }
 
-    /// Closes the window as people do.
+    /// Closes the window with its key.
     pub(crate) fn close(&self, mut window: Child) -> Output {
         eventually("the window closes", || {
             let mut keys = self.runs("xdotool");
@@ -168,7 +168,7 @@ impl Desktop {
 
 impl Drop for Desktop {
     fn drop(&mut self) {
-        // With SIGTERM the server takes its lock and socket away.
+        // With SIGTERM the server removes its lock and socket.
         for child in [&mut self.manager, &mut self.server] {
             let _ = Command::new("kill").arg(child.id().to_string()).output();
             let _ = child.wait();
@@ -176,9 +176,8 @@ impl Drop for Desktop {
     }
 }
 
-/// A Wireshark of 4.0 forgets its toolbars whenever a network interface comes or goes, as other tests make
-/// them (GitLab 19854). So this one sees none: it is in a network of its own, and the program goes back from
-/// there, as only it may. A capture waits as long as there is a file `hold`.
+/// Wireshark 4.0 loses its toolbars when network interfaces change (GitLab 19854), so it runs in a network namespace of
+/// its own, from which the program returns. A capture waits while a file `hold` exists.
 pub(crate) fn apart(desk: &Desktop) -> Command {
     let (home, own) = (desk.user.home.path().display().to_string(), std::process::id());
     let enter = desk.path("enter");

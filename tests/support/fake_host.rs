@@ -1,4 +1,4 @@
-//! A host that lies, played by an `ssh` of our own: the real one would only carry it.
+//! A hostile host, played by a fake `ssh`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -14,7 +14,7 @@ pub(crate) const PROBE: &str = "echo containerdump-probe; echo system Linux x86_
 pub(crate) const HELLO: &str = "echo containerdump-peer 2 0.1.0; read -r request";
 pub(crate) const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 
-/// A host whose answers are shell scripts: to being looked at, and to being asked.
+/// A host that runs shell scripts in reply to the probe and to requests.
 pub(crate) struct FakeHost(pub(crate) TempDir);
 
 impl FakeHost {
@@ -31,12 +31,12 @@ impl FakeHost {
         Self(folder)
     }
 
-    /// One that is asked as it should be, and answers with `far`.
+    /// A host with a valid greeting, which replies to requests with the script `far`.
     pub(crate) fn answering(far: &str) -> Self {
         Self::new(PROBE, &format!("{HELLO}; {far}"))
     }
 
-    /// A file for its scripts.
+    /// Adds a file for the scripts.
     pub(crate) fn with(self, name: &str, content: &[u8]) -> Self {
         std::fs::write(self.0.path().join(name), content).expect("a file");
         self
@@ -57,21 +57,21 @@ impl FakeHost {
         self.start(&["list", "--host", "ann@build1"]).ended()
     }
 
-    /// What a capture that fails says.
+    /// The error message of a failed capture.
     pub(crate) fn complaint_of_capture(&self) -> String {
         let ended = self.start(&["capture", "--host", "build1", "web", "-w", "-"]).ended_with_bytes();
         assert_eq!(ended.0, Some(1), "{}", ended.1);
         ended.1
     }
 
-    /// What `ssh` was called with, each time.
+    /// The arguments of each call of `ssh`.
     pub(crate) fn arguments(&self) -> Vec<Vec<String>> {
         let all = std::fs::read_to_string(self.0.path().join("arguments")).expect("it was called");
         all.split("\n--\n").map(|call| call.lines().map(str::to_owned).collect()).collect()
     }
 }
 
-/// A stream such as ours, up to its first packet.
+/// A valid stream up to its first packet.
 pub(crate) fn begin(name: &str) -> Vec<u8> {
     let mut blocks = BlockWriter::begin_section();
     blocks.add_interface(&InterfaceDescription {

@@ -1,4 +1,4 @@
-//! A process that writes streams no tap would write.
+//! A process that writes streams no tap writes.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -8,11 +8,11 @@ use containerdump::capture::{self, Direction};
 use containerdump::pcapng::{self, BlockWriter, InterfaceDescription, InterfaceStatistics};
 use containerdump::safe_text::SafeText;
 
-/// What tells this program to be the other end of a stream instead of tests.
+/// The argument that makes this test program a faulty peer.
 pub(crate) const FAR_END: &str = "far-end";
 
-/// Writes a stream without end: with a packet every 20 ms, whose clock is so many hours off, or of the
-/// kind named, as fast as it is taken.
+/// Writes an endless stream: a packet every 20 ms by a clock that is `kind` hours off, or `statistics` or `packets` at
+/// full speed.
 pub(crate) fn write(kind: &str) -> ExitCode {
     let interface = InterfaceDescription {
         name: SafeText::new("far"),

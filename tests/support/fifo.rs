@@ -1,4 +1,4 @@
-//! The FIFO of a capture, made and read as Wireshark does.
+//! The FIFO of a capture, created and read as by Wireshark.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -19,7 +19,7 @@ pub(crate) struct Fifo {
     folder: TempDir,
 }
 
-/// Somebody who has the FIFO open and takes what comes.
+/// A reader of the FIFO.
 pub(crate) struct Reader(File);
 
 impl Fifo {
@@ -33,7 +33,6 @@ impl Fifo {
         self.folder.path().join("fifo")
     }
 
-    /// The folder it is in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -45,7 +44,7 @@ impl Fifo {
         Reader(file.expect("the FIFO is ours"))
     }
 
-    /// Reads it to its end, beside the test.
+    /// Reads it to the end in another thread.
     pub(crate) fn read(&self) -> JoinHandle<Vec<u8>> {
         let path = self.path();
         thread::spawn(move || {
@@ -58,12 +57,12 @@ impl Fifo {
 }
 
 impl Reader {
-    /// Waits until a whole section header has come, as Wireshark does before anything else.
+    /// Waits for a complete section header, as Wireshark does.
     pub(crate) fn sees_the_header(&mut self) {
         let mut seen = Vec::new();
         until("the header is there", || {
             let mut bytes = [0; 4096];
-            // An error says that nothing is there for now.
+            // EAGAIN: no data yet.
             let count = self.0.read(&mut bytes).unwrap_or(0);
             seen.extend_from_slice(&bytes[..count]);
             is_section_header(&seen)
@@ -78,7 +77,7 @@ impl Reader {
     }
 }
 
-/// Whether these are exactly one section header block, of this machine's byte order.
+/// Whether `bytes` are exactly one section header block in native byte order.
 pub(crate) fn is_section_header(bytes: &[u8]) -> bool {
     let word =
         |at: usize| bytes.get(at..at + 4).map(|word| u32::from_ne_bytes(word.try_into().expect("four")));

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::lab::{end_of, eventually, folder, signal};
 
-/// A capture under way that follows.
+/// A running capture with `--follow`, a label or a name, and its log.
 pub(crate) struct Following {
     pub(crate) child: Child,
     path: PathBuf,
@@ -19,14 +19,14 @@ impl Following {
         Self::begin_in(folder(), command, options)
     }
 
-    /// The same, with its file in a folder of the user's who captures.
+    /// The same with its file in `folder`, which belongs to the capturing user.
     pub(crate) fn begin_in(folder: TempDir, mut command: Command, options: &[&str]) -> Self {
         let path = folder.path().join("out.pcapng");
         command.arg("capture").args(options).arg("--write").arg(&path);
         let said = std::fs::File::create(folder.path().join("said")).expect("a file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         let child = command.spawn().expect("the program starts");
-        // The section header: there may be no interface yet.
+        // Only the section header: there may be no interface yet.
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 20));
         Self { child, path, folder }
     }
@@ -35,12 +35,12 @@ impl Following {
         &self.path
     }
 
-    /// The names of all interface blocks so far, and what they say.
+    /// Names and descriptions of all interface blocks so far.
     pub(crate) fn interfaces(&self) -> Vec<(String, String)> {
         interfaces(&self.path)
     }
 
-    /// Waits for interface blocks of that name.
+    /// Waits for `blocks` interface blocks of that name.
     pub(crate) fn wait_for(&self, name: &str, blocks: usize) {
         eventually("it joins", || self.interfaces().iter().filter(|(one, _)| one == name).count() == blocks);
     }
@@ -51,7 +51,7 @@ impl Following {
         (path, folder)
     }
 
-    /// Waits for its own end, and returns what it said, too.
+    /// Waits for the end of the capture. Returns also its standard error.
     pub(crate) fn end(self) -> (PathBuf, TempDir, String) {
         let said = self.said_in_the_end();
         let Self { child, path, folder } = self;
@@ -61,7 +61,7 @@ impl Following {
         (path, folder, said)
     }
 
-    /// What it has said so far.
+    /// Its standard error so far.
     pub(crate) fn said(&self) -> String {
         self.said_in_the_end()()
     }
@@ -72,7 +72,7 @@ impl Following {
     }
 }
 
-/// Names and descriptions, as capinfos sees them.
+/// Names and descriptions as printed by capinfos.
 pub(crate) fn interfaces(path: &Path) -> Vec<(String, String)> {
     // A file that is being written may end within a block.
     let shown = Command::new("capinfos").arg(path).output().expect("capinfos");

@@ -1,4 +1,4 @@
-//! The words these tests are written in: an engine, containers, programs and their witnesses.
+//! The engine under test, its containers and networks, and processes.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The longest that anything here may take before it counts as hanging.
+/// The timeout of everything a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An engine to test with.
+/// The engine under test.
 #[derive(Clone)]
 pub(crate) struct Lab {
     pub(crate) endpoint: String,
@@ -41,32 +41,32 @@ impl Lab {
         self.found(&name)
     }
 
-    /// A container that runs; it goes away with this value.
+    /// A running container, which is removed on drop.
     pub(crate) fn found(&self, name: &str) -> Container {
         let inspect = self.docker(&["inspect", "--format", "{{.State.Pid}} {{.Id}}", name]);
         let (pid, id) = inspect.split_once(' ').expect("a pid and an id");
         Container { lab: self.clone(), pid: pid.to_owned(), id: id.to_owned(), name: name.to_owned() }
     }
 
-    /// A container that was started anew, as it is now.
+    /// A restarted container with its new process.
     pub(crate) fn found_again(&self, container: Container) -> Container {
         let again = self.found(&container.name);
         std::mem::forget(container);
         again
     }
 
-    /// A container that was renamed, as it is now.
+    /// A renamed container.
     pub(crate) fn found_again_as(&self, container: Container, name: &str) -> Container {
         std::mem::forget(container);
         self.found(name)
     }
 
-    /// Makes a network of its own.
+    /// Creates a network.
     pub(crate) fn network(&self) -> Network {
         self.network_with(&[])
     }
 
-    /// Makes a network, with further options of `docker network create`.
+    /// Creates a network with further options of `docker network create`.
     pub(crate) fn network_with(&self, options: &[&str]) -> Network {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("n{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -77,7 +77,7 @@ impl Lab {
         Network { lab: self.clone(), name }
     }
 
-    /// Makes a macvlan network. Its parent can have one only, so that other tests wait for its end.
+    /// Creates a macvlan network. Its parent can have only one, so other tests wait.
     pub(crate) fn macvlan(&self) -> Exclusive<Network> {
         static ONE: Mutex<()> = Mutex::new(());
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Lab {
         Exclusive { thing: self.network_with(&options), _turn: turn }
     }
 
-    /// Makes the engine the only member of a swarm, until this goes away. Other tests wait for that.
+    /// Makes the engine the only member of a swarm until the value is dropped. Other tests wait.
     pub(crate) fn swarm(&self) -> Exclusive<Swarm> {
         static ONE: Mutex<()> = Mutex::new(());
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,12 +93,12 @@ impl Lab {
         Exclusive { thing: Swarm(self.clone()), _turn: turn }
     }
 
-    /// What a command of the engine's own client prints.
+    /// Runs the Docker client. Returns its output.
     pub(crate) fn docker(&self, arguments: &[&str]) -> String {
         output(Command::new("docker").args(["--host", &self.endpoint]).args(arguments))
     }
 
-    /// Our program, speaking to this engine.
+    /// The program under test with this engine.
     pub(crate) fn program(&self) -> Command {
         self.program_at(Path::new(env!("CARGO_BIN_EXE_containerdump")))
     }
@@ -106,13 +106,13 @@ impl Lab {
     pub(crate) fn program_at(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
         command.env("DOCKER_HOST", &self.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
-        // Hosts that the tester has saved are none of ours.
+        // Without the saved hosts of the tester.
         command.env("XDG_CONFIG_HOME", "/nonexistent");
         command
     }
 }
 
-/// A running container that goes away with this value.
+/// A running container, which is removed on drop.
 pub(crate) struct Container {
     lab: Lab,
     pub(crate) name: String,
@@ -121,19 +121,19 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Its name in Wireshark's list.
+    /// Its interface value in Wireshark.
     pub(crate) fn interface(&self) -> String {
         format!("docker-{}", self.name)
     }
 
-    /// Runs a command of this machine in the container's network namespace.
+    /// A command of this machine in the container's network namespace.
     pub(crate) fn enter(&self, command: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--net", "--target", &self.pid]).args(command);
         enter
     }
 
-    /// Address on its first interface, as the container itself sees it.
+    /// The address of its first interface, read in the container.
     pub(crate) fn address(&self) -> String {
         self.address_on("eth0")
     }
@@ -144,7 +144,7 @@ impl Container {
         address.split('/').next().expect("a prefix length").to_owned()
     }
 
-    /// The other end of an interface of its, found as people do by hand: `iflink`, `ip link`.
+    /// The host veth of an interface, found by `iflink` and `ip link`.
     pub(crate) fn host_veth(&self, interface: &str) -> String {
         let path = format!("/sys/class/net/{interface}/iflink");
         let index = self.lab.docker(&["exec", &self.name, "cat", &path]);
@@ -154,7 +154,7 @@ impl Container {
         name.trim().to_owned()
     }
 
-    /// Fetches a page from the container `times` times.
+    /// Sends HTTP requests to the container.
     pub(crate) fn fetch(&self, times: usize) {
         for _ in 0..times {
             output(Command::new("curl").args([
@@ -174,7 +174,7 @@ impl Drop for Container {
     }
 }
 
-/// A network that goes away with this value.
+/// A network, which is removed on drop.
 pub(crate) struct Network {
     lab: Lab,
     pub(crate) name: String,
@@ -182,7 +182,7 @@ pub(crate) struct Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // A busy engine may still hold an endpoint of a container that it has removed.
+        // A busy engine may still hold the endpoint of a removed container.
         for _ in 0..20 {
             let mut remove = Command::new("docker");
             remove.args(["--host", &self.lab.endpoint, "network", "rm", &self.name]);
@@ -195,7 +195,7 @@ impl Drop for Network {
     }
 }
 
-/// Something there can be one of at a time.
+/// A value of which only one exists at a time.
 pub(crate) struct Exclusive<T> {
     thing: T,
     _turn: MutexGuard<'static, ()>,
@@ -209,11 +209,11 @@ impl<T> Deref for Exclusive<T> {
     }
 }
 
-/// A swarm that the engine leaves when this value goes away.
+/// A swarm, which the engine leaves on drop.
 pub(crate) struct Swarm(Lab);
 
 impl Swarm {
-    /// Makes an overlay network.
+    /// Creates an overlay network.
     pub(crate) fn overlay(&self) -> Network {
         self.0.network_with(&["--driver", "overlay", "--attachable"])
     }
@@ -226,7 +226,7 @@ impl Drop for Swarm {
     }
 }
 
-/// What `command` prints, without the last line's end. It must succeed.
+/// Runs a command, which must succeed. Returns its output without the last newline.
 pub(crate) fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -238,13 +238,13 @@ pub(crate) fn signal(child: &Child, name: &str) {
     output(Command::new("kill").args(["-s", name, &child.id().to_string()]));
 }
 
-/// Waits for the end of a child, which must come, and returns its status and what it said.
+/// Waits for the end of a child. Returns its status and output.
 pub(crate) fn end_of(mut child: Child) -> Output {
     eventually("the program ends", || child.try_wait().expect("a child").is_some());
     child.wait_with_output().expect("its output")
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
@@ -253,7 +253,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A folder that ordinary users may look into, and what is in it.
+/// A temporary directory that all users can read and write.
 pub(crate) fn folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::Builder::new().prefix("containerdump").tempdir().expect("a folder");
@@ -261,14 +261,14 @@ pub(crate) fn folder() -> TempDir {
     folder
 }
 
-/// A FIFO such as Wireshark makes.
+/// A FIFO as created by Wireshark.
 pub(crate) fn fifo(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("fifo");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a FIFO");
     path
 }
 
-/// Starts a command with everything it says kept.
+/// Starts a command with its output captured.
 pub(crate) fn start(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))

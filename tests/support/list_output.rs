@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use super::lab::output;
 
-/// What a run of our program lists of a container.
+/// The object of a container in the output of `program list --json`.
 pub(crate) fn described_by(mut program: Command, name: &str) -> Value {
     object_of(&output(program.args(["list", "--json"])), name)
 }
 
-/// The object of one container among lines of JSON.
+/// The object of a container in lines of JSON.
 pub(crate) fn object_of(lines: &str, name: &str) -> Value {
     let mut objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     objects.find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name} in {lines}"))
 }
 
-/// What `list --json` says of everything, and on stderr.
+/// All objects of `list --json`, and standard error.
 pub(crate) fn listed(mut program: Command) -> (Vec<Value>, String) {
     let ended = program.args(["list", "--json"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();

@@ -1,5 +1,4 @@
-//! A session of this test program's own that begins with nobody, is told on its standard input who
-//! joins, and has each opened by the real opener.
+//! A session in this test program, to which containers are added by commands on standard input. The broker opens them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,13 +23,13 @@ use tempfile::TempDir;
 use super::lab::{Container, end_of, folder, output, signal};
 use super::unprivileged::copy;
 
-/// What tells this program to be a session instead of tests.
+/// The argument that makes this test program a session.
 pub(crate) const SESSION: &str = "session-joining";
 
-/// Of those who join.
+/// The kernel ring of added containers.
 const RING_MIB: u32 = 16;
 
-/// Runs a session into `path` that begins with nobody; who joins is opened by `program`.
+/// Runs a session without containers into `path`; the broker of `program` opens those added later.
 pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
     match run(Path::new(program), path, limits) {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +55,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     };
     let proof = privilege.give_up()?;
     let (joining, changes) = session::change_channel().expect("a descriptor");
-    // It ends with the program.
+    // Ends with this process.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines() {
             let answer = obey(&line.expect("a line"), &opener, &joining);
@@ -74,7 +73,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     session.run(&stop, &proof, None).map(|_| ())
 }
 
-/// Does what a line says.
+/// Executes a command line.
 fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error> {
     let words: Vec<&str> = line.split(' ').collect();
     let seen = |pid: &str, namespace: &str| {
@@ -106,7 +105,7 @@ fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error
             let index = index.parse().expect("an index");
             let place = TapLocation::HostVeth { name: (*name).to_owned(), index, expected_holder: None };
             let request = TapRequest::new(place, &CaptureSettings::default(), RING_MIB);
-            // Nobody who is meant claims it.
+            // It does not belong to a selected container.
             return opener
                 .request_tap(&request, &SafeText::new(label))?
                 .wait(&SafeText::new(label))
@@ -135,7 +134,7 @@ fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error
     Ok(())
 }
 
-/// A session under way.
+/// A running session.
 pub(crate) struct Capture {
     pub(crate) child: Child,
     input: ChildStdin,
@@ -145,7 +144,7 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Begins one as the user that `become_user` makes of us, with files that have the right to.
+    /// Starts a session by the command prefix `become_user`, whose program may capture.
     pub(crate) fn begin(become_user: Option<&[&str]>, limits: &[&str]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
@@ -180,7 +179,7 @@ impl Capture {
         Self { child, input, answers, path, folder }
     }
 
-    /// Tells it something and returns its answer.
+    /// Sends a command and returns the reply.
     pub(crate) fn tell(&mut self, line: &str) -> String {
         writeln!(self.input, "{line}").expect("it listens");
         let mut answer = String::new();
@@ -201,7 +200,7 @@ impl Capture {
     }
 }
 
-/// The line that has a container join at its cable, as `ip` shows that.
+/// The command that adds a container at its host veth, as shown by `ip`.
 pub(crate) fn veth(label: &str, container: &Container) -> String {
     let name = container.host_veth("eth0");
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{name}/ifindex")));

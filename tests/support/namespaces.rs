@@ -1,4 +1,4 @@
-//! The words for what the kernel alone shows: named namespaces, processes, and users without rights.
+//! Named network namespaces, processes, and unprivileged users.
 
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use super::lab::{eventually, folder, output, start};
 
-/// Made by `ip netns add`, and taken away with this value.
+/// A network namespace of `ip netns add`, which is deleted on drop.
 pub(crate) struct Namespace {
     pub(crate) name: String,
-    /// The end of its veth on this host, if it has one.
+    /// Its host veth, if any.
     pub(crate) veth: Option<String>,
     number: u32,
 }
@@ -25,7 +25,7 @@ impl Namespace {
         Self { name, veth: None, number }
     }
 
-    /// One that a veth leads to from this host: `192.0.2.x` there.
+    /// A namespace with a veth pair to this host and an address `192.0.2.x`.
     pub(crate) fn with_veth() -> Self {
         let mut namespace = Self::new();
         let veth = format!("nv{}-{}", std::process::id() % 100_000, namespace.number);
@@ -67,7 +67,7 @@ pub(crate) fn ip(arguments: &[&str]) -> String {
     output(Command::new("ip").args(arguments))
 }
 
-/// A process that ends with this value.
+/// A process, which is killed on drop.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
@@ -82,7 +82,7 @@ impl Process {
         self
     }
 
-    /// What tells its network namespace from others, as `list` shows it.
+    /// The id of its network namespace, as shown by `list`.
     pub(crate) fn namespace(&self) -> String {
         output(Command::new("stat").args(["-c", "%i", &format!("/proc/{}/net/dev", self.0.id())]))
     }
@@ -95,7 +95,7 @@ impl Drop for Process {
     }
 }
 
-/// Our program for an ordinary user, who may not look into the folder it was built in.
+/// The program for an unprivileged user, who cannot read the build directory.
 pub(crate) struct UserNamespaceProgram {
     pub(crate) folder: TempDir,
     user: u32,
@@ -118,12 +118,12 @@ impl UserNamespaceProgram {
         command
     }
 
-    /// Without any right.
+    /// Without capabilities.
     pub(crate) fn program(&self) -> Command {
         self.run_as(&[], &self.path().to_string_lossy())
     }
 
-    /// With the right to open rings, as an installed program has it.
+    /// With CAP_NET_RAW, as when installed.
     pub(crate) fn capturing(&self) -> Command {
         let options =
             ["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw", "--bounding-set=-all,+net_raw"];

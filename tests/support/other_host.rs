@@ -1,4 +1,4 @@
-//! Another host: a second dockerd in a sandbox of its own, reached by its engine's socket only.
+//! Another host: a second dockerd in a sandbox, reached only by its socket.
 
 use std::process::{Child, Command};
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::lab::{Container, Lab, eventually, folder, output};
 
-/// Another host, with an engine that has our image.
+/// Another host, whose engine has the test image.
 pub(crate) struct OtherHost {
     sandbox: Child,
     folder: TempDir,
@@ -41,18 +41,18 @@ impl OtherHost {
         Self { sandbox, folder, lab: there }
     }
 
-    /// Kills the engine hard.
+    /// Kills the engine with SIGKILL.
     pub(crate) fn kill_engine(&self) {
         output(&mut self.inside("kill -KILL $(cat docker-engine/pid); while [ -e /proc/$(cat docker-engine/pid) ]; do sleep 0.05; done"));
     }
 
-    /// Starts it again.
+    /// Starts the engine again.
     pub(crate) fn start_engine(&self) {
         let engine = std::fs::canonicalize("tests/lab/engine").expect("the script");
         output(&mut self.inside(&format!("{} up engine $PWD/docker.sock", engine.display())));
     }
 
-    /// Our program, run there; its pid is in the file `program` in our folder.
+    /// The program on the host; its pid is written to the file `program`.
     pub(crate) fn program(&self) -> Command {
         let mut program = self.inside("echo $$ >program; exec \"$@\"");
         program.args(["sh", env!("CARGO_BIN_EXE_containerdump")]);
@@ -60,13 +60,13 @@ impl OtherHost {
         program
     }
 
-    /// The number of its first process.
+    /// The pid of its init process.
     pub(crate) fn process(&self) -> String {
         let process = std::fs::read_to_string(self.folder.path().join("pid"));
         process.expect("its first process").trim().to_owned()
     }
 
-    /// A shell there, in our folder.
+    /// A shell on the host, in the shared directory.
     pub(crate) fn inside(&self, script: &str) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--mount", "--pid", "--net", "--target", &self.process(), "sh", "-c"]);
@@ -74,7 +74,7 @@ impl OtherHost {
         enter
     }
 
-    /// Runs a command there, in the network of a container.
+    /// A command on the host in the network namespace of a container.
     pub(crate) fn enter(&self, container: &Container, command: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--mount", "--pid", "--net", "--target", &self.process()]);
@@ -82,17 +82,17 @@ impl OtherHost {
         enter
     }
 
-    /// Makes a request from one container to another there.
+    /// Sends a request from a container to an address.
     pub(crate) fn fetch(&self, from: &Container, address: &str) {
         output(&mut self.enter(from, &["curl", "-s", "-o", "/dev/null", &format!("http://{address}/")]));
     }
 
-    /// Makes a request from the host itself there.
+    /// Sends a request from the host.
     pub(crate) fn request(&self, address: &str) {
         output(&mut self.inside(&format!("curl -s -o /dev/null http://{address}/")));
     }
 
-    /// Its address on its first interface, as it sees that itself: no engine need be there.
+    /// The address of a container's first interface, without asking the engine.
     pub(crate) fn address_inside(&self, container: &Container) -> String {
         let shown = output(&mut self.enter(container, &["ip", "-4", "-o", "address", "show", "eth0"]));
         let address = shown.split_whitespace().nth(3).expect("an address");
@@ -107,7 +107,7 @@ impl OtherHost {
 
 impl Drop for OtherHost {
     fn drop(&mut self) {
-        // Not by force: its engine takes its control groups away.
+        // Not killed: the engine removes its cgroups.
         drop(self.sandbox.stdin.take());
         let _ = self.sandbox.wait();
     }

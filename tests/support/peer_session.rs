@@ -16,13 +16,13 @@ use tempfile::TempDir;
 
 use super::lab::{Container, end_of, eventually, folder, signal, start};
 
-/// What tells this program to be a session instead of tests.
+/// The argument that makes this test program a session.
 pub(crate) const SESSION: &str = "session-elsewhere";
 
-/// What stands between two commands.
+/// Separates two commands.
 pub(crate) const AND: &str = "++";
 
-/// Runs a session of the streams of `commands` into the file `path`.
+/// Captures the streams of `commands` to the file `path`.
 pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
     match run(path, commands) {
         Ok(totals) => {
@@ -37,7 +37,7 @@ pub(crate) fn session(path: &str, commands: &[&str]) -> ExitCode {
 }
 
 pub(crate) fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
-    // Entering a namespace takes the rights that are given up below.
+    // Before privileges are dropped: entering a namespace needs them.
     let (children, streams): (Vec<Child>, Vec<UnixStream>) =
         commands.split(|word| *word == AND).map(begin).unzip();
     let privilege = Privilege::confine()?;
@@ -57,14 +57,14 @@ pub(crate) fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
     let members = vec![Member { sources, ..Member::default() }];
     let session = CaptureSession::new(members, Duration::from_millis(4), output);
     let outcome = session.run(&stop, &proof, None);
-    // Nobody holds their streams any more, which is their end.
+    // Their streams are closed, so they end.
     for mut child in children {
         child.wait().expect("our own child");
     }
     outcome
 }
 
-/// Starts a command whose standard input and output are the other end of what is returned.
+/// Starts a command with a socket as standard input and output. Returns the other end.
 pub(crate) fn begin(command: &[&str]) -> (Child, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("two sockets");
     let output = theirs.try_clone().expect("a descriptor");
@@ -73,19 +73,19 @@ pub(crate) fn begin(command: &[&str]) -> (Child, UnixStream) {
     (program.spawn().expect("the command starts"), ours)
 }
 
-/// A session under way.
+/// A running session.
 pub(crate) struct PeerSession {
     pub(crate) child: Child,
     pub(crate) path: PathBuf,
     folder: TempDir,
 }
 
-/// A finished one.
+/// An ended session.
 pub(crate) struct EndedPeerSession {
     pub(crate) path: PathBuf,
     pub(crate) status: Option<i32>,
     pub(crate) said: String,
-    /// Goes away with this value.
+    /// Is removed with this value.
     #[expect(dead_code)]
     folder: TempDir,
 }
@@ -116,13 +116,13 @@ impl PeerSession {
     }
 }
 
-/// The command line of a tap in `container`.
+/// The command line of a tap in the namespace of `container`.
 pub(crate) fn tap(container: &Container, options: &[&str]) -> Vec<String> {
     let enter = ["nsenter", "--net", "--target", &container.pid, env!("CARGO_BIN_EXE_containerdump"), "tap"];
     enter.iter().chain(options).map(|&word| word.to_owned()).collect()
 }
 
-/// The same with its output put through a command of the shell's.
+/// The same with its output piped through a shell command.
 pub(crate) fn tap_through(container: &Container, filter: &str) -> Vec<String> {
     let tap = tap(container, &["--filter", "tcp"]).join(" ");
     ["sh", "-c", &format!("{tap} | {filter}")].map(str::to_owned).to_vec()

@@ -1,4 +1,4 @@
-//! The other end of a stream: what it writes, well or ill, and what is read of it.
+//! The sending end of a peer stream, and what is read from it.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -13,10 +13,10 @@ use containerdump::safe_text::SafeText;
 use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 
-/// Long enough for whatever comes at all.
+/// Longer than any stream takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A packet, as it was sent or read.
+/// A packet as sent or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) interface: u32,
@@ -44,7 +44,7 @@ pub(crate) fn packet() -> Packet {
     Packet { interface: 0, direction: Direction::Inbound, time, length: 60, data: vec![7; 60] }
 }
 
-/// What stands before the first packet.
+/// The blocks before the first packet.
 pub(crate) fn beginning(interfaces: &[InterfaceDescription]) -> Vec<u8> {
     let mut blocks = BlockWriter::begin_section();
     for interface in interfaces {
@@ -56,7 +56,7 @@ pub(crate) fn beginning(interfaces: &[InterfaceDescription]) -> Vec<u8> {
     blocks.take()
 }
 
-/// Statistics of an interface, without what stands before them in a stream.
+/// The statistics block of an interface alone.
 pub(crate) fn statistics(
     interfaces: &[InterfaceDescription],
     number: u32,
@@ -71,7 +71,7 @@ pub(crate) fn statistics(
     blocks.take()
 }
 
-/// A packet's block, as our own writer makes it.
+/// A packet block of the program's writer.
 pub(crate) fn block(packet: &Packet) -> Vec<u8> {
     let mut bytes = Vec::new();
     let Packet { interface, direction, time, length, data } = packet;
@@ -79,7 +79,7 @@ pub(crate) fn block(packet: &Packet) -> Vec<u8> {
     bytes
 }
 
-/// What was read of a stream until it ended.
+/// What was read of a stream.
 pub(crate) struct Read {
     pub(crate) interfaces: Vec<InterfaceDescription>,
     pub(crate) packets: Vec<Packet>,
@@ -96,12 +96,12 @@ pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) ->
     outcome
 }
 
-/// Opens a stream with patience.
+/// Opens a stream with a long timeout.
 pub(crate) fn open(stream: UnixStream) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
     peer::open_tap_stream(stream, &SafeText::new("container web"), PATIENCE)
 }
 
-/// Writes beside the test, until nobody reads.
+/// Writes in another thread until the reader closes.
 pub(crate) fn send(
     mut stream: UnixStream,
     bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static,
@@ -112,7 +112,7 @@ pub(crate) fn send(
                 return;
             }
         }
-        // What the reader says must have somebody to take it.
+        // The reader's control bytes must be consumed.
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     })
@@ -140,7 +140,7 @@ fn to_the_end(interfaces: Vec<InterfaceDescription>, mut remote: PeerStream) -> 
     Read { interfaces, packets, counts, ended }
 }
 
-/// The packets of a stream as a reader that is not ours finds them. Panics where it is not whole.
+/// The packets of a stream by an independent parser. Panics if it is incomplete.
 pub(crate) fn by_another_reader(bytes: &[u8]) -> Vec<(u32, u32, Vec<u8>)> {
     let mut reader = PcapNGReader::new(1 << 20, bytes).expect("a pcapng stream");
     let mut packets = Vec::new();

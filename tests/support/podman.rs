@@ -1,11 +1,11 @@
-//! A Podman service, by its own client.
+//! The Podman services of `make test`.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::lab::{Lab, output};
 
-/// A Podman of `make test`, spoken to as its own client does.
+/// A Podman service, used by its own client.
 pub(crate) struct Podman {
     pub(crate) url: String,
     image: String,
@@ -29,7 +29,7 @@ impl Podman {
         output(Command::new("podman").args(["--remote", "--url", &self.url]).args(arguments))
     }
 
-    /// Something of the engine's that `remove` and its name take away again.
+    /// A resource that `podman REMOVE NAME` removes.
     fn thing(&self, remove: &[&str]) -> PodmanResource<'_> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("p{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -41,7 +41,7 @@ impl Podman {
         self.container_with(options, &[])
     }
 
-    /// The same, with a command of its own.
+    /// The same with a command.
     pub(crate) fn container_with(&self, options: &[&str], command: &[&str]) -> PodmanResource<'_> {
         let thing = self.thing(&["rm", "--force", "--time", "0"]);
         let run = [&["run", "--detach", "--name", &thing.name], options, &[&self.image], command].concat();
@@ -55,7 +55,7 @@ impl Podman {
         thing
     }
 
-    /// Makes a pod; its own container is made of our image, since none is pulled.
+    /// Creates a pod; its infra container uses the test image, since none is pulled.
     pub(crate) fn pod(&self) -> PodmanResource<'_> {
         let thing = self.thing(&["pod", "rm", "--force", "--time", "0"]);
         let infra = ["--infra-image", &self.image, "--infra-command", "sleep 9999"];
@@ -71,12 +71,12 @@ pub(crate) struct PodmanResource<'a> {
 }
 
 impl PodmanResource<'_> {
-    /// Its first process.
+    /// The pid of its first process.
     pub(crate) fn pid(&self) -> String {
         self.podman.podman(&["inspect", "--format", "{{.State.Pid}}", &self.name])
     }
 
-    /// Runs a command of this machine in the container's network namespace.
+    /// A command of this machine in the container's network namespace.
     pub(crate) fn enter(&self, command: &[&str]) -> String {
         output(Command::new("nsenter").args(["--net", "--target", &self.pid()]).args(command))
     }
@@ -87,7 +87,7 @@ impl PodmanResource<'_> {
         address.split('/').next().expect("a prefix length").to_owned()
     }
 
-    /// The other end of `eth0`, found as people do by hand.
+    /// The host veth of `eth0`, found by `ip link`.
     pub(crate) fn host_veth(&self) -> String {
         let shown = self.enter(&["ip", "-o", "link", "show", "eth0"]);
         let index = shown.split("eth0@if").nth(1).and_then(|rest| rest.split(':').next()).expect("an index");
@@ -109,7 +109,7 @@ impl Drop for PodmanResource<'_> {
     }
 }
 
-/// Our program, where engines are looked for without a word of where Podman is.
+/// The program under test, which has to find Podman.
 pub(crate) fn program(lab: &Lab) -> Command {
     let mut program = lab.program();
     program.env_remove("CONTAINERDUMP_ENGINES");

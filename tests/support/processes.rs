@@ -3,14 +3,14 @@
 use std::fs;
 use std::process::Command;
 
-/// The processes that a process has started.
+/// The child processes of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
     let listed = String::from_utf8(listed.stdout).expect("pids");
     listed.lines().map(|pid| pid.parse().expect("a pid")).collect()
 }
 
-/// The taps that a session's opener has started and that take packets: others wait, and have a right still.
+/// The taps of a session that read packets. Taps in the broker's pool still have a capability.
 pub(crate) fn taps(session: u32) -> Vec<u32> {
     let has_none = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -20,7 +20,7 @@ pub(crate) fn taps(session: u32) -> Vec<u32> {
     openers.flat_map(children).filter(has_none).collect()
 }
 
-/// The lines of every thread's status that tell of rights.
+/// The capability lines in the status of every thread.
 pub(crate) fn rights(pid: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
     let status =

@@ -1,4 +1,4 @@
-//! The program, started as Wireshark starts it, and what it left behind when it ended.
+//! The program under test without an engine of this machine, its output and its end.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,32 +12,31 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// No deadline of ours is that long, and no engine that hangs would be done by then.
+/// Longer than every timeout of the program.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Where no engine is.
+/// An address without an engine.
 pub(crate) const NOWHERE: &str = "unix:///nonexistent.sock";
 
-/// A program that runs.
+/// A running program.
 pub(crate) struct Running {
     child: Child,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
 }
 
-/// How it ended.
+/// An ended program.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// The program beside one engine, to be told what it is asked. Nothing of the tester's own settings
-/// reaches it.
+/// The program with one engine, independent of the tester's settings.
 pub(crate) fn program(docker_host: &str) -> Command {
     let mut command = Command::new(alone());
     command.env("DOCKER_HOST", docker_host);
-    // The tester's machine may have network namespaces and a Podman of its own.
+    // This machine may have a Podman and network namespaces.
     command.env("CONTAINERDUMP_ENGINES", "docker");
     command
         .env("XDG_CONFIG_HOME", "/nonexistent")
@@ -47,7 +46,7 @@ pub(crate) fn program(docker_host: &str) -> Command {
     command
 }
 
-/// The program without its companion, by which it would go on through an engine that is none.
+/// The program without the static program beside it, so that it cannot use tap containers.
 fn alone() -> &'static Path {
     static ALONE: OnceLock<PathBuf> = OnceLock::new();
     ALONE.get_or_init(|| {
@@ -60,7 +59,7 @@ fn alone() -> &'static Path {
     })
 }
 
-/// Asks the program `arguments` and waits for its answer.
+/// Runs the program with `arguments`.
 pub(crate) fn ask<S: AsRef<OsStr>>(docker_host: &str, arguments: impl IntoIterator<Item = S>) -> Ended {
     Running::start(program(docker_host).args(arguments)).ended()
 }
@@ -90,7 +89,7 @@ impl Running {
         kill(Pid::from_raw(pid), signal).expect("the program runs");
     }
 
-    /// Waits until the program keeps signals from ending it just like that.
+    /// Waits until the program has blocked SIGTERM, to handle it.
     pub(crate) fn takes_signals(&self) {
         until("the program blocks SIGTERM", || {
             let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
@@ -100,13 +99,13 @@ impl Running {
         });
     }
 
-    /// Waits for the end. Everything that was said must be fit for a terminal and a dialog.
+    /// Waits for the end. The output must contain no control characters.
     pub(crate) fn ended(self) -> Ended {
         let (status, stdout, stderr) = self.end();
         Ended { status, stdout: readable(stdout), stderr: readable(stderr) }
     }
 
-    /// The same of one that writes packets to standard output: the status, and what was said beside.
+    /// The same for a program that writes packets to standard output: its status and standard error.
     pub(crate) fn ended_with_bytes(self) -> (Option<i32>, String) {
         let (status, _, stderr) = self.end();
         (status.code(), readable(stderr))
@@ -130,14 +129,13 @@ impl Running {
 }
 
 impl Ended {
-    /// What was printed in answer to a query: whatever happened, the status is 0 and nothing is
-    /// said beside the answer.
+    /// The standard output of a query, which must succeed with an empty standard error.
     pub(crate) fn answer(self) -> String {
         assert_eq!((self.status.code(), self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
         self.stdout
     }
 
-    /// What the user is told by a capture that failed. Wireshark keeps about 1 KiB of it.
+    /// The error message of a failed capture. Wireshark shows about 1 KiB of it.
     pub(crate) fn complaint(self) -> String {
         assert_eq!(self.status.code(), Some(1), "{}", self.stderr);
         let (reason, remedy) = self.stderr.split_once("\nRemedy: ").expect("a remedy");
@@ -146,7 +144,7 @@ impl Ended {
         self.stderr
     }
 
-    /// Asserts a normal end without a word.
+    /// Asserts success without output.
     pub(crate) fn quietly(self) {
         assert_eq!(self.answer(), "");
     }
@@ -158,7 +156,7 @@ fn readable(bytes: Vec<u8>) -> String {
     text
 }
 
-/// Waits for `state`, which is sure to come.
+/// Waits until `state` holds.
 pub(crate) fn until(what: &str, mut state: impl FnMut() -> bool) {
     let end = Instant::now() + LONGEST;
     while !state() {
@@ -167,8 +165,8 @@ pub(crate) fn until(what: &str, mut state: impl FnMut() -> bool) {
     }
 }
 
-/// Moves a terminal's cursor, or turns the direction of writing (C0 but line ends, DEL, C1, the
-/// embeddings, overrides and isolates of Unicode, line and paragraph separators).
+/// Control characters and bidirectional formatting (C0 except newline, DEL, C1, Unicode embeddings, overrides, isolates,
+/// line and paragraph separators).
 fn does_more_than_be_read(character: char) -> bool {
     (character.is_control() && character != '\n')
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')

@@ -1,4 +1,4 @@
-//! A capture of ours under way, a tcpdump beside it, and readers of what came out.
+//! `containerdump capture` to a file, and readers of capture files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::lab::{Container, Lab, PATIENCE, end_of, folder, output, signal, start};
 use super::tcpdump::Tcpdump;
 
-/// `containerdump capture` writing to a file.
+/// A running capture.
 pub(crate) struct Recording {
     pub(crate) child: Child,
     pub(crate) path: PathBuf,
@@ -20,18 +20,18 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Begins and waits until rings are open: the interface blocks are written then.
+    /// Starts and waits for the interface blocks, which are written once the kernel rings are open.
     pub(crate) fn begin(lab: &Lab, containers: &[&Container], options: &[&str]) -> Self {
         Self::begin_by(lab.program(), containers, options)
     }
 
-    /// The same by a program that need not be the one cargo made for tests.
+    /// The same with another program.
     pub(crate) fn begin_by(command: Command, containers: &[&Container], options: &[&str]) -> Self {
         let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
         Self::begin_with(command, &names, options)
     }
 
-    /// The same of containers of whichever engine.
+    /// The same with containers by name.
     pub(crate) fn begin_with(mut command: Command, names: &[&str], options: &[&str]) -> Self {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
@@ -50,7 +50,7 @@ impl Recording {
         Self { child, path, folder }
     }
 
-    /// Stops as Ctrl-C does, and returns what was written.
+    /// Stops with SIGINT.
     pub(crate) fn stop(self) -> Recorded {
         signal(&self.child, "INT");
         self.end()
@@ -64,7 +64,7 @@ impl Recording {
         recorded
     }
 
-    /// Waits for its own end.
+    /// Waits for the end of the capture.
     pub(crate) fn end(self) -> Recorded {
         let ended = end_of(self.child);
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
@@ -76,35 +76,35 @@ impl Recording {
     }
 }
 
-/// A finished capture.
+/// An ended capture.
 pub(crate) struct Recorded {
     pub(crate) path: PathBuf,
     pub(crate) said: String,
-    /// Goes away with this value.
+    /// Is removed with this value.
     #[expect(dead_code)]
     folder: TempDir,
 }
 
 impl Recorded {
-    /// Fields of packets that pass a display filter, as tshark sees them.
+    /// tshark's fields of packets that match a display filter.
     pub(crate) fn fields(&self, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
         fields_of(&self.path, filter, fields)
     }
 
-    /// What our statistics say at the end, by interface number.
+    /// The final statistics by interface number.
     pub(crate) fn statistics(&self) -> BTreeMap<u32, Statistics> {
         statistics_of(&self.path)
     }
 }
 
-/// Fields of the packets in a file that pass a display filter, as tshark sees them.
+/// tshark's fields of the packets in a file that match a display filter.
 pub(crate) fn fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
     read_fields(&mut tshark, fields)
 }
 
-/// The same of a file that is being written, which may end within a block.
+/// The same for a file that is being written and may end within a block.
 pub(crate) fn fields_so_far(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-n", "-T", "fields", "-Y", filter]).arg("-r").arg(path);
@@ -114,7 +114,7 @@ pub(crate) fn fields_so_far(path: &Path, filter: &str, fields: &[&str]) -> Vec<V
     rows(&String::from_utf8_lossy(&tshark.output().expect("tshark").stdout))
 }
 
-/// The same with names in place of addresses, the first of a field that is there several times.
+/// The same with resolved names, and only the first occurrence of a field.
 pub(crate) fn named_fields_of(path: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut tshark = Command::new("tshark");
     tshark.args(["-N", "n", "-T", "fields", "-E", "occurrence=f", "-Y", filter]).arg("-r").arg(path);
@@ -132,27 +132,26 @@ fn rows(shown: &str) -> Vec<Vec<String>> {
     shown.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
-/// Counts HTTP requests in a file that is still being written.
+/// Counts HTTP requests in a file that is being written.
 pub(crate) fn requests_so_far(path: &Path) -> usize {
     packets_so_far(path, "http.request")
 }
 
-/// Counts the packets that pass a display filter in a file that is still being written, and may end within a
-/// block.
+/// Counts packets that match a display filter in a file that is being written.
 pub(crate) fn packets_so_far(path: &Path, filter: &str) -> usize {
     let mut tshark = Command::new("tshark");
     let read = tshark.args(["-n", "-Y", filter, "-r"]).arg(path).output().expect("tshark");
     String::from_utf8_lossy(&read.stdout).lines().count()
 }
 
-/// A line of what capinfos says about a file.
+/// The value of a line of capinfos.
 pub(crate) fn capinfos(path: &Path, line: &str) -> String {
     let all = output(Command::new("capinfos").arg("-M").arg(path));
     let found = all.lines().find_map(|text| text.trim().strip_prefix(line));
     found.unwrap_or_else(|| panic!("no {line} in {all}")).trim_start_matches([':', ' ', '=']).to_owned()
 }
 
-/// Asserts that both files hold as many packets and bytes, and not none.
+/// Asserts that both files have the same number of packets and bytes, at least one packet.
 pub(crate) fn assert_same(ours: &Path, witness: &Path) {
     assert_ne!(capinfos(witness, "Number of packets"), "0");
     for figure in ["Number of packets", "Data size"] {
@@ -167,18 +166,18 @@ pub(crate) struct Statistics {
     pub(crate) lost: u64,
     pub(crate) lost_in_kernel: u64,
     pub(crate) written: u64,
-    /// Packets of the interface that stand in the file, counted here.
+    /// Packets of the interface in the file.
     pub(crate) packets: u64,
 }
 
 impl Statistics {
-    /// Packets that came and stand in the file where they were sent.
+    /// Received packets that are in the file at their sender.
     pub(crate) fn crossed(&self) -> u64 {
         self.received - self.lost - self.written
     }
 }
 
-/// Reads a file with a reader that is not Wireshark's. Panics where it is not whole.
+/// Reads the statistics of a file with an independent parser. Panics if it is incomplete.
 pub(crate) fn statistics_of(path: &Path) -> BTreeMap<u32, Statistics> {
     let mut all: BTreeMap<u32, Statistics> = BTreeMap::new();
     each_block(path, |block| match block {
@@ -203,7 +202,7 @@ pub(crate) fn statistics_of(path: &Path) -> BTreeMap<u32, Statistics> {
     all
 }
 
-/// Hands every block of a file to `take`.
+/// Calls `take` with every block of a file.
 pub(crate) fn each_block(path: &Path, mut take: impl FnMut(&Block<'_>)) {
     let file = std::fs::File::open(path).expect("the file");
     let mut reader = PcapNGReader::new(1 << 20, file).expect("a pcapng file");
@@ -222,7 +221,7 @@ pub(crate) fn each_block(path: &Path, mut take: impl FnMut(&Block<'_>)) {
     }
 }
 
-/// How many interface blocks are in a file.
+/// The number of interface blocks in a file.
 pub(crate) fn interfaces_in(path: &Path) -> usize {
     let mut count = 0;
     each_block(path, |block| {

@@ -1,4 +1,4 @@
-//! The user of a rootless engine, and the program without any privilege.
+//! The user of the rootless engines, with the program without privileges.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use super::lab::{end_of, eventually, folder, output, signal, start};
 use super::recording::fields_of;
 use super::tcpdump::Tcpdump;
 
-/// The user of the lab whose engines these are.
+/// The uid of `tests/lab/add-user`.
 pub(crate) const OWNER: u32 = 4242;
 
 pub(crate) const TRAFFIC: &str = "icmp";
 
-/// The program as that user runs it: a copy, without any right.
+/// A copy of the program without capabilities, run by that user.
 pub(crate) struct RootlessUser {
     program: PathBuf,
     folder: TempDir,
@@ -29,7 +29,7 @@ impl RootlessUser {
         Self { program, folder }
     }
 
-    /// A further folder of that user's.
+    /// A temporary directory of that user.
     pub(crate) fn folder() -> TempDir {
         let folder = folder();
         std::os::unix::fs::chown(folder.path(), Some(OWNER), Some(OWNER)).expect("its owner");
@@ -48,8 +48,8 @@ impl RootlessUser {
         command
     }
 
-    /// Captures a container and compares with what a tcpdump of root's sees on `interface` of process
-    /// `pid`, from where `address` is pinged.
+    /// Captures a container while `address` is pinged in the namespace of process `pid`, and compares with tcpdump on
+    /// `interface` there.
     pub(crate) fn captures(&self, name: &str, pid: &str, interface: &str, address: &str) {
         let inside = || {
             let mut nsenter = Command::new("nsenter");

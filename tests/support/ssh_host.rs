@@ -24,10 +24,10 @@ pub(crate) struct SshHost {
 }
 
 impl SshHost {
-    /// One where our program is where commands are looked for.
+    /// Starts a host with the program in its `PATH`.
     pub(crate) fn start(lab: &Lab) -> Self {
         let there = Self::bare(lab);
-        // Where others than root may start it, and the static one beside it.
+        // All users may run it; the static program is beside it.
         let ours = Path::new(env!("CARGO_BIN_EXE_containerdump"));
         let beside = format!("containerdump-{}", std::env::consts::ARCH);
         fs::copy(ours, there.path("commands/containerdump")).expect("a copy");
@@ -36,7 +36,7 @@ impl SshHost {
         there
     }
 
-    /// One with nothing of ours.
+    /// Starts a host without the program.
     pub(crate) fn bare(lab: &Lab) -> Self {
         Self::bare_with(lab, |_| {})
     }
@@ -87,12 +87,12 @@ impl SshHost {
         self.start_server();
     }
 
-    /// Adds entries to the settings of `ssh` here.
+    /// Adds entries to the settings of the client.
     pub(crate) fn configure(&self, entries: &str) {
         self.sshd.add_client_entries(entries);
     }
 
-    /// Sets the host key that `ssh` here knows: `hostkey.pub`, or `other.pub`, which the server does not have.
+    /// Sets the host key that the client knows: `hostkey.pub`, or `other.pub`, which the server does not have.
     pub(crate) fn trust(&self, key: &str) {
         self.sshd.trust(key);
     }
@@ -101,13 +101,13 @@ impl SshHost {
         self.sshd.path(name)
     }
 
-    /// A file that can be started.
+    /// Writes an executable file.
     pub(crate) fn script(&self, name: &str, content: &str) {
         fs::write(self.path(name), content).expect("a script");
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
     }
 
-    /// Our program here, which knows no engine.
+    /// The program on this side, without a local engine.
     pub(crate) fn program(&self) -> Command {
         self.program_at(Path::new(env!("CARGO_BIN_EXE_containerdump")))
     }
@@ -121,23 +121,23 @@ impl SshHost {
         command
     }
 
-    /// What a shell there prints.
+    /// Runs a shell script on the host. Returns its output.
     pub(crate) fn inside(&self, script: &str) -> String {
         output(&mut self.host.inside(script))
     }
 
-    /// Bytes that have come over the cable, by the kernel's count.
+    /// Bytes received over the veth pair, by the kernel's counter.
     pub(crate) fn came(&self) -> u64 {
         let counter = format!("/sys/class/net/{}/statistics/rx_bytes", self.cable);
         fs::read_to_string(counter).expect("a counter").trim().parse().expect("a number")
     }
 
-    /// Cuts the cable, without a word to either end.
+    /// Sets the veth pair down, so that the connection is lost silently.
     pub(crate) fn cut(&self) {
         output(Command::new("ip").args(["link", "set", &self.cable, "down"]));
     }
 
-    /// Programs of ours that run there.
+    /// Command lines of the program on the host.
     pub(crate) fn runs(&self) -> Vec<String> {
         let all = self.inside("ps -A -o args");
         all.lines()
@@ -146,7 +146,7 @@ impl SshHost {
             .collect()
     }
 
-    /// Waits until nothing of a capture is left on either side.
+    /// Waits until no process, connection or socket of a capture is left on either side.
     pub(crate) fn is_left_alone(&self) {
         eventually("nothing of ours runs there", || self.runs().is_empty());
         let runtime = self.path("runtime").display().to_string();
@@ -158,7 +158,7 @@ impl SshHost {
         assert_eq!(sockets, 0);
     }
 
-    /// A tcpdump in a container there.
+    /// A tcpdump in the namespace of a container on the host.
     pub(crate) fn tcpdump(&self, container: &Container) -> Command {
         self.host.enter(container, &["tcpdump"])
     }
@@ -170,7 +170,7 @@ impl Drop for SshHost {
     }
 }
 
-/// Lets the ordinary user there run everything as root.
+/// Allows the unprivileged user of the host to run everything as root.
 pub(crate) fn let_it_be_root(there: &SshHost) {
     there.inside(
         "printf 'Defaults env_keep += \"DOCKER_HOST CONTAINERDUMP_ENGINES\"\\ncontainerdump-lab ALL = NOPASSWD: ALL\\n' \

@@ -42,7 +42,7 @@ pub(crate) fn docker(lab: &Lab, id: &str) -> described::Container {
     target(EngineKind::Docker, socket(&lab.endpoint), id)
 }
 
-/// The tap containers of a target, running or not, as Docker's client tells.
+/// The tap containers of a target, running or not, listed by the Docker client.
 pub(crate) fn taps_of(lab: &Lab, id: &str) -> Vec<String> {
     let label = format!("label=org.containerdump.target={id}");
     let said = lab.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]);
@@ -53,7 +53,7 @@ pub(crate) fn nothing_is_left(lab: &Lab, id: &str) {
     eventually("no tap container is left", || taps_of(lab, id).is_empty());
 }
 
-/// The id of a container of Podman's, and what tells of its tap containers.
+/// The id of a Podman container, and a function that lists its tap containers.
 pub(crate) fn in_podman(podman: &Podman, name: &str) -> (String, impl Fn() -> String) {
     let id = podman.podman(&["inspect", "--format", "{{.Id}}", name]);
     let label = format!("label=org.containerdump.target={id}");

@@ -7,12 +7,12 @@ use containerdump::container::endpoint::Endpoint;
 
 use super::tap_container::socket;
 
-/// A port that leads to the engine, as one on another host would.
+/// Forwards a TCP port to the engine's socket.
 pub(crate) fn relay(url: &str) -> Endpoint {
     relay_at("127.0.0.1:0", url)
 }
 
-/// The same at an address of one's choice.
+/// The same at the given address.
 pub(crate) fn relay_at(address: &str, url: &str) -> Endpoint {
     let listener = TcpListener::bind(address).expect("a port");
     let address = listener.local_addr().expect("its address");

@@ -1,4 +1,4 @@
-//! A tcpdump beside the program under test, to compare with.
+//! tcpdump, to compare captures with.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::lab::{Container, eventually, folder, signal, start};
 use super::recording::assert_same;
 
-/// A tcpdump, to compare with.
+/// A running tcpdump.
 pub(crate) struct Tcpdump {
     child: Child,
     pub(crate) path: PathBuf,
@@ -26,7 +26,7 @@ impl Tcpdump {
         Self::of(container.enter(&["tcpdump"]), interface, filter)
     }
 
-    /// On an interface where `tcpdump` runs.
+    /// On an interface, by a prepared `tcpdump` command.
     pub(crate) fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
         let folder = folder();
         let path = folder.path().join("witness.pcap");
@@ -36,7 +36,7 @@ impl Tcpdump {
         Self { child, path, folder }
     }
 
-    /// Waits until nothing more comes: the last packets of a connection come after its programs.
+    /// Waits until no more packets arrive: the last ones follow the end of the programs.
     pub(crate) fn settle(&self) {
         eventually("the traffic ends", || {
             let before = self.path.metadata().expect("the file").len();
@@ -51,7 +51,7 @@ impl Tcpdump {
         assert_same(ours, &path);
     }
 
-    /// Stops, and leaves the file for as long as this value lives.
+    /// Stops. The file is removed with the returned directory.
     pub(crate) fn stop(mut self) -> (PathBuf, TempDir) {
         signal(&self.child, "INT");
         eventually("tcpdump ends", || self.child.try_wait().expect("a child").is_some());

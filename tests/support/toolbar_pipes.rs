@@ -1,4 +1,4 @@
-//! Wireshark's end of a toolbar's pipes, in the hands of a test, and the capture at the other end.
+//! Wireshark's end of the control pipes of a toolbar, and the capture at the other end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -15,14 +15,14 @@ use tempfile::TempDir;
 
 use super::lab::{end_of, eventually, fifo, folder, signal, start};
 
-/// Numbers of controls, as `--extcap-interfaces` tells them.
+/// Numbers of controls, as in the output of `--extcap-interfaces`.
 pub(crate) const ATTACHMENT: u8 = 1;
 pub(crate) const STATISTICS: u8 = 2;
 pub(crate) const FILTER: u8 = 3;
 pub(crate) const PAUSE: u8 = 4;
 pub(crate) const LOG: u8 = 5;
 
-/// A capture with a toolbar's pipes.
+/// A capture with control pipes.
 pub(crate) struct ToolbarCapture {
     pub(crate) child: Child,
     copy: Child,
@@ -30,7 +30,7 @@ pub(crate) struct ToolbarCapture {
     pub(crate) pipes: ToolbarPipes,
 }
 
-/// The pipes, in a folder.
+/// The control pipes in a temporary directory.
 pub(crate) struct ToolbarPipes {
     pub(crate) folder: TempDir,
     pub(crate) to_capture: PathBuf,
@@ -38,7 +38,7 @@ pub(crate) struct ToolbarPipes {
 }
 
 impl ToolbarPipes {
-    /// Paths where nothing is yet.
+    /// Paths without pipes.
     pub(crate) fn none() -> Self {
         let folder = folder();
         let (to_capture, from_capture) = (folder.path().join("in"), folder.path().join("out"));
@@ -55,7 +55,7 @@ impl ToolbarPipes {
 }
 
 impl ToolbarCapture {
-    /// Starts `program` with these pipes, whose packets go to a file.
+    /// Starts `program` with these pipes, and copies its packets to a file.
     pub(crate) fn begin(mut program: Command, options: &[&str], pipes: ToolbarPipes) -> Self {
         let fifo = fifo(&pipes.folder);
         let path = pipes.folder.path().join("out.pcapng");
@@ -64,31 +64,31 @@ impl ToolbarCapture {
         program.arg("--extcap-control-out").arg(&pipes.from_capture);
         let child = start(&mut program);
         let mut copy = Command::new("dd");
-        // With one size for both ends it writes what it reads at once.
+        // With one block size dd writes at once what it reads.
         copy.args(["status=none", "bs=64k"])
             .arg(format!("if={}", fifo.display()))
             .arg(format!("of={}", path.display()));
         Self { child, copy: start(&mut copy), path, pipes }
     }
 
-    /// Waits until an interface is told of.
+    /// Waits for the first interface block.
     pub(crate) fn captures(&self) {
         eventually("the capture begins", || self.path.metadata().is_ok_and(|about| about.len() > 200));
     }
 
-    /// Does `work` while nobody reads the packets.
+    /// Does `work` while the packets are not read.
     pub(crate) fn nobody_reads(&self, work: impl FnOnce()) {
         signal(&self.copy, "STOP");
         work();
         signal(&self.copy, "CONT");
     }
 
-    /// Waits until nothing more comes, and opens the control pipe only `later`, as Wireshark does. Returns the
-    /// status and what it says.
+    /// Waits for the end of the stream, then opens the control pipe after `later`, as Wireshark does. Returns the status and
+    /// standard error.
     pub(crate) fn fails(self, later: Duration) -> (Option<i32>, String) {
         end_of(self.copy);
         std::thread::sleep(later);
-        // One that waits would wait for ever where this fails.
+        // Without this, a waiting capture would never end.
         let flags = OFlag::O_NONBLOCK.bits();
         let control = OpenOptions::new().write(true).custom_flags(flags).open(&self.pipes.to_capture);
         let mut control = control.expect("the capture is still there to read the control pipe");
@@ -97,13 +97,13 @@ impl ToolbarCapture {
         (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
     }
 
-    /// Waits until nothing more comes, and returns the program.
+    /// Waits for the end of the stream. Returns the process.
     pub(crate) fn comes_to_its_end(self) -> (Child, ToolbarPipes) {
         end_of(self.copy);
         (self.child, self.pipes)
     }
 
-    /// Ends the capture as Wireshark does.
+    /// Stops the capture as Wireshark does.
     pub(crate) fn stop(self) -> (PathBuf, TempDir) {
         signal(&self.child, "TERM");
         let ended = end_of(self.child);
@@ -114,30 +114,30 @@ impl ToolbarCapture {
     }
 }
 
-/// A toolbar: what it says, and what it shows.
+/// A toolbar, with what it shows.
 pub(crate) struct Toolbar {
     to_capture: File,
     from_capture: File,
     unread: Vec<u8>,
-    /// What each control has, and which of them somebody changed since the capture did.
+    /// The value of each control, and the controls changed by the user since the capture set them.
     fields: BTreeMap<u8, String>,
     changed: BTreeSet<u8>,
     pub(crate) list: Vec<(String, String)>,
     pub(crate) log: String,
     pub(crate) warnings: Vec<String>,
-    /// What the status bar showed.
+    /// Messages of the status bar.
     pub(crate) status: Vec<String>,
 }
 
 impl Toolbar {
-    /// Opens the pipes as Wireshark does, and says that it is there.
+    /// Opens the pipes as Wireshark does, and sends that it is initialized.
     pub(crate) fn open(pipes: &ToolbarPipes) -> Self {
         Self::open_with(pipes, None)
     }
 
-    /// The same with a filter that was written there before.
+    /// The same with a filter entered before the capture.
     pub(crate) fn open_with(pipes: &ToolbarPipes, filter: Option<&str>) -> Self {
-        // First this one, not to wait; then the other, where Wireshark's window stands still until it is open.
+        // This one first: opening the other blocks Wireshark's window until the capture opens it.
         let flags = OFlag::O_NONBLOCK.bits();
         let from_capture = OpenOptions::new().read(true).custom_flags(flags).open(&pipes.from_capture);
         let to_capture = OpenOptions::new().write(true).open(&pipes.to_capture);
@@ -167,14 +167,14 @@ impl Toolbar {
         self.write(&message(control, command, payload.as_bytes()));
     }
 
-    /// Somebody writes into a field, presses a button or chooses.
+    /// Sets a control as the user does.
     pub(crate) fn set(&mut self, control: u8, payload: &str) {
         self.say(control, 1, payload);
         self.changed.insert(control);
         self.fields.insert(control, payload.to_owned());
     }
 
-    /// Whether the next capture will be told what somebody wrote there in this one.
+    /// Whether Wireshark sends the control's value to the next capture.
     pub(crate) fn remembers(&self, control: u8) -> bool {
         self.changed.contains(&control)
     }
@@ -183,7 +183,7 @@ impl Toolbar {
         self.fields.get(&control).map_or("", String::as_str)
     }
 
-    /// Waits until the toolbar shows something.
+    /// Waits until a condition on the toolbar holds.
     pub(crate) fn shows(&mut self, what: &str, shown: impl Fn(&Self) -> bool) {
         eventually(what, || {
             self.read();
@@ -191,9 +191,9 @@ impl Toolbar {
         });
     }
 
-    /// Does to the controls what came, as interface_toolbar.cpp does.
+    /// Applies received messages to the controls, like interface_toolbar.cpp.
     pub(crate) fn read(&mut self) {
-        // An error says that nothing is there for now.
+        // EAGAIN: no data yet.
         let _ = self.from_capture.read_to_end(&mut self.unread);
         while let Some((control, command, payload)) = self.next() {
             let text = String::from_utf8(payload).expect("text");
@@ -222,7 +222,7 @@ impl Toolbar {
         let [begin, high, middle, low, control, command] = *self.unread.first_chunk::<6>()?;
         assert_eq!(begin, b'T');
         let end = u32::from_be_bytes([0, high, middle, low]) as usize + 4;
-        // Wireshark turns round and round while half a message is there.
+        // Wireshark busy-waits for the rest of a message.
         let payload = self.unread.get(6..end).expect("all of the message").to_vec();
         self.unread.drain(..end);
         Some((control, command, payload))

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::lab::{Container, Lab, folder, output};
 
-/// Has a container send so many datagrams of 1000 bytes to port 9, which nobody answers.
+/// Sends `count` datagrams of 1000 bytes from a container to port 9, without replies.
 pub(crate) fn flood(container: &Container, count: u64) {
     let folder = folder();
     let bridge = output(Command::new("cat").arg("/sys/class/net/docker0/address"));
@@ -18,7 +18,7 @@ pub(crate) fn flood(container: &Container, count: u64) {
     output(&mut container.enter(&["trafgen", "-o", "eth0", "-i", frame, "-n", &count, "-P", "1", "-q"]));
 }
 
-/// A container in the host's network that does nothing by itself.
+/// Starts a container in the host network without traffic.
 pub(crate) fn idle(lab: &Lab) -> Container {
     lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"])
 }

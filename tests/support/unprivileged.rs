@@ -1,4 +1,4 @@
-//! The program for an ordinary user, and what the kernel lets a process do.
+//! The program for an unprivileged user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use super::lab::{Lab, output};
 /// User and group of nobody.
 pub(crate) const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/// A copy of the program that ordinary users may run, with or without the right to capture.
+/// A copy of the program that all users may run, with or without CAP_NET_RAW.
 pub(crate) fn copy(folder: &Path, capable: bool) -> PathBuf {
     let path = folder.join("containerdump");
     fs::copy(env!("CARGO_BIN_EXE_containerdump"), &path).expect("a copy");
@@ -21,7 +21,7 @@ pub(crate) fn copy(folder: &Path, capable: bool) -> PathBuf {
     path
 }
 
-/// Lets ordinary users speak to the engine, as members of its group may.
+/// Gives all users access to the engine, like members of its group.
 pub(crate) fn open_engine(lab: &Lab) {
     let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("its mode");

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::lab::{Lab, folder, output};
 
-/// Whose rights a capture has.
+/// The user that runs a capture.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UserKind {
     Root,
@@ -16,7 +16,7 @@ pub(crate) enum UserKind {
     EngineGroup,
 }
 
-/// Copies of the program that ordinary users may run, each with the static one beside it.
+/// Copies of the program that all users may run, each with the static program beside it.
 pub(crate) struct Programs {
     capable: PathBuf,
     plain: PathBuf,
@@ -42,7 +42,7 @@ impl Programs {
         Self { capable, plain, folder }
     }
 
-    /// Our program, run by `user`.
+    /// The program, run by `user`.
     pub(crate) fn run_by(&self, user: UserKind, lab: &Lab) -> Command {
         let path = match user {
             UserKind::Root => {

@@ -1,4 +1,4 @@
-//! A program that prints what `engine::Watch` tells, one change a line, and its words in a test.
+//! A process that prints the changes reported by `engine::Watch`, one a line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd as _;
@@ -11,10 +11,10 @@ use containerdump::engine::{ContainerChange, ContainerWatcher};
 use containerdump::link::NamedNamespaces;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// The word that makes a test program this one.
+/// The argument that makes this test program a watcher.
 pub(crate) const WATCH: &str = "print-what-changes";
 
-/// What is the program's own.
+/// Runs the watcher process.
 pub(crate) fn print() -> ExitCode {
     let mut watch = ContainerWatcher::start([], NamedNamespaces::default()).expect("a watch");
     loop {
@@ -22,7 +22,7 @@ pub(crate) fn print() -> ExitCode {
         let fds = [watch.as_fd(), stdin.as_fd()];
         let mut both = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         poll(&mut both, PollTimeout::NONE).expect("a poll");
-        // It ends with the test.
+        // Ends with the test.
         if both[1].any() == Some(true) {
             return ExitCode::SUCCESS;
         }
@@ -53,14 +53,14 @@ fn shown(container: &Container) -> String {
     line
 }
 
-/// That program, running.
+/// A running watcher.
 pub(crate) struct Watcher {
     pub(crate) child: Child,
     told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Watcher {
-    /// Watches the engines at these places, and none else.
+    /// Watches the engines at these addresses only.
     pub(crate) fn start(docker: &str, podman: &str, engines: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.arg(WATCH).env("DOCKER_HOST", docker).env("CONTAINER_HOST", podman);
@@ -76,13 +76,13 @@ impl Watcher {
         Self { child, told }
     }
 
-    /// All that was told until now.
+    /// All lines so far.
     pub(crate) fn told(&self) -> Vec<String> {
         self.told.lock().expect("lines").clone()
     }
 
-    /// Waits until a line that begins like this and holds that is among those after the first `from`, and
-    /// returns it and the number of lines up to it.
+    /// Waits for a line after the first `from` ones that begins with `begin` and contains `holds`. Returns it and the number
+    /// of lines up to it.
     pub(crate) fn wait(&self, from: usize, begin: &str, holds: &str) -> (String, usize) {
         let since = Instant::now();
         loop {

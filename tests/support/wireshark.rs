@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use super::lab::{Lab, folder, output};
 
-/// A user with Wireshark, our program among its capture sources, and the engine's socket.
+/// A user with Wireshark, the program in its extcap folder, and access to the engine.
 pub(crate) struct WiresharkUser {
     pub(crate) home: TempDir,
-    /// Where our program is.
+    /// The path of the program.
     pub(crate) program: PathBuf,
     endpoint: String,
 }
@@ -42,7 +42,7 @@ impl WiresharkUser {
         self.prepare(command)
     }
 
-    /// Gives a command this user's home, capture sources and engine.
+    /// Sets this user's home, extcap folder and engine for a command.
     pub(crate) fn prepare(&self, mut command: Command) -> Command {
         command.env("HOME", self.home.path()).env("XDG_CONFIG_HOME", self.home.path().join("config"));
         command
@@ -51,7 +51,7 @@ impl WiresharkUser {
         command
     }
 
-    /// Whether this user's program captures.
+    /// Whether a capture of this user runs.
     pub(crate) fn captures(&self) -> bool {
         let path = &self.program;
         let processes = output(Command::new("ps").args(["-e", "-o", "args="]));

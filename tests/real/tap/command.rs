@@ -70,7 +70,7 @@ impl Tap {
 /// What a tap left behind.
 pub(crate) struct TapOutput {
     pub(crate) path: PathBuf,
-    /// Goes away with this value.
+    /// Is removed with this value.
     #[expect(dead_code)]
     folder: TempDir,
 }

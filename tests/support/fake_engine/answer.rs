@@ -1,4 +1,4 @@
-//! What the fake engine can do when it is asked.
+//! Responses of the fake engine.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,34 +8,34 @@ use std::time::Duration;
 
 use super::Described;
 
-/// An engine that hangs does so for this long, far beyond every deadline of ours.
+/// How long a hanging engine hangs, far beyond every timeout of the program.
 const HANGING: Duration = Duration::from_mins(1);
-/// How much an endless answer holds.
+/// The length of an endless response.
 const ENDLESS: usize = 1024 * 1024 * 1024;
 
 #[derive(Clone)]
 pub(crate) enum Answer {
     /// Status 200 with this body.
     Body(Vec<u8>),
-    /// Another status, with a message as Docker gives it.
+    /// Another status, with a message in Docker's format.
     Status(u16, String),
-    /// These bytes instead of HTTP.
+    /// Raw bytes instead of HTTP.
     Bytes(Vec<u8>),
-    /// Nothing, and the connection stays open.
+    /// No response; the connection stays open.
     Silence,
-    /// Nothing, and the connection is closed.
+    /// No response; the connection is closed.
     Farewell,
-    /// A proper answer, one byte a second.
+    /// A valid response, one byte a second.
     Dripping,
     /// A body of a gigabyte.
     EndlessBody,
     /// A gigabyte of headers.
     EndlessHead,
-    /// These bytes as a body without end: once, then nothing more while the connection stays open.
+    /// The beginning of an endless body, then silence.
     Begun(Vec<u8>),
-    /// These bytes as a body, again and again for as long as they are taken.
+    /// An endless body that repeats these bytes.
     Flood(Vec<u8>),
-    /// A short body that is said to be long, and the connection stays open.
+    /// A body shorter than its announced length; the connection stays open.
     ShortBody,
 }
 
@@ -49,7 +49,7 @@ impl Answer {
         Self::Body([b"[".as_slice(), &bodies.join(b",".as_slice()), b"]"].concat())
     }
 
-    /// As Podman gives it, which says in the head who it is.
+    /// The same with Podman's header.
     pub(crate) fn of_podman(containers: impl IntoIterator<Item = Described>) -> Self {
         let Self::Body(body) = Self::containers(containers) else { unreachable!("a list has a body") };
         let head = format!(
@@ -59,7 +59,7 @@ impl Answer {
         Self::Bytes([head.as_bytes(), &body].concat())
     }
 
-    /// Gives the answer. Fails when the other side has left.
+    /// Writes the response. Fails if the client has closed.
     pub(super) fn give(&self, mut stream: &UnixStream, sent: &AtomicUsize) -> io::Result<()> {
         let mut put = |bytes: &[u8]| {
             sent.fetch_add(stream.write(bytes)?, Ordering::Relaxed);
@@ -118,7 +118,7 @@ fn response(status: u16, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Says nothing for as long as the other side stays, but not forever.
+/// Waits until the client closes, but not forever.
 fn wait_until_left(mut stream: &UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(HANGING))?;
     stream.read(&mut [0]).map(|_| ())

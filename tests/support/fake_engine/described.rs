@@ -1,4 +1,4 @@
-//! A container as an engine describes it: like a real one where nothing else is said.
+//! A container in an engine's response, with realistic defaults.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 #[derive(Clone)]
 pub(crate) enum Described {
     Json(Value),
-    /// Bytes that need be neither JSON nor text.
+    /// Bytes that need not be JSON or UTF-8.
     Bytes(Vec<u8>),
 }
 
-/// A running container called `name`, on the network `bridge`.
+/// A running container on the network `bridge`.
 pub(crate) fn container(name: &str) -> Described {
     Described::Json(json!({
         "Id": id(name),
@@ -37,7 +37,7 @@ pub(crate) fn container(name: &str) -> Described {
     }))
 }
 
-/// 64 hexadecimal digits that are others for every text.
+/// An id of 64 hexadecimal digits derived from a text.
 pub(crate) fn id(text: &str) -> String {
     let digits = |part: u8| {
         let mut hasher = DefaultHasher::new();
@@ -48,7 +48,7 @@ pub(crate) fn id(text: &str) -> String {
 }
 
 impl Described {
-    /// Sets a field of the description, whatever was there.
+    /// Sets a field of the description.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         if let Self::Json(described) = &mut self {
             described[field] = value.into();
@@ -79,7 +79,7 @@ impl Described {
         self
     }
 
-    /// The same with every `text` in it replaced by `bytes`, as no JSON can be written otherwise.
+    /// Replaces every `text` by `bytes`, which need not be valid JSON.
     pub(crate) fn with_bytes_for(self, text: &str, bytes: &[u8]) -> Self {
         let json = self.into_json();
         let mut replaced = Vec::with_capacity(json.len());

@@ -1,12 +1,11 @@
-//! Containers whose names and images are written to break out of a list, and what the list must
-//! hold in their place.
+//! Containers with names and images that try to inject lines into the list, and the expected entries.
 
 use super::{Described, container, id};
 
 /// A container, its interface value and its display.
 pub(crate) type Case = (Described, String, String);
 
-/// Every way in that is known, one container each; all made in the same second.
+/// One container for each known injection, all created in the same second.
 pub(crate) fn hostile() -> Vec<Case> {
     let mut cases = vec![
         by_name("web", "docker-web", "web"),
@@ -42,7 +41,7 @@ pub(crate) fn hostile() -> Vec<Case> {
     cases
 }
 
-/// Two containers of one name, and three that are one to Wireshark.
+/// Two containers of one name, and three whose names are equal to Wireshark.
 pub(crate) fn alike() -> Vec<Case> {
     let numbered = [("twin", 10), ("twin", 20), ("web-1", 10), ("web.1", 20), ("WEB_1", 30)];
     numbered

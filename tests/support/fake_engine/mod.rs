@@ -1,5 +1,4 @@
-//! A container engine that does as it is told, also what no real one would: HTTP/1.1 on a socket
-//! of its own, with every request line kept.
+//! A scripted container engine: HTTP/1.1 on a socket, with all request lines recorded.
 
 mod answer;
 mod described;
@@ -21,28 +20,27 @@ pub(crate) use described::{Described, container, id};
 #[allow(unused_imports, reason = "each test binary uses a part of it")]
 pub(crate) use hostile::{Case, alike, hostile};
 
-/// Listens until it is dropped.
+/// An engine that listens until it is dropped.
 pub(crate) struct FakeEngine {
     folder: TempDir,
     script: Arc<Script>,
 }
 
-/// What to answer, and what was asked.
+/// Responses to give, and requests received.
 struct Script {
     list: Mutex<Answer>,
     inspect: Mutex<Answer>,
-    /// Answers to whatever else begins so: `POST /images/create`.
+    /// Responses to other requests by their beginning: `POST /images/create`.
     others: Mutex<Vec<(String, Answer)>>,
     asked: Mutex<Vec<String>>,
-    /// What came with the last question that had anything with it.
+    /// The body of the last request that had one.
     received: Mutex<Vec<u8>>,
-    /// Bytes of answers taken off our hands.
+    /// Bytes of responses sent.
     sent: AtomicUsize,
 }
 
 impl FakeEngine {
-    /// An engine that answers `list` when it is asked for its containers. Like an engine of some
-    /// years ago, it refuses versions of the API it does not know.
+    /// An engine that responds with `list` when asked for its containers. Like older engines, it refuses newer API versions.
     pub(crate) fn answering(list: Answer) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the socket");
         let listener = UnixListener::bind(folder.path().join("engine.sock")).expect("a socket");
@@ -55,7 +53,7 @@ impl FakeEngine {
             sent: AtomicUsize::new(0),
         });
         let of_thread = Arc::clone(&script);
-        // Ends with the test's process: a listener cannot be woken by closing it.
+        // Ends with the process: closing a listener does not wake it.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let script = Arc::clone(&of_thread);
@@ -65,35 +63,35 @@ impl FakeEngine {
         Self { folder, script }
     }
 
-    /// An engine that runs `containers`, described as Docker does.
+    /// An engine that runs `containers`, in Docker's format.
     pub(crate) fn running(containers: impl IntoIterator<Item = Described>) -> Self {
         Self::answering(Answer::containers(containers))
     }
 
-    /// Answers `inspect` when asked about any one container.
+    /// Sets the response to requests for a single container.
     pub(crate) fn inspecting(self, inspect: Answer) -> Self {
         *self.script.inspect.lock().expect("no test panics in here") = inspect;
         self
     }
 
-    /// Answers whatever begins with `question` so: `POST /images/create`.
+    /// Sets the response to requests that begin with `question`: `POST /images/create`.
     pub(crate) fn also(self, question: &str, answer: Answer) -> Self {
         self.script.others.lock().expect("no test panics in here").push((question.to_owned(), answer));
         self
     }
 
-    /// What came with the last question that had anything with it.
+    /// The body of the last request that had one.
     pub(crate) fn received(&self) -> Vec<u8> {
         self.script.received.lock().expect("no test panics in here").clone()
     }
 
-    /// Answers that the first process of every container is `pid`.
+    /// Sets the pid of every container.
     pub(crate) fn with_pid(self, pid: impl Into<serde_json::Value>) -> Self {
         let state = serde_json::json!({ "State": { "Status": "running", "Pid": pid.into() } });
         self.inspecting(Answer::json(&state))
     }
 
-    /// Changes the answer to the question for all containers.
+    /// Changes the response to requests for all containers.
     pub(crate) fn now_answers(&self, list: Answer) {
         *self.script.list.lock().expect("no test panics in here") = list;
     }
@@ -102,12 +100,12 @@ impl FakeEngine {
         self.folder.path().join("engine.sock")
     }
 
-    /// What `DOCKER_HOST` must be for this engine to be asked.
+    /// The `DOCKER_HOST` of this engine.
     pub(crate) fn address(&self) -> String {
         address(&self.socket())
     }
 
-    /// Sets the rights on the socket; those on its folder let everyone through.
+    /// Sets the mode of the socket, and makes its directory accessible.
     pub(crate) fn with_mode(self, mode: u32) -> Self {
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
         set(self.folder.path(), 0o755).expect("the folder is ours");
@@ -120,12 +118,12 @@ impl FakeEngine {
         self.script.asked.lock().expect("no test panics in here").clone()
     }
 
-    /// How many bytes of answers were taken.
+    /// The number of response bytes sent.
     pub(crate) fn sent(&self) -> usize {
         self.script.sent.load(Ordering::Relaxed)
     }
 
-    /// Asserts that nothing was asked but for all containers, or about one by its full id.
+    /// Asserts that only the list and single containers by full id were requested.
     pub(crate) fn was_only_asked_what_is_allowed(&self) {
         let is_id =
             |id: &str| id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -137,20 +135,20 @@ impl FakeEngine {
     }
 }
 
-/// What `DOCKER_HOST` must be for whoever listens at `socket` to be asked.
+/// The `DOCKER_HOST` of a socket.
 pub(crate) fn address(socket: &Path) -> String {
     format!("unix://{}", socket.display())
 }
 
 impl Script {
-    /// Reads one request and answers it. A program that leaves early is no trouble of ours.
+    /// Reads one request and responds. A client may close early.
     fn serve(&self, stream: &UnixStream) {
         let Some((line, body)) = request(stream) else { return };
         self.asked.lock().expect("no test panics in here").push(line.clone());
         if !body.is_empty() {
             *self.received.lock().expect("no test panics in here") = body;
         }
-        // Not for as long as the answer takes.
+        // Releases the lock before the response is written.
         let other = {
             let others = self.others.lock().expect("no test panics in here");
             others.iter().find(|(question, _)| line.starts_with(question)).map(|(_, answer)| answer.clone())
@@ -170,7 +168,7 @@ impl Script {
     }
 }
 
-/// The request line without its `HTTP/1.1`, and what came with it; the headers are read and left.
+/// The request line without `HTTP/1.1`, and the body.
 fn request(stream: &UnixStream) -> Option<(String, Vec<u8>)> {
     let mut reader = BufReader::new(stream.take(64 * 1024));
     let mut lines = (&mut reader).lines();
