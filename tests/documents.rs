@@ -34,12 +34,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Fails with all of `complaints`, if there are any.
+/// Fails with all `complaints`, if any.
 fn without(complaints: &[String]) -> Result<(), Failed> {
     if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n").into()) }
 }
 
-/// All texts below a folder of the repository whose names end so.
+/// The concatenated files below a folder whose names end with `ending`.
 fn sources(folder: &str, ending: &str) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(root().join(folder)).expect("a folder").flatten() {

@@ -1,5 +1,4 @@
-//! The installer on a real kernel, a real file system and a real Wireshark: into scratch roots,
-//! into scratch homes, and once into the folders of this machine.
+//! The installer with scratch roots, scratch homes, and once with the folders of this machine.
 
 mod installer {
     pub(crate) mod doctor;

@@ -1,4 +1,4 @@
-//! The program beside engines and hosts that are played by the tests: no engine and no right is needed.
+//! The program with fake engines and hosts: no engine and no privileges are needed.
 
 mod support;
 

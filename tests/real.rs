@@ -1,9 +1,7 @@
-//! The real thing: a real engine, a real kernel, a real Wireshark. Every expectation has a witness
-//! of its own: `ip`, tcpdump, tshark, capinfos.
+//! Tests with real engines, a real kernel and Wireshark. Results are compared with `ip`, tcpdump, tshark and capinfos.
 //!
-//! `make test` provides the engine (`CONTAINERDUMP_LAB`). Without it, or without root, each of
-//! these tests counts as ignored; with `CI=true` they run, and fail. The same holds for the static
-//! program (`CONTAINERDUMP_STATIC`).
+//! `make test` provides the engine (`CONTAINERDUMP_LAB`) and the static program (`CONTAINERDUMP_STATIC`). Without them,
+//! or without root, these tests are skipped; with `CI=true` they fail.
 
 mod support;
 
@@ -31,7 +29,7 @@ use support::{faulty_peer, local_session, peer_session, retry, watcher};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    // Some tests need a program of their own at one end of a stream, or at the other.
+    // Some tests run this program as a session or as the peer of one.
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [peer_session::SESSION, path, commands @ ..] => {
             return peer_session::session(path, commands);

@@ -1,4 +1,4 @@
-//! What documents tell people to type.
+//! Command lines in documents are accepted by their programs.
 
 use std::process::Command;
 
@@ -69,11 +69,11 @@ fn an_invalid_command_line_is_detected(_: &[Page]) -> Vec<String> {
     .collect()
 }
 
-/// All commands in blocks and between backticks, with the page they stand on.
+/// All commands in blocks and between backticks, with their page.
 fn commands(pages: &[Page]) -> Vec<(String, Vec<String>)> {
     let mut commands = Vec::new();
     for page in pages {
-        // With a gap in it, it is no command but a message.
+        // With `…` it is a message.
         let mut lines: Vec<&str> = page.spans().into_iter().filter(|span| !span.contains('…')).collect();
         for block in &page.blocks {
             match block.kind.as_str() {
@@ -89,7 +89,7 @@ fn commands(pages: &[Page]) -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// The commands of a line of shell, without `sudo`, variables and redirections before or behind.
+/// The commands of a shell line, without `sudo`, variables and redirections.
 fn simple_commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![String::new()]];
     let mut quote = None;
@@ -113,11 +113,11 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
     trimmed.filter(|words| !words.is_empty()).collect()
 }
 
-/// What the program has against its arguments.
+/// The error of the program for its arguments, if any.
 fn objection(words: &[String]) -> Option<String> {
     let command = words.get(1).map(String::as_str);
     let program = match words[0].as_str() {
-        // Installed, the command starts the installer, which has these.
+        // The installed command passes these to the installer.
         "containerdump" if matches!(command, Some("install" | "uninstall" | "doctor")) => {
             env!("CARGO_BIN_EXE_containerdump-install")
         }
@@ -126,13 +126,13 @@ fn objection(words: &[String]) -> Option<String> {
         _ => return None,
     };
     if words.iter().any(|word| word.starts_with("--extcap-")) {
-        // Wireshark is listened to with patience: nothing it says is refused.
+        // Extcap calls accept unknown options.
         let known = sources("extcap/wireshark", ".rs");
         let unknown =
             words.iter().find(|word| word.starts_with("--") && !known.contains(&format!("\"{word}\"")));
         return unknown.map(|word| format!("{word} is not known"));
     }
-    // Help is printed once everything before it was understood.
+    // With --help, errors before it are reported first.
     let output = Command::new(program).args(&words[1..]).arg("--help").output().expect("the program");
     (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -1,4 +1,4 @@
-//! What documents point to.
+//! Links, tests and paths in documents exist.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! docs/list-json.md beside what the program prints.
+//! docs/list-json.md matches the output of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -33,7 +33,7 @@ fn the_list_json_fields_are_those_of_the_program(pages: &[Page], lab: &Lab) -> V
     let _job = shop::failing(lab, "job");
     let mut program = Command::new(env!("CARGO_BIN_EXE_containerdump"));
     let printed = output(program.args(["list", "--json"]).env("DOCKER_HOST", &lab.endpoint));
-    // What is missing is told to those who do not have it.
+    // Unprivileged, for fields about missing privileges.
     let folder = tempfile::tempdir().expect("a folder");
     let alone = folder.path().join("containerdump");
     std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &alone).expect("a copy without its companion");
@@ -43,7 +43,7 @@ fn the_list_json_fields_are_those_of_the_program(pages: &[Page], lab: &Lab) -> V
     compared(pages, printed.lines().chain(to_them.lines()))
 }
 
-/// Differences between the table and objects, which together must have every field and type in it.
+/// Differences between the table and the fields and types of all objects.
 fn compared<'a>(pages: &[Page], objects: impl Iterator<Item = &'a str>) -> Vec<String> {
     let table = table(Page::find(pages, PAGE));
     let mut seen = Fields::new();
@@ -72,7 +72,7 @@ fn table(page: &Page) -> Fields {
     rows.iter().map(|row| (field(row[0]), row[1].split(" or ").map(str::to_owned).collect())).collect()
 }
 
-/// Adds the fields of `value`, whose own name is `name`.
+/// Adds the fields of `value`, named `name`.
 fn collect(name: &str, value: &Value, fields: &mut Fields) {
     let word = match value {
         Value::Null => "null".to_owned(),
@@ -84,7 +84,7 @@ fn collect(name: &str, value: &Value, fields: &mut Fields) {
             for element in elements.iter().filter(|element| element.is_object()) {
                 collect(&format!("{name}[]"), element, fields);
             }
-            // An empty array does not tell of what.
+            // An empty array has no element type.
             match (elements.is_empty(), plain) {
                 (true, _) => String::new(),
                 (false, true) => "array of string".to_owned(),

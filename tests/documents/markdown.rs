@@ -1,4 +1,4 @@
-//! As much of Markdown as the documents use.
+//! The Markdown of the documents.
 
 use regex::Regex;
 
@@ -17,13 +17,13 @@ pub(crate) struct Page {
 /// A fenced block.
 #[derive(Clone)]
 pub(crate) struct Block {
-    /// The word after its fence: `sh`, `console`, `json`.
+    /// The language of its fence: `sh`, `console`, `json`.
     pub(crate) kind: String,
     pub(crate) lines: Vec<String>,
 }
 
 impl Page {
-    /// The documents: those in the root and those in docs/.
+    /// The documents in the root and in docs/.
     pub(crate) fn all() -> Vec<Self> {
         let mut pages: Vec<Self> = ["", "docs"]
             .iter()
@@ -65,15 +65,15 @@ impl Page {
         pages.iter().find(|page| page.path == path).unwrap_or_else(|| panic!("there is no {path}"))
     }
 
-    /// What stands between backticks in the prose.
+    /// Code spans in the prose.
     pub(crate) fn spans(&self) -> Vec<&str> {
         self.prose.iter().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
     }
 
-    /// Where links and images lead.
+    /// Targets of links and images.
     pub(crate) fn links(&self) -> Vec<String> {
         let link = Regex::new(r"\[[^\]]*\]\(([^)\s]+)\)").expect("an expression");
-        // What is code is no link.
+        // Code is not a link.
         let prose: Vec<String> = self
             .prose
             .iter()
@@ -82,7 +82,7 @@ impl Page {
         prose.iter().flat_map(|line| link.captures_iter(line)).map(|found| found[1].to_owned()).collect()
     }
 
-    /// Names by which its headings are linked to.
+    /// Anchors of its headings.
     pub(crate) fn anchors(&self) -> Vec<String> {
         let headings = self.prose.iter().filter(|line| line.starts_with('#'));
         headings
@@ -94,7 +94,7 @@ impl Page {
             .collect()
     }
 
-    /// Cells of the rows of its tables, without their heads.
+    /// Cells of its tables without their headers.
     pub(crate) fn rows(&self) -> Vec<Vec<&str>> {
         let mut rows = Vec::new();
         let mut within = false;

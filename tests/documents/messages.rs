@@ -1,4 +1,4 @@
-//! What the program says when something does not work, and where documents explain it.
+//! Messages explained in documents are those of the program.
 
 use containerdump::error::Error;
 use regex::Regex;
@@ -12,7 +12,7 @@ pub(crate) const TESTS: &[PageTest] = tests![
 ];
 
 const PAGE: &str = "docs/troubleshooting.md";
-/// Pieces of text this short say nothing.
+/// Shorter parts are not significant.
 const SHORTEST: usize = 8;
 
 fn every_explained_message_is_one_of_the_program(pages: &[Page]) -> Vec<String> {
@@ -34,21 +34,21 @@ fn the_documented_word_before_a_remedy_is_that_of_the_program(pages: &[Page]) ->
     (!told).then(|| format!("{PAGE} does not tell of \"{word}\"")).into_iter().collect()
 }
 
-/// The messages in the first column of the tables; `…` is what differs.
+/// Messages in the first column of tables; `…` stands for variable text.
 fn explained(pages: &[Page]) -> Vec<String> {
     let rows = Page::find(pages, PAGE).rows();
     let cells = rows.into_iter().map(|row| row[0]);
     cells.filter_map(|cell| Some(cell.strip_prefix('`')?.strip_suffix('`')?.to_owned())).collect()
 }
 
-/// The parts of a message that are always the same.
+/// The constant parts of a message.
 fn pieces(message: &str) -> Vec<String> {
     let plain = message.replace('\\', "");
     let pieces = plain.split('…').map(|piece| piece.trim_matches([' ', '"', ':', ',', '.', ';']));
     pieces.filter(|piece| piece.len() >= SHORTEST).map(str::to_owned).collect()
 }
 
-/// The program's source without its tests, texts that go over several lines made one.
+/// The source of the program without tests, with continued strings joined.
 fn code() -> String {
     let sources = ["src", "extcap", "installer"].map(|folder| sources(folder, ".rs")).concat();
     let tests = Regex::new(r"(?ms)^#\[cfg\(test\)\]\nmod tests \{.*?^\}").expect("an expression");

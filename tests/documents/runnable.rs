@@ -1,5 +1,5 @@
-//! Blocks marked `console`: lines after `$ ` are run, and what stands below them is a sample of
-//! what they print. Numbers, ids and names of veths may differ; `…` is anything.
+//! Runs `console` blocks: lines after `$ ` are commands, the lines below their output. Numbers, ids and veth names may
+//! differ; `…` matches anything.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -43,7 +43,7 @@ fn run(block: &Block, lab: &Lab, folder: &std::path::Path) -> String {
         for (name, path) in ["containerdump", "containerdump-install"].iter().zip(own) {
             symlink(path, programs.join(name)).expect("a link");
         }
-        // Root, who runs this, may have no sudo.
+        // Run as root, where sudo may be missing.
         let sudo = programs.join("sudo");
         fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").expect("a script");
         fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).expect("its mode");
@@ -56,15 +56,14 @@ fn run(block: &Block, lab: &Lab, folder: &std::path::Path) -> String {
     output(shell.env("PATH", format!("{}:{path}", programs.display())).env("DOCKER_HOST", &lab.endpoint))
 }
 
-/// A line with everything taken out that is different every time.
+/// A line without its variable parts.
 fn masked(line: &str) -> String {
     let differs = Regex::new("veth[0-9a-f]{7}|[0-9a-f]{12,}|[0-9]+").expect("an expression");
     let blanks = Regex::new(r"\s+").expect("an expression");
     blanks.replace_all(&differs.replace_all(line, "#"), " ").trim().to_owned()
 }
 
-/// Whether the parts of `sample` between `…` stand in `line`, in this order and with nothing else
-/// around.
+/// Whether `line` matches `sample`, in which `…` matches anything.
 fn is_like(line: &str, sample: &str) -> bool {
     let parts: Vec<String> = sample.split('…').map(|part| regex::escape(part.trim())).collect();
     let whole = Regex::new(&format!("^{}$", parts.join(".*"))).expect("an expression");

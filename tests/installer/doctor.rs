@@ -1,4 +1,4 @@
-//! `doctor` where things are wrong: each line that is not ok says what to do.
+//! `doctor` with faulty installations: each line that is not ok has a remedy.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -29,8 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A scratch root with the program in it, and a folder that this user's Wireshark takes for its
-/// global one, so that nobody else's is touched.
+/// A scratch root with the program, and a folder that Wireshark takes for its global extcap folder.
 struct DoctorRun {
     scratch: Scratch,
     home: PathBuf,
@@ -54,7 +53,7 @@ impl DoctorRun {
     fn installer(&self, group: u32) -> Run {
         Run::as_nobody(group, built("containerdump-install"))
             .env("HOME", &self.home)
-            // This machine may have network namespaces and a Podman of its own.
+            // This machine may have a Podman and network namespaces.
             .env("CONTAINERDUMP_ENGINES", "docker")
             .env("WIRESHARK_EXTCAP_DIR", &self.extcap)
     }
@@ -64,11 +63,11 @@ impl DoctorRun {
     }
 }
 
-/// What doctor found.
+/// The JSON output of doctor.
 struct DoctorReport(Vec<Value>);
 
 impl DoctorReport {
-    /// Reads it, and makes sure of what holds for every answer.
+    /// Reads it, and asserts what holds for every output.
     fn of(said: &Said) -> Self {
         let answer: Value =
             serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:#?}"));
@@ -103,13 +102,13 @@ impl DoctorReport {
     }
 }
 
-/// Asserts that every program that a remedy runs with sudo is on this machine, by the path that is named.
+/// Asserts that programs in remedies with sudo exist at their paths.
 fn assert_runnable(remedy: &str) {
-    // Fedora's, where Debian's stands beside it; systemd's.
+    // Of Fedora beside Debian's, and of systemd.
     let of_others = ["dnf", "systemctl", "modprobe"];
     for after in remedy.split("sudo ").skip(1) {
         let program = after.split([' ', ';', ',', ')']).next().unwrap_or("").trim_matches('\'');
-        // The command is installed only where doctor sees it.
+        // The command is visible only to doctor.
         let is_installed = program == COMMAND || program.starts_with('/') && Path::new(program).exists();
         let exists = is_installed || find(program).is_some();
         assert!(exists || of_others.contains(&program), "there is no {program:?} to run: {remedy}");
@@ -147,7 +146,7 @@ fn doctor_reports_users_outside_the_group() {
 
 fn doctor_reports_users_who_must_log_in_again() {
     let ward = DoctorRun::installed();
-    // An /etc/group of our own, seen by this one process.
+    // An own /etc/group, visible to this process only.
     let groups = fs::read_to_string("/etc/group").expect("read the groups");
     let changed: String = groups
         .lines()
@@ -192,7 +191,7 @@ fn doctor_detects_a_lost_capability_and_a_mode_too_wide() {
     DoctorReport::of(&said).has("right", "failed", "0755");
 }
 
-/// Asks doctor where the scratch root's program is seen, by it alone, in the place of the real.
+/// Runs doctor with the scratch root mounted over the real paths.
 fn in_place_of_the_installed(ward: &DoctorRun, change: &str) -> Said {
     let folder = Path::new(PROGRAM).parent().expect("a folder");
     let link = ward.extcap.join("containerdump");
@@ -211,7 +210,7 @@ fn in_place_of_the_installed(ward: &DoctorRun, change: &str) -> Said {
         .run(&["--mount", "sh", "-c", &script])
 }
 
-/// Runs `command` where the scratch root's program is installed, as a user in `group` and no other.
+/// Runs `command` with the scratch root mounted, as a user in `group` only.
 fn with_the_command(group: u32, command: &str) -> Said {
     let ward = DoctorRun::installed();
     let folder = Path::new(PROGRAM).parent().expect("a folder");
@@ -234,7 +233,7 @@ fn doctor_runs_for_users_without_permission_to_run_the_program() {
     for group in [NOBODY, GROUP_ID] {
         let said = with_the_command(group, "containerdump doctor --json");
         DoctorReport::of(&said).has("wireshark", "ok", "Wireshark ");
-        // What the program has given up, doctor and the dumpcap that it starts must not have lost.
+        // doctor and its dumpcap must keep the capabilities that the program drops.
         assert!(!said.stdout.contains("no_new_privs"), "{said:#?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Words the trials are written in.
+//! Scratch roots, runs of the installer, and what tests need.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,29 +10,29 @@ use std::sync::OnceLock;
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-/// A user without rights, as every system has.
+/// An unprivileged user of every system.
 pub(crate) const NOBODY: u32 = 65534;
-/// A group every system has, and [`NOBODY`] is not in.
+/// A group of every system, without [`NOBODY`].
 pub(crate) const GROUP: &str = "daemon";
 /// Its number.
 pub(crate) const GROUP_ID: u32 = 1;
-/// Where the program is put.
+/// The path of the program.
 pub(crate) const PROGRAM: &str = "/usr/local/libexec/containerdump/containerdump";
-/// Where the program without shared libraries is put.
+/// The path of the static program.
 pub(crate) const COMPANION: &str = if cfg!(target_arch = "aarch64") {
     "/usr/local/libexec/containerdump/containerdump-aarch64"
 } else {
     "/usr/local/libexec/containerdump/containerdump-x86_64"
 };
-/// Where the installer is put.
+/// The path of the installer.
 pub(crate) const INSTALLER: &str = "/usr/local/libexec/containerdump/containerdump-install";
-/// Where the link for people is put.
+/// The path of the command.
 pub(crate) const COMMAND: &str = "/usr/local/bin/containerdump";
 
-/// Names the test engine, where there is one.
+/// The variable with the engine under test.
 pub(crate) const LAB: &str = "CONTAINERDUMP_LAB";
 
-/// What a trial needs of the machine.
+/// A requirement of a test.
 #[derive(Clone, Copy)]
 pub(crate) enum Need {
     Root,
@@ -85,7 +85,7 @@ pub(crate) fn named_trial(name: &'static str, needs: &[Need], body: fn()) -> Tri
 
 static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 
-/// Copies both programs to where every user can reach them, without what only debuggers read.
+/// Copies both programs, stripped, to a directory of all users.
 pub(crate) fn copy_programs() -> TempDir {
     let folder = open_folder();
     for (built, name) in [
@@ -103,7 +103,7 @@ pub(crate) fn copy_programs() -> TempDir {
     folder
 }
 
-/// A folder with the program and, beside it, what begins as a static program of version `version` does.
+/// A folder with the program, and beside it a file like a static program of `version`.
 pub(crate) fn with_companion(version: &str) -> TempDir {
     let folder = open_folder();
     fs::copy(built("containerdump"), folder.path().join("containerdump")).expect("copy a program");
@@ -125,19 +125,18 @@ pub(crate) fn built(name: &str) -> PathBuf {
     PROGRAMS.get().expect("copy_programs runs first").join(name)
 }
 
-/// A temporary folder everybody may enter.
+/// A temporary folder that all users can enter.
 pub(crate) fn open_folder() -> TempDir {
     let folder = tempfile::tempdir().expect("make a temporary folder");
     set_mode(folder.path(), 0o755);
     folder
 }
 
-/// Sets the mode of what is at `path`.
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
 }
 
-/// Finds a program of this machine.
+/// Finds a program in `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
         .iter()
@@ -145,7 +144,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// What a program said.
+/// The output and status of a program.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) status: Option<i32>,
@@ -153,19 +152,19 @@ pub(crate) struct Said {
     pub(crate) stderr: String,
 }
 
-/// Who runs a program, and with which environment.
+/// A program to run, with its user and environment.
 pub(crate) struct Run {
     command: Command,
 }
 
 impl Run {
-    /// As ourselves.
+    /// As the user of the tests.
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         Self::with(Command::new(program))
     }
 
-    /// As an ordinary user with no group but `group`. setpriv itself still has root's rights
-    /// when it starts a program; `env`, which it starts, has none any more.
+    /// As an unprivileged user with no group but `group`. Through `env`, since setpriv itself executes with root's
+    /// capabilities.
     pub(crate) fn as_nobody(group: u32, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new("setpriv");
         command.arg(format!("--reuid={NOBODY}")).arg(format!("--regid={group}"));
@@ -198,13 +197,13 @@ impl Run {
 }
 
 impl Said {
-    /// The program ended well.
+    /// Asserts success.
     pub(crate) fn succeeded(self) -> Self {
         assert_eq!(self.status, Some(0), "{self:#?}");
         self
     }
 
-    /// The program failed, and said why and what to do.
+    /// Asserts failure with a reason and a remedy.
     pub(crate) fn failed_saying(self, why: &str) -> Self {
         assert_eq!(self.status, Some(1), "{self:#?}");
         assert!(self.stderr.contains(why), "no word of {why:?} in {self:#?}");
@@ -213,7 +212,7 @@ impl Said {
     }
 }
 
-/// The capability of a file as getcap tells it.
+/// The capability of a file by getcap.
 pub(crate) fn capability(path: &Path) -> String {
     let said = Run::new(find("getcap").expect("getcap")).run(&[path]).succeeded();
     said.stdout.trim().trim_start_matches(&*path.to_string_lossy()).trim().to_owned()
@@ -245,12 +244,12 @@ impl Scratch {
         Self { folder: open_folder() }
     }
 
-    /// Where a path of the machine is in here.
+    /// A path in the scratch root.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path.trim_start_matches('/'))
     }
 
-    /// Makes a folder as root would have made it.
+    /// Creates a folder with root's owner and mode.
     pub(crate) fn make_folder(&self, path: &str) -> PathBuf {
         let path = self.path(path);
         fs::create_dir_all(&path).expect("make a folder");

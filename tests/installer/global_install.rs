@@ -1,4 +1,4 @@
-//! `install` and `uninstall` as root, into a scratch root.
+//! `install` and `uninstall` as root, in a scratch root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
@@ -105,7 +105,7 @@ fn installing_again_changes_nothing() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
     let before = scratch.path(PROGRAM).metadata().expect("look at the program").ino();
-    // Without naming the group: the one of the last time stays.
+    // Without a group: the previous one is kept.
     let said = scratch.run("install", &[]).succeeded();
     assert!(!said.stdout.contains("copied") && !said.stdout.contains("linked"), "{said:#?}");
     let status = scratch.path(PROGRAM).metadata().expect("look at the program");
@@ -116,12 +116,12 @@ fn installing_again_changes_nothing() {
 fn installing_again_restores_a_lost_capability() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
-    // As a copy or an unpacked archive would.
+    // As by copying or unpacking an archive.
     Run::new(find("setcap").expect("setcap"))
         .run(&["-r".as_ref(), scratch.path(PROGRAM).as_os_str()])
         .succeeded();
     assert_eq!(capability(&scratch.path(PROGRAM)), "");
-    // The installed installer, alone, is enough.
+    // The installed installer is sufficient.
     let installer = scratch.path(INSTALLER);
     Run::new(installer)
         .run(&["install".as_ref(), "--root".as_ref(), scratch.folder.path().as_os_str()])
@@ -205,7 +205,7 @@ fn a_folder_writable_for_group_members_is_refused() {
 fn a_link_of_an_earlier_version_is_replaced() {
     let scratch = Scratch::new();
     scratch.install().succeeded();
-    // It led to the program once.
+    // A link of an earlier version.
     let record = scratch.path("/usr/local/libexec/containerdump/installed.json");
     let text = fs::read_to_string(&record).expect("the record");
     fs::write(
@@ -311,7 +311,7 @@ fn a_partly_failed_uninstall_can_be_repeated() {
     assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
 }
 
-/// Installs into a file system mounted for nobody else to see.
+/// Installs into a private mount.
 fn install_on(mount: &[&str]) -> super::fixtures::Said {
     let scratch = Scratch::new();
     let script =

@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 const FILES: [&str; 3] = ["colorfilters", "preferences", "recent"];
 
-/// The folder of everybody's profiles, as tshark tells it.
+/// The global profile folder of tshark.
 fn profiles() -> PathBuf {
     let said = Run::new(find("tshark").expect("tshark")).run(&["-G", "folders"]);
     let path = said.stdout.lines().find_map(|line| line.strip_prefix("Global configuration:"));
@@ -37,7 +37,7 @@ fn place(scratch: &Scratch) -> PathBuf {
     scratch.path(&profiles().join("Containers").to_string_lossy())
 }
 
-/// The profile of a user's own.
+/// The profile in a user's folder.
 fn own_place(home: &Home) -> PathBuf {
     home.folder.path().join(".config/wireshark/profiles/Containers")
 }
@@ -75,7 +75,7 @@ fn the_profile_of_a_user_is_in_their_own_folder() {
     assert!(!own_place(&home).exists());
 }
 
-/// The installer of another version: the text of its profile differs in one letter.
+/// An installer of another version, whose profile differs in one letter.
 fn installer_of_another_version(scratch: &Scratch) -> PathBuf {
     const WORDS: &[u8] = b"All else is as Wireshark has it.";
     let mut program = fs::read(built("containerdump-install")).expect("read the installer");
@@ -119,7 +119,7 @@ fn a_changed_profile_is_kept() {
         "Containers is kept as it is: it was changed, or not created by install",
     );
     assert_eq!(read(&preferences), "theirs");
-    // Whole: also what of it nobody has changed.
+    // Completely, also unchanged files.
     left(scratch.run("uninstall", &[]).succeeded(), "changed, or not created by install");
     assert_eq!(
         (files(&place(&scratch)), read(&preferences)),
@@ -164,7 +164,7 @@ fn a_declined_profile_is_not_installed() {
     let scratch = Scratch::new();
     let said = scratch.run("install", &["--no-profile"]).succeeded();
     assert!(!place(&scratch).exists() && !said.stdout.contains("Containers"), "{said:#?}");
-    // What is there already is no affair of an installation without it.
+    // An existing profile is not changed by an installation without one.
     scratch.install().succeeded();
     scratch.run("install", &["--no-profile"]).succeeded();
     assert_eq!(files(&place(&scratch)), FILES);
@@ -175,7 +175,7 @@ fn a_declined_profile_is_not_installed() {
 fn a_profile_used_by_wireshark_is_removed() {
     let home = Home::new();
     home.run(&["install", "--user"]).succeeded();
-    // As Wireshark does at its end.
+    // As Wireshark does when it exits.
     fs::write(own_place(&home).join("recent"), "column.width: %m, 61\n").expect("write a file");
     home.run(&["install", "--user"]).succeeded();
     assert_eq!(read(own_place(&home).join("recent")), "column.width: %m, 61\n");
@@ -193,7 +193,6 @@ fn doctor_reports_the_profile() {
         let line = found();
         assert!(words.iter().all(|word| line.contains(word)), "no {words:?} in {line}");
     };
-    // Unless it is installed on this machine.
     if !profiles().join("Containers").exists() {
         has(&["warning", "the profile Containers"]);
         home.run(&["install", "--user", "--no-profile"]).succeeded();

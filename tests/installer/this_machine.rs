@@ -1,4 +1,4 @@
-//! Into the real folders of this machine and out again, asked of the real Wireshark.
+//! Installation into the real folders of this machine, checked with Wireshark.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixListener;
@@ -12,7 +12,7 @@ use super::fixtures::{
     COMMAND, GROUP, INSTALLER, LAB, Need, PROGRAM, Run, Said, built, capability, find, open_folder, trial,
 };
 
-/// The group that is made by default.
+/// The default group.
 const CAPTURE_GROUP: &str = "wireshark";
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -24,7 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// What uninstall takes away is ours by name and by label, and no container that runs.
+/// Uninstall removes images by name and label, but no running container.
 fn uninstall_removes_images_from_engines() {
     const OURS: &str = "localhost/containerdump-tap:0.0.0-of-a-test";
     let endpoint = std::env::var(LAB).expect("a test engine");
@@ -68,9 +68,9 @@ fn uninstall_removes_images_from_engines() {
 }
 
 fn the_capture_group_is_created_and_removed_unless_dumpcap_uses_it() {
-    // The symptom: on a bare Debian there is no group wireshark, and the program was left to root alone.
+    // The symptom: on a bare Debian without a group wireshark, only root could run the program.
     let folder = open_folder();
-    // All folders that are changed are copies, which this one process sees.
+    // All changed folders are copies, visible to this process only.
     let script = format!(
         "set -e; copy() {{ mkdir -p \"$SCRATCH$1\"; cp -a \"$1/.\" \"$SCRATCH$1\"; mount --bind \"$SCRATCH$1\" \"$1\"; }}
          copy /etc; copy /usr/share/wireshark; copy \"$EXTCAP\"; mount -t tmpfs -o mode=755 none /usr/local
@@ -98,7 +98,7 @@ fn wireshark_runs_the_program_from_its_extcap_folder() {
     let installed = Installation::new();
     assert_eq!(fs::read_link(installed.link()).expect("a link"), Path::new(PROGRAM));
     assert_eq!(capability(Path::new(PROGRAM)), "cap_net_raw=ep");
-    // With an engine that cannot be understood: then there is something to list.
+    // An unreadable engine gives an entry to list.
     let socket = installed.folder.path().join("engine.sock");
     let _listener = UnixListener::bind(&socket).expect("listen");
     let endpoint = format!("unix://{}", socket.display());
@@ -126,7 +126,7 @@ fn wireshark_lists_containers_only_while_installed() {
     assert!(!interfaces(&endpoint).contains(&ours), "tshark -D still lists {ours:?}");
 }
 
-/// A container of the test engine.
+/// A container of the engine under test.
 struct LabContainer {
     endpoint: String,
     name: String,
@@ -152,11 +152,11 @@ impl Drop for LabContainer {
     }
 }
 
-/// The program in the real folders, for as long as this lives.
+/// The program in the real folders, which is uninstalled on drop.
 struct Installation {
     folder: TempDir,
     global: PathBuf,
-    /// Whoever tries out this machine's real folder holds it meanwhile.
+    /// Held by the test that uses the real folder.
     _held: File,
 }
 
@@ -169,7 +169,7 @@ impl Installation {
             !Path::new(PROGRAM).exists() && !Path::new(INSTALLER).exists(),
             "containerdump is installed on this machine; to let this trial run: containerdump-install uninstall"
         );
-        // Made first: it takes away again also what a failing installation leaves.
+        // Created first, so that a failed installation is removed, too.
         let installed = Self { folder: open_folder(), global, _held: held };
         Run::new(built("containerdump-install")).run(&["install", "--group", GROUP]).succeeded();
         installed
@@ -198,7 +198,7 @@ fn global_folder() -> PathBuf {
     PathBuf::from(path.expect("the global folder"))
 }
 
-/// `tshark -D`, which must end well and soon.
+/// `tshark -D`, which must succeed in time.
 fn interfaces(endpoint: &str) -> String {
     let before = Instant::now();
     let tshark = Run::new(find("tshark").expect("tshark")).env("DOCKER_HOST", endpoint);

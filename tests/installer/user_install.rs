@@ -1,4 +1,4 @@
-//! `install --user`, as an ordinary user with a home of their own.
+//! `install --user` as an unprivileged user.
 
 use std::ffi::OsStr;
 use std::fs;

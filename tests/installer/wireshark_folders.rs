@@ -1,4 +1,4 @@
-//! What Wireshark says of its folders and versions, word for word.
+//! Folders and versions in the output of Wireshark.
 
 use std::path::{Path, PathBuf};
 

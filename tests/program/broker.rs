@@ -1,4 +1,4 @@
-//! The broker, asked by somebody who is not the program it serves.
+//! The broker, with requests that are not from the program.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read as _};
@@ -18,7 +18,7 @@ struct BrokerProcess {
     process: Child,
 }
 
-/// Starts one. `None` where the tester has no right that it could keep.
+/// Starts a broker. `None` without the privilege to capture.
 fn broker() -> Option<BrokerProcess> {
     if !nix::unistd::Uid::effective().is_root() {
         eprintln!("skipped: a broker needs the right to capture");
@@ -36,13 +36,13 @@ fn broker() -> Option<BrokerProcess> {
 }
 
 impl BrokerProcess {
-    /// Sends a message with a stream and a pipe, and returns all that came out of either.
+    /// Sends a message with a stream and a pipe. Returns the output of both.
     fn ask(&self, message: &[u8]) -> (Vec<u8>, String) {
         let (mut ours, theirs) = UnixStream::pair().expect("sockets");
         let (mut told, errors) = io::pipe().expect("a pipe");
         self.send(message, &[theirs.into(), errors.into()]);
         let (mut stream, mut said) = (Vec::new(), String::new());
-        // A tap that was started after all would end with its input.
+        // A tap would end with its input.
         ours.shutdown(std::net::Shutdown::Write).expect("a socket");
         told.read_to_string(&mut said).expect("a pipe");
         ours.read_to_end(&mut stream).expect("a socket");
@@ -58,7 +58,7 @@ impl BrokerProcess {
         sent.expect("it listens");
     }
 
-    /// The programs it has started and that still run.
+    /// Its running child processes.
     fn children(&self) -> String {
         let pid = self.process.id();
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("/proc")
@@ -72,7 +72,7 @@ impl BrokerProcess {
     }
 }
 
-/// A good request, on the loopback of this host, which is no cable.
+/// A valid request for the loopback of this host, which is not a veth.
 const LOOPBACK: &str = r#"{"place":{"HostVeth":{"name":"lo","index":1,"expected_holder":null}},"filter":null,
     "snap_length":96,"ring_mib":2,"promiscuous":false}"#;
 
@@ -101,7 +101,7 @@ fn the_broker_refuses_other_requests() {
         assert_eq!(stream, b"", "{message:.100}");
         assert!(said.contains(why), "{message:.100}: {said}");
     }
-    // Too few descriptors, and too many: nothing is started, and it goes on.
+    // Too few and too many descriptors: nothing is started, and the broker continues.
     let file = || OwnedFd::from(File::open("/dev/null").expect("it is there"));
     for count in [0, 1, 3, 8] {
         let descriptors: Vec<OwnedFd> = (0..count).map(|_| file()).collect();
@@ -109,7 +109,7 @@ fn the_broker_refuses_other_requests() {
     }
     let (_, said) = broker.ask(LOOPBACK.replace("\"lo\"", "\"nosuch\"").as_bytes());
     assert!(said.contains("cannot capture nosuch"), "{said}");
-    // Those it has started have all ended, and are not left as zombies; two wait for what is asked next.
+    // All children have ended without zombies; two wait in the pool.
     for _ in 0..200 {
         if broker.children().split_whitespace().count() == 2 {
             break;

@@ -1,4 +1,4 @@
-//! What becomes of an engine's answer in Wireshark's list: of good ones, strange ones and none.
+//! Wireshark's list for valid, unusual and missing responses of an engine.
 
 use std::os::unix::net::UnixListener;
 
@@ -7,8 +7,7 @@ use crate::support::fifo;
 use crate::support::fifo::Fifo;
 use crate::support::program::{self, ask, start_capture};
 
-/// The sentences about interfaces, after the one about the program itself and before those about the
-/// toolbar, without the entries for all containers and for other hosts (see `golden_texts.rs`).
+/// The interface lines, without the entries for all containers and for other hosts (see `golden_texts.rs`).
 fn listed(docker_host: &str) -> Vec<String> {
     let answer = ask(docker_host, ["--extcap-interfaces", "--extcap-version=4.0"]).answer();
     let mut lines = answer.lines().map(str::to_owned);
@@ -22,15 +21,14 @@ fn interface(value: &str, display: &str) -> String {
     format!("interface {{value={value}}}{{display={display}}}")
 }
 
-/// `count` containers, the one in the middle made odd.
+/// 50 containers with an unusual one in the middle.
 fn many_and_one(odd: fake_engine::Described) -> FakeEngine {
     let mut containers: Vec<_> = (0..49).map(|number| container(&format!("web-{number}"))).collect();
     containers.insert(25, odd);
     FakeEngine::running(containers)
 }
 
-/// Asserts that the engine at `docker_host` is one entry that says `reason`, which when started
-/// makes an empty capture and says it again with a remedy.
+/// Asserts that the engine is one entry with `reason`, whose capture is empty and reports `reason` with a remedy.
 fn is_told(docker_host: &str, reason: &str) {
     let pipe = Fifo::new();
     let stream = pipe.read();
@@ -105,7 +103,7 @@ fn a_configured_engine_that_does_not_listen_is_one_explaining_entry() {
     {
         is_told(&address, "no engine is listening");
     }
-    // At a usual place that is no trouble.
+    // At a default address this is not an error.
     let mut command = program::program("");
     command.env("XDG_RUNTIME_DIR", folder.path()).env("DOCKER_CONFIG", folder.path());
     let answer = program::Running::start(command.arg("--extcap-interfaces")).ended().answer();
@@ -114,7 +112,7 @@ fn a_configured_engine_that_does_not_listen_is_one_explaining_entry() {
 
 #[test]
 fn an_inaccessible_engine_is_one_explaining_entry() {
-    // Whoever runs this: the program keeps no right to pass over those of a file.
+    // Also as root: the program drops CAP_DAC_OVERRIDE.
     let engine = FakeEngine::running([container("web")]).with_mode(0o000);
     is_told(&engine.address(), "permission denied");
     assert_eq!(engine.asked(), [""; 0]);
@@ -167,7 +165,7 @@ fn an_endless_response_is_rejected() {
     let entries = listed(&engine.address());
     assert_eq!(entries.len(), 1, "{entries:?}");
     assert!(entries[0].starts_with("interface {value=containerdump-docker}{"), "{entries:?}");
-    // Our bound, and what the kernel and the engine had on their way.
+    // The limit of the program, plus buffers of kernel and engine.
     assert!(engine.sent() <= 18 * 1024 * 1024, "{} bytes were taken", engine.sent());
 }
 
@@ -218,7 +216,7 @@ fn invalid_utf8_does_not_hide_a_container() {
 fn a_thousand_containers_are_listed_and_further_ones_reported() {
     let engine = FakeEngine::running((0..10_000).map(|number| container(&format!("web-{number}"))));
     let entries = listed(&engine.address());
-    // All of them together are one of the thousand.
+    // The entry for all containers is one of the thousand.
     let rest =
         interface("containerdump-docker", "9001 more containers, not listed: containerdump capture NAME");
     assert_eq!((entries.len(), entries.last()), (1000, Some(&rest)));

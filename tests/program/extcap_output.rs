@@ -1,4 +1,4 @@
-//! Whatever containers are called, Wireshark reads one interface for each and nothing else.
+//! For all container names, Wireshark reads one interface for each container and nothing else.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -17,11 +17,11 @@ use crate::support::program::ask;
 
 static GOOD_VALUE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^(docker|compose)-[a-zA-Z0-9_.-]{1,190}$").expect("a pattern"));
-/// What ends a value, is not seen, or changes how the rest is: by Unicode's own categories.
+/// Unicode categories that end a value, are invisible, or change the following text.
 static MORE_THAN_READ: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}{}]").expect("a pattern"));
 
-/// Text that anyone could think of, and pieces of what an attacker would.
+/// Arbitrary text, and pieces of injections.
 fn foreign_text() -> impl Strategy<Value = String> {
     let pieces = select(vec![
         "}{",
@@ -59,7 +59,7 @@ fn foreign_text() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// Names that fall together easily.
+/// Names that are likely to collide.
 fn similar_name() -> impl Strategy<Value = String> {
     prop_oneof![foreign_text(), "[wW][-._]?[0-9a]?", select(vec!["w".to_owned(), "x".repeat(300)])]
 }
@@ -68,7 +68,7 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() }
 }
 
-/// A container of that name; none is without one, see `hostile`.
+/// A container of that name.
 fn named(name: &str, id: &str, created: i64) -> Container {
     let name = Some(SafeText::new(name)).filter(|name| !name.is_empty());
     let endpoint = Endpoint::Unix("/run/docker.sock".into());
@@ -77,17 +77,16 @@ fn named(name: &str, id: &str, created: i64) -> Container {
     Container { created, ..Container::new(EngineKind::Docker, endpoint, id, name) }
 }
 
-/// Asserts what the contract asks of values: one each, also as preferences, of an alphabet that is
-/// safe everywhere, short enough for the name of a FIFO, and no name of Wireshark's own.
+/// Asserts that values are unique, also as preference names, of a safe alphabet, short enough for a FIFO name, and not
+/// used by Wireshark.
 fn are_good_values(values: &[String]) {
     let preferences: HashSet<String> = values.iter().map(|value| preference_name(value)).collect();
     assert_eq!(preferences.len(), values.len(), "{values:?}");
     assert!(values.iter().all(|value| GOOD_VALUE.is_match(value)), "{values:?}");
 }
 
-/// The values of the interfaces that are read from the list of `engine`, after asserting that
-/// each sentence has the two keys it was given and `expected` of them are there for containers: behind
-/// the one for all of them and those for compose projects.
+/// The interface values in the list of `engine`. Asserts that each line has two keys and that `expected` lines are for
+/// containers, after those for groups.
 fn values_read(engine: &FakeEngine, expected: usize) -> Vec<String> {
     let answer = ask(&engine.address(), ["--extcap-interfaces"]).answer();
     let read = sentences(answer.as_bytes());
@@ -158,7 +157,7 @@ proptest! {
         let values = groups.iter().map(|group| group.value.clone());
         are_good_values(&values.chain(containers.iter().map(|one| one.value.clone())).collect::<Vec<_>>());
         for group in &groups {
-            // The value means the group, and the group has somebody in it.
+            // The value selects the group, which is not empty.
             let selection = Selection {
                 names: vec![group.value.clone()],
                 prefer_values: true,
@@ -211,7 +210,7 @@ fn known_injections_into_the_list_are_escaped() {
     assert_eq!(read.pop().expect("other hosts").0, "containerdump-ssh");
     let (mut read, groups): (Vec<_>, Vec<_>) =
         read.into_iter().partition(|(value, _)| value != "docker-all" && !value.starts_with("compose-"));
-    // Each image is the name of a project, too.
+    // Each image is also a project name.
     let shown = |(_, display): &(String, String)| {
         let (project, _) = display.strip_prefix("Compose project ")?.rsplit_once(" (")?;
         Some(project.trim_end_matches('…').to_owned())

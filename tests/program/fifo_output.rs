@@ -1,4 +1,4 @@
-//! The FIFO that Wireshark names: what is written to, what is not, and when the program leaves.
+//! The FIFO given by Wireshark: what is refused, what is written, and when the program ends.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,12 +10,12 @@ use crate::support::fifo;
 use crate::support::fifo::Fifo;
 use crate::support::program::{self, start_capture, until};
 
-/// An engine whose only container is never told about: its capture stays in its look-up.
+/// An engine that does not respond to inspect requests, so that the lookup hangs.
 fn hanging_on_inspect() -> FakeEngine {
     FakeEngine::running([container("web")]).inspecting(Answer::Silence)
 }
 
-/// Waits until the look-up has come to its second question, which is not answered.
+/// Waits for the inspect request, which gets no response.
 fn look_up_hangs(engine: &FakeEngine) {
     until("the engine is asked about the container", || engine.asked().len() == 2);
 }

@@ -1,6 +1,6 @@
-//! The full text of everything Wireshark and people read, kept in `tests/golden`.
+//! The full text that Wireshark and users read, compared with `tests/golden`.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test program golden` writes it anew; look at the difference, then.
+//! `UPDATE_GOLDEN=1 cargo test --test program golden` rewrites it; check the difference.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::fake_engine::{FakeEngine, container};
 use crate::support::program::ask;
 
-/// Asserts that `text` is what is kept as `name`.
+/// Asserts that `text` is the golden text `name`.
 fn is_kept_as(text: &str, name: &str) {
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -20,7 +20,7 @@ fn is_kept_as(text: &str, name: &str) {
     assert!(text == kept, "not as in {}:\n{}", path.display(), difference(&kept, &text));
 }
 
-/// Lines that were taken away and added, among those that stayed.
+/// Removed, added and unchanged lines.
 fn difference(before: &str, after: &str) -> String {
     let (before, after): (Vec<_>, Vec<_>) = (before.split('\n').collect(), after.split('\n').collect());
     let (mut shown, mut at) = (String::new(), 0);
@@ -37,7 +37,7 @@ fn difference(before: &str, after: &str) -> String {
     shown
 }
 
-/// Three containers as a machine has them: alone, in a project, without a network of its own.
+/// Three containers: alone, in a project, and in the host network.
 fn three_containers() -> FakeEngine {
     FakeEngine::running([
         container("web"),
@@ -51,7 +51,7 @@ fn three_containers() -> FakeEngine {
     ])
 }
 
-/// What is answered where no engine is needed.
+/// The output without an engine.
 fn answer(line: &str) -> String {
     ask("unix:///none", line.split(' ')).answer()
 }
@@ -69,7 +69,7 @@ fn interfaces_match_the_golden_text() {
         &["--extcap-interfaces", "--extcap-version=4.0"],
         &["--extcap-interfaces", "--extcap-version", "4.6"],
         &["--new-option", "new value", "--extcap-interfaces", "stray"],
-        // The first of the contract's list counts where several questions are asked.
+        // The first of several calls counts.
         &["--extcap-config", "--extcap-dlts", "--capture", "--extcap-interfaces"],
     ];
     for line in lines {
@@ -116,13 +116,13 @@ fn an_option_that_cannot_be_reloaded_is_kept() {
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option";
     is_nothing(&format!("{line} log-level --no-promiscuous true --snap-length 96"));
     is_nothing(&format!("{line}=nothing-we-know"));
-    // No engine to ask.
+    // Without an engine.
     is_nothing(&format!("{line} network"));
 }
 
 #[test]
 fn networks_of_a_remote_engine_are_those_it_reports() {
-    // The process is there, and none of the container's.
+    // The process exists, but not in the container.
     let engine = three_containers().with_pid(std::process::id());
     let line = "--extcap-config --extcap-interface docker-web --extcap-reload-option=--network";
     assert_eq!(
@@ -188,7 +188,7 @@ fn an_invalid_filter_is_reported_with_the_libpcap_message() {
 #[test]
 fn a_filter_error_contains_no_control_characters() {
     for filter in ["port \\\u{1b}[31mhttps", "ip proto \\\u{202e}\u{7}", "ether host \\\u{9b}31m"] {
-        // That holds for everything the program says.
+        // This holds for all messages.
         assert!(answer_to_filter(filter).starts_with("unknown "));
     }
 }
@@ -197,7 +197,7 @@ fn answer_to_filter(filter: &str) -> String {
     ask("unix:///none", ["--extcap-capture-filter", filter, "--extcap-interface", "docker-web"]).answer()
 }
 
-/// What tcpdump says against a filter; nothing where there is no tcpdump.
+/// tcpdump's error for a filter, if tcpdump is installed.
 fn objection_of_tcpdump(filter: &str) -> Option<String> {
     let output = Command::new("tcpdump").args(["-y", "EN10MB", "-d", "--", filter]).output().ok()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

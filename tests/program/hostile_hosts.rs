@@ -1,4 +1,4 @@
-//! Hosts that lie in what they say, and what is said to them.
+//! Hosts with hostile responses, and the command lines sent to them.
 
 use containerdump::request::PeerRequest;
 
@@ -45,7 +45,7 @@ fn dialog_values_cannot_become_ssh_options_or_shell_commands() {
     let key = ["--sshkey", "-oX=y 100%", "--proxycommand", "nc -x 'a b' %h %p"];
     let told = load(&[&["--remote-host", "ann@build1", "--remote-port", "22"], &key[..]].concat());
     assert!(!told.contains("cannot "), "{told}");
-    // It is cut at `--`, behind which the host stands.
+    // Split at `--`, which precedes the host.
     let calls = host.arguments();
     let (first, rest) = (&calls[0], &calls[1]);
     assert_eq!(rest[0], "build1");
@@ -107,7 +107,7 @@ fn ssh_host_key_checks_are_not_weakened() {
 
 #[test]
 fn escape_sequences_of_a_host_are_not_printed() {
-    // What is said is looked at by `Running::ended`.
+    // `Running::ended` checks the output.
     let container = format!(
         r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"1","interface":"docker-web",
         "image":"{0}","name":"{0}","network_mode":"own","networks":[],"project":null,"error":

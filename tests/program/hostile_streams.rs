@@ -1,4 +1,4 @@
-//! Hosts that flood, stall, break off and send what is no stream of ours.
+//! Hosts that flood, stall, end early or send invalid streams.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -68,7 +68,7 @@ fn an_invalid_compressed_stream_ends_with_one_message() {
     let breaks_off =
         FakeHost::answering("cat stream; exit 255").with("stream", &[&good[..], &good[..20]].concat());
     assert!(breaks_off.complaint_of_capture().contains("build1"));
-    // One that stops within a chunk.
+    // A stream that ends within a chunk.
     let stalls =
         FakeHost::answering("cat stream; exec sleep 600").with("stream", &[&good[..], &good[..20]].concat());
     assert!(stalls.complaint_of_capture().contains("no data for 10 seconds"));
@@ -92,7 +92,7 @@ fn too_many_interfaces_end_the_capture() {
     assert!(host.complaint_of_capture().contains("more than 4096 interfaces"));
 }
 
-/// The 17th stream that broke was the end of the whole capture.
+/// The 17th broken stream once ended the whole capture.
 #[test]
 fn each_broken_stream_is_reported_and_the_others_continue() {
     const HOSTS: usize = 20;
@@ -111,7 +111,7 @@ fn each_broken_stream_is_reported_and_the_others_continue() {
     command.stdout(Stdio::null()).stderr(File::create(path("said")).expect("a file"));
     let mut capture = command.spawn().expect("the program starts");
     until("all are asked", || path(&format!("n{HOSTS}")).exists());
-    // Some break at once, the others later.
+    // Some fail at once, others later.
     std::fs::write(path("go"), b"").expect("a file");
     let told = || {
         let said = std::fs::read_to_string(path("said")).expect("what it says");

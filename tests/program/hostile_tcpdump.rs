@@ -1,5 +1,4 @@
-//! Hosts whose tcpdump writes what none does, where containerdump is neither installed nor sent: played by an
-//! `ssh` of our own.
+//! Hosts without containerdump whose tcpdump writes invalid output, played by a fake `ssh`.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -8,13 +7,13 @@ use tempfile::TempDir;
 use crate::support::program::{NOWHERE, Running, program};
 
 const PROBE: &str = "echo containerdump-probe; echo system Linux riscv64; echo user 0";
-/// What a container with one veth looks like.
+/// The probe output of a container with one veth.
 const LOOKED: &str = "tool tcpdump/engine docker/container 0123456789ab web/inside 12: eth0@if13:/host 13: veth1@if12:/unchanged/done";
 const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 /// The header of a savefile: microseconds, little-endian, version 2.4, Ethernet.
 const HEAD: &str = r"printf '\324\303\262\241\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0'";
 
-/// A host that tells of a container, and captures, in shell.
+/// A host that describes a container and captures by shell scripts.
 struct TcpdumpHost(TempDir);
 
 impl TcpdumpHost {
@@ -33,14 +32,14 @@ impl TcpdumpHost {
         Self(folder)
     }
 
-    /// Makes its login one that is not root's.
+    /// Makes its user unprivileged.
     fn make_ordinary(&mut self) {
         let path = self.0.path().join("ssh");
         let script = std::fs::read_to_string(&path).expect("the script");
         std::fs::write(&path, script.replace("echo user 0", "echo user 1000")).expect("the script");
     }
 
-    /// What is said while it is captured, and the status.
+    /// Standard error and status of a capture.
     fn captures(&self) -> (String, Option<i32>) {
         self.captures_with(&[])
     }
@@ -55,7 +54,7 @@ impl TcpdumpHost {
         (ended.stderr, ended.status.code())
     }
 
-    /// Why tcpdump there is said not to serve.
+    /// The reported reason against tcpdump.
     fn why(&self) -> String {
         let (said, status) = self.captures();
         assert_eq!(status, Some(1), "{said}");
@@ -108,7 +107,7 @@ fn a_container_without_a_host_veth_is_not_captured_by_tcpdump() {
 
 #[test]
 fn an_unprivileged_login_is_referred_to_sudo_if_tcpdump_fails() {
-    // The remedy was `make install`, where `--sudo` is enough.
+    // The remedy once was `make install`, although `--sudo` is enough.
     let fails = "echo 'tcpdump: veth1: You do not have permission to capture on that device' >&2; exit 1";
     let mut host = TcpdumpHost::new(LOOKED, fails);
     assert!(!host.captures().0.contains("--sudo"), "root needs none");

@@ -1,4 +1,4 @@
-//! Hosts to which our program is sent, and which do with it what no shell does: played by an `ssh` of our own.
+//! Uploads to hosts with invalid replies, played by a fake `ssh`.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo us
 const PLACE: &str = "echo containerdump-deploy";
 const ESCAPE: &str = r"\033]0;x\007\033[2J\302\233\342\200\256";
 
-/// A host that answers in shell: to being looked at, to what is offered, and to what is run then.
+/// A host that replies to probe, offer and execution by shell scripts.
 struct UploadHost(TempDir);
 
 impl UploadHost {
@@ -30,9 +30,9 @@ impl UploadHost {
         Self(folder)
     }
 
-    /// What is said in vain to have a list of it.
+    /// The error of a failed list.
     fn complaint(&self) -> String {
-        // Some wait for a deadline of ours.
+        // Some wait for a timeout.
         let ended = self.asked();
         let reason = ended.0.split_once("\nRemedy: ").expect("a remedy").0.to_owned();
         assert_eq!(ended.1, Some(1), "{reason}");
@@ -48,7 +48,7 @@ impl UploadHost {
     }
 }
 
-/// Whether there is a program that could be sent.
+/// Whether a program to upload is built.
 fn can_send() -> bool {
     let is_here =
         Path::new(env!("CARGO_BIN_EXE_containerdump")).with_file_name("containerdump-x86_64").exists();
@@ -62,7 +62,7 @@ fn a_stalled_upload_times_out() {
         return;
     }
     let hosts = [
-        // It never reads, it reads and never says so, it goes on saying the same, it says nothing at all.
+        // The host never reads, never confirms, repeats itself, or is silent.
         format!("{PLACE} ready 0; exec sleep 600"),
         format!("{PLACE} ready 0; cat >/dev/null; exec sleep 600"),
         format!("{PLACE} ready 0; while sleep 1; do {PLACE} received 5; done"),
@@ -95,7 +95,7 @@ fn a_failed_upload_is_reported_in_one_message() {
     assert!(floods.complaint().contains("unexpected output exceeds"));
     let breaks_off = UploadHost::new(PROBE, &format!("{PLACE} ready 0; exit 1"), "");
     assert!(breaks_off.complaint().contains("cannot upload containerdump to build1"));
-    // It has it before it was sent, at a place there is not; more of it than there is.
+    // It claims to have the program in a missing place, or more bytes than exist.
     let lies = UploadHost::new(
         PROBE,
         &format!("{PLACE} stored 0; {PLACE} exists 9; {PLACE} received 9999999999"),
@@ -127,7 +127,7 @@ fn upload_messages_of_a_host_contain_no_control_characters() {
     if !can_send() {
         return;
     }
-    // What is said is looked at by `Running::ended`.
+    // `Running::ended` checks the output.
     let says = format!("printf 'containerdump-deploy skipped /{ESCAPE} {ESCAPE}\\n'");
     let said = UploadHost::new(PROBE, &format!("{says}; {PLACE} nofolder"), "").complaint();
     assert!(said.contains("cannot upload containerdump to build1: /"), "{said}");

@@ -1,4 +1,4 @@
-//! Several engines in one list, and where they are looked for.
+//! Several engines in one list, and where engines are searched.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::support::fifo;
 use crate::support::fifo::Fifo;
 use crate::support::program::{NOWHERE, Running, program};
 
-/// The lines about interfaces of containers that `command`, asked for them, prints.
+/// The interface lines for containers printed by `command`.
 fn listed(mut command: Command) -> Vec<String> {
     let answer = Running::start(command.arg("--extcap-interfaces")).ended().answer();
     let others = ["{value=docker-all}", "{value=podman-all}", "{value=containerdump-ssh}"];
@@ -22,7 +22,7 @@ fn listed(mut command: Command) -> Vec<String> {
     interfaces.filter(|line| !of_group(line)).map(str::to_owned).collect()
 }
 
-/// The program where Docker is at one address and Podman at another.
+/// The program with Docker and Podman at different addresses.
 fn beside(docker: &str, podman: &str) -> Command {
     let mut command = program(docker);
     command.env("CONTAINER_HOST", podman).env("CONTAINERDUMP_ENGINES", "docker,podman");
@@ -59,7 +59,7 @@ fn a_hanging_engine_does_not_delay_the_list_of_another() {
     let begin = Instant::now();
     let expected = [interface("docker-web", "web · nginx:1.27"), of_podman.clone()];
     assert_eq!(listed(beside(&good.address(), &one.address())), expected);
-    // Both at the same time: well under two deadlines.
+    // Both at the same time: less than two timeouts.
     let middle = Instant::now();
     let of_docker = interface("containerdump-docker", &format!("Docker: {said}"));
     assert_eq!(listed(beside(&other.address(), &one.address())), [of_docker, of_podman]);
@@ -81,7 +81,7 @@ fn an_inaccessible_podman_is_one_explaining_entry() {
     let complaint = Running::start(&mut capture).ended().complaint();
     assert!(complaint.contains("permission denied") && complaint.contains("enable --now podman.socket"));
     assert!(fifo::is_section_header(&stream.join().expect("the FIFO was read")));
-    // Whoever wants one of its containers is told as well.
+    // A capture of its containers reports it, too.
     let capture = Running::start(command().args(["capture", "shop", "-w", "-"])).ended();
     assert!(capture.stderr.contains("permission denied"), "{}", capture.stderr);
 }
@@ -95,7 +95,7 @@ fn an_engine_with_two_sockets_is_listed_once() {
     symlink(one.socket(), &link).expect("a link");
     assert_eq!(listed(beside(&address(&link), &one.address())), expected);
     assert_eq!(one.asked().len(), 1);
-    // Not a link to the other, but the same containers.
+    // Not a symbolic link, but the same containers.
     let two = podman([container("web")]);
     assert_eq!(listed(beside(&one.address(), &two.address())), expected);
 }
@@ -129,11 +129,11 @@ fn podman_is_searched_in_xdg_runtime_dir() {
     symlink(podman.socket(), folder.path().join("podman/podman.sock")).expect("a link");
     let mut command = program(NOWHERE);
     command.env("CONTAINERDUMP_ENGINES", "podman").env("XDG_RUNTIME_DIR", folder.path());
-    // Root's Podman is looked for as well, and may be there.
+    // Root's Podman is searched, too, and may exist.
     assert!(listed(command).contains(&interface("podman-mine", "mine · nginx:1.27 (Podman)")));
 }
 
-/// Somebody's settings of Docker.
+/// Docker settings of a user.
 struct Settings(TempDir);
 
 impl Settings {
@@ -167,14 +167,14 @@ impl Settings {
         );
     }
 
-    /// The program for whom these are the settings, and where nothing else is said.
+    /// The program with only these settings.
     fn program(&self) -> Command {
         let mut command = program(NOWHERE);
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env("DOCKER_CONFIG", self.0.path());
         command
     }
 
-    /// Asserts that Docker is one entry that says `reason`.
+    /// Asserts that Docker is one entry with `reason`.
     fn are_told(&self, reason: &str) {
         let lines = listed(self.program());
         assert!(
@@ -202,7 +202,7 @@ fn the_current_docker_context_is_queried() {
     assert_eq!(listed(named("desk")), of_desk);
     settings.choose("desk");
     assert_eq!(listed(settings.program()), of_desk);
-    // As with Docker's own client: DOCKER_HOST is above DOCKER_CONTEXT, and that above the settings.
+    // As in Docker's client, DOCKER_HOST precedes DOCKER_CONTEXT, which precedes the settings.
     let asked = desk.asked().len();
     listed(named("default"));
     let mut command = named("desk");
@@ -236,7 +236,7 @@ fn an_unusable_context_is_one_explaining_entry() {
 #[test]
 fn unreadable_docker_settings_are_reported_without_a_context() {
     let settings = Settings::new();
-    // Docker's usual socket may be this machine's own; rootless Docker's is not.
+    // Rootless Docker's socket: Docker's default socket may exist on this machine.
     let docker = FakeEngine::running([container("web")]);
     symlink(docker.socket(), settings.0.path().join("docker.sock")).expect("a link");
     let program = || {

@@ -1,4 +1,4 @@
-//! Streams from elsewhere: ours are read as they were written, and nothing else is believed.
+//! The peer protocol: valid streams round-trip, no other data is trusted.
 
 use std::io::{IoSlice, Write as _};
 use std::os::unix::net::UnixStream;
@@ -18,7 +18,7 @@ use crate::support::peer_stream::{
     Packet, beginning, block, by_another_reader, interface, open, packet, read, send, statistics,
 };
 
-/// Why a stream that began as it should was not read to a good end.
+/// The error of a stream with a valid beginning.
 fn objection_to(rest: Vec<u8>) -> String {
     let read = read([beginning(&[interface("eth0")]), rest]).expect("it begins well");
     match read.ended {
@@ -27,7 +27,7 @@ fn objection_to(rest: Vec<u8>) -> String {
     }
 }
 
-/// Why a stream was not opened.
+/// The error of a stream that was not opened.
 fn refusal_of(bytes: Vec<u8>) -> String {
     match read([bytes]) {
         Err(trouble) => checked(&trouble.to_string()),
@@ -35,13 +35,13 @@ fn refusal_of(bytes: Vec<u8>) -> String {
     }
 }
 
-/// One trouble, which names the stream and what to do.
+/// The reason in an error, which must name the stream and a remedy.
 fn checked(trouble: &str) -> String {
     let what = trouble.strip_prefix("cannot read packets of container web: ").expect("the stream's name");
     what.split_once("\nRemedy: ").expect("a remedy").0.to_owned()
 }
 
-/// A block with `bytes` at `at` in place of what is there.
+/// A block with `bytes` written at `at`.
 fn changed(mut block: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
     block[at..at + bytes.len()].copy_from_slice(bytes);
     block
@@ -105,7 +105,7 @@ fn an_invalid_block_ends_the_stream() {
     }
     let begins = beginning(&[interface("eth0")]);
     let one_more = beginning(&[interface("eth0"), interface("eth1")]);
-    // The second interface block stands where the first statistics of the other stream do.
+    // The second interface block replaces the first statistics block.
     let at = begins.len() - statistics(&[interface("eth0")], 0, InterfaceStatistics::default()).len();
     let objection = objection_to(one_more[at..].to_vec());
     assert!(objection.contains("unexpected interface after"), "{objection}");
@@ -239,7 +239,7 @@ fn packets() -> impl Strategy<Value = Vec<Packet>> {
     vec(one, 0..40)
 }
 
-/// Packets that fit the interfaces.
+/// Packets of the interfaces.
 fn fitted(packets: Vec<Packet>, interfaces: &[InterfaceDescription]) -> Vec<Packet> {
     let fit = |mut packet: Packet| {
         packet.interface %= u32::try_from(interfaces.len()).expect("few");

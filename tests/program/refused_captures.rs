@@ -1,4 +1,4 @@
-//! Captures that must not begin: of what is no container, and of processes that are not one.
+//! Captures that are refused: containers that ended, and processes that are not containers.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
@@ -8,8 +8,7 @@ use crate::support::fake_engine::{Answer, FakeEngine, container, id};
 use crate::support::fifo::{Fifo, is_section_header};
 use crate::support::program::start_capture;
 
-/// What the user is told when `interface` is captured: the FIFO is opened and gets a header, no
-/// packet follows, and nothing unheard of was asked of the engine.
+/// The error when `interface` is captured. Asserts that the FIFO gets only a header and the engine only valid requests.
 fn refusal(engine: &FakeEngine, interface: impl AsRef<OsStr>) -> String {
     let pipe = Fifo::new();
     let stream = pipe.read();
@@ -19,12 +18,12 @@ fn refusal(engine: &FakeEngine, interface: impl AsRef<OsStr>) -> String {
     complaint
 }
 
-/// What the user is told about the container `web` whose first process is said to be `pid`.
+/// The error for a container `web` with this pid.
 fn refusal_of_pid(pid: impl Into<serde_json::Value>) -> String {
     refusal(&FakeEngine::running([container("web")]).with_pid(pid), "docker-web")
 }
 
-/// A process that has nothing to do with containers; it ends with the test.
+/// A process outside containers, which is killed on drop.
 struct OtherProcess(Child);
 
 impl OtherProcess {
@@ -75,7 +74,7 @@ fn an_id_with_a_path_is_not_requested() {
     let engine = FakeEngine::running([lying, container("../../images")]);
     refusal(&engine, "../../images");
     let mut asked = engine.asked();
-    // Asked once more whether the container is between two restarts.
+    // A second request checks whether the container is restarting.
     asked.dedup();
     assert_eq!(asked, ["GET /containers/json".to_owned(), inspected("../../images")]);
 }
@@ -140,7 +139,7 @@ fn a_process_that_ended_is_reported() {
     let stranger = OtherProcess::new();
     let pid = stranger.0.id();
     drop(stranger);
-    // It may run elsewhere, where the engine is; which is of no use without a static program.
+    // It may run on the host of a remote engine, but no static program is built.
     assert!(refusal_of_pid(pid).contains("container web went away"));
 }
 

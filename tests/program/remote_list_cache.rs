@@ -1,4 +1,4 @@
-//! Saved hosts in Wireshark's list: what is made of what they told, and that nobody waits for them.
+//! Saved hosts in Wireshark's list: cached containers, refreshed in the background.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +41,7 @@ impl CacheHome {
         command
     }
 
-    /// Writes what is known of the host.
+    /// Writes the cache of the host.
     fn knows(&self, text: &[u8]) {
         fs::create_dir_all(self.path("cache/containerdump/hosts")).expect("a folder");
         fs::write(self.cache(), text).expect("a file");
@@ -51,7 +51,7 @@ impl CacheHome {
         self.path("cache/containerdump/hosts/shop.json")
     }
 
-    /// Values and texts of its interfaces, as Wireshark reads them.
+    /// Values and display texts of its interfaces.
     fn listed(&self) -> Vec<(String, String)> {
         let answer = Running::start(self.program().arg("--extcap-interfaces")).ended().answer();
         let mut lines: Vec<&str> = answer.lines().collect();
@@ -68,12 +68,12 @@ impl CacheHome {
         read
     }
 
-    /// Waits until nothing asks hosts any more.
+    /// Waits for the end of all background refreshes.
     fn is_quiet(&self) {
         until("hosts were asked", || self.refreshing().is_empty());
     }
 
-    /// Processes that ask them.
+    /// Processes of background refreshes.
     fn refreshing(&self) -> Vec<u32> {
         let ours = format!("XDG_CACHE_HOME={}", self.path("cache").display());
         let pids = fs::read_dir("/proc").expect("/proc").flatten();
@@ -93,12 +93,12 @@ fn pair(value: &str, display: &str) -> (String, String) {
     (value.to_owned(), display.to_owned())
 }
 
-/// The first line of what is kept, of an answer that came at `checked`.
+/// The first line of a cache written at `checked`.
 fn head(address: &str, checked: u64, error: &str) -> String {
     format!(r#"{{"version":2,"address":"{address}","checked":{checked},"error":{error}}}"#)
 }
 
-/// A container as another host tells of it.
+/// A container in the JSON of another host.
 fn line(interface: &str, name: &str, project: &str) -> String {
     format!(
         r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"{0}","interface":"{interface}","image":"{name}","name":"{name}","network_mode":"own","networks":[],"project":{project},"error":null}}"#,
@@ -117,7 +117,7 @@ fn a_hanging_host_does_not_delay_the_list() {
     until("it is asked", || home.path("called").exists());
     assert_eq!(home.listed(), unknown);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    // Who asks has nothing of Wireshark's, and is alone.
+    // Only one refresh runs, without Wireshark's descriptors.
     let refreshing = home.refreshing();
     assert_eq!(refreshing.len(), 1, "{refreshing:?}");
     let pid = refreshing[0];
@@ -158,7 +158,7 @@ fn cached_containers_are_listed_and_refreshed() {
     assert!(visible.contains("cannot connect to shop: nothing listens on that port"), "{visible}");
     let mode = |path: PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(home.cache()), 0o600);
-    // What is known of another host that was called so is not shown.
+    // The cache of another host with the same name is not used.
     home.save(r#"{"shop": {"address": "ann@192.0.2.8"}}"#);
     assert_eq!(home.listed(), [pair("shop-all", "shop: containers not loaded yet, press F5")]);
     home.is_quiet();
@@ -209,7 +209,7 @@ fn a_hostile_cache_yields_only_interfaces() {
     for nothing in
         [&b""[..], b"\xff\xfe", b"{}", first.replace("\"version\":2", "\"version\":1").as_bytes(), &long]
     {
-        // Or what is found out in the background stands there instead.
+        // Or the result of the refresh.
         home.is_quiet();
         home.knows(nothing);
         assert_eq!(home.listed(), unknown);
@@ -219,7 +219,7 @@ fn a_hostile_cache_yields_only_interfaces() {
     fs::create_dir(home.cache()).expect("a folder");
     assert_eq!(home.listed(), unknown);
     home.is_quiet();
-    // Many are cut.
+    // Long lists are truncated.
     let one = |number: usize| {
         line(&format!("docker-c{number}"), "c", "null").replace(&"0".repeat(64), &format!("{number:064}"))
     };

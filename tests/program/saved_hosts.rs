@@ -1,4 +1,4 @@
-//! Hosts under names of one's own: what is saved, where, and what is not.
+//! Saved hosts: what is saved, where, and what is refused.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::program::{Ended, NOWHERE, Running, program};
 
-/// A home with nothing in it.
+/// An empty home directory.
 struct ConfigHome(TempDir);
 
 impl ConfigHome {
@@ -26,7 +26,7 @@ impl ConfigHome {
         self.start(&[&["host"], arguments].concat()).ended()
     }
 
-    /// Names and addresses of those that are saved.
+    /// Names and addresses of saved hosts.
     fn saved(&self) -> Vec<(String, String)> {
         let listed = self.host(&["list", "--json"]).answer();
         let field = |line: &str, name: &str| {

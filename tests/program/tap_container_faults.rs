@@ -1,4 +1,4 @@
-//! Tap containers with engines that refuse, lie, hang or send nonsense.
+//! Tap containers with engines that refuse, hang or send invalid data.
 
 use std::fs;
 use std::io::Read as _;
@@ -26,7 +26,7 @@ fn target(fake: &FakeEngine) -> Container {
     Container::new(EngineKind::Docker, Endpoint::Unix(fake.socket()), id, SafeText::new("web"))
 }
 
-/// A file that begins as a static program does, and says that it is of our version.
+/// A file with the header and version mark of the static program.
 fn program() -> StaticProgram {
     let mut bytes = vec![0; 64];
     bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -48,7 +48,7 @@ fn refusal(fake: &FakeEngine) -> Error {
     start(fake).expect_err("the engine does not let us")
 }
 
-/// An image as it was imported: its layer is the archive that was sent.
+/// The imported image; its layer is the archive sent to the engine.
 fn imported() -> Value {
     let fake = fake().also("POST /images/create", Answer::json(&json!({ "status": "sha256:1" })));
     refusal(&fake);
@@ -64,7 +64,7 @@ fn imported() -> Value {
     })
 }
 
-/// An engine that has the image and makes containers of it.
+/// An engine with the image that creates containers.
 fn willing() -> FakeEngine {
     fake()
         .also("GET /images/localhost/", Answer::json(&imported()))

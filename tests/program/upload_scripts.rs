@@ -1,5 +1,4 @@
-//! What the shell of another host does with a program that is sent there, by an `ssh` of our own that runs
-//! commands on this machine: with each shell that this machine has.
+//! The upload scripts in each available shell, by a fake `ssh` that runs them on this machine.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::program::{self, Ended, NOWHERE, Running};
 
-/// Shells that are `sh` somewhere.
+/// Shells that are `sh` on some system.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
 
 /// A login on this machine, with a home of its own.
@@ -21,7 +20,7 @@ struct Login(TempDir, #[expect(dead_code)] MutexGuard<'static, ()>);
 
 impl Login {
     fn with(shell: &[&str]) -> Self {
-        // All share what is outside of the home.
+        // Directories outside the home are shared.
         static ONE: Mutex<()> = Mutex::new(());
         let turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let login = Self(tempfile::tempdir().expect("a folder"), turn);
@@ -33,7 +32,7 @@ impl Login {
         login
     }
 
-    /// What it does with a command that comes.
+    /// Sets the script that runs commands.
     fn answers(&self, script: &str) {
         let folder = self.0.path().display();
         let begin =
@@ -42,7 +41,7 @@ impl Login {
         self.script("here/ssh", &format!("#!/bin/bash\n{begin}; {there}\n"));
     }
 
-    /// The same with what is sent handed on by a program.
+    /// The same with uploads passed through a program.
     fn answers_through(&self, program: &str) {
         let to_shell = "sh -c \"$last\"";
         self.answers(&format!("case $last in *size*) {program} | {to_shell} ;; *) exec {to_shell} ;; esac"));
@@ -68,14 +67,14 @@ impl Login {
         Running::start(command.args(arguments))
     }
 
-    /// Asks for a list: by a program that runs there, which finds no engine.
+    /// Runs `list`, whose remote program finds no engine.
     fn is_asked(&self) -> String {
         let said = self.asks(&["list", "--host", "build1"]).stderr;
         assert!(said.contains("containerdump: on build1: cannot list containers at unix:///nonexistent.sock: no engine is listening"), "{said}");
         said
     }
 
-    /// What was sent to its cache, and nothing else is there.
+    /// The uploaded program, the only file in the cache.
     fn sent(&self) -> PathBuf {
         let found: Vec<PathBuf> =
             fs::read_dir(self.cache()).expect("it").flatten().map(|entry| entry.path()).collect();
@@ -88,7 +87,7 @@ impl Login {
     }
 }
 
-/// Those of the shells that are here.
+/// The installed shells.
 fn shells() -> impl Iterator<Item = &'static [&'static str]> {
     let is_here = |shell: &&&[&str]| Path::new("/bin").join(shell[0]).exists();
     assert!(SHELLS.iter().filter(is_here).count() > 1, "hardly any shell");
@@ -128,7 +127,7 @@ fn a_program_is_uploaded_once_and_repaired_with_every_shell() {
             "{shell:?}: {said}"
         );
         assert_eq!(sent.metadata().expect("it").ino(), about.ino(), "{shell:?}: it is the same file");
-        // Changed by whomever, it is not run.
+        // A changed program is not run.
         let mark = login.path("mark");
         for content in [format!("#!/bin/sh\ntouch {}\n", mark.display()), String::new()] {
             fs::write(&sent, content).expect("it can be changed");
@@ -168,7 +167,7 @@ fn a_directory_others_can_write_or_a_symlink_is_not_used() {
         let why = format!("not used: {} is a symbolic link", login.cache().display());
         assert!(said.contains(&why), "{shell:?}: {said}");
         assert_eq!(fs::read_dir(login.path("elsewhere")).expect("it").count(), 0, "{shell:?}");
-        // It went to a folder with a name that nobody could know.
+        // It is in a directory with an unpredictable name.
         let removed = login.asks(&["host", "clean", "build1"]).stdout;
         let place = removed.trim_end().rsplit(' ').next().expect("a place").to_owned();
         assert!(place.starts_with("/var/tmp/containerdump.") || place.starts_with("/tmp/containerdump."));
@@ -183,14 +182,14 @@ fn a_partial_upload_is_never_installed() {
     }
     for shell in shells() {
         let login = Login::with(shell);
-        // The link breaks after a while.
+        // The connection breaks during the upload.
         login.answers_through("dd bs=65536 count=5 status=none");
         let said = login.asks(&["list", "--host", "build1"]).complaint();
         assert!(said.contains("containerdump is not installed on build1"), "{shell:?}: {said}");
         assert!(said.contains("cannot upload containerdump to build1: "), "{shell:?}: {said}");
         assert!(said.contains("did not receive the complete file"), "{shell:?}: {said}");
         assert_eq!(fs::read_dir(login.cache()).expect("it").count(), 0, "{shell:?}");
-        // As many bytes, of which some are others.
+        // The right length with changed bytes.
         login.answers_through(
             "perl -e 'while (sysread STDIN, $_, 65536) { s/GNU/GNV/; syswrite STDOUT, $_ }'",
         );

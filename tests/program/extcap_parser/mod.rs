@@ -1,5 +1,4 @@
-//! How Wireshark reads what an extcap program prints: after `extcap_parser.c`, which is the same
-//! from 4.0 to 4.6.
+//! A port of Wireshark's `extcap_parser.c`, which is the same from 4.0 to 4.6.
 
 mod tests;
 
@@ -16,7 +15,7 @@ static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{([a-zA-Z_-]*)=").e
 /// `EXTCAP_BOOLEAN_REGEX`.
 static TRUTH: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)^.*([yt1-9])").expect("a pattern"));
 
-/// Types of an argument that 4.0 knows already; one of another type is dropped.
+/// Argument types known to 4.0; others are dropped.
 const TYPES: [&str; 13] = [
     "integer",
     "unsigned",
@@ -51,14 +50,14 @@ impl Sentence {
     }
 }
 
-/// Reads all sentences; what is none is passed over.
+/// Reads all lines; others are skipped.
 pub(crate) fn sentences(printed: &[u8]) -> Vec<Sentence> {
     printed.split(|byte| *byte == b'\n').filter_map(sentence).collect()
 }
 
 fn sentence(line: &[u8]) -> Option<Sentence> {
     let line = std::str::from_utf8(line).ok()?;
-    // With the blanks in front, which make it a keyword that nobody knows.
+    // With leading blanks, which make it an unknown keyword.
     let keyword = KEYWORD.captures(line)?[1].to_lowercase();
     let mut parameters = Vec::new();
     let mut from = 0;
@@ -88,7 +87,7 @@ fn end_of_value(line: &str, from: usize) -> Option<usize> {
     None
 }
 
-/// The interfaces in Wireshark's list: value and display. Without either there is none.
+/// The interfaces in Wireshark's list: value and display. Both are required.
 pub(crate) fn interfaces(printed: &[u8]) -> Vec<(String, String)> {
     let found = sentences(printed).into_iter().filter(|sentence| sentence.keyword == "interface");
     found
@@ -96,14 +95,13 @@ pub(crate) fn interfaces(printed: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A name as the file of preferences has it: `extcap.` in front and `.OPTION` behind are added.
+/// A name in the preferences file, without the prefix `extcap.` and the suffix `.OPTION`.
 pub(crate) fn preference_name(interface: &str) -> String {
     let kept = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase().into() } else { '_' };
     interface.bytes().map(kept).collect()
 }
 
-/// Why an option dialog made of `printed` would not be the one that was meant, or keep Wireshark
-/// from starting at all.
+/// Why `printed` would not create the intended dialog, or would prevent Wireshark from starting.
 pub(crate) fn objections(interface: &str, printed: &[u8]) -> Vec<String> {
     let sentences = sentences(printed);
     let mut arguments: Vec<&Sentence> = Vec::new();
@@ -147,7 +145,7 @@ fn against_argument(argument: &Sentence) -> Option<String> {
     if range.is_some_and(|range| range.len() != 2 || range.iter().any(Result::is_err)) {
         return Some("a range that is none".to_owned());
     }
-    // A number without a default is shown as 0, and nothing starts while one is out of its range [seen in 4.0].
+    // 4.0: a number without a default is 0, and no capture starts while it is out of range.
     let is_number = argument.get("type") == Some("unsigned") && argument.get("default").is_none();
     if is_number && argument.get("range").is_some_and(|range| !range.starts_with("0,")) {
         return Some("a number that has to be typed".to_owned());
@@ -166,8 +164,7 @@ fn against_value(value: &Sentence, arguments: &[&Sentence]) -> Option<String> {
     ["default", "enabled"].iter().find_map(|key| unclear_truth(value, key))
 }
 
-/// Why a toolbar made of the controls in `printed` would not be the one that was meant
-/// (`extcap_parse_control_sentence`; a control's number is a byte in the messages about it).
+/// Why `printed` would not create the intended toolbar (`extcap_parse_control_sentence`; control numbers are bytes).
 pub(crate) fn objections_to_toolbar(printed: &[u8]) -> Vec<String> {
     let mut controls: Vec<Sentence> = Vec::new();
     let mut objections = Vec::new();
@@ -202,7 +199,7 @@ fn unclear_truth(sentence: &Sentence, key: &str) -> Option<String> {
     (!clear).then(|| format!("{key} is {text}"))
 }
 
-/// Why Wireshark would not start any more (`register_preference`).
+/// Why Wireshark would not start (`register_preference`).
 pub(crate) fn aborts(interface: &str, argument: &Sentence) -> Option<String> {
     if argument.get("save").is_some_and(|save| !TRUTH.is_match(save)) {
         return None;

@@ -1,4 +1,4 @@
-//! Whether this is the grammar, as far as Wireshark was seen to read it.
+//! The parser, compared with observations of Wireshark.
 
 use super::{interfaces, objections, objections_to_toolbar};
 

@@ -1,4 +1,4 @@
-//! Names in place of addresses, as tshark shows them with network name resolution on.
+//! Resolved names of addresses, as shown by tshark.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     podman_services_and_gateways_have_names,
 ];
 
-/// Both ends of the packets that pass a display filter, each pair once, as tshark shows them.
+/// Source and destination names of matching packets, without repetition.
 fn ends(recorded: &Recorded, filter: &str, version: &str) -> Vec<[String; 2]> {
     let (source, destination) = (format!("{version}.src_host"), format!("{version}.dst_host"));
     let shown = named_fields_of(&recorded.path, filter, &[&source, &destination]);
@@ -25,7 +25,7 @@ fn ends(recorded: &Recorded, filter: &str, version: &str) -> Vec<[String; 2]> {
     ends
 }
 
-/// The names of an address in the file, in their order, by a reader that is not Wireshark's.
+/// The names of an address in the file, by an independent parser.
 fn names_of(path: &Path, address: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     each_block(path, |block| {
@@ -44,7 +44,7 @@ fn names_of(path: &Path, address: &[u8]) -> Vec<String> {
 }
 
 fn exec(lab: &Lab, container: &Container, command: &[&str]) {
-    // What is asked need not be answered.
+    // The request need not be answered.
     let mut docker = Command::new("docker");
     docker.args(["--host", &lab.endpoint, "exec", &container.name]).args(command).output().expect("docker");
 }
@@ -66,7 +66,7 @@ fn containers_gateways_and_docker_dns_have_names(lab: &Lab) {
     assert_eq!(ends(&recorded, "http.request", "ip"), [[gateway.as_str(), &web.name]]);
     let pings = ends(&recorded, "icmpv6.type == 128", "ipv6");
     assert_eq!(pings, [[web.name.as_str(), &gateway], [&web.name, &other.name]]);
-    // Where containers ask for names; those packets stay within lo.
+    // Docker's DNS server, whose packets stay on lo.
     let recording = Recording::begin(lab, &[&web], &["-i", "lo", "--tap", "inside"]);
     exec(lab, &web, &["nslookup", &other.name]);
     let asked = ends(&recording.stop(), "ip.dst == 127.0.0.11", "ip");
@@ -85,8 +85,7 @@ fn network_aliases_of_a_container_are_written_as_names(lab: &Lab) {
     let address: std::net::Ipv4Addr = web.address().parse().expect("an address");
     assert_eq!(names_of(&recorded.path, &address.octets()), ["www", "front", &web.name]);
     assert_eq!(ends(&recorded, "http.request", "ip")[0][1], web.name, "the last is shown");
-    // The host by an address that is on no bridge of an engine (tests/lab/sandbox); other hosts, which tests
-    // beside this one start, have the same.
+    // The address of the sandbox's eth0, which is on no bridge; other sandboxes have the same.
     let names = names_of(&recorded.path, &[198, 18, 0, 2]);
     assert!(names.iter().any(|name| name == "host"), "{names:?}");
 }

@@ -1,4 +1,4 @@
-//! `-c`, `-a`, `-b`, and how files are made.
+//! Limits (`-c`, `-a`, `-b`) and output files.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn duration_limit_ends_a_quiet_capture(lab: &Lab) {
 
 fn file_size_limit_is_not_exceeded(lab: &Lab) {
     let container = lab.container(&[]);
-    // Wherever that cuts: what comes next may be large the one way and small the other.
+    // The next packet may be large or small.
     for most in [7, 8, 9, 10] {
         let recording = Recording::begin(lab, &[&container], &["-a", &format!("filesize:{most}")]);
         container.fetch(40);

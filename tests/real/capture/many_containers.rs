@@ -11,12 +11,12 @@ use crate::support::recording::{Recording, Statistics, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = tests![many_containers_are_captured_in_bounded_memory];
 
-/// How many, where nobody says.
+/// The default number of containers.
 const CONTAINERS: usize = 50;
-/// What the process and its rings may take together, in KiB.
+/// The limit for the memory of the process and its rings, in KiB.
 const MOST_MEMORY: u64 = 256 * 1024;
 
-/// Starts containers, some at the same time: an engine waits for disks most of the time.
+/// Starts containers concurrently: an engine mostly waits for disks.
 fn started(lab: &Lab, count: usize, options: &[&str]) -> Vec<Container> {
     std::thread::scope(|scope| {
         let start = |share: usize| (0..share).map(|_| lab.container(options)).collect::<Vec<_>>();
@@ -25,7 +25,7 @@ fn started(lab: &Lab, count: usize, options: &[&str]) -> Vec<Container> {
     })
 }
 
-/// KiB that a process has in memory, and those of its rings, which are the sockets it has mapped.
+/// The resident memory of a process and of its rings (mapped sockets), in KiB.
 fn memory(pid: u32) -> (u64, u64) {
     let table = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("its memory");
     let (mut own, mut rings, mut is_ring) = (0, 0, false);
@@ -42,7 +42,7 @@ fn memory(pid: u32) -> (u64, u64) {
     (own, rings)
 }
 
-/// Seconds of processors that a process has taken.
+/// CPU seconds of a process.
 fn processors(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
     let after = stat.rsplit_once(") ").expect("a name").1;
@@ -57,7 +57,7 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     let label = format!("com.docker.compose.project={project}");
     let network = lab.network_with(&["--subnet", "198.18.80.0/22"]);
     let containers = started(lab, count, &["--label", &label, "--network", &network.name]);
-    // Fewer descriptors than it needs, until it asks for more.
+    // A soft limit of descriptors that the program has to raise.
     let mut command = lab.program_at("/bin/sh".as_ref());
     let program = std::env::var("CONTAINERDUMP_PROGRAM");
     let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_containerdump"));
@@ -97,19 +97,18 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     let mut expected: BTreeSet<_> = between.iter().map(|container| row(container, container)).collect();
     expected.extend([row(first, first), row(first, last)]);
     assert_eq!(requests, expected);
-    // A question of the first one's to all is there once.
+    // Broadcasts of the first container are deduplicated.
     let asked = format!("arp.opcode == 1 && arp.dst.proto_ipv4 == {}", last.address());
     let asked_at: BTreeSet<_> = recorded.fields(&asked, &["frame.interface_name"]).into_iter().collect();
     assert_eq!(asked_at, BTreeSet::from([vec![format!("{}:eth0", first.name)]]));
     let statistics = recorded.statistics();
-    // Received is what was written, lost, or left out since it stands at its sender. On a machine that is busy
-    // with starting this, a ring may be full of blocks of one packet each before it is read.
+    // Received packets are written, dropped, or deduplicated. A busy machine may drop some at the start.
     let adds_up = |one: &Statistics| one.written == one.packets && one.received >= one.packets + one.lost;
     assert!(statistics.values().all(adds_up), "{statistics:?}");
     stop(lab, &containers);
 }
 
-/// Ends them all at once, which is faster than one by one.
+/// Stops all containers with one command, which is faster.
 fn stop(lab: &Lab, containers: &[Container]) {
     let mut remove = vec!["rm", "--force"];
     remove.extend(containers.iter().map(|container| container.name.as_str()));

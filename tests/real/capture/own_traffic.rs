@@ -1,4 +1,4 @@
-//! What the program itself sends over networks that it captures.
+//! Connections of the program itself are excluded from captures.
 
 use std::fs::File;
 use std::io;
@@ -29,11 +29,11 @@ const API: u16 = 2375;
 const OURS: &str = "portrange 61000-62023";
 const OURS_SHOWN: &str = "tcp.port in {61000..62023}";
 
-/// Another host whose engine listens at TCP, too, and the cable to it.
+/// Another host, whose engine listens on TCP, connected by a veth pair.
 struct TcpEngineHost {
     host: OtherHost,
     near: String,
-    /// Its addresses, as they stand in the address of an engine.
+    /// Its addresses, as written in the address of an engine.
     addresses: [String; 2],
 }
 
@@ -41,7 +41,7 @@ impl TcpEngineHost {
     const FAR: &str = "far0";
 
     fn start(lab: &Lab) -> Self {
-        // Others may have one, too.
+        // Several may run at a time.
         static COUNT: AtomicU8 = AtomicU8::new(0);
         let host = OtherHost::start_with(lab, |sandbox| {
             sandbox.env("CONTAINERDUMP_LAB_TCP", format!("tcp://[::]:{API}"));
@@ -61,12 +61,12 @@ impl TcpEngineHost {
         Self { host, near, addresses: [v4(2), format!("[{}]", v6(2))] }
     }
 
-    /// Its engine, by TCP.
+    /// Its engine over TCP.
     fn by_tcp(&self, address: &str) -> Lab {
         Lab { endpoint: format!("tcp://{address}:{API}"), image: self.host.lab.image.clone() }
     }
 
-    /// A tcpdump there, of connections to its engine.
+    /// A tcpdump of connections to its engine.
     fn witness(&self) -> Tcpdump {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", &self.host.process(), "tcpdump"]);
@@ -91,9 +91,9 @@ fn a_remote_capture_excludes_its_own_stream(lab: &Lab) {
         let engine = reachable.by_tcp(address);
         let (witness, recording) = (reachable.witness(), Recording::begin(&engine, &[&web], &[]));
         output(Command::new("curl").args(["-gs", "-o", "/dev/null", &format!("http://{address}/")]));
-        // Somebody else's question passes there as well.
+        // A request of another client passes there, too.
         engine.docker(&["version"]);
-        // A stream that took itself would never be still.
+        // A capture of its own stream would never settle.
         witness.settle();
         let recorded = recording.stop();
         let description = recorded.fields("http.request.uri == \"/\"", &["frame.interface_description"]);
@@ -123,7 +123,7 @@ fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
     let witness = reachable.witness();
     let options = ["-i", &reachable.near, "--follow"];
     let recording = Recording::begin_with(program(), &[&host.name], &options);
-    // The engine tells of it, and is asked about it.
+    // The engine sends events and answers requests.
     let (before, started) = (witness.path.metadata().expect("the file").len(), engine.container(&[]));
     eventually("questions are asked", || witness.path.metadata().expect("the file").len() > before + 8192);
     drop(started);
@@ -134,7 +134,7 @@ fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
     let others = format!("tcp.port == {API} && !({OURS_SHOWN})");
     assert!(count(&witness, &ours) > 20 && count(&recorded.path, &ours) == 0);
     assert!(count(&witness, &others) > 20);
-    // Those of docker's client, as far as they were sent meanwhile.
+    // The requests of the docker client.
     let clients = |path: &Path| {
         let requests = format!("http.request && {others}");
         fields_of(path, &requests, &["http.request.method", "http.request.uri"])
@@ -142,7 +142,7 @@ fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
     assert_eq!(clients(&recorded.path), clients(&witness));
 }
 
-/// An ssh server of this test's own on the loopback.
+/// An OpenSSH server on the loopback.
 struct SshServer {
     server: LocalSshd,
     port: u16,
@@ -158,8 +158,7 @@ impl SshServer {
         Self { server: LocalSshd::start(folder.path(), port, ""), port, folder }
     }
 
-    /// A capture by ssh of the loopback of the host, into a file here: begun, and a word said there by
-    /// others.
+    /// Captures the loopback through ssh into a file, while another ssh session runs.
     fn capture(&self, lab: &Lab, host: &Container, before: &str) -> PathBuf {
         let path = self.folder.path().join("out.pcapng");
         let command = format!(
@@ -178,7 +177,7 @@ impl SshServer {
         path
     }
 
-    /// That the capture in `path` has sessions of others only.
+    /// Asserts that the capture contains only the other session.
     fn assert_others(&self, path: &Path, witness: Tcpdump) {
         let (witness, _folder) = witness.stop();
         let clients = |path: &Path| {
@@ -204,7 +203,7 @@ fn own_ssh_session_is_excluded_and_others_captured(lab: &Lab) {
     server.assert_others(&path, witness);
 }
 
-/// As under sudo, which keeps back what the session is told.
+/// As with sudo, which removes SSH_CONNECTION.
 fn own_ssh_session_is_found_without_ssh_connection_in_the_environment(lab: &Lab) {
     let (server, host) = (SshServer::start(), idle(lab));
     let witness = server.witness();

@@ -1,4 +1,4 @@
-//! What a capture holds, beside what others see.
+//! The packets of a capture, compared with tcpdump and others.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -35,7 +35,7 @@ fn packets_at_a_host_veth_match_tcpdump(lab: &Lab) {
     let filter = format!("tcp and host {}", container.address());
     let witness = Tcpdump::begin(&container.host_veth("eth0"), &filter);
     let recording = Recording::begin(lab, &[&container], &["--filter", &filter]);
-    // Large pages travel as frames of up to 64 KiB: segmentation is left to the hardware.
+    // Segmentation offload: frames of up to 64 KiB.
     lab.docker(&["exec", &container.name, "dd", "if=/dev/zero", "of=/www/large", "bs=1M", "count=20"]);
     let url = format!("http://{}/large", container.address());
     output(Command::new("curl").args(["-s", "-o", "/dev/null", &url]));
@@ -46,8 +46,7 @@ fn packets_at_a_host_veth_match_tcpdump(lab: &Lab) {
     assert_same(&recorded.path, &witness);
     let longest = recorded.fields("frame.len > 20000", &["frame.number"]);
     assert!(!longest.is_empty(), "no frame larger than 20,000 bytes: the link does not offload");
-    // Every reader of a link stamps for itself: where two processors send at once, tcpdump's order is
-    // not ours, and neither is more right. So neither times nor order are compared.
+    // Times and order are not compared: every reader has its own time stamps.
     let fields = ["frame.len", "tcp.seq_raw", "tcp.ack_raw", "tcp.checksum"];
     let frames_in = |path| {
         let mut frames = fields_of(path, "tcp", &fields);
@@ -134,7 +133,7 @@ fn packets_of_all_interfaces_are_ordered_by_time(lab: &Lab) {
     in_order_of_time(lab, |_| {});
 }
 
-/// A machine that is busy with others stops a program for longer than the kernel keeps a packet.
+/// A busy machine may stop a program for longer than the kernel's block timeout.
 fn packets_are_ordered_after_the_program_was_stopped_and_continued(lab: &Lab) {
     in_order_of_time(lab, |child| {
         signal(child, "STOP");
@@ -160,7 +159,7 @@ fn in_order_of_time(lab: &Lab, disturb: impl Fn(&Child) + Sync) {
         assert!(sent.is_ok_and(|sent| sent.status.success()));
     });
     let recorded = recording.stop();
-    // Two processors that stamp packets for one ring may put them there in the other order, within less than this.
+    // Two CPUs may write packets to a ring in another order than their time stamps, within this time.
     let rows = recorded.fields("frame.time_delta < -0.001", &["frame.time_delta", "frame.interface_name"]);
     assert_eq!(rows, [[""; 0]; 0]);
     let names: BTreeSet<_> =
@@ -170,8 +169,7 @@ fn in_order_of_time(lab: &Lab, disturb: impl Fn(&Child) + Sync) {
 
 fn filter_directions_are_those_of_the_container(lab: &Lab) {
     let container = lab.container(&[]);
-    // A bridge that does not know yet where an address is floods its packets to every port: what is
-    // inbound may be for others.
+    // A bridge floods packets of unknown addresses, so inbound packets may be for others.
     for (filter, right, wrong) in
         [("inbound and tcp", "ip.dst", "ip.src"), ("tcp and outbound", "ip.src", "ip.dst")]
     {
@@ -183,7 +181,7 @@ fn filter_directions_are_those_of_the_container(lab: &Lab) {
         assert_eq!(count(wrong), 0, "{filter}");
         assert!(count(right) >= 4, "{filter}: {} packets", count(right));
     }
-    // The first packets after the opening pass the filter of the kernel like all others.
+    // The filter applies from the first packet.
     let recording =
         Recording::begin(lab, &[&container], &["--filter", "udp port 9 or vlan or (ip6 and not ip6)"]);
     container.fetch(1);
@@ -225,7 +223,7 @@ fn packets_pending_in_the_kernel_ring_are_written_at_the_end(lab: &Lab) {
     assert_eq!((statistics.received, statistics.lost), (SENT, 0), "{statistics:?}");
 }
 
-/// A capture of so many packets of 1000 bytes, whose reader reads none of them before it is stopped.
+/// Captures `sent` packets of 1000 bytes whose reader starts only at the end.
 fn flooded(lab: &Lab, sent: u64, options: &[&str]) -> Statistics {
     let container = lab.container(&[]);
     let folder = folder();

@@ -1,4 +1,4 @@
-//! What the program may do while it runs, and whom it may not serve.
+//! Capabilities of the program, private files, and hostile environments.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -71,7 +71,7 @@ fn a_program_with_cap_net_raw_ignores_a_hostile_environment(lab: &Lab) {
         let code = ended.status.code().unwrap_or_else(|| panic!("{name}={value}: a signal"));
         assert!(code <= 1, "{name}={value}: status {code}");
     }
-    // Closed standard streams and hardly any descriptors.
+    // Closed standard streams and a low limit of descriptors.
     let script =
         format!("ulimit -n 8; exec {} capture {} -c 1 -w - <&- >&- 2>&-", program.display(), container.name);
     let mut starved = Command::new(NOBODY[0]);
@@ -131,7 +131,7 @@ fn a_missing_capture_permission_is_reported_with_a_remedy(lab: &Lab) {
     let mut command = as_nobody(lab, &program);
     command.args(["--capture", "--extcap-interface", &container.interface(), "--fifo"]).arg(&fifo);
     let child = start(&mut command);
-    // It is opened even so: Wireshark 4.0 hangs otherwise.
+    // The FIFO is opened anyway: Wireshark 4.0 would hang.
     let stream = fs::read(&fifo).expect("the FIFO");
     assert_eq!(&stream[..4], [0x0a, 0x0d, 0x0d, 0x0a], "a section header and nothing else");
     let ended = end_of(child);
@@ -145,7 +145,7 @@ fn a_missing_capture_permission_is_reported_with_a_remedy(lab: &Lab) {
 
 fn a_failed_privilege_drop_ends_the_program_before_reading_packets(lab: &Lab) {
     let container = lab.container(&[]);
-    // Every call that sets capabilities, one after the other, is made to fail.
+    // Each call of capset fails in turn.
     for call in 1..=4 {
         let folder = folder();
         let path = folder.path().join("out.pcapng");

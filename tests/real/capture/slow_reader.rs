@@ -1,5 +1,4 @@
-//! A reader that takes nothing for a while: memory holds what comes, what it does not hold is counted,
-//! and the memory is bounded.
+//! Slow readers: packets are kept in bounded memory, and counted if dropped.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -23,22 +22,22 @@ pub(crate) const TESTS: &[Test] = tests![
     a_slow_reader_gets_a_complete_stream,
 ];
 
-/// Longer than rings take to fill.
+/// Longer than it takes to fill the rings.
 const STALL: Duration = Duration::from_secs(4);
-/// Longer than a stream from elsewhere may say nothing.
+/// Longer than the timeout of a silent peer stream.
 const LONG_STALL: Duration = Duration::from_secs(12);
-/// Longer than a reader that reads all there is takes from one piece to the next.
+/// Longer than the time between two reads.
 const SETTLED: Duration = Duration::from_millis(400);
-/// More than the processes of a capture have besides rings: code, most of it shared, stacks, what is under way.
+/// The limit for the memory of a capture besides its rings: code, stacks, buffers.
 const BESIDES_KB: u64 = 24 * 1024;
 
-/// A capture whose reader this is.
+/// A capture, and its reader that stalls.
 struct Stalled {
     child: Child,
     reader: ChildStdout,
     path: PathBuf,
     file: File,
-    /// The end of what was read.
+    /// The last bytes read.
     tail: Vec<u8>,
     _folder: TempDir,
 }
@@ -67,8 +66,7 @@ impl Stalled {
         }
     }
 
-    /// Asserts that its processes and those of its tap containers have no more memory than `rings_mib` of rings
-    /// ask for.
+    /// Asserts that the memory of its processes is bounded by rings of `rings_mib`.
     fn assert_bounded(&self, lab: &Lab, containers: &[&Container], rings_mib: u64) {
         let mut processes = descendants(self.child.id());
         for container in containers {
@@ -84,8 +82,8 @@ impl Stalled {
         assert!(used < most, "{used} kB of {most} in {processes:?}");
     }
 
-    /// Reads on; once `read` holds of the length of what was read, each of `containers` sends `more` packets, and the
-    /// capture ends. Returns what was said.
+    /// Continues reading until `read` holds for the length; then each container sends `more` packets and the capture ends.
+    /// Returns its standard error.
     fn resume(&mut self, containers: &[&Container], more: u64, read: impl Fn(u64) -> bool) -> String {
         let (mut from, mut to) = (self.reader.by_ref(), self.file.try_clone().expect("a descriptor"));
         std::thread::scope(|scope| {
@@ -109,7 +107,7 @@ fn length(path: &Path) -> u64 {
     path.metadata().expect("the file").len()
 }
 
-/// A process and all that it has started, and so on.
+/// A process and its descendants.
 fn descendants(pid: u32) -> Vec<u32> {
     let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
     let listed = String::from_utf8(listed.stdout).expect("pids");
@@ -117,7 +115,7 @@ fn descendants(pid: u32) -> Vec<u32> {
     [pid].into_iter().chain(children).collect()
 }
 
-/// Its part of the memory that it uses, in kB, rings and all.
+/// Its proportional set size in kB, including rings.
 fn memory_of(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("its memory");
     let part = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("its part");
@@ -127,8 +125,8 @@ fn memory_of(pid: u32) -> u64 {
 const MANY: u64 = 30_000;
 const MORE: u64 = 50;
 
-/// Floods `containers` while nobody reads, each as many times as its place says, and asserts that all of it
-/// is in the stream or counted, and told.
+/// Floods `containers` while nothing is read, the n-th n times, and asserts that all packets are written or counted and
+/// reported.
 fn assert_counted(
     lab: &Lab,
     mut capture: Stalled,
@@ -188,8 +186,8 @@ fn packets_dropped_for_a_stalled_reader_are_counted_through_an_engine(lab: &Lab)
     assert_counted(lab, capture, &[&container], LONG_STALL, 2);
 }
 
-/// Floods `container`, which is captured with what a capture has by itself, while nobody reads; ends once so many
-/// bytes were read. Returns what was sent, what became of it, and what was said.
+/// Floods `container` with default settings while nothing is read, and ends after `until` bytes were read. Returns the
+/// number of sent packets, statistics and standard error.
 fn burst(lab: &Lab, container: &Container, tap: &str, until: u64) -> (u64, Statistics, String) {
     let mut capture = Stalled::begin(lab, &["--tap", tap, &container.name]);
     capture.read_until(container);
@@ -222,7 +220,7 @@ fn packets_unwritten_at_the_end_are_counted(lab: &Lab) {
     }
 }
 
-/// Slower than packets wait to be written, but never still.
+/// Slower than packets arrive, but never stopped.
 fn a_slow_reader_gets_a_complete_stream(lab: &Lab) {
     let container = lab.container(&[]);
     let mut capture = Stalled::begin(lab, &[&container.name]);

@@ -1,4 +1,4 @@
-//! The program without shared libraries (`make static`), beside the ordinary one.
+//! The static program (`make static`), compared with the dynamic one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ const TESTS: &[StaticTest] = tests![
     the_static_program_runs_in_a_tap_container,
 ];
 
-/// Words of libraries, and of code for them.
+/// Strings of unwanted libraries.
 const FOREIGN: &[&str] = &["libdbus", "org.freedesktop.DBus", "libsystemd", "libibverbs", "/dev/usbmon"];
 
 /// The tests with the program that `CONTAINERDUMP_STATIC` names.
@@ -41,7 +41,7 @@ fn the_static_program_needs_no_shared_libraries(_: &Lab, program: &Path) {
     assert!(["statically linked", "not a dynamic executable"].iter().any(|it| said.contains(it)), "{said}");
     let sections = output(Command::new("readelf").args(["--wide", "--segments", "--dynamic"]).arg(program));
     assert!(!sections.contains("(NEEDED)") && !sections.contains("INTERP"), "{sections}");
-    // Debian's libpcap reads D-Bus, USB and Infiniband, too.
+    // Debian's libpcap supports D-Bus, USB and Infiniband.
     let mut grep = Command::new("grep");
     grep.args(["--text", "--only-matching", "--fixed-strings"]);
     for foreign in FOREIGN {
@@ -58,12 +58,12 @@ fn the_static_program_prints_the_same_as_the_dynamic_one(lab: &Lab, program: &Pa
         &["--extcap-interfaces", "--extcap-version=4.0"][..],
         &["--extcap-dlts", "--extcap-interface", &interface],
         &["--extcap-config", "--extcap-interface", &interface],
-        // libpcap's own words, and names that glibc looks up in files.
+        // Strings of libpcap, and names that glibc looks up in files.
         &["--extcap-interface", &interface, "--extcap-capture-filter", "tcpp"],
         &["--extcap-interface", &interface, "--extcap-capture-filter", "host localhost and tcp port https"],
         &["--extcap-interface", &interface, "--extcap-capture-filter", "port no-such-service"],
     ] {
-        // Other tests' containers come and go between two lists.
+        // Containers of other tests may start and stop between two lists.
         let answer = |mut program: Command| {
             let all = output(program.args(question));
             let own = |line: &&str| !line.starts_with("interface ") || line.contains(&container.name);
@@ -90,7 +90,7 @@ fn the_static_program_captures_a_container(lab: &Lab, program: &Path) {
     assert_eq!(recorded.fields("http.request", &fields), vec![row; 3]);
 }
 
-/// An image with nothing in it but the program, run with one right and beside the container.
+/// An image with only the program, run with CAP_NET_RAW in the namespace of the container.
 fn the_static_program_runs_in_a_tap_container(lab: &Lab, program: &Path) {
     let folder = folder();
     let tar = folder.path().join("image.tar");

@@ -1,4 +1,4 @@
-//! Every way a capture ends, and that it leaves a whole file and nothing else behind.
+//! The end of a capture: signals, readers, containers. The file is complete and nothing else is left.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -39,13 +39,13 @@ fn packets_before_the_signal_are_in_the_file(lab: &Lab) {
     for _ in 0..5 {
         let recording = Recording::begin(lab, &[&container], &["--filter", "tcp"]);
         container.fetch(1);
-        // At once: the kernel still keeps these packets in a block it has not handed over.
+        // At once: the packets are still in a kernel block.
         let recorded = recording.stop();
         assert_eq!(recorded.fields("http.response", &["http.response.code"]), [["200"]]);
     }
 }
 
-/// A capture as Wireshark starts it, and the other end of its FIFO.
+/// A capture as started by Wireshark, and the reader of its FIFO.
 fn for_wireshark(lab: &Lab, container: &Container) -> (Child, File, tempfile::TempDir) {
     let folder = folder();
     let path = fifo(&folder);
@@ -136,7 +136,7 @@ fn a_wireshark_capture_ends_with_its_parent_process(lab: &Lab) {
     parent.kill().expect("the parent ends");
     parent.wait().expect("the parent is gone");
     let mut rest = Vec::new();
-    // The stream ends when the last writer is gone; it would not, were the capture to go on.
+    // The stream ends only when the last writer has closed.
     stream.read_to_end(&mut rest).expect("the end of the stream");
     let file = folder.path().join("out.pcapng");
     std::fs::write(&file, [&head[..], &rest].concat()).expect("a file");
@@ -159,10 +159,9 @@ fn all_descriptors_are_close_on_exec(lab: &Lab) {
         let flags = u32::from_str_radix(flags.trim(), 8).expect("octal");
         let what =
             std::fs::read_link(format!("/proc/{}/fd/{number}", recording.child.id())).expect("what it is");
-        // libpcap makes an eventfd for each ring that is not, from which nothing can be read, and
-        // opens counters in /sys for a moment.
+        // Except libpcap's eventfds, which contain no data, and counters in /sys that it opens briefly.
         let of_libpcap = ["eventfd", "/sys/"].iter().any(|part| what.to_string_lossy().contains(part));
-        // And what it was given by whoever started it, as the test was.
+        // And those inherited from the test.
         let inherited = std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|own| own == what);
         if number > 2 && !of_libpcap && !inherited {
             seen += 1;

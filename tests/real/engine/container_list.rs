@@ -1,4 +1,4 @@
-//! What is there to be captured.
+//! `containerdump list` and the containers in Wireshark's list.
 
 use serde_json::Value;
 
@@ -96,7 +96,7 @@ fn list_shows_networks_that_are_captured_in_the_namespace(lab: &Lab) {
 
 fn host_veths_are_found_without_privileges(lab: &Lab) {
     let container = lab.container(&[]);
-    // Root without a capability may speak to the engine, whose socket it owns, and nothing more.
+    // Root without capabilities can access only the engine's socket.
     let mut powerless = std::process::Command::new("setpriv");
     powerless.args([
         "--bounding-set=-all",

@@ -1,4 +1,4 @@
-//! What changes among containers, told as it happens; docker and podman themselves are the witnesses.
+//! Changes of containers, reported by the watch and compared with docker and podman.
 
 use std::process::Command;
 
@@ -30,7 +30,7 @@ fn watch_reports_containers_that_start_stop_and_restart(lab: &Lab) {
     watcher.wait(0, "came", &before.id);
     let web = lab.container(&[]);
     let (line, at) = watcher.wait(0, "came", &web.id);
-    // All that joining needs.
+    // Everything needed to add it.
     let expected =
         format!("came docker-{0} {1} {0} bridge={2} pid {3}", web.name, web.id, web.address(), web.pid);
     assert_eq!(line, expected);
@@ -129,7 +129,7 @@ fn watch_reports_network_namespaces_that_appear_and_disappear(_: &Lab) {
     let watcher = Watcher::start(NOWHERE, NOWHERE, "netns");
     let name = format!("watched-{}", std::process::id());
     output(Command::new("ip").args(["netns", "add", &name]));
-    // A link that leads there tells it from all others.
+    // The peer of its veth distinguishes it.
     let link = format!("w{}", std::process::id());
     output(
         Command::new("ip")

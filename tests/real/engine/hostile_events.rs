@@ -1,4 +1,4 @@
-//! What is told of an engine that floods, lies, hangs and falls silent while it is watched.
+//! The watch with a fake engine that floods, sends invalid data, hangs or falls silent.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn start(name: &str) -> Vec<u8> {
     format!("{event}\n").into_bytes()
 }
 
-/// An engine with one container and these events.
+/// An engine with one container and the given event stream.
 fn engine(events: Answer) -> FakeEngine {
     FakeEngine::running([container("one")]).with_pid(1).also(EVENTS, events)
 }
@@ -41,7 +41,7 @@ fn watch(engine: &FakeEngine) -> Watcher {
     Watcher::start(&engine.address(), "unix:///nonexistent.sock", "docker")
 }
 
-/// That what comes after is seen, too, and what came before was told once.
+/// Asserts that later changes are reported and earlier ones were reported once.
 fn goes_on(engine: &FakeEngine) {
     let watcher = watch(engine);
     watcher.wait(0, "came", " one");
@@ -76,7 +76,7 @@ fn watch_batches_requests_during_a_flood_of_events() {
     while engine.sent() < 20 * 1024 * 1024 {
         std::thread::sleep(Duration::from_millis(10));
     }
-    // 150,000 events and more: at most one look in 20 ms, with one question about the container.
+    // At most one list request in 20 ms, with one inspect request, for over 150,000 events.
     let most = 10 + 2 * begun.elapsed().as_millis() / 20;
     let asked = engine.asked().len() as u128;
     assert!(asked <= most, "{asked} questions, at most {most}");

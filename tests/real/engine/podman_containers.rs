@@ -1,4 +1,4 @@
-//! Podman: root's, through the socket it serves, and an ordinary user's.
+//! Containers of Podman as root, and its rootless service in the list.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     list_shows_the_networks_of_podman_containers,
 ];
 
-/// Captures containers into a file while `work` is done.
+/// Captures containers while `work` is done.
 fn recorded(lab: &Lab, names: &[&str], work: impl FnOnce()) -> Recorded {
     let recording = Recording::begin_with(program(lab), names, &["--filter", "tcp"]);
     work();
@@ -85,7 +85,7 @@ fn a_pod_is_captured_once_and_names_all_members(lab: &Lab) {
         let recorded = recorded(lab, captured, || web.fetch());
         let rows = recorded.fields("http.request", &["frame.interface_name", "frame.interface_description"]);
         assert_eq!(rows.len(), 1, "{rows:?}");
-        // One address of several: it is called as the one that is captured.
+        // The name of the captured container among those with this address.
         let names = named_fields_of(&recorded.path, "http.request", &["ip.dst_host"]);
         assert_eq!(names, [[captured[0]]]);
         assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1");

@@ -1,4 +1,4 @@
-//! Engines of other hosts that are asked directly: behind TLS, and behind `ssh` where nothing of ours is.
+//! Engines of other hosts, reached directly over TLS or over `ssh://`.
 
 use std::fs;
 use std::process::Command;
@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_engine_is_reached_over_tls,
 ];
 
-/// Captures a container there with what says where its engine is, and compares with a tcpdump in it.
+/// Captures a container of the engine at the address in `variables`, and compares with tcpdump.
 fn captured(there: &SshHost, variables: &[(&str, &str)]) {
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
@@ -45,7 +45,7 @@ fn an_engine_is_reached_over_ssh_without_containerdump_on_the_host(lab: &Lab) {
     let there = SshHost::bare(lab);
     captured(&there, &[("DOCKER_HOST", "ssh://build1")]);
     there.is_left_alone();
-    // In the host's network its own stream would never end.
+    // In the host network the stream would capture itself.
     let onhost = there.host.lab.container(&["--network", "host"]);
     let mut program = there.program();
     program.env("DOCKER_HOST", "ssh://build1");
@@ -66,7 +66,7 @@ fn an_engine_is_reached_over_ssh_without_containerdump_on_the_host(lab: &Lab) {
     let recorded = Recording::begin_by(program, &[&onhost], &asked_for).end();
     assert_eq!(capinfos(&recorded.path, "Number of packets"), "100");
     drop((onhost, web));
-    // The same as a context, made by Docker's own command.
+    // The same as a context, created by Docker's command.
     let settings = folder();
     let config = settings.path().display().to_string();
     let docker = |words: &[&str]| output(Command::new("docker").args(["--config", &config]).args(words));
@@ -141,7 +141,7 @@ fn an_engine_is_reached_over_tls(lab: &Lab) {
         assert_eq!(ended.status.code(), Some(1));
         String::from_utf8_lossy(&ended.stderr).into_owned()
     };
-    // Somebody else in its place, and we without a key.
+    // A changed host key, and a missing key.
     assert!(
         refused(&with(&stranger)).contains("TLS connection failed: invalid peer certificate: "),
         "{}",

@@ -1,5 +1,4 @@
-//! An engine on another host: its containers run in processes and networks that are none of ours. It is
-//! a second dockerd in a sandbox, of which nothing but the engine's socket is reached.
+//! Containers of a remote engine, whose processes and networks cannot be reached: a second dockerd in a sandbox.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, signal, start};
@@ -35,13 +34,13 @@ fn a_container_of_a_remote_engine_is_captured_through_the_engine(lab: &Lab) {
     assert_eq!(request[..2], [format!("{}:eth1", web.name), "0x00000001".to_owned()]);
     let place = format!("network {}, eth1 through the engine (its engine runs elsewhere)", network.name);
     assert!(request[2].ends_with(&place), "{request:?}");
-    // What is in the file by the far side's count.
+    // The statistics are those of the remote tap.
     let statistics = recorded.statistics();
     assert!(statistics.values().any(|one| one.packets > 0), "{statistics:?}");
     for one in statistics.values() {
         assert_eq!((one.received, one.lost), (one.packets, 0), "{statistics:?}");
     }
-    // One network of two, by the name it has there.
+    // One network of two, by its name on the host.
     let recording = Recording::begin(&host.lab, &[&web], &["-i", &network.name, "-a", "duration:0.5"]);
     assert_eq!(capinfos(&recording.end().path, "Number of interfaces in file"), "1");
     assert_eq!(host.lab.docker(&["ps", "--quiet", "--all"]).lines().count(), 2, "tap containers are gone");
@@ -59,10 +58,10 @@ fn a_capture_through_a_remote_engine_ends_with_its_container(lab: &Lab) {
     let ended = end_of(child);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(capinfos(&path, "Number of interfaces in file"), "1");
-    // Nor is it kept there by a tap container of ours.
+    // No tap container is left.
     host.lab.docker(&["rm", &web.name]);
     eventually("tap containers are gone", || host.lab.docker(&["ps", "--quiet", "--all"]).is_empty());
-    // Ours can be stopped like any other.
+    // Our capture stops on a signal.
     let web = host.lab.container(&[]);
     let child = start(host.lab.program().args(["capture", &web.name, "-w", "/dev/null", "--overwrite"]));
     eventually("its tap container runs", || host.lab.docker(&["ps", "--quiet"]).lines().count() == 2);

@@ -1,4 +1,4 @@
-//! Containers of an ordinary user's own engine, captured by that user without any right.
+//! Containers of a rootless engine, captured by its user without privileges.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
@@ -18,7 +18,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_privileges(lab: &Lab) {
     let owner = RootlessUser::new();
     let said = output(owner.run().arg("--extcap-interfaces"));
     assert!(said.contains(&format!("interface {{value=podman-{}}}", container.name)), "{said}");
-    // Root's Podman runs here as well, in a folder that is closed to others.
+    // Root's Podman runs too, with an inaccessible socket.
     assert!(!said.contains("containerdump-podman"), "{said}");
     let object = described_by(owner.run(), &container.name);
     assert_eq!(object["engine"], "podman");

@@ -1,5 +1,4 @@
-//! Containers whose engine does not tell of them, seen by the kernel alone; and never twice what an
-//! engine does tell.
+//! Containers found in the kernel without their engine, and not listed twice with it.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -24,7 +23,7 @@ pub(crate) const TESTS: &[Test] = tests![
     containers_of_an_engine_are_not_listed_again_by_the_kernel,
 ];
 
-/// Our program where no engine answers.
+/// The program without any engine.
 fn alone(lab: &Lab) -> Command {
     let mut program = lab.program();
     program.env("CONTAINERDUMP_ENGINES", "netns");
@@ -76,7 +75,7 @@ fn a_pod_is_found_without_its_engine_and_lists_all_members(lab: &Lab) {
     for member in &members {
         assert!(!objects.iter().any(|object| object["name"] == member.name.as_str()), "{objects:?}");
     }
-    // By its own name or that of a member, which are told either way.
+    // By the name of the pod or of a member.
     for wanted in [&name, &members[0].name] {
         let recording = Recording::begin_with(alone(lab), &[wanted], &["--filter", "tcp"]);
         members[0].fetch();
@@ -148,7 +147,7 @@ fn containers_of_an_inaccessible_docker_are_found(lab: &Lab) {
     assert!(seen.len() > 10 && seen == frames(&witness, "tcp"), "{seen:?}");
 }
 
-/// A container of LXC, made of this machine's busybox.
+/// An LXC container with this machine's busybox.
 struct LxcContainer {
     name: String,
     folder: TempDir,
@@ -225,7 +224,7 @@ fn lxc_containers_are_listed_by_name(lab: &Lab) {
 fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
     let (podman, rootless) = (Podman::rootful(lab), Podman::rootless(lab));
     let one = lab.container(&[]);
-    // Its port is taken there: another command.
+    // Port 80 is in use there.
     let shared =
         ["--network", &format!("container:{}", one.name), "--interactive", "--entrypoint", "/bin/cat"];
     let shared = lab.container(&shared);
@@ -238,14 +237,14 @@ fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
         ids.push(podman.podman(&["inspect", "--format", "{{.Id}}", &thing.name]));
     }
     let of_user = rootless.podman(&["inspect", "--format", "{{.Id}}", &things[2].name]);
-    // Younger ones are left out for another reason: their engine may be about to tell of them.
+    // Younger processes are not listed because their engine may still report them.
     std::thread::sleep(Duration::from_secs(11));
     let owner = UserNamespaceProgram::of(4242);
     let mut program = owner.program();
     program.env("CONTAINERDUMP_ENGINES", "podman,netns").env("XDG_RUNTIME_DIR", "/run/user/4242");
     let (objects, _) = listed(program);
     assert_eq!(only(&objects, "id", &of_user)["engine"], "podman");
-    // That it is left out, and not merely unseen, is told by an owner whose Podman is not asked.
+    // Without querying Podman, its user sees the process, so it is left out above.
     let (unasked, _) = listed(owner.program());
     assert_eq!(only(&unasked, "id", &of_user)["engine"], "netns");
     let mut program = lab.program();
@@ -257,7 +256,7 @@ fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
     for id in &ids {
         assert_ne!(only(&objects, "id", id)["engine"], "netns");
     }
-    // By what tells namespaces apart, as a witness of its own sees them.
+    // By namespace ids read independently.
     let pids = ids.iter().filter_map(|id| {
         let pids =
             output(Command::new("sh").args(["-c", &format!("grep -ls {id} /proc/[0-9]*/cgroup || :")]));

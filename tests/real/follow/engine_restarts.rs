@@ -1,4 +1,4 @@
-//! A capture that goes on while the engine itself is killed and started again.
+//! Captures while the engine is killed and restarted.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,14 +19,14 @@ fn block(container: &Container) -> String {
     format!("{}:eth0", container.name)
 }
 
-/// Ends a capture that runs on the other host. Returns its file, and what it said line by line.
+/// Ends a capture on the other host. Returns its file and the lines of standard error.
 fn end(host: &OtherHost, following: Following) -> (std::path::PathBuf, tempfile::TempDir, Vec<String>) {
     output(&mut host.inside("kill -INT $(cat program)"));
     let (path, folder, said) = following.end();
     (path, folder, said.lines().map(str::to_owned).collect())
 }
 
-/// Whether `said` has all of `expected`, each the beginning of a line, in that order.
+/// Asserts that lines begin with each of `expected`, in that order.
 fn assert_said(said: &[String], expected: &[&str]) {
     let mut lines = said.iter();
     for begin in expected {
@@ -34,7 +34,7 @@ fn assert_said(said: &[String], expected: &[&str]) {
     }
 }
 
-/// Who made how many requests at each interface, by their numbers.
+/// Asserts the number of requests by interface.
 fn requests(path: &Path, expected: &[(u32, &str, usize)]) {
     for (number, name, count) in expected {
         let filter = format!("http.request and frame.interface_id == {number}");
@@ -46,7 +46,7 @@ fn requests(path: &Path, expected: &[(u32, &str, usize)]) {
     }
 }
 
-/// Docker's own way: an engine that comes back ends what it finds, and starts what it shall keep running.
+/// Docker's default: a restarted engine ends running containers and restarts those with a restart policy.
 fn a_capture_continues_after_the_engine_and_its_containers_are_killed(lab: &Lab) {
     let host = OtherHost::start(lab);
     let ends = host.lab.container(&[]);
@@ -58,7 +58,7 @@ fn a_capture_continues_after_the_engine_and_its_containers_are_killed(lab: &Lab)
     host.request(&other);
     host.kill_engine();
     eventually("that is told", || following.said().contains("no longer responds"));
-    // Their containers run on, and so does the capture.
+    // The containers keep running, and the capture continues.
     host.request(&one);
     host.request(&other);
     host.start_engine();
@@ -128,7 +128,7 @@ fn a_capture_through_the_engine_resumes_after_an_engine_restart(lab: &Lab) {
     following.wait_for(&block(&web), 1);
     let at = host.address_inside(&web);
     host.request(&at);
-    // What is on its way through an engine that is killed is lost with it.
+    // Packets in transit through a killed engine are lost.
     eventually("it came through", || {
         !fields_so_far(following.path(), "http.request", &["frame.number"]).is_empty()
     });

@@ -1,4 +1,4 @@
-//! The first packets of containers that start while a capture follows.
+//! First packets of containers that start during a capture.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_flood_of_new_veth_pairs_is_bounded,
 ];
 
-/// What a container does first of all: a connection.
+/// A container command that connects at once.
 fn fetches(address: &str) -> String {
     format!("wget -q -O /dev/null http://{address}/; exec httpd -f -h /www")
 }
@@ -32,7 +32,7 @@ fn first_from(address: &str) -> String {
     format!("tcp.flags.syn == 1 and tcp.flags.ack == 0 and ip.src == {address}")
 }
 
-/// What a witness at the other end has of a container is at interface `name` in `path`, too; the container has asked once.
+/// Asserts that the packets of tcpdump are at interface `name` in `path`, with one request.
 fn assert_holds(path: &Path, witness: Tcpdump, address: &str, name: &str) {
     witness.settle();
     let (witness, _folder) = witness.stop();
@@ -49,7 +49,7 @@ fn assert_holds(path: &Path, witness: Tcpdump, address: &str, name: &str) {
     assert_eq!(fields_so_far(path, &begin, &["frame.number"]).len(), 1);
 }
 
-/// An interface and the name of its address are told before its first packet, and its statistics tell of all.
+/// Asserts that interface block and name precede the first packet, and that the statistics are complete.
 fn assert_in_order(path: &Path, name: &str, container: &str) {
     let (mut interfaces, mut number, mut named, mut packets) = (0, None, false, 0);
     let (mut first, mut begins) = (None, Vec::new());
@@ -88,7 +88,7 @@ fn the_first_packet_of_a_container_started_later_is_captured(lab: &Lab) {
     let server = lab.container(&["--network", &network.name]);
     let project = format!("p{}-first", std::process::id());
     let label = format!("com.docker.compose.project={project}");
-    // Others in the capture have packets all the time.
+    // Other containers send packets all the time.
     let busy = lab.container(&["--network", &network.name, "--label", &label]);
     let following = Following::begin(lab.program(), &[&format!("compose-{project}"), "-f", "tcp or arp"]);
     following.wait_for(&format!("{}:eth0", busy.name), 1);
@@ -122,7 +122,7 @@ fn the_first_packet_after_a_restart_is_captured(lab: &Lab) {
     let block = format!("{name}:eth0");
     let following = Following::begin(lab.program(), &[&name, "--follow", "-f", "tcp port 80"]);
     following.wait_for(&block, 1);
-    // What it does at its begin has come to its end.
+    // Its first requests are complete.
     container.fetch(1);
     let witness = Tcpdump::inside(&server, "eth0", "tcp port 80");
     lab.docker(&["restart", "--time", "0", &name]);
@@ -168,14 +168,14 @@ fn packets_of_unselected_containers_are_not_written(lab: &Lab) {
         stranger.fetch(2);
         server.fetch(1);
     }
-    // A cable that nobody ever claims.
+    // A veth pair of no container.
     let cable = VethFlood::make(1);
     let session = following.child.id();
     eventually("nothing is open any more", || taps(session).is_empty());
     drop(cable);
     assert_eq!(following.interfaces(), []);
     let before = following.path().metadata().expect("the file").len();
-    // Whoever is meant still joins.
+    // Selected containers are still added.
     let meant = lab.container(&["--label", &label]);
     following.wait_for(&format!("{}:eth0", meant.name), 1);
     let (path, _folder) = following.stop();
@@ -189,7 +189,7 @@ fn packets_of_unselected_containers_are_not_written(lab: &Lab) {
     });
 }
 
-/// Bytes of a block, as far as these tests need it.
+/// The length of a block.
 fn block_length(block: &Block<'_>) -> u64 {
     match block {
         Block::SectionHeader(block) => block.block_len1.into(),
@@ -213,7 +213,7 @@ fn a_flood_of_new_veth_pairs_is_bounded(lab: &Lab) {
         most = most.max(taps(session).len());
         following.interfaces().iter().any(|(name, _)| *name == block)
     });
-    // As many as are opened before it is known whose they are, and the one that is.
+    // The limit of interfaces opened in advance, and the selected one.
     assert!((1..=33).contains(&most), "{most}");
     eventually("the others are closed", || {
         most = most.max(taps(session).len());
@@ -226,7 +226,7 @@ fn a_flood_of_new_veth_pairs_is_bounded(lab: &Lab) {
     assert_eq!(fields_of(&path, "http.request", &["frame.interface_name"]), [[block]]);
 }
 
-/// VethFlood into a network namespace that is nobody's.
+/// Many veth pairs into an unused network namespace.
 struct VethFlood(String);
 
 impl VethFlood {

@@ -1,4 +1,4 @@
-//! Those who join without a cable of their own, and what is left of those who went.
+//! Containers added without a veth pair of their own, and cleanup after removed ones.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +42,7 @@ fn a_container_started_in_the_host_network_is_reported_as_not_captured(lab: &Lab
     drop(container);
 }
 
-/// At its cable, and inside: a file stands for it, and no process is in it.
+/// At its host veth and inside; the namespace is a file without processes.
 fn a_named_namespace_created_later_is_captured(lab: &Lab) {
     for (interface, address, tap) in
         [("eth0", "192.0.2.1", "host veth"), ("lo", "127.0.0.1", "inside the container")]
@@ -50,7 +50,7 @@ fn a_named_namespace_created_later_is_captured(lab: &Lab) {
         let name = format!("late{}{interface}", std::process::id());
         let mut program = lab.program();
         program.env("CONTAINERDUMP_ENGINES", "netns");
-        // What is inside is not known yet, but for its loopback.
+        // Only its loopback is known yet.
         let asked = if interface == "lo" { ["-i", "lo"] } else { ["-s", "65535"] };
         let value = format!("netns-{name}");
         let options = [&[&value, "--wait", "-f", "icmp"][..], &asked].concat();
@@ -172,7 +172,7 @@ fn a_tap_container_ends_with_the_container_it_taps(lab: &Lab) {
         names.filter(|name| name.trim() == "tap container").count()
     };
     assert_eq!(threads(), 3);
-    // One from the begin, and one that joined.
+    // One from the start, and one added later.
     drop(first);
     drop(third);
     eventually("what they had is gone", || threads() == 1);

@@ -1,4 +1,4 @@
-//! A capture that goes on as containers come and go.
+//! Captures of containers that start, restart and are recreated.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,14 +27,14 @@ fn block(container: &Container) -> String {
     format!("{}:eth0", container.name)
 }
 
-/// Packets and bytes of a container's interface are those that a tcpdump beside it has.
+/// Asserts that the packets of a container's interface match tcpdump.
 fn assert_same(following: Following, container: &Container) {
     let witness = Tcpdump::begin(&container.host_veth("eth0"), "tcp port 80");
     container.fetch(2);
     witness.settle();
     let (path, _folder) = following.stop();
     let (witness, _witness_folder) = witness.stop();
-    // A bridge may bring what is for others, also before the witness is there.
+    // A bridge may forward packets for others, also before tcpdump runs.
     let its_own = format!("ip.addr == {}", container.address());
     let lengths = |path: &Path, filter: &str| fields_of(path, filter, &["frame.len", "tcp.seq_raw"]);
     let ours = format!("{its_own} and frame.interface_name == \"{}\"", block(container));
@@ -112,7 +112,7 @@ fn a_network_connected_later_is_captured(lab: &Lab) {
     lab.docker(&["network", "disconnect", "--force", &network.name, &container.name]);
 }
 
-/// By the opener where there is a right to keep, through the engine where there is none.
+/// By the broker with CAP_NET_RAW, through the engine without.
 fn containers_started_later_are_captured_for_each_kind_of_user(lab: &Lab) {
     let programs = crate::support::user_kinds::Programs::make();
     crate::support::unprivileged::open_engine(lab);

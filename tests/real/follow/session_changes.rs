@@ -1,4 +1,4 @@
-//! Containers that join and leave a capture while it runs.
+//! Containers added to and removed from a running session.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,7 @@ pub(crate) const TESTS: &[Test] = tests![
     tshark_shows_containers_added_later,
 ];
 
-/// Asserts who may what: the session and each tap nothing, the opener and taps that wait `permitted` and no
-/// more.
+/// Asserts that the session and its taps have no capability, the broker and its pool only `permitted`.
 fn assert_rights(session: u32, permitted: &str, count: usize) {
     assert_powerless(session);
     let [opener] = children(session)[..] else { panic!("one opener") };
@@ -53,7 +52,7 @@ fn assert_rights(session: u32, permitted: &str, count: usize) {
 const CAPTURE: &str = "0000000000002000";
 const CAPTURE_AND_ENTER: &str = "0000000000282000";
 
-/// On a bridge of its own, where nothing passes that was meant for the containers of other tests.
+/// On its own bridge, without packets of other tests.
 fn alone(lab: &Lab, network: &Network) -> Container {
     lab.container(&["--network", &network.name])
 }
@@ -121,15 +120,15 @@ fn a_removed_container_is_counted_completely_and_its_resources_are_freed(lab: &L
     let mut witnesses = Vec::new();
     for number in 0..3 {
         let container = alone(lab, &network);
-        // Of whole packets, its own ring holds too few.
+        // Truncated: its ring could not hold all packets.
         let witness = Tcpdump::of(container.enter(&["tcpdump", "-s", "96"]), "eth0", "tcp or udp");
         capture.join(&format!("goes{number}:eth0"), &container);
         container.fetch(3);
-        // More than its ring may hold.
+        // More than the ring can hold.
         crate::support::traffic::flood(&container, 3000);
         witness.settle();
         drop(container);
-        // What its end sends counts, too.
+        // Packets at its end count, too.
         witnesses.push(witness.stop());
         eventually("its tap ends", || taps(capture.child.id()).len() == 1);
         eventually("its descriptors are closed", || descriptors(&capture) == before);
@@ -164,7 +163,7 @@ fn each_file_of_a_ring_buffer_has_all_interface_blocks(lab: &Lab) {
     files.sort();
     assert!(files.len() > 3, "{files:?}");
     for (number, file) in files.iter().enumerate() {
-        // In the first, the second joins later or not at all.
+        // The first file may not have the second container yet.
         assert!(number == 0 || interfaces_in(file) == 2, "{}", file.display());
         for row in fields_of(file, "tcp", &["frame.interface_id", "frame.interface_name"]) {
             assert!(row == ["0", "goes:eth0"] || row == ["1", "stays:eth0"], "{row:?}");
@@ -182,7 +181,7 @@ fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &La
     let (one, other) = (lab.container(&[]), lab.container(&[]));
     let mut capture = Capture::begin(None, &[]);
     capture.join("one:eth0", &one);
-    // Another's cable, the host's own interface, the wrong index, and none at all.
+    // A foreign veth, a host interface, a wrong index, and a missing interface.
     let mine = veth("x", &one);
     let cable = one.host_veth("eth0");
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{cable}/ifindex")));
@@ -209,7 +208,7 @@ fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &La
     assert_eq!(capinfos(&path, "Number of interfaces in file"), "1");
 }
 
-/// A cable that leads nowhere else, made while a session runs; it goes away with this value.
+/// A veth pair created during a session, which is removed on drop.
 struct VethPair(String);
 
 impl VethPair {
@@ -230,7 +229,7 @@ impl Drop for VethPair {
     }
 }
 
-/// The line that has an interface opened before it is known whose it is.
+/// The command that opens an interface in advance.
 fn early_on(_while_it_is_there: &VethPair, name: &str) -> String {
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{name}/ifindex")));
     format!("early x {name} {index}")
@@ -247,7 +246,7 @@ fn tshark_shows_containers_added_later(lab: &Lab) {
     tshark.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
     let tshark = tshark.spawn().expect("tshark");
     let mut capture = Capture::into(folder, fifo, None, &[]);
-    // It is a capture without an interface for longer than tshark has patience with a silent one.
+    // The capture has no interface for longer than tshark's timeout.
     std::thread::sleep(Duration::from_secs(3));
     capture.join("late:eth0", &container);
     container.fetch(1);

@@ -1,4 +1,4 @@
-//! Packets that cross from one captured container to another.
+//! Deduplication of packets between captured containers.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[Test] = tests![
 pub(crate) const OUTBOUND: &str = "0x00000002";
 pub(crate) const INBOUND: &str = "0x00000001";
 
-/// `one` fetches a page from `other`.
+/// Sends a request from `one` to `other`.
 pub(crate) fn fetch(lab: &Lab, one: &Container, other: &Container) {
     get(lab, one, &format!("http://{}/", other.address()));
 }
@@ -27,7 +27,7 @@ pub(crate) fn get(lab: &Lab, one: &Container, page: &str) {
     lab.docker(&["exec", &one.name, "wget", "-q", "-O", "/dev/null", page]);
 }
 
-/// Interface and direction of each packet that passes a display filter, sorted.
+/// Interface and direction of matching packets, sorted.
 pub(crate) fn seen(recorded: &Recorded, filter: &str) -> Vec<Vec<String>> {
     sorted(recorded.fields(filter, &["frame.interface_name", "frame.packet_flags_direction"]))
 }
@@ -36,8 +36,7 @@ pub(crate) fn row(container: &Container, direction: &str) -> Vec<String> {
     vec![format!("{}:eth0", container.name), direction.to_owned()]
 }
 
-/// Asserts that all packets that came are in the file, or were left out, and none was lost. Returns how many
-/// are in the file, and how many were left out.
+/// Asserts that all received packets were written or deduplicated and none was dropped. Returns the numbers of both.
 pub(crate) fn all_counted(recorded: &Recorded) -> (u64, u64) {
     let statistics = recorded.statistics();
     for (interface, one) in &statistics {
@@ -72,13 +71,13 @@ fn traffic_between_captured_containers_is_deduplicated(lab: &Lab) {
     let between = format!("ip.addr == {} && ip.addr == {}", web.address(), db.address());
     assert_eq!(seen(&recorded, &format!("http.request && {between}")), vec![row(&web, OUTBOUND); 5]);
     assert_eq!(seen(&recorded, &format!("http.response && {between}")), vec![row(&db, OUTBOUND); 5]);
-    // Each packet of tcpdump's is there, and none a second time.
+    // Exactly the packets of tcpdump.
     let fields = ["ip.id", "ip.src", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags", "frame.len"];
     assert_eq!(sorted(recorded.fields(&between, &fields)), sorted(fields_of(&at_web, "tcp", &fields)));
-    // Nobody else captures what the client sends.
+    // The client is not captured.
     let of_client = format!("ip.addr == {}", client.address());
     assert_eq!(sorted(recorded.fields(&of_client, &fields)), sorted(fields_of(&at_db, "tcp", &fields)));
-    // Of what passed both, one is left out.
+    // One of two copies is dropped.
     assert_eq!(all_counted(&recorded), (count(&at_web) + count(&at_db), count(&at_web)));
 }
 
@@ -89,7 +88,7 @@ fn traffic_between_captured_containers_is_kept_twice_on_request(lab: &Lab) {
     let recording = Recording::begin(lab, &[&web, &db], &["--duplicates", "keep"]);
     fetch(lab, &web, &db);
     let recorded = recording.stop();
-    // The second time Wireshark takes for a retransmission, in which it looks for no request.
+    // Wireshark takes the second copy for a retransmission and finds no request in it.
     let expected = sorted(vec![row(&web, OUTBOUND), row(&db, INBOUND)]);
     assert_eq!(seen(&recorded, "tcp.dstport == 80 && tcp.flags.syn == 1"), expected);
     let expected = sorted(vec![row(&web, INBOUND), row(&db, OUTBOUND)]);
@@ -102,7 +101,7 @@ fn traffic_from_outside_is_kept_at_the_receiver(lab: &Lab) {
     let on = ["--network", network.name.as_str()];
     let (web, db, unseen) = (lab.container(&on), lab.container(&on), lab.container(&on));
     let recording = Recording::begin(lab, &[&web, &db], &["--filter", "tcp"]);
-    // The host's own packets, and those of a container that is not captured.
+    // Packets of the host and of a container that is not captured.
     web.fetch(2);
     fetch(lab, &unseen, &db);
     let recorded = recording.stop();
@@ -118,7 +117,7 @@ fn broadcasts_between_captured_containers_are_deduplicated(lab: &Lab) {
     let containers = [lab.container(&on), lab.container(&on), lab.container(&on)];
     let [asks, ..] = &containers;
     let recording = Recording::begin(lab, &containers.each_ref(), &["--filter", "arp"]);
-    // Nobody has that address; each of them gets the question.
+    // An unused address: both get the ARP request.
     lab.docker(&["exec", &asks.name, "sh", "-c", "ping -c 1 -W 1 198.18.78.250 || true"]);
     let recorded = recording.stop();
     let asked = "arp.opcode == 1 && arp.dst.proto_ipv4 == 198.18.78.250";

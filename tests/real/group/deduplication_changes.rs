@@ -1,4 +1,4 @@
-//! Packets that cross between containers while one of these, or something on the way, changes.
+//! Deduplication while containers, addresses or packets change.
 
 use std::process::Command;
 
@@ -23,7 +23,7 @@ fn hardware_address(container: &Container) -> String {
     after.split(' ').next().expect("an address").to_owned()
 }
 
-/// One that joins, leaves, and is made anew with the same name and addresses.
+/// A container that is added, removed, and recreated with the same name and addresses.
 fn traffic_of_containers_started_later_is_deduplicated(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.76.0/24"]);
     let label = format!("run=duplicates{}", std::process::id());
@@ -56,14 +56,14 @@ fn traffic_of_containers_started_later_is_deduplicated(lab: &Lab) {
     for (number, one) in &statistics {
         assert_eq!((one.written, one.lost), (one.packets, 0), "{number}");
     }
-    // All that one has sent came to the other.
+    // Everything one has sent was received by the other.
     assert_eq!(statistics[&0].crossed(), statistics[&1].written + statistics[&2].written);
     assert_eq!(statistics[&0].written, statistics[&1].crossed() + statistics[&2].crossed());
 }
 
 fn an_address_moved_to_another_container_hides_no_packets(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.77.0/24"]);
-    // This engine makes hardware addresses out of those.
+    // Docker derives hardware addresses from these.
     let same = ["--network", &network.name, "--ip", "198.18.77.9"];
     let (db, before) = (lab.container(&["--network", &network.name]), lab.container(&same));
     let recording = Recording::begin(lab, &[&before, &db], &["--filter", "tcp"]);
@@ -78,7 +78,7 @@ fn an_address_moved_to_another_container_hides_no_packets(lab: &Lab) {
     assert_eq!(seen(&recorded, "http.request && ip.src == 198.18.77.9"), expected);
 }
 
-/// With a filter for the new address: of the old one the filter knows nothing.
+/// With a filter for the new address, which does not match the old one.
 fn packets_changed_on_a_bridge_are_kept_at_the_receiver(lab: &Lab) {
     let network = lab.network_with(&["--subnet", "198.18.79.0/24", "--gateway", "198.18.79.1"]);
     let on = ["--network", network.name.as_str()];
@@ -96,7 +96,7 @@ fn packets_changed_on_a_bridge_are_kept_at_the_receiver(lab: &Lab) {
     output(Command::new("iptables").args(remove));
     assert_eq!(seen(&recorded, "http.request"), [row(&db, INBOUND)]);
     assert_eq!(seen(&recorded, "http.response"), [row(&db, OUTBOUND)]);
-    // It stayed on the bridge: the frame is the sender's.
+    // Switched, not routed: the frame is unchanged.
     let senders = recorded.fields("http.request", &["eth.src"]);
     assert_eq!(senders, [[hardware_address(&web)]]);
     all_counted(&recorded);
@@ -128,7 +128,7 @@ fn routed_packets_are_kept_on_each_network(lab: &Lab) {
     assert!(all_counted(&recorded).1 > 0);
 }
 
-/// Each packet that was sent is in the file or counted as lost, also where rings were full.
+/// Every packet is in the file or counted as dropped, also with full rings.
 fn packets_dropped_at_the_sender_are_kept_at_the_receiver(lab: &Lab) {
     const BEFORE: u64 = 20_000;
     const THEN: u64 = 100;
@@ -137,9 +137,9 @@ fn packets_dropped_at_the_sender_are_kept_at_the_receiver(lab: &Lab) {
     let (web, db, other) = (lab.container(&on), lab.container(&on), lab.container(&on));
     let with = ["--buffer-size", "2", "--filter", "udp port 9"];
     let recording = Recording::begin(lab, &[&web, &db], &with);
-    // A bridge may bring what is for others, too.
+    // A bridge may forward packets for others.
     let witness = Tcpdump::begin(&db.host_veth("eth0"), "udp port 9");
-    // The ring of what `web` sends is full of what goes elsewhere.
+    // The sender's ring is full of other packets.
     signal(&recording.child, "STOP");
     send(&web, &other, BEFORE);
     send(&web, &db, THEN);
@@ -160,7 +160,7 @@ fn packets_dropped_at_the_sender_are_kept_at_the_receiver(lab: &Lab) {
     assert_eq!((db.packets + db.crossed(), db.lost), (came, 0));
 }
 
-/// So many packets of 1000 bytes.
+/// Sends packets of 1000 bytes.
 fn send(one: &Container, other: &Container, count: u64) {
     let text = format!(
         "{{ eth(sa={}, da={}), ipv4(saddr={}, daddr={}), udp(sp=9, dp=9), fill(0x61, 958) }}\n",

@@ -1,4 +1,4 @@
-//! One capture, many containers.
+//! Selections of several containers, and groups in Wireshark.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub(crate) const TESTS: &[Test] = tests![
     groups_are_interfaces_that_wireshark_captures,
 ];
 
-/// A project that no other test has.
+/// A compose project unique to a test.
 fn project(of: &str) -> String {
     format!("p{}-{of}", std::process::id())
 }
@@ -25,7 +25,7 @@ fn label_of_project(project: &str) -> String {
     format!("com.docker.compose.project={project}")
 }
 
-/// The names of a file's interfaces, as capinfos tells them.
+/// The interface names in a file, by capinfos.
 fn interfaces(recorded: &Recorded) -> BTreeSet<String> {
     let all = output(Command::new("capinfos").arg(&recorded.path));
     all.lines().filter_map(|line| line.trim().strip_prefix("Name = ")).map(str::to_owned).collect()
@@ -39,7 +39,7 @@ fn a_compose_project_is_captured_in_one_file(lab: &Lab) {
     let project = project("one");
     let label = label_of_project(&project);
     let members = [lab.container(&["--label", &label]), lab.container(&["--label", &label])];
-    // Its packets would be those of the whole host.
+    // Its packets would be those of the host.
     let of_host = lab.container(&["--label", &label, "--network", "host"]);
     let other = lab.container(&[]);
     let recording = Recording::begin_with(lab.program(), &[], &["--project", &project]);
@@ -56,7 +56,7 @@ fn a_compose_project_is_captured_in_one_file(lab: &Lab) {
     let value = format!("compose-{project}");
     let by_value = Recording::begin_with(lab.program(), &[&value], &[]).stop();
     assert_eq!(interfaces(&by_value), names(&[&members[0], &members[1]]));
-    // Named, it is captured as before.
+    // By name it is captured.
     let named = Recording::begin_with(lab.program(), &[&value, &of_host.name], &[]).stop();
     assert!(interfaces(&named).len() > 2);
 }
@@ -84,7 +84,7 @@ fn all_containers_are_captured_in_one_file(lab: &Lab) {
     let first = lab.container(&["--network", &network.name]);
     let later = lab.container(&["--network", &network.name]);
     let others = lab.container(&[]);
-    // Other tests have containers, too, but none on this network.
+    // Containers of other tests are not on this network.
     for selected in ["--all", "docker-all", "DOCKER-ALL"] {
         let recording =
             Recording::begin_with(lab.program(), &[], &[selected, "-i", &network.name, "-f", "tcp"]);
@@ -122,7 +122,7 @@ fn groups_are_interfaces_that_wireshark_captures(lab: &Lab) {
     let project = project("listed");
     let label = label_of_project(&project);
     let members = [lab.container(&["--label", &label]), lab.container(&["--label", &label])];
-    // Nobody may take the value of all.
+    // No container can have the value of all containers.
     lab.docker(&["rename", &members[1].name, "all"]);
     let user = WiresharkUser::new(lab);
     let list = output(user.runs("tshark").arg("-D"));

@@ -1,4 +1,4 @@
-//! Containers in the host's network: the host's interfaces are theirs.
+//! Containers in the host network.
 
 use std::process::Command;
 
@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     interfaces_of_a_remote_host_are_not_mistaken_for_local_ones,
 ];
 
-/// The host's end of a network, as Docker names it.
+/// The bridge of a Docker network.
 fn bridge(lab: &Lab, network: &Network) -> String {
     let id = lab.docker(&["network", "inspect", "--format", "{{.Id}}", &network.name]);
     format!("br-{}", &id[..12])
@@ -38,7 +38,7 @@ fn get(lab: &Lab, from: &Container, address: &str) {
     lab.docker(&["exec", &from.name, "wget", "-q", "-O", "/dev/null", &format!("http://{address}/")]);
 }
 
-/// tcpdump that leaves the interface as it is, like us.
+/// tcpdump without promiscuous mode.
 fn witness(interface: &str, filter: &str) -> Tcpdump {
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.arg("-p");
@@ -49,7 +49,7 @@ fn assert_saw_the_same(recorded: &Recorded, witness: Tcpdump) {
     witness.assert_same(&recorded.path);
 }
 
-/// A link of this host that goes away with this value.
+/// An interface of this host, which is removed on drop.
 struct HostInterface(String);
 
 impl HostInterface {
@@ -112,13 +112,13 @@ fn host_network_captures_the_interfaces_of_the_host(lab: &Lab) {
     let (down, bare, addressed) =
         (HostInterface::bridge(1), HostInterface::bridge(2), HostInterface::bridge(3));
     down.ip(&["address", "add", "192.0.2.65/32", "dev"], &[]);
-    // Nor the one it would give itself.
+    // Nor its default.
     bare.ip(&["link", "set"], &["addrgenmode", "none"]);
     for link in [&bare, &addressed] {
         link.ip(&["link", "set"], &["up"]);
     }
     addressed.ip(&["address", "add", "192.0.2.66/32", "dev"], &[]);
-    // As the way out of a host that is a container itself: a cable into another namespace.
+    // A veth as uplink, as on a host that is a container itself.
     let cable = HostInterface(format!("x4-{}", std::process::id()));
     cable.ip(&["link", "add"], &["type", "veth", "peer", "name", "x4", "netns", &bridged.pid]);
     cable.ip(&["link", "set"], &["up"]);
@@ -156,7 +156,7 @@ fn host_network_packets_match_tcpdump(lab: &Lab) {
         Command::new("curl").args(["-s", &served]).output().is_ok_and(|one| one.status.success())
     });
     let filter = format!("tcp and host {}", other.address());
-    // All interfaces that the host uses: what passes this bridge passes no other of them.
+    // All interfaces of the host; traffic of this bridge passes no other.
     let (seen, recording) =
         (witness(&bridge, &filter), Recording::begin(lab, &[&host], &["--filter", &filter]));
     get(lab, &host, &other.address());
@@ -261,11 +261,11 @@ fn a_podman_container_in_the_host_network_is_captured(lab: &Lab) {
     assert_eq!(requests[0][..2], [other.address(), "0x00000002".to_owned()]);
     let description = &requests[0][2];
     assert!(description.contains("host network, interface cni-podman"), "{description}");
-    // Whoever else is in the host's network, of whichever engine.
+    // Other containers in the host network, of any engine.
     assert!(description.contains(&beside.name), "{description}");
 }
 
-/// Where the program itself runs in a container.
+/// With the program in a container.
 fn interfaces_of_a_remote_host_are_not_mistaken_for_local_ones(lab: &Lab) {
     let network = lab.network();
     let (host, ours, other) = (idle(lab), lab.container(&[]), lab.container(&on(&network)));

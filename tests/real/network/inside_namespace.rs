@@ -1,4 +1,4 @@
-//! Networks that no host veth leads to: packets are taken inside the container.
+//! Networks without a host veth, captured in the container's namespace.
 
 use std::process::Command;
 
@@ -21,10 +21,10 @@ pub(crate) const TESTS: &[Test] = tests![
     no_thread_or_descriptor_stays_in_an_entered_namespace,
 ];
 
-/// Only the right to open rings, as an installed program has it.
+/// Only CAP_NET_RAW, as when installed.
 const CAPTURE_ONLY: [&str; 3] = ["setpriv", "--bounding-set=-all,+net_raw", "--inh-caps=-all"];
 
-/// A container's own end sees what its own tcpdump sees, and which way it went.
+/// Compares a capture in the namespace with tcpdump there, and checks directions.
 fn assert_same_inside(
     lab: &Lab,
     container: &Container,
@@ -41,7 +41,7 @@ fn assert_same_inside(
     assert!(names.iter().all(|name| *name == format!("{}:{interface}", container.name)), "{names:?}");
 }
 
-/// Packets to and from an address are told apart.
+/// Asserts the directions of packets to and from an address.
 fn assert_directions(recorded: &Recorded, address: &str) {
     // epb_flags: 1 inbound, 2 outbound.
     for (filter, direction) in [("dst", "0x00000001"), ("src", "0x00000002")] {
@@ -77,7 +77,7 @@ fn overlay_is_captured_in_the_namespace_and_its_gateway_at_the_host(lab: &Lab) {
     let (one, other) = (lab.container(&options), lab.container(&options));
     let recording = Recording::begin(lab, &[&one], &["--filter", "tcp"]);
     get(&one, &other.address());
-    // Through the gateway bridge, which the engine tells nothing of.
+    // Through docker_gwbridge, which the engine does not report.
     let gateway = one.address_on("eth1");
     output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
     let recorded = recording.stop();
@@ -87,7 +87,7 @@ fn overlay_is_captured_in_the_namespace_and_its_gateway_at_the_host(lab: &Lab) {
         let names = recorded.fields(&filter, &["frame.interface_name"]).concat();
         assert_eq!(names, [format!("{}:{interface}", one.name)], "{interface}");
     }
-    // Neither the containers nor the engine's own namespaces for the network are listed as further ones.
+    // Neither the containers nor the engine's namespaces are listed again.
     let (objects, _) = listed(lab.program());
     for container in [&one, &other] {
         assert_eq!(only(&objects, "id", &container.id)["engine"], "docker");
@@ -187,7 +187,7 @@ fn without_root_bridges_are_captured_and_other_networks_reported(lab: &Lab) {
     let network = lab.macvlan();
     let (both, alone) = (lab.container(&[]), lab.container(&["--network", &network.name]));
     lab.docker(&["network", "connect", &network.name, &both.name]);
-    // Nor has it the static program, by which the engine would do it.
+    // Without the static program, so no tap container is possible.
     let folder = folder();
     let program = folder.path().join("containerdump");
     std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), &program).expect("a copy");
@@ -220,7 +220,7 @@ fn an_interface_with_a_name_special_to_libpcap_is_refused(lab: &Lab) {
     assert!(capture(&[]).status.success());
 }
 
-/// The program goes on where it was: no right, one thread, and its own network namespace.
+/// The program has no capability, one thread, and its own namespace after entering another.
 fn no_thread_or_descriptor_stays_in_an_entered_namespace(lab: &Lab) {
     let container = lab.container(&["--network", "none"]);
     let recording = Recording::begin(lab, &[&container], &[]);

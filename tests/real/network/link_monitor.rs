@@ -1,4 +1,4 @@
-//! Cables into containers, told by the kernel as they appear; `ip` and docker are the witnesses.
+//! New veth pairs reported by netlink, compared with `ip` and docker.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_new_veth_pair_is_reported_after_a_netlink_overrun,
 ];
 
-/// What is known of newcomers, brought up to date.
+/// Applies all changes to the known interfaces.
 fn update(newcomers: &mut LinkMonitor, known: &mut Vec<NewVeth>) {
     for change in newcomers.changes().expect("changes") {
         match change {
@@ -29,7 +29,7 @@ fn update(newcomers: &mut LinkMonitor, known: &mut Vec<NewVeth>) {
 }
 
 fn a_new_veth_pair_is_reported_without_privileges(lab: &Lab) {
-    // On a thread of its own: others would go on without any right, too.
+    // On a thread of its own, which loses its capabilities.
     let told = std::thread::scope(|scope| scope.spawn(|| told_on_this_thread(lab)).join());
     told.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 }
@@ -38,7 +38,7 @@ fn told_on_this_thread(lab: &Lab) {
     let before = lab.container(&[]);
     privilege::drop_on_this_thread().expect("no capability");
     let (mut newcomers, mut known) = (LinkMonitor::listen().expect("newcomers"), Vec::new());
-    // Programs that are started from here are root's, and have every capability again.
+    // Programs started from here regain capabilities as root.
     let web = lab.container(&[]);
     let veth = web.host_veth("eth0");
     update(&mut newcomers, &mut known);
@@ -71,7 +71,7 @@ fn a_new_veth_pair_is_reported_after_a_netlink_overrun(lab: &Lab) {
         .parse()
         .expect("an index");
     let mut newcomers = LinkMonitor::listen().expect("newcomers");
-    // Each is told, and none is read meanwhile: far beyond what a socket holds (net.core.rmem_default, 208 KiB).
+    // Unread messages far beyond the socket buffer (net.core.rmem_default, 208 KiB).
     let link = format!("f{}", std::process::id());
     output(Command::new("ip").args([
         "link",

@@ -1,4 +1,4 @@
-//! Networks that no host veth of their own leads to.
+//! Networks of containers: host, namespaces with and without a veth, and how new ones are found.
 
 use crate::support::harness::Test;
 

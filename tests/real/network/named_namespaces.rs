@@ -1,4 +1,4 @@
-//! Network namespaces that are no engine's: named ones, and those of anybody's processes.
+//! Network namespaces without an engine: named ones, and those of processes.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     processes_hidden_from_a_user_are_reported,
 ];
 
-/// The ordinary user that everything is done as where no other is named.
+/// The unprivileged user of these tests.
 const USER: u32 = 4343;
 
 const FRAME: [&str; 4] = ["frame.len", "ip.src", "ip.dst", "icmp.seq"];
@@ -49,7 +49,7 @@ fn a_named_namespace_without_processes_is_captured_at_its_host_veth(lab: &Lab) {
         let about = ["frame.interface_name", "frame.interface_description", "frame.packet_flags_direction"];
         let rows = recorded.fields("icmp.type == 8", &about);
         assert!(rows.iter().all(|row| row[2] == "0x00000002" && row[1].contains(&veth)), "{rows:?}");
-        // Only who may enter knows what the interface is called there.
+        // The name of the interface inside is known only with access.
         let inside = ip(&["-n", &namespace.name, "-o", "link", "show", "inner0"]);
         let index = inside.split(':').next().expect("an index");
         let interface = if name == namespace.name { "inner0".to_owned() } else { format!("if{index}") };
@@ -91,7 +91,7 @@ fn named_namespaces_without_a_veth_are_captured_inside(lab: &Lab) {
     for name in [format!("{}:left0", one.name), format!("{}:right0", other.name)] {
         assert!(at(name.clone()).len() == 6 && at(name.clone()) == frames(&witness), "{name}");
     }
-    // Names for addresses are known although nothing runs there.
+    // Addresses have names although no process runs there.
     let names = named_fields_of(&recorded.path, "icmp.type == 8", &["ip.src_host"]).concat();
     assert_eq!(names[0], other.name);
 }
@@ -109,7 +109,7 @@ fn a_named_namespace_with_processes_is_listed_once_by_its_name(lab: &Lab) {
     for process in [&first, &second] {
         assert!(!objects.iter().any(|object| object["id"] == process.namespace()), "{objects:?}");
     }
-    // Without rights nothing tells that these are one: it is shown once, and that is told.
+    // Without privileges these cannot be distinguished: one entry, with a note.
     let (objects, said) = listed(UserNamespaceProgram::of(USER).program());
     let object = only(&objects, "name", &linked.name);
     assert_eq!(object["attachments"][0]["interface"], "inner0", "{object}");
@@ -167,7 +167,7 @@ fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
     let (witness, _folder) = witness.stop();
     assert!(frames(&recorded.path).len() == 6, "{:?}", frames(&recorded.path));
     assert_eq!(capinfos(&recorded.path, "Number of packets"), capinfos(&witness, "Number of packets"));
-    // Another user sees it, and is told what it takes.
+    // Another user sees it with the required privilege.
     let other = UserNamespaceProgram::of(USER + 1);
     let ended = end_of(start(other.program().args(["capture", &value, "-w", "/dev/null", "--overwrite"])));
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
@@ -217,7 +217,7 @@ fn processes_hidden_from_a_user_are_reported(_: &Lab) {
     unshare.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let (objects, said) = listed(unshare);
     assert!(said.contains("/proc is mounted with hidepid") && said.contains("Remedy: "), "{said}");
-    // What has a name and a veth is seen all the same.
+    // Named namespaces with a veth are listed anyway.
     only(&objects, "name", &namespace.name);
     drop(process);
 }

@@ -1,4 +1,4 @@
-//! Containers in one network namespace: captured once, with all of them named.
+//! Containers that share a network namespace: captured once, all named.
 
 use std::process::Command;
 
@@ -17,15 +17,14 @@ pub(crate) const TESTS: &[Test] = tests![
     containers_sharing_a_namespace_are_named_also_if_the_engine_does_not_list_it,
 ];
 
-/// What runs and does nothing, as the first container of a Kubernetes pod does.
+/// An idle container, like the pause container of a Kubernetes pod.
 const IDLE: [&str; 3] = ["--interactive", "--entrypoint", "/bin/cat"];
 
 fn guest(lab: &Lab, host: &Container, options: &[&str]) -> Container {
     lab.container(&[&["--network", &format!("container:{}", host.name)], options].concat())
 }
 
-/// Asserts that there is one interface, called after the first of `captured`, whose description
-/// names each of `members`.
+/// Asserts one interface, named after the first of `captured`, whose description names all `members`.
 fn assert_one(recorded: &Recorded, captured: &[&str], members: &[&str]) {
     assert_eq!(capinfos(&recorded.path, "Number of interfaces in file"), "1", "{captured:?}");
     let all = output(Command::new("capinfos").arg(&recorded.path));
@@ -49,7 +48,7 @@ fn a_shared_namespace_is_captured_once_for_any_member(lab: &Lab) {
     let pause = lab.container(&[&["--network", network.name.as_str()], &IDLE[..]].concat());
     let web = guest(lab, &pause, &[]);
     let aside = guest(lab, &web, &IDLE);
-    // Guests are known by the id of their host.
+    // Docker describes them by the id of the namespace's owner.
     let renamed = format!("{}-renamed", pause.name);
     lab.docker(&["rename", &pause.name, &renamed]);
     let members = [renamed.as_str(), &web.name, &aside.name];
@@ -65,7 +64,7 @@ fn a_shared_namespace_is_captured_once_for_any_member(lab: &Lab) {
         let names = named_fields_of(&recorded.path, "http.request", &["ip.dst_host"]);
         assert_eq!(names, [[captured[0]]]);
     }
-    // The network can be chosen by its name, also of a guest.
+    // The network can be selected by name for any member.
     let recording = Recording::begin(lab, &[&aside], &["-i", &network.name]);
     assert_one(&recording.stop(), &[third], &members);
     let object = described_by(lab.program(), &aside.name);
@@ -100,7 +99,7 @@ fn containers_sharing_a_namespace_of_an_ended_container_are_named(lab: &Lab) {
 fn containers_left_in_an_old_namespace_are_not_named_after_a_restart(lab: &Lab) {
     let pause = lab.container(&IDLE);
     let (web, aside) = (guest(lab, &pause, &[]), guest(lab, &pause, &IDLE));
-    // It has a new network namespace then, and its guests stay in the one they joined.
+    // The restarted container gets a new namespace; the others keep the old one.
     lab.docker(&["restart", "--time", "0", &pause.name]);
     let recording = Recording::begin(lab, &[&pause], &["--filter", "tcp"]);
     let recorded = recording.stop();
@@ -111,7 +110,7 @@ fn containers_left_in_an_old_namespace_are_not_named_after_a_restart(lab: &Lab) 
     assert_one(&recording.stop(), &captured, &[&web.name, &aside.name]);
 }
 
-/// The list of a rootless Podman tells neither address nor mode.
+/// The list of rootless Podman has neither addresses nor network modes.
 fn containers_sharing_a_namespace_are_named_also_if_the_engine_does_not_list_it(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let pause = podman.container(&[]);

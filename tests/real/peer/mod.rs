@@ -1,4 +1,4 @@
-//! Streams of a containerdump process in another place.
+//! Streams of other containerdump processes.
 
 use crate::support::harness::Test;
 

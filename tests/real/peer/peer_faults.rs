@@ -1,5 +1,4 @@
-//! Streams from elsewhere as the real tap will not write them: by a clock that is hours off, without an
-//! end, deaf to whoever asks for it.
+//! Faulty peer streams: a clock hours off, an endless stream, no reaction to control bytes.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -29,11 +28,11 @@ fn a_peer_clock_hours_off_does_not_delay_other_streams(lab: &Lab) {
         let before = far();
         eventually("more packets are written", || far() > before + 10);
         let recorded = recording.stop();
-        // Not what may still come of the page before.
+        // Not remaining packets of the previous request.
         let rows =
             fields_of(&recorded.path, "frame.interface_id == 1 or http", &["frame.interface_id"]).concat();
         let (before, after) = (rows.iter().position(|id| id == "0"), rows.iter().rposition(|id| id == "0"));
-        // The page was fetched while packets came from elsewhere.
+        // The request was sent while peer packets arrived.
         assert!(before > Some(10) && after < Some(rows.len() - 10), "{hours}: {}", rows.concat());
         let offs = fields_of(&recorded.path, "frame.interface_id == 1", &["frame.time_epoch"]).concat();
         let first: f64 = offs[0].parse().expect("a time");
@@ -61,7 +60,7 @@ fn an_endless_peer_stream_can_be_stopped(lab: &Lab) {
     }
 }
 
-/// The tap waits for whoever reads, and is told all the while that somebody is there.
+/// The tap waits for the reader and still receives keepalives.
 fn a_stalled_reader_does_not_break_peer_streams(lab: &Lab) {
     const SENT: u64 = 5000;
     let container = lab.container(&[]);
@@ -71,7 +70,7 @@ fn a_stalled_reader_does_not_break_peer_streams(lab: &Lab) {
     let mut reader = child.stdout.take().expect("a pipe");
     let mut head = [0; 100];
     reader.read_exact(&mut head).expect("a header");
-    // More than pipes and sockets on the way hold.
+    // More than the pipes and sockets in between can hold.
     flood(&container, SENT);
     std::thread::sleep(Duration::from_secs(12));
     let folder = folder();

@@ -1,5 +1,4 @@
-//! A session of streams from elsewhere: the real tap in a container's network namespace, and a session
-//! of this test program's own, which starts it as an engine or ssh would, at one end of a socket.
+//! A session that captures peer streams: `containerdump tap` in a container's namespace, at the other end of a socket.
 
 use std::process::Command;
 use std::time::Duration;
@@ -52,7 +51,7 @@ fn packets_dropped_at_the_peer_are_reported(lab: &Lab) {
     let container = lab.container(&[]);
     let options = ["--filter", "udp port 9", "--buffer-size", "2"];
     let recording = PeerSession::begin(&[tap(&container, &options)]);
-    // Whoever does not run does not read its rings.
+    // A stopped process does not read its rings.
     let session = recording.child.id().to_string();
     let far = output(Command::new("pgrep").args(["--parent", &session]));
     output(Command::new("kill").args(["-STOP", &far]));
@@ -76,21 +75,21 @@ fn two_peer_streams_are_ordered_by_time(lab: &Lab) {
     output(&mut one.enter(&["curl", "-s", "-o", "/dev/null", &witness]));
     let recorded = recording.stop();
     assert_eq!(capinfos(&recorded.path, "Strict time order"), "True");
-    // To tshark a segment that is seen twice is sent twice, and no request.
+    // tshark takes a duplicate segment for a retransmission and not for a request.
     let sent = "tcp.dstport == 80 and tcp.len > 0";
     let requests = fields_of(&recorded.path, sent, &["frame.interface_id"]).concat();
-    // Each one after the other, and the last from one to the other.
+    // Requests in turn, and one between both containers.
     assert_eq!(requests.concat(), "01".repeat(21));
 }
 
 fn a_quiet_peer_stream_is_kept_alive(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = PeerSession::begin(&[tap(&container, &["--filter", "tcp"])]);
-    // The thread that does so has no right either.
+    // The keepalive thread has no capability either.
     let tasks = std::fs::read_dir(format!("/proc/{}/task", recording.child.id())).expect("its threads");
     assert_eq!(tasks.count(), 2);
     crate::support::processes::assert_powerless(recording.child.id());
-    // Longer than a tap lives that hears nothing.
+    // Longer than the keepalive timeout of a tap.
     std::thread::sleep(Duration::from_secs(12));
     container.fetch(1);
     let recorded = recording.stop();
@@ -108,7 +107,7 @@ fn a_broken_peer_stream_is_the_error_of_its_capture(lab: &Lab) {
             .said
             .starts_with("cannot read packets of elsewhere: the stream ended unexpectedly.\nRemedy: ")
     );
-    // What came before is there.
+    // Earlier packets are in the file.
     assert!(statistics_of(&recorded.path)[&0].packets > 0);
 }
 

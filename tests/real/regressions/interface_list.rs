@@ -20,7 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_empty_interface_list_has_one_explaining_entry,
 ];
 
-/// How long Wireshark may take to pass on a click, before another is tried.
+/// How long to wait for the effect of a click before it is repeated.
 const UNTIL_HEARD: Duration = Duration::from_secs(5);
 
 /// Background of a selected row in Qt's default style.

@@ -1,4 +1,4 @@
-//! `containerdump capture --host --compress`: what comes is the same, and less of it is on the way.
+//! `containerdump capture --host --compress`: the same packets with less traffic.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     ssh_compression_does_not_delay_packets_of_a_quiet_container,
 ];
 
-/// What a web service says, 4 MB of it.
+/// 4 MB of text of a web service.
 fn text() -> String {
     let line = |number: u32| {
         let number = number.wrapping_mul(2_654_435_761);

@@ -1,4 +1,4 @@
-//! With which right containerdump runs on another host.
+//! Privileges of containerdump on another host: root, engine, sudo, doas.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
@@ -27,13 +27,13 @@ fn ssh_user_captures_with_doas(lab: &Lab) {
     let there = SshHost::start(lab);
     let host = "containerdump-lab@build1";
     let list = || there.program().args(["list", "--doas", "--host", host]).output().expect("the program");
-    // Its settings lie in a folder of the machine: that host has a copy of its own. Nobody may do anything yet.
+    // The host gets its own /etc/doas.conf, without permissions first.
     there.inside("cp -a /etc /run/etc; mount --bind /run/etc /etc; rm -f /etc/doas.conf");
     let refused = list();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("doas: "), "{said}");
     let_it_be_root(&there);
-    // Without PAM's consent a password would be asked for: -n makes that an end, too.
+    // Without PAM a password would be requested; -n fails instead.
     there.inside("echo 'permit containerdump-lab' >/etc/doas.conf");
     let refused = list();
     let said = String::from_utf8_lossy(&refused.stderr);
@@ -46,7 +46,7 @@ fn ssh_user_captures_with_doas(lab: &Lab) {
     there.is_left_alone();
 }
 
-/// Captures a request by way of the host; how its interface is described, and what was said.
+/// Captures a request on the host. Returns the interface description and standard error.
 pub(crate) fn described(there: &SshHost, options: &[&str]) -> (String, String) {
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");

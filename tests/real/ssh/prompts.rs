@@ -1,4 +1,4 @@
-//! `ssh` that has to ask: for the passphrase of a key, in a terminal and by a program that shows a window.
+//! Prompts of `ssh` for a passphrase, at the terminal and by ssh-askpass.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
 
 const PASSPHRASE: &str = "correct horse";
 
-/// A host with a key that nobody can use who does not know that.
+/// A host whose key has a passphrase.
 fn locked(lab: &Lab) -> SshHost {
     let there = SshHost::start(lab);
     let key = there.path("key").display().to_string();
@@ -43,7 +43,7 @@ fn ssh_askpass_asks_for_a_passphrase_once(lab: &Lab) {
     there.is_left_alone();
 }
 
-/// A terminal in which `containerdump list --host build1` runs, and what is shown there.
+/// A terminal with `containerdump list --host build1`, and its screen.
 struct Terminal {
     child: Child,
     shown: String,

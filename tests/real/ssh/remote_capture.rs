@@ -1,4 +1,4 @@
-//! `containerdump capture --host`: what comes, and how it ends.
+//! `containerdump capture --host`: packets and end.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,14 +21,14 @@ pub(crate) const TESTS: &[Test] = tests![
     ssh_connection_of_a_capture_is_not_captured,
 ];
 
-/// Begins and waits until its interfaces are told.
+/// Starts and waits for the interface blocks.
 pub(crate) fn begin(there: &SshHost, containers: &[&Container], options: &[&str]) -> Recording {
     let recording = Recording::begin_by(there.program(), containers, options);
     eventually("an interface is told", || interfaces(&recording.path) != 0);
     recording
 }
 
-/// How many interfaces a file has so far.
+/// The number of interfaces in a file so far.
 fn interfaces(path: &Path) -> usize {
     // A file that is being written may end within a block.
     let all = Command::new("capinfos").arg("-M").arg(path).output().expect("capinfos").stdout;
@@ -37,7 +37,7 @@ fn interfaces(path: &Path) -> usize {
     told.map_or(0, |number| number.trim().parse().expect("a number"))
 }
 
-/// Containers that speak to each other, and the address of the first.
+/// Two containers, and the address of the first.
 fn pair(there: &SshHost) -> (Container, Container, String) {
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
@@ -127,7 +127,7 @@ fn ssh_capture_follows_a_container_restart(lab: &Lab) {
     for one in recorded.statistics().values() {
         assert_eq!((one.received, one.lost), (one.packets, 0));
     }
-    // One that waits says nothing for long, and is no dead one.
+    // A waiting capture is silent for long, but alive.
     there.host.lab.docker(&["rm", "--force", &web.name]);
     let path = there.path("waiting.pcapng");
     let mut program = there.program();
@@ -196,7 +196,7 @@ fn ssh_connection_of_a_capture_is_not_captured(lab: &Lab) {
     let there = SshHost::start(lab);
     let host = there.host.lab.container(&["--network", "host"]);
     let recording = begin(&there, &[&host], &["--host", "build1"]);
-    // Each of its own packets would make more of them.
+    // Each captured packet of its own would cause further ones.
     there.inside(&format!("ping -c 1 {0} 2>/dev/null || curl -s -m 1 http://{0}:1/ || true", there.address));
     std::thread::sleep(std::time::Duration::from_secs(2));
     let recorded = recording.stop();

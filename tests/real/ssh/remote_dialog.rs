@@ -1,4 +1,4 @@
-//! Another host in the real Wireshark: the interface `containerdump-ssh`, its list of containers, prompts, and ends.
+//! The interface `containerdump-ssh` in Wireshark: dialog, prompts, captures.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -53,7 +53,7 @@ fn tshark_captures_a_remote_container_like_tcpdump(lab: &Lab) {
     assert_eq!(names, vec![format!("{}:eth0", web.name); 20]);
     eventually("nothing of ours runs there", || there.runs().is_empty());
     eventually("nothing of ours runs here", || !analyst.user.captures());
-    // All of them, and an end of its own.
+    // All containers, until a limit.
     let counted = "extcap.containerdump_ssh.remotecount:3";
     let child = start(analyst.tshark("all", &["-o", counted, "-w"]).arg(analyst.user.home.path().join("b")));
     eventually("it runs there", || !there.runs().is_empty());
@@ -83,7 +83,7 @@ fn the_dialog_loads_the_containers_of_a_remote_host(lab: &Lab) {
     let networks = analyst.loaded_option("network", false);
     let bridge = "value {arg=20}{value=bridge}{display=bridge · 1 container}";
     assert_eq!(networks.lines().collect::<Vec<_>>()[1..], [bridge], "{networks}");
-    // A key with a passphrase: nobody to ask, then somebody.
+    // A key with a passphrase, without and with ssh-askpass.
     let key = analyst.key.to_str().expect("a path");
     output(Command::new("ssh-keygen").args(["-q", "-p", "-P", "", "-N", "open sesame", "-f", key]));
     own(&analyst.key);
@@ -101,7 +101,7 @@ fn the_dialog_loads_the_containers_of_a_remote_host(lab: &Lab) {
     assert_eq!(analyst.loaded(true), loaded);
     let asked = fs::read_to_string(home.join("asked")).expect("it was asked");
     assert!(asked.lines().count() == 1 && asked.contains("passphrase"), "{asked}");
-    // A host that cannot be reached does not hold up the window.
+    // An unreachable host does not block the window.
     there.cut();
     let begun = Instant::now();
     let unreachable = analyst.loaded(false);

@@ -1,4 +1,4 @@
-//! `containerdump list --host`, and why it may not work.
+//! `containerdump list --host` and its errors.
 
 use std::fs;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn ssh_lists_the_containers_of_a_host(lab: &Lab) {
     there.is_left_alone();
 }
 
-/// What `list` of a host says when it fails. There is no terminal to ask at.
+/// The error of `list` without a terminal.
 fn complaint(there: &SshHost, host: &str) -> String {
     let mut program = there.program();
     let mut alone = Command::new("setsid");

@@ -1,4 +1,4 @@
-//! Saved hosts, as other programs know them and as they are used.
+//! Captures by the names of saved hosts.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Saved hosts in the real Wireshark's list, with their containers.
+//! Containers of saved hosts in Wireshark's list.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![
     ssh_saved_host_that_is_unreachable_or_changed_does_not_delay_the_list,
 ];
 
-/// Wireshark's user, who has saved the host as `shop`.
+/// The user, who has saved the host as `shop`.
 fn analyst<'a>(lab: &Lab, there: &'a SshHost) -> Analyst<'a> {
     let analyst = Analyst::new(lab, there);
     let address = format!("root@{}:2222", there.address);
@@ -27,7 +27,7 @@ fn program(analyst: &Analyst) -> Command {
     analyst.runs(analyst.user.program.to_str().expect("a path"))
 }
 
-/// What tshark tells of the host's interfaces.
+/// The host's interfaces listed by tshark.
 fn listed(analyst: &Analyst) -> Vec<String> {
     let all = output(analyst.runs("tshark").arg("-D"));
     let lines = all.lines().filter_map(|line| Some(line.split_once(". ")?.1.to_owned()));
@@ -51,12 +51,12 @@ fn ssh_containers_of_a_saved_host_are_interfaces(lab: &Lab) {
     for container in [&web, &other] {
         assert!(list.iter().any(|one| one.starts_with(&line(container, &container.name))), "{list:?}");
     }
-    // One that starts is there without a further word, and one that ended is not.
+    // A started container appears, and an ended one disappears.
     output(program(&analyst).args(["host", "refresh", "shop"]));
     let later = there.host.lab.container(&[]);
     assert_eq!(output(program(&analyst).args(["host", "refresh"])), "shop: 3 containers");
     assert!(listed(&analyst).iter().any(|one| one.starts_with(&line(&later, &later.name))));
-    // A double-click: no options.
+    // A double-click: default options.
     let address = there.host.address(&web, "bridge");
     let file = analyst.user.home.path().join("out.pcapng");
     let interface = format!("shop-{}", web.interface());
@@ -103,6 +103,6 @@ fn ssh_saved_host_that_is_unreachable_or_changed_does_not_delay_the_list(lab: &L
     let without = without.elapsed();
     let begun = Instant::now();
     assert_eq!(listed(&analyst), list);
-    // What connecting takes would be 15 seconds.
+    // Connecting would take 15 seconds.
     assert!(begun.elapsed() < without + Duration::from_secs(5), "{:?} and {without:?}", begun.elapsed());
 }

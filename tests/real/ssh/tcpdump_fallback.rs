@@ -1,4 +1,4 @@
-//! Hosts where our program cannot run: tcpdump or dumpcap there.
+//! Hosts that cannot run containerdump: tcpdump or dumpcap on the host.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
@@ -31,7 +31,7 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     let recorded = recording.stop();
     let (witness, _folder) = witness.stop();
     let flags = ["tcp.flags", "tcp.len", "tcp.seq", "ip.src", "frame.len"];
-    // Two processors hand packets over to each in an order of their own.
+    // The order of packets from two CPUs may differ.
     assert_eq!(sorted(recorded.fields("tcp", &flags)), sorted(fields_of(&witness, "tcp", &flags)));
     assert!(recorded.fields("frame.cap_len > 90", &["frame.number"]).is_empty());
     let fields = ["frame.interface_name", "frame.packet_flags_direction", "frame.interface_description"];
@@ -44,7 +44,7 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     assert_eq!(said[0], "build1: containerdump is not installed on build1");
     assert!(said[1].starts_with("build1: tcpdump on that host captures eth1 of "), "{said:?}");
     nothing_runs(&there);
-    // As many bytes where nothing is cut, as an ordinary user who may become root; and its end.
+    // Complete packets as an unprivileged user with sudo, and the end.
     let_it_be_root(&there);
     let user = ["--host", "containerdump-lab@build1", "--no-upload", "--sudo"];
     let witness = Tcpdump::of(there.tcpdump(&web), "eth0", "tcp");
@@ -83,7 +83,7 @@ fn ssh_uses_dumpcap_on_a_host_without_tcpdump(lab: &Lab) {
     eventually("all requests are there", || {
         fields_of(&recording.path, "http.request", &["frame.number"]).len() == 5
     });
-    // A link that is cut ends it on both sides.
+    // Connection loss ends it on both sides.
     there.cut();
     let ended = crate::support::lab::end_of(recording.child);
     let said = String::from_utf8_lossy(&ended.stderr);

@@ -1,4 +1,4 @@
-//! Hosts where nothing is installed: our program is sent there.
+//! Hosts without containerdump: the program is uploaded.
 
 use std::process::Command;
 
@@ -17,19 +17,19 @@ pub(crate) const TESTS: &[Test] = tests![
 
 const CACHE: &str = "/root/.cache/containerdump";
 
-/// A host without anything of ours, whose folders are not those of this machine.
+/// A host without the program and with its own home directories.
 fn bare(lab: &Lab) -> SshHost {
     let there = SshHost::bare(lab);
     there.inside("mount -t tmpfs -o mode=700 home /root; mount -t tmpfs -o mode=1777 tmp /var/tmp");
     there
 }
 
-/// The numbers and names of files in a folder there.
+/// Inodes and names of the files in a directory of the host.
 fn files(there: &SshHost, folder: &str) -> String {
     there.inside(&format!("ls -i {folder} 2>/dev/null || true"))
 }
 
-/// What is said while the containers are listed.
+/// The standard error of `list`.
 fn said(there: &SshHost, options: &[&str]) -> String {
     let mut program = there.program();
     let listed = program.args(["list", "--host", "build1"]).args(options).output().expect("the program");
@@ -58,7 +58,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     assert!(sent.lines().count() == 1 && sent.contains(&name), "{sent}");
     let is_whole = format!("cd {CACHE}; echo \"$(echo * | sed 's/.*-//')  $(echo *)\" | sha256sum --check");
     assert!(there.inside(&is_whole).ends_with(": OK"));
-    // The second time it is not sent.
+    // No second upload.
     let before = bytes_to(&there);
     assert_eq!(
         said(&there, &[]),
@@ -66,7 +66,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     );
     assert_eq!(files(&there, CACHE), sent);
     assert!(bytes_to(&there) - before < 200_000, "{} bytes", bytes_to(&there) - before);
-    // Neither one of another protocol nor one that cannot be started is in its way.
+    // Programs of another protocol version or that cannot run do not prevent it.
     there.script("commands/containerdump", "#!/bin/sh\necho containerdump-peer 99 9.9.9\n");
     assert!(said(&there, &[]).contains(" (the installed version 9.9.9 is incompatible), "));
     there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");
@@ -77,7 +77,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     there.is_left_alone();
 }
 
-/// Bytes that went there so far.
+/// Bytes sent to the host so far.
 fn bytes_to(there: &SshHost) -> u64 {
     let path = format!("/sys/class/net/{}/statistics/tx_bytes", there.cable);
     std::fs::read_to_string(path).expect("a cable").trim().parse().expect("a number")
@@ -115,7 +115,7 @@ fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {
     let modes = there.inside("stat --format '%a %U' /var/tmp/containerdump.* /var/tmp/containerdump.*/*");
     assert_eq!(modes, "700 root\n700 root");
     assert!(said(&there, &[]).contains(" using uploaded "));
-    // No room in the first, and what others made in the next.
+    // No space in the first directory, foreign files in the next.
     there.inside("umount /root; mount -t tmpfs -o mode=700,size=1M home /root; rm -r /var/tmp/*");
     there.inside("mkdir -m 777 /var/tmp/containerdump.abcdefghij; ln -s /etc /var/tmp/containerdump.link");
     there.inside("mkdir -m 700 /var/tmp/containerdump.theirs; chown 4242 /var/tmp/containerdump.theirs");
@@ -133,7 +133,7 @@ fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {
     let removed = output(there.program().args(["host", "clean", "build1"]));
     assert!(removed.starts_with("build1: removed 1 file from /var/tmp/containerdump."), "{removed}");
     assert_eq!(there.inside("ls -d /var/tmp/containerdump.* | wc -l"), "3");
-    // Nowhere.
+    // In no directory.
     there.inside("mount -o remount,noexec /root; mount -o remount,noexec /var/tmp; mount --bind /tmp /tmp; mount -o remount,bind,noexec /tmp");
     let mut program = there.program();
     let refused = Command::output(program.args(["list", "--host", "build1"])).expect("the program");

@@ -1,4 +1,4 @@
-//! Which tap is taken: the best one, or the one that is asked for.
+//! Which tap is used: the best one, or the requested one.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     list_shows_every_tap_and_why_it_is_unavailable,
 ];
 
-/// A command that runs our program without any right of its own.
+/// The program without capabilities.
 fn powerless(lab: &Lab) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set=-all", "--inh-caps=-all", env!("CARGO_BIN_EXE_containerdump")]);
@@ -23,7 +23,7 @@ fn powerless(lab: &Lab) -> Command {
     command
 }
 
-/// A container without a veth on this host.
+/// A container without a host veth.
 fn without_veth(lab: &Lab) -> (Exclusive<Network>, Container) {
     let network = lab.macvlan();
     let container = lab.container(&["--network", &network.name]);
@@ -95,7 +95,7 @@ fn an_unavailable_tap_is_refused_with_the_reason(lab: &Lab) {
     assert!(said.contains("sudo usermod -aG wireshark"), "{said}");
 }
 
-/// The lines of `list -v` that tell of a container, by their first words.
+/// The first words of the lines of `list -v` about a container.
 fn explained(command: &mut Command, container: &Container) -> Vec<String> {
     let said = output(command.args(["list", "-v"]));
     let head = format!("{} (", container.name);

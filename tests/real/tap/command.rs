@@ -1,4 +1,4 @@
-//! `containerdump tap`, in a container's network namespace.
+//! `containerdump tap` in a container's network namespace.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -22,23 +22,23 @@ pub(crate) const TESTS: &[Test] = tests![
     a_tap_reports_errors_in_one_line,
 ];
 
-/// A tap that writes to a file, or wherever it is told.
+/// A running tap with its output.
 pub(crate) struct Tap {
     child: Child,
-    /// Its life line.
+    /// The keepalive input.
     input: Option<ChildStdin>,
     pub(crate) path: PathBuf,
     folder: TempDir,
 }
 
 impl Tap {
-    /// Our program in the network namespace of `container`.
+    /// The program in the network namespace of `container`.
     pub(crate) fn begin(container: &Container, options: &[&str]) -> Self {
         let program = [&[env!("CARGO_BIN_EXE_containerdump"), "tap"][..], options].concat();
         Self::of(container.enter(&program))
     }
 
-    /// The same by any command; waits until it captures.
+    /// Starts the tap by a command and waits until it captures.
     pub(crate) fn of(mut command: Command) -> Self {
         let folder = folder();
         let path = folder.path().join("tap.pcapng");
@@ -49,12 +49,12 @@ impl Tap {
         Self { input: child.stdin.take(), child, path, folder }
     }
 
-    /// Says that somebody is there.
+    /// Sends a keepalive byte.
     fn beat(&mut self) {
         self.input.as_mut().expect("it was not cut").write_all(b".").expect("the tap is there");
     }
 
-    /// Cuts the life line, and waits for a good end.
+    /// Closes the keepalive input and waits for a successful end.
     pub(crate) fn cut(mut self) -> TapOutput {
         self.input = None;
         self.end()
@@ -67,7 +67,7 @@ impl Tap {
     }
 }
 
-/// What a tap left behind.
+/// The output of an ended tap.
 pub(crate) struct TapOutput {
     pub(crate) path: PathBuf,
     /// Is removed with this value.
@@ -114,7 +114,7 @@ fn a_tap_writes_interface_blocks_before_the_first_packet(lab: &Lab) {
     assert!(kinds.contains('p') && kinds.ends_with("tt") && !kinds.contains('?'), "{kinds}");
 }
 
-/// Names of the interfaces in a file, as capinfos tells them.
+/// Names of the interfaces in a file, by capinfos.
 fn interfaces_in(path: &std::path::Path) -> Vec<String> {
     let all = output(Command::new("capinfos").arg(path));
     let names = all.lines().filter_map(|line| line.trim().strip_prefix("Name = "));
@@ -159,7 +159,7 @@ fn a_tap_ends_on_signals_and_without_its_reader(lab: &Lab) {
         let statistics = statistics_of(&ended.path)[&0];
         assert!(statistics.packets >= 12 && statistics.written == statistics.packets, "{statistics:?}");
     };
-    // The other end leaves, says so, or sends a signal.
+    // The peer closes, sends the end byte, or sends a signal.
     whole(&busy().cut());
     let mut tap = busy();
     tap.input.as_mut().expect("it is there").write_all(&[4]).expect("the tap is there");
@@ -169,9 +169,9 @@ fn a_tap_ends_on_signals_and_without_its_reader(lab: &Lab) {
         signal(&tap.child, name);
         whole(&tap.end());
     }
-    // It falls silent: nobody cuts this one.
+    // The peer falls silent.
     whole(&busy().end());
-    // Nobody reads.
+    // The reader closes.
     let mut tap = container.enter(&[env!("CARGO_BIN_EXE_containerdump"), "tap"]);
     tap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = tap.spawn().expect("the program starts");

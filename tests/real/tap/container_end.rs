@@ -1,4 +1,4 @@
-//! How tap containers end, and that nothing is left of them.
+//! The end of tap containers, which leaves nothing.
 
 use std::io::Read as _;
 use std::process::Command;
@@ -17,10 +17,10 @@ pub(crate) const TESTS: &[Test] = tests![
     a_missing_target_leaves_no_tap_container,
 ];
 
-/// Names the engine and the container that another process than the test taps, to be killed.
+/// Names engine and container for the process that is killed in a test.
 const CHILD: &str = "CONTAINERDUMP_TESTS_TAP";
 
-/// Taps a container until this process is killed, if the environment says so.
+/// Taps a container until this process is killed, if the environment variable is set.
 pub(crate) fn serve_as_child() {
     let Ok(asked) = std::env::var(CHILD) else { return };
     let (url, id) = asked.split_once(' ').expect("an engine and a container");
@@ -53,7 +53,7 @@ fn a_tap_container_ends_with_its_target(lab: &Lab) {
     let tapped = |target: &described::Container, end: &dyn Fn()| {
         let tap = tap(target, &["tap"]).expect("a tap container");
         let mut stream = tap.stream().expect("its stream");
-        // It captures once it describes interfaces.
+        // It captures once interface blocks are written.
         let mut all = vec![0; 100];
         stream.read_exact(&mut all).expect("a stream");
         end();
@@ -61,7 +61,7 @@ fn a_tap_container_ends_with_its_target(lab: &Lab) {
         let end = tap.end();
         assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
     };
-    // With a loopback only, no interface goes away.
+    // A container with a loopback only: no interface disappears.
     for options in [&[][..], &["--network", "none"]] {
         let container = lab.container(options);
         let remove = || drop(lab.docker(&["rm", "--force", &container.name]));
@@ -72,7 +72,7 @@ fn a_tap_container_ends_with_its_target(lab: &Lab) {
     for options in [&[][..], &["--network", "none"]] {
         let container = podman.container(options);
         let (id, taps) = in_podman(&podman, &container.name);
-        // Podman removes nothing that another container is joined to; it ends it.
+        // Podman stops, but does not remove, a container whose namespace is shared.
         let kill = || drop(podman.podman(&["kill", &container.name]));
         tapped(&target(EngineKind::Podman, socket(&podman.url), &id), &kill);
         eventually("no tap container is left", || taps().is_empty());

@@ -1,4 +1,4 @@
-//! Tap containers, made by real engines: what they may do, and that none is ever left behind.
+//! Capabilities of tap containers, and their image.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
     all.into_iter().map(|(name, test)| trial(name, need.clone(), test)).collect()
 }
 
-/// What the kernel says of a process that was asked for no more than this.
+/// Asserts that a process has only CAP_NET_RAW, a read-only root, and the namespace of `target`.
 fn has_nothing_but_one_right(pid: &str, target: &str) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     // 0x2000 is CAP_NET_RAW (include/uapi/linux/capability.h).
@@ -48,7 +48,7 @@ fn has_nothing_but_one_right(pid: &str, target: &str) {
     assert_eq!(namespace(pid), namespace(target));
 }
 
-/// What the kernel says of threads of this process.
+/// The status of threads of this process by name.
 fn threads_called(name: &str) -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
     let all: Vec<String> =
@@ -83,7 +83,7 @@ fn a_tap_container_has_only_cap_net_raw(lab: &Lab) {
     assert!(host["Devices"].as_array().is_none_or(Vec::is_empty), "{told}");
     assert!(config["OpenStdin"] == true && config["StdinOnce"] == true && config["Tty"] == false);
     has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &container.pid);
-    // The threads here that carry streams: root's, but for the right to do anything with that.
+    // The threads that forward streams: of root, without capabilities.
     eventually("no thread has a right", || threads_called("tap container").iter().all(|it| !has_rights(it)));
     let end = tap.end();
     assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
@@ -114,7 +114,7 @@ fn a_podman_tap_container_has_only_cap_net_raw(lab: &Lab) {
 }
 
 fn concurrent_imports_of_the_tap_image_succeed(lab: &Lab) {
-    // Another program than that of all other tests: no image of it is there.
+    // A program different from that of other tests, so that its image is missing.
     let folder = folder();
     let path = folder.path().join("another");
     let bytes = [std::fs::read(companion()).expect("the companion"), b"another".to_vec()].concat();

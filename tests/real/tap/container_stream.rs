@@ -1,4 +1,4 @@
-//! Packets through the streams of tap containers, as tshark reads them.
+//! Packets captured through tap containers, read by tshark.
 
 use std::io::Write as _;
 
@@ -17,10 +17,10 @@ pub(crate) const TESTS: &[Test] = tests![
     packets_are_captured_through_rootless_podman,
 ];
 
-/// Asks `containerdump tap` for its end, and for what it still has.
+/// The keepalive byte that ends a tap after its pending packets.
 const FINISH: u8 = 4;
 
-/// Captures through `target` while `work` is done; returns how many HTTP requests tshark sees.
+/// Captures `target` while `work` is done. Returns the number of HTTP requests.
 fn requests(target: &described::Container, work: impl Fn()) -> usize {
     requests_with(target, &["tap"], work)
 }
@@ -34,7 +34,7 @@ fn requests_with(target: &described::Container, arguments: &[&str], work: impl F
     let recorder = std::thread::spawn(move || {
         std::io::copy(&mut from, &mut std::fs::File::create(to).expect("a file")).expect("a stream")
     });
-    // Descriptions of interfaces: it captures.
+    // It captures once interface blocks are written.
     eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
     work();
     stream.write_all(&[FINISH]).expect("somebody who listens");
@@ -61,9 +61,9 @@ fn packets_are_captured_through_rootless_podman(lab: &Lab) {
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
     let id = podman.podman(&["inspect", "--format", "{{.Id}}", &container.name]);
-    // Without a capability, as the thread that asks is, not even root may use a user's socket.
+    // Without capabilities not even root can use the socket of another user.
     let target = target(EngineKind::Podman, relay(&podman.url), &id);
-    // Nobody but that user is reachable from outside: it asks itself.
+    // Not reachable from outside: the container sends requests to itself.
     let ask =
         || podman.podman(&["exec", &container.name, "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]);
     let requests = requests_with(&target, &["tap", "--interface", "lo"], || (0..3).for_each(|_| drop(ask())));

@@ -1,4 +1,4 @@
-//! The same captures by three kinds of user; the table in docs/analyst-guide.md is what was seen here.
+//! Captures by three kinds of user. The table in docs/analyst-guide.md has the result.
 
 use std::fs;
 use std::path::Path;
@@ -14,22 +14,21 @@ use crate::support::user_kinds::{Programs, UserKind};
 
 pub(crate) const TESTS: &[Test] = tests![each_kind_of_user_captures_each_kind_of_network];
 
-/// What root, a member of the capture group (`CAP_NET_RAW`) and a member of the engine's group
-/// alone have in docs/analyst-guide.md. `UPDATE_TAPS=1` writes it anew.
+/// The page with the table; `UPDATE_TAPS=1` rewrites it.
 const PAGE: &str = "docs/analyst-guide.md";
 const BEGIN: &str = "| the container has | root | capture group | engine's group only |\n|---|---|---|---|\n";
 
-/// What is captured, and where its traffic passes.
+/// A container and its traffic.
 struct Traffic<'a> {
     /// The container's name.
     name: &'a str,
     /// A process in its network namespace.
     pid: &'a str,
-    /// The interface there that the traffic passes.
+    /// The interface of the traffic.
     interface: &'a str,
-    /// The network that is asked for, if any.
+    /// The selected network, if any.
     network: &'a [&'a str],
-    /// The address that its traffic has: a bridge may bring what is for others.
+    /// The address of its traffic: a bridge may forward packets for others.
     address: String,
 }
 
@@ -40,7 +39,7 @@ impl<'a> Traffic<'a> {
     }
 }
 
-/// Rows of the table, as they come to be.
+/// The rows so far.
 struct UserTable<'a> {
     lab: &'a Lab,
     programs: Programs,
@@ -48,7 +47,7 @@ struct UserTable<'a> {
 }
 
 impl UserTable<'_> {
-    /// Captures `traffic` as each user, compares with tcpdump, and notes which taps these were.
+    /// Captures `traffic` as each user, compares with tcpdump, and records the taps.
     fn row(&mut self, words: &str, scene: &Traffic, traffic: &dyn Fn()) {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", scene.pid, "tcpdump"]);
@@ -74,9 +73,9 @@ impl UserTable<'_> {
     }
 }
 
-/// The tap that the description of an interface tells of.
+/// The tap in the description of an interface.
 fn tap(description: &str) -> &'static str {
-    // What is told first is the tap; why no better one served may follow.
+    // The tap comes first; reasons against better ones may follow.
     let kinds = ["host veth", "host network", "inside the container", "through the engine"];
     let told = kinds.into_iter().filter(|kind| description.contains(kind));
     told.min_by_key(|kind| description.find(kind)).unwrap_or_else(|| panic!("no tap in {description}"))
@@ -120,7 +119,7 @@ fn bridges(table: &mut UserTable) {
     });
     let scene = Traffic { network: &["--network", "lo"], ..Traffic::of(&one, "lo") };
     table.row("a bridge, its loopback selected with `-i lo`", &scene, &|| get(&one.pid, "127.0.0.1"));
-    // A second server on port 80 would end at once.
+    // A second server on port 80 would fail.
     let guest = lab.container(&[
         "--network",
         &format!("container:{}", one.name),

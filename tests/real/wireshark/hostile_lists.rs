@@ -1,8 +1,4 @@
-//! Wireshark itself reads what hostile containers make of a list; and what only another user can
-//! show.
-//!
-//! A test that lacks what it needs counts as ignored and says what that is; with `CI=true` it
-//! runs, and fails.
+//! tshark's list with hostile containers, and a FIFO of another user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,8 +14,7 @@ use crate::support::fifo::Fifo;
 use crate::support::harness::{explain, tests, trial};
 use crate::support::program::Running;
 
-/// An ordinary user: root is not asked for rights, and Wireshark tells root nothing of folders
-/// from its environment.
+/// An unprivileged user: as root, Wireshark ignores WIRESHARK_EXTCAP_DIR and permissions are not checked.
 const NOBODY: &str = "65534";
 
 type PlainTest = (&'static str, fn());
@@ -41,7 +36,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The first of `needs` that this machine lacks.
+/// The first of `needs` that is missing.
 fn missing(needs: &[&str]) -> Option<String> {
     let starts = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
     let root = Uid::effective().is_root();
@@ -50,7 +45,7 @@ fn missing(needs: &[&str]) -> Option<String> {
     needs.iter().find(lacks).map(|need| (*need).to_owned()).or_else(|| setpriv.then(|| "setpriv".to_owned()))
 }
 
-/// A folder with a copy of the program that everyone may start, and a home without anything.
+/// An extcap folder with a copy of the program for all users, and an empty home.
 struct ExtcapFolder(TempDir);
 
 impl ExtcapFolder {
@@ -62,8 +57,7 @@ impl ExtcapFolder {
         for name in ["extcap", "empty", "home"] {
             fs::create_dir(folder.path().join(name)).expect("a folder");
         }
-        // By a process of its own: a file that we write, and with us everything that we start
-        // meanwhile, cannot be executed ("text file busy").
+        // By another process: a file opened for writing cannot be executed (ETXTBSY), also by concurrently forked processes.
         let mut install = Command::new("install");
         install.args(["-m", "0755", env!("CARGO_BIN_EXE_containerdump")]).arg(folder.path().join("extcap"));
         assert!(install.status().expect("install is everywhere").success());
@@ -76,7 +70,7 @@ impl ExtcapFolder {
         self.0.path().join(name)
     }
 
-    /// `program`, to be started as an ordinary user.
+    /// `program` as an unprivileged user.
     fn command(&self, program: impl Into<PathBuf>) -> Command {
         let program = program.into();
         let mut command = if Uid::effective().is_root() {
@@ -98,8 +92,7 @@ impl ExtcapFolder {
         command
     }
 
-    /// The interfaces that tshark has with the programs of `folder`, without their numbers, and
-    /// whatever else it says.
+    /// tshark's interfaces with the extcap programs of `folder`, without their numbers, and its messages.
     fn listed_with(&self, folder: &str, docker_host: &str) -> Vec<String> {
         let mut tshark = self.command("tshark");
         tshark.arg("-D").env("WIRESHARK_EXTCAP_DIR", self.path(folder)).env("DOCKER_HOST", docker_host);
@@ -112,13 +105,13 @@ impl ExtcapFolder {
         said.lines().map(|line| number(line).unwrap_or_else(|| line.to_owned())).collect()
     }
 
-    /// What tshark says more with our program than without any.
+    /// The interfaces that the program adds to tshark's list.
     fn added(&self, docker_host: &str) -> Vec<String> {
         let without = self.listed_with("empty", docker_host);
         let mut with = self.listed_with("extcap", docker_host);
         with.retain(|line| !without.contains(line));
         let before = with.len();
-        // That is there whatever runs on this host.
+        // Always listed.
         with.retain(|line| line != "containerdump-ssh (Containers on another host (SSH))");
         assert_eq!(before - with.len(), 1, "{with:?}");
         with.sort();
@@ -126,7 +119,7 @@ impl ExtcapFolder {
     }
 }
 
-/// One line, of a value that is safe everywhere and a display text that says what it is.
+/// A line with a safe value and a group's display text.
 fn is_group(line: &str) -> bool {
     let Some((value, display)) = line.split_once(" (") else { return false };
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
@@ -141,7 +134,7 @@ fn tshark_lists_only_containers_despite_hostile_names() {
     let mut expected: Vec<String> =
         cases.into_iter().map(|(_, value, display)| format!("{value} ({display})")).collect();
     expected.sort();
-    // Some of them are in compose projects of hostile names, which are listed as groups.
+    // Compose projects with hostile names are listed as groups.
     let (groups, containers): (Vec<String>, Vec<String>) =
         ExtcapFolder::new().added(&engine.address()).into_iter().partition(|line| is_group(line));
     assert_eq!(containers, expected);

@@ -1,4 +1,4 @@
-//! The profile that the installer puts there, in the real tshark and the real window.
+//! The installed Wireshark profile, in tshark and the window.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,10 +17,10 @@ pub(crate) const TESTS: &[Test] = tests![
     the_window_shows_the_profile,
 ];
 
-/// Background of what comes in and of what goes out.
+/// Background colours of inbound and outbound packets.
 const COLOURS: [&str; 2] = ["#DCEBFF", "#FFF1D6"];
 
-/// Puts the profile where this user's Wireshark looks, as the user would.
+/// Installs the profile for this user.
 fn install(user: &WiresharkUser) {
     let installer = user.home.path().join("containerdump-install");
     fs::copy(env!("CARGO_BIN_EXE_containerdump-install"), &installer).expect("a copy");
@@ -29,7 +29,7 @@ fn install(user: &WiresharkUser) {
     assert!(said.contains("/wireshark/profiles/Containers/preferences"), "{said}");
 }
 
-/// A capture of one of two containers, the other of which visits it.
+/// A capture of a container with requests from another.
 struct ProfileCapture {
     visited: Container,
     visitor: Container,
@@ -43,7 +43,7 @@ impl ProfileCapture {
             Recording::begin(lab, &[&visited], &["--filter", &format!("host {}", visitor.address())]);
         for port in [80, 81] {
             let url = format!("http://{}:{port}/", visited.address());
-            // Nobody listens at the second: its answer is a reset.
+            // The second port has no listener: the reply is a reset.
             let _ = visitor.enter(&["curl", "-s", "-o", "/dev/null", &url]).output();
         }
         std::thread::sleep(std::time::Duration::from_millis(500));
@@ -53,7 +53,7 @@ impl ProfileCapture {
     }
 }
 
-/// What tshark prints of a file with the profile, and nothing else said.
+/// tshark's output for a file with the profile.
 fn with_profile(user: &WiresharkUser, path: &Path, options: &[&str]) -> Vec<String> {
     let mut tshark = user.runs("tshark");
     tshark.args(["-C", "Containers"]).args(options).arg("-r").arg(path).env("COLORTERM", "truecolor");

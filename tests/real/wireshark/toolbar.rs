@@ -1,4 +1,4 @@
-//! The toolbar, as Wireshark would have it: figures, a pause, another filter, the log.
+//! The toolbar: statistics, pause, filter and log.
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_filter_entered_before_the_capture_is_applied,
 ];
 
-/// These need the static program, too.
+/// Tests that need the static program.
 pub(crate) const THROUGH_ENGINE: &[Test] =
     tests![a_tap_container_applies_a_changed_filter_or_reports_why_not];
 
@@ -36,17 +36,17 @@ fn requests(path: &Path) -> usize {
     fields_of(path, "http.request", &["frame.number"]).len()
 }
 
-/// Sends a datagram that nobody wants.
+/// Sends a datagram to a closed port.
 fn send(container: &Container) {
     output(Command::new("bash").args(["-c", &format!("echo >/dev/udp/{}/9", container.address())]));
 }
 
-/// Which interfaces the datagrams of [`send`] came in at.
+/// The interfaces of the datagrams of [`send`].
 fn datagrams(path: &Path) -> Vec<String> {
     fields_of(path, "udp.dstport == 9", &["frame.interface_name"]).concat()
 }
 
-/// The capture of a container with a filter that nobody else's packets pass, with its toolbar.
+/// A capture of a container's datagrams, with its toolbar.
 fn begin(lab: &Lab, container: &Container) -> (ToolbarCapture, Toolbar) {
     let filter = format!("tcp and host {}", container.address());
     let interface = container.interface();
@@ -107,7 +107,7 @@ fn a_paused_capture_ends_normally(lab: &Lab) {
     for (number, one) in statistics_of(&path) {
         assert_eq!((one.received, one.lost, one.written), (one.packets, 0, one.packets), "{number}");
     }
-    // What it is called is told all the same.
+    // Its interface block is written anyway.
     let names = String::from_utf8_lossy(&fs::read(&path).expect("the file")).into_owned();
     assert!(names.contains(&block(&late)));
 }
@@ -182,7 +182,7 @@ fn the_capture_filter_is_changed_during_a_capture(lab: &Lab) {
     });
     container.fetch(3);
     send(&container);
-    // The kernel keeps tags of VLANs elsewhere: this is compiled where packets are read.
+    // The kernel stores VLAN tags separately: such filters run in the program.
     toolbar.set(FILTER, "tcp and not vlan 7");
     toolbar.shows("another filter", |toolbar| toolbar.field(FILTER) == "tcp and not vlan 7");
     container.fetch(1);
@@ -276,7 +276,7 @@ fn a_tap_container_applies_a_changed_filter_or_reports_why_not(lab: &Lab) {
     toolbar.shows("that it has the filter", |toolbar| toolbar.log.contains("active at all taps"));
     container.fetch(2);
     send(&container);
-    // There are no names of ports in there.
+    // Names of ports are not resolved there.
     toolbar.set(FILTER, "port domain");
     let kept = format!("{} keeps its previous capture filter: ", block(&container));
     toolbar.shows("that it has no other", |toolbar| toolbar.log.contains(&kept));

@@ -1,4 +1,4 @@
-//! Toolbars that are absent, slow, hostile or gone: the capture runs on.
+//! Toolbars that are absent, slow, hostile or closed do not stop the capture.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -28,7 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_second_toolbar_gets_statistics_after_the_first_closed,
 ];
 
-/// Captures what tcpdump sees, while `host` does at the pipes as it likes until it is told to stop.
+/// Captures the same packets as tcpdump while `host` uses the pipes until `stop`.
 fn runs_on(lab: &Lab, pipes: ToolbarPipes, host: &(dyn Fn(&ToolbarPipes, &AtomicBool) + Sync)) {
     let container = lab.container(&[]);
     let filter = format!("tcp and host {}", container.address());
@@ -69,7 +69,7 @@ fn open(path: &std::path::Path, options: &mut OpenOptions) -> File {
     options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path).expect("the FIFO")
 }
 
-/// A pipe that is full from the begin, of a toolbar that wants to know everything.
+/// A full pipe of a toolbar that shows everything.
 fn reads_nothing(pipes: &ToolbarPipes, stop: &AtomicBool) {
     let mut full = open(&pipes.from_capture, OpenOptions::new().read(true).write(true));
     while full.write(&[0; 4096]).is_ok() {}
@@ -108,16 +108,16 @@ fn talks_nonsense(pipes: &ToolbarPipes, stop: &AtomicBool) {
     ]
     .concat();
     while goes_on(stop) {
-        // As much as there is room for, cut anywhere.
+        // As much as fits, truncated anywhere.
         let _ = to_capture.write(&nonsense);
     }
 }
 
-/// Each time somebody must read where it writes, or its window would stand still for ever.
+/// Each time the capture must open its end, or the window would hang.
 fn comes_and_goes(pipes: &ToolbarPipes, stop: &AtomicBool) {
     while goes_on(stop) {
         let mut toolbar = Toolbar::open(pipes);
-        // The begin of a message, of which the rest never comes.
+        // An incomplete message.
         toolbar.write(b"T\0\0\x50\x04");
         pause();
     }

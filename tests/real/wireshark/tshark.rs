@@ -1,4 +1,4 @@
-//! Through the real Wireshark, as an ordinary user: as root it looks nowhere but in its own folder.
+//! tshark as an unprivileged user: as root it uses only the global extcap folder.
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
@@ -78,7 +78,7 @@ fn tshark_passes_its_capture_filter_on(lab: &Lab) {
 }
 
 fn tshark_does_not_hang_on_a_failed_capture(lab: &Lab) {
-    // Its loopback is inside, where this user may not go.
+    // The loopback is in the namespace, which this user cannot enter.
     let container = lab.container(&["--network", "none"]);
     let user = WiresharkUser::new(lab);
     let child = start(user.tshark().args(["-i", &container.interface(), "-c", "1"]));

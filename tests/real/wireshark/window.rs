@@ -1,4 +1,4 @@
-//! Through the real Wireshark's window, on a screen of its own.
+//! Wireshark's window on a virtual screen.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The toolbar in the real Wireshark's window, used by mouse and keys.
+//! The toolbar in Wireshark's window, used by mouse and keys.
 
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use crate::support::recording::{fields_of, packets_so_far, requests_so_far, stat
 
 pub(crate) const TESTS: &[Test] = tests![the_window_pauses_resumes_and_filters_a_capture];
 
-/// Where things are in a window that fills the screen.
+/// Positions in a maximized window.
 const FILTER: (&str, &str) = ("880", "125");
 const PAUSE: (&str, &str) = ("1060", "125");
 const LOG: (&str, &str) = ("1146", "125");
 
-/// How long Wireshark may take to pass on a click, before another is tried.
+/// How long to wait for the effect of a click before it is repeated.
 const UNTIL_HEARD: Duration = Duration::from_secs(5);
 
 fn act(desk: &Desktop, words: &[&str]) {
     end_of(start(desk.runs("xdotool").args(words)));
 }
 
-/// Clicks, until the program has said `line` once more.
+/// Clicks until the log has another `line`.
 fn click(desk: &Desktop, (x, y): (&str, &str), then: &[&str], line: &str) {
     let said = || desk.lines("log").iter().filter(|said| said.ends_with(line)).count();
     let before = said();
