@@ -80,7 +80,7 @@ fn ssh_reports_a_missing_or_different_containerdump(lab: &Lab) {
     assert!(complaint(&there, "build1").contains("containerdump is not installed on build1"));
     there.script("commands/containerdump", "#!/bin/sh\necho containerdump-peer 99 9.9.9\n");
     let other = complaint(&there, "build1");
-    assert!(other.contains("containerdump on build1 is of version 9.9.9"), "{other}");
+    assert!(other.contains("containerdump 9.9.9 on build1 is incompatible"), "{other}");
     there.script("commands/containerdump", "#!/bin/sh\nexit 2\n");
     assert!(complaint(&there, "build1").contains("containerdump cannot be started on build1"));
     there.script("bin/ssh", "#!/nonexistent\n");

@@ -114,9 +114,9 @@ fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
     };
     assert!(why(&["build1", "nobody"]).ends_with(" a running container of that name"));
     let too_short = why(&["build1", &web.id[..8]]);
-    assert_eq!(too_short, "the engine there has no running container of that name or id");
+    assert_eq!(too_short, "the engine has no running container of that name or id");
     assert_eq!(why(&["build1", &host.name]), "the container uses the network of the host");
-    assert_eq!(why(&["build1", &web.name, "-i", "eth7"]), "the container has no eth7");
+    assert_eq!(why(&["build1", &web.name, "-i", "eth7"]), "the container has no interface eth7");
     let user = why(&["containerdump-lab@build1", &web.name]);
     assert_eq!(user, "only root can look into the network of the container");
     assert!(why(&["build1", &web.name, "-f", "inbound"]).contains("have the opposite meaning"));
