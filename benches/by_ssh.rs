@@ -21,7 +21,6 @@ use by_ssh::content::{Content, LENGTH, PACKETS};
 use by_ssh::moved::{COMMANDS, Moved, Program, moved};
 use by_ssh::replay;
 use by_ssh::server::Server;
-use containerdump::peer::compression::CompressionMode;
 use measure::spread::Spread;
 use measure::support::lab::{Lab, folder};
 use measure::table::Table;
@@ -29,6 +28,8 @@ use measure::{beside_engine, print_setting};
 
 /// Runs of each program with each content.
 const ROUNDS: usize = 5;
+/// Values of `--compress`, the default first.
+const COMPRESSION_MODES: [&str; 3] = ["auto", "on", "off"];
 const PEERS: [Program; 2] = [Program::Sshdump, Program::Cat];
 
 fn main() -> ExitCode {
@@ -39,14 +40,13 @@ fn main() -> ExitCode {
         replay::say(Path::new(stream), asked.iter().any(|word| word == "--hello"));
         return ExitCode::SUCCESS;
     }
-    let values = CompressionMode::ALL.map(CompressionMode::word);
-    let mut ours: Vec<Program> = values
+    let mut ours: Vec<Program> = COMPRESSION_MODES
         .into_iter()
         .filter(|value| words.iter().any(|word| word == value))
         .map(Program::Ours)
         .collect();
     if ours.is_empty() {
-        ours.push(Program::Ours(CompressionMode::Auto.word()));
+        ours.push(Program::Ours(COMPRESSION_MODES[0]));
     }
     let peers: &[Program] = if words.iter().any(|word| word == "alone") { &[] } else { &PEERS };
     beside_engine(|lab| {

@@ -32,24 +32,6 @@ pub enum Duplicates {
     Keep,
 }
 
-impl Duplicates {
-    /// All values, the default first.
-    pub const ALL: [Self; 2] = [Self::Drop, Self::Keep];
-
-    /// Its value in options, such as `drop`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Keep => "keep",
-        }
-    }
-
-    /// Parses a value of options.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|duplicates| duplicates.word() == word)
-    }
-}
-
 /// Remembers outbound packets, to recognize them where they are received.
 pub(super) struct Deduplicator {
     duplicates: Duplicates,

@@ -26,14 +26,6 @@ impl TapKind {
         }
     }
 
-    /// All, the one that needs least first.
-    pub const ALL: [Self; 3] = [Self::Host, Self::Inside, Self::Engine];
-
-    /// The kind that `value` of `--tap` asks for; `None` where it asks for none of them.
-    pub fn parse(value: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == value)
-    }
-
     /// The kind of `tap`.
     pub const fn from_tap(tap: &Tap) -> Self {
         match tap {

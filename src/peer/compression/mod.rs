@@ -50,22 +50,3 @@ pub enum CompressionMode {
     #[default]
     Off,
 }
-
-impl CompressionMode {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::On, Self::Off];
-
-    /// The word that asks for it: `auto`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::On => "on",
-            Self::Off => "off",
-        }
-    }
-
-    /// The one that `word` asks for; `None` where it asks for none of them.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|compress| compress.word() == word)
-    }
-}
