@@ -1,4 +1,4 @@
-//! The log: what was looked up and found, never what is in a packet.
+//! The log file: containers, taps and errors, never the content of packets.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 /// Longest line, in characters.
 const MAX_LINE_LEN: usize = 500;
 
-/// How much is logged, in the words of Wireshark's own capture tools.
+/// How much is logged: the levels of Wireshark's own extcap programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogLevel {
     #[default]

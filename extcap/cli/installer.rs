@@ -23,6 +23,6 @@ impl InstallerArgs {
             }
             _ => "in the source folder of containerdump, run: make install".to_owned(),
         };
-        Err(Error::new(format!("cannot run {command}: containerdump is not installed"), remedy))
+        Err(Error::new(format!("cannot run {command}: it is a command of containerdump-install"), remedy))
     }
 }

@@ -22,7 +22,7 @@ use containerdump::error::Error;
 use containerdump::privilege::Privilege;
 
 pub(crate) use host::BACKGROUND_FLAG;
-pub(crate) use list::containers_of;
+pub(crate) use list::containers_from_json;
 pub(crate) use progress::report_drops;
 pub(crate) use remote_target::RemoteTarget;
 

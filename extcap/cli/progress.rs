@@ -66,7 +66,7 @@ impl Progress {
             return toolbar.update(totals);
         }
         for error in &totals.errors {
-            // The rest of the capture goes on.
+            // The rest of the capture continues.
             self.warn(&format!("{clear}{error}"));
         }
         if self.live {

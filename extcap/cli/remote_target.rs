@@ -59,7 +59,7 @@ impl RemoteTarget {
     ) -> Result<Vec<Container>, Error> {
         privilege.become_caller()?;
         privilege.give_up()?;
-        Ok(list::containers_of(&self.host.label(), &self.list(prompt_mode)?))
+        Ok(list::containers_from_json(&self.host.label(), &self.list(prompt_mode)?))
     }
 
     /// The list of containers as the host prints it.

@@ -26,7 +26,7 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     pub(super) fn run(self, privilege: Privilege) -> Result<(), Error> {
         let printed = io::stdout().write_all(peer::hello().as_bytes()).and_then(|()| io::stdout().flush());
-        // A closed pipe means that nobody wants more.
+        // A closed pipe is a normal end.
         if self.hello || printed.is_err() {
             return Ok(());
         }

@@ -131,8 +131,8 @@ impl TapArgs {
         if let Some(error) = missing_device.filter(|_| interfaces.is_empty()) {
             return Err(error);
         }
-        let begin = capture::now();
-        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.count_from(begin));
+        let start = capture::now();
+        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.count_from(start));
         Ok((interfaces, block_timeout))
     }
 

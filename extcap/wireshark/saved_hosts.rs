@@ -10,7 +10,7 @@ use containerdump::safe_text::SafeText;
 use containerdump::saved_hosts::{self, ALL_CONTAINERS, CachedHost, SavedHostName, SavedHosts};
 use containerdump::ssh::Elevation;
 
-use crate::cli::{BACKGROUND_FLAG, RemoteTarget, containers_of};
+use crate::cli::{BACKGROUND_FLAG, RemoteTarget, containers_from_json};
 
 /// Characters of a display text, including the name of the host.
 const MAX_DISPLAY_LEN: usize = 120;
@@ -64,7 +64,7 @@ fn interfaces_of_host(name: &SavedHostName, cached: Option<&CachedHost>) -> Vec<
     };
     let mut interfaces = vec![(ALL_CONTAINERS.to_owned(), all)];
     let lines = cached.map_or("", |cached| cached.containers.as_str());
-    let mut containers = containers_of(&SafeText::new(name.as_str()), lines);
+    let mut containers = containers_from_json(&SafeText::new(name.as_str()), lines);
     containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     // The groups of an engine are left out: most hosts have one engine.
     let groups = selection::groups(&containers).into_iter();

@@ -1,4 +1,4 @@
-//! What one containerdump asks of another over ssh: one line of JSON, after the greeting.
+//! A request to containerdump on another host: one line of JSON, after its greeting.
 //!
 //! Everything that arrives is hostile: a request has exactly these fields, and each is checked before it is used.
 

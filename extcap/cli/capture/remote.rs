@@ -1,4 +1,4 @@
-//! Captures on other hosts: containerdump there captures, this one writes what it sends.
+//! Captures on other hosts: a containerdump on each host captures, this one writes the packets.
 
 use std::time::Duration;
 

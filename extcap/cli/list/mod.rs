@@ -22,7 +22,7 @@ use containerdump::tap::{self, TapCandidate, TapRights, Target};
 use super::host_args::HostArgs;
 use record::ContainerRecord;
 pub(super) use remote::query as query_host;
-pub(crate) use remote_json::containers as containers_of;
+pub(crate) use remote_json::containers as containers_from_json;
 pub(super) use remote_json::to_cache;
 
 /// Show running containers, their networks and addresses, and where their packets are captured
@@ -125,7 +125,7 @@ fn show(names: Vec<String>, output: ListOutput, privilege: &Privilege) -> Result
         ListOutput::Taps => taps::describe(&containers),
         ListOutput::Table(width) => table::table(&records().collect::<Vec<_>>(), false, width),
     };
-    // A closed pipe means that nobody wants the rest.
+    // A closed pipe is a normal end.
     let _ = io::stdout().write_all(text.as_bytes());
     for error in running.errors {
         // Not in the list, which scripts read.

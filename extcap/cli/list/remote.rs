@@ -61,7 +61,7 @@ pub(super) fn show(hosts: &HostArgs, names: &[String], output: ListOutput) -> Re
             ListOutput::Json => remote_json::to_json(&lists).unwrap_or_default(),
             ListOutput::Table(width) => remote_json::to_table(&lists, width).unwrap_or_default(),
         };
-        // A closed pipe means that nobody wants the rest.
+        // A closed pipe is a normal end.
         let _ = io::stdout().write_all(text.as_bytes());
     }
     let Some(last) = errors.pop() else { return Ok(()) };

@@ -55,12 +55,12 @@ fn head(taps: &AttachmentTaps) -> String {
 /// `* host     host veth veth01f0f9d`; a star marks the tap that a capture uses.
 fn line(candidate: &TapCandidate, best: Option<&TapCandidate>) -> String {
     let star = if best == Some(candidate) { '*' } else { ' ' };
-    let word = TapKind::from_tap(&candidate.tap).as_str();
+    let kind = TapKind::from_tap(&candidate.tap).as_str();
     let rest = match &candidate.unavailable {
         None => candidate.tap.to_string(),
         Some(unavailable) => unavailable.to_string(),
     };
-    format!("{star} {word:7} {rest}")
+    format!("{star} {kind:7} {rest}")
 }
 
 /// The taps that another host has printed, made safe to show. `host` is added to the name of each container.
