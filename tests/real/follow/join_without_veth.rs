@@ -121,7 +121,7 @@ fn a_container_joining_a_shared_namespace_is_named(lab: &Lab) {
     let network = format!("container:{}", host.name);
     let idle = ["--interactive", "--entrypoint", "/bin/cat"];
     let guest = lab.container(&[&["--label", &label, "--network", &network][..], &idle].concat());
-    eventually("it is known", || following.said().contains(&format!("{} is in the network of", guest.name)));
+    eventually("it is known", || following.said().contains(&format!("{} shares the network of", guest.name)));
     host.fetch(1);
     let third = lab.container(&["--label", &label]);
     following.wait_for(&format!("{}:eth0", third.name), 1);
@@ -144,7 +144,7 @@ fn a_pod_is_captured_on_after_its_first_member_ends(lab: &Lab) {
     let block = format!("{}:eth0", first.name);
     following.wait_for(&block, 1);
     let second = podman.container(&member);
-    eventually("it is known", || following.said().contains(&format!("{} is in the network of", second.name)));
+    eventually("it is known", || following.said().contains(&format!("{} shares the network of", second.name)));
     podman.podman(&["kill", &first.name]);
     eventually("its end is told", || following.said().contains(&format!("{} has ended", first.name)));
     second.fetch();

@@ -116,7 +116,7 @@ fn a_named_namespace_with_processes_is_listed_once_by_its_name(lab: &Lab) {
     assert!(!objects.iter().any(|object| object["id"] == first.namespace()), "{objects:?}");
     only(&objects, "id", &second.namespace());
     assert!(!objects.iter().any(|object| object["name"] == apart.name.as_str()), "{objects:?}");
-    assert!(said.contains("cannot tell whether") && said.contains(&apart.name), "{said}");
+    assert!(said.contains("cannot determine which processes") && said.contains(&apart.name), "{said}");
 }
 
 fn deleting_a_named_namespace_ends_its_capture(lab: &Lab) {
