@@ -144,7 +144,9 @@ fn a_pod_is_captured_on_after_its_first_member_ends(lab: &Lab) {
     let block = format!("{}:eth0", first.name);
     following.wait_for(&block, 1);
     let second = podman.container(&member);
-    eventually("it is known", || following.said().contains(&format!("{} shares the network of", second.name)));
+    eventually("it is known", || {
+        following.said().contains(&format!("{} shares the network of", second.name))
+    });
     podman.podman(&["kill", &first.name]);
     eventually("its end is told", || following.said().contains(&format!("{} has ended", first.name)));
     second.fetch();
