@@ -94,7 +94,7 @@ fn an_interface_value_selects_its_container_despite_equal_names() {
 #[test]
 fn the_entry_of_a_recovered_engine_explains_what_to_do() {
     let complaint = refusal(&FakeEngine::running([container("web")]), "containerdump-docker");
-    assert!(complaint.contains("is no container") && complaint.contains("F5"), "{complaint}");
+    assert!(complaint.contains("is not a container") && complaint.contains("F5"), "{complaint}");
 }
 
 #[test]
