@@ -23,7 +23,7 @@ const STARTS: usize = 9;
 /// Containers of the large list.
 const MANY: usize = 100;
 /// Containers started at a time.
-const AT_ONCE: usize = 4;
+const START_BATCH: usize = 4;
 
 /// Asked as Wireshark asks.
 const CONFIG: &[&str] = &["--extcap-config", "--extcap-interface"];
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         report.compare(&format!("list, {MANY} containers"), ours(&["list"]), curl(lab), None);
         report.print();
         std::thread::scope(|scope| {
-            let each = containers.len().div_ceil(AT_ONCE);
+            let each = containers.len().div_ceil(START_BATCH);
             while !containers.is_empty() {
                 let some = containers.split_off(containers.len().saturating_sub(each));
                 scope.spawn(move || drop(some));
@@ -145,9 +145,9 @@ fn curl(lab: &Lab) -> Command {
 
 fn more(lab: &Lab, count: usize) -> Vec<Container> {
     eprintln!("starting {count} containers …");
-    let each = |worker: usize| (worker..count).step_by(AT_ONCE).map(|_| lab.container(&[])).collect();
+    let each = |worker: usize| (worker..count).step_by(START_BATCH).map(|_| lab.container(&[])).collect();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|worker| scope.spawn(move || each(worker))).collect();
+        let workers: Vec<_> = (0..START_BATCH).map(|worker| scope.spawn(move || each(worker))).collect();
         workers
             .into_iter()
             .flat_map(|worker| -> Vec<Container> { worker.join().expect("containers") })

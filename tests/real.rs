@@ -31,11 +31,11 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     // Some tests run this program as a session or as the peer of one.
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [peer_session::SESSION, path, commands @ ..] => {
+        [peer_session::PEER_SESSION, path, commands @ ..] => {
             return peer_session::session(path, commands);
         }
         [watcher::WATCH] => return watcher::print(),
-        [local_session::SESSION, program, path, limits @ ..] => {
+        [local_session::LOCAL_SESSION, program, path, limits @ ..] => {
             return local_session::session(program, path, limits);
         }
         [faulty_peer::FAR_END, kind] => return faulty_peer::write(kind),

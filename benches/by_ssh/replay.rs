@@ -11,7 +11,7 @@ use containerdump::session::Output;
 use containerdump::stop::Stop;
 
 /// Written at once: as much as a session has read by then.
-const AT_ONCE: usize = 256 * 1024;
+const CHUNK_LEN: usize = 256 * 1024;
 
 /// Says the stream in `file` to whoever asks for a capture.
 pub(crate) fn say(file: &Path, only_hello: bool) {
@@ -25,7 +25,7 @@ pub(crate) fn say(file: &Path, only_hello: bool) {
     };
     let stop = Stop::watch(false).and_then(Stop::with_lifeline).expect("descriptors");
     let mut output = Output::stdout().expect("standard output").compressed(request.compress);
-    let (mut file, mut bytes) = (File::open(file).expect("the stream"), vec![0; AT_ONCE]);
+    let (mut file, mut bytes) = (File::open(file).expect("the stream"), vec![0; CHUNK_LEN]);
     while let Ok(count @ 1..) = file.read(&mut bytes) {
         if output.write(&mut [IoSlice::new(&bytes[..count])], &stop).is_err() {
             return;

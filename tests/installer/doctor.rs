@@ -59,7 +59,7 @@ impl DoctorRun {
     }
 
     fn doctor(&self, group: u32) -> DoctorReport {
-        DoctorReport::of(&self.installer(group).run(&["doctor", "--json"]))
+        DoctorReport::parse(&self.installer(group).run(&["doctor", "--json"]))
     }
 }
 
@@ -68,7 +68,7 @@ struct DoctorReport(Vec<Value>);
 
 impl DoctorReport {
     /// Reads it, and asserts what holds for every output.
-    fn of(said: &Said) -> Self {
+    fn parse(said: &Said) -> Self {
         let answer: Value =
             serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:#?}"));
         let checks = answer["checks"].as_array().expect("a list of checks").clone();
@@ -129,7 +129,7 @@ fn doctor_names_the_remedy_if_the_engine_refuses() {
     set_mode(&socket, 0o000);
     let endpoint = format!("unix://{}", socket.display());
     let checks =
-        DoctorReport::of(&ward.installer(NOBODY).env("DOCKER_HOST", endpoint).run(&["doctor", "--json"]));
+        DoctorReport::parse(&ward.installer(NOBODY).env("DOCKER_HOST", endpoint).run(&["doctor", "--json"]));
     checks.has("engine", "failed", "engine.sock: its mode is 0000");
 }
 
@@ -165,7 +165,7 @@ fn doctor_reports_users_who_must_log_in_again() {
         .env("HOME", &ward.home)
         .env("WIRESHARK_EXTCAP_DIR", &ward.extcap)
         .run(&["--mount", "sh", "-c", script]);
-    DoctorReport::of(&said).has("right", "failed", "this login session began before that");
+    DoctorReport::parse(&said).has("right", "failed", "this login session began before that");
 }
 
 fn doctor_accepts_a_group_member() {
@@ -180,15 +180,15 @@ fn doctor_detects_a_lost_capability_and_a_mode_too_wide() {
     let ward = DoctorRun::installed();
     let program = ward.scratch.path(PROGRAM);
     let said = in_place_of_the_installed(&ward, "true");
-    DoctorReport::of(&said).has("right", "ok", "has cap_net_raw=ep");
+    DoctorReport::parse(&said).has("right", "ok", "has cap_net_raw=ep");
     let said = in_place_of_the_installed(&ward, "setcap -r \"$FOLDER/containerdump\"");
-    DoctorReport::of(&said).has("right", "failed", "does not have the capability");
+    DoctorReport::parse(&said).has("right", "failed", "does not have the capability");
     let said =
         in_place_of_the_installed(&ward, "setcap cap_net_raw,cap_net_admin=ep \"$FOLDER/containerdump\"");
-    DoctorReport::of(&said).has("right", "failed", "should have cap_net_raw=ep only");
+    DoctorReport::parse(&said).has("right", "failed", "should have cap_net_raw=ep only");
     set_mode(&program, 0o755);
     let said = in_place_of_the_installed(&ward, "setcap cap_net_raw=ep \"$FOLDER/containerdump\"");
-    DoctorReport::of(&said).has("right", "failed", "0755");
+    DoctorReport::parse(&said).has("right", "failed", "0755");
 }
 
 /// Runs doctor with the scratch root mounted over the real paths.
@@ -232,7 +232,7 @@ fn doctor_runs_for_users_without_permission_to_run_the_program() {
     // The symptom: containerdump-install lay in /usr/local/sbin, which is not in the PATH of users.
     for group in [NOBODY, GROUP_ID] {
         let said = with_the_command(group, "containerdump doctor --json");
-        DoctorReport::of(&said).has("wireshark", "ok", "Wireshark ");
+        DoctorReport::parse(&said).has("wireshark", "ok", "Wireshark ");
         // doctor and its dumpcap must keep the capabilities that the program drops.
         assert!(!said.stdout.contains("no_new_privs"), "{said:#?}");
     }

@@ -22,14 +22,14 @@ fn interface(value: &str, display: &str) -> String {
 }
 
 /// 50 containers with an unusual one in the middle.
-fn many_and_one(odd: fake_engine::Described) -> FakeEngine {
+fn fifty_with(odd: fake_engine::Described) -> FakeEngine {
     let mut containers: Vec<_> = (0..49).map(|number| container(&format!("web-{number}"))).collect();
     containers.insert(25, odd);
     FakeEngine::running(containers)
 }
 
 /// Asserts that the engine is one entry with `reason`, whose capture is empty and reports `reason` with a remedy.
-fn is_told(docker_host: &str, reason: &str) {
+fn is_explained(docker_host: &str, reason: &str) {
     let pipe = Fifo::new();
     let stream = pipe.read();
     let capture = start_capture(docker_host, "containerdump-docker", pipe.path());
@@ -101,7 +101,7 @@ fn a_configured_engine_that_does_not_listen_is_one_explaining_entry() {
     for address in
         [address(&stale), address(&folder.path().join("none.sock")), "tcp://127.0.0.1:1".to_owned()]
     {
-        is_told(&address, "no engine is listening");
+        is_explained(&address, "no engine is listening");
     }
     // At a default address this is not an error.
     let mut command = program::program("");
@@ -114,14 +114,14 @@ fn a_configured_engine_that_does_not_listen_is_one_explaining_entry() {
 fn an_inaccessible_engine_is_one_explaining_entry() {
     // Also as root: the program drops CAP_DAC_OVERRIDE.
     let engine = FakeEngine::running([container("web")]).with_mode(0o000);
-    is_told(&engine.address(), "permission denied");
+    is_explained(&engine.address(), "permission denied");
     assert_eq!(engine.asked(), [""; 0]);
 }
 
 #[test]
 fn an_engine_error_is_one_entry_with_its_message() {
     let engine = FakeEngine::answering(Answer::Status(500, "the disk is full".to_owned()));
-    is_told(&engine.address(), "the disk is full");
+    is_explained(&engine.address(), "the disk is full");
 }
 
 #[test]
@@ -140,23 +140,23 @@ fn an_address_without_an_engine_is_one_explaining_entry() {
     let bad_json = Answer::Body(b"[{\"Id\": ".to_vec());
     let not_a_list = Answer::json(&serde_json::json!({ "message": "hello" }));
     for answer in [garbage, bad_json, not_a_list, Answer::Farewell, Answer::EndlessHead] {
-        is_told(&FakeEngine::answering(answer).address(), reason);
+        is_explained(&FakeEngine::answering(answer).address(), reason);
     }
 }
 
 #[test]
 fn an_engine_that_does_not_respond_times_out() {
-    is_told(&FakeEngine::answering(Answer::Silence).address(), "no response within 1.5 s");
+    is_explained(&FakeEngine::answering(Answer::Silence).address(), "no response within 1.5 s");
 }
 
 #[test]
 fn an_engine_that_responds_slowly_times_out() {
-    is_told(&FakeEngine::answering(Answer::Dripping).address(), "no response within 1.5 s");
+    is_explained(&FakeEngine::answering(Answer::Dripping).address(), "no response within 1.5 s");
 }
 
 #[test]
 fn an_engine_with_an_incomplete_response_times_out() {
-    is_told(&FakeEngine::answering(Answer::ShortBody).address(), "no response within 1.5 s");
+    is_explained(&FakeEngine::answering(Answer::ShortBody).address(), "no response within 1.5 s");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn an_endless_response_is_rejected() {
 
 #[test]
 fn an_unknown_address_scheme_is_reported_with_the_supported_ones() {
-    is_told("npipe:////./pipe/docker_engine", "neither unix:///path, tcp://host:port nor ssh://host");
+    is_explained("npipe:////./pipe/docker_engine", "neither unix:///path, tcp://host:port nor ssh://host");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn container_states_of_other_engines_are_listed() {
 fn a_container_with_unusual_fields_is_listed() {
     for field in ["State", "Created", "Labels", "HostConfig", "NetworkSettings", "Ports", "Mounts", "Image"] {
         for value in [serde_json::json!(null), 7.into(), "seven".into(), serde_json::json!([[{}]])] {
-            let engine = many_and_one(container("odd").with(field, value.clone()));
+            let engine = fifty_with(container("odd").with(field, value.clone()));
             assert_eq!(listed(&engine.address()).len(), 50, "{field} is {value}");
         }
     }
@@ -200,14 +200,14 @@ fn an_unreadable_container_does_not_hide_the_others() {
     let no_text = odd(br#""\ud800""#);
     let no_object = container("odd").with_bytes_for(&format!("\"{}\"", id("odd")), b"7");
     for odd in [no_id, too_deep, no_number, no_text, no_object] {
-        let entries = listed(&many_and_one(odd).address());
+        let entries = listed(&fifty_with(odd).address());
         assert_eq!(entries.iter().filter(|entry| entry.contains("{display=web-")).count(), 49);
     }
 }
 
 #[test]
 fn invalid_utf8_does_not_hide_a_container() {
-    let engine = many_and_one(container("odd").with_bytes_for("odd", b"o\xffd"));
+    let engine = fifty_with(container("odd").with_bytes_for("odd", b"o\xffd"));
     let odd = interface("docker-o---d", "o\u{fffd}d · nginx:1.27");
     assert!(listed(&engine.address()).contains(&odd));
 }

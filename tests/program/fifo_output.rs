@@ -11,12 +11,12 @@ use crate::support::fifo::Fifo;
 use crate::support::program::{self, start_capture, until};
 
 /// An engine that does not respond to inspect requests, so that the lookup hangs.
-fn hanging_on_inspect() -> FakeEngine {
+fn engine_with_hanging_inspect() -> FakeEngine {
     FakeEngine::running([container("web")]).inspecting(Answer::Silence)
 }
 
 /// Waits for the inspect request, which gets no response.
-fn look_up_hangs(engine: &FakeEngine) {
+fn wait_for_inspect(engine: &FakeEngine) {
     until("the engine is asked about the container", || engine.asked().len() == 2);
 }
 
@@ -27,7 +27,7 @@ fn a_symbolic_link_to_a_fifo_is_refused() {
     symlink(pipe.path(), &link).expect("a link");
     let complaint = start_capture(&engine.address(), "docker-web", &link).ended().complaint();
     assert!(complaint.contains("link"), "{complaint}");
-    assert!(reader.saw_nothing());
+    assert!(reader.is_still_empty());
 }
 
 #[test]
@@ -66,9 +66,9 @@ fn a_capture_waits_for_a_fifo_reader_until_a_signal() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let pipe = Fifo::new();
         let capture = start_capture(&engine.address(), "docker-web", pipe.path());
-        capture.takes_signals();
+        capture.wait_until_signals_are_blocked();
         capture.send(signal);
-        capture.ended().quietly();
+        capture.ended().succeeds_silently();
     }
     assert_eq!(engine.asked(), [""; 0], "nothing is looked up before there is a reader");
 }
@@ -78,9 +78,9 @@ fn a_reader_that_closed_before_is_not_counted() {
     let (engine, pipe) = (FakeEngine::running([container("web")]), Fifo::new());
     drop(pipe.reader());
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
-    capture.takes_signals();
+    capture.wait_until_signals_are_blocked();
     capture.send(Signal::SIGTERM);
-    capture.ended().quietly();
+    capture.ended().succeeds_silently();
 }
 
 #[test]
@@ -88,38 +88,38 @@ fn the_section_header_is_written_before_the_engine_responds() {
     let (engine, pipe) = (FakeEngine::answering(Answer::Silence), Fifo::new());
     let mut reader = pipe.reader();
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
-    reader.sees_the_header();
+    reader.wait_for_header();
     capture.send(Signal::SIGTERM);
-    capture.ended().quietly();
+    capture.ended().succeeds_silently();
 }
 
 #[test]
 fn a_hanging_lookup_ends_on_a_signal() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let (engine, pipe) = (hanging_on_inspect(), Fifo::new());
+        let (engine, pipe) = (engine_with_hanging_inspect(), Fifo::new());
         let mut reader = pipe.reader();
         let capture = start_capture(&engine.address(), "docker-web", pipe.path());
-        reader.sees_the_header();
-        look_up_hangs(&engine);
+        reader.wait_for_header();
+        wait_for_inspect(&engine);
         capture.send(signal);
-        capture.ended().quietly();
+        capture.ended().succeeds_silently();
     }
 }
 
 #[test]
 fn a_hanging_lookup_ends_when_the_reader_closes() {
-    let (engine, pipe) = (hanging_on_inspect(), Fifo::new());
+    let (engine, pipe) = (engine_with_hanging_inspect(), Fifo::new());
     let mut reader = pipe.reader();
     let capture = start_capture(&engine.address(), "docker-web", pipe.path());
-    reader.sees_the_header();
-    look_up_hangs(&engine);
+    reader.wait_for_header();
+    wait_for_inspect(&engine);
     drop(reader);
-    capture.ended().quietly();
+    capture.ended().succeeds_silently();
 }
 
 #[test]
 fn a_hanging_lookup_times_out_with_a_reason() {
-    let (engine, pipe) = (hanging_on_inspect(), Fifo::new());
+    let (engine, pipe) = (engine_with_hanging_inspect(), Fifo::new());
     let stream = pipe.read();
     let complaint = start_capture(&engine.address(), "docker-web", pipe.path()).ended().complaint();
     assert!(complaint.contains("no response within 5.0 s"), "{complaint}");

@@ -1,6 +1,6 @@
 //! The full text that Wireshark and users read, compared with `tests/golden`.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test program golden` rewrites it; check the difference.
+//! `UPDATE_GOLDEN=1 cargo test --test program golden` rewrites it; check the diff.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,18 +10,18 @@ use crate::support::fake_engine::{FakeEngine, container};
 use crate::support::program::ask;
 
 /// Asserts that `text` is the golden text `name`.
-fn is_kept_as(text: &str, name: &str) {
+fn assert_golden(text: &str, name: &str) {
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         std::fs::write(&path, &text).expect("the golden text can be written");
     }
     let kept = std::fs::read_to_string(&path).expect("UPDATE_GOLDEN=1 makes it");
-    assert!(text == kept, "not as in {}:\n{}", path.display(), difference(&kept, &text));
+    assert!(text == kept, "not as in {}:\n{}", path.display(), diff(&kept, &text));
 }
 
 /// Removed, added and unchanged lines.
-fn difference(before: &str, after: &str) -> String {
+fn diff(before: &str, after: &str) -> String {
     let (before, after): (Vec<_>, Vec<_>) = (before.split('\n').collect(), after.split('\n').collect());
     let (mut shown, mut at) = (String::new(), 0);
     for line in before {
@@ -73,7 +73,7 @@ fn interfaces_match_the_golden_text() {
         &["--extcap-config", "--extcap-dlts", "--capture", "--extcap-interfaces"],
     ];
     for line in lines {
-        is_kept_as(&ask(&engine.address(), line).answer(), "interfaces.txt");
+        assert_golden(&ask(&engine.address(), line).answer(), "interfaces.txt");
     }
 }
 
@@ -86,7 +86,7 @@ fn link_types_match_the_golden_text() {
         "--extcap-dlts",
         "--extcap-dlts true --extcap-config --capture --unknown --extcap-interface docker-web stray",
     ] {
-        is_kept_as(&answer(line), "dlts.txt");
+        assert_golden(&answer(line), "dlts.txt");
     }
 }
 
@@ -99,14 +99,14 @@ fn container_options_match_the_golden_text() {
         "--extcap-config --extcap-interface docker-web --extcap-interface docker-db --unknown=x stray",
         "--extcap-config --extcap-interface docker-web --extcap-capture-filter tcp",
     ] {
-        is_kept_as(&answer(line), "config.txt");
+        assert_golden(&answer(line), "config.txt");
     }
 }
 
 #[test]
 fn remote_host_options_match_the_golden_text() {
     let line = "--extcap-config --extcap-interface containerdump-ssh";
-    is_kept_as(&answer(line), "ssh-config.txt");
+    assert_golden(&answer(line), "ssh-config.txt");
     assert!(!answer(line).contains("{type=password}"), "it would stand in a list of processes");
     is_nothing(&format!("{line} --extcap-reload-option tap --remote-host build1"));
 }
@@ -224,6 +224,6 @@ fn the_command_line_help_hides_extcap_options() {
     ] {
         let help = ask("unix:///none", line).answer();
         assert!(!help.contains("--extcap") && !help.contains("--fifo"), "{help}");
-        is_kept_as(&help, name);
+        assert_golden(&help, name);
     }
 }

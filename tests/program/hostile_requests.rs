@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use containerdump::request::{CaptureRequest, ListFormat, ListRequest, PeerRequest};
 use serde_json::{Value, json};
 
-use crate::support::program::{NOWHERE, Running, program};
+use crate::support::program::{NO_ENGINE, Running, program};
 
 /// A request that is served.
 fn capture() -> Value {
@@ -27,7 +27,7 @@ fn with(field: &str, value: Value) -> Value {
 fn refusal(request: &str) -> String {
     // As from ssh, standard input stays open.
     let (mut ours, theirs) = UnixStream::pair().expect("two sockets");
-    let mut command = program(NOWHERE);
+    let mut command = program(NO_ENGINE);
     let running = Running::start(command.arg("serve").stdin(OwnedFd::from(theirs)));
     // It may have ended before it has read all.
     let _ = ours.write_all(format!("{request}\n").as_bytes());

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
 
-use crate::support::program::{NOWHERE, Running, program};
+use crate::support::program::{NO_ENGINE, Running, program};
 
 const PROBE: &str = "echo containerdump-probe; echo system Linux riscv64; echo user 0";
 /// The probe output of a container with one veth.
@@ -46,7 +46,7 @@ impl TcpdumpHost {
 
     fn captures_with(&self, options: &[&str]) -> (String, Option<i32>) {
         let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
-        let mut command = program(NOWHERE);
+        let mut command = program(NO_ENGINE);
         let file = self.0.path().join("out.pcapng");
         command.env("PATH", path).args(["capture", "--host", "build1", "web", "-f", "tcp", "-w"]).arg(file);
         command.args(options);

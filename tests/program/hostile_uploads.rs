@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::program::{NOWHERE, Running};
+use crate::support::program::{NO_ENGINE, Running};
 
 const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0";
 const PLACE: &str = "echo containerdump-deploy";
@@ -42,14 +42,14 @@ impl UploadHost {
     fn asked(&self) -> (String, Option<i32>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
         let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
-        command.env("PATH", path).env("DOCKER_HOST", NOWHERE).args(["list", "--host", "build1"]);
+        command.env("PATH", path).env("DOCKER_HOST", NO_ENGINE).args(["list", "--host", "build1"]);
         let ended = Running::start(&mut command).ended();
         (ended.stderr, ended.status.code())
     }
 }
 
 /// Whether a program to upload is built.
-fn can_send() -> bool {
+fn can_upload() -> bool {
     let is_here =
         Path::new(env!("CARGO_BIN_EXE_containerdump")).with_file_name("containerdump-x86_64").exists();
     assert!(is_here || std::env::var_os("CI").is_none(), "make test builds the static program");
@@ -58,7 +58,7 @@ fn can_send() -> bool {
 
 #[test]
 fn a_stalled_upload_times_out() {
-    if !can_send() {
+    if !can_upload() {
         return;
     }
     let hosts = [
@@ -86,7 +86,7 @@ fn a_stalled_upload_times_out() {
 
 #[test]
 fn a_failed_upload_is_reported_in_one_message() {
-    if !can_send() {
+    if !can_upload() {
         return;
     }
     let floods = UploadHost::new(PROBE, &format!("{PLACE} ready 0; cat /dev/zero"), "");
@@ -124,7 +124,7 @@ fn a_failed_upload_is_reported_in_one_message() {
 
 #[test]
 fn upload_messages_of_a_host_contain_no_control_characters() {
-    if !can_send() {
+    if !can_upload() {
         return;
     }
     // `Running::ended` checks the output.
@@ -137,7 +137,7 @@ fn upload_messages_of_a_host_contain_no_control_characters() {
 
 #[test]
 fn the_upload_offer_is_passed_on_standard_input() {
-    if !can_send() {
+    if !can_upload() {
         return;
     }
     let host = UploadHost::new(PROBE, &format!("{PLACE} nofolder"), "");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::fake_engine::{Answer, Described, FakeEngine, address, container, id};
 use crate::support::fifo;
 use crate::support::fifo::Fifo;
-use crate::support::program::{NOWHERE, Running, program};
+use crate::support::program::{NO_ENGINE, Running, program};
 
 /// The interface lines for containers printed by `command`.
 fn listed(mut command: Command) -> Vec<String> {
@@ -127,7 +127,7 @@ fn podman_is_searched_in_xdg_runtime_dir() {
     let podman = podman([container("mine")]);
     fs::create_dir(folder.path().join("podman")).expect("a folder");
     symlink(podman.socket(), folder.path().join("podman/podman.sock")).expect("a link");
-    let mut command = program(NOWHERE);
+    let mut command = program(NO_ENGINE);
     command.env("CONTAINERDUMP_ENGINES", "podman").env("XDG_RUNTIME_DIR", folder.path());
     // Root's Podman is searched, too, and may exist.
     assert!(listed(command).contains(&interface("podman-mine", "mine · nginx:1.27 (Podman)")));
@@ -169,7 +169,7 @@ impl Settings {
 
     /// The program with only these settings.
     fn program(&self) -> Command {
-        let mut command = program(NOWHERE);
+        let mut command = program(NO_ENGINE);
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT").env("DOCKER_CONFIG", self.0.path());
         command
     }
@@ -244,7 +244,7 @@ fn unreadable_docker_settings_are_reported_without_a_context() {
         command.env("XDG_RUNTIME_DIR", settings.0.path());
         command
     };
-    let is_told = |reason: &str| {
+    let is_explained = |reason: &str| {
         let lines = listed(program());
         assert!(lines.contains(&interface("docker-web", "web · nginx:1.27")), "{lines:?}");
         let ended = Running::start(program().arg("list")).ended();
@@ -255,14 +255,14 @@ fn unreadable_docker_settings_are_reported_without_a_context() {
     };
     for garbage in ["{", "\u{feff}{}", "\u{1b}[31m}{value=x}"] {
         settings.write("config.json", garbage);
-        is_told("invalid JSON");
+        is_explained("invalid JSON");
     }
     settings.write("config.json", &" ".repeat(2 * 1024 * 1024));
-    is_told("larger than 1 MiB");
+    is_explained("larger than 1 MiB");
     let fifo = settings.write("config.json", "");
     fs::remove_file(&fifo).expect("it is there");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-    is_told("not a regular file");
+    is_explained("not a regular file");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::support::peer_stream::{
-    Packet, beginning, block, by_another_reader, interface, open, packet, read, send, statistics,
+    Packet, beginning, block, interface, open, packet, packets_by_pcap_parser, read, send, statistics,
 };
 
 /// The error of a stream with a valid beginning.
@@ -261,7 +261,7 @@ proptest! {
     fn written_streams_are_read_back(interfaces in interfaces(), packets in packets(), cut in any::<Index>()) {
         let packets = fitted(packets, &interfaces);
         let mut stream = written(&interfaces, &packets);
-        let witnessed = by_another_reader(&stream);
+        let witnessed = packets_by_pcap_parser(&stream);
         let rest = stream.split_off(cut.index(stream.len()));
         let read = read([stream, rest]).expect("a stream of ours");
         prop_assert_eq!(&read.interfaces, &interfaces);
@@ -295,7 +295,7 @@ proptest! {
                 prop_assert!(packet.data.len() <= snap_length && packet.data.len() <= packet.length as usize);
             }
             let again = written(&read.interfaces, &read.packets);
-            prop_assert_eq!(by_another_reader(&again).len(), read.packets.len());
+            prop_assert_eq!(packets_by_pcap_parser(&again).len(), read.packets.len());
         }
     }
 

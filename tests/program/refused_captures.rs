@@ -14,7 +14,7 @@ fn refusal(engine: &FakeEngine, interface: impl AsRef<OsStr>) -> String {
     let stream = pipe.read();
     let complaint = start_capture(&engine.address(), interface, pipe.path()).ended().complaint();
     assert!(is_section_header(&stream.join().expect("the FIFO was read")));
-    engine.was_only_asked_what_is_allowed();
+    engine.assert_only_allowed_requests();
     complaint
 }
 

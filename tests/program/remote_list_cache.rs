@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::program::{NOWHERE, Running, program, until};
+use crate::support::program::{NO_ENGINE, Running, program, until};
 
 /// A home with one saved host, and an `ssh` that is a shell script.
 struct CacheHome(TempDir);
@@ -34,7 +34,7 @@ impl CacheHome {
     }
 
     fn program(&self) -> Command {
-        let mut command = program(NOWHERE);
+        let mut command = program(NO_ENGINE);
         let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
         command.env("PATH", path).env("HOME", self.0.path()).env("CONTAINERDUMP_ENGINES", "none");
         command.env("XDG_CONFIG_HOME", self.path("config")).env("XDG_CACHE_HOME", self.path("cache"));
@@ -129,7 +129,7 @@ fn a_hanging_host_does_not_delay_the_list() {
     let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
     assert_eq!(fields[3], pid.to_string(), "it is in a session of its own");
     let again = Running::start(home.program().args(["host", "refresh", "--background"])).ended();
-    again.quietly();
+    again.succeeds_silently();
     assert_eq!(home.refreshing(), refreshing);
     home.is_quiet();
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
@@ -162,7 +162,7 @@ fn cached_containers_are_listed_and_refreshed() {
     home.save(r#"{"shop": {"address": "ann@192.0.2.8"}}"#);
     assert_eq!(home.listed(), [pair("shop-all", "shop: containers not loaded yet, press F5")]);
     home.is_quiet();
-    Running::start(home.program().args(["host", "remove", "shop"])).ended().quietly();
+    Running::start(home.program().args(["host", "remove", "shop"])).ended().succeeds_silently();
     assert!(!home.cache().exists());
     let left: Vec<String> = home.listed().into_iter().map(|(value, _)| value).collect();
     assert_eq!(left, ["containerdump-none"]);

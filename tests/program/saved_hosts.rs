@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::program::{Ended, NOWHERE, Running, program};
+use crate::support::program::{Ended, NO_ENGINE, Running, program};
 
 /// An empty home directory.
 struct ConfigHome(TempDir);
@@ -17,7 +17,7 @@ impl ConfigHome {
     }
 
     fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = program(NOWHERE);
+        let mut command = program(NO_ENGINE);
         command.env("HOME", self.0.path()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_CACHE_HOME");
         Running::start(command.args(arguments))
     }
@@ -50,8 +50,8 @@ fn an_added_host_is_listed_until_removed() {
     let home = ConfigHome::new();
     assert_eq!(home.saved(), []);
     assert!(!home.file().exists(), "looking makes nothing");
-    home.host(&["add", "build1", "ann@192.0.2.7:2222", "--sudo"]).quietly();
-    home.host(&["add", "build2"]).quietly();
+    home.host(&["add", "build1", "ann@192.0.2.7:2222", "--sudo"]).succeeds_silently();
+    home.host(&["add", "build2"]).succeeds_silently();
     assert_eq!(home.saved(), [pair("build1", "ann@192.0.2.7:2222"), pair("build2", "build2")]);
     let table = home.host(&["list"]).answer();
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -61,7 +61,7 @@ fn an_added_host_is_listed_until_removed() {
     assert_eq!(about.permissions().mode() & 0o777, 0o600);
     let folder = fs::metadata(home.file().parent().expect("a folder")).expect("the folder");
     assert_eq!(folder.permissions().mode() & 0o777, 0o700);
-    home.host(&["remove", "build1"]).quietly();
+    home.host(&["remove", "build1"]).succeeds_silently();
     assert_eq!(home.saved(), [pair("build2", "build2")]);
     assert!(home.host(&["remove", "build1"]).complaint().contains("there is no saved host build1"));
 }
@@ -69,7 +69,7 @@ fn an_added_host_is_listed_until_removed() {
 #[test]
 fn ambiguous_or_unusable_hosts_are_not_saved() {
     let home = ConfigHome::new();
-    home.host(&["add", "build.1", "192.0.2.7"]).quietly();
+    home.host(&["add", "build.1", "192.0.2.7"]).succeeds_silently();
     let before = fs::read(home.file()).expect("the file");
     assert!(
         home.host(&["add", "Build-1", "x"]).complaint().contains("has the same interface name in Wireshark")
@@ -98,7 +98,7 @@ fn concurrent_saves_lose_nothing() {
     let names: Vec<String> = (0..12).map(|number| format!("build{number}")).collect();
     let adding: Vec<Running> = names.iter().map(|name| home.start(&["host", "add", name])).collect();
     for one in adding {
-        one.ended().quietly();
+        one.ended().succeeds_silently();
     }
     assert_eq!(home.saved().len(), names.len());
     let left = fs::read_dir(home.file().parent().expect("a folder")).expect("the folder").count();
@@ -112,7 +112,7 @@ fn a_symlinked_hosts_file_is_kept() {
     let kept = home.0.path().join("kept.json");
     fs::write(&kept, "{}").expect("a file");
     symlink(&kept, home.file()).expect("a link");
-    home.host(&["add", "build1"]).quietly();
+    home.host(&["add", "build1"]).succeeds_silently();
     assert!(fs::symlink_metadata(home.file()).expect("a link").is_symlink());
     assert!(fs::read_to_string(&kept).expect("the file").contains("build1"));
 }
@@ -120,7 +120,7 @@ fn a_symlinked_hosts_file_is_kept() {
 #[test]
 fn an_invalid_hosts_file_is_reported_and_kept() {
     let home = ConfigHome::new();
-    home.host(&["add", "build1"]).quietly();
+    home.host(&["add", "build1"]).succeeds_silently();
     for wrong in ["", "[]", r#"{"a": {"address": "-x"}}"#, "\u{1b}[2J"] {
         fs::write(home.file(), wrong).expect("a file");
         for verb in [&["list"][..], &["add", "build2"], &["remove", "build1"]] {

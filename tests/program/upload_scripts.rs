@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::support::program::{self, Ended, NOWHERE, Running};
+use crate::support::program::{self, Ended, NO_ENGINE, Running};
 
 /// Shells that are `sh` on some system.
 const SHELLS: [&[&str]; 3] = [&["dash"], &["bash", "--posix"], &["busybox", "sh"]];
@@ -63,7 +63,7 @@ impl Login {
     fn starts(&self, arguments: &[&str]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_containerdump"));
         command.env("PATH", format!("{}:/usr/bin:/bin", self.path("here").display()));
-        command.env("DOCKER_HOST", NOWHERE).env("CONTAINERDUMP_ENGINES", "docker").env("LC_ALL", "C");
+        command.env("DOCKER_HOST", NO_ENGINE).env("CONTAINERDUMP_ENGINES", "docker").env("LC_ALL", "C");
         Running::start(command.args(arguments))
     }
 

@@ -23,7 +23,7 @@ function tap.reset() file:close() file = io.open(path, "w") end
 "#;
 
 /// Replaces the program: logs its arguments and runs it.
-pub(crate) const EAVESDROPPER: &str =
+pub(crate) const CALL_LOGGER: &str =
     "#!/bin/sh\necho \"$*\" >>\"$HOME/asked\"\nexec \"$HOME/containerdump\" \"$@\"\n";
 
 /// The Wireshark a test runs in.
@@ -69,7 +69,7 @@ impl Desktop {
         let home = user.home.path();
         let program = home.join("containerdump");
         fs::rename(&user.program, &program).expect("a move");
-        fs::write(&user.program, EAVESDROPPER).expect("a script");
+        fs::write(&user.program, CALL_LOGGER).expect("a script");
         fs::set_permissions(&user.program, fs::Permissions::from_mode(0o755)).expect("its mode");
         let settings = home.join("config/wireshark");
         fs::create_dir_all(&settings).expect("a folder");

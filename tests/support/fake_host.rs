@@ -7,7 +7,7 @@ use containerdump::pcapng::{BlockWriter, InterfaceDescription};
 use containerdump::safe_text::SafeText;
 use tempfile::TempDir;
 
-use super::program::{Ended, NOWHERE, Running, program};
+use super::program::{Ended, NO_ENGINE, Running, program};
 
 pub(crate) const PROBE: &str = "echo containerdump-probe; echo system Linux x86_64; echo user 0; \
     echo program containerdump-peer 2 0.1.0";
@@ -48,7 +48,7 @@ impl FakeHost {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let path = format!("{}:{}", self.0.path().display(), std::env::var("PATH").expect("a PATH"));
-        let mut command = program(NOWHERE);
+        let mut command = program(NO_ENGINE);
         command.env("PATH", path).args(arguments);
         command
     }

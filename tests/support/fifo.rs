@@ -58,7 +58,7 @@ impl Fifo {
 
 impl Reader {
     /// Waits for a complete section header, as Wireshark does.
-    pub(crate) fn sees_the_header(&mut self) {
+    pub(crate) fn wait_for_header(&mut self) {
         let mut seen = Vec::new();
         until("the header is there", || {
             let mut bytes = [0; 4096];
@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// Whether nothing was written.
-    pub(crate) fn saw_nothing(&mut self) -> bool {
+    pub(crate) fn is_still_empty(&mut self) -> bool {
         // Without a writer a FIFO that is empty is at its end.
         thread::sleep(Duration::from_millis(10));
         matches!(self.0.read(&mut [0]), Ok(0))

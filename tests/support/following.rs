@@ -53,7 +53,7 @@ impl Following {
 
     /// Waits for the end of the capture. Returns also its standard error.
     pub(crate) fn end(self) -> (PathBuf, TempDir, String) {
-        let said = self.said_in_the_end();
+        let said = self.read_stderr();
         let Self { child, path, folder } = self;
         let ended = end_of(child);
         let said = said();
@@ -63,10 +63,10 @@ impl Following {
 
     /// Its standard error so far.
     pub(crate) fn said(&self) -> String {
-        self.said_in_the_end()()
+        self.read_stderr()()
     }
 
-    fn said_in_the_end(&self) -> impl Fn() -> String + use<> {
+    fn read_stderr(&self) -> impl Fn() -> String + use<> {
         let path = self.folder.path().join("said");
         move || std::fs::read_to_string(&path).expect("what it said")
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The timeout of everything a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The engine under test.
 #[derive(Clone)]
@@ -49,14 +49,14 @@ impl Lab {
     }
 
     /// A restarted container with its new process.
-    pub(crate) fn found_again(&self, container: Container) -> Container {
+    pub(crate) fn restarted(&self, container: Container) -> Container {
         let again = self.found(&container.name);
         std::mem::forget(container);
         again
     }
 
     /// A renamed container.
-    pub(crate) fn found_again_as(&self, container: Container, name: &str) -> Container {
+    pub(crate) fn renamed(&self, container: Container, name: &str) -> Container {
         std::mem::forget(container);
         self.found(name)
     }
@@ -248,7 +248,7 @@ pub(crate) fn end_of(mut child: Child) -> Output {
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
-        assert!(begin.elapsed() < PATIENCE, "it never came to this: {what}");
+        assert!(begin.elapsed() < TIMEOUT, "it never came to this: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -24,7 +24,7 @@ use super::lab::{Container, end_of, folder, output, signal};
 use super::unprivileged::copy;
 
 /// The argument that makes this test program a session.
-pub(crate) const SESSION: &str = "session-joining";
+pub(crate) const LOCAL_SESSION: &str = "session-joining";
 
 /// The kernel ring of added containers.
 const RING_MIB: u32 = 16;
@@ -171,7 +171,7 @@ impl Capture {
         } else {
             Command::new(&session)
         };
-        command.args([SESSION.as_ref(), program.as_os_str(), path.as_os_str()]).args(limits);
+        command.args([LOCAL_SESSION.as_ref(), program.as_os_str(), path.as_os_str()]).args(limits);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("this program starts");
         let input = child.stdin.take().expect("a pipe");

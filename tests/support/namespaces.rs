@@ -102,7 +102,7 @@ pub(crate) struct UserNamespaceProgram {
 }
 
 impl UserNamespaceProgram {
-    pub(crate) fn of(user: u32) -> Self {
+    pub(crate) fn new(user: u32) -> Self {
         let folder = folder();
         std::fs::copy(env!("CARGO_BIN_EXE_containerdump"), folder.path().join("containerdump"))
             .expect("a copy");

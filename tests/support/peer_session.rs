@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::lab::{Container, end_of, eventually, folder, signal, start};
 
 /// The argument that makes this test program a session.
-pub(crate) const SESSION: &str = "session-elsewhere";
+pub(crate) const PEER_SESSION: &str = "session-elsewhere";
 
 /// Separates two commands.
 pub(crate) const AND: &str = "++";
@@ -95,7 +95,7 @@ impl PeerSession {
         let folder = folder();
         let path = folder.path().join("out.pcapng");
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.arg(SESSION).arg(&path).args(taps.join(&AND.to_owned()));
+        command.arg(PEER_SESSION).arg(&path).args(taps.join(&AND.to_owned()));
         let child = start(&mut command);
         let recording = Self { child, path, folder };
         eventually("the session begins", || recording.path.metadata().is_ok_and(|about| about.len() > 100));

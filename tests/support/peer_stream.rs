@@ -14,7 +14,7 @@ use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 
 /// Longer than any stream takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A packet as sent or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,14 +91,14 @@ pub(crate) struct Read {
 pub(crate) fn read(bytes: impl IntoIterator<Item = Vec<u8>> + Send + 'static) -> Result<Read, Error> {
     let (ours, theirs) = UnixStream::pair().expect("two sockets");
     let sender = send(theirs, bytes);
-    let outcome = open(ours).map(|(interfaces, remote)| to_the_end(interfaces, remote));
+    let outcome = open(ours).map(|(interfaces, remote)| read_all_packets(interfaces, remote));
     sender.join().expect("it was sent");
     outcome
 }
 
 /// Opens a stream with a long timeout.
 pub(crate) fn open(stream: UnixStream) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
-    peer::open_tap_stream(stream, &SafeText::new("container web"), PATIENCE)
+    peer::open_tap_stream(stream, &SafeText::new("container web"), TIMEOUT)
 }
 
 /// Writes in another thread until the reader closes.
@@ -118,7 +118,7 @@ pub(crate) fn send(
     })
 }
 
-fn to_the_end(interfaces: Vec<InterfaceDescription>, mut remote: PeerStream) -> Read {
+fn read_all_packets(interfaces: Vec<InterfaceDescription>, mut remote: PeerStream) -> Read {
     let mut packets = Vec::new();
     let ended = loop {
         let outcome = remote.read(64, |packet| {
@@ -141,7 +141,7 @@ fn to_the_end(interfaces: Vec<InterfaceDescription>, mut remote: PeerStream) -> 
 }
 
 /// The packets of a stream by an independent parser. Panics if it is incomplete.
-pub(crate) fn by_another_reader(bytes: &[u8]) -> Vec<(u32, u32, Vec<u8>)> {
+pub(crate) fn packets_by_pcap_parser(bytes: &[u8]) -> Vec<(u32, u32, Vec<u8>)> {
     let mut reader = PcapNGReader::new(1 << 20, bytes).expect("a pcapng stream");
     let mut packets = Vec::new();
     loop {

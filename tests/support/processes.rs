@@ -31,7 +31,7 @@ pub(crate) fn rights(pid: u32) -> Vec<String> {
     status.flat_map(|status| status.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-pub(crate) fn assert_powerless(pid: u32) {
+pub(crate) fn assert_no_capabilities(pid: u32) {
     let rights = rights(pid);
     assert!(rights.len() >= 5, "{rights:?}");
     for line in rights {

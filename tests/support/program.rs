@@ -13,10 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Longer than every timeout of the program.
-const LONGEST: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// An address without an engine.
-pub(crate) const NOWHERE: &str = "unix:///nonexistent.sock";
+pub(crate) const NO_ENGINE: &str = "unix:///nonexistent.sock";
 
 /// A running program.
 pub(crate) struct Running {
@@ -90,7 +90,7 @@ impl Running {
     }
 
     /// Waits until the program has blocked SIGTERM, to handle it.
-    pub(crate) fn takes_signals(&self) {
+    pub(crate) fn wait_until_signals_are_blocked(&self) {
         until("the program blocks SIGTERM", || {
             let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
             let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
@@ -112,14 +112,14 @@ impl Running {
     }
 
     fn end(mut self) -> (ExitStatus, Vec<u8>, Vec<u8>) {
-        let end = Instant::now() + LONGEST;
+        let end = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("the program is our child") {
                 break status;
             }
             if Instant::now() > end {
                 self.child.kill().expect("the program runs");
-                panic!("the program did not end within {LONGEST:?}");
+                panic!("the program did not end within {TIMEOUT:?}");
             }
             thread::sleep(Duration::from_millis(2));
         };
@@ -145,20 +145,20 @@ impl Ended {
     }
 
     /// Asserts success without output.
-    pub(crate) fn quietly(self) {
+    pub(crate) fn succeeds_silently(self) {
         assert_eq!(self.answer(), "");
     }
 }
 
 fn readable(bytes: Vec<u8>) -> String {
     let text = String::from_utf8(bytes).expect("UTF-8");
-    assert!(!text.contains(does_more_than_be_read), "control characters in {text:?}");
+    assert!(!text.contains(is_control_character), "control characters in {text:?}");
     text
 }
 
 /// Waits until `state` holds.
 pub(crate) fn until(what: &str, mut state: impl FnMut() -> bool) {
-    let end = Instant::now() + LONGEST;
+    let end = Instant::now() + TIMEOUT;
     while !state() {
         assert!(Instant::now() < end, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(2));
@@ -167,7 +167,7 @@ pub(crate) fn until(what: &str, mut state: impl FnMut() -> bool) {
 
 /// Control characters and bidirectional formatting (C0 except newline, DEL, C1, Unicode embeddings, overrides, isolates,
 /// line and paragraph separators).
-fn does_more_than_be_read(character: char) -> bool {
+fn is_control_character(character: char) -> bool {
     (character.is_control() && character != '\n')
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }

@@ -9,7 +9,7 @@ use pcap_parser::traits::PcapReaderIterator as _;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, PcapNGReader};
 use tempfile::TempDir;
 
-use super::lab::{Container, Lab, PATIENCE, end_of, folder, output, signal, start};
+use super::lab::{Container, Lab, TIMEOUT, end_of, folder, output, signal, start};
 use super::tcpdump::Tcpdump;
 
 /// A running capture.
@@ -40,7 +40,7 @@ impl Recording {
         let begun = Instant::now();
         while !path.metadata().is_ok_and(|about| about.len() > 100) {
             let ended = child.try_wait().expect("a child").is_some();
-            if ended || begun.elapsed() > PATIENCE {
+            if ended || begun.elapsed() > TIMEOUT {
                 let _ = child.kill();
                 let said = child.wait_with_output().expect("its output").stderr;
                 panic!("{command:?} does not begin, ended: {ended}: {}", String::from_utf8_lossy(&said));

@@ -58,12 +58,12 @@ impl RootlessUser {
         };
         let mut tcpdump = inside();
         tcpdump.arg("tcpdump");
-        let witness = Tcpdump::of(tcpdump, interface, TRAFFIC);
+        let witness = Tcpdump::with(tcpdump, interface, TRAFFIC);
         let path = self.folder.path().join("out.pcapng");
         let mut capture = self.run();
         let capture = start(capture.args(["capture", name, "--filter", TRAFFIC, "--write"]).arg(&path));
         eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-        assert_no_right(capture.id());
+        assert_unprivileged(capture.id());
         output(inside().args(["busybox", "ping", "-c", "3", address]));
         witness.settle();
         signal(&capture, "INT");
@@ -79,7 +79,7 @@ impl RootlessUser {
     }
 }
 
-pub(crate) fn assert_no_right(pid: u32) {
+pub(crate) fn assert_unprivileged(pid: u32) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     for set in ["CapPrm:\t", "CapEff:\t"] {
         assert!(status.contains(&format!("{set}0000000000000000")), "{status}");

@@ -147,7 +147,7 @@ impl SshHost {
     }
 
     /// Waits until no process, connection or socket of a capture is left on either side.
-    pub(crate) fn is_left_alone(&self) {
+    pub(crate) fn assert_cleaned_up(&self) {
         eventually("nothing of ours runs there", || self.runs().is_empty());
         let runtime = self.path("runtime").display().to_string();
         eventually("no connection is left", || {
@@ -171,7 +171,7 @@ impl Drop for SshHost {
 }
 
 /// Allows the unprivileged user of the host to run everything as root.
-pub(crate) fn let_it_be_root(there: &SshHost) {
+pub(crate) fn allow_sudo(there: &SshHost) {
     there.inside(
         "printf 'Defaults env_keep += \"DOCKER_HOST CONTAINERDUMP_ENGINES\"\\ncontainerdump-lab ALL = NOPASSWD: ALL\\n' \
          >/run/sudoers; chmod 440 /run/sudoers; mount --bind /run/sudoers /etc/sudoers; \

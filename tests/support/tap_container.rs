@@ -49,7 +49,7 @@ pub(crate) fn taps_of(lab: &Lab, id: &str) -> Vec<String> {
     said.lines().map(str::to_owned).collect()
 }
 
-pub(crate) fn nothing_is_left(lab: &Lab, id: &str) {
+pub(crate) fn assert_no_tap_container(lab: &Lab, id: &str) {
     eventually("no tap container is left", || taps_of(lab, id).is_empty());
 }
 

@@ -18,16 +18,16 @@ pub(crate) struct Tcpdump {
 impl Tcpdump {
     /// On an interface of this host.
     pub(crate) fn begin(interface: &str, filter: &str) -> Self {
-        Self::of(Command::new("tcpdump"), interface, filter)
+        Self::with(Command::new("tcpdump"), interface, filter)
     }
 
     /// On an interface of a container, in its network namespace.
     pub(crate) fn inside(container: &Container, interface: &str, filter: &str) -> Self {
-        Self::of(container.enter(&["tcpdump"]), interface, filter)
+        Self::with(container.enter(&["tcpdump"]), interface, filter)
     }
 
     /// On an interface, by a prepared `tcpdump` command.
-    pub(crate) fn of(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
+    pub(crate) fn with(mut tcpdump: Command, interface: &str, filter: &str) -> Self {
         let folder = folder();
         let path = folder.path().join("witness.pcap");
         tcpdump.args(["--immediate-mode", "-U", "-B", "65536", "-Z", "root", "-i", interface, "-w"]);

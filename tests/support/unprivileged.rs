@@ -22,7 +22,7 @@ pub(crate) fn copy(folder: &Path, capable: bool) -> PathBuf {
 }
 
 /// Gives all users access to the engine, like members of its group.
-pub(crate) fn open_engine(lab: &Lab) {
+pub(crate) fn allow_engine_access(lab: &Lab) {
     let socket = lab.endpoint.strip_prefix("unix://").expect("a socket");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("its mode");
 }

@@ -14,7 +14,7 @@ pub(crate) const TESTS: &[Test] = tests![many_containers_are_captured_in_bounded
 /// The default number of containers.
 const CONTAINERS: usize = 50;
 /// The limit for the memory of the process and its rings, in KiB.
-const MOST_MEMORY: u64 = 256 * 1024;
+const MAX_MEMORY_KIB: u64 = 256 * 1024;
 
 /// Starts containers concurrently: an engine mostly waits for disks.
 fn started(lab: &Lab, count: usize, options: &[&str]) -> Vec<Container> {
@@ -76,7 +76,7 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     }
     let (own, rings) = memory(pid);
     eprintln!("its own memory {own} KiB, rings {rings} KiB");
-    assert!(rings > 0 && own + rings < MOST_MEMORY, "{own} KiB and rings of {rings} KiB");
+    assert!(rings > 0 && own + rings < MAX_MEMORY_KIB, "{own} KiB and rings of {rings} KiB");
     let (before, since) = (processors(pid), Instant::now());
     std::thread::sleep(std::time::Duration::from_secs(5));
     let idle = (processors(pid) - before) / since.elapsed().as_secs_f64();

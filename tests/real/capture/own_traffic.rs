@@ -70,7 +70,7 @@ impl TcpEngineHost {
     fn witness(&self) -> Tcpdump {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", &self.host.process(), "tcpdump"]);
-        Tcpdump::of(tcpdump, Self::FAR, &format!("tcp port {API}"))
+        Tcpdump::with(tcpdump, Self::FAR, &format!("tcp port {API}"))
     }
 }
 

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, start};
-use crate::support::processes::assert_powerless;
+use crate::support::processes::assert_no_capabilities;
 use crate::support::recording::Recording;
-use crate::support::unprivileged::{NOBODY, as_nobody, copy, open_engine};
+use crate::support::unprivileged::{NOBODY, allow_engine_access, as_nobody, copy};
 
 pub(crate) const TESTS: &[Test] = tests![
     no_thread_has_capabilities_while_packets_are_read,
@@ -25,12 +25,12 @@ fn no_thread_has_capabilities_while_packets_are_read(lab: &Lab) {
     let container = lab.container(&[]);
     let recording = Recording::begin(lab, &[&container], &[]);
     container.fetch(1);
-    assert_powerless(recording.child.id());
+    assert_no_capabilities(recording.child.id());
     recording.stop();
 }
 
 fn a_program_with_cap_net_raw_captures_for_an_unprivileged_user(lab: &Lab) {
-    open_engine(lab);
+    allow_engine_access(lab);
     let container = lab.container(&[]);
     let folder = folder();
     let program = copy(folder.path(), true);
@@ -38,14 +38,14 @@ fn a_program_with_cap_net_raw_captures_for_an_unprivileged_user(lab: &Lab) {
     let child =
         start(as_nobody(lab, &program).args(["capture", &container.name, "-c", "6", "-w"]).arg(&path));
     eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-    assert_powerless(child.id());
+    assert_no_capabilities(child.id());
     container.fetch(1);
     let ended = end_of(child);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 fn a_program_with_cap_net_raw_ignores_a_hostile_environment(lab: &Lab) {
-    open_engine(lab);
+    allow_engine_access(lab);
     let container = lab.container(&[]);
     let folder = folder();
     let program = copy(folder.path(), true);
@@ -109,7 +109,7 @@ fn under_sudo_files_belong_to_the_calling_user(lab: &Lab) {
     command.env("SUDO_UID", "65534").env("SUDO_GID", "65534");
     let child = start(command.args(["capture", &container.name, "-c", "6", "-w"]).arg(&path));
     eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-    assert_powerless(child.id());
+    assert_no_capabilities(child.id());
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("its status");
     assert!(
         status.contains("Uid:\t65534\t65534\t65534\t65534") && status.contains("Groups:\t65534 \n"),
@@ -122,7 +122,7 @@ fn under_sudo_files_belong_to_the_calling_user(lab: &Lab) {
 }
 
 fn a_missing_capture_permission_is_reported_with_a_remedy(lab: &Lab) {
-    open_engine(lab);
+    allow_engine_access(lab);
     let container = lab.container(&[]);
     let folder = folder();
     let program = copy(folder.path(), false);

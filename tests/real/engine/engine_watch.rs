@@ -18,10 +18,10 @@ pub(crate) const TESTS: &[Test] = tests![
     the_watch_thread_has_no_capabilities,
 ];
 
-const NOWHERE: &str = "unix:///nonexistent.sock";
+const NO_ENGINE: &str = "unix:///nonexistent.sock";
 
 fn watcher(lab: &Lab) -> Watcher {
-    Watcher::start(&lab.endpoint, NOWHERE, "docker")
+    Watcher::start(&lab.endpoint, NO_ENGINE, "docker")
 }
 
 fn watch_reports_containers_that_start_stop_and_restart(lab: &Lab) {
@@ -71,7 +71,7 @@ fn watch_reports_changed_networks_and_names(lab: &Lab) {
 
 fn watch_reports_podman_containers_that_start_and_stop(lab: &Lab) {
     let podman = Podman::rootful(lab);
-    let watcher = Watcher::start(NOWHERE, &podman.url, "podman");
+    let watcher = Watcher::start(NO_ENGINE, &podman.url, "podman");
     let (network, web) = (podman.network(), podman.container(&[]));
     let id = podman.podman(&["inspect", "--format", "{{.Id}}", &web.name]);
     let (line, at) = watcher.wait(0, "came", &id);
@@ -126,7 +126,7 @@ fn watch_resumes_after_an_engine_was_killed(lab: &Lab) {
 }
 
 fn watch_reports_network_namespaces_that_appear_and_disappear(_: &Lab) {
-    let watcher = Watcher::start(NOWHERE, NOWHERE, "netns");
+    let watcher = Watcher::start(NO_ENGINE, NO_ENGINE, "netns");
     let name = format!("watched-{}", std::process::id());
     output(Command::new("ip").args(["netns", "add", &name]));
     // The peer of its veth distinguishes it.

@@ -45,9 +45,9 @@ fn watch(engine: &FakeEngine) -> Watcher {
 fn goes_on(engine: &FakeEngine) {
     let watcher = watch(engine);
     watcher.wait(0, "came", " one");
-    engine.now_answers(Answer::containers([container("one"), container("other")]));
+    engine.set_list(Answer::containers([container("one"), container("other")]));
     watcher.wait(0, "came", " other");
-    engine.now_answers(Answer::containers([container("other")]));
+    engine.set_list(Answer::containers([container("other")]));
     watcher.wait(0, "went", &id("one"));
     assert_eq!(watcher.told().len(), 3, "{:?}", watcher.told());
 }
@@ -80,7 +80,7 @@ fn watch_batches_requests_during_a_flood_of_events() {
     let most = 10 + 2 * begun.elapsed().as_millis() / 20;
     let asked = engine.asked().len() as u128;
     assert!(asked <= most, "{asked} questions, at most {most}");
-    engine.now_answers(Answer::containers([]));
+    engine.set_list(Answer::containers([]));
     watcher.wait(0, "went", &id("one"));
 }
 
@@ -95,7 +95,7 @@ fn watch_discards_an_endless_event() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
     let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("kB");
     assert!(kilobytes < 64 * 1024, "{kilobytes} kB");
-    engine.now_answers(Answer::containers([]));
+    engine.set_list(Answer::containers([]));
     watcher.wait(0, "went", &id("one"));
 }
 
@@ -114,9 +114,9 @@ fn watch_reports_a_silent_engine_as_lost_until_it_answers() {
     let engine = engine(Answer::Begun(Vec::new()));
     let watcher = watch(&engine);
     watcher.wait(0, "came", " one");
-    engine.now_answers(Answer::Silence);
+    engine.set_list(Answer::Silence);
     watcher.wait(0, "lost", "no response within 5.0 s");
-    engine.now_answers(Answer::containers([container("other")]));
+    engine.set_list(Answer::containers([container("other")]));
     let (_, at) = watcher.wait(0, "back", "");
     watcher.wait(at, "went", &id("one"));
     watcher.wait(at, "came", " other");

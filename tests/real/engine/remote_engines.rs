@@ -29,7 +29,7 @@ fn captured(there: &SshHost, variables: &[(&str, &str)]) {
     let listed = output(program().arg("list"));
     assert!(listed.contains(&web.name) && listed.contains("(engine)"), "{listed}");
     let filter = format!("tcp and host {address}");
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth0", &filter);
     let recording = Recording::begin_by(program(), &[&web], &["-f", &filter]);
     for _ in 0..20 {
         there.host.fetch(&other, &address);
@@ -44,7 +44,7 @@ fn captured(there: &SshHost, variables: &[(&str, &str)]) {
 fn an_engine_is_reached_over_ssh_without_containerdump_on_the_host(lab: &Lab) {
     let there = SshHost::bare(lab);
     captured(&there, &[("DOCKER_HOST", "ssh://build1")]);
-    there.is_left_alone();
+    there.assert_cleaned_up();
     // In the host network the stream would capture itself.
     let onhost = there.host.lab.container(&["--network", "host"]);
     let mut program = there.program();
@@ -72,7 +72,7 @@ fn an_engine_is_reached_over_ssh_without_containerdump_on_the_host(lab: &Lab) {
     let docker = |words: &[&str]| output(Command::new("docker").args(["--config", &config]).args(words));
     docker(&["context", "create", "far", "--docker", "host=ssh://containerdump-lab@build1"]);
     captured(&there, &[("DOCKER_HOST", ""), ("DOCKER_CONFIG", &config), ("DOCKER_CONTEXT", "far")]);
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn an_engine_is_reached_over_ssh_without_a_shell(lab: &Lab) {
@@ -81,7 +81,7 @@ fn an_engine_is_reached_over_ssh_without_a_shell(lab: &Lab) {
     let forced = format!("restrict,command=\"docker system dial-stdio\" {key}");
     fs::write(there.path("key.pub"), forced).expect("the keys that may log in");
     captured(&there, &[("DOCKER_HOST", "ssh://build1")]);
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn an_engine_unreachable_over_ssh_is_reported(lab: &Lab) {
@@ -106,7 +106,7 @@ fn an_engine_unreachable_over_ssh_is_reported(lab: &Lab) {
     there.cut();
     let said = list(&["--extcap-interfaces"]);
     assert!(said.contains("no response within 1.5 s"), "{said}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn an_engine_is_reached_over_tls(lab: &Lab) {

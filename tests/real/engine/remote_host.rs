@@ -25,7 +25,7 @@ fn a_container_of_a_remote_engine_is_captured_through_the_engine(lab: &Lab) {
     }
     let filter = "tcp port 80";
     let tcpdump = host.enter(&web, &["tcpdump"]);
-    let witness = Tcpdump::of(tcpdump, "eth1", filter);
+    let witness = Tcpdump::with(tcpdump, "eth1", filter);
     let recording = Recording::begin(&host.lab, &[&web], &["-f", filter]);
     host.fetch(&other, &host.address(&web, &network.name));
     let recorded = recording.stop_matching(witness);

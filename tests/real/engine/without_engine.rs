@@ -92,7 +92,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
     const FILTER: &str = "icmp and host 10.0.2.2";
     let podman = Podman::rootless(lab);
     let container = podman.container(&[]);
-    let owner = UserNamespaceProgram::of(4242);
+    let owner = UserNamespaceProgram::new(4242);
     let value = format!("netns-{}", container.name);
     let (objects, _) = listed(owner.program());
     let object = only(&objects, "interface", &value);
@@ -103,7 +103,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
         nsenter.args(["--net", "--target", &pid, command]);
         nsenter
     };
-    let witness = Tcpdump::of(inside("tcpdump"), "tap0", FILTER);
+    let witness = Tcpdump::with(inside("tcpdump"), "tap0", FILTER);
     let recording = Recording::begin_with(owner.program(), &[&value], &["--filter", FILTER]);
     output(inside("busybox").args(["ping", "-c", "3", "10.0.2.2"]));
     witness.settle();
@@ -115,7 +115,7 @@ fn a_rootless_container_is_captured_by_its_owner_without_a_service(lab: &Lab) {
 
 fn containers_of_an_inaccessible_docker_are_found(lab: &Lab) {
     let container = lab.container(&[]);
-    let user = UserNamespaceProgram::of(4343);
+    let user = UserNamespaceProgram::new(4343);
     let mut program = user.program();
     program.env("DOCKER_HOST", &lab.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");
     let interfaces = output(program.arg("--extcap-interfaces"));
@@ -203,7 +203,7 @@ impl Drop for LxcContainer {
 
 fn lxc_containers_are_listed_by_name(lab: &Lab) {
     let container = LxcContainer::start();
-    let user = UserNamespaceProgram::of(4343);
+    let user = UserNamespaceProgram::new(4343);
     let (objects, _) = listed(user.program());
     let object = only(&objects, "name", &container.name);
     assert_eq!([&object["engine"], &object["image"]], ["netns", "lxc: sleep"], "{object}");
@@ -239,7 +239,7 @@ fn containers_of_an_engine_are_not_listed_again_by_the_kernel(lab: &Lab) {
     let of_user = rootless.podman(&["inspect", "--format", "{{.Id}}", &things[2].name]);
     // Younger processes are not listed because their engine may still report them.
     std::thread::sleep(Duration::from_secs(11));
-    let owner = UserNamespaceProgram::of(4242);
+    let owner = UserNamespaceProgram::new(4242);
     let mut program = owner.program();
     program.env("CONTAINERDUMP_ENGINES", "podman,netns").env("XDG_RUNTIME_DIR", "/run/user/4242");
     let (objects, _) = listed(program);

@@ -63,7 +63,7 @@ fn a_capture_continues_after_the_engine_and_its_containers_are_killed(lab: &Lab)
     host.request(&other);
     host.start_engine();
     following.wait_for(&block(&keeps), 2);
-    let keeps = host.lab.found_again(keeps);
+    let keeps = host.lab.restarted(keeps);
     let fresh = host.lab.container(&[]);
     following.wait_for(&block(&fresh), 1);
     host.request(&host.address_inside(&keeps));

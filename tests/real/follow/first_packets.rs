@@ -33,7 +33,7 @@ fn first_from(address: &str) -> String {
 }
 
 /// Asserts that the packets of tcpdump are at interface `name` in `path`, with one request.
-fn assert_holds(path: &Path, witness: Tcpdump, address: &str, name: &str) {
+fn assert_matches(path: &Path, witness: Tcpdump, address: &str, name: &str) {
     witness.settle();
     let (witness, _folder) = witness.stop();
     let its = format!("ip.addr == {address}");
@@ -103,7 +103,7 @@ fn the_first_packet_of_a_container_started_later_is_captured(lab: &Lab) {
         let block = format!("{name}:eth0");
         following.wait_for(&block, 1);
         busy.fetch(1);
-        assert_holds(following.path(), witness, &container.address(), &block);
+        assert_matches(following.path(), witness, &container.address(), &block);
         names.push((block, name));
     }
     let (path, _folder) = following.stop();
@@ -149,12 +149,12 @@ fn the_first_packet_of_a_podman_container_is_captured(lab: &Lab) {
         Following::begin(podman::program(lab), &["--label", &label, "--wait", "-f", "tcp port 80"]);
     let mut tcpdump = Command::new("nsenter");
     tcpdump.args(["--net", "--target", &server.pid(), "tcpdump"]);
-    let witness = Tcpdump::of(tcpdump, "eth0", "tcp port 80");
+    let witness = Tcpdump::with(tcpdump, "eth0", "tcp port 80");
     let command = fetches(&server.address());
     let container = podman.container_with(&["--label", &label], &["sh", "-c", &command]);
     let block = format!("{}:eth0", container.name);
     following.wait_for(&block, 1);
-    assert_holds(following.path(), witness, &container.address(), &block);
+    assert_matches(following.path(), witness, &container.address(), &block);
     let (path, _folder) = following.stop();
     assert_in_order(&path, &block, &container.name);
 }

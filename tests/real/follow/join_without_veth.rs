@@ -98,11 +98,11 @@ fn a_rootless_container_started_later_is_captured_without_privileges(lab: &Lab) 
         nsenter
     };
     for process in taps(following.child.id()) {
-        crate::support::processes::assert_powerless(process);
+        crate::support::processes::assert_no_capabilities(process);
     }
     let mut tcpdump = inside();
     tcpdump.arg("tcpdump");
-    let witness = Tcpdump::of(tcpdump, "tap0", "icmp");
+    let witness = Tcpdump::with(tcpdump, "tap0", "icmp");
     output(inside().args(["busybox", "ping", "-c", "3", "10.0.2.2"]));
     witness.settle();
     let (path, _folder) = following.stop();

@@ -115,7 +115,7 @@ fn a_network_connected_later_is_captured(lab: &Lab) {
 /// By the broker with CAP_NET_RAW, through the engine without.
 fn containers_started_later_are_captured_for_each_kind_of_user(lab: &Lab) {
     let programs = crate::support::user_kinds::Programs::make();
-    crate::support::unprivileged::open_engine(lab);
+    crate::support::unprivileged::allow_engine_access(lab);
     for (user, place) in [
         (crate::support::user_kinds::UserKind::CaptureGroup, "host veth"),
         (crate::support::user_kinds::UserKind::EngineGroup, "through the engine"),

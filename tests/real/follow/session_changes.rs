@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output};
 use crate::support::local_session::{Capture, process, veth};
-use crate::support::processes::{assert_powerless, children, rights, taps};
+use crate::support::processes::{assert_no_capabilities, children, rights, taps};
 use crate::support::recording::{
     assert_same, capinfos, fields_of, interfaces_in, named_fields_of, statistics_of,
 };
@@ -27,12 +27,12 @@ pub(crate) const TESTS: &[Test] = tests![
 
 /// Asserts that the session and its taps have no capability, the broker and its pool only `permitted`.
 fn assert_rights(session: u32, permitted: &str, count: usize) {
-    assert_powerless(session);
+    assert_no_capabilities(session);
     let [opener] = children(session)[..] else { panic!("one opener") };
     let taps = taps(session);
     assert_eq!(taps.len(), count);
     for tap in &taps {
-        assert_powerless(*tap);
+        assert_no_capabilities(*tap);
     }
     let waiting = |pid: &u32| !taps.contains(pid) && Path::new(&format!("/proc/{pid}/task")).exists();
     for pid in children(opener).into_iter().filter(waiting).chain([opener]) {
@@ -121,7 +121,7 @@ fn a_removed_container_is_counted_completely_and_its_resources_are_freed(lab: &L
     for number in 0..3 {
         let container = alone(lab, &network);
         // Truncated: its ring could not hold all packets.
-        let witness = Tcpdump::of(container.enter(&["tcpdump", "-s", "96"]), "eth0", "tcp or udp");
+        let witness = Tcpdump::with(container.enter(&["tcpdump", "-s", "96"]), "eth0", "tcp or udp");
         capture.join(&format!("goes{number}:eth0"), &container);
         container.fetch(3);
         // More than the ring can hold.

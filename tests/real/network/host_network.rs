@@ -6,11 +6,11 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output, start};
 use crate::support::list_output::described_by;
 use crate::support::podman::{self, Podman};
-use crate::support::processes::assert_powerless;
+use crate::support::processes::assert_no_capabilities;
 use crate::support::recording::{Recorded, Recording, capinfos, fields_of};
 use crate::support::tcpdump::Tcpdump;
 use crate::support::traffic::idle;
-use crate::support::unprivileged::{as_nobody, copy, open_engine};
+use crate::support::unprivileged::{allow_engine_access, as_nobody, copy};
 
 pub(crate) const TESTS: &[Test] = tests![
     the_host_network_is_shown_wherever_it_can_be_selected,
@@ -42,10 +42,10 @@ fn get(lab: &Lab, from: &Container, address: &str) {
 fn witness(interface: &str, filter: &str) -> Tcpdump {
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.arg("-p");
-    Tcpdump::of(tcpdump, interface, filter)
+    Tcpdump::with(tcpdump, interface, filter)
 }
 
-fn assert_saw_the_same(recorded: &Recorded, witness: Tcpdump) {
+fn assert_matches_tcpdump(recorded: &Recorded, witness: Tcpdump) {
     witness.assert_same(&recorded.path);
 }
 
@@ -163,7 +163,7 @@ fn host_network_packets_match_tcpdump(lab: &Lab) {
     get(lab, &other, &served);
     seen.settle();
     let recorded = recording.stop();
-    assert_saw_the_same(&recorded, seen);
+    assert_matches_tcpdump(&recorded, seen);
     let fields = ["ip.dst", "frame.packet_flags_direction", "frame.interface_name"];
     let name = format!("{}:{bridge}", host.name);
     let expected =
@@ -192,7 +192,7 @@ fn the_loopback_of_the_host_can_be_selected(lab: &Lab) {
     get(lab, &host, served);
     seen.settle();
     let (asked, unasked) = (asked.stop(), unasked.stop());
-    assert_saw_the_same(&asked, seen);
+    assert_matches_tcpdump(&asked, seen);
     let requests = asked.fields("http.request", &["frame.interface_name", "ip.dst"]);
     assert_eq!(requests, [[format!("{}:lo", host.name), "127.0.0.1".to_owned()]]);
     assert_eq!(capinfos(&unasked.path, "Number of packets"), "0");
@@ -213,7 +213,7 @@ fn a_bridge_of_the_host_captures_no_traffic_between_containers(lab: &Lab) {
 }
 
 fn host_network_captures_need_only_cap_net_raw(lab: &Lab) {
-    open_engine(lab);
+    allow_engine_access(lab);
     let network = lab.network();
     let (host, other) = (idle(lab), lab.container(&on(&network)));
     let folder = folder();
@@ -224,7 +224,7 @@ fn host_network_captures_need_only_cap_net_raw(lab: &Lab) {
     capture.args(["capture", &host.name, "-f", &filter, "-c", "4", "-w"]).arg(&path);
     let child = start(&mut capture);
     eventually("the capture begins", || path.metadata().is_ok_and(|about| about.len() > 100));
-    assert_powerless(child.id());
+    assert_no_capabilities(child.id());
     get(lab, &host, &other.address());
     let ended = end_of(child);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));

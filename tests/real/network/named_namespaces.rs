@@ -34,7 +34,7 @@ fn frames(path: &std::path::Path) -> Vec<Vec<String>> {
 fn a_named_namespace_without_processes_is_captured_at_its_host_veth(lab: &Lab) {
     let namespace = Namespace::with_veth();
     let veth = namespace.veth.clone().expect("its veth");
-    let user = UserNamespaceProgram::of(USER);
+    let user = UserNamespaceProgram::new(USER);
     for (name, mut program) in
         [(namespace.interface(), user.capturing()), (namespace.name.clone(), lab.program())]
     {
@@ -75,7 +75,7 @@ fn named_namespaces_without_a_veth_are_captured_inside(lab: &Lab) {
     ip(&[&["-n", &one.name, "link", "add", "left0"], &options[..]].concat());
     one.set_up("left0", "198.51.100.1/24");
     other.set_up("right0", "198.51.100.2/24");
-    let witness = Tcpdump::of(one.enter(&["tcpdump"]), "left0", "icmp");
+    let witness = Tcpdump::with(one.enter(&["tcpdump"]), "left0", "icmp");
     let options = ["--filter", "icmp", "--duplicates", "keep"];
     let recording = Recording::begin_with(lab.program(), &[&one.name, &other.interface()], &options);
     output(&mut other.enter(&["busybox", "ping", "-c", "3", "198.51.100.1"]));
@@ -110,7 +110,7 @@ fn a_named_namespace_with_processes_is_listed_once_by_its_name(lab: &Lab) {
         assert!(!objects.iter().any(|object| object["id"] == process.namespace()), "{objects:?}");
     }
     // Without privileges these cannot be distinguished: one entry, with a note.
-    let (objects, said) = listed(UserNamespaceProgram::of(USER).program());
+    let (objects, said) = listed(UserNamespaceProgram::new(USER).program());
     let object = only(&objects, "name", &linked.name);
     assert_eq!(object["attachments"][0]["interface"], "inner0", "{object}");
     assert!(!objects.iter().any(|object| object["id"] == first.namespace()), "{objects:?}");
@@ -135,7 +135,7 @@ fn deleting_a_named_namespace_ends_its_capture(lab: &Lab) {
 }
 
 fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
-    let user = UserNamespaceProgram::of(USER);
+    let user = UserNamespaceProgram::new(USER);
     let make = "ip link add own0 type bridge; ip address add 203.0.113.1/24 dev own0; ip link set own0 up; \
                 ip link set lo up; exec sleep 9999";
     let mut unshare = user.run_as(&[], "unshare");
@@ -154,7 +154,7 @@ fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
         enter.args(["--net", "--target", &process.0.id().to_string()]).args(command);
         enter
     };
-    let witness = Tcpdump::of(enter(&["tcpdump"]), "lo", "icmp");
+    let witness = Tcpdump::with(enter(&["tcpdump"]), "lo", "icmp");
     let recording = Recording::begin_with(user.program(), &[&value], &["-i", "lo", "--filter", "icmp"]);
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", recording.child.id())).expect("its status");
@@ -168,7 +168,7 @@ fn a_user_captures_their_user_namespace_without_privileges(_: &Lab) {
     assert!(frames(&recorded.path).len() == 6, "{:?}", frames(&recorded.path));
     assert_eq!(capinfos(&recorded.path, "Number of packets"), capinfos(&witness, "Number of packets"));
     // Another user sees it with the required privilege.
-    let other = UserNamespaceProgram::of(USER + 1);
+    let other = UserNamespaceProgram::new(USER + 1);
     let ended = end_of(start(other.program().args(["capture", &value, "-w", "/dev/null", "--overwrite"])));
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(!ended.status.success() && said.contains("only root may enter it"), "{said}");
@@ -184,7 +184,7 @@ fn empty_namespaces_are_not_listed(lab: &Lab) {
 }
 
 fn unusual_process_names_are_listed_safely(lab: &Lab) {
-    let user = UserNamespaceProgram::of(USER);
+    let user = UserNamespaceProgram::new(USER);
     let program = user.folder.path().join("a}{b\n\u{1b}[31m(");
     std::fs::copy("/bin/sleep", &program).expect("a copy");
     let path = program.to_string_lossy().into_owned();
@@ -208,7 +208,7 @@ fn unusual_process_names_are_listed_safely(lab: &Lab) {
 fn processes_hidden_from_a_user_are_reported(_: &Lab) {
     let namespace = Namespace::with_veth();
     let process = Process::start(&mut namespace.enter(&["sleep", "9999"])).with_link("inner0");
-    let user = UserNamespaceProgram::of(USER);
+    let user = UserNamespaceProgram::new(USER);
     let hidden = "mount -t proc -o hidepid=invisible proc /proc && exec \"$@\"";
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "sh", "-c", hidden, "sh"]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::faulty_peer::far_end;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
-use crate::support::peer_session::{PeerSession, SESSION, tap};
+use crate::support::peer_session::{PEER_SESSION, PeerSession, tap};
 use crate::support::recording::{fields_of, statistics_of};
 use crate::support::traffic::flood;
 
@@ -65,7 +65,7 @@ fn a_stalled_reader_does_not_break_peer_streams(lab: &Lab) {
     const SENT: u64 = 5000;
     let container = lab.container(&[]);
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args([SESSION, "-"]).args(tap(&container, &["--filter", "udp port 9"]));
+    command.args([PEER_SESSION, "-"]).args(tap(&container, &["--filter", "udp port 9"]));
     let mut child = start(&mut command);
     let mut reader = child.stdout.take().expect("a pipe");
     let mut head = [0; 100];

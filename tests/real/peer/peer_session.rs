@@ -88,7 +88,7 @@ fn a_quiet_peer_stream_is_kept_alive(lab: &Lab) {
     // The keepalive thread has no capability either.
     let tasks = std::fs::read_dir(format!("/proc/{}/task", recording.child.id())).expect("its threads");
     assert_eq!(tasks.count(), 2);
-    crate::support::processes::assert_powerless(recording.child.id());
+    crate::support::processes::assert_no_capabilities(recording.child.id());
     // Longer than the keepalive timeout of a tap.
     std::thread::sleep(Duration::from_secs(12));
     container.fetch(1);

@@ -47,7 +47,7 @@ fn two_capture_filters_accept_packets_that_match_both(lab: &Lab) {
 fn called(lab: &Lab, name: &str, options: &[&str]) -> Container {
     let container = lab.container(options);
     lab.docker(&["rename", &container.name, name]);
-    lab.found_again_as(container, name)
+    lab.renamed(container, name)
 }
 
 /// What a capture that is refused says.

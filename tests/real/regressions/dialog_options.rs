@@ -88,7 +88,7 @@ fn tshark_continues_when_the_container_restarts(lab: &Lab) {
     container.fetch(1);
     eventually("its packets are there", || requests_so_far(&file) == 1);
     lab.docker(&["restart", "--time", "0", &container.name]);
-    let container = lab.found_again(container);
+    let container = lab.restarted(container);
     eventually("packets after the restart are there", || {
         container.fetch(1);
         requests_so_far(&file) >= 2

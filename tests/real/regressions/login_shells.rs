@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::{Recording, fields_so_far, named_fields_of, requests_so_far};
-use crate::support::ssh_host::{SshHost, let_it_be_root};
+use crate::support::ssh_host::{SshHost, allow_sudo};
 
 pub(crate) const TESTS: &[Test] = tests![
     names_of_one_remote_host_have_no_host_prefix,
@@ -121,7 +121,7 @@ fn sudo_runs_containerdump_outside_secure_path(lab: &Lab) {
     // netbird#156, heroku/cli#1173: the secure_path of sudo has no /usr/local/bin.
     let there = SshHost::start(lab);
     let web = there.host.lab.container(&[]);
-    let_it_be_root(&there);
+    allow_sudo(&there);
     there.inside("echo 'Defaults secure_path=\"/usr/sbin:/usr/bin:/sbin:/bin\"' >>/run/sudoers");
     let options = ["--no-upload", "--sudo", "--host", "containerdump-lab@build1"];
     let list = output(there.program().arg("list").args(options));
@@ -151,7 +151,7 @@ fn sudo_skips_a_home_that_root_cannot_read(lab: &Lab) {
     // `--sudo` where the home is a FUSE or NFS file system that root may not read.
     let there = SshHost::bare(lab);
     let web = there.host.lab.container(&[]);
-    let_it_be_root(&there);
+    allow_sudo(&there);
     there.inside(
         "mount -t tmpfs -o mode=1777 tmp /var/tmp; home=/run/containerdump-lab; mkdir -p /run/behind $home/.cache; \
          chown 4242:4242 /run/behind $home/.cache; chmod 666 /dev/fuse; \

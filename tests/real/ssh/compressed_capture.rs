@@ -43,7 +43,7 @@ fn ssh_compression_reduces_text_to_a_third(lab: &Lab) {
     let page = format!("http://{address}:9000/text");
     for compress in ["off", "auto", "on"] {
         let filter = format!("tcp port 9000 and host {address}");
-        let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
+        let witness = Tcpdump::with(there.tcpdump(&web), "eth0", &filter);
         let recording = begin(&there, &[&web], &["--host", "build1", "-f", &filter, "--compress", compress]);
         let before = there.came();
         output(&mut there.host.enter(&other, &["curl", "-s", "-o", "/dev/null", &page]));
@@ -56,7 +56,7 @@ fn ssh_compression_reduces_text_to_a_third(lab: &Lab) {
         );
     }
     let _ = (server.kill(), server.wait());
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_compression_does_not_delay_packets_of_a_quiet_container(lab: &Lab) {
@@ -69,5 +69,5 @@ fn ssh_compression_does_not_delay_packets_of_a_quiet_container(lab: &Lab) {
         eventually("it is in the file", || packets_so_far(&recording.path, "http.request") == number);
     }
     recording.stop();
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }

@@ -3,7 +3,7 @@
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Recording, capinfos, fields_of};
-use crate::support::ssh_host::{SshHost, let_it_be_root};
+use crate::support::ssh_host::{SshHost, allow_sudo};
 
 pub(crate) const TESTS: &[Test] =
     tests![ssh_user_captures_through_the_engine_or_with_sudo, ssh_user_captures_with_doas,];
@@ -17,10 +17,10 @@ fn ssh_user_captures_through_the_engine_or_with_sudo(lab: &Lab) {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("sudo: "), "{said}");
     assert!(said.contains("cannot become root on containerdump-lab@build1: sudo: "), "{said}");
-    let_it_be_root(&there);
+    allow_sudo(&there);
     let as_root = described(&there, &["--host", host, "--sudo"]).0;
     assert!(as_root.contains("host veth veth"), "{as_root}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_user_captures_with_doas(lab: &Lab) {
@@ -32,7 +32,7 @@ fn ssh_user_captures_with_doas(lab: &Lab) {
     let refused = list();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(1) && said.contains("doas: "), "{said}");
-    let_it_be_root(&there);
+    allow_sudo(&there);
     // Without PAM a password would be requested; -n fails instead.
     there.inside("echo 'permit containerdump-lab' >/etc/doas.conf");
     let refused = list();
@@ -43,7 +43,7 @@ fn ssh_user_captures_with_doas(lab: &Lab) {
     );
     let as_root = described(&there, &["--host", host, "--doas"]).0;
     assert!(as_root.contains("host veth veth"), "{as_root}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 /// Captures a request on the host. Returns the interface description and standard error.

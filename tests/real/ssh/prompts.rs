@@ -40,7 +40,7 @@ fn ssh_askpass_asks_for_a_passphrase_once(lab: &Lab) {
     let asked = fs::read_to_string(asked).expect("it was asked");
     assert_eq!(asked.lines().count(), 1, "{asked}");
     assert!(asked.starts_with("Enter passphrase for key "), "{asked}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 /// A terminal with `containerdump list --host build1`, and its screen.
@@ -91,7 +91,7 @@ fn ssh_asks_for_a_passphrase_at_the_terminal(lab: &Lab) {
     terminal.key(&format!("{PASSPHRASE}\n"));
     terminal.shows(&web.name);
     assert!(end_of(terminal.child).status.success());
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ctrl_c_at_an_ssh_prompt_ends_the_capture(lab: &Lab) {

@@ -48,7 +48,7 @@ fn ssh_captures_a_container_like_tcpdump(lab: &Lab) {
     let there = SshHost::start(lab);
     let (web, other, address) = pair(&there);
     let filter = format!("tcp and host {address}");
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth0", &filter);
     let recording = begin(&there, &[&web], &["--host", "build1", "-f", &filter]);
     assert_eq!(there.runs().len(), 1);
     for _ in 0..20 {
@@ -66,7 +66,7 @@ fn ssh_captures_a_container_like_tcpdump(lab: &Lab) {
     assert!(statistics[&0].packets > 0);
     assert_eq!((statistics[&0].received, statistics[&0].lost), (statistics[&0].packets, 0));
     assert_eq!(recorded.said, "");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_applies_filter_and_snap_length_on_the_host(lab: &Lab) {
@@ -75,7 +75,7 @@ fn ssh_applies_filter_and_snap_length_on_the_host(lab: &Lab) {
     let filter = format!("inbound and tcp port 80 and dst host {address}");
     let options = ["--host", "build1", "-f", &filter, "-s", "60", "-i", "bridge", "-p"];
     let recording = begin(&there, &[&web], &options);
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &format!("tcp port 80 and dst host {address}"));
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth0", &format!("tcp port 80 and dst host {address}"));
     there.host.fetch(&other, &address);
     witness.settle();
     let recorded = recording.stop();
@@ -109,7 +109,7 @@ fn ssh_captures_containers_of_several_hosts_in_one_file(lab: &Lab) {
     let called = |container: &Container| format!("{0}@build1 or {0}@build2", container.name);
     let ends = named_fields_of(&recorded.path, "http.request", &["ip.src_host", "ip.dst_host"]);
     assert_eq!(ends.last(), Some(&vec![called(&other), called(&web)]), "{ends:?}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_capture_follows_a_container_restart(lab: &Lab) {
@@ -138,7 +138,7 @@ fn ssh_capture_follows_a_container_restart(lab: &Lab) {
     eventually("it is there", || interfaces(&path) == 1);
     signal(&waiting, "INT");
     assert!(end_of(waiting).status.success());
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_capture_ends_with_its_container_and_at_its_limits(lab: &Lab) {
@@ -157,7 +157,7 @@ fn ssh_capture_ends_with_its_container_and_at_its_limits(lab: &Lab) {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("containerdump: on build1: no running container is called \"nobody\""), "{said}");
     assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(1), &b""[..]));
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_connection_loss_ends_the_capture_on_both_hosts(lab: &Lab) {
@@ -175,7 +175,7 @@ fn ssh_connection_loss_ends_the_capture_on_both_hosts(lab: &Lab) {
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("build1") && said.contains("Remedy: check that it"), "{said}");
     assert_eq!(interfaces(&path), 1);
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_capture_that_was_killed_leaves_nothing_on_the_host(lab: &Lab) {
@@ -188,7 +188,7 @@ fn ssh_capture_that_was_killed_leaves_nothing_on_the_host(lab: &Lab) {
         eventually("it runs there", || there.runs().len() == 1);
         signal(&child, name);
         assert_eq!(end_of(child).status.success(), name != "KILL");
-        there.is_left_alone();
+        there.assert_cleaned_up();
     }
 }
 

@@ -34,7 +34,7 @@ fn tshark_captures_a_remote_container_like_tcpdump(lab: &Lab) {
     assert!(listed.contains(". containerdump-ssh (Containers on another host (SSH))"), "{listed}");
     let filter = format!("tcp and host {address}");
     let file = analyst.user.home.path().join("out.pcapng");
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth0", &filter);
     let preference = format!("extcap.containerdump_ssh.remotefilter:host {address}");
     let mut tshark = analyst.tshark(&web.name, &["-f", "tcp", "-o", &preference, "-w"]);
     let child = start(tshark.arg(&file));
@@ -137,7 +137,7 @@ fn the_toolbar_shows_and_filters_a_remote_capture(lab: &Lab) {
     toolbar.shows("figures", |toolbar| toolbar.field(STATISTICS).ends_with(" 0 dropped"));
     let (path, _folder) = capture.stop();
     assert_eq!(fields_of(&path, "not tcp.port == 80", &["frame.number"]).len(), 0);
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn tshark_shows_one_message_for_a_failed_remote_capture(lab: &Lab) {

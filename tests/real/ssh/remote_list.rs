@@ -36,7 +36,7 @@ fn ssh_lists_the_containers_of_a_host(lab: &Lab) {
     assert!(taps.starts_with(&format!("{} (docker-{0}, ", web.name)), "{taps}");
     let veth = taps.split("* host    host veth ").nth(1).and_then(|rest| rest.lines().next()).expect(&taps);
     assert!(there.inside("ip -o link").contains(&format!(" {veth}@")), "{taps}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 /// The error of `list` without a terminal.
@@ -72,7 +72,7 @@ fn ssh_refuses_a_changed_host_key(lab: &Lab) {
     assert!(refused.contains("cannot connect to build1:2223: nothing listens on that port"), "{refused}");
     let nameless = complaint(&there, "no-such-host.invalid");
     assert!(nameless.contains("unknown host name"), "{nameless}");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_reports_a_missing_or_different_containerdump(lab: &Lab) {

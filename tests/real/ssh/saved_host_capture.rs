@@ -34,7 +34,7 @@ fn ssh_uses_a_saved_host_by_name(lab: &Lab) {
     let recorded = capture.stop();
     let names = recorded.fields("http.request", &["frame.interface_name"]).concat();
     assert_eq!(names[0], format!("{}:eth0", web.name));
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_hosts_are_saved_for_the_user_of_sudo(lab: &Lab) {

@@ -3,7 +3,7 @@
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually};
 use crate::support::recording::{Recording, capinfos, fields_of, sorted};
-use crate::support::ssh_host::{SshHost, let_it_be_root};
+use crate::support::ssh_host::{SshHost, allow_sudo};
 use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -20,7 +20,7 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     there.host.lab.docker(&["network", "connect", &network.name, &web.name]);
     let address = there.host.address(&web, &network.name);
     let filter = format!("tcp and host {address}");
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth1", &filter);
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth1", &filter);
     let options = ["--host", "build1", "--no-upload", "-i", "eth1", "-f", &filter, "-s", "90"];
     let recording = Recording::begin_by(there.program(), &[&web], &options);
     assert_eq!(there.runs(), Vec::<String>::new());
@@ -43,11 +43,11 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     assert_eq!(said.len(), 2, "{said:?}");
     assert_eq!(said[0], "build1: containerdump is not installed on build1");
     assert!(said[1].starts_with("build1: tcpdump on that host captures eth1 of "), "{said:?}");
-    nothing_runs(&there);
+    assert_nothing_runs(&there);
     // Complete packets as an unprivileged user with sudo, and the end.
-    let_it_be_root(&there);
+    allow_sudo(&there);
     let user = ["--host", "containerdump-lab@build1", "--no-upload", "--sudo"];
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", "tcp");
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth0", "tcp");
     let recording = Recording::begin_by(there.program(), &[&web], &[&user[..], &["-f", "tcp"]].concat());
     let address = there.host.address(&web, "bridge");
     for _ in 0..5 {
@@ -55,15 +55,15 @@ fn ssh_uses_tcpdump_on_a_host_that_cannot_run_containerdump(lab: &Lab) {
     }
     let recorded = recording.stop_matching(witness);
     assert!(recorded.said.contains(" (not its 1 others) at host veth "), "{}", recorded.said);
-    nothing_runs(&there);
+    assert_nothing_runs(&there);
     let recording = Recording::begin_by(there.program(), &[&web], &user);
     there.host.lab.docker(&["kill", &web.name]);
     assert_eq!(capinfos(&recording.end().path, "Number of interfaces in file"), "1");
-    nothing_runs(&there);
-    there.is_left_alone();
+    assert_nothing_runs(&there);
+    there.assert_cleaned_up();
 }
 
-fn nothing_runs(there: &SshHost) {
+fn assert_nothing_runs(there: &SshHost) {
     eventually("nothing captures there", || {
         let all = there.inside("ps -A -o args");
         !all.lines().any(|line| line.contains("dump") && line.contains(" -w -"))
@@ -93,7 +93,7 @@ fn ssh_uses_dumpcap_on_a_host_without_tcpdump(lab: &Lab) {
             && said.contains("the connection to build1 ended"),
         "{said}"
     );
-    nothing_runs(&there);
+    assert_nothing_runs(&there);
 }
 
 fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
@@ -124,5 +124,5 @@ fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
     assert!(why(&["build1", "--", "-w"]).contains("the name of one container"));
     there.inside("mount --bind /dev/null /usr/bin/tcpdump; mount --bind /dev/null /usr/bin/dumpcap");
     assert_eq!(why(&["build1", &web.name]), "neither tcpdump nor dumpcap is installed");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }

@@ -6,7 +6,7 @@ use crate::real::ssh::elevation::described;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, output};
 use crate::support::recording::Recording;
-use crate::support::ssh_host::{SshHost, let_it_be_root};
+use crate::support::ssh_host::{SshHost, allow_sudo};
 use crate::support::tcpdump::Tcpdump;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -44,7 +44,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     let (web, other) = (there.host.lab.container(&[]), there.host.lab.container(&[]));
     let address = there.host.address(&web, "bridge");
     let filter = format!("tcp and host {address}");
-    let witness = Tcpdump::of(there.tcpdump(&web), "eth0", &filter);
+    let witness = Tcpdump::with(there.tcpdump(&web), "eth0", &filter);
     let recording = Recording::begin_by(there.program(), &[&web], &["--host", "build1", "-f", &filter]);
     let runs = there.runs();
     assert!(runs.len() == 1 && runs[0].starts_with("./containerdump-"), "{runs:?}");
@@ -74,7 +74,7 @@ fn ssh_uploads_containerdump_to_a_host_without_it(lab: &Lab) {
     let removed = output(there.program().args(["host", "clean", "build1"]));
     assert_eq!(removed, format!("build1: removed 1 file from {CACHE}"));
     assert_eq!(files(&there, CACHE), "");
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 /// Bytes sent to the host so far.
@@ -95,7 +95,7 @@ fn ssh_user_captures_with_the_uploaded_containerdump(lab: &Lab) {
     assert_eq!(sent.lines().count(), 1, "{sent}");
     let modes = there.inside(&format!("stat --format '%a %U' {cache} {cache}/*"));
     assert_eq!(modes, "700 containerdump-lab\n700 containerdump-lab");
-    let_it_be_root(&there);
+    allow_sudo(&there);
     let (as_root, said) = described(&there, &[&options[..], &["--sudo"]].concat());
     assert!(as_root.contains("host veth veth"), "{as_root}");
     assert!(
@@ -104,7 +104,7 @@ fn ssh_user_captures_with_the_uploaded_containerdump(lab: &Lab) {
     );
     assert_eq!(files(&there, cache), sent);
     eventually("no tap container is left", || there.host.lab.docker(&["ps", "--quiet", "--all"]).is_empty());
-    there.is_left_alone();
+    there.assert_cleaned_up();
 }
 
 fn ssh_uploads_to_another_directory_if_the_cache_is_noexec(lab: &Lab) {

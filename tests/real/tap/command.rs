@@ -35,11 +35,11 @@ impl Tap {
     /// The program in the network namespace of `container`.
     pub(crate) fn begin(container: &Container, options: &[&str]) -> Self {
         let program = [&[env!("CARGO_BIN_EXE_containerdump"), "tap"][..], options].concat();
-        Self::of(container.enter(&program))
+        Self::with(container.enter(&program))
     }
 
     /// Starts the tap by a command and waits until it captures.
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn with(mut command: Command) -> Self {
         let folder = folder();
         let path = folder.path().join("tap.pcapng");
         command.stdin(Stdio::piped()).stderr(Stdio::piped());
@@ -144,7 +144,7 @@ fn a_tap_has_no_capabilities_while_it_reads(lab: &Lab) {
     let container = lab.container(&[]);
     let tap = Tap::begin(&container, &[]);
     container.fetch(1);
-    crate::support::processes::assert_powerless(tap.child.id());
+    crate::support::processes::assert_no_capabilities(tap.child.id());
     tap.cut();
 }
 

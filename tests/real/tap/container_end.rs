@@ -6,9 +6,11 @@ use std::process::Command;
 use containerdump::container::{self as described, EngineKind};
 
 use crate::support::harness::{Test, tests};
-use crate::support::lab::{Lab, PATIENCE, eventually, start};
+use crate::support::lab::{Lab, TIMEOUT, eventually, start};
 use crate::support::podman::Podman;
-use crate::support::tap_container::{docker, in_podman, nothing_is_left, socket, tap, taps_of, target};
+use crate::support::tap_container::{
+    assert_no_tap_container, docker, in_podman, socket, tap, taps_of, target,
+};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_tap_container_ends_with_the_program_that_started_it,
@@ -27,7 +29,7 @@ pub(crate) fn serve_as_child() {
     let _tap = tap(&target(EngineKind::Docker, socket(url), id), &["tap"]).expect("a tap container");
     // The test waits for this word.
     println!("tapped");
-    std::thread::sleep(PATIENCE);
+    std::thread::sleep(TIMEOUT);
 }
 
 fn a_tap_container_ends_with_the_program_that_started_it(lab: &Lab) {
@@ -66,7 +68,7 @@ fn a_tap_container_ends_with_its_target(lab: &Lab) {
         let container = lab.container(options);
         let remove = || drop(lab.docker(&["rm", "--force", &container.name]));
         tapped(&docker(lab, &container.id), &remove);
-        nothing_is_left(lab, &container.id);
+        assert_no_tap_container(lab, &container.id);
     }
     let podman = Podman::rootful(lab);
     for options in [&[][..], &["--network", "none"]] {
@@ -87,7 +89,7 @@ fn the_error_output_and_status_of_a_tap_container_are_kept(lab: &Lab) {
     let end = tap.end();
     assert_eq!((end.status, all.len()), (Some(1), 0));
     assert!(end.stderr.as_str().contains("nowhere"), "{end:?}");
-    nothing_is_left(lab, &container.id);
+    assert_no_tap_container(lab, &container.id);
 }
 
 fn a_missing_target_leaves_no_tap_container(lab: &Lab) {
@@ -95,5 +97,5 @@ fn a_missing_target_leaves_no_tap_container(lab: &Lab) {
     lab.docker(&["kill", &container.name]);
     let trouble = tap(&docker(lab, &container.id), &["tap"]).expect_err("it does not run");
     assert!(trouble.message().as_str().contains("stopped before"), "{trouble}");
-    nothing_is_left(lab, &container.id);
+    assert_no_tap_container(lab, &container.id);
 }

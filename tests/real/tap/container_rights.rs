@@ -15,7 +15,7 @@ use crate::support::harness::{Test, explain, tests, trial};
 use crate::support::lab::{Lab, eventually, folder, output};
 use crate::support::podman::Podman;
 use crate::support::tap_container::{
-    companion, docker, in_podman, nothing_is_left, socket, tap, taps_of, target,
+    assert_no_tap_container, companion, docker, in_podman, socket, tap, taps_of, target,
 };
 
 const TESTS: &[Test] = tests![
@@ -36,7 +36,7 @@ pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
 }
 
 /// Asserts that a process has only CAP_NET_RAW, a read-only root, and the namespace of `target`.
-fn has_nothing_but_one_right(pid: &str, target: &str) {
+fn assert_only_cap_net_raw(pid: &str, target: &str) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     // 0x2000 is CAP_NET_RAW (include/uapi/linux/capability.h).
     assert!(status.contains("CapBnd:\t0000000000002000"), "{status}");
@@ -49,7 +49,7 @@ fn has_nothing_but_one_right(pid: &str, target: &str) {
 }
 
 /// The status of threads of this process by name.
-fn threads_called(name: &str) -> Vec<String> {
+fn threads_named(name: &str) -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
     let all: Vec<String> =
         tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect();
@@ -59,7 +59,7 @@ fn threads_called(name: &str) -> Vec<String> {
     named
 }
 
-fn has_rights(status: &str) -> bool {
+fn has_capabilities(status: &str) -> bool {
     ["CapPrm", "CapEff", "CapInh", "CapAmb"]
         .iter()
         .any(|set| !status.contains(&format!("{set}:\t0000000000000000")))
@@ -82,12 +82,14 @@ fn a_tap_container_has_only_cap_net_raw(lab: &Lab) {
     assert!(told[0]["Mounts"] == serde_json::json!([]) && host["Binds"].is_null(), "{told}");
     assert!(host["Devices"].as_array().is_none_or(Vec::is_empty), "{told}");
     assert!(config["OpenStdin"] == true && config["StdinOnce"] == true && config["Tty"] == false);
-    has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &container.pid);
+    assert_only_cap_net_raw(&told[0]["State"]["Pid"].to_string(), &container.pid);
     // The threads that forward streams: of root, without capabilities.
-    eventually("no thread has a right", || threads_called("tap container").iter().all(|it| !has_rights(it)));
+    eventually("no thread has a right", || {
+        threads_named("tap container").iter().all(|it| !has_capabilities(it))
+    });
     let end = tap.end();
     assert_eq!((end.status, end.stderr.as_str()), (Some(0), ""));
-    nothing_is_left(lab, &container.id);
+    assert_no_tap_container(lab, &container.id);
 }
 
 fn a_podman_tap_container_has_only_cap_net_raw(lab: &Lab) {
@@ -100,7 +102,7 @@ fn a_podman_tap_container_has_only_cap_net_raw(lab: &Lab) {
     assert_eq!(told[0]["EffectiveCaps"], serde_json::json!(["CAP_NET_RAW"]));
     assert_eq!(told[0]["HostConfig"]["LogConfig"]["Type"], "none");
     assert!(told[0]["HostConfig"]["AutoRemove"] == true && told[0]["Mounts"] == serde_json::json!([]));
-    has_nothing_but_one_right(&told[0]["State"]["Pid"].to_string(), &pid);
+    assert_only_cap_net_raw(&told[0]["State"]["Pid"].to_string(), &pid);
     let said = output(
         lab.program()
             .env("CONTAINER_HOST", &podman.url)
@@ -141,7 +143,7 @@ fn concurrent_imports_of_the_tap_image_succeed(lab: &Lab) {
     assert!(before >= 1);
     start();
     assert_eq!(imports.load(Ordering::Relaxed), before, "an image that is there was imported again");
-    nothing_is_left(lab, &container.id);
+    assert_no_tap_container(lab, &container.id);
     let label = format!("label=org.containerdump.digest={}", another.digest());
     let images = lab.docker(&["images", "--quiet", "--filter", &label]);
     lab.docker(&[&["rmi", "--force"], &images.lines().collect::<Vec<_>>()[..]].concat());

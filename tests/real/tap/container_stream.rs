@@ -8,7 +8,7 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, eventually, folder};
 use crate::support::podman::Podman;
 use crate::support::recording::fields_of;
-use crate::support::tap_container::{docker, nothing_is_left, tap, target};
+use crate::support::tap_container::{assert_no_tap_container, docker, tap, target};
 use crate::support::tcp_relay::relay;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -47,14 +47,14 @@ fn requests_with(target: &described::Container, arguments: &[&str], work: impl F
 fn packets_are_captured_through_the_engine(lab: &Lab) {
     let container = lab.container(&[]);
     assert_eq!(requests(&docker(lab, &container.id), || container.fetch(3)), 3);
-    nothing_is_left(lab, &container.id);
+    assert_no_tap_container(lab, &container.id);
 }
 
 fn packets_are_captured_through_an_engine_over_tcp(lab: &Lab) {
     let container = lab.container(&[]);
     let target = target(EngineKind::Docker, relay(&lab.endpoint), &container.id);
     assert_eq!(requests(&target, || container.fetch(3)), 3);
-    nothing_is_left(lab, &container.id);
+    assert_no_tap_container(lab, &container.id);
 }
 
 fn packets_are_captured_through_rootless_podman(lab: &Lab) {

@@ -9,7 +9,7 @@ use crate::support::lab::{Container, Lab, output};
 use crate::support::podman::Podman;
 use crate::support::recording::{Recording, fields_of};
 use crate::support::tcpdump::Tcpdump;
-use crate::support::unprivileged::open_engine;
+use crate::support::unprivileged::allow_engine_access;
 use crate::support::user_kinds::{Programs, UserKind};
 
 pub(crate) const TESTS: &[Test] = tests![each_kind_of_user_captures_each_kind_of_network];
@@ -33,7 +33,7 @@ struct Traffic<'a> {
 }
 
 impl<'a> Traffic<'a> {
-    fn of(container: &'a Container, interface: &'a str) -> Self {
+    fn new(container: &'a Container, interface: &'a str) -> Self {
         let address = container.address_on(interface);
         Self { name: &container.name, pid: &container.pid, interface, network: &[], address }
     }
@@ -52,7 +52,7 @@ impl UserTable<'_> {
         let mut tcpdump = Command::new("nsenter");
         tcpdump.args(["--net", "--target", scene.pid, "tcpdump"]);
         let filter = format!("tcp and host {}", scene.address);
-        let witness = Tcpdump::of(tcpdump, scene.interface, &filter);
+        let witness = Tcpdump::with(tcpdump, scene.interface, &filter);
         let options = [scene.network, &["--filter", &filter]].concat();
         let recordings = [UserKind::Root, UserKind::CaptureGroup, UserKind::EngineGroup]
             .map(|user| Recording::begin_with(self.programs.run_by(user, self.lab), &[scene.name], &options));
@@ -88,7 +88,7 @@ fn get(pid: &str, address: &str) {
 }
 
 fn each_kind_of_user_captures_each_kind_of_network(lab: &Lab) {
-    open_engine(lab);
+    allow_engine_access(lab);
     let mut table = UserTable { lab, programs: Programs::make(), rows: String::new() };
     bridges(&mut table);
     the_hosts(&mut table);
@@ -109,15 +109,15 @@ fn each_kind_of_user_captures_each_kind_of_network(lab: &Lab) {
 fn bridges(table: &mut UserTable) {
     let lab = table.lab;
     let one = lab.container(&[]);
-    table.row("one bridge", &Traffic::of(&one, "eth0"), &|| one.fetch(1));
+    table.row("one bridge", &Traffic::new(&one, "eth0"), &|| one.fetch(1));
     let network = lab.network();
     lab.docker(&["network", "connect", &network.name, &one.name]);
     let second = one.address_on("eth1");
-    let scene = Traffic { network: &["--network", &network.name], ..Traffic::of(&one, "eth1") };
+    let scene = Traffic { network: &["--network", &network.name], ..Traffic::new(&one, "eth1") };
     table.row("several bridges, one selected with `-i`", &scene, &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{second}/")]));
     });
-    let scene = Traffic { network: &["--network", "lo"], ..Traffic::of(&one, "lo") };
+    let scene = Traffic { network: &["--network", "lo"], ..Traffic::new(&one, "lo") };
     table.row("a bridge, its loopback selected with `-i lo`", &scene, &|| get(&one.pid, "127.0.0.1"));
     // A second server on port 80 would fail.
     let guest = lab.container(&[
@@ -127,7 +127,7 @@ fn bridges(table: &mut UserTable) {
         "--entrypoint",
         "/bin/cat",
     ]);
-    table.row("the network of another container", &Traffic::of(&guest, "eth0"), &|| one.fetch(1));
+    table.row("the network of another container", &Traffic::new(&guest, "eth0"), &|| one.fetch(1));
 }
 
 /// Its traffic to another container passes the bridge, an interface of the host.
@@ -135,18 +135,18 @@ fn the_hosts(table: &mut UserTable) {
     let lab = table.lab;
     let other = lab.container(&[]);
     let host = lab.container(&["--network", "host", "--interactive", "--entrypoint", "/bin/cat"]);
-    let scene = Traffic { address: other.address(), ..Traffic::of(&host, "docker0") };
+    let scene = Traffic { address: other.address(), ..Traffic::new(&host, "docker0") };
     table.row("the host's network", &scene, &|| get(&host.pid, &other.address()));
 }
 
 fn inside_only(table: &mut UserTable) {
     let lab = table.lab;
     let none = lab.container(&["--network", "none"]);
-    table.row("no network", &Traffic::of(&none, "lo"), &|| get(&none.pid, "127.0.0.1"));
+    table.row("no network", &Traffic::new(&none, "lo"), &|| get(&none.pid, "127.0.0.1"));
     let network = lab.macvlan();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
-    table.row("macvlan", &Traffic::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
+    table.row("macvlan", &Traffic::new(&one, "eth0"), &|| get(&one.pid, &other.address()));
 }
 
 fn overlay(table: &mut UserTable) {
@@ -155,9 +155,9 @@ fn overlay(table: &mut UserTable) {
     let network = swarm.overlay();
     let options = ["--network", network.name.as_str()];
     let (one, other) = (lab.container(&options), lab.container(&options));
-    table.row("overlay (Swarm)", &Traffic::of(&one, "eth0"), &|| get(&one.pid, &other.address()));
+    table.row("overlay (Swarm)", &Traffic::new(&one, "eth0"), &|| get(&one.pid, &other.address()));
     let gateway = one.address_on("eth1");
-    table.row("overlay, its gateway network (docker_gwbridge)", &Traffic::of(&one, "eth1"), &|| {
+    table.row("overlay, its gateway network (docker_gwbridge)", &Traffic::new(&one, "eth1"), &|| {
         output(Command::new("curl").args(["-s", "-o", "/dev/null", &format!("http://{gateway}/")]));
     });
 }

@@ -139,7 +139,7 @@ fn tshark_lists_only_containers_despite_hostile_names() {
         ExtcapFolder::new().added(&engine.address()).into_iter().partition(|line| is_group(line));
     assert_eq!(containers, expected);
     assert!(groups.len() > 2, "{groups:?}");
-    engine.was_only_asked_what_is_allowed();
+    engine.assert_only_allowed_requests();
 }
 
 fn tshark_lists_an_unreachable_engine() {
@@ -148,8 +148,7 @@ fn tshark_lists_an_unreachable_engine() {
     let engine = FakeEngine::answering(Answer::Silence).with_mode(0o000);
     assert_eq!(installed.added(&engine.address()), listed("permission denied"));
     let engine = engine.with_mode(0o666);
-    engine
-        .now_answers(Answer::Status(500, "}{value=x}{display=y}\ninterface {value=z}{display=z}".to_owned()));
+    engine.set_list(Answer::Status(500, "}{value=x}{display=y}\ninterface {value=z}{display=z}".to_owned()));
     let words = ")(value=x)(display=y) interface (value=z)(display=z)";
     assert_eq!(installed.added(&engine.address()), listed(words));
 }
@@ -170,5 +169,5 @@ fn a_fifo_of_another_user_is_not_written_to() {
     capture.args(["--capture", "--extcap-interface", "docker-web", "--fifo"]).arg(pipe.path());
     let complaint = Running::start(&mut capture).ended().complaint();
     assert!(complaint.contains("it belongs to another user"), "{complaint}");
-    assert!(reader.saw_nothing());
+    assert!(reader.is_still_empty());
 }

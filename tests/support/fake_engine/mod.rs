@@ -92,7 +92,7 @@ impl FakeEngine {
     }
 
     /// Changes the response to requests for all containers.
-    pub(crate) fn now_answers(&self, list: Answer) {
+    pub(crate) fn set_list(&self, list: Answer) {
         *self.script.list.lock().expect("no test panics in here") = list;
     }
 
@@ -124,7 +124,7 @@ impl FakeEngine {
     }
 
     /// Asserts that only the list and single containers by full id were requested.
-    pub(crate) fn was_only_asked_what_is_allowed(&self) {
+    pub(crate) fn assert_only_allowed_requests(&self) {
         let is_id =
             |id: &str| id.len() == 64 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let asked = self.asked();
