@@ -285,7 +285,7 @@ impl CaptureLoop {
         let Some((interval, report)) = reporter.report.as_mut().filter(|_| now >= reporter.due_at) else {
             return;
         };
-        // Without packets, asking the kernel for counts would cost more than everything else.
+        // Without packets, querying the kernel for counts would cost more than everything else.
         report(&self.stream.report(&mut self.merger, reporter.has_read));
         (reporter.due_at, reporter.has_read) = (now + *interval, false);
     }

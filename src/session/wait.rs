@@ -14,7 +14,7 @@ use crate::stop::{Stop, poll_for_reader_end};
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The same with remote sources, which fail when they send nothing for a while.
 const REMOTE_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often to read remote streams that have been asked to end.
+/// How often to read remote streams after the request to end.
 const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 impl CaptureLoop {

@@ -1,7 +1,7 @@
 //! Changes the capture filter of a running session.
 //!
 //! Each ring switches between two packets; if one cannot, all keep their filter. Packets that passed the previous filter
-//! are still written. Remote taps are asked to switch, and answer whether they did.
+//! are still written. Remote taps receive a request, and answer whether they switched.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::session::input::{Member, Source, SourceMerger};
 /// The outcome of a requested filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilterOutcome {
-    /// All rings of this process use it, and remote taps were asked to.
+    /// All rings of this process use it, and it was requested from remote taps.
     Applied,
     /// All remote taps use it, too.
     AppliedEverywhere,

@@ -6,7 +6,7 @@ use crate::capture;
 
 /// How long reading and writing the last packets may take.
 pub(in crate::session) const DRAIN_TIMEOUT: Duration = Duration::from_millis(250);
-/// The same with remote sources, which first have to be asked to finish.
+/// The same with remote sources, which first receive a request to finish.
 const REMOTE_DRAIN_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// An end that has been requested.

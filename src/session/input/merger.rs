@@ -165,11 +165,11 @@ impl SourceMerger {
         if self.readiness().is_none() {
             return;
         }
-        let asked_at = capture::now();
+        let polled_at = capture::now();
         let Some(ready) = self.readiness.ready() else { return };
         for source in &mut self.sources {
             if source.ready_number.is_some_and(|number| ready.binary_search(&number).is_err()) {
-                source.set_empty_at(asked_at);
+                source.set_empty_at(polled_at);
             }
         }
     }
@@ -260,7 +260,7 @@ impl SourceMerger {
         self.counts(|_, _| {});
     }
 
-    /// The same as [`SourceMerger::counts`], asking the kernel only for rings that were read since the last call.
+    /// The same as [`SourceMerger::counts`], querying the kernel only for rings that were read since the last call.
     pub(in crate::session) fn counts_as_read(&mut self, mut take: impl FnMut(u32, PacketCounts)) {
         self.sources.iter_mut().for_each(|source| source.counts_as_read(&mut take));
     }

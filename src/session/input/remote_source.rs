@@ -111,7 +111,7 @@ impl RemoteSource {
         self.remote.take_new_names()
     }
 
-    /// Requests another capture filter. Fails if the peer cannot be asked.
+    /// Requests another capture filter. Fails if the request cannot be sent.
     pub(in crate::session) fn request_filter(
         &self,
         number: u32,

@@ -119,7 +119,7 @@ impl SourceReader {
         spare: &mut SpareBatches,
         kernel_delay: Duration,
     ) -> usize {
-        let asked_at = capture::now();
+        let polled_at = capture::now();
         let batch = queue.batch(spare);
         let (outcome, bytes) = match &mut self.kind {
             SourceKind::Ring(ring, interface) => {
@@ -143,14 +143,14 @@ impl SourceReader {
                 }
             }
             SourceKind::Remote(remote) => {
-                match remote.read(self.batch_packets, asked_at, &mut self.last_time, batch) {
+                match remote.read(self.batch_packets, polled_at, &mut self.last_time, batch) {
                     Ok((blocks, bytes)) => (Ok(blocks), bytes),
                     Err(ended) => (Err(SourceEnd::from(ended)), 0),
                 }
             }
         };
         match outcome {
-            Ok(0) => self.empty_at = Some(asked_at),
+            Ok(0) => self.empty_at = Some(polled_at),
             Ok(count) => {
                 let packets = READ_BATCH_BYTES * count / bytes.max(1);
                 self.batch_packets = packets.clamp(1, MAX_READ_BATCH_PACKETS);
