@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 
 /// In bytes. 200 saved hosts with the longest paths of keys are smaller.
-const MAX_FILE_LEN: u64 = 1024 * 1024;
+const MAX_SETTINGS_LEN: u64 = 1024 * 1024;
 
 /// Reads a regular file; opening it never waits.
 ///
@@ -20,8 +20,8 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_LEN {
+    file.take(MAX_SETTINGS_LEN + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SETTINGS_LEN {
         return Err(io::Error::other("larger than 1 MiB"));
     }
     Ok(bytes)

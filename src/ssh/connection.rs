@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::child::{POLL_INTERVAL, wait_or_kill};
+use super::child::{CHILD_POLL_INTERVAL, wait_or_kill};
 use super::probe::PROBE_COMMAND;
 use super::prompt::PromptSettings;
 use super::socket_dir::SocketDir;
@@ -130,7 +130,7 @@ impl SshConnection {
             };
             match exited {
                 Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(CHILD_POLL_INTERVAL),
                 Ok(None) | Err(_) => break None,
             }
         };

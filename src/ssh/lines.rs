@@ -8,7 +8,7 @@ use super::SshSession;
 use crate::error::Error;
 
 /// During an upload, scripts print a line every second.
-const MAX_OUTPUT_LEN: usize = 256 * 1024;
+const MAX_SCRIPT_OUTPUT_LEN: usize = 256 * 1024;
 /// The reason why there is no further line after the end of the output.
 pub(super) const OUTPUT_ENDED: &str = "the connection was closed";
 
@@ -57,8 +57,8 @@ impl OutputLines {
                     _ => return Err(error.to_string()),
                 },
             }
-            if self.total > MAX_OUTPUT_LEN {
-                return Err(format!("unexpected output exceeds {} KiB", MAX_OUTPUT_LEN / 1024));
+            if self.total > MAX_SCRIPT_OUTPUT_LEN {
+                return Err(format!("unexpected output exceeds {} KiB", MAX_SCRIPT_OUTPUT_LEN / 1024));
             }
         }
     }

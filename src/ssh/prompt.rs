@@ -21,7 +21,7 @@ const ASKPASS_PROGRAMS: [&str; 9] = [
 ];
 /// The user may have to type a passphrase.
 const INTERACTIVE_CONNECT_TIMEOUT: Duration = Duration::from_mins(2);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
+const NONINTERACTIVE_CONNECT_TIMEOUT: Duration = Duration::from_secs(40);
 const BACKGROUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Wireshark's window does not respond meanwhile.
 const BLOCKING_CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -69,7 +69,7 @@ impl PromptMode {
             _ if can_prompt => INTERACTIVE_CONNECT_TIMEOUT,
             Self::DesktopBlocking => BLOCKING_CONNECT_TIMEOUT,
             Self::Background => BACKGROUND_CONNECT_TIMEOUT,
-            Self::Terminal | Self::Desktop => CONNECT_TIMEOUT,
+            Self::Terminal | Self::Desktop => NONINTERACTIVE_CONNECT_TIMEOUT,
         };
         let ssh_option = match self {
             Self::DesktopBlocking => Some("ConnectTimeout=5"),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::child::POLL_INTERVAL;
+use super::child::CHILD_POLL_INTERVAL;
 use crate::safe_text::SafeText;
 
 /// In characters.
@@ -14,7 +14,7 @@ const MAX_STDERR_LINE_LEN: usize = 400;
 /// Lines that are passed on to the user.
 const MAX_STDERR_LINES: usize = 100;
 /// Bytes after which the program is ended.
-const MAX_STDERR_LEN: usize = 256 * 1024;
+const MAX_REMOTE_STDERR_LEN: usize = 256 * 1024;
 /// The last lines, which contain the reason of a failure.
 const LAST_LINES: usize = 20;
 /// Begins a line in which containerdump reports its failure.
@@ -66,7 +66,7 @@ impl RemoteStderr {
     pub(super) fn wait(&mut self, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         while !self.thread.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(POLL_INTERVAL);
+            std::thread::sleep(CHILD_POLL_INTERVAL);
         }
     }
 
@@ -108,7 +108,7 @@ fn reaches_limit(mut source: impl Read, collected: &Mutex<Collected>) -> bool {
                 line.push(*byte);
             }
         }
-        if total > MAX_STDERR_LEN {
+        if total > MAX_REMOTE_STDERR_LEN {
             collected.is_over_limit = true;
             return true;
         }

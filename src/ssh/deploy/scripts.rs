@@ -17,7 +17,7 @@ const SCRIPT_MARKER: &str = "containerdump-deploy ";
 pub(super) const TRIAL_PROGRAM: &str = "#!/bin/sh";
 
 /// `enter NUMBER` changes to a folder, created if `make` is set, or sets `fault`. `good FILE` checks `digest`.
-const FOLDERS: &str = r#"umask 077; uid=$(id -u);
+const FOLDER_FUNCTIONS: &str = r#"umask 077; uid=$(id -u);
 private() { set -- $(ls -ldn .); case $1 in drwx?-??-?*) [ "$3" = "$uid" ] ;; *) false ;; esac; };
 enter() { fault="cannot be created"; case $1 in
 0) cache=${XDG_CACHE_HOME:-}; folder="the cache folder";
@@ -139,7 +139,7 @@ pub(super) fn remove() -> String {
 }
 
 fn command(parts: &[&'static str]) -> String {
-    let script = [FOLDERS, " "].into_iter().chain(parts.iter().copied()).collect::<String>();
+    let script = [FOLDER_FUNCTIONS, " "].into_iter().chain(parts.iter().copied()).collect::<String>();
     format!("exec sh -c '{}'", script.replace('\n', " "))
 }
 

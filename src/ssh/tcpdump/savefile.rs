@@ -16,11 +16,11 @@ use crate::ssh::lines::OUTPUT_ENDED;
 /// Precedes the file. A login shell may print before it.
 const SAVEFILE_MARKER: &[u8] = b"containerdump-savefile\n";
 const MAX_BEFORE_SAVEFILE: usize = 64 * 1024;
-const FILE_HEADER_LEN: usize = 24;
-const PACKET_HEADER_LEN: usize = 16;
-const READ_LEN: usize = 256 * 1024;
+const SAVEFILE_HEADER_LEN: usize = 24;
+const SAVEFILE_PACKET_HEADER_LEN: usize = 16;
+const SAVEFILE_READ_LEN: usize = 256 * 1024;
 /// InterfaceStatistics are written regularly, since they show that the capture is alive.
-const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+const SAVEFILE_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Byte order and time resolution of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ struct SavefileFormat {
 }
 
 impl SavefileFormat {
-    fn from_header(header: &[u8; FILE_HEADER_LEN]) -> Option<Self> {
+    fn from_header(header: &[u8; SAVEFILE_HEADER_LEN]) -> Option<Self> {
         match header[..4] {
             [0xd4, 0xc3, 0xb2, 0xa1] => Some(Self { is_big_endian: false, resolution: 1000 }),
             [0x4d, 0x3c, 0xb2, 0xa1] => Some(Self { is_big_endian: false, resolution: 1 }),
@@ -61,7 +61,7 @@ pub(super) fn convert(
     let mut has_marker = false;
     loop {
         has_marker = has_marker || reader.skip_marker();
-        if has_marker && reader.rest().len() >= FILE_HEADER_LEN {
+        if has_marker && reader.rest().len() >= SAVEFILE_HEADER_LEN {
             break;
         }
         if !has_marker && reader.rest().len() > MAX_BEFORE_SAVEFILE {
@@ -74,9 +74,9 @@ pub(super) fn convert(
             return Err(OUTPUT_ENDED.to_owned());
         }
     }
-    let header = *reader.rest().first_chunk::<FILE_HEADER_LEN>().ok_or(OUTPUT_ENDED)?;
+    let header = *reader.rest().first_chunk::<SAVEFILE_HEADER_LEN>().ok_or(OUTPUT_ENDED)?;
     let format = SavefileFormat::from_header(&header).ok_or("the output is not a pcap file")?;
-    reader.consumed += FILE_HEADER_LEN;
+    reader.consumed += SAVEFILE_HEADER_LEN;
     let link_type = format.read_u32(&header, 20) & 0x0fff_ffff;
     let description = InterfaceDescription { link_type, ..description };
     let cause = |error: io::Error| error.to_string();
@@ -132,9 +132,9 @@ fn write(
             };
             pcapng::append_packet(&mut batch, 0, Direction::Within, packet.time, packet.length, packet.data);
             written += 1;
-            reader.consumed += PACKET_HEADER_LEN + packet.data.len();
+            reader.consumed += SAVEFILE_PACKET_HEADER_LEN + packet.data.len();
         }
-        if reported.elapsed() > STATISTICS_INTERVAL {
+        if reported.elapsed() > SAVEFILE_STATISTICS_INTERVAL {
             batch.extend(statistics(written));
             reported = Instant::now();
         }
@@ -165,13 +165,13 @@ fn parse_packet(
     format: SavefileFormat,
     snap_length: u32,
 ) -> Option<Result<SavefilePacket<'_>, ()>> {
-    let header = bytes.get(..PACKET_HEADER_LEN)?;
+    let header = bytes.get(..SAVEFILE_PACKET_HEADER_LEN)?;
     let [seconds, fraction, captured, length] = [0, 4, 8, 12].map(|at| format.read_u32(header, at));
     let fraction = u64::from(fraction).saturating_mul(format.resolution);
     if captured > snap_length.min(MAX_SNAP_LEN) || captured > length || fraction >= 1_000_000_000 {
         return Some(Err(()));
     }
-    let data = bytes.get(PACKET_HEADER_LEN..PACKET_HEADER_LEN + captured as usize)?;
+    let data = bytes.get(SAVEFILE_PACKET_HEADER_LEN..SAVEFILE_PACKET_HEADER_LEN + captured as usize)?;
     let time = u64::from(seconds) * 1_000_000_000 + fraction;
     Some(Ok(SavefilePacket { time, length, data }))
 }
@@ -186,7 +186,7 @@ struct SavefileReader {
 #[derive(Debug, PartialEq, Eq)]
 enum ReadOutcome {
     Data,
-    /// Nothing was received within [`STATISTICS_INTERVAL`].
+    /// Nothing was received within [`SAVEFILE_STATISTICS_INTERVAL`].
     Idle,
     End,
 }
@@ -207,10 +207,10 @@ impl SavefileReader {
         self.buffer.drain(..self.consumed.min(self.buffer.len()));
         self.consumed = 0;
         let before = self.buffer.len();
-        self.buffer.resize(before + READ_LEN, 0);
+        self.buffer.resize(before + SAVEFILE_READ_LEN, 0);
         let read = self
             .stream
-            .set_read_timeout(Some(STATISTICS_INTERVAL))
+            .set_read_timeout(Some(SAVEFILE_STATISTICS_INTERVAL))
             .and_then(|()| self.stream.read(&mut self.buffer[before..]));
         self.buffer.truncate(before + read.as_ref().map_or(0, |count| *count));
         match read {
