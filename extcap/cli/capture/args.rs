@@ -99,7 +99,7 @@ pub(crate) struct CaptureArgs {
     duplicates: Duplicates,
 
     /// Compress packets on their way from another host: on, off, or auto, which skips what does not become
-    /// smaller, and everything if the link is faster than the compression
+    /// smaller
     #[arg(long, value_enum, hide_possible_values = true, value_name = "MODE", requires = "host",
           default_value_t = CompressionMode::Auto)]
     compress: CompressionMode,
