@@ -17,7 +17,7 @@ pub struct CaptureSettings {
     /// Bytes kept of each packet.
     pub snap_length: u32,
     /// Size of both rings of an attachment together, in MiB; an equal part of [`ALL_RINGS_MIB`](super::ALL_RINGS_MIB)
-    /// where nothing is asked for (see [`Budget`](super::Budget) for those that come later).
+    /// where nothing is asked for (see [`RingBudget`](super::RingBudget) for those that come later).
     pub ring_mib: Option<u32>,
     /// Whether to ask for packets that are not meant for the interface.
     pub promiscuous: bool,
