@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! engine      container        link              capture      pcapng          session
-//! who runs -> name, networks -> namespace,    -> packets,  -> interfaces,  -> one stream, in order
-//! containers  addresses         host veths       both ways    packets, drops  of time, to an output
+//! runs     -> name, networks -> namespace,    -> packets,  -> interfaces,  -> one stream, ordered
+//! containers  addresses         host veths       directions   packets, drops  by time, to an output
 //! ```
 //!
-//! `tap` leads from a name to opened rings; `privilege` says what may be done when.
+//! `tap` chooses where to capture and opens the rings; `privilege` defines the order of dropping capabilities.
 //!
-//! Nothing in here knows Wireshark's command line: that is `extcap/`.
+//! Wireshark's extcap interface and the command line are in `extcap/`.
 
 pub mod broker;
 pub mod capture;
@@ -35,5 +35,5 @@ pub mod tap;
 pub mod user_dirs;
 pub mod waker;
 
-/// The program and its version, as its captures name it.
+/// The program and its version, as in the section header of its captures.
 pub const PROGRAM_AND_VERSION: &str = concat!("containerdump ", env!("CARGO_PKG_VERSION"));

@@ -1,34 +1,38 @@
-//! Work that waits most of the time, done for several things at the same time, or beside other work.
+//! Runs blocking work in parallel, on threads without capabilities.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::privilege;
 
-/// What `work` makes of each of `things`, in their order, for at most `most` at a time. The threads for that
-/// have dropped every right and ended when it returns.
-pub(crate) fn map<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Applies `work` to all items, at most `max_threads` at a time, and keeps their order. The threads have dropped their
+/// capabilities and ended when it returns.
+pub(crate) fn map<T: Sync, R: Send>(
+    items: &[T],
+    max_threads: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(things.len()));
-    let one_after_another = || {
-        while let Some((number, thing)) = {
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let work_off = || {
+        while let Some((number, item)) = {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            things.get(number).map(|thing| (number, thing))
+            items.get(number).map(|item| (number, item))
         } {
-            let result = work(thing);
+            let result = work(item);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
         }
     };
     std::thread::scope(|scope| {
-        let apart = || {
-            one_after_another();
-            // Who gives rights up later sees the threads that are about to end, too.
+        let on_thread = || {
+            work_off();
+            // A thread that is about to end is still checked by a later drop of capabilities.
             let _ = privilege::drop_on_this_thread();
         };
-        // Where there is no thread to be had, fewer will do.
-        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, apart).ok();
-        let threads: Vec<_> = (1..most.min(things.len())).filter_map(spawn).collect();
-        one_after_another();
+        // Fewer threads if no more can be created.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, on_thread).ok();
+        let threads: Vec<_> = (1..max_threads.min(items.len())).filter_map(spawn).collect();
+        work_off();
         for thread in threads {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
@@ -38,22 +42,22 @@ pub(crate) fn map<T: Sync, R: Send>(things: &[T], most: usize, work: impl Fn(&T)
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// What `apart` and `here` make, at the same time. The thread for the former has dropped every right and ended when it
+/// Runs `spawned` on another thread and `here` on this one. That thread has dropped its capabilities and ended when this
 /// returns.
-pub(crate) fn join<A: Send, B>(apart: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+pub(crate) fn join<A: Send, B>(spawned: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
-        let on_its_own = || {
-            let result = apart();
+        let on_thread = || {
+            let result = spawned();
             let _ = privilege::drop_on_this_thread();
             result
         };
-        let thread = std::thread::Builder::new().spawn_scoped(scope, on_its_own);
+        let thread = std::thread::Builder::new().spawn_scoped(scope, on_thread);
         let result = here();
-        let of_apart = match thread {
+        let other = match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // Where there is no thread to be had, one after the other will do.
-            Err(_) => apart(),
+            // One after the other if no thread can be created.
+            Err(_) => spawned(),
         };
-        (of_apart, result)
+        (other, result)
     })
 }

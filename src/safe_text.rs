@@ -1,44 +1,41 @@
-//! Foreign text made safe to show.
+//! Escapes text from outside.
 //!
-//! Names, labels and messages of engines, containers and other hosts reach a sentence for
-//! Wireshark, a terminal, a dialog or a file's description through [`SafeText`] and no other way.
+//! Names, labels and messages of engines, containers and other hosts reach Wireshark, a terminal, a dialog or a file only
+//! as [`SafeText`].
 
 use std::fmt;
 
-/// Longest label, in characters. Wireshark refuses to start when the display text of a saved
-/// option is longer than 80; a list of interfaces is unreadable well before that.
+/// Longest text, in characters: Wireshark does not start when the text of a saved option is longer.
 pub(crate) const MAX_LABEL_LEN: usize = 80;
-/// Longest name that is kept whole, in characters: engines set no limit, and people select containers, projects and
-/// networks by it. Where it is shown it may be shortened.
+/// Longest name, in characters. Engines have no limit, and names select containers, projects and networks.
 pub const MAX_NAME_LEN: usize = 500;
 
-/// A single line of printable text that cannot end or open a sentence of the extcap grammar,
-/// move a terminal's cursor or turn the direction of writing.
+/// A line of printable text without the delimiters of extcap lines, terminal escapes and bidirectional marks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SafeText(String);
 
 impl SafeText {
-    /// Makes `text` safe and cuts it to 80 characters.
+    /// Escapes `text` and shortens it to 80 characters.
     pub fn new(text: &str) -> Self {
         Self::with_limit(text, MAX_LABEL_LEN)
     }
 
-    /// Makes `text` safe and keeps it whole, as what it is selected by.
+    /// Escapes a name that selects something, without shortening it for display.
     pub fn from_name(text: &str) -> Self {
         Self::with_limit(text, MAX_NAME_LEN)
     }
 
-    /// The same cut to 80 characters, where it is shown among others.
+    /// Shortened to 80 characters.
     #[must_use]
     pub fn shortened(&self) -> Self {
         Self::new(&self.0)
     }
 
-    /// Makes `text` safe and cuts it to `longest` characters, for sentences rather than names.
-    pub fn with_limit(text: &str, longest: usize) -> Self {
-        let mut shown = String::with_capacity(text.len().min(longest));
+    /// Escapes `text` and shortens it to `limit` characters.
+    pub fn with_limit(text: &str, limit: usize) -> Self {
+        let mut shown = String::with_capacity(text.len().min(limit));
         for (count, character) in text.trim().chars().enumerate() {
-            if count == longest {
+            if count == limit {
                 shown.pop();
                 shown.push('…');
                 break;
@@ -53,7 +50,7 @@ impl SafeText {
         &self.0
     }
 
-    /// Whether nothing is left to show.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -71,21 +68,19 @@ impl From<&str> for SafeText {
     }
 }
 
-/// What stands for `character`: itself unless it could do more than be read.
+/// The replacement of a character, most often itself.
 fn replacement(character: char) -> char {
     match character {
-        // The extcap grammar has no escape: a brace would end a value or begin one.
+        // Extcap lines have no escape character: braces delimit values.
         '{' => '(',
         '}' => ')',
-        // Tabs and line ends are what people meant as a blank.
         '\t' | '\n' | '\r' => ' ',
         _ if character.is_control() || is_invisible(character) => '\u{FFFD}',
         _ => character,
     }
 }
 
-/// Characters that are not seen but change how the others are: joiners, marks and overrides of
-/// direction, line and paragraph separators, tags (Unicode 16, general categories Cf, Zl, Zp).
+/// Format characters and separators (Unicode 16, general categories Cf, Zl, Zp).
 fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{00AD}' | '\u{0600}'..='\u{0605}' | '\u{061C}' | '\u{06DD}' | '\u{070F}'
@@ -106,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_names_stay_as_they_are() {
+    fn ordinary_names_are_unchanged() {
         assert_eq!(SafeText::new("web · nginx:1.27 (café)").as_str(), "web · nginx:1.27 (café)");
     }
 
@@ -119,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_by_characters_and_says_so() {
-        let label = SafeText::new(&"é".repeat(200));
-        assert_eq!(label.as_str().chars().count(), 80);
-        assert!(label.as_str().ends_with('…'));
+    fn long_text_is_shortened_with_an_ellipsis() {
+        let text = SafeText::new(&"é".repeat(200));
+        assert_eq!(text.as_str().chars().count(), 80);
+        assert!(text.as_str().ends_with('…'));
     }
 }

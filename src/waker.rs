@@ -1,4 +1,4 @@
-//! Wakes who waits for descriptors.
+//! Wakes a thread that polls descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,26 +6,25 @@ use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Something to be rung from elsewhere, and heard by waiting until it is readable. The end of each copy
-/// rings it, too.
+/// Wakes by becoming readable. Dropping any clone wakes, too.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
-    /// One that is silent.
+    /// Created cleared.
     ///
     /// Fails when the process has no file descriptors left.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
     }
 
-    /// Wakes whoever waits, now or later.
+    /// Wakes the waiting thread, now or at its next wait.
     pub fn wake(&self) {
-        // One that nobody hears is as loud as it can be.
+        // An overflow means that it is readable already.
         let _ = rustix::io::write(&*self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Makes it readable by the next ringing only.
+    /// Makes it unreadable until the next [`wake`](Self::wake).
     pub fn clear(&self) {
         let _ = rustix::io::read(&*self.0, &mut [0; 8]);
     }

@@ -1,4 +1,4 @@
-//! A request and the two descriptors that come with it, over a socket: from main to the opener, and on to a tap.
+//! Sends a request and its two descriptors over a socket: from the session to the broker, and on to a tap.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -10,13 +10,13 @@ use rustix::net::{
 };
 
 use super::TapRequest;
-use super::request::MOST;
+use super::request::MAX_MESSAGE_LEN;
 
-/// What came over a socket.
-pub(super) enum Received {
-    /// What is asked for, or why that is no request; the tap's stream, and where its errors are told.
-    Message(Result<TapRequest, String>, Vec<OwnedFd>),
-    /// Nobody is there any more.
+/// A received message.
+pub(super) enum ReceivedMessage {
+    /// The request, or why it is invalid; the descriptors of the tap's stream and of its errors.
+    Request(Result<TapRequest, String>, Vec<OwnedFd>),
+    /// The other end was closed.
     End,
 }
 
@@ -37,8 +37,8 @@ pub(super) fn send(
 }
 
 /// Waits for a request.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Received> {
-    let mut bytes = vec![0; MOST];
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<ReceivedMessage> {
+    let mut bytes = vec![0; MAX_MESSAGE_LEN];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let into = &mut [IoSliceMut::new(&mut bytes)];
@@ -49,12 +49,12 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Received> {
     };
     let descriptors: Vec<OwnedFd> = control.drain().filter_map(rights).flatten().collect();
     if message.bytes == 0 && descriptors.is_empty() {
-        return Ok(Received::End);
+        return Ok(ReceivedMessage::End);
     }
     let request = if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        Err("it is too long".to_owned())
+        Err("the request is too long".to_owned())
     } else {
         TapRequest::parse(&bytes[..message.bytes])
     };
-    Ok(Received::Message(request, descriptors))
+    Ok(ReceivedMessage::Request(request, descriptors))
 }

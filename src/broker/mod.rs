@@ -1,13 +1,13 @@
-//! A process that keeps the right to capture, for what joins after the program itself has given up
-//! every right.
+//! Privilege separation: a process that keeps the capabilities to capture containers that start after the session has
+//! dropped its own.
 //!
 //! ```text
-//! main ── a request, and two descriptors ──> opener ── starts, with these ──> containerdump tap
-//!      <───────────────── pcapng, through the stream that main has the other end of ──┘
+//! session ── request and two descriptors ──> broker ── passes them on ──> containerdump tap
+//!         <──────── pcapng, over a socket pair that the session created ──────────┘
 //! ```
 //!
-//! It is the same program, reads nothing but requests, starts nothing but taps, and never sees a
-//! packet. Main reads what a tap writes as it reads any stream from elsewhere: without trust.
+//! It runs the same program, accepts nothing but requests, starts nothing but taps and never sees a packet. The session
+//! reads a tap's stream as hostile input ([`crate::peer`]).
 
 mod message;
 mod open;
@@ -36,26 +36,26 @@ use crate::pcapng::InterfaceDescription;
 use crate::peer::{self, PeerStream};
 use crate::safe_text::SafeText;
 
-/// The first byte it says.
+/// First byte of its ready message.
 const READY: u8 = b'o';
-/// How long it may take to begin, and a tap to tell its interfaces, on a machine that may be busy.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long it is waited for at the end: then it goes on ending by itself.
-const PATIENCE_AT_END: Duration = Duration::from_secs(1);
-/// How long the reason of a tap that failed is waited for, on a machine that may be busy: such a tap ends soon.
-const PATIENCE_FOR_REASON: Duration = Duration::from_secs(3);
+/// For the broker to start and for a tap to report its interfaces, on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the broker to end; after that it ends in the background.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// For the error of a failed tap, on a busy machine.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A tap that was asked for. It ends when nobody has said for 10 seconds that its packets are wanted.
+/// A requested tap. It ends 10 seconds after the last heartbeat.
 #[derive(Debug)]
 pub struct PendingTap {
     stream: UnixStream,
     errors: PipeReader,
 }
 
-/// A process that opens what joins. It ends when this is dropped, and with this process.
+/// A process that opens new containers. It ends when this is dropped, and with this process.
 #[derive(Debug)]
 pub struct Broker {
-    /// `None` once it shall end.
+    /// `None` to end it.
     socket: Option<OwnedFd>,
     process: Child,
     may_capture: bool,
@@ -63,80 +63,78 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts `program`, which is [`crate::own_program::EXECUTABLE`] but in a test, as one. It keeps the rights that are held now, to
-    /// be done before these are given up; where there are none, it opens inside of the user's own rootless
-    /// containers, for which a program has to be without threads. It
-    /// has no place in the terminal's job: whoever captures tells it when to end.
+    /// Starts the broker with the capabilities held now; call this before dropping them and before starting threads, which
+    /// entering the user's rootless containers forbids. It leaves the terminal's process group.
     ///
-    /// Fails when it does not start.
+    /// Fails when it cannot be started.
     pub fn start(program: &Path) -> Result<Self, Error> {
         let start = || -> io::Result<Self> {
             let flags = SocketFlags::CLOEXEC;
-            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+            let (local_end, remote_end) =
+                socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
             let mut command = Command::new(program);
             command.arg("broker").env_clear().current_dir("/").process_group(0);
-            command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null());
+            command.stdin(remote_end).stdout(Stdio::null()).stderr(Stdio::null());
             let process = command.spawn()?;
-            let mut opener = Self { socket: Some(ours), process, may_capture: false, may_enter: false };
-            // Its end of the socket is its own only.
+            let mut broker = Self { socket: Some(local_end), process, may_capture: false, may_enter: false };
+            // Close our copy of its end.
             drop(command);
-            (opener.may_capture, opener.may_enter) = opener.is_ready()?;
-            Ok(opener)
+            (broker.may_capture, broker.may_enter) = broker.wait_until_ready()?;
+            Ok(broker)
         };
         start().map_err(|error| {
             Error::new(
-                format!("cannot start the process that opens what joins later: {error}"),
-                "see that /proc is there and this program may be started from there, or name what is to be captured",
+                format!("cannot start the process that captures containers which start later: {error}"),
+                "check that /proc is mounted and allows programs to be executed, or select containers by name",
             )
         })
     }
 
-    /// Waits until it has put its own rights in order. Whether it may capture, and enter namespaces.
-    fn is_ready(&self) -> io::Result<(bool, bool)> {
+    /// Waits until it has reduced its capabilities. Returns whether it may capture, and enter namespaces.
+    fn wait_until_ready(&self) -> io::Result<(bool, bool)> {
         let socket = self.socket()?;
-        let milliseconds = u16::try_from(PATIENCE.as_millis()).unwrap_or(u16::MAX);
+        let milliseconds = u16::try_from(START_TIMEOUT.as_millis()).unwrap_or(u16::MAX);
         let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds));
-        let mut said = [0; 3];
-        match recv(socket, &mut said, RecvFlags::DONTWAIT)? {
-            (3, _) if said[0] == READY => Ok((said[1] == 1, said[2] == 1)),
-            _ => Err(io::Error::other("it ended at once")),
+        let mut message = [0; 3];
+        match recv(socket, &mut message, RecvFlags::DONTWAIT)? {
+            (3, _) if message[0] == READY => Ok((message[1] == 1, message[2] == 1)),
+            _ => Err(io::Error::other("it ended at startup")),
         }
     }
 
-    /// Whether it can open in this network namespace.
+    /// Whether it can capture in this network namespace.
     pub fn may_capture(&self) -> bool {
         self.may_capture
     }
 
-    /// Whether it can open inside another network namespace, too.
+    /// Whether it can capture inside other network namespaces, too.
     pub fn may_enter(&self) -> bool {
         self.may_enter
     }
 
-    /// Its pid.
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Has packets taken as `request` says, without waiting until they are; `from` is whose they are. Any
-    /// thread may do so, several at a time.
+    /// Requests a tap of `origin`, without waiting for it. Several threads may do so at a time.
     ///
-    /// Fails when the opener has ended.
-    pub fn request_tap(&self, request: &TapRequest, from: &SafeText) -> Result<PendingTap, Error> {
+    /// Fails when the broker has ended.
+    pub fn request_tap(&self, request: &TapRequest, origin: &SafeText) -> Result<PendingTap, Error> {
         self.send(request).map_err(|error| {
             Error::new(
-                format!("cannot ask the opener for packets of {from}: {error}"),
-                "capture again; see that nobody ended it",
+                format!("cannot request packets of {origin} from the capture broker: {error}"),
+                "check that no one ended that process, then capture again",
             )
         })
     }
 
     /// Sends a request.
     fn send(&self, request: &TapRequest) -> io::Result<PendingTap> {
-        let (stream, theirs) = UnixStream::pair()?;
-        let (told, errors) = io::pipe()?;
-        message::send(self.socket()?.as_fd(), request, [theirs.as_fd(), errors.as_fd()])?;
-        Ok(PendingTap { stream, errors: told })
+        let (stream, remote_end) = UnixStream::pair()?;
+        let (reader, errors) = io::pipe()?;
+        message::send(self.socket()?.as_fd(), request, [remote_end.as_fd(), errors.as_fd()])?;
+        Ok(PendingTap { stream, errors: reader })
     }
 
     fn socket(&self) -> io::Result<&OwnedFd> {
@@ -145,33 +143,34 @@ impl Broker {
 }
 
 impl PendingTap {
-    /// Waits until packets are taken; `from` is whose they are.
+    /// Waits until it captures.
     ///
-    /// Fails when what the opener started says why it cannot.
-    pub fn wait(self, from: &SafeText) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
+    /// Fails with the error of the tap.
+    pub fn wait(self, origin: &SafeText) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
         let Self { stream, errors } = self;
-        peer::open_tap_stream(stream, from, PATIENCE).map_err(|trouble| trouble.explained_by(&said(&errors)))
+        peer::open_tap_stream(stream, origin, START_TIMEOUT)
+            .map_err(|error| error.explained_by(&read_error_line(&errors)))
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
         self.socket = None;
-        let until = Instant::now() + PATIENCE_AT_END;
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < until {
+        let deadline = Instant::now() + EXIT_TIMEOUT;
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-/// What was said until the end of a line or of all, if that comes soon: what is one line may come in pieces.
-fn said(errors: &PipeReader) -> String {
-    let until = Instant::now() + PATIENCE_FOR_REASON;
+/// Reads a line of errors, which may arrive in parts, or up to the end or time-out.
+fn read_error_line(errors: &PipeReader) -> String {
+    let deadline = Instant::now() + ERROR_TIMEOUT;
     let (mut bytes, mut filled) = ([0; 4096], 0);
     while filled < bytes.len() && !bytes[..filled].contains(&b'\n') {
-        let left = u16::try_from(until.saturating_duration_since(Instant::now()).as_millis());
+        let remaining = u16::try_from(deadline.saturating_duration_since(Instant::now()).as_millis());
         let mut readable = [PollFd::new(errors.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut readable, PollTimeout::from(left.unwrap_or(u16::MAX))) {
+        match poll(&mut readable, PollTimeout::from(remaining.unwrap_or(u16::MAX))) {
             Err(Errno::EINTR) => continue,
             Ok(1) => {}
             _ => break,
@@ -192,18 +191,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_in_pieces_is_read_whole() {
+    fn an_error_line_in_parts_is_read_whole() {
         let (errors, mut tap) = io::pipe().expect("a pipe");
-        let saying = std::thread::spawn(move || {
+        let writer = std::thread::spawn(move || {
             for piece in ["containerdump: ", "x0 is gone. Remedy: see y.", "\n"] {
                 std::thread::sleep(Duration::from_millis(20));
                 tap.write_all(piece.as_bytes()).expect("a reader");
             }
-            // A process that has said why may be slow to end.
+            // A process that reported its error may be slow to end.
             tap
         });
-        assert_eq!(said(&errors), "containerdump: x0 is gone. Remedy: see y.\n");
-        drop(saying.join());
-        assert_eq!(said(&errors), "");
+        assert_eq!(read_error_line(&errors), "containerdump: x0 is gone. Remedy: see y.\n");
+        drop(writer.join());
+        assert_eq!(read_error_line(&errors), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Opening what a request asks for, in a program of its own.
+//! Opens the rings that a request asks for, in a tap process.
 
 use std::io;
 use std::time::Duration;
@@ -13,18 +13,15 @@ use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
 use crate::stop::Stop;
 
-/// How often it is looked whether a cable leads away: the kernel tells that late, and then the first packet may have
-/// come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Polled, since the kernel reports the move of a veth late: the first packet may have passed by then.
+const VETH_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 impl TapRequest {
-    /// Opens rings for each interface, which count from now on. Needs `CAP_NET_RAW`, and inside another network
-    /// namespace what entering it takes; inside the user's own rootless container nothing, but that there is no
-    /// other thread. Where it is not known yet whose a cable is, waits until it leads into another namespace: what
-    /// came before that is nobody's, and they count from then on.
+    /// Opens the rings of each interface. Needs `CAP_NET_RAW`, and the capabilities to enter another network namespace;
+    /// for the user's rootless containers none, but a process without threads. Without a known container, waits until the
+    /// other end of the veth pair is in another namespace, and counts from then.
     ///
-    /// Fails when a right is missing, a cable leads elsewhere, a process is another, or the filter is
-    /// refused.
+    /// Fails when a capability is missing, the veth or process is a different one, or the filter is rejected.
     pub fn open(
         &self,
         block_timeout: Duration,
@@ -41,15 +38,15 @@ impl TapRequest {
                 let opened = privilege.with_net_raw(|| open(&attachment))??;
                 let interface = interface(&attachment, settings, opened.link_type());
                 let mut rings = opened.filtered(&attachment, settings)?;
-                // Asked after the opening: the name may have gone to another link before.
+                // Checked after opening: the name may have been reused before.
                 if let Some(seen) = expected_holder {
-                    let is_cable = link::is_veth_of(&attachment.tap, &hold(name, seen)?);
-                    if !is_cable.map_err(|error| cannot_look(name, &error))? {
-                        return Err(no_cable(name));
+                    let is_veth = link::is_veth_of(&attachment.tap, &hold(name, seen)?);
+                    if !is_veth.map_err(|error| cannot_find(name, &error))? {
+                        return Err(not_a_veth(name));
                     }
-                    begin(&mut rings);
+                    start(&mut rings);
                 } else {
-                    let since = comes_to_lead_away(name, LinkIndex(*index), stop)?;
+                    let since = wait_until_moved(name, LinkIndex(*index), stop)?;
                     for ring in &mut rings {
                         ring.count_since(since);
                     }
@@ -62,7 +59,7 @@ impl TapRequest {
                     .iter()
                     .map(|name| attachment(name, Tap::Inside { name: name.clone() }))
                     .collect();
-                let cannot = |error: io::Error| cannot_look(&interfaces.join(", "), &error);
+                let cannot = |error: io::Error| cannot_find(&interfaces.join(", "), &error);
                 let open = || attachments.iter().map(open).collect::<Result<Vec<_>, _>>();
                 let rootless = holder
                     .process()
@@ -71,7 +68,7 @@ impl TapRequest {
                 let opened = if let Some(namespaces) = rootless {
                     namespaces.enter().map_err(cannot)?;
                     let opened = open();
-                    // Whoever enters a user namespace has every right in it.
+                    // Entering a user namespace grants all capabilities in it.
                     privilege.drop_gained()?;
                     opened?
                 } else {
@@ -87,7 +84,7 @@ impl TapRequest {
                 let mut interfaces: Vec<_> =
                     opened.into_iter().zip(&attachments).map(filtered).collect::<Result<_, Error>>()?;
                 for (_, rings) in &mut interfaces {
-                    begin(rings);
+                    start(rings);
                 }
                 Ok(interfaces)
             }
@@ -95,34 +92,33 @@ impl TapRequest {
     }
 }
 
-/// Waits until the cable of that name and index leads into another namespace. Returns a time just before it did, or
-/// now, where it did already.
+/// Waits until the other end of a veth pair is in another namespace. Returns a time just before that.
 ///
-/// Fails when it is no cable, or nobody wants it any more.
-fn comes_to_lead_away(name: &str, index: LinkIndex, stop: &Stop) -> Result<u64, Error> {
-    let mut before = capture::now();
+/// Fails when it is no veth pair, or the capture ends.
+fn wait_until_moved(name: &str, index: LinkIndex, stop: &Stop) -> Result<u64, Error> {
+    let mut earlier = capture::now();
     loop {
         let now = capture::now();
-        match link::peer_is_in_other_namespace(name, index).map_err(|error| cannot_look(name, &error))? {
-            Some(true) => return Ok(before),
-            Some(false) => before = now,
-            None => return Err(no_cable(name)),
+        match link::peer_is_in_other_namespace(name, index).map_err(|error| cannot_find(name, &error))? {
+            Some(true) => return Ok(earlier),
+            Some(false) => earlier = now,
+            None => return Err(not_a_veth(name)),
         }
-        stop.sleep(LOOK_EVERY).map_err(|_| no_cable(name))?;
+        stop.sleep(VETH_POLL_INTERVAL).map_err(|_| not_a_veth(name))?;
     }
 }
 
-fn begin(rings: &mut [Ring]) {
+fn start(rings: &mut [Ring]) {
     let now = capture::now();
     for ring in rings {
         ring.count_from(now);
     }
 }
 
-fn no_cable(name: &str) -> Error {
+fn not_a_veth(name: &str) -> Error {
     Error::new(
-        format!("{} is no cable into that container", SafeText::new(name)),
-        "see that the container runs, then capture again",
+        format!("{} is not a veth of that container", SafeText::new(name)),
+        "check that the container is running, then capture again",
     )
 }
 
@@ -151,9 +147,9 @@ fn interface(attachment: &Attachment, settings: &CaptureSettings, link_type: u32
     }
 }
 
-fn cannot_look(interface: &str, error: &io::Error) -> Error {
+fn cannot_find(interface: &str, error: &io::Error) -> Error {
     Error::new(
-        format!("cannot look for {} where it was seen: {error}", SafeText::new(interface)),
-        "see that the container runs, and capture as root of this host",
+        format!("cannot find {} where it was listed: {error}", SafeText::new(interface)),
+        "check that the container is running, and capture as root of this host",
     )
 }

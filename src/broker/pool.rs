@@ -1,5 +1,5 @@
-//! Taps that wait until they are told what to take: a program that has begun already opens in half the time, and
-//! the first packet of a container that is being started does not wait.
+//! Idle taps, waiting for a request: a running process opens in half the time, and the first packet of a starting
+//! container is soon.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,32 +10,32 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::TapRequest;
-use super::message::{self, Received};
+use super::message::{self, ReceivedMessage};
 use crate::error::Error;
 use crate::own_program;
 
-/// How many wait. Cables come one after the other, but for containers that are started at the same time.
-const SPARES: usize = 2;
+/// Number of idle taps. Containers that start together need more than one.
+const POOL_SIZE: usize = 2;
 
-/// Taps that wait.
+/// The idle taps.
 #[derive(Default)]
-pub(super) struct Spares(VecDeque<Spare>);
+pub(super) struct TapPool(VecDeque<IdleTap>);
 
-struct Spare {
+struct IdleTap {
     socket: OwnedFd,
     process: Child,
 }
 
-impl Spares {
-    /// Has one take what `request` says: into a stream, and with a place to tell errors.
+impl TapPool {
+    /// Passes a request, a stream and a descriptor for errors to a tap.
     ///
     /// Fails when none can be started, or it has ended.
-    pub(super) fn hand_on(
+    pub(super) fn assign(
         &mut self,
         request: &TapRequest,
         descriptors: [BorrowedFd<'_>; 2],
     ) -> io::Result<Child> {
-        let Spare { socket, mut process } = self.0.pop_front().map_or_else(Spare::start, Ok)?;
+        let IdleTap { socket, mut process } = self.0.pop_front().map_or_else(IdleTap::start, Ok)?;
         message::send(socket.as_fd(), request, descriptors).inspect_err(|_| {
             let _ = process.kill();
             let _ = process.wait();
@@ -43,55 +43,54 @@ impl Spares {
         Ok(process)
     }
 
-    /// Starts as many as are missing. Where that is not possible, or one has ended that nobody has asked, each is
-    /// started when it is needed.
-    pub(super) fn fill_up(&mut self) {
-        let before = self.0.len();
-        self.0.retain_mut(|spare| matches!(spare.process.try_wait(), Ok(None)));
-        let has_failed = self.0.len() < before;
-        while !has_failed && self.0.len() < SPARES {
-            let Ok(spare) = Spare::start() else { return };
-            self.0.push_back(spare);
+    /// Refills the pool. If a tap cannot be started or one ended by itself, taps are started on demand.
+    pub(super) fn refill(&mut self) {
+        let count = self.0.len();
+        self.0.retain_mut(|tap| matches!(tap.process.try_wait(), Ok(None)));
+        let has_failed = self.0.len() < count;
+        while !has_failed && self.0.len() < POOL_SIZE {
+            let Ok(tap) = IdleTap::start() else { return };
+            self.0.push_back(tap);
         }
     }
 
-    /// They end, since nobody will ask them any more.
-    pub(super) fn end(self) -> Vec<Child> {
-        self.0.into_iter().map(|spare| spare.process).collect()
+    /// Ends them: they see their socket closed.
+    pub(super) fn close(self) -> Vec<Child> {
+        self.0.into_iter().map(|tap| tap.process).collect()
     }
 }
 
-impl Spare {
+impl IdleTap {
     fn start() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
-        let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        let (socket, remote_end) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let mut tap = Command::new(own_program::EXECUTABLE);
         tap.args(["tap", "--from-broker"]).env_clear();
-        let process = tap.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let process = tap.stdin(remote_end).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         Ok(Self { socket, process })
     }
 }
 
-/// In a tap: waits until the opener says on standard input what to take, and takes the stream that comes with that for
-/// standard input and output. `None` where nobody wants anything.
+/// In a tap: receives a request on standard input, and makes the stream that comes with it standard input and output.
+/// `None` if the broker has ended.
 ///
-/// Fails when standard input is no opener's.
+/// Fails when standard input is not a broker's.
 pub fn receive_request() -> Result<Option<TapRequest>, Error> {
-    let wrong = |why: &str| {
+    let invalid = |why: &str| {
         Error::new(
             format!("cannot serve standard input: {why}"),
-            "this is started by a capture, and not by hand: containerdump capture",
+            "do not run this by hand, a capture starts it: containerdump capture",
         )
     };
     let stdin = io::stdin();
-    let received = message::receive(stdin.as_fd()).map_err(|error| wrong(&error.to_string()))?;
-    let Received::Message(request, descriptors) = received else { return Ok(None) };
-    let request = request.map_err(|why| wrong(&why))?;
+    let received = message::receive(stdin.as_fd()).map_err(|error| invalid(&error.to_string()))?;
+    let ReceivedMessage::Request(request, descriptors) = received else { return Ok(None) };
+    let request = request.map_err(|why| invalid(&why))?;
     let [stream, errors]: [OwnedFd; 2] =
-        descriptors.try_into().map_err(|_| wrong("no stream came with it"))?;
+        descriptors.try_into().map_err(|_| invalid("the request has no stream"))?;
     dup2_stdin(&stream)
         .and_then(|()| dup2_stdout(&stream))
         .and_then(|()| dup2_stderr(&errors))
-        .map_err(|errno| wrong(&errno.to_string()))?;
+        .map_err(|errno| invalid(&errno.to_string()))?;
     Ok(Some(request))
 }

@@ -1,4 +1,4 @@
-//! What the opener is asked for: one message, of the program to itself.
+//! The request for a tap: one message, from the program to itself.
 
 use std::path::Path;
 
@@ -8,35 +8,35 @@ use crate::capture::{CaptureSettings, MAX_SNAP_LEN};
 use crate::container::endpoint::NamespaceRef;
 use crate::link;
 
-/// Bytes of a message.
-pub(super) const MOST: usize = 32 * 1024;
-/// The kernel's names are shorter (`IFNAMSIZ`, linux/if.h).
-const LONGEST_NAME: usize = 15;
-/// 4000 characters of the user's, and what is left out.
-const LONGEST_FILTER: usize = 6000;
-const MOST_INTERFACES: usize = 64;
+/// Longest message, in bytes.
+pub(super) const MAX_MESSAGE_LEN: usize = 32 * 1024;
+/// `IFNAMSIZ` without the terminating zero (linux/if.h).
+const MAX_INTERFACE_NAME_LEN: usize = 15;
+/// 4000 characters of the user's filter, and our exclusion.
+const MAX_COMBINED_FILTER_LEN: usize = 6000;
+const MAX_TAP_INTERFACES: usize = 64;
 /// libpcap counts the bytes of both rings in an `int`.
-const MOST_RING_MIB: u32 = 2046;
+const MAX_RING_MIB: u32 = 2046;
 
-/// Where packets shall be taken.
+/// Where to capture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum TapLocation {
-    /// At the end of a cable in this network namespace.
+    /// At the host end of a veth pair, in this network namespace.
     HostVeth {
-        /// In the kernel's spelling.
+        /// Its name.
         name: String,
-        /// Its index: the name may be used again for another.
+        /// Its index: a name may be reused.
         index: u32,
-        /// Where its other end must be; `None` where the container is not known yet, of a cable that was not
-        /// there when the opener was started.
+        /// Where its other end must be; `None` if the container is unknown yet, for a link created after the broker
+        /// started.
         expected_holder: Option<NamespaceRef>,
     },
     /// Inside another network namespace.
     Inside {
-        /// What keeps it there.
+        /// The process or file that holds the namespace.
         holder: NamespaceRef,
-        /// The interfaces there, in the kernel's spelling.
+        /// The names of interfaces in it.
         interfaces: Vec<String>,
     },
 }
@@ -47,24 +47,24 @@ pub enum TapLocation {
 pub struct TapRequest {
     /// Where.
     pub place: TapLocation,
-    /// In the language of pcap-filter(7), seen from the container.
+    /// In the syntax of pcap-filter(7), from the container's point of view.
     pub filter: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
     /// Size of the rings of each interface, in MiB.
     pub ring_mib: u32,
-    /// Whether to ask for packets that are not meant for the interface.
+    /// Whether to put the host veth into promiscuous mode.
     pub promiscuous: bool,
 }
 
 impl TapRequest {
-    /// The same settings as those of a capture, with rings of `ring_mib` MiB.
+    /// With the settings of a capture, and rings of `ring_mib` MiB.
     pub fn new(place: TapLocation, settings: &CaptureSettings, ring_mib: u32) -> Self {
         let &CaptureSettings { snap_length, promiscuous, .. } = settings;
         Self { place, filter: settings.combined_filter(), snap_length, ring_mib, promiscuous }
     }
 
-    /// How it is to be captured.
+    /// The settings of the capture.
     pub fn settings(&self) -> CaptureSettings {
         let Self { filter, snap_length, promiscuous, ring_mib, .. } = self.clone();
         CaptureSettings {
@@ -76,9 +76,9 @@ impl TapRequest {
         }
     }
 
-    /// Reads a message.
+    /// Parses a message.
     ///
-    /// Fails, with the reason, when it asks for anything but packets of network interfaces.
+    /// Fails, with the reason, for anything but packets of network interfaces.
     pub(super) fn parse(message: &[u8]) -> Result<Self, String> {
         let request: Self = serde_json::from_slice(message).map_err(|error| error.to_string())?;
         let names: Vec<&String> = match &request.place {
@@ -86,10 +86,10 @@ impl TapRequest {
             TapLocation::Inside { interfaces, .. } => interfaces.iter().collect(),
         };
         let is_name = |name: &&String| {
-            (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(['/', '\0', ' ', ':'])
+            (1..=MAX_INTERFACE_NAME_LEN).contains(&name.len()) && !name.contains(['/', '\0', ' ', ':'])
         };
-        if names.is_empty() || names.len() > MOST_INTERFACES || !names.iter().all(is_name) {
-            return Err("no name of an interface".to_owned());
+        if names.is_empty() || names.len() > MAX_TAP_INTERFACES || !names.iter().all(is_name) {
+            return Err("invalid interface name".to_owned());
         }
         let holder = match &request.place {
             TapLocation::HostVeth { expected_holder, .. } => expected_holder.as_ref(),
@@ -98,13 +98,17 @@ impl TapRequest {
         if let Some(NamespaceRef::File(file)) = holder
             && !(file.path.parent() == Some(Path::new(link::NETNS_DIR)) && file.path.file_name().is_some())
         {
-            return Err("no file of a network namespace".to_owned());
+            return Err("not a file of a network namespace".to_owned());
         }
-        if request.filter.as_ref().is_some_and(|text| text.len() > LONGEST_FILTER || text.contains('\0')) {
-            return Err("no capture filter".to_owned());
+        if request
+            .filter
+            .as_ref()
+            .is_some_and(|text| text.len() > MAX_COMBINED_FILTER_LEN || text.contains('\0'))
+        {
+            return Err("invalid capture filter".to_owned());
         }
         let (snap_length, ring_mib) = (request.snap_length, request.ring_mib);
-        if !(1..=MAX_SNAP_LEN).contains(&snap_length) || !(1..=MOST_RING_MIB).contains(&ring_mib) {
+        if !(1..=MAX_SNAP_LEN).contains(&snap_length) || !(1..=MAX_RING_MIB).contains(&ring_mib) {
             return Err(format!("{snap_length} bytes of a packet, rings of {ring_mib} MiB"));
         }
         Ok(request)
@@ -126,12 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_as_it_was_made() {
+    fn a_request_is_parsed_as_it_was_written() {
         assert_eq!(read(&veth("veth01f0f9d")), Ok(veth("veth01f0f9d")));
     }
 
     #[test]
-    fn anything_else_is_no_request() {
+    fn other_requests_are_refused() {
         for name in ["", "../../etc", "any:thing", "longer-than-any-name", "a b"] {
             assert!(read(&veth(name)).is_err(), "{name}");
         }

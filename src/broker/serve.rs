@@ -1,4 +1,4 @@
-//! The opener itself: starts a tap for each request, and nothing else.
+//! The broker process: assigns a tap to each request, and does nothing else.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,121 +11,124 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::net::{SendFlags, SocketType, send, sockopt};
 
-use super::message::{self, Received};
-use super::pool::Spares;
+use super::message::{self, ReceivedMessage};
+use super::pool::TapPool;
 use super::{READY, TapLocation, TapRequest};
 use crate::error::Error;
 use crate::link::{LinkIndex, Links};
 use crate::privilege::Privilege;
 
-/// Taps that run at the same time.
-const MOST_TAPS: usize = 1024;
-/// How long taps have at the end to see for themselves that nobody wants them.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How often taps are looked at then.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Most taps at a time.
+const MAX_TAPS: usize = 1024;
+/// For taps to end by themselves once their streams are closed.
+const TAP_EXIT_TIMEOUT: Duration = Duration::from_secs(3);
+const TAP_EXIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The taps that run, and what is asked about those who want one.
-struct Taps {
-    running: Vec<Child>,
-    spares: Spares,
-    /// The links that were there when the first request could come.
-    before: Links,
+/// The running and idle taps.
+struct RunningTaps {
+    processes: Vec<Child>,
+    pool: TapPool,
+    /// The links that existed when the broker became ready.
+    initial_links: Links,
 }
 
-/// Serves whoever holds the other end of standard input, until that is closed.
+/// Serves the session at the other end of standard input until that is closed.
 ///
-/// Fails when standard input is not what a program opens for this, or further rights cannot be dropped.
+/// Fails when standard input is not a broker's socket, or capabilities cannot be dropped.
 pub fn serve(privilege: Privilege) -> Result<(), Error> {
     let rights = privilege.keep_for_broker()?;
-    let wrong = |error: io::Error| {
+    let invalid = |error: io::Error| {
         Error::new(
             format!("cannot serve standard input: {error}"),
-            "this is started by a capture, and not by hand: containerdump capture",
+            "do not run this by hand, a capture starts it: containerdump capture",
         )
     };
     let stdin = io::stdin();
     let socket = stdin.as_fd();
     match sockopt::socket_type(socket) {
         Ok(SocketType::SEQPACKET) => {}
-        Ok(_) => return Err(wrong(io::ErrorKind::InvalidInput.into())),
-        Err(errno) => return Err(wrong(errno.into())),
+        Ok(_) => return Err(invalid(io::ErrorKind::InvalidInput.into())),
+        Err(errno) => return Err(invalid(errno.into())),
     }
-    let mut ended = SigSet::empty();
-    ended.add(Signal::SIGCHLD);
-    ended.thread_block().map_err(|errno| wrong(errno.into()))?;
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.thread_block().map_err(|errno| invalid(errno.into()))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    let ended = SignalFd::with_flags(&ended, flags).map_err(|errno| wrong(errno.into()))?;
-    let mut taps = Taps { running: Vec::new(), spares: Spares::default(), before: Links::now()? };
+    let exited = SignalFd::with_flags(&signals, flags).map_err(|errno| invalid(errno.into()))?;
+    let mut taps =
+        RunningTaps { processes: Vec::new(), pool: TapPool::default(), initial_links: Links::now()? };
     send(socket, &[READY, u8::from(rights.may_capture()), u8::from(rights.may_enter())], SendFlags::NOSIGNAL)
-        .map_err(|errno| wrong(errno.into()))?;
-    let mut has_time = false;
+        .map_err(|errno| invalid(errno.into()))?;
+    let mut is_idle = false;
     let outcome = loop {
         let mut watched =
-            [PollFd::new(socket, PollFlags::POLLIN), PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-        // An interrupted wait is a short wait.
-        let _ = poll(&mut watched, if has_time { PollTimeout::NONE } else { PollTimeout::ZERO });
-        let asked = watched[0].any() == Some(true);
-        while let Ok(Some(_)) = ended.read_signal() {}
-        taps.running.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
-        has_time = !asked;
-        if has_time {
-            taps.spares.fill_up();
+            [PollFd::new(socket, PollFlags::POLLIN), PollFd::new(exited.as_fd(), PollFlags::POLLIN)];
+        // An interrupted wait is a short one.
+        let _ = poll(&mut watched, if is_idle { PollTimeout::NONE } else { PollTimeout::ZERO });
+        let has_request = watched[0].any() == Some(true);
+        while let Ok(Some(_)) = exited.read_signal() {}
+        taps.processes.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
+        is_idle = !has_request;
+        if is_idle {
+            taps.pool.refill();
             continue;
         }
         match message::receive(socket) {
-            Ok(Received::End) => break Ok(()),
-            Ok(Received::Message(request, descriptors)) => taps.answer(request, descriptors),
+            Ok(ReceivedMessage::End) => break Ok(()),
+            Ok(ReceivedMessage::Request(request, descriptors)) => taps.handle_request(request, descriptors),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(wrong(error)),
+            Err(error) => break Err(invalid(error)),
         }
     };
-    taps.end();
+    taps.shutdown();
     outcome
 }
 
-impl Taps {
-    /// Has a tap do what is asked for, or says why not where the tap would have.
-    fn answer(&mut self, request: Result<TapRequest, String>, descriptors: Vec<OwnedFd>) {
+impl RunningTaps {
+    /// Assigns a request to a tap, or reports an error where the tap would.
+    fn handle_request(&mut self, request: Result<TapRequest, String>, descriptors: Vec<OwnedFd>) {
         let Ok([stream, errors]) = <[OwnedFd; 2]>::try_from(descriptors) else { return };
-        let refused = |why: &str| {
+        let refusal = |why: &str| {
             Error::new(
-                format!("the opener was asked for what it does not do: {why}"),
-                "see that containerdump was not replaced while it runs, then capture again",
+                format!("the capture broker refused a request: {why}"),
+                "check that containerdump was not replaced while it was running, then capture again",
             )
         };
         let allowed = request.and_then(|request| match &request.place {
-            _ if self.running.len() >= MOST_TAPS => Err("too many interfaces".to_owned()),
+            _ if self.processes.len() >= MAX_TAPS => Err("too many interfaces".to_owned()),
             TapLocation::HostVeth { name, index, expected_holder: None }
-                if self.before.contain(name, LinkIndex(*index)) =>
+                if self.initial_links.contain(name, LinkIndex(*index)) =>
             {
-                Err("it was there before, and so has to be somebody's".to_owned())
+                Err("interface existed before the capture started".to_owned())
             }
             _ => Ok(request),
         });
-        let started = allowed.map_err(|why| refused(&why)).and_then(|request| {
-            self.spares.hand_on(&request, [stream.as_fd(), errors.as_fd()]).map_err(|error| {
-                Error::new(format!("cannot start a tap: {error}"), "free some processes: ulimit -u")
+        let started = allowed.map_err(|why| refusal(&why)).and_then(|request| {
+            self.pool.assign(&request, [stream.as_fd(), errors.as_fd()]).map_err(|error| {
+                Error::new(
+                    format!("cannot start a tap process: {error}"),
+                    "end some processes, or raise their limit: ulimit -u",
+                )
             })
         });
         match started {
-            Ok(tap) => self.running.push(tap),
-            Err(trouble) => {
-                let words = trouble.to_string().replacen('\n', " ", 1);
-                // Whoever asked may have left.
-                let _ = writeln!(File::from(errors), "containerdump: {words}");
+            Ok(tap) => self.processes.push(tap),
+            Err(error) => {
+                let line = error.to_string().replacen('\n', " ", 1);
+                // The session may have exited.
+                let _ = writeln!(File::from(errors), "containerdump: {line}");
             }
         }
     }
 
-    /// Waits until all of them have ended, which they do since nobody holds their streams any more.
-    fn end(self) {
-        let mut taps = self.running;
-        taps.extend(self.spares.end());
-        let until = Instant::now() + PATIENCE;
-        while !taps.is_empty() && Instant::now() < until {
+    /// Waits until all have ended: their streams are closed.
+    fn shutdown(self) {
+        let mut taps = self.processes;
+        taps.extend(self.pool.close());
+        let deadline = Instant::now() + TAP_EXIT_TIMEOUT;
+        while !taps.is_empty() && Instant::now() < deadline {
             taps.retain_mut(|tap| matches!(tap.try_wait(), Ok(None)));
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(TAP_EXIT_POLL_INTERVAL);
         }
         for mut tap in taps {
             let _ = tap.kill();

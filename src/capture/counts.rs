@@ -1,62 +1,62 @@
-//! What became of packets, counted.
+//! Packet counts of rings.
 
 use pcap::Stat;
 
-/// What became of the packets of a ring since the capture began.
+/// Packet counts of a ring since the capture began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PacketCounts {
-    /// Packets that came to the ring, kept there or not.
+    /// Packets that passed the filter, whether the ring had room or not.
     pub received: u64,
     /// Packets read from the ring.
     pub delivered: u64,
-    /// Packets the kernel had no room for in the ring.
+    /// Packets dropped by the kernel because the ring was full.
     pub kernel_drops: u64,
-    /// Packets left unread at the other end of a stream from elsewhere.
+    /// Packets left unread by the writer of a peer stream.
     pub abandoned: u64,
-    /// Packets the interface itself dropped.
+    /// Packets dropped by the interface.
     pub interface_drops: u64,
 }
 
 impl PacketCounts {
-    /// Packets that came and were not read.
+    /// Packets received and not read.
     pub fn unread(&self) -> u64 {
         self.received.saturating_sub(self.kernel_drops + self.abandoned + self.delivered)
     }
 }
 
-/// The same of a ring while it is read.
+/// The counters of a ring while it is read.
 #[derive(Default)]
-pub(super) struct Counted {
+pub(super) struct RingCounters {
     pub(super) delivered: u64,
-    received: Counter,
-    /// Of these, from before the capture began, where it began in the past.
+    received: WrappingCounter,
+    /// Packets from before the capture began, if it began in the past.
     before: Option<u64>,
-    kernel_drops: Counter,
-    interface_drops: Counter,
+    kernel_drops: WrappingCounter,
+    interface_drops: WrappingCounter,
 }
 
-impl Counted {
-    /// What the kernel has told so far does not count.
-    pub(super) fn begin(&mut self, told: Stat) {
-        self.received.last = told.received;
-        self.kernel_drops.last = told.dropped;
-        self.interface_drops.last = told.if_dropped;
+impl RingCounters {
+    /// Excludes what the kernel has counted so far.
+    pub(super) fn start(&mut self, stat: Stat) {
+        self.received.last = stat.received;
+        self.kernel_drops.last = stat.dropped;
+        self.interface_drops.last = stat.if_dropped;
     }
 
-    /// What the kernel has told so far counts, but for what is left out.
-    pub(super) fn begin_in_the_past(&mut self) {
+    /// Includes what the kernel has counted so far, except for packets from before.
+    pub(super) fn start_in_past(&mut self) {
         self.before = Some(0);
     }
 
-    /// A packet that was read is from before the capture began.
-    pub(super) fn leave_out(&mut self) {
+    /// Excludes a packet from before the capture began.
+    pub(super) fn exclude_packet(&mut self) {
         self.before = self.before.map(|before| before + 1);
     }
 
-    pub(super) fn advance(&mut self, told: Stat) {
-        self.received.advance(told.received);
-        self.kernel_drops.advance(told.dropped);
-        self.interface_drops.advance(told.if_dropped);
+    pub(super) fn advance(&mut self, stat: Stat) {
+        self.received.advance(stat.received);
+        self.kernel_drops.advance(stat.dropped);
+        self.interface_drops.advance(stat.if_dropped);
     }
 
     pub(super) fn counts(&self) -> PacketCounts {
@@ -70,17 +70,17 @@ impl Counted {
     }
 }
 
-/// A 64-bit count of something that is told in 32 bits and wraps.
+/// A 64-bit count of a 32-bit counter that wraps.
 #[derive(Default)]
-struct Counter {
+struct WrappingCounter {
     last: u32,
     total: u64,
 }
 
-impl Counter {
-    fn advance(&mut self, told: u32) {
-        self.total += u64::from(told.wrapping_sub(self.last));
-        self.last = told;
+impl WrappingCounter {
+    fn advance(&mut self, value: u32) {
+        self.total += u64::from(value.wrapping_sub(self.last));
+        self.last = value;
     }
 }
 
@@ -89,8 +89,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_counter_that_wraps_goes_on_counting() {
-        let mut counter = Counter { last: u32::MAX - 1, total: 7 };
+    fn a_wrapping_counter_continues() {
+        let mut counter = WrappingCounter { last: u32::MAX - 1, total: 7 };
         counter.advance(3);
         assert_eq!(counter.total, 12);
     }

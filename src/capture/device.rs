@@ -1,8 +1,7 @@
-//! What libpcap opens, and why it may not: it must be a network interface.
+//! Restricts libpcap to network interfaces, and explains its errors.
 //!
-//! libpcap looks at a name's begin before it looks for an interface of that name, and a container
-//! may name an interface of its own as it likes: `usbmon1` must not become a look at the host's
-//! USB.
+//! libpcap interprets prefixes of names, and a container names its interfaces as it likes: `usbmon1` must not capture the
+//! host's USB.
 
 use pcap::{Active, Capture};
 use socket2::{Domain, SockRef};
@@ -10,39 +9,37 @@ use socket2::{Domain, SockRef};
 use crate::error::Error;
 use crate::link::Attachment;
 
-/// How names begin by which libpcap means something else than an interface (libpcap 1.10,
-/// pcap.c, `capture_source_types`).
+/// Prefixes of names that are not interfaces (libpcap 1.10, pcap.c, `capture_source_types`).
 const OTHER_SOURCES: [&str; 8] =
     ["bluetooth", "dbus-", "dag", "netmap:", "nflog", "nfqueue", "snf", "usbmon"];
 
-/// Why an interface that is not up is not opened.
 const DOWN: &str = "the interface is down";
 
-/// Whether `why` tells that an interface is down.
-pub fn is_down(why: &Error) -> bool {
-    why.message().as_str().ends_with(DOWN)
+/// Whether the error is that an interface is down.
+pub fn is_down(error: &Error) -> bool {
+    error.message().as_str().ends_with(DOWN)
 }
 
-/// Whether libpcap may take `name` for something else than the interface of that name.
+/// Whether libpcap may interpret `name` as something other than an interface.
 pub(super) fn is_ambiguous(name: &str) -> bool {
     name == "any" || name.contains(':') || OTHER_SOURCES.iter().any(|begin| name.starts_with(begin))
 }
 
-/// Whether `handle` reads from a network interface: by a packet socket, and nothing else.
+/// Whether `handle` is a packet socket, and therefore a network interface.
 pub(super) fn is_interface(handle: &Capture<Active>) -> bool {
     SockRef::from(handle).domain().is_ok_and(|domain| domain == Domain::PACKET)
 }
 
-/// The name of an attachment's interface means something else to libpcap.
-pub(super) fn no_interface(attachment: &Attachment) -> Error {
+/// The error for an ambiguous interface name.
+pub(super) fn not_an_interface(attachment: &Attachment) -> Error {
     Error::new(
-        format!("cannot capture {}: libpcap takes that name for something else", attachment.name()),
+        format!("cannot capture {}: libpcap uses that name for something else", attachment.name()),
         "choose other interfaces of the container: -i",
     )
     .with_wireshark_remedy("choose another network in the options of the interface")
 }
 
-/// Why an attachment cannot be opened, in words that help.
+/// The error for an attachment that cannot be opened.
 pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error {
     let text = match error {
         pcap::Error::PcapError(text) => text.clone(),
@@ -58,7 +55,10 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error
         );
     }
     if text.contains("No such device") {
-        return Error::new(what("the interface is gone"), "see that the container runs, then capture again");
+        return Error::new(
+            what("the interface is gone"),
+            "check that the container is running, then capture again",
+        );
     }
     if text.contains("not up") {
         return Error::new(what(DOWN), "bring it up (ip link set INTERFACE up), then capture again");
@@ -67,7 +67,7 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error
         return Error::new(what(&text), "use a smaller kernel buffer: --buffer-size")
             .with_wireshark_remedy("use a smaller kernel buffer in the options of the interface");
     }
-    Error::new(what(&text), "see that the container runs and its network is up, then capture again")
+    Error::new(what(&text), "check that the container is running and its network is up, then capture again")
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_mean_something_else_are_known() {
+    fn ambiguous_names_are_recognized() {
         for name in ["any", "usbmon1", "nflog", "nflog:5", "bluetooth0", "dbus-system", "rpcap:x"] {
             assert!(is_ambiguous(name), "{name}");
         }

@@ -1,9 +1,8 @@
 //! Capture filters: checked by libpcap, run by the kernel.
 //!
-//! A ring takes one direction only. The filter of the user is preceded by a look at the kernel's
-//! own mark of who sent the packet, `SKF_AD_PKTTYPE`; a source address can be forged, that mark
-//! cannot. libpcap's own way of installing a filter is not used: it runs every filter once more
-//! in user space over the first block of the ring, where that mark reads as "no packet".
+//! A ring takes one direction. Therefore the user's filter follows a test of the kernel's packet type (`SKF_AD_PKTTYPE`),
+//! which cannot be forged. libpcap does not install the program: it would run it once more in user space, where the
+//! packet type is unknown.
 
 use pcap::{Activated, BpfInstruction, Capture, Linktype};
 use socket2::SockFilter;
@@ -20,55 +19,55 @@ const PACKET_TYPE: u32 = 0xffff_f004;
 /// `PACKET_OUTGOING` (linux/if_packet.h).
 const OUTGOING: u32 = 4;
 /// `BPF_MAXINSNS` (linux/bpf_common.h).
-const MOST_INSTRUCTIONS: usize = 4096;
+const MAX_INSTRUCTIONS: usize = 4096;
 
-/// One instruction of a program.
+/// An instruction of classic BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instruction {
+pub(super) struct FilterInstruction {
     code: u16,
     if_true: u8,
     if_false: u8,
     value: u32,
 }
 
-impl Instruction {
+impl FilterInstruction {
     const fn new(code: u16, if_true: u8, if_false: u8, value: u32) -> Self {
         Self { code, if_true, if_false, value }
     }
 
-    pub(super) const fn of_kernel(self) -> SockFilter {
+    pub(super) const fn to_sock_filter(self) -> SockFilter {
         SockFilter::new(self.code, self.if_true, self.if_false, self.value)
     }
 }
 
-/// What libpcap says against `filter`; `None` when it is a valid filter for Ethernet.
+/// libpcap's error for `filter`; `None` when it is valid for Ethernet.
 pub fn filter_syntax_error(filter: &str) -> Option<String> {
     let dead = Capture::dead(Linktype::ETHERNET).ok()?;
     dead.compile(filter, true).err().map(|error| error_text(&error))
 }
 
-/// Words after which the rest of an expression refers to another place in the packet (pcap-filter(7)).
-const SHIFTING_WORDS: [&str; 5] = ["vlan", "mpls", "pppoes", "geneve", "vxlan"];
+/// Keywords that shift the offsets of the rest of an expression (pcap-filter(7)).
+const OFFSET_KEYWORDS: [&str; 5] = ["vlan", "mpls", "pppoes", "geneve", "vxlan"];
 
-/// Both filters as one, which accepts what each of them accepts. Empty ones are left out.
+/// Combines two filters into one for packets that pass both. Empty filters are ignored.
 ///
-/// Fails when one of them is not a filter by itself, or when both shift what follows in an expression.
+/// Fails when one is invalid by itself, or both shift offsets.
 pub fn combine_filters(first: Option<&str>, second: Option<&str>) -> Result<Option<String>, Error> {
-    let (first, second) = (given(first), given(second));
+    let (first, second) = (non_empty(first), non_empty(second));
     for filter in [first, second].into_iter().flatten() {
         if let Some(why) = filter_syntax_error(filter) {
-            return Err(refused(filter, &why));
+            return Err(rejection(filter, &why));
         }
     }
     let (Some(one), Some(other)) = (first, second) else {
         return Ok(first.or(second).map(str::to_owned));
     };
-    match (contains_word(one, &SHIFTING_WORDS), contains_word(other, &SHIFTING_WORDS)) {
+    match (contains_word(one, &OFFSET_KEYWORDS), contains_word(other, &OFFSET_KEYWORDS)) {
         (true, true) => Err(Error::new(
             format!(
                 "cannot combine capture filters \"{one}\" and \"{other}\": each has a word ({}) that changes what the \
                  rest of the expression refers to",
-                SHIFTING_WORDS.join(", ")
+                OFFSET_KEYWORDS.join(", ")
             ),
             "write both as one filter, in one of the two places",
         )),
@@ -77,81 +76,80 @@ pub fn combine_filters(first: Option<&str>, second: Option<&str>) -> Result<Opti
     }
 }
 
-/// `filter` for packets that pass `exclusion`, too: a filter that the program made, without shifting words.
+/// Combines `filter` with an exclusion that the program made, which shifts no offsets.
 pub fn with_exclusion(exclusion: Option<&str>, filter: Option<&str>) -> Option<String> {
-    match (given(exclusion), given(filter)) {
+    match (non_empty(exclusion), non_empty(filter)) {
         (Some(exclusion), Some(filter)) => Some(format!("({exclusion}) and ({filter})")),
         (one, other) => one.or(other).map(str::to_owned),
     }
 }
 
-fn given(filter: Option<&str>) -> Option<&str> {
+fn non_empty(filter: Option<&str>) -> Option<&str> {
     filter.map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// Whether one of `words` stands in `filter`.
+/// Whether `filter` contains one of `words`.
 pub(super) fn contains_word(filter: &str, words: &[&str]) -> bool {
     filter.split(|character: char| !character.is_ascii_alphanumeric()).any(|word| words.contains(&word))
 }
 
-/// Which end of an attachment a ring is at.
+/// The end of an attachment at which a ring captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// The end on this host: what goes out there comes in at the container.
+pub(super) enum VethSide {
+    /// The host veth: its outgoing packets are inbound for the container.
     Host,
-    /// The container's own end, or an interface of the host whose network it uses.
+    /// The container's interface, or a host interface for a container in the host's network.
     Container,
 }
 
-/// The filter as the host end of a veth must read it: what comes in at the container goes out at
-/// its host veth.
-fn seen_from_host(filter: &str) -> String {
+/// The filter for a host veth, where directions are reversed.
+fn with_swapped_directions(filter: &str) -> String {
     let is_word = |character: char| character.is_ascii_alphanumeric() || "_-.\\".contains(character);
-    let mut turned = String::with_capacity(filter.len() + 8);
+    let mut swapped = String::with_capacity(filter.len() + 8);
     let mut rest = filter;
     while !rest.is_empty() {
         let end = rest.find(|character| !is_word(character)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        turned.push_str(match word {
+        swapped.push_str(match word {
             "inbound" => "outbound",
             "outbound" => "inbound",
             other => other,
         });
         let gap = after.find(is_word).unwrap_or(after.len());
-        turned.push_str(&after[..gap]);
+        swapped.push_str(&after[..gap]);
         rest = &after[gap..];
     }
-    turned
+    swapped
 }
 
-/// `filter` for packets of the kind of `handle`, at most `snap_length` bytes of each.
+/// Compiles `filter` for the link type of `handle`.
 ///
-/// Fails when libpcap refuses it.
-pub(super) fn compiled<T: Activated + ?Sized>(
+/// Fails when libpcap rejects it.
+pub(super) fn compile<T: Activated + ?Sized>(
     handle: &Capture<T>,
     filter: Option<&str>,
-    side: Side,
+    side: VethSide,
     snap_length: u32,
-) -> Result<Vec<Instruction>, Error> {
-    let Some(filter) = filter else { return Ok(vec![Instruction::new(RETURN, 0, 0, snap_length)]) };
-    let seen = if side == Side::Host { seen_from_host(filter) } else { filter.to_owned() };
-    let compiled = handle.compile(&seen, true).map_err(|error| refused(filter, &error_text(&error)))?;
+) -> Result<Vec<FilterInstruction>, Error> {
+    let Some(filter) = filter else { return Ok(vec![FilterInstruction::new(RETURN, 0, 0, snap_length)]) };
+    let seen = if side == VethSide::Host { with_swapped_directions(filter) } else { filter.to_owned() };
+    let compiled = handle.compile(&seen, true).map_err(|error| rejection(filter, &error_text(&error)))?;
     Ok(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)).collect())
 }
 
-/// The program for a ring that takes packets of one direction, of those that pass what was `compiled`.
+/// The program of a ring: the test of the direction, then the compiled filter.
 ///
 /// Fails when it is too long for the kernel.
-pub(super) fn program(
-    compiled: &[Instruction],
+pub(super) fn build_program(
+    compiled: &[FilterInstruction],
     direction: Direction,
-    side: Side,
-) -> Result<Vec<Instruction>, Error> {
-    let program = [&guard(direction, side)[..], compiled].concat();
-    if program.len() > MOST_INSTRUCTIONS {
+    side: VethSide,
+) -> Result<Vec<FilterInstruction>, Error> {
+    let program = [&direction_test(direction, side)[..], compiled].concat();
+    if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::new(
             format!(
-                "capture filter is too long for the kernel: {} of {MOST_INSTRUCTIONS} instructions",
+                "capture filter is too long for the kernel: {} of {MAX_INSTRUCTIONS} instructions",
                 program.len()
             ),
             "use a shorter filter, and Wireshark's display filter for the rest",
@@ -160,33 +158,33 @@ pub(super) fn program(
     Ok(program)
 }
 
-/// Instructions that a program begins with, see [`guard`].
-const GUARD: usize = 3;
+/// Length of [`direction_test`].
+const DIRECTION_TEST_LEN: usize = 3;
 
-/// Returns "no packet" for the other direction and goes on to what follows otherwise.
-fn guard(direction: Direction, side: Side) -> [Instruction; GUARD] {
+/// Rejects packets of the other direction.
+fn direction_test(direction: Direction, side: VethSide) -> [FilterInstruction; DIRECTION_TEST_LEN] {
     let (if_outgoing, otherwise) = match (direction, side) {
-        // Outgoing at the host end is what the container receives.
-        (Direction::Inbound, Side::Host) | (Direction::Outbound, Side::Container) => (1, 0),
-        // On a loopback interface each packet goes out and comes in.
-        (Direction::Outbound | Direction::Within, _) | (Direction::Inbound, Side::Container) => (0, 1),
+        // Outgoing at the host veth is inbound for the container.
+        (Direction::Inbound, VethSide::Host) | (Direction::Outbound, VethSide::Container) => (1, 0),
+        // On a loopback interface each packet is seen twice.
+        (Direction::Outbound | Direction::Within, _) | (Direction::Inbound, VethSide::Container) => (0, 1),
     };
     [
-        Instruction::new(LOAD_HALF, 0, 0, PACKET_TYPE),
-        Instruction::new(JUMP_IF_EQUAL, if_outgoing, otherwise, OUTGOING),
-        Instruction::new(RETURN, 0, 0, 0),
+        FilterInstruction::new(LOAD_HALF, 0, 0, PACKET_TYPE),
+        FilterInstruction::new(JUMP_IF_EQUAL, if_outgoing, otherwise, OUTGOING),
+        FilterInstruction::new(RETURN, 0, 0, 0),
     ]
 }
 
-/// One instruction of libpcap's program: the crate shows its four numbers as text only.
-fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<Instruction> {
+/// Converts an instruction: the pcap crate exposes its fields as text only.
+fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<FilterInstruction> {
     let text = instruction.to_string();
     let mut numbers = text.split(' ').map(str::parse::<u32>);
     let mut next = || numbers.next()?.ok();
     let (code, if_true, if_false, value) = (next()?, next()?, next()?, next()?);
     let code = u16::try_from(code).ok()?;
     let accepts = code == RETURN && value != 0;
-    Some(Instruction::new(
+    Some(FilterInstruction::new(
         code,
         u8::try_from(if_true).ok()?,
         u8::try_from(if_false).ok()?,
@@ -194,10 +192,10 @@ fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<Instruc
     ))
 }
 
-fn refused(filter: &str, why: &str) -> Error {
+fn rejection(filter: &str, why: &str) -> Error {
     Error::new(
         format!("cannot use capture filter \"{filter}\": {why}"),
-        "see the syntax with: man pcap-filter; containers have addresses there, not names",
+        "see the syntax in: man pcap-filter; use addresses of containers, not their names",
     )
 }
 
@@ -214,19 +212,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directions_are_turned_and_nothing_else() {
+    fn only_direction_keywords_are_swapped() {
         assert_eq!(
-            seen_from_host("inbound and (port 80 or not outbound)"),
+            with_swapped_directions("inbound and (port 80 or not outbound)"),
             "outbound and (port 80 or not inbound)"
         );
-        assert_eq!(seen_from_host("host inbound.example"), "host inbound.example");
-        assert_eq!(seen_from_host("  tcp[13]&2!=0 "), "  tcp[13]&2!=0 ");
-        assert_eq!(seen_from_host("host \\inbound"), "host \\inbound");
-        assert_eq!(seen_from_host("host é and inbound"), "host é and outbound");
+        assert_eq!(with_swapped_directions("host inbound.example"), "host inbound.example");
+        assert_eq!(with_swapped_directions("  tcp[13]&2!=0 "), "  tcp[13]&2!=0 ");
+        assert_eq!(with_swapped_directions("host \\inbound"), "host \\inbound");
+        assert_eq!(with_swapped_directions("host é and inbound"), "host é and outbound");
     }
 
     #[test]
-    fn a_combined_filter_accepts_what_each_of_both_accepts() {
+    fn a_combined_filter_requires_both() {
         let both = |one: &str, other: &str| combine_filters(Some(one), Some(other)).expect("a filter");
         assert_eq!(both("tcp", "port 80 or port 81").as_deref(), Some("(tcp) and (port 80 or port 81)"));
         assert_eq!(both(" ", "udp").as_deref(), Some("udp"));
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_shifts_what_follows_comes_last_and_two_such_are_refused() {
+    fn a_filter_that_shifts_offsets_comes_last_and_two_are_refused() {
         for shifting in ["not vlan", "vlan 7 and tcp", "mpls", "pppoes"] {
             let last = Some(format!("(icmp) and ({shifting})"));
             assert_eq!(combine_filters(Some(shifting), Some("icmp")).expect("a filter"), last);
@@ -242,11 +240,11 @@ mod tests {
             let refused = combine_filters(Some(shifting), Some("vlan")).expect_err("both shift");
             assert!(refused.message().as_str().starts_with("cannot combine capture filters"), "{refused}");
         }
-        assert!(!contains_word("host vlan7", &SHIFTING_WORDS));
+        assert!(!contains_word("host vlan7", &OFFSET_KEYWORDS));
     }
 
     #[test]
-    fn each_of_two_filters_has_to_be_one_by_itself() {
+    fn combined_filters_must_be_valid_by_themselves() {
         for wrong in ["udp) or (tcp", "tcp prt 80", "81"] {
             for (one, other) in [(wrong, "tcp port 80"), ("tcp port 80", wrong)] {
                 let refused = combine_filters(Some(one), Some(other)).expect_err("no filter");
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn libpcap_itself_judges_a_filter() {
+    fn libpcap_checks_the_syntax() {
         assert_eq!(filter_syntax_error("tcp port 80 and inbound"), None);
         assert!(filter_syntax_error("tcp prt 80").is_some_and(|text| text.contains("syntax error")));
         assert!(filter_syntax_error("tcp\0").is_some());

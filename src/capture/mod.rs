@@ -1,8 +1,7 @@
-//! Packets of one attachment, both ways. The only place that names libpcap.
+//! Captures the packets of an attachment. The only module that names libpcap.
 //!
-//! Each attachment is read through two rings of the kernel, one for each direction, so that the
-//! direction of a packet is the kernel's word and not a guess from its addresses. A ring keeps
-//! its packets in order of time; `session` merges the rings.
+//! Each attachment has two kernel rings, one per direction, so that the kernel tells the direction of a packet. The packets
+//! of a ring are ordered by time; `session` merges the rings.
 
 mod budget;
 mod change;
@@ -28,11 +27,11 @@ pub use settings::{CaptureSettings, MAX_SNAP_LEN};
 
 use crate::error::Error;
 use crate::link::Attachment;
-use crate::parallel::map;
-use counts::Counted;
-use filter::{Instruction, Side};
+use crate::parallel;
+use counts::RingCounters;
+use filter::{FilterInstruction, VethSide};
 
-/// Which way a packet went, from the container's point of view.
+/// The direction of a packet, from the container's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// To the container.
@@ -47,40 +46,39 @@ pub enum Direction {
 pub struct Ring {
     handle: Capture<Active>,
     direction: Direction,
-    /// Packets older than this do not belong to the capture, nanoseconds since the epoch; `None`
-    /// once a younger one was seen: the clock may be set back.
-    begin: Option<u64>,
-    counted: Counted,
-    side: Side,
+    /// Packets before this time are skipped, in nanoseconds since the epoch; `None` after the first later one: the clock
+    /// may be set back.
+    start: Option<u64>,
+    counters: RingCounters,
+    side: VethSide,
     snap_length: u32,
-    /// What the kernel runs.
-    program: Vec<Instruction>,
-    /// What it ran before the filter was changed.
-    former: Vec<Instruction>,
-    /// Whether packets were read since the kernel was last asked for its counts.
-    read_since: bool,
-    /// What the kernel says its socket is bound to: something else once that interface is gone.
+    /// The program in the kernel.
+    program: Vec<FilterInstruction>,
+    /// The program before the last change of the filter.
+    previous_program: Vec<FilterInstruction>,
+    /// Whether packets were read since the last query of the kernel's counts.
+    counts_outdated: bool,
+    /// The address its socket is bound to; it changes once the interface is gone.
     bound_to: Option<SockAddr>,
 }
 
-/// Why a ring gives nothing more.
+/// Why a ring has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RingClosed(pub String);
 
-/// How long the kernel may keep a packet in a block before it hands the block over, given how
-/// many rings there are. Short enough to look immediate and to keep merging cheap; with many
-/// rings their timers must not eat a core.
+/// The block timeout for a number of rings: short enough to seem immediate, and longer for many rings, whose timers would
+/// take a CPU.
 pub fn block_timeout(rings: usize) -> Duration {
     Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(4, 100))
 }
 
-/// The rings of an attachment, opened but not yet filtered.
+/// The rings of an attachment, without a filter yet.
 pub struct OpenedRings(Vec<(Direction, Capture<Active>)>);
 
 /// Opens the rings of `attachment`, of `ring_mib` MiB together, in the network namespace of the
 /// calling thread. Needs `CAP_NET_RAW`.
 ///
-/// Fails when that is missing, the interface is gone or the memory is not there.
+/// Fails without that capability, interface or memory.
 pub fn open(
     attachment: &Attachment,
     settings: &CaptureSettings,
@@ -88,7 +86,7 @@ pub fn open(
     block: Duration,
 ) -> Result<OpenedRings, Error> {
     if device::is_ambiguous(attachment.tap.device()) {
-        return Err(device::no_interface(attachment));
+        return Err(device::not_an_interface(attachment));
     }
     let directions: &[Direction] = if attachment.tap.is_loopback() {
         &[Direction::Within]
@@ -97,8 +95,7 @@ pub fn open(
     };
     let bytes = ring_mib.clamp(1, 2046) as usize * 1024 * 1024 / directions.len();
     let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-    // Inside a container nothing is changed. Of the host's own interfaces only what the host sends and
-    // gets is wanted: not what containers on a bridge tell each other.
+    // Nothing is changed inside a container. On host interfaces, traffic between containers on a bridge is not wanted.
     let promiscuous = settings.promiscuous && attachment.tap.is_host_veth();
     let ring = |direction: &Direction| -> Result<_, pcap::Error> {
         let handle = Capture::from_device(attachment.tap.device())?
@@ -109,60 +106,56 @@ pub fn open(
             .precision(Precision::Nano)
             .open()?
             .setnonblock()?;
-        // libpcap leaves its socket open to programs started from here.
+        // libpcap does not set it: programs started from here must not inherit the socket.
         fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
         Ok((*direction, handle))
     };
-    // The kernel waits for all processors when a socket is given a ring, for 15 to 20 ms (net/packet/af_packet.c,
-    // `packet_set_ring`), and the first packet of a container that is being started comes 50 ms after its cable.
-    let rings: Result<_, _> = map(directions, directions.len(), ring).into_iter().collect();
+    // In parallel: creating a ring takes 15 to 20 ms (net/packet/af_packet.c, `packet_set_ring`), and a container's first
+    // packet comes 50 ms after its veth pair.
+    let rings: Result<_, _> = parallel::map(directions, directions.len(), ring).into_iter().collect();
     let rings: Vec<(Direction, _)> = rings.map_err(|error| device::cannot_open(attachment, &error))?;
     if rings.iter().all(|(_, handle)| device::is_interface(handle)) {
         Ok(OpenedRings(rings))
     } else {
-        Err(device::no_interface(attachment))
+        Err(device::not_an_interface(attachment))
     }
 }
 
 impl OpenedRings {
-    /// What packets begin with, a number of <https://www.tcpdump.org/linktypes.html>.
+    /// The link type, a number of <https://www.tcpdump.org/linktypes.html>.
     pub fn link_type(&self) -> u32 {
         let first = self.0.first().map_or(Linktype::ETHERNET, |(_, handle)| handle.get_datalink());
         first.0.cast_unsigned()
     }
 
-    /// Gives each ring its direction and the filter of `settings`; needs no right, and may ask
-    /// for the address of a name in the filter.
+    /// Installs direction and filter of each ring. Needs no capability; names in the filter may need DNS.
     ///
-    /// Fails when the filter is refused.
+    /// Fails when the filter is rejected.
     pub fn filtered(self, attachment: &Attachment, settings: &CaptureSettings) -> Result<Vec<Ring>, Error> {
         let ring = |(direction, handle): (Direction, Capture<Active>)| {
-            let side = if attachment.tap.is_host_veth() { Side::Host } else { Side::Container };
+            let side = if attachment.tap.is_host_veth() { VethSide::Host } else { VethSide::Container };
             let snap_length = settings.snap_length;
             let compiled =
-                filter::compiled(&handle, settings.combined_filter().as_deref(), side, snap_length)?;
-            let program = filter::program(&compiled, direction, side)?;
+                filter::compile(&handle, settings.combined_filter().as_deref(), side, snap_length)?;
+            let program = filter::build_program(&compiled, direction, side)?;
             attach(&handle, &program).map_err(|error| {
                 Error::new(
-                    format!(
-                        "cannot give the capture filter to the kernel for {}: {error}",
-                        attachment.name()
-                    ),
-                    change::SHORTER,
+                    format!("cannot install the capture filter of {}: {error}", attachment.name()),
+                    change::USE_SHORTER_FILTER,
                 )
             })?;
-            let (counted, former, read_since) = (Counted::default(), Vec::new(), false);
-            let bound_to = bound(&handle);
+            let (counters, previous_program, counts_outdated) = (RingCounters::default(), Vec::new(), false);
+            let bound_to = bound_address(&handle);
             Ok(Ring {
                 handle,
                 direction,
-                begin: None,
-                counted,
+                start: None,
+                counters,
                 side,
                 snap_length,
                 program,
-                former,
-                read_since,
+                previous_program,
+                counts_outdated,
                 bound_to,
             })
         };
@@ -171,68 +164,70 @@ impl OpenedRings {
 }
 
 impl Ring {
-    /// Which way its packets went.
+    /// The direction of its packets.
     pub fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// Begins to count: what came before `time`, nanoseconds since the epoch and not in the
-    /// future, does not belong to the capture.
+    /// Starts to count: packets before `time`, nanoseconds since the epoch and not in the future, are skipped.
     pub fn count_from(&mut self, time: u64) {
-        self.begin = Some(time);
+        self.start = Some(time);
         if let Ok(stat) = self.handle.stats() {
-            self.counted.begin(stat);
+            self.counters.start(stat);
         }
     }
 
-    /// The same, of a time that has passed: what came since is in the capture.
+    /// The same for a time in the past: packets since then are counters.
     pub fn count_since(&mut self, time: u64) {
-        self.begin = Some(time);
-        self.counted.begin_in_the_past();
+        self.start = Some(time);
+        self.counters.start_in_past();
     }
 
-    /// Hands at most `most` packets to `take`: time in nanoseconds since the epoch, length on the
-    /// wire, captured bytes. Returns how many were looked at; 0 when there is none for now.
+    /// Reads at most `max_packets` and passes them to `on_packet`: time in nanoseconds since the epoch, length on the wire,
+    /// captured bytes. Returns how many were read, skipped ones included; 0 if none is available.
     ///
     /// Fails when the interface is gone.
-    pub fn read(&mut self, most: usize, mut take: impl FnMut(u64, u32, &[u8])) -> Result<usize, RingClosed> {
-        let Self { handle, begin, counted, read_since, bound_to, .. } = self;
-        let outcome = handle.dispatch(Some(most), |packet| {
+    pub fn read(
+        &mut self,
+        max_packets: usize,
+        mut on_packet: impl FnMut(u64, u32, &[u8]),
+    ) -> Result<usize, RingClosed> {
+        let Self { handle, start, counters, counts_outdated, bound_to, .. } = self;
+        let outcome = handle.dispatch(Some(max_packets), |packet| {
             let time = nanoseconds(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
-            if begin.is_none_or(|begin| time >= begin) {
-                *begin = None;
-                counted.delivered += 1;
-                take(time, packet.header.len, packet.data);
+            if start.is_none_or(|start| time >= start) {
+                *start = None;
+                counters.delivered += 1;
+                on_packet(time, packet.header.len, packet.data);
             } else {
-                counted.leave_out();
+                counters.exclude_packet();
             }
         });
         match outcome {
             Ok(count) => {
-                *read_since |= count > 0;
+                *counts_outdated |= count > 0;
                 Ok(count)
             }
             Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
-            // libpcap takes an interface that went down for gone where it has another name by now.
-            Err(_) if bound_to.is_some() && *bound_to == bound(handle) => Ok(0),
+            // libpcap reports an interface that went down as gone if it was renamed.
+            Err(_) if bound_to.is_some() && *bound_to == bound_address(handle) => Ok(0),
             Err(error) => Err(RingClosed(error.to_string())),
         }
     }
 
-    /// What became of its packets so far, asked anew only where packets were read since it was last asked: none
-    /// can be lost in a ring that was empty meanwhile, and each question opens two files (libpcap 1.10,
-    /// pcap-linux.c, `linux_if_drops`).
+    /// The counts; the kernel is queried only if packets were read since the last query, which opens two files
+    /// (libpcap 1.10, pcap-linux.c, `linux_if_drops`). An empty ring loses nothing.
     pub fn cached_counts(&mut self) -> PacketCounts {
-        if self.read_since { self.counts() } else { self.counted.counts() }
+        if self.counts_outdated { self.counts() } else { self.counters.counts() }
     }
 
-    /// What became of its packets so far. Keeps the last known figures once the interface is gone.
+    /// The counts; the last known ones once the interface is gone.
     pub fn counts(&mut self) -> PacketCounts {
-        self.read_since = false;
+        self.counts_outdated = false;
         if let Ok(stat) = self.handle.stats() {
-            self.counted.advance(stat);
+            self.counters.advance(stat);
         }
-        self.counted.counts()
+        self.counters.counts()
     }
 }
 
@@ -242,19 +237,18 @@ impl AsFd for Ring {
     }
 }
 
-/// The interface that the socket behind `handle` is bound to (net/packet/af_packet.c, `packet_getname`).
-fn bound(handle: &Capture<Active>) -> Option<SockAddr> {
+/// The address that the socket of `handle` is bound to (net/packet/af_packet.c, `packet_getname`).
+fn bound_address(handle: &Capture<Active>) -> Option<SockAddr> {
     SockRef::from(handle).local_addr().ok()
 }
 
-/// Gives the kernel a program in place of the one it has, between two packets (net/core/filter.c,
-/// `__sk_attach_prog`).
-fn attach(handle: &Capture<Active>, program: &[Instruction]) -> io::Result<()> {
-    let program: Vec<_> = program.iter().map(|instruction| instruction.of_kernel()).collect();
+/// Replaces the kernel's program, between two packets (net/core/filter.c, `__sk_attach_prog`).
+fn attach(handle: &Capture<Active>, program: &[FilterInstruction]) -> io::Result<()> {
+    let program: Vec<_> = program.iter().map(|instruction| instruction.to_sock_filter()).collect();
     SockRef::from(handle).attach_filter(&program)
 }
 
-/// Nanoseconds since the epoch, now, by the clock that stamps packets.
+/// The current time in nanoseconds since the epoch, by the clock of packet timestamps.
 pub fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
@@ -269,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_rings_wake_the_kernel_less_often() {
+    fn many_rings_have_a_longer_block_timeout() {
         assert_eq!(block_timeout(2), Duration::from_millis(4));
         assert_eq!(block_timeout(400), Duration::from_millis(100));
     }

@@ -1,25 +1,24 @@
-//! How packets are taken.
+//! The settings of a capture.
 
 use super::with_exclusion;
 
-/// Longest packet kept, in bytes; libpcap's own maximum, `MAXIMUM_SNAPLEN`.
+/// Largest snap length, in bytes: libpcap's `MAXIMUM_SNAPLEN`.
 pub const MAX_SNAP_LEN: u32 = 262_144;
 
-/// How packets are taken.
+/// The settings of a capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSettings {
-    /// In the language of pcap-filter(7); `inbound` and `outbound` as the container sees them.
+    /// In the syntax of pcap-filter(7), with directions from the container's point of view.
     pub filter: Option<String>,
-    /// A further one in the same language, which the stream does not tell of: the program's own traffic.
+    /// A further filter that is not part of the interface description: excludes the program's own traffic.
     pub exclusion: Option<String>,
-    /// One more for the networks of hosts whose engines `ssh` leads to: the connections that carry packets to us.
+    /// The same for remote engines: excludes the connections that carry packets to this host.
     pub remote_exclusion: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
-    /// Size of both rings of an attachment together, in MiB; an equal part of [`ALL_RINGS_MIB`](super::ALL_RINGS_MIB)
-    /// where nothing is asked for (see [`RingBudget`](super::RingBudget) for those that come later).
+    /// Size of both rings of an attachment together, in MiB; by default a [`RingBudget`](super::RingBudget) decides.
     pub ring_mib: Option<u32>,
-    /// Whether to ask for packets that are not meant for the interface.
+    /// Whether to put host veths into promiscuous mode.
     pub promiscuous: bool,
 }
 
@@ -37,8 +36,7 @@ impl Default for CaptureSettings {
 }
 
 impl CaptureSettings {
-    /// What a packet must pass to be taken. What is left out comes first: words such as `vlan` change the
-    /// meaning of all that follows.
+    /// Exclusion and filter combined. The exclusion comes first: keywords such as `vlan` shift offsets of what follows.
     pub fn combined_filter(&self) -> Option<String> {
         with_exclusion(self.exclusion.as_deref(), self.filter.as_deref())
     }

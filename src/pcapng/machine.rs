@@ -1,4 +1,4 @@
-//! What the section header tells of the machine that captures, as dumpcap's does.
+//! Hardware and operating system for the section header, as dumpcap has them.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use crate::safe_text::SafeText;
 
-/// Bytes that are read of a file: the first processor's entry of `/proc/cpuinfo`, which has one for each.
+/// Most bytes read of a file: the first entry of `/proc/cpuinfo`.
 const MAX_READ: u64 = 4096;
 
-/// The processor, `AMD EPYC 7763 64-Core Processor`; where the kernel has no name for it, its architecture.
+/// The CPU, `AMD EPYC 7763 64-Core Processor`, or its architecture if the kernel has no name.
 pub(super) fn hardware() -> &'static str {
     static HARDWARE: OnceLock<SafeText> = OnceLock::new();
     let name = HARDWARE.get_or_init(|| {
@@ -31,7 +31,7 @@ pub(super) fn operating_system() -> &'static str {
 
 fn read(path: &str) -> String {
     let mut bytes = Vec::new();
-    // Without it less is told.
+    // The section header is shorter without it.
     let _ = File::open(path).and_then(|file| file.take(MAX_READ).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,9 +1,7 @@
-//! The stream. The only place that names `pcap_file`.
+//! Writes the pcapng stream. The only module that names `pcap_file`.
 //!
-//! Little-endian always, as the machines this runs on; nanoseconds always, because the library
-//! writes packet times so whatever an interface block says. Limits are those of Wireshark's
-//! dumpcap: it crashes (4.0) on a section header over 2048 bytes and ends the capture at a block
-//! over 256 KiB.
+//! Always little-endian, and in nanoseconds, since the library writes times so whatever an interface block says. Limits
+//! are dumpcap's: 4.0 crashes on a section header over 2048 bytes, and a block over 256 KiB ends the capture.
 
 mod machine;
 mod packet;
@@ -25,31 +23,31 @@ pub use packet::{append as append_packet, block_length as packet_block_length, r
 use crate::link::HardwareAddress;
 use crate::safe_text::SafeText;
 
-/// Names in one name resolution block; with 80 characters each far below dumpcap's 256 KiB.
-const NAMES_IN_A_BLOCK: usize = 500;
+/// Names in a name resolution block, so that it is far below dumpcap's 256 KiB.
+const MAX_NAMES_PER_BLOCK: usize = 500;
 
-/// Characters of the name of an interface or address with its host: two labels and what stands between them.
+/// Longest name of an interface or address with its host, in characters: two labels and a separator.
 pub const MAX_QUALIFIED_NAME_LEN: usize = 200;
 
-/// What an interface block says.
+/// The contents of an interface block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceDescription {
     /// `web:eth0`.
     pub name: SafeText,
-    /// Who, what and where, in one line.
+    /// Container, network and tap, in one line.
     pub description: SafeText,
-    /// Of the interface itself, where it is known.
+    /// Of the interface, if known.
     pub hardware_address: Option<HardwareAddress>,
     /// The capture filter in force.
     pub filter: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
-    /// What packets begin with, a number of <https://www.tcpdump.org/linktypes.html>.
+    /// A number of <https://www.tcpdump.org/linktypes.html>.
     pub link_type: u32,
 }
 
 impl InterfaceDescription {
-    /// The same on `host`; `in_name` adds the host to the name, too: `web@build1:eth0`.
+    /// Adds the host to the description, and with `in_name` to the name, too: `web@build1:eth0`.
     #[must_use]
     pub fn on_host(self, host: &SafeText, in_name: bool) -> Self {
         let name = match self.name.as_str().rsplit_once(':') {
@@ -67,31 +65,30 @@ impl InterfaceDescription {
     }
 }
 
-/// What an interface statistics block says of an interface since its capture began, in packets.
+/// Packet counts of an interface since its capture began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceStatistics {
-    /// In the stream.
+    /// Written to the stream.
     pub written: u64,
-    /// Left out, since they stand in the stream where they were sent.
+    /// Left out as duplicates: written as sent by another container.
     pub deduplicated: u64,
-    /// Lost in the kernel for want of room in a ring.
+    /// Dropped by the kernel because a ring was full.
     pub kernel_drops: u64,
     /// Dropped by the interface itself.
     pub interface_drops: u64,
-    /// Left unread at the end because the reader of the stream was too slow.
+    /// Left unread at the end because the reader was too slow.
     pub abandoned: u64,
-    /// On their way into the stream. Told where there are any, as what a further block or the end of the
-    /// stream will account for.
+    /// Received and not yet written: a later block counts them.
     pub pending: u64,
 }
 
 impl InterfaceStatistics {
-    /// Everything that passed the filter and is not in the stream.
+    /// Packets that passed the filter and were lost.
     pub fn lost(&self) -> u64 {
         self.kernel_drops + self.abandoned
     }
 
-    /// What was counted after `earlier`.
+    /// The counts since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -105,11 +102,11 @@ impl InterfaceStatistics {
     }
 }
 
-/// Makes the blocks that are not packets; they wait in it until taken.
+/// Writes all blocks but packets, into memory until they are taken.
 pub struct BlockWriter(PcapNgWriter<Vec<u8>>);
 
 impl BlockWriter {
-    /// Begins a section: its header is the first block.
+    /// Starts a section, whose header is the first block.
     pub fn begin_section() -> Self {
         let section = SectionHeaderBlock {
             endianness: Endianness::Little,
@@ -135,7 +132,7 @@ impl BlockWriter {
             options.push(InterfaceDescriptionOption::IfMacAddr(Cow::Owned(bytes.to_vec())));
         }
         if let Some(filter) = &interface.filter {
-            // A first byte of zero says that the filter is text.
+            // A first byte of zero means text.
             let text = [&[0], filter.as_bytes()].concat();
             options.push(InterfaceDescriptionOption::IfFilter(Cow::Owned(text)));
         }
@@ -148,9 +145,9 @@ impl BlockWriter {
         number
     }
 
-    /// Adds names for addresses, for the packets that come after.
+    /// Adds names of addresses for the packets that follow.
     pub fn add_names(&mut self, names: &[(IpAddr, SafeText)]) {
-        for some in names.chunks(NAMES_IN_A_BLOCK) {
+        for some in names.chunks(MAX_NAMES_PER_BLOCK) {
             let records = some
                 .iter()
                 .map(|(address, name)| {
@@ -171,7 +168,7 @@ impl BlockWriter {
         }
     }
 
-    /// Adds a block that says nothing.
+    /// Adds an empty name resolution block.
     pub fn add_empty_block(&mut self) {
         self.0
             .write_pcapng_block(NameResolutionBlock { records: Vec::new(), options: Vec::new() })
@@ -180,9 +177,8 @@ impl BlockWriter {
 
     /// Adds statistics of interface `number` from `begin` to `now`, nanoseconds since the epoch.
     ///
-    /// Received counts what the filter let through: in the stream, lost, or left out. As dumpcap does, and since
-    /// Wireshark shows that figure as "dropped", `isb_ifdrop` is everything lost; the part the
-    /// kernel lost is `isb_osdrop`.
+    /// `isb_ifrecv` counts packets that passed the filter: written, lost, or left out. As with dumpcap, `isb_ifdrop` is
+    /// everything lost, which Wireshark shows as "dropped"; `isb_osdrop` is the kernel's part.
     pub fn add_statistics(&mut self, number: u32, statistics: InterfaceStatistics, begin: u64, now: u64) {
         self.add_statistics_with_comment(number, statistics, begin, now, None);
     }
@@ -219,13 +215,12 @@ impl BlockWriter {
     }
 }
 
-/// A time as the library must be given it: it writes both halves in one number, where the format
-/// has the upper half first.
+/// Swaps the halves of a time: the format has the upper half first, which the library does not do.
 fn time(nanoseconds: u64) -> u64 {
     nanoseconds.rotate_left(32)
 }
 
-/// Blocks are written to memory, of interfaces that were added here.
+/// Writing to memory cannot fail, for interfaces that were added before.
 fn never<T>(error: impl std::fmt::Display) -> T {
     unreachable!("a block could not be made in memory: {error}")
 }

@@ -1,5 +1,4 @@
-//! Enhanced packet blocks, the one block written millions of times: straight into the bytes of a
-//! batch, without an allocation of its own.
+//! Enhanced packet blocks, appended to a batch without an allocation: there are millions of them.
 //!
 //! Layout: draft-ietf-opsawg-pcapng, section 4.3.
 
@@ -9,10 +8,10 @@ use crate::capture::Direction;
 const OVERHEAD: usize = 28 + FLAGS.len() + 4;
 /// Option `epb_flags` (code 2, length 4), its value left zero, and the end of options.
 const FLAGS: [u8; 12] = [2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Where the value stands in [`FLAGS`].
+/// Offset of the value in [`FLAGS`].
 const FLAGS_VALUE: usize = 4;
 
-/// The packet in a block that [`append`] made: its direction, length on the wire and captured bytes.
+/// Parses a block made by [`append`]: direction, length on the wire and captured bytes.
 pub fn read(block: &[u8]) -> Option<(Direction, u32, &[u8])> {
     let head = block.first_chunk::<28>()?;
     let captured = u32::from_le_bytes(*head[20..].first_chunk()?) as usize;
@@ -26,12 +25,12 @@ pub fn read(block: &[u8]) -> Option<(Direction, u32, &[u8])> {
     Some((direction, length, data))
 }
 
-/// The bytes of the block of a packet of which so many were captured.
+/// The length of a block with so many captured bytes.
 pub const fn block_length(captured: usize) -> usize {
     OVERHEAD + captured.next_multiple_of(4)
 }
 
-/// Appends one packet to `batch`: interface number, time in nanoseconds since the epoch, length
+/// Appends a packet to `batch`: interface number, time in nanoseconds since the epoch, length
 /// on the wire, captured bytes.
 pub fn append(
     batch: &mut Vec<u8>,
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_is_read_as_it_was_made() {
+    fn a_block_is_parsed_as_it_was_written() {
         for direction in [Direction::Inbound, Direction::Outbound, Direction::Within] {
             for data in [&b""[..], b"a", b"ab", b"abc", b"abcd"] {
                 let mut block = Vec::new();

@@ -38,7 +38,7 @@ const MAX_COMPRESSED_LEN: usize = MAX_INPUT_LEN + MAX_INPUT_LEN / 128 + 64;
 /// zstd's window as a power of two, that of its level 1 for long inputs. Both ends keep as much.
 const WINDOW_LOG: u32 = 19;
 
-/// When a stream is compressed.
+/// Whether a stream is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressionMode {

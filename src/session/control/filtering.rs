@@ -56,7 +56,7 @@ impl FilterControl {
         notify(FilterOutcome::Applied);
         (self.unanswered, self.is_refused_remotely) = (BTreeSet::new(), false);
         for remote in merger.remote_sources() {
-            match remote.request_filter(self.number, filter.whole()) {
+            match remote.request_filter(self.number, filter.combined()) {
                 // Without an interface it cannot answer.
                 Ok(()) => self.unanswered.extend(remote.first_interface()),
                 Err(reason) => {
@@ -92,7 +92,7 @@ impl FilterControl {
                     for interface in interfaces.iter_mut() {
                         interface.filter.clone_from(&text);
                     }
-                    if is_set { Ok(()) } else { remote.request_filter(self.number, filter.whole()) }
+                    if is_set { Ok(()) } else { remote.request_filter(self.number, filter.combined()) }
                 }
             };
             if let Err(reason) = outcome {

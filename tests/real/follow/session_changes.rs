@@ -187,15 +187,15 @@ fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &La
     let index = output(Command::new("cat").arg(format!("/sys/class/net/{cable}/ifindex")));
     let bridged = VethPair::on_a_bridge();
     for (line, why) in [
-        (mine.replace(&process(&one), &process(&other)), "is no cable into that container"),
-        (mine.replace(&cable, "docker0"), "is no cable into that container"),
-        (mine.replace(&format!(" {index} "), " 4242 "), "is no cable into that container"),
+        (mine.replace(&process(&one), &process(&other)), "is not a veth of that container"),
+        (mine.replace(&cable, "docker0"), "is not a veth of that container"),
+        (mine.replace(&format!(" {index} "), " 4242 "), "is not a veth of that container"),
         (mine.replace(&cable, "nosuch0"), "the interface is gone"),
         (mine.replace(&cable, "any"), "libpcap takes that name"),
         (mine.replace(&cable, "../../etc/shadow"), "asked for what it does not do"),
         (format!("early x {cable} {index}"), "it was there before"),
-        (early_on(&bridged, &bridged.0), "is no cable into that container"),
-        (early_on(&bridged, &format!("{}p", bridged.0)), "is no cable into that container"),
+        (early_on(&bridged, &bridged.0), "is not a veth of that container"),
+        (early_on(&bridged, &format!("{}p", bridged.0)), "is not a veth of that container"),
         (format!("inside x eth7 {}", process(&one)), "the interface is gone"),
         ("veth x eth0 2 1 1".to_owned(), "went away"),
     ] {

@@ -216,7 +216,7 @@ fn an_interface_with_a_name_special_to_libpcap_is_refused(lab: &Lab) {
     };
     let ended = capture(&["-i", "nflog"]);
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(!ended.status.success() && said.contains("takes that name for something else"), "{said}");
+    assert!(!ended.status.success() && said.contains("uses that name for something else"), "{said}");
     assert!(capture(&[]).status.success());
 }
 

@@ -192,7 +192,7 @@ fn a_tap_reports_errors_in_one_line(lab: &Lab) {
         (&[][..], &["--interface", "eth7"][..], "no network interface named eth7 exists"),
         (&[], &["--skip-missing", "--interface", "eth7"], "no network interface named eth7 exists"),
         (&[], &["--mac", "02:00:00:00:00:07"], "with the address 02:00:00:00:00:07 exists"),
-        (&[], &["--interface", "nflog"], "libpcap takes that name for something else"),
+        (&[], &["--interface", "nflog"], "libpcap uses that name for something else"),
         (&[], &["--filter", "tcp prt 80"], "cannot use capture filter"),
         (&powerless, &[], "no permission to capture"),
     ] {
