@@ -137,10 +137,10 @@ pub fn prepare(
 }
 
 /// Identifies an interface in a network namespace; the namespace by its container where it is on another host.
-type TapLocation = (Result<u64, crate::container::ContainerId>, crate::link::Tap);
+type InterfaceKey = (Result<u64, crate::container::ContainerId>, crate::link::Tap);
 
 /// Adds `target` to `targets`. The packets of a network namespace shared by several containers are captured once.
-fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<TapLocation, usize>) {
+fn add(mut target: Target, targets: &mut Vec<Target>, taken: &mut HashMap<InterfaceKey, usize>) {
     let (id, name) = (target.container.id.clone(), target.container.name.clone());
     let namespace = match &target.holder {
         Ok(holder) => holder.network_identity().ok_or(id),
