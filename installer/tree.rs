@@ -1,7 +1,7 @@
 //! Files, links and folders, checked and created without following foreign symbolic links.
 //!
 //! As root, each folder of a path is opened in turn, never through a symbolic link, and must belong to root and be
-//! writable by root only: then nobody else can redirect a path between check and use.
+//! writable by root only: then other users cannot redirect a path between check and use.
 
 use std::ffi::OsStr;
 use std::fs::File;

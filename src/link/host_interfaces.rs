@@ -50,17 +50,17 @@ mod tests {
     use super::super::NamespaceId;
     use super::*;
 
-    fn link(controller: Option<u32>, elsewhere: Option<i32>) -> Link {
+    fn link(controller: Option<u32>, peer_namespace: Option<i32>) -> Link {
         Link {
             index: LinkIndex(7),
             name: "x0".to_owned(),
             address: Vec::new(),
             is_ethernet: true,
             is_up: true,
-            is_veth: elsewhere.is_some(),
+            is_veth: peer_namespace.is_some(),
             controller: controller.map(LinkIndex),
             peer: None,
-            peer_namespace: elsewhere.map(NamespaceId),
+            peer_namespace: peer_namespace.map(NamespaceId),
         }
     }
 

@@ -56,9 +56,9 @@ pub enum LinkChange {
 /// descriptor is readable when there may be changes.
 #[derive(Debug)]
 pub struct LinkMonitor {
-    notices: LinkNotifications,
+    notifications: LinkNotifications,
     /// Veths that were reported, or existed at the beginning.
-    told: KnownVeths,
+    known: KnownVeths,
 }
 
 impl LinkMonitor {
@@ -67,10 +67,10 @@ impl LinkMonitor {
     /// Fails when the kernel cannot be queried.
     pub fn listen() -> Result<Self, Error> {
         let listen = || {
-            let notices = LinkNotifications::listen()?;
-            let mut newcomers = Self { notices, told: HashMap::new() };
-            newcomers.rescan(&mut Vec::new())?;
-            Ok(newcomers)
+            let notifications = LinkNotifications::listen()?;
+            let mut monitor = Self { notifications, known: HashMap::new() };
+            monitor.rescan(&mut Vec::new())?;
+            Ok(monitor)
         };
         listen().map_err(|error: io::Error| netlink_failed(&error))
     }
@@ -80,10 +80,10 @@ impl LinkMonitor {
     /// Fails when the kernel cannot be queried.
     pub fn changes(&mut self) -> Result<Vec<LinkChange>, Error> {
         let mut changes = Vec::new();
-        let told = &mut self.told;
-        let is_whole = self.notices.read(|notice| match notice {
-            LinkNotification::Is(link) => link_changed(told, &link, &mut changes),
-            LinkNotification::Gone(index) => link_removed(told, index, &mut changes),
+        let known = &mut self.known;
+        let is_whole = self.notifications.read(|notice| match notice {
+            LinkNotification::Changed(link) => link_changed(known, &link, &mut changes),
+            LinkNotification::Removed(index) => link_removed(known, index, &mut changes),
         });
         let outcome = match is_whole {
             Ok(true) => Ok(()),
@@ -98,12 +98,12 @@ impl LinkMonitor {
         let links = netlink::links()?;
         let there: HashSet<LinkIndex> = links.iter().map(|link| link.index).collect();
         let missing: Vec<LinkIndex> =
-            self.told.keys().filter(|index| !there.contains(index)).copied().collect();
+            self.known.keys().filter(|index| !there.contains(index)).copied().collect();
         for index in missing {
-            link_removed(&mut self.told, index, changes);
+            link_removed(&mut self.known, index, changes);
         }
         for link in &links {
-            link_changed(&mut self.told, link, changes);
+            link_changed(&mut self.known, link, changes);
         }
         Ok(())
     }
@@ -111,21 +111,21 @@ impl LinkMonitor {
 
 impl AsFd for LinkMonitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.notices.as_fd()
+        self.notifications.as_fd()
     }
 }
 
 /// Name and peer namespace of each known veth.
 type KnownVeths = HashMap<LinkIndex, (String, Option<NamespaceId>)>;
 
-fn link_changed(told: &mut KnownVeths, link: &Link, changes: &mut Vec<LinkChange>) {
+fn link_changed(known: &mut KnownVeths, link: &Link, changes: &mut Vec<LinkChange>) {
     let namespace = link.peer_namespace;
-    let before = told.get(&link.index).filter(|(name, _)| *name == link.name).map(|(_, before)| *before);
+    let before = known.get(&link.index).filter(|(name, _)| *name == link.name).map(|(_, before)| *before);
     // A veth that goes down keeps its rings.
     if before == Some(namespace) {
         return;
     }
-    let newcomer = || NewVeth {
+    let veth = || NewVeth {
         name: link.name.clone(),
         index: link.index,
         peer: link.peer,
@@ -134,20 +134,20 @@ fn link_changed(told: &mut KnownVeths, link: &Link, changes: &mut Vec<LinkChange
         since: Instant::now(),
     };
     if before == Some(None) {
-        told.insert(link.index, (link.name.clone(), namespace));
-        changes.push(LinkChange::Moved(newcomer()));
+        known.insert(link.index, (link.name.clone(), namespace));
+        changes.push(LinkChange::Moved(veth()));
         return;
     }
-    link_removed(told, link.index, changes);
-    let is_cable = namespace.is_some() || link.controller.is_some();
-    if is_cable && link.is_veth && link.is_up && link.is_ethernet {
-        told.insert(link.index, (link.name.clone(), namespace));
-        changes.push(LinkChange::Appeared(newcomer()));
+    link_removed(known, link.index, changes);
+    let is_candidate = namespace.is_some() || link.controller.is_some();
+    if is_candidate && link.is_veth && link.is_up && link.is_ethernet {
+        known.insert(link.index, (link.name.clone(), namespace));
+        changes.push(LinkChange::Appeared(veth()));
     }
 }
 
-fn link_removed(told: &mut KnownVeths, index: LinkIndex, changes: &mut Vec<LinkChange>) {
-    if told.remove(&index).is_some() {
+fn link_removed(known: &mut KnownVeths, index: LinkIndex, changes: &mut Vec<LinkChange>) {
+    if known.remove(&index).is_some() {
         changes.push(LinkChange::Removed(index));
     }
 }

@@ -205,9 +205,9 @@ fn send_request(
 /// A notification about a link.
 pub(super) enum LinkNotification {
     /// It was created or changed.
-    Is(Link),
+    Changed(Link),
     /// It was removed.
-    Gone(LinkIndex),
+    Removed(LinkIndex),
 }
 
 /// A socket subscribed to link notifications.
@@ -247,15 +247,15 @@ impl LinkNotifications {
                 rest = after;
                 let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
                 match message.payload {
-                    // A bridge tells of its ports in a family of its own, which has less.
+                    // A bridge notifies of its ports in AF_BRIDGE, too, with fewer attributes.
                     NetlinkPayload::InnerMessage(
                         RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
                     ) if message.header.interface_family != AddressFamily::Unspec => {}
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
-                        take(LinkNotification::Is(link(message)));
+                        take(LinkNotification::Changed(link(message)));
                     }
                     NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
-                        take(LinkNotification::Gone(LinkIndex(message.header.index)));
+                        take(LinkNotification::Removed(LinkIndex(message.header.index)));
                     }
                     _ => {}
                 }

@@ -41,7 +41,7 @@ impl Process {
         if !is_of_container {
             return Err(Error::new(
                 format!("process {pid} on this host is not container {}", container.name),
-                "the engine runs elsewhere (in a virtual machine or on another host): capture there",
+                "its engine runs on another host or in a virtual machine: capture there",
             ));
         }
         Ok(process)

@@ -78,19 +78,20 @@ pub fn open_added(
     Ok(AddedSources { sources, tap_containers })
 }
 
-/// The source of a tap at `attachments`, whose stream described the interfaces as `told`.
+/// The source of a tap at `attachments`, whose stream described the interfaces as `described`.
 fn source(
     target: &Target,
     attachments: &[&Attachment],
-    (told, remote): (Vec<InterfaceDescription>, PeerStream),
+    (described, remote): (Vec<InterfaceDescription>, PeerStream),
     settings: &CaptureSettings,
 ) -> Result<Source, Error> {
-    if attachments.len() != told.len() {
-        return Err(cannot_add(target, "its tap told of other interfaces"));
+    if attachments.len() != described.len() {
+        return Err(cannot_add(target, "its tap described other interfaces"));
     }
-    let of_ours = attachments.iter().zip(&told);
-    let interfaces =
-        of_ours.map(|(one, told)| description::describe(target, one, settings, told.link_type)).collect();
+    let of_ours = attachments.iter().zip(&described);
+    let interfaces = of_ours
+        .map(|(one, described)| description::describe(target, one, settings, described.link_type))
+        .collect();
     Ok(Source::Remote { interfaces, remote, outlives_holders: false })
 }
 
@@ -101,6 +102,6 @@ fn stream_label(target: &Target) -> SafeText {
 fn cannot_add(target: &Target, why: &str) -> Error {
     Error::new(
         format!("container {} cannot join a capture that runs: {why}", target.container.name),
-        "end the capture and begin it anew",
+        "stop the capture and start it again",
     )
 }

@@ -77,17 +77,18 @@ pub fn tap_candidates(target: &Target, attachment: &Attachment, rights: &TapRigh
     let mut candidates = Vec::new();
     let container = &target.container;
     if TapKind::from_tap(&attachment.tap) == TapKind::Host {
-        let mut lack = (!rights.capture).then(|| {
+        let mut unavailable = (!rights.capture).then(|| {
             Unavailable::new(
                 "no permission to capture",
                 "make install, become a member of the group wireshark (sudo usermod -aG wireshark \"$USER\", then log in again)",
             )
         });
-        if lack.is_none() && target.down.contains(&attachment.tap) {
+        if unavailable.is_none() && target.down.contains(&attachment.tap) {
             let device = SafeText::new(attachment.tap.device());
-            lack = Some(Unavailable::new("the host veth is down", format!("sudo ip link set {device} up")));
+            unavailable =
+                Some(Unavailable::new("the host veth is down", format!("sudo ip link set {device} up")));
         }
-        candidates.push(TapCandidate { tap: attachment.tap.clone(), unavailable: lack });
+        candidates.push(TapCandidate { tap: attachment.tap.clone(), unavailable: unavailable });
     }
     // With the host network there is no namespace to enter.
     let to_enter = target.holder.is_ok() && !attachment.tap.is_host_interface();
@@ -108,15 +109,15 @@ pub fn tap_candidates(target: &Target, attachment: &Attachment, rights: &TapRigh
     });
     let why = match &target.holder {
         Ok(_) => SafeText::with_limit(&better.collect::<Vec<_>>().join(", "), 100),
-        Err(_) => SafeText::new("its engine runs elsewhere"),
+        Err(_) => SafeText::new("its engine runs on another host"),
     };
-    let lack = rights
+    let unavailable = rights
         .missing_program
         .as_ref()
-        .map(|trouble| Unavailable::new(trouble.message().as_str(), trouble.remedy().as_str()));
+        .map(|error| Unavailable::new(error.message().as_str(), error.remedy().as_str()));
     candidates.push(TapCandidate {
         tap: Tap::ThroughEngine { name: attachment.inside.clone(), why },
-        unavailable: lack,
+        unavailable: unavailable,
     });
     candidates
 }

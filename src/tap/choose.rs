@@ -42,24 +42,25 @@ pub(super) fn choose_taps(
         };
         target.unnamed = all.iter().filter(is_unnamed).map(|one| one.interface.clone()).collect();
     }
-    let mut troubles = Vec::new();
+    let mut errors = Vec::new();
     for attachment in wanted {
-        let offers = candidates::tap_candidates(&target, attachment, means);
-        let fits = |offer: &&TapCandidate| forced.is_none_or(|kind| TapKind::from_tap(&offer.tap) == kind);
-        let fitting: Vec<&TapCandidate> = offers.iter().filter(fits).collect();
-        if let Some(offer) = fitting.iter().find(|offer| offer.unavailable.is_none()) {
-            info!("{} is taken at {}", attachment.name(), offer.tap);
-            target.attachments.push(Attachment { tap: offer.tap.clone(), ..attachment.clone() });
+        let candidates = candidates::tap_candidates(&target, attachment, means);
+        let fits =
+            |candidate: &&TapCandidate| forced.is_none_or(|kind| TapKind::from_tap(&candidate.tap) == kind);
+        let fitting: Vec<&TapCandidate> = candidates.iter().filter(fits).collect();
+        if let Some(candidate) = fitting.iter().find(|candidate| candidate.unavailable.is_none()) {
+            info!("{} is taken at {}", attachment.name(), candidate.tap);
+            target.attachments.push(Attachment { tap: candidate.tap.clone(), ..attachment.clone() });
             continue;
         }
-        let trouble = no_tap_available(&target, attachment, &fitting, forced);
-        warn!("{trouble}");
+        let error = no_tap_available(&target, attachment, &fitting, forced);
+        warn!("{error}");
         let network = if attachment.network.is_empty() { &attachment.interface } else { &attachment.network };
         target.left_out.push(UncapturedNetwork { network: network.clone(), why: reasons(&fitting) });
-        troubles.push(trouble);
+        errors.push(error);
     }
-    match troubles.into_iter().next() {
-        Some(trouble) if target.attachments.is_empty() => Err(trouble),
+    match errors.into_iter().next() {
+        Some(error) if target.attachments.is_empty() => Err(error),
         _ => Ok(target),
     }
 }
@@ -94,31 +95,31 @@ fn no_tap_available(
     forced: Option<TapKind>,
 ) -> Error {
     let name = attachment.name();
-    let lacks = || fitting.iter().filter_map(|offer| offer.unavailable.as_ref());
-    let mut remedies: Vec<&str> = lacks().map(|lack| lack.remedy.as_str()).collect();
+    let unavailable = || fitting.iter().filter_map(|candidate| candidate.unavailable.as_ref());
+    let mut remedies: Vec<&str> = unavailable().map(|one| one.remedy.as_str()).collect();
     // Why the taps of this host are not among them.
-    let elsewhere = target.holder.as_ref().err();
-    let told = elsewhere.map(|trouble| format!("{}; ", trouble.message())).unwrap_or_default();
-    remedies.extend(elsewhere.map(|trouble| trouble.remedy().as_str()));
+    let not_here = target.holder.as_ref().err();
+    let prefix = not_here.map(|error| format!("{}; ", error.message())).unwrap_or_default();
+    remedies.extend(not_here.map(|error| error.remedy().as_str()));
     match forced {
         Some(kind) if fitting.is_empty() => Error::new(
-            format!("cannot capture {name} with --tap {}: its packets do not pass there", kind.as_str()),
+            format!("cannot capture {name} with --tap {}: this tap does not exist for it", kind.as_str()),
             "leave --tap out, or see which taps there are: containerdump list -v",
         )
         .with_wireshark_text(
-            format!("cannot capture {name} {}: its packets do not pass there", dialog_name(kind)),
+            format!("cannot capture {name} {}: this tap does not exist for it", dialog_name(kind)),
             CHOOSE_AUTOMATIC_REMEDY,
         ),
         Some(kind) => Error::new(
-            format!("cannot capture {name} with --tap {}: {told}{}", kind.as_str(), reasons(fitting)),
+            format!("cannot capture {name} with --tap {}: {prefix}{}", kind.as_str(), reasons(fitting)),
             format!("{}; or leave --tap out", remedies.join("; or ")),
         )
         .with_wireshark_text(
-            format!("cannot capture {name} {}: {told}{}", dialog_name(kind), reasons(fitting)),
+            format!("cannot capture {name} {}: {prefix}{}", dialog_name(kind), reasons(fitting)),
             format!("{}; or {CHOOSE_AUTOMATIC_REMEDY}", remedies.join("; or ")),
         ),
         None => Error::new(
-            format!("cannot capture {name}: {told}{}", reasons(fitting)),
+            format!("cannot capture {name}: {prefix}{}", reasons(fitting)),
             format!("one of these is enough: {}", remedies.join("; or ")),
         ),
     }
@@ -137,11 +138,15 @@ const fn dialog_name(kind: TapKind) -> &'static str {
 }
 
 /// `host: no permission to capture; inside: only root may enter it`
-fn reasons(offers: &[&TapCandidate]) -> SafeText {
-    let reason = |offer: &&TapCandidate| {
-        Some(format!("{}: {}", TapKind::from_tap(&offer.tap).as_str(), offer.unavailable.as_ref()?.reason))
+fn reasons(candidates: &[&TapCandidate]) -> SafeText {
+    let reason = |candidate: &&TapCandidate| {
+        Some(format!(
+            "{}: {}",
+            TapKind::from_tap(&candidate.tap).as_str(),
+            candidate.unavailable.as_ref()?.reason
+        ))
     };
-    SafeText::with_limit(&offers.iter().filter_map(reason).collect::<Vec<_>>().join("; "), 300)
+    SafeText::with_limit(&candidates.iter().filter_map(reason).collect::<Vec<_>>().join("; "), 300)
 }
 
 fn matches_name(attachment: &Attachment, name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The interface description (`if_description`) of a target's attachment.
 
 use super::Target;
-use super::remote_engine::without_there;
+use super::remote_engine::remote_exclusion;
 use crate::capture::CaptureSettings;
 use crate::link::Attachment;
 use crate::pcapng::InterfaceDescription;
@@ -32,7 +32,7 @@ pub(super) fn describe(
             format!("; not captured: {}", networks.join(", "))
         }
     };
-    let without = match (&settings.exclusion, without_there(container, settings)) {
+    let without = match (&settings.exclusion, remote_exclusion(container, settings)) {
         (Some(_), _) | (_, Some(_)) if container.uses_host_network() => {
             "; without containerdump's own traffic"
         }

@@ -64,12 +64,12 @@ pub fn find(selection: &Selection, wanted: &TargetOptions, follows: bool) -> Res
     let prepared = map(&chosen, MAX_PARALLEL_LOOKUPS, |one| prepare(one, containers, &links, wanted));
     let mut targets: Vec<Target> = Vec::new();
     let mut awaited = Vec::new();
-    let mut is_any_elsewhere = false;
+    let mut any_not_connected = false;
     let mut taken = HashMap::new();
     for (SelectedContainer { container, is_named, .. }, prepared) in chosen.into_iter().zip(prepared) {
         match prepared {
             Ok(Some(target)) => add(target, &mut targets, &mut taken),
-            Ok(None) => is_any_elsewhere = true,
+            Ok(None) => any_not_connected = true,
             Err(_) if engine::is_restarting(container) => {
                 if is_named && !follows && !selection.wait_for_start {
                     return Err(between_restarts(container));
@@ -87,7 +87,7 @@ pub fn find(selection: &Selection, wanted: &TargetOptions, follows: bool) -> Res
     }
     if targets.is_empty() && awaited.is_empty() && !selection.wait_for_start {
         // The error of a stopped container would not explain why the running ones are not captured.
-        let why = left_out.into_iter().next().filter(|_| !is_any_elsewhere);
+        let why = left_out.into_iter().next().filter(|_| !any_not_connected);
         return Err(why.map_or_else(|| not_connected(&wanted.networks), |(_, why)| why));
     }
     for target in &mut targets {
@@ -172,18 +172,18 @@ pub fn select(selection: &Selection, running: &RunningContainers) -> Result<Vec<
 fn no_match(missed: &UnmatchedSelector, running: &RunningContainers) -> Error {
     // It may belong to an engine that could not be queried.
     match (missed, running.errors.first()) {
-        (UnmatchedSelector::Name(name), Some(trouble)) => {
-            let why = trouble.message();
+        (UnmatchedSelector::Name(name), Some(error)) => {
+            let why = error.message();
             Error::new(
                 format!("no running container is called \"{name}\", as far as can be seen: {why}"),
-                trouble.remedy().as_str(),
+                error.remedy().as_str(),
             )
             .with_wireshark_text(
                 format!("{}, as far as can be seen: {why}", no_longer_runs(name)),
-                trouble.clone().for_wireshark().remedy().as_str(),
+                error.clone().for_wireshark().remedy().as_str(),
             )
         }
-        (UnmatchedSelector::Criteria(_), Some(trouble)) => trouble.clone(),
+        (UnmatchedSelector::Criteria(_), Some(error)) => error.clone(),
         (UnmatchedSelector::Name(name), None) => Error::new(
             format!("no running container is called \"{name}\""),
             suggest::remedy(name, &running.containers),

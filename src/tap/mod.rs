@@ -123,10 +123,10 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespac
     };
     let attachments = match &holder {
         Ok(holder) => link::attachments(container, holder, links)?,
-        Err(trouble) => {
+        Err(error) => {
             // If it has stopped meanwhile, the engine's error is better.
             engine::inspect(container)?;
-            debug!("{trouble}");
+            debug!("{error}");
             remote_engine::attachments(container)
         }
     };
@@ -170,8 +170,8 @@ pub fn look_up_each(
     };
     let each = map(containers, MAX_PARALLEL_LOOKUPS, one);
     let learned = containers.iter_mut().zip(each);
-    let outcomes = learned.map(|(container, (told, outcome))| {
-        *container = told;
+    let outcomes = learned.map(|(container, (updated, outcome))| {
+        *container = updated;
         outcome
     });
     outcomes.collect()
@@ -241,8 +241,8 @@ pub fn running_containers(
     let settings = engine::docker_config_error();
     // With CONTAINERDUMP_ENGINES=netns, no engine is missing.
     if containers.is_empty() && !answered && !tried.is_empty() {
-        if let Some(trouble) = settings {
-            return Err(trouble);
+        if let Some(error) = settings {
+            return Err(error);
         }
         return Err(Error::new(
             format!(

@@ -14,7 +14,7 @@ pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
         interface: SafeText::default(),
         network,
         inside: None,
-        tap: Tap::ThroughEngine { name: None, why: SafeText::new("its engine runs elsewhere") },
+        tap: Tap::ThroughEngine { name: None, why: SafeText::new("its engine runs on another host") },
     };
     let connected = container.networks.iter().filter(|network| !network.mac.is_empty());
     let attachments: Vec<_> = connected.map(|network| attachment(network.name.clone())).collect();
@@ -22,7 +22,7 @@ pub(super) fn attachments(container: &Container) -> Vec<Attachment> {
 }
 
 /// The traffic to exclude in the network of the container's host, where the engine is reached by ssh.
-pub(super) fn without_there<'a>(container: &Container, settings: &'a CaptureSettings) -> Option<&'a str> {
-    let is_there = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
-    settings.remote_exclusion.as_deref().filter(|_| is_there)
+pub(super) fn remote_exclusion<'a>(container: &Container, settings: &'a CaptureSettings) -> Option<&'a str> {
+    let applies = container.uses_host_network() && matches!(container.endpoint, Endpoint::Ssh { .. });
+    settings.remote_exclusion.as_deref().filter(|_| applies)
 }

@@ -42,7 +42,8 @@ pub(super) fn containers_sharing_namespace(target: &Target, containers: &[Contai
             debug!("{} and others were not asked whether they share a network", container.name);
             break;
         }
-        let process = engine::inspect(container).and_then(|told| Process::of_container(container, told.pid));
+        let process =
+            engine::inspect(container).and_then(|inspected| Process::of_container(container, inspected.pid));
         match process {
             Ok(process) if process.network_identity() == namespace && process.is_alive() => {
                 members.insert(container.name.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::info;
 
-use super::remote_engine::without_there;
+use super::remote_engine::remote_exclusion;
 use super::{Target, description};
 use crate::capture::{self, CaptureSettings};
 use crate::container::Container;
@@ -91,8 +91,8 @@ fn start_one(
         Error::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
     });
     match opened.and_then(|stream| peer::open_tap_stream(stream, &from, START_TIMEOUT)) {
-        Ok((told, remote)) => {
-            let interfaces = interfaces(attachments, told, settings);
+        Ok((described, remote)) => {
+            let interfaces = interfaces(attachments, described, settings);
             let source = Source::Remote { interfaces, remote, outlives_holders: target.holder.is_err() };
             Ok((number, source, tap_container))
         }
@@ -101,13 +101,13 @@ fn start_one(
     }
 }
 
-/// The interfaces `told` by the tap container, described like those of this host.
+/// The interfaces `described` by the tap container, described like those of this host.
 fn interfaces(
     attachments: &[NumberedAttachment],
-    told: Vec<InterfaceDescription>,
+    described: Vec<InterfaceDescription>,
     settings: &CaptureSettings,
 ) -> Vec<InterfaceDescription> {
-    let words = |interface: InterfaceDescription| {
+    let describe_one = |interface: InterfaceDescription| {
         let address = interface.hardware_address.map(|address| address.to_string());
         let is_this = |(_, (target, attachment)): &&NumberedAttachment| {
             attachment.interface == interface.name
@@ -120,7 +120,7 @@ fn interfaces(
         }
         description::describe(target, &attachment, settings, interface.link_type)
     };
-    told.into_iter().map(words).collect()
+    described.into_iter().map(describe_one).collect()
 }
 
 /// Arguments of the program in the tap container.
@@ -147,7 +147,7 @@ fn arguments(
     }
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
     let filter = settings.combined_filter();
-    if let Some(filter) = capture::with_exclusion(without_there(container, settings), filter.as_deref()) {
+    if let Some(filter) = capture::with_exclusion(remote_exclusion(container, settings), filter.as_deref()) {
         add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());

@@ -117,7 +117,7 @@ fn an_impossible_tap_is_reported_in_terms_of_the_dialog(lab: &Lab) {
     let dialog =
         output(lab.program().args(["--extcap-config", "--extcap-interface", &container.interface()]));
     let said = reported(lab, &container.interface(), &["--tap", "host"]);
-    assert!(said.contains("at the host veth: its packets do not pass there"), "{said}");
+    assert!(said.contains("at the host veth: this tap does not exist for it"), "{said}");
     for label in ["Automatic", "Where to capture"] {
         assert!(said.contains(label) && dialog.contains(&format!("{{display={label}}}")), "{said}\n{dialog}");
     }
