@@ -88,7 +88,7 @@ pub fn tap_candidates(target: &Target, attachment: &Attachment, rights: &TapRigh
             unavailable =
                 Some(Unavailable::new("the host veth is down", format!("sudo ip link set {device} up")));
         }
-        candidates.push(TapCandidate { tap: attachment.tap.clone(), unavailable: unavailable });
+        candidates.push(TapCandidate { tap: attachment.tap.clone(), unavailable });
     }
     // With the host network there is no namespace to enter.
     let to_enter = target.holder.is_ok() && !attachment.tap.is_host_interface();
@@ -115,10 +115,8 @@ pub fn tap_candidates(target: &Target, attachment: &Attachment, rights: &TapRigh
         .missing_program
         .as_ref()
         .map(|error| Unavailable::new(error.message().as_str(), error.remedy().as_str()));
-    candidates.push(TapCandidate {
-        tap: Tap::ThroughEngine { name: attachment.inside.clone(), why },
-        unavailable: unavailable,
-    });
+    candidates
+        .push(TapCandidate { tap: Tap::ThroughEngine { name: attachment.inside.clone(), why }, unavailable });
     candidates
 }
 

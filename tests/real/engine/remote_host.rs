@@ -32,7 +32,8 @@ fn a_container_of_a_remote_engine_is_captured_through_the_engine(lab: &Lab) {
     let fields = ["frame.interface_name", "frame.packet_flags", "frame.interface_description"];
     let request = recorded.fields("http.request", &fields).concat();
     assert_eq!(request[..2], [format!("{}:eth1", web.name), "0x00000001".to_owned()]);
-    let place = format!("network {}, eth1 through the engine (its engine runs on another host)", network.name);
+    let place =
+        format!("network {}, eth1 through the engine (its engine runs on another host)", network.name);
     assert!(request[2].ends_with(&place), "{request:?}");
     // The statistics are those of the remote tap.
     let statistics = recorded.statistics();

@@ -82,7 +82,10 @@ fn a_tap_without_packets_of_the_container_is_refused(lab: &Lab) {
     let (_network, container) = without_veth(lab);
     let said = refusal(&mut lab.program(), &container, &["--tap", "host"]);
     assert!(said.contains(&format!("{}:eth0", container.name)), "{said}");
-    assert!(said.contains("this tap does not exist for it") && said.contains("containerdump list -v"), "{said}");
+    assert!(
+        said.contains("this tap does not exist for it") && said.contains("containerdump list -v"),
+        "{said}"
+    );
 }
 
 fn an_unavailable_tap_is_refused_with_the_reason(lab: &Lab) {
