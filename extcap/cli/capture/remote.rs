@@ -107,12 +107,12 @@ impl RemoteCapture {
     /// The same capture for tcpdump, or why tcpdump cannot do it.
     fn for_tcpdump(&self) -> Result<TcpdumpCapture, String> {
         let request = &self.request;
-        let only = |what: &str| Err(format!("it captures {what} only"));
+        let only = |what: &str| Err(format!("it captures only {what}"));
         // In Wireshark, captures follow by default.
         let follows = request.wait || (request.follow && self.hosts.are_from_terminal());
         let container = match request.names.as_slice() {
             [name] if !follows && !request.has_criteria() => name,
-            _ => return only("one container, without --follow,"),
+            _ => return only("one container, without --follow"),
         };
         if request.networks.len() > 1 {
             return only("one interface");

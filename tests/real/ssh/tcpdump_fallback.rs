@@ -120,7 +120,7 @@ fn ssh_reports_why_tcpdump_cannot_be_used(lab: &Lab) {
     let user = why(&["containerdump-lab@build1", &web.name]);
     assert_eq!(user, "only root can look into the network of the container");
     assert!(why(&["build1", &web.name, "-f", "inbound"]).contains("have the opposite meaning"));
-    assert!(why(&["build1", &web.name, &host.name]).contains("it serves one container"));
+    assert!(why(&["build1", &web.name, &host.name]).contains("it captures only one container"));
     assert!(why(&["build1", "--", "-w"]).contains("the name of one container"));
     there.inside("mount --bind /dev/null /usr/bin/tcpdump; mount --bind /dev/null /usr/bin/dumpcap");
     assert_eq!(why(&["build1", &web.name]), "neither tcpdump nor dumpcap is installed");
