@@ -74,7 +74,7 @@ fn a_static_program_of_another_version_is_not_installed() {
     let scratch = Scratch::new();
     let program = folder.path().join("containerdump");
     let said = scratch.run("install", &["--program", &program.to_string_lossy()]).succeeded();
-    assert!(said.stdout.contains("is not installed: it is not containerdump"), "{said:#?}");
+    assert!(said.stdout.contains("is not installed: not containerdump"), "{said:#?}");
     assert!(said.stdout.contains("in the source folder of containerdump, run: make install"), "{said:#?}");
     assert!(scratch.path(PROGRAM).exists() && !scratch.path(COMPANION).exists());
 }
