@@ -202,5 +202,5 @@ fn ssh_connection_of_a_capture_is_not_captured(lab: &Lab) {
     let recorded = recording.stop();
     let own = recorded.fields("tcp.port == 2222", &["frame.number"]);
     assert!(own.is_empty(), "{} packets of the way there", own.len());
-    assert!(recorded.said.contains("it uses the host's"), "{}", recorded.said);
+    assert!(recorded.said.contains("uses the network of the host"), "{}", recorded.said);
 }
