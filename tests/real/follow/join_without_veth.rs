@@ -31,10 +31,7 @@ fn a_container_started_in_the_host_network_is_reported_as_not_captured(lab: &Lab
     lab.docker(&[&run[..], &more].concat());
     let container = lab.found(&name);
     for (following, why) in [
-        (
-            named,
-            format!("container {name} cannot join a capture that runs: uses the network of the host network"),
-        ),
+        (named, format!("container {name} cannot join a capture that runs: it uses the host's network")),
         (of_group, format!("{name} uses the network of the host")),
     ] {
         let expected = format!("not captured: {name} ({why})\n");
