@@ -81,20 +81,20 @@ fn the_broker_refuses_other_requests() {
     let Some(broker) = broker() else { return };
     let long = format!("{LOOPBACK}{}", " ".repeat(64 * 1024));
     for (message, why) in [
-        (LOOPBACK.to_owned(), "it was there before"),
+        (LOOPBACK.to_owned(), "existed before"),
         (LOOPBACK.replace("\"lo\"", "\"nosuch\""), "cannot capture nosuch"),
-        (LOOPBACK.replace("HostVeth", "Host"), "what it does not do"),
-        (LOOPBACK.replace(r#""index":1,"#, ""), "what it does not do"),
+        (LOOPBACK.replace("HostVeth", "Host"), "broker refused a request"),
+        (LOOPBACK.replace(r#""index":1,"#, ""), "broker refused a request"),
         (
             LOOPBACK.replace(r#""promiscuous":false"#, r#""promiscuous":false,"run":"sh""#),
-            "what it does not do",
+            "broker refused a request",
         ),
-        (LOOPBACK.replace("\"lo\"", "\"/bin/sh\""), "what it does not do"),
-        (LOOPBACK.replace("null,\n", "\"host \\u0000\",\n"), "what it does not do"),
+        (LOOPBACK.replace("\"lo\"", "\"/bin/sh\""), "broker refused a request"),
+        (LOOPBACK.replace("null,\n", "\"host \\u0000\",\n"), "broker refused a request"),
         (LOOPBACK.replace("96", "999999999"), "999999999 bytes"),
         (LOOPBACK.replace(r#""ring_mib":2"#, r#""ring_mib":0"#), "rings of 0 MiB"),
-        ("tap --interface eth0".to_owned(), "what it does not do"),
-        ("\0".to_owned(), "what it does not do"),
+        ("tap --interface eth0".to_owned(), "broker refused a request"),
+        ("\0".to_owned(), "broker refused a request"),
         (long, "too long"),
     ] {
         let (stream, said) = broker.ask(message.as_bytes());
