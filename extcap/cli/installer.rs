@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use containerdump::error::Error;
+use containerdump::own_program;
 
 #[derive(Args)]
 pub(crate) struct InstallerArgs {
@@ -14,7 +15,7 @@ pub(crate) struct InstallerArgs {
 impl InstallerArgs {
     /// Fails with the program that runs `command`: this one has given up the right to gain rights.
     pub(crate) fn refuse(&self, command: &str) -> Result<(), Error> {
-        let installer = std::env::current_exe().map(|own| own.with_file_name("containerdump-install"));
+        let installer = own_program::sibling("containerdump-install");
         let remedy = match installer {
             Ok(path) if path.exists() => {
                 let words = self.arguments.iter().map(|word| word.to_string_lossy());
