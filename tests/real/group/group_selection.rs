@@ -109,7 +109,7 @@ fn a_selection_without_a_match_is_refused_with_a_remedy(lab: &Lab) {
         (vec!["--all", "-i", "nowhere"], "none of the containers is connected to nowhere"),
         (vec!["--label", "=x"], "invalid label (expected for example tier"),
         (vec!["--all", "--project", "x"], "cannot be used with"),
-        (vec![], "no container was named"),
+        (vec![], "no container is named"),
     ] {
         let mut command = lab.program();
         let ended = end_of(start(command.arg("capture").args(&arguments).args(["-w", "-"])));

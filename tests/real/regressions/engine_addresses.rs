@@ -168,7 +168,7 @@ fn docker_is_found_despite_unreadable_settings(lab: &Lab) {
         ours.env("HOME", home.path()).env("CONTAINERDUMP_ENGINES", "docker");
         let (objects, said) = listed(ours);
         assert_eq!(only(&objects, "id", &container.id)["engine"], "docker", "{settings:?}");
-        assert_eq!(said.contains("cannot read Docker's settings in"), warns, "{settings:?}: {said}");
+        assert_eq!(said.contains("cannot read Docker's configuration in"), warns, "{settings:?}: {said}");
     }
 }
 
