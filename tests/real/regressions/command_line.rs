@@ -23,7 +23,7 @@ fn capture_without_a_name_lists_running_containers(lab: &Lab) {
     let container = lab.container(&[]);
     let said = refusal(lab, &["capture"]);
     assert!(
-        said.starts_with("containerdump: cannot capture: no container was named.\nRemedy: choose from "),
+        said.starts_with("containerdump: cannot capture: no container is named.\nRemedy: choose from "),
         "{said}"
     );
     let names = output(lab.program().args(["list", "--json"]));
