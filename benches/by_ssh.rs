@@ -1,9 +1,9 @@
-//! How fast packets come from another host, and how small: beside sshdump and beside `ssh cat`, from one same server.
+//! Transfer rate and compressed size of packets from a remote host, compared with sshdump and `ssh cat` at the same
+//! server.
 //!
-//! What is moved are 1500-byte packets in a file, and not a capture: that would be what is measured. Each program
-//! takes its turn with the same packets, into a FIFO that one same reader drains. With words on the command line,
-//! `cargo bench --bench by_ssh -- off on`, ours runs with these values of `--compress` instead of `auto`; with `alone`
-//! nothing else does, for a look by perf(1).
+//! The packets, 1500 bytes each, come from a file: a capture would dominate the measurement. Each program transfers
+//! them in turn into a FIFO with the same reader. Arguments such as `cargo bench --bench by_ssh -- off on` select values
+//! of `--compress` instead of `auto`; `alone` runs no peer, for perf(1).
 
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
@@ -83,7 +83,7 @@ fn compare(lab: &Lab, content: Content, (ours, peers): (&[Program], &[Program]),
             rounds[number - 1].iter().map(|moved| format!("{:.0}", moved.rate())).collect();
         eprintln!("{content}: round {number} of {ROUNDS}: {} MB/s", rates.join(", "));
     }
-    let spread = |of: &dyn Fn(&[Moved]) -> f64| Spread::of(rounds.iter().map(|round| of(round)));
+    let spread = |of: &dyn Fn(&[Moved]) -> f64| Spread::from_values(rounds.iter().map(|round| of(round)));
     for (at, program) in ours.iter().enumerate() {
         for (peer_at, peer) in (ours.len()..).zip(peers.iter().copied()) {
             let ratio = spread(&|round| round[at].rate() / round[peer_at].rate());

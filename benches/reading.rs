@@ -1,8 +1,6 @@
-//! What reading a packet costs, and whether any is lost: beside tcpdump, on the same veth, into a
-//! FIFO that is drained.
+//! CPU time per captured packet, and packet loss, compared with tcpdump on the same veth, into a FIFO that is drained.
 //!
-//! Both capture the same load, one after the other, several times in turn. What is compared is
-//! time of processors, in user code and in the kernel, per captured packet.
+//! Both capture the same load in turn, several times. CPU time is user and system time.
 
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
@@ -80,12 +78,12 @@ impl Report {
                 [captured(lab, container, load, &Program::Ours), captured(lab, container, load, peer)]
             })
             .collect();
-        let median = |of: &dyn Fn(&[Captured; 2]) -> f64| Spread::of(pairs.iter().map(of));
+        let median = |of: &dyn Fn(&[Captured; 2]) -> f64| Spread::from_values(pairs.iter().map(of));
         let ratio = median(&|[ours, peer]| ours.per_packet() / peer.per_packet());
         let by_byte = median(&|[ours, peer]| ours.per_byte() / peer.per_byte());
         // At full rate each run makes frames of another size, 30 to 45 kB in the mean.
         let judged_by = if matches!(load, Load::FullRate) { &by_byte } else { &ratio };
-        // What the capture costs whoever sends: the kernel fills the ring in the sender's time.
+        // The cost for the sender: the kernel fills the ring in the sender's system time.
         let sender = median(&|[ours, peer]| ours.sender_per_packet() / peer.sender_per_packet());
         let lost = |side: usize| {
             let (lost, seen) = pairs.iter().fold((0, 0), |(lost, seen), pair| {

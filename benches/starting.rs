@@ -1,8 +1,7 @@
-//! What a start costs: Wireshark starts this program two or three times for each container.
+//! Start-up time: Wireshark starts this program two or three times for each container.
 //!
-//! Whole processes, from start to end, beside Wireshark's own sshdump and beside curl fetching
-//! the same list. A pair is a few starts of both in turn and compares their medians; goals are
-//! judged by elapsed time, since that is what the person in front of Wireshark waits for.
+//! Whole processes, compared with Wireshark's sshdump and with curl fetching the same list. A pair is a few starts of
+//! both in turn and compares their medians. Goals are for elapsed time, which the user waits for.
 
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
@@ -25,7 +24,7 @@ const MANY: usize = 100;
 /// Containers started at a time.
 const START_BATCH: usize = 4;
 
-/// Asked as Wireshark asks.
+/// Calls as Wireshark makes them.
 const CONFIG: &[&str] = &["--extcap-config", "--extcap-interface"];
 const DLTS: &[&str] = &["--extcap-dlts", "--extcap-interface"];
 const INTERFACES: &[&str] = &["--extcap-interfaces", "--extcap-version=4.4"];
@@ -81,14 +80,15 @@ impl Report {
     fn compare(&mut self, what: &str, mut ours: Command, mut peer: Command, goal: Option<f64>) {
         eprintln!("{what} …");
         self.commands.push(format!("{what}: {}; {}", typed(&ours), typed(&peer)));
-        // The first start of each reads it from the disk.
-        cost::of_run(&mut ours);
-        cost::of_run(&mut peer);
+        // The first start of each reads it from disk and is not counted.
+        cost::measure_run(&mut ours);
+        cost::measure_run(&mut peer);
         let pairs: Vec<[Start; 2]> = (0..PAIRS).map(|_| pair(&mut ours, &mut peer)).collect();
         let milliseconds = |side: usize, of: fn(&Start) -> f64| {
-            format!("{:.2} ms", Spread::of(pairs.iter().map(|pair| of(&pair[side]))).median * 1e3)
+            format!("{:.2} ms", Spread::from_values(pairs.iter().map(|pair| of(&pair[side]))).median * 1e3)
         };
-        let ratio = |of: fn(&Start) -> f64| Spread::of(pairs.iter().map(|pair| of(&pair[0]) / of(&pair[1])));
+        let ratio =
+            |of: fn(&Start) -> f64| Spread::from_values(pairs.iter().map(|pair| of(&pair[0]) / of(&pair[1])));
         let (elapsed, processor) = (ratio(|start| start.elapsed), ratio(|start| start.processor));
         let [goal, met] = judged(&elapsed, goal);
         self.table.row([
@@ -126,12 +126,13 @@ struct Start {
 fn pair(ours: &mut Command, peer: &mut Command) -> [Start; 2] {
     let mut costs: [Vec<Cost>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..STARTS {
-        costs[0].push(cost::of_run(ours));
-        costs[1].push(cost::of_run(peer));
+        costs[0].push(cost::measure_run(ours));
+        costs[1].push(cost::measure_run(peer));
     }
     costs.map(|costs| {
-        let median =
-            |of: fn(&Cost) -> Duration| Spread::of(costs.iter().map(|cost| of(cost).as_secs_f64())).median;
+        let median = |of: fn(&Cost) -> Duration| {
+            Spread::from_values(costs.iter().map(|cost| of(cost).as_secs_f64())).median
+        };
         Start { elapsed: median(|cost| cost.elapsed), processor: median(|cost| cost.processor) }
     })
 }

@@ -155,7 +155,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// Path of this installer.
 pub(crate) fn own_path() -> Result<PathBuf, Error> {
     own_program::path().map_err(|error| {
-        Error::new(format!("cannot tell where this installer is: {error}"), "see that /proc is mounted")
+        Error::new(
+            format!("cannot determine the path of this installer: {error}"),
+            "check that /proc is mounted",
+        )
     })
 }
 

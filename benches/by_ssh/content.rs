@@ -1,4 +1,4 @@
-//! The packets that are moved: 1500 bytes each, what a web service says or what is encrypted.
+//! The transferred packets: 1500 bytes each, responses of a web service or incompressible data.
 
 use std::fmt;
 use std::fs::File;
@@ -14,19 +14,19 @@ pub(crate) const LENGTH: usize = 1500;
 /// Ethernet, IPv4, TCP with time stamps.
 const HEADERS: usize = 14 + 20 + 32;
 const PAYLOAD: usize = LENGTH - HEADERS;
-/// Connections that take turns.
+/// Interleaved connections.
 const CONNECTIONS: u32 = 8;
 
-/// What the packets are about.
+/// Content of the packets.
 #[derive(Clone, Copy)]
 pub(crate) enum Content {
     /// HTTP with JSON.
     Text,
-    /// As if encrypted.
+    /// Random bytes, like encrypted traffic.
     Random,
 }
 
-/// The same packets as a file of tcpdump's and as our stream.
+/// The same packets as a pcap file and as a pcapng stream of ours.
 pub(crate) struct Files {
     pub(crate) pcap: PathBuf,
     pub(crate) pcapng: PathBuf,
@@ -79,7 +79,7 @@ fn interface() -> InterfaceDescription {
     }
 }
 
-/// The same bytes each time.
+/// A reproducible generator.
 struct Source {
     state: u64,
     text: Vec<u8>,
@@ -123,7 +123,7 @@ impl Source {
         frame
     }
 
-    /// One more answer of a web service.
+    /// Appends a response of a web service.
     fn say(&mut self) {
         const WORDS: [&str; 16] = [
             "wool", "blanket", "copper", "kettle", "lantern", "garden", "chair", "oak", "table", "linen",

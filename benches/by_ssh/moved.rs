@@ -1,4 +1,4 @@
-//! One program moves the packets from the other host into a FIFO.
+//! One transfer of the packets from the host into a FIFO by one program.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -12,18 +12,18 @@ use super::server::{PORT, Server};
 use crate::measure::sshdump;
 use crate::measure::support::lab::{Lab, fifo, folder};
 
-/// What they look like when typed.
+/// The command lines.
 pub(crate) const COMMANDS: &[&str] = &[
     "containerdump capture --host there web -w - >FIFO (there, the stream from a file stands for the packets)",
     "sshdump --capture --extcap-interface sshdump --fifo FIFO --remote-host 127.0.0.1 --remote-port 2222 \
      --remote-username root --sshkey KEY --remote-capture-command 'cat packets.pcap'",
     "ssh there 'cat packets.pcap' >FIFO",
 ];
-/// From where on it counts: connecting takes its time.
+/// Bytes after which the measurement starts, so that connecting does not count.
 const BEGUN: u64 = 4 * 1024 * 1024;
 const BLOCK: usize = 1024 * 1024;
 
-/// Who moves them.
+/// The program that transfers them.
 #[derive(Clone, Copy)]
 pub(crate) enum Program {
     /// With that value of `--compress`.
@@ -32,23 +32,23 @@ pub(crate) enum Program {
     Cat,
 }
 
-/// What came of it.
+/// The result.
 pub(crate) struct Moved {
-    /// For all of the packets.
+    /// Time for all packets.
     pub(crate) time: Duration,
-    /// On the loopback interface, both ways, headers and all, for each byte of tcpdump's file.
+    /// Bytes on the loopback interface, both directions with headers, per byte of the pcap file.
     pub(crate) wire: f64,
 }
 
 impl Moved {
-    /// Megabytes of packets a second.
+    /// Megabytes of packets per second.
     pub(crate) fn rate(&self) -> f64 {
         let bytes = f64::from(PACKETS) * f64::from(u16::try_from(LENGTH).expect("few"));
         bytes / self.time.as_secs_f64() / 1e6
     }
 }
 
-/// Moves `files` by `program`.
+/// Transfers `files` by `program`.
 pub(crate) fn moved(lab: &Lab, server: &Server, files: &Files, program: Program) -> Moved {
     let folder = folder();
     let fifo = fifo(&folder);
@@ -86,7 +86,7 @@ pub(crate) fn moved(lab: &Lab, server: &Server, files: &Files, program: Program)
         command.stdout(File::options().write(true).open(&fifo).expect("the FIFO"));
     }
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    // Its end of the FIFO is its own only.
+    // Only the program keeps the FIFO open for writing.
     drop(command);
     let (time, bytes) = reader.join().expect("a reader");
     assert!(child.wait().expect("a child").success(), "{program}");
@@ -95,7 +95,7 @@ pub(crate) fn moved(lab: &Lab, server: &Server, files: &Files, program: Program)
     Moved { time, wire: float(wire() - before) / float(all) }
 }
 
-/// Reads all; returns how long that took, as if at its speed from the begin, and how much it was.
+/// Reads everything; returns the time, extrapolated to the whole at the measured rate, and the bytes.
 fn drain(fifo: &Path) -> (Duration, u64) {
     let (mut stream, mut block) = (File::open(fifo).expect("the FIFO"), vec![0; BLOCK]);
     let (mut begun, mut bytes) = (None, 0);
@@ -109,7 +109,7 @@ fn drain(fifo: &Path) -> (Duration, u64) {
     (at.elapsed().mul_f64(float(bytes) / float(bytes - before)), bytes)
 }
 
-/// Bytes that have come over the loopback interface.
+/// Bytes received on the loopback interface.
 fn wire() -> u64 {
     let text = fs::read_to_string("/sys/class/net/lo/statistics/rx_bytes").expect("a counter");
     text.trim().parse().expect("a number")

@@ -1,5 +1,5 @@
-//! What stands for our program on the other host: says what that says, and then a file instead of packets, through
-//! the same output. A capture itself would be what is measured, on the same two processors.
+//! Stands in for the program on the remote host: the same protocol and output, with a file instead of a capture, which
+//! would dominate the measurement on the same processors.
 
 use std::fs::File;
 use std::io::{IoSlice, Read as _, Write as _};
@@ -10,13 +10,13 @@ use containerdump::request::PeerRequest;
 use containerdump::session::Output;
 use containerdump::stop::Stop;
 
-/// Written at once: as much as a session has read by then.
+/// Bytes written at once, as by a session.
 const CHUNK_LEN: usize = 256 * 1024;
 
-/// Says the stream in `file` to whoever asks for a capture.
+/// Answers a capture request with the stream in `file`.
 pub(crate) fn say(file: &Path, only_hello: bool) {
     print!("{}", peer::hello());
-    std::io::stdout().flush().expect("somebody listens");
+    std::io::stdout().flush().expect("standard output is open");
     if only_hello {
         return;
     }
@@ -33,7 +33,7 @@ pub(crate) fn say(file: &Path, only_hello: bool) {
     }
 }
 
-/// Standard input, without a buffer: what comes after the request is for others.
+/// Unbuffered standard input: the bytes after the request are read by others.
 fn input() -> File {
     use std::os::fd::AsFd as _;
     File::from(std::io::stdin().as_fd().try_clone_to_owned().expect("standard input"))

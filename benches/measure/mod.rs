@@ -1,7 +1,7 @@
 //! How the benchmarks measure: pairs within one run, medians of their ratios, tables.
 //!
-//! Both sides of a comparison take turns, A B A B, so that whatever else the machine does meets
-//! both of them. A figure by itself holds for one machine at one moment; a ratio holds longer.
+//! Both sides of a comparison run in turn, A B A B, so that other load affects both. Absolute figures depend on the
+//! machine and the moment; ratios less so.
 
 pub(crate) mod cost;
 pub(crate) mod spread;
@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 
 use support::lab::{Lab, output};
 
-/// Runs a benchmark beside the engine of `make bench`; says what it needs where there is none.
+/// Runs a benchmark with the engine of `make bench`; prints what is missing without one.
 pub(crate) fn beside_engine(benchmark: impl FnOnce(&Lab)) -> ExitCode {
     let Ok(lab) = Lab::find() else {
         eprintln!("needs root and a private engine, which `make bench` run as root provides");
@@ -24,7 +24,7 @@ pub(crate) fn beside_engine(benchmark: impl FnOnce(&Lab)) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A command as a person would type it.
+/// A command line for display.
 pub(crate) fn typed(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
@@ -32,7 +32,7 @@ pub(crate) fn typed(command: &Command) -> String {
     [&[program], &words[1..]].concat().join(" ")
 }
 
-/// Kernel, processors and the versions of `programs`, each asked with `--version`.
+/// Kernel, processors and the versions of `programs` (`--version`).
 pub(crate) fn print_setting(programs: &[&str]) {
     let first_line = |program: &str, option: &str| {
         let output = Command::new(program).arg(option).output().ok()?;
@@ -48,10 +48,10 @@ pub(crate) fn print_setting(programs: &[&str]) {
     println!("\n{}", parts.join("; "));
 }
 
-/// Wireshark's own extcap program, where Wireshark looks for it.
+/// Wireshark's own extcap program, in Wireshark's folder.
 pub(crate) fn sshdump() -> PathBuf {
     let folders = output(Command::new("tshark").args(["-G", "folders"]));
-    // Its own folder and the person's; the words for them differ between versions.
+    // The global and the personal folder; their labels differ between versions.
     let of_extcap = folders.lines().filter_map(|line| line.split_once("xtcap path:"));
     let mut programs = of_extcap.map(|(_, folder)| PathBuf::from(folder.trim()).join("sshdump"));
     programs.find(|path| path.exists()).expect("sshdump, of the package wireshark-common")

@@ -1,8 +1,8 @@
-//! A number measured several times.
+//! Statistics of a repeated measurement.
 
 use std::fmt;
 
-/// Median, least and most of it.
+/// Median, minimum and maximum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn from_values(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         assert!(!values.is_empty(), "something was measured");

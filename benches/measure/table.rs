@@ -1,8 +1,8 @@
-//! The one table a benchmark prints.
+//! The table that a benchmark prints.
 
 use super::spread::Spread;
 
-/// Rows of words, aligned when printed.
+/// Rows of cells, aligned when printed.
 pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {

@@ -11,13 +11,13 @@ use super::load::Load;
 use crate::measure::cost;
 use crate::measure::support::lab::{Container, Lab, eventually, fifo, folder, signal};
 
-/// What they look like when typed.
+/// The command lines.
 pub(crate) const COMMANDS: &[&str] = &[
     "containerdump --capture --extcap-interface docker-NAME --fifo FIFO",
     "tcpdump -i VETH -B 65536 -Z root -w FIFO (and without -B, for its default of 2 MiB)",
 ];
 
-/// Who captures.
+/// The capturing program.
 pub(crate) enum Program {
     /// With default settings.
     Ours,
@@ -25,15 +25,15 @@ pub(crate) enum Program {
     Tcpdump { ring_kib: Option<u32> },
 }
 
-/// What came of it.
+/// The result.
 pub(crate) struct Captured {
     pub(crate) packets: u64,
-    /// In the kernel, for want of room.
+    /// Packets dropped by the kernel.
     pub(crate) lost: u64,
-    /// Packets that passed the veth meanwhile, by its own count.
+    /// Packets counted by the veth meanwhile.
     passed: u64,
     bytes: u64,
-    /// From when it was ready until all was read.
+    /// CPU time from its readiness until everything was read.
     processor: Duration,
     sender: Duration,
 }
@@ -43,7 +43,7 @@ impl Captured {
         each(self.processor, self.packets)
     }
 
-    /// Headers of the stream included, which are the smaller the larger the packets.
+    /// Bytes with the headers of the stream.
     pub(crate) fn per_byte(&self) -> f64 {
         self.processor.as_secs_f64() / Duration::from_nanos(self.bytes.max(1)).as_secs_f64() / 1e9
     }
@@ -67,12 +67,12 @@ impl fmt::Display for Captured {
     }
 }
 
-/// Captures `load` on the one veth of `container`.
+/// Captures `load` at the veth of `container`.
 pub(crate) fn captured(lab: &Lab, container: &Container, load: &Load, program: &Program) -> Captured {
     let folder = folder();
     let fifo = fifo(&folder);
     let veth = container.host_veth("eth0");
-    let drain = Drain::of(&fifo);
+    let drain = Drain::start(&fifo);
     let mut command = match program {
         Program::Ours => {
             let mut command = lab.program();
@@ -132,7 +132,7 @@ fn wait_until_ready(
     }
 }
 
-/// Packets that have passed a veth, both ways.
+/// Packets counted by a veth, both directions.
 fn passed(veth: &str) -> u64 {
     ["rx_packets", "tx_packets"]
         .iter()

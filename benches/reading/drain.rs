@@ -1,4 +1,4 @@
-//! The reader at the other end of a FIFO: large blocks, into nothing.
+//! The reader of a FIFO, which discards what it reads.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use crate::measure::support::lab::eventually;
 
-/// Read at once, at most.
+/// Bytes read at once.
 const BLOCK: usize = 1024 * 1024;
-/// Bytes kept of the end of the stream; there the last statistics are.
+/// Bytes kept of the end of the stream, with the last statistics.
 const TAIL: usize = 4096;
 
-/// Reads a FIFO to its end on a thread of its own.
+/// Reads a FIFO to its end on a separate thread.
 pub(crate) struct Drain {
     read: Arc<AtomicU64>,
     thread: JoinHandle<Vec<u8>>,
 }
 
 impl Drain {
-    pub(crate) fn of(fifo: &Path) -> Self {
+    pub(crate) fn start(fifo: &Path) -> Self {
         let (path, read) = (fifo.to_owned(), Arc::new(AtomicU64::new(0)));
         let counter = Arc::clone(&read);
         let thread = std::thread::spawn(move || {
@@ -43,7 +43,7 @@ impl Drain {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing has come for a while.
+    /// Waits until nothing was read for a while.
     pub(crate) fn wait_until_quiet(&self) {
         eventually("the stream is quiet", || {
             let before = self.read();
@@ -58,11 +58,10 @@ impl Drain {
     }
 }
 
-/// Packets written and packets lost in the kernel, by the statistics at the end of a pcapng
-/// stream, all interfaces together.
+/// Packets written and dropped by the kernel, from the statistics at the end of a pcapng stream, for all interfaces.
 pub(crate) fn statistics(tail: &[u8]) -> (u64, u64) {
     let (mut written, mut lost, mut end) = (0, 0, tail.len());
-    // Every block has its length at its end, too.
+    // Blocks end with their length.
     while let Some(block) = last_block(&tail[..end]) {
         const INTERFACE_STATISTICS: u32 = 5;
         if word(block, 0) != Some(INTERFACE_STATISTICS) {

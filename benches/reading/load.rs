@@ -11,13 +11,13 @@ use crate::measure::support::lab::{Container, eventually, folder, output, start}
 
 /// Frames of a bounded load.
 const FRAMES: u64 = 500_000;
-/// Slow enough for both programs to keep up on two processors that others use, too.
+/// Slow enough for both programs on two shared processors.
 const RATE: &str = "100000pps";
 /// Seconds at full rate.
 const SECONDS: &str = "4";
 const PORT: &str = "5201";
 
-/// What they look like when typed.
+/// The command lines.
 pub(crate) const COMMANDS: &[&str] = &[
     "nsenter --net --target PID trafgen -o eth0 -i FRAME -n 500000 -b 100000pps -P 1 -q",
     "iperf3 -s -1 -B BRIDGE -p 5201; nsenter --net --target PID iperf3 -c BRIDGE -p 5201 -t 4",
@@ -27,12 +27,12 @@ pub(crate) const COMMANDS: &[&str] = &[
 pub(crate) enum Load {
     /// Frames of one size from the container, at a bounded rate.
     Frames { size: usize },
-    /// TCP from the container to its bridge, as fast as it goes, in the kernel's large segments.
+    /// TCP from the container to its bridge at full rate, with segmentation offload.
     FullRate,
 }
 
 impl Load {
-    /// Puts the load on the veth of `container`; returns the time of processors the sender took.
+    /// Sends the load through the veth of `container`; returns the sender's CPU time.
     pub(crate) fn run(&self, container: &Container, host_veth: &str) -> Duration {
         let bridge = Path::new("/sys/class/net").join(host_veth).join("master");
         match self {
@@ -48,7 +48,7 @@ impl Load {
     }
 }
 
-/// To the bridge itself, which knows no such protocol and drops them.
+/// Destination: the bridge, which drops this unknown protocol.
 fn frames(container: &Container, bridge: &str, size: usize) -> Duration {
     const HEADER: usize = 14;
     let folder = folder();
@@ -60,7 +60,7 @@ fn frames(container: &Container, bridge: &str, size: usize) -> Duration {
     let frame = frame.to_str().expect("a path");
     let options = ["-n", &count, "-b", RATE, "-P", "1", "-q"];
     let command = [&["timeout", "60", "trafgen", "-o", "eth0", "-i", frame], &options[..]].concat();
-    cost::of_run(&mut container.enter(&command)).processor
+    cost::measure_run(&mut container.enter(&command)).processor
 }
 
 fn full_rate(container: &Container, bridge: &str) -> Duration {
@@ -69,11 +69,11 @@ fn full_rate(container: &Container, bridge: &str) -> Duration {
         shown.split_whitespace().nth(3).and_then(|word| word.split('/').next()).expect("an address");
     let server = ["60", "iperf3", "-s", "-1", "-B", address, "-p", PORT];
     let mut server = start(Command::new("timeout").args(server));
-    eventually("iperf3 listens", || {
+    eventually("iperf3 accepts connections", || {
         !output(Command::new("ss").args(["-Hltn", &format!("sport = :{PORT}")])).is_empty()
     });
     let client = ["timeout", "60", "iperf3", "-c", address, "-p", PORT, "-t", SECONDS];
-    let sender = cost::of_run(&mut container.enter(&client)).processor;
+    let sender = cost::measure_run(&mut container.enter(&client)).processor;
     server.wait().expect("its end");
     sender
 }

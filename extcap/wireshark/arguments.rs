@@ -63,7 +63,7 @@ const OPTIONS: &[OptionSpec] = &[
 ];
 
 /// Unknown options named in the warning.
-const MAX_NAMED: usize = 5;
+const MAX_NAMED_VALUES: usize = 5;
 
 /// The option with the name or alias `word`.
 fn find_option(word: &[u8]) -> Option<&'static OptionSpec> {
@@ -121,7 +121,7 @@ impl ExtcapArgs {
 
     /// A warning about unknown options, which have no effect.
     pub(super) fn warning(&self) -> Option<Error> {
-        let (named, others) = self.unknown.split_at(self.unknown.len().min(MAX_NAMED));
+        let (named, others) = self.unknown.split_at(self.unknown.len().min(MAX_NAMED_VALUES));
         let list = named.iter().map(SafeText::as_str).collect::<Vec<_>>().join(", ");
         let what = match (named.len(), others.len()) {
             (0, _) => return None,

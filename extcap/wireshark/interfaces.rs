@@ -16,7 +16,7 @@ use super::saved_hosts::SavedInterface;
 use super::toolbar;
 
 /// Interfaces listed. Wireshark starts this program two or three times for each of them before its window opens.
-const MAX_INTERFACES: usize = 1000;
+const MAX_LISTED_INTERFACES: usize = 1000;
 /// Characters of the reason why an engine is unavailable.
 const MAX_REASON_LEN: usize = 60;
 
@@ -55,7 +55,7 @@ pub(super) fn lines(listings: &[EngineListing], saved: &[SavedInterface]) -> Vec
     }
     containers.sort_by(|a: &Container, b| a.sort_key().cmp(&b.sort_key()));
     let groups = selection::groups(&containers);
-    let max_containers = MAX_INTERFACES - groups.len();
+    let max_containers = MAX_LISTED_INTERFACES - groups.len();
     if let Some(first_omitted) = containers.get(max_containers) {
         let omitted = containers.len() - max_containers;
         let display = format!("{omitted} more containers, not listed: containerdump capture NAME");
@@ -72,7 +72,7 @@ pub(super) fn lines(listings: &[EngineListing], saved: &[SavedInterface]) -> Vec
         debug_assert!(!container::preference_key(&container.value).starts_with("extcap"));
         interface(&container.value, container.display().as_str())
     }));
-    let saved = saved.iter().take(MAX_INTERFACES.saturating_sub(listed));
+    let saved = saved.iter().take(MAX_LISTED_INTERFACES.saturating_sub(listed));
     lines.extend(saved.map(|saved| interface(&saved.value, saved.display.as_str())));
     lines.extend(explanations.iter().map(|(value, display)| interface(value, display)));
     lines.push(interface(SSH_INTERFACE, "Containers on another host (SSH)"));

@@ -51,7 +51,7 @@ impl CompiledFilter {
             // The kernel keeps VLAN tags apart, which libpcap considers only for an open device.
             filter.programs.clear();
             if begin.elapsed() > LOOKUP_TIMEOUT {
-                return Err(filter.rejection("names in it take too long to be looked up", USE_ADDRESSES));
+                return Err(filter.rejection("its host names take too long to resolve", USE_ADDRESSES));
             }
         }
         Ok(filter)

@@ -205,7 +205,7 @@ pub fn attachments(
     let InterfaceTables { names, networks } = holder.tables();
     let shared_with_us = holder.is_own_namespace();
     if !holder.is_alive() {
-        return Err(process::gone(&container.name));
+        return Err(process::container_ended(&container.name));
     }
     if shared_with_us {
         return host_interfaces::attachments(container, links, &networks)

@@ -59,7 +59,7 @@ impl NamespaceFile {
             None => entered.tables(file),
         };
         let file = Self { path: file.path.clone(), inode: file.inode, watch, tables };
-        if file.exists() { Ok(file) } else { Err(process::gone(name)) }
+        if file.exists() { Ok(file) } else { Err(process::container_ended(name)) }
     }
 
     pub(super) fn exists(&self) -> bool {

@@ -35,7 +35,7 @@ impl NamespaceHandle {
                 NamespaceFile::watch(&container.name, file, process, entered).map(Self::File)
             }
             (None, Some(process)) => Process::of_namespace(&container.name, process).map(Self::Process),
-            (None, None) => Err(super::process::gone(&container.name)),
+            (None, None) => Err(super::process::container_ended(&container.name)),
         }
     }
 

@@ -68,12 +68,12 @@ pub(super) fn link_at(index: LinkIndex) -> io::Result<Option<Link>> {
     let mut message = LinkMessage::default();
     message.header.index = index.0;
     let mut found = None;
-    let asked = send_request(RouteNetlinkMessage::GetLink(message), 0, |answer| {
+    let outcome = send_request(RouteNetlinkMessage::GetLink(message), 0, |answer| {
         if let RouteNetlinkMessage::NewLink(message) = answer {
             found = Some(link(message));
         }
     });
-    match asked {
+    match outcome {
         Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(None),
         Err(error) => Err(error),
         Ok(_) => Ok(found),

@@ -31,12 +31,12 @@ impl Process {
     /// Fails when it has exited, or is another process: an engine on another host or in a virtual machine has PIDs of
     /// its own.
     pub fn of_container(container: &Container, pid: i32) -> Result<Self, Error> {
-        let gone = || gone(&container.name);
-        let process = Self::held(&container.name, pid)?;
-        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| gone())?;
+        let ended = || container_ended(&container.name);
+        let process = Self::open(&container.name, pid)?;
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).map_err(|_| ended())?;
         let is_of_container = groups.contains(container.id.as_str()) || is_monitored(pid, container);
         if !process.is_alive() {
-            return Err(gone());
+            return Err(ended());
         }
         if !is_of_container {
             return Err(Error::new(
@@ -47,14 +47,14 @@ impl Process {
         Ok(process)
     }
 
-    fn held(container: &SafeText, pid: i32) -> Result<Self, Error> {
-        let gone = || gone(container);
-        let raw = Pid::from_raw(pid).ok_or_else(gone)?;
+    fn open(container: &SafeText, pid: i32) -> Result<Self, Error> {
+        let ended = || container_ended(container);
+        let raw = Pid::from_raw(pid).ok_or_else(ended)?;
         let handle = pidfd_open(raw, PidfdFlags::empty()).map_err(|errno| match errno {
-            Errno::SRCH => gone(),
+            Errno::SRCH => ended(),
             other => Error::new(
-                format!("cannot hold on to process {pid} of container {container}: {other}"),
-                "see that there are file descriptors left (ulimit -n) and the kernel is Linux 5.4 or later",
+                format!("cannot open process {pid} of container {container}: {other}"),
+                "check the limit of file descriptors (ulimit -n) and that the kernel is Linux 5.4 or later",
             ),
         })?;
         Ok(Self { pid, handle })
@@ -64,9 +64,9 @@ impl Process {
     ///
     /// Fails when it has exited, or is another process.
     pub(super) fn of_namespace(container: &SafeText, seen: NamespaceProcessRef) -> Result<Self, Error> {
-        let process = Self::held(container, seen.pid)?;
+        let process = Self::open(container, seen.pid)?;
         let is_same = process.network_identity() == Some(seen.namespace);
-        if is_same && process.is_alive() { Ok(process) } else { Err(gone(container)) }
+        if is_same && process.is_alive() { Ok(process) } else { Err(container_ended(container)) }
     }
 
     /// Whether the process is still running, so that its PID is still valid.
@@ -131,9 +131,6 @@ fn is_monitored(pid: i32, container: &Container) -> bool {
 }
 
 /// The error of a container that stopped during the look-up.
-pub(super) fn gone(container: &SafeText) -> Error {
-    Error::new(
-        format!("container {container} went away while it was looked up"),
-        "start it, then capture again",
-    )
+pub(super) fn container_ended(container: &SafeText) -> Error {
+    Error::new(format!("container {container} stopped during the look-up"), "start it, then capture again")
 }

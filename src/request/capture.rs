@@ -16,7 +16,7 @@ use crate::tap::TapChoice;
 /// Sizes that the kernel buffer of an attachment may have, in MiB: both its rings together.
 pub const BUFFER_MIB: RangeInclusive<u32> = 2..=2046;
 /// Bytes of a capture filter; the kernel takes 4096 instructions.
-const MAX_FILTER_LEN: usize = 16 * 1024;
+const MAX_CAPTURE_FILTER_LEN: usize = 16 * 1024;
 
 /// Which packets to capture, the same for a capture on this host and on another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ impl CaptureRequest {
         if self.all && !(self.projects.is_empty() && self.labels.is_empty()) {
             return Err("all excludes projects and labels".to_owned());
         }
-        check_text("filter", self.filter.as_deref().unwrap_or_default(), MAX_FILTER_LEN)?;
+        check_text("filter", self.filter.as_deref().unwrap_or_default(), MAX_CAPTURE_FILTER_LEN)?;
         check_number("snap_length", self.snap_length, &(1..=MAX_SNAP_LEN))?;
         self.buffer_mib.map_or(Ok(()), |size| check_number("buffer_mib", size, &BUFFER_MIB))
     }

@@ -40,16 +40,16 @@ pub fn open_added(
     attachments: &[Attachment],
     settings: &CaptureSettings,
     ring_mib: u32,
-    opener: Option<&Broker>,
+    broker: Option<&Broker>,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<AddedSources, Error> {
     let holder = target.holder.as_ref().ok().and_then(NamespaceHandle::to_seen);
     let open = |place: TapLocation, attachments: &[&Attachment]| {
-        let opener = opener.ok_or_else(|| cannot_add(target, "nothing was kept to open it with"))?;
-        let asked = opener.request_tap(&TapRequest::new(place, settings, ring_mib), &stream_label(target))?;
+        let broker = broker.ok_or_else(|| cannot_add(target, "nothing was kept to open it with"))?;
+        let asked = broker.request_tap(&TapRequest::new(place, settings, ring_mib), &stream_label(target))?;
         source(target, attachments, asked.wait(&stream_label(target))?, settings)
     };
-    let gone = || cannot_add(target, "it went away meanwhile");
+    let gone = || cannot_add(target, "it stopped meanwhile");
     let mut sources = Vec::new();
     let mut inside = Vec::new();
     let mut by_engine = Vec::new();

@@ -180,13 +180,13 @@ pub fn look_up_each(
 /// The error of a look-up that was not begun in time.
 fn lookup_timed_out(container: &Container) -> Error {
     let (whose, remedy) = match container.engine {
-        EngineKind::Docker => ("the", "see whether the engine hangs: docker ps"),
-        EngineKind::Podman => ("the", "see whether the engine hangs: podman ps"),
+        EngineKind::Docker => ("the", "check whether the engine responds: docker ps"),
+        EngineKind::Podman => ("the", "check whether the engine responds: podman ps"),
         // It had to wait for containers of engines.
-        EngineKind::Kernel => ("an", "see whether an engine hangs: docker ps, podman ps"),
+        EngineKind::Kernel => ("an", "check whether an engine responds: docker ps, podman ps"),
     };
     Error::new(
-        format!("container {} was not looked up: {whose} engine answers too slowly", container.name),
+        format!("container {} was not looked up: {whose} engine responds too slowly", container.name),
         remedy,
     )
 }
@@ -267,6 +267,9 @@ mod tests {
         let id = crate::container::ContainerId::from_namespace_inode(7);
         let container = Container::new(EngineKind::Kernel, endpoint, id, "job".into());
         let error = lookup_timed_out(&container).to_string();
-        assert!(error.ends_with("Remedy: see whether an engine hangs: docker ps, podman ps."), "{error}");
+        assert!(
+            error.ends_with("Remedy: check whether an engine responds: docker ps, podman ps."),
+            "{error}"
+        );
     }
 }

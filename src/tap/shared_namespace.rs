@@ -14,7 +14,7 @@ use crate::safe_text::SafeText;
 /// Containers that are inspected for each target; a description has no room for more names.
 const MAX_INSPECTED: usize = 64;
 /// How long the inspections may take together.
-const INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
+const TOTAL_INSPECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Names of the `containers` in the network namespace of `target`. The engine's list gives candidates, and the kernel
 /// decides, where the containers are on this host: a container that joined the namespace of another stays in the old
@@ -38,7 +38,7 @@ pub(super) fn containers_sharing_namespace(target: &Target, containers: &[Contai
     let mut members = BTreeSet::new();
     let begin = Instant::now();
     for container in may_be {
-        if begin.elapsed() > INSPECT_TIMEOUT {
+        if begin.elapsed() > TOTAL_INSPECT_TIMEOUT {
             debug!("{} and others were not asked whether they share a network", container.name);
             break;
         }

@@ -19,7 +19,7 @@ use crate::session::Source;
 use crate::static_program::{Architecture, StaticProgram};
 
 /// How long a started tap container may take to describe its interfaces.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const TAP_CONTAINER_START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An attachment of a target, and its index among all that are captured.
 type NumberedAttachment<'a> = (usize, (&'a Target, &'a Attachment));
@@ -90,7 +90,7 @@ fn start_one(
     let opened = tap_container.stream().map_err(|error| {
         Error::new(format!("cannot read from {from}: {error}"), "free some file descriptors: ulimit -n")
     });
-    match opened.and_then(|stream| peer::open_tap_stream(stream, &from, START_TIMEOUT)) {
+    match opened.and_then(|stream| peer::open_tap_stream(stream, &from, TAP_CONTAINER_START_TIMEOUT)) {
         Ok((described, remote)) => {
             let interfaces = interfaces(attachments, described, settings);
             let source = Source::Remote { interfaces, remote, outlives_holders: target.holder.is_err() };

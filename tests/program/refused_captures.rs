@@ -112,14 +112,20 @@ fn an_invalid_inspect_response_is_reported() {
 #[test]
 fn the_requesting_process_is_not_a_container() {
     let complaint = refusal_of_pid(std::process::id());
-    assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
+    assert!(
+        complaint.contains("is not container web") && complaint.contains("on another host"),
+        "{complaint}"
+    );
 }
 
 #[test]
 fn a_local_process_is_not_mistaken_for_a_remote_container() {
     let stranger = OtherProcess::new();
     let complaint = refusal_of_pid(stranger.0.id());
-    assert!(complaint.contains("is not container web") && complaint.contains("elsewhere"), "{complaint}");
+    assert!(
+        complaint.contains("is not container web") && complaint.contains("on another host"),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -140,7 +146,7 @@ fn a_process_that_ended_is_reported() {
     let pid = stranger.0.id();
     drop(stranger);
     // It may run on the host of a remote engine, but no static program is built.
-    assert!(refusal_of_pid(pid).contains("container web went away"));
+    assert!(refusal_of_pid(pid).contains("container web stopped during the look-up"));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(crate) fn session(program: &str, path: &str, limits: &[&str]) -> ExitCode {
 fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     let privilege = Privilege::confine()?;
     let stop = Stop::watch(false)?;
-    let opener = Broker::start(program)?;
+    let broker = Broker::start(program)?;
     let limits: Vec<_> = limits.iter().map(|limit| limit.parse().expect("a limit")).collect();
     let each: Option<Limits> = (!limits.is_empty()).then(|| limits.into_iter().collect());
     let fifo = fs::metadata(path).is_ok_and(|about| !about.is_file());
@@ -58,7 +58,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
     // Ends with this process.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines() {
-            let answer = obey(&line.expect("a line"), &opener, &joining);
+            let answer = apply(&line.expect("a line"), &broker, &joining);
             println!(
                 "{}",
                 answer.map_or_else(|trouble| trouble.message().to_string(), |()| "done".to_owned())
@@ -74,7 +74,7 @@ fn run(program: &Path, path: &str, limits: &[&str]) -> Result<(), Error> {
 }
 
 /// Executes a command line.
-fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error> {
+fn apply(line: &str, broker: &Broker, joining: &ChangeSender) -> Result<(), Error> {
     let words: Vec<&str> = line.split(' ').collect();
     let seen = |pid: &str, namespace: &str| {
         NamespaceRef::Process(NamespaceProcessRef {
@@ -106,7 +106,7 @@ fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error
             let place = TapLocation::HostVeth { name: (*name).to_owned(), index, expected_holder: None };
             let request = TapRequest::new(place, &CaptureSettings::default(), RING_MIB);
             // It does not belong to a selected container.
-            return opener
+            return broker
                 .request_tap(&request, &SafeText::new(label))?
                 .wait(&SafeText::new(label))
                 .map(|_| ());
@@ -124,7 +124,7 @@ fn obey(line: &str, opener: &Broker, joining: &ChangeSender) -> Result<(), Error
     let label = SafeText::new(label);
     let settings = CaptureSettings { filter: Some("tcp or udp".to_owned()), ..CaptureSettings::default() };
     let (mut interfaces, remote) =
-        opener.request_tap(&TapRequest::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
+        broker.request_tap(&TapRequest::new(place, &settings, RING_MIB), &label)?.wait(&label)?;
     interfaces[0].name = label.clone();
     let sources = vec![Source::Remote { interfaces, remote, outlives_holders: false }];
     let holders = vec![NamespaceHandle::reopen(&label, &process)?];

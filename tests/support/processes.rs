@@ -16,8 +16,8 @@ pub(crate) fn taps(session: u32) -> Vec<u32> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         status.contains("CapPrm:\t0000000000000000") && !status.contains("State:\tZ")
     };
-    let openers = children(session).into_iter();
-    openers.flat_map(children).filter(has_none).collect()
+    let brokers = children(session).into_iter();
+    brokers.flat_map(children).filter(has_none).collect()
 }
 
 /// The capability lines in the status of every thread.

@@ -22,7 +22,7 @@ use crate::cli::progress::Progress;
 use crate::wireshark::toolbar::Toolbar;
 
 /// For the start of a capture on another host, where engines are queried and may have to import a program.
-const START_TIMEOUT: Duration = Duration::from_mins(1);
+const REMOTE_START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A capture on other hosts.
 pub(in crate::cli) struct RemoteCapture {
@@ -179,7 +179,7 @@ fn start(
         let start_one = |(probe, connection): (Probe, SshConnection)| {
             let (mut session, stream) = connection.start_capture(&probe, elevation, request, tcpdump)?;
             let label = connection.host().label();
-            let opened = peer::open_capture_stream(stream, &label, host_in_names, START_TIMEOUT);
+            let opened = peer::open_capture_stream(stream, &label, host_in_names, REMOTE_START_TIMEOUT);
             let stream = opened.map_err(|error| session.explain(error))?;
             Ok((HostSession { session, connection }, stream))
         };

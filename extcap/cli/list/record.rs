@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 1000;
 /// Networks of a container in Wireshark's list.
 const MAX_LISTED_NETWORKS: usize = 8;
 /// Bytes of an interface value: two short ids beside the longest name (see `containerdump::container`).
-const MAX_VALUE_LEN: usize = 170;
+const MAX_FIELD_LEN: usize = 170;
 
 /// Foreign text of at most so many characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl ContainerRecord {
         let value = self.interface.as_str();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
         let rest = value.strip_prefix(engine.as_str())?.strip_prefix('-')?;
-        if rest.is_empty() || value.len() > MAX_VALUE_LEN || !rest.bytes().all(allowed) {
+        if rest.is_empty() || value.len() > MAX_FIELD_LEN || !rest.bytes().all(allowed) {
             return None;
         }
         let inode = || self.id.as_str().parse().ok().map(ContainerId::from_namespace_inode);

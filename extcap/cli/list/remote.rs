@@ -14,9 +14,9 @@ use crate::cli::host_args::HostArgs;
 use crate::cli::notices;
 
 /// Bytes of a list: the limit for that of an engine.
-const MAX_LIST_LEN: usize = 16 * 1024 * 1024;
+const MAX_REMOTE_LIST_LEN: usize = 16 * 1024 * 1024;
 /// For a list: the host has ten seconds to look up its containers.
-const LIST_TIMEOUT: Duration = Duration::from_secs(30);
+const REMOTE_LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Prints the containers of `hosts` that `names` select, all where there is none. Hosts that fail are left out.
 ///
@@ -94,7 +94,7 @@ fn send(
 ) -> Result<HostAnswer, Error> {
     let mut session = connection.start_program(probe, elevation)?;
     session.send_request(request)?;
-    let list = session.read_to_end(MAX_LIST_LEN, LIST_TIMEOUT)?;
+    let list = session.read_to_end(MAX_REMOTE_LIST_LEN, REMOTE_LIST_TIMEOUT)?;
     Ok((String::from_utf8_lossy(&list).into_owned(), session.take_stderr_lines()))
 }
 

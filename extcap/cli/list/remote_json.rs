@@ -7,7 +7,7 @@ use super::record::ContainerRecord;
 use super::table;
 
 /// Containers of a host that are shown.
-const MAX_CONTAINERS: usize = 10_000;
+const MAX_REMOTE_CONTAINERS: usize = 10_000;
 /// Containers of a host that are cached for Wireshark's list.
 const MAX_CACHED: usize = 1000;
 
@@ -41,7 +41,7 @@ pub(crate) fn containers(host: &SafeText, list: &str) -> Vec<Container> {
 }
 
 fn records(host: &SafeText, list: &str) -> impl Iterator<Item = Result<ContainerRecord, String>> {
-    list.lines().take(MAX_CONTAINERS).map(move |line| ContainerRecord::parse(host, line))
+    list.lines().take(MAX_REMOTE_CONTAINERS).map(move |line| ContainerRecord::parse(host, line))
 }
 
 fn all_records(lists: &HostLists) -> Result<Vec<ContainerRecord>, String> {

@@ -8,7 +8,7 @@ use crate::wireshark::line::ExtcapLine;
 use crate::wireshark::options::{LAST_FILTER, RESET_OPTIONS};
 
 /// Characters of a capture filter that is offered as a value.
-const MAX_FILTER_LEN: usize = 400;
+const MAX_SHOWN_FILTER_LEN: usize = 400;
 const LAST_FILTER_NUMBER: usize = 11;
 
 /// The lines of the dialog, with the `last` options as defaults.
@@ -58,7 +58,7 @@ pub(super) fn lines(is_group: bool, last: LastOptions) -> Vec<ExtcapLine> {
 fn last_filter(dialog: &Dialog) -> Vec<ExtcapLine> {
     let Some(filter) = dialog.last.value("--filter") else { return Vec::new() };
     // A filter that the extcap grammar cannot hold is not offered.
-    if SafeText::with_limit(filter, MAX_FILTER_LEN).as_str() != filter {
+    if SafeText::with_limit(filter, MAX_SHOWN_FILTER_LEN).as_str() != filter {
         return Vec::new();
     }
     let option = dialog.option(DialogOption {

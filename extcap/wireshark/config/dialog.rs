@@ -229,7 +229,7 @@ impl Dialog {
             TapChoice::Engine => "Through the engine",
         }));
         lines.extend(self.values(9, "--duplicates", |duplicates| match duplicates {
-            Duplicates::Drop => "Drop duplicates (keep the sender's copy)",
+            Duplicates::Drop => "Drop the receiver's copy",
             Duplicates::Keep => "Keep both copies",
         }));
         lines.extend(self.values(6, "--log-level", |level| match level {

@@ -17,7 +17,7 @@ use crate::wireshark::line::ExtcapLine;
 const CONTAINER_NUMBER: usize = 5;
 const ELEVATION_NUMBER: usize = 6;
 /// Containers listed.
-const MAX_CONTAINERS: usize = 1000;
+const MAX_LISTED_CONTAINERS: usize = 1000;
 
 /// The options that sshdump has come first.
 const SSH_OPTIONS: Dialog = Dialog { first: 0, is_saved: true, last: LastOptions::NONE };
@@ -143,7 +143,7 @@ pub(super) fn container_values(mut containers: Vec<Container>) -> Vec<ExtcapLine
     let value = |value: &str, display: &str| SSH_OPTIONS.value(CONTAINER_NUMBER, value, display);
     let mut lines = vec![all_containers()];
     lines.extend(groups.iter().map(|group| value(&group.value, group.display.as_str())));
-    let listed = containers.iter().take(MAX_CONTAINERS);
+    let listed = containers.iter().take(MAX_LISTED_CONTAINERS);
     lines.extend(listed.map(|container| value(&container.value, container.display().as_str())));
     lines
 }

@@ -21,7 +21,7 @@ const MAX_FILES: usize = 200;
 /// How long the options of an interface are kept after its last capture.
 const MAX_AGE: Duration = Duration::from_hours(90 * 24);
 /// Bytes of an interface value that is used as a file name.
-const MAX_NAME_LEN: usize = 200;
+const MAX_OPTION_NAME_LEN: usize = 200;
 
 /// Options by name, each with its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,8 @@ impl LastOptions {
 /// The file of an interface; `None` if its value is not a file name, or the user has no home directory.
 fn path(interface: &str) -> Option<PathBuf> {
     let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let is_name = !interface.is_empty() && interface.len() <= MAX_NAME_LEN && interface.bytes().all(is_valid);
+    let is_name =
+        !interface.is_empty() && interface.len() <= MAX_OPTION_NAME_LEN && interface.bytes().all(is_valid);
     is_name.then_some(user_dirs::cache_dir()?.join("options").join(format!("{interface}.json")))
 }
 

@@ -15,7 +15,7 @@ use containerdump::saved_hosts;
 use crate::wireshark::arguments::ExtcapArgs;
 
 /// Interfaces named in a notice.
-const MAX_NAMED: usize = 4;
+const MAX_NAMED_SIBLINGS: usize = 4;
 /// Bytes read of a command line.
 const MAX_COMMAND_LINE_LEN: u64 = 64 * 1024;
 /// How long a new process may have no command line, before it has executed its program.
@@ -113,7 +113,7 @@ pub(in crate::wireshark) fn separate_notice(own: &str, mut others: Vec<String>) 
 
 /// `docker-app, docker-db and 2 more`.
 pub(in crate::wireshark) fn list(interfaces: &[String]) -> String {
-    let (named, more) = interfaces.split_at(interfaces.len().min(MAX_NAMED));
+    let (named, more) = interfaces.split_at(interfaces.len().min(MAX_NAMED_SIBLINGS));
     let list = named.iter().map(|other| SafeText::new(other).to_string()).collect::<Vec<_>>().join(", ");
     if more.is_empty() { list } else { format!("{list} and {} more", more.len()) }
 }

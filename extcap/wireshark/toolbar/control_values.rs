@@ -9,7 +9,7 @@ use super::control_pipes::ControlPipes;
 use super::message::ControlCommand;
 
 /// Bytes of all entries of the attachment selector; further attachments are only counted.
-const MAX_LIST_LEN: usize = 24 * 1024;
+const MAX_SELECTOR_LEN: usize = 24 * 1024;
 /// Reports between two updates of the selector in which only drops differ.
 const LIST_UPDATE_REPORTS: u8 = 3;
 
@@ -111,7 +111,7 @@ impl ControlValues {
             let dropped = if *drops > 0 { format!(" · {drops} dropped") } else { String::new() };
             let display = format!("{name}{dropped}");
             bytes += name.as_str().len() + display.len() + 7;
-            if bytes > MAX_LIST_LEN {
+            if bytes > MAX_SELECTOR_LEN {
                 entries[0].1 = format!("All ({count}, {} not listed)", count - index);
                 break;
             }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ssh::{ConnectOptions, Host, SshConnection, StdioConnection};
 
 /// How long a command may take to exit after its streams have ended.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+const SSH_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 const SSH_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// One connection per host, so that a second request does not authenticate again.
@@ -51,7 +51,7 @@ impl SshTransport {
 
     /// Why the process failed, if it exits soon with an error.
     pub(super) async fn failure(&self) -> Option<BollardError> {
-        let deadline = Instant::now() + EXIT_TIMEOUT;
+        let deadline = Instant::now() + SSH_EXIT_TIMEOUT;
         loop {
             match self.with(StdioConnection::try_outcome) {
                 None if Instant::now() < deadline => tokio::time::sleep(SSH_POLL_INTERVAL).await,

@@ -9,7 +9,7 @@ use super::CompressionMode;
 
 /// An interval ends after this many bytes or this time.
 const INTERVAL_BYTES: usize = 8 * 1024 * 1024;
-const INTERVAL: Duration = Duration::from_millis(250);
+const MEASUREMENT_INTERVAL: Duration = Duration::from_millis(250);
 /// Data that keeps more than this share of its size counts as incompressible.
 const INCOMPRESSIBLE_RATIO: f64 = 0.9;
 /// Incompressible bytes in a row after which the rest of an interval is sent raw: about 1 % of the time of a fast link.
@@ -50,7 +50,7 @@ impl AdaptiveLevel {
     /// The level of the next chunk; `None` for a raw chunk.
     pub(super) fn next_level(&mut self, now: Instant) -> Option<Level> {
         let elapsed = now.saturating_duration_since(self.started);
-        if self.bytes >= INTERVAL_BYTES || elapsed >= INTERVAL {
+        if self.bytes >= INTERVAL_BYTES || elapsed >= MEASUREMENT_INTERVAL {
             let share = self.compressing.as_secs_f64() / elapsed.as_secs_f64().max(1e-6);
             if share > BUSY_SHARE {
                 self.level = Level::Fast;

@@ -27,7 +27,7 @@ const FAST: ZstdParameters = ZstdParameters { level: -3, min_match: 7 };
 /// fifth of zstd's time.
 const STANDALONE_LEN: usize = 32 * 1024;
 /// Header of a compressed chunk.
-const HEADER_LEN: usize = 12;
+const CHUNK_HEADER_LEN: usize = 12;
 /// With the header no more slices than `writev` takes (`UIO_MAXIOV`, linux/uio.h).
 const MAX_SLICES: usize = 1000;
 
@@ -82,7 +82,7 @@ impl StreamCompressor {
     /// Fails when memory is short.
     pub fn new(mode: CompressionMode) -> io::Result<Self> {
         let encoders = Some(Encoders::new()?);
-        let chunk = vec![0; HEADER_LEN + MAX_COMPRESSED_LEN];
+        let chunk = vec![0; CHUNK_HEADER_LEN + MAX_COMPRESSED_LEN];
         Ok(Self { encoders, level: AdaptiveLevel::new(mode, Instant::now()), chunk })
     }
 
@@ -92,13 +92,13 @@ impl StreamCompressor {
         if let Some(encoders) = &mut self.encoders
             && let Some(level) = self.level.next_level(started)
         {
-            let (head, buffer) = self.chunk.split_at_mut(HEADER_LEN);
+            let (head, buffer) = self.chunk.split_at_mut(CHUNK_HEADER_LEN);
             if let Ok((bytes, compressed)) = encoders.compress(slices, level, buffer) {
                 self.level.record_compressed(bytes, compressed, started.elapsed());
                 head[..4].copy_from_slice(&ZSTD_MAGIC);
                 head[4..8].copy_from_slice(&length_bytes(compressed));
                 head[8..].copy_from_slice(&length_bytes(bytes));
-                let head = &self.chunk[..HEADER_LEN + compressed];
+                let head = &self.chunk[..CHUNK_HEADER_LEN + compressed];
                 return OutgoingChunk { head, is_compressed: true, bytes };
             }
             // The decoder does not know what this encoder has seen.

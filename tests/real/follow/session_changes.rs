@@ -28,14 +28,14 @@ pub(crate) const TESTS: &[Test] = tests![
 /// Asserts that the session and its taps have no capability, the broker and its pool only `permitted`.
 fn assert_rights(session: u32, permitted: &str, count: usize) {
     assert_no_capabilities(session);
-    let [opener] = children(session)[..] else { panic!("one opener") };
+    let [broker] = children(session)[..] else { panic!("one broker") };
     let taps = taps(session);
     assert_eq!(taps.len(), count);
     for tap in &taps {
         assert_no_capabilities(*tap);
     }
     let waiting = |pid: &u32| !taps.contains(pid) && Path::new(&format!("/proc/{pid}/task")).exists();
-    for pid in children(opener).into_iter().filter(waiting).chain([opener]) {
+    for pid in children(broker).into_iter().filter(waiting).chain([broker]) {
         for line in rights(pid) {
             let (key, value) = line.split_once(":\t").expect("a value");
             let wanted = match key {
@@ -191,13 +191,16 @@ fn a_container_that_cannot_be_added_is_reported_and_the_others_continue(lab: &La
         (mine.replace(&cable, "docker0"), "is not a veth of that container"),
         (mine.replace(&format!(" {index} "), " 4242 "), "is not a veth of that container"),
         (mine.replace(&cable, "nosuch0"), "the interface is gone"),
-        (mine.replace(&cable, "any"), "libpcap takes that name"),
-        (mine.replace(&cable, "../../etc/shadow"), "asked for what it does not do"),
-        (format!("early x {cable} {index}"), "it was there before"),
+        (mine.replace(&cable, "any"), "libpcap uses that name for something else"),
+        (
+            mine.replace(&cable, "../../etc/shadow"),
+            "the capture broker refused a request: invalid interface name",
+        ),
+        (format!("early x {cable} {index}"), "interface existed before the capture started"),
         (early_on(&bridged, &bridged.0), "is not a veth of that container"),
         (early_on(&bridged, &format!("{}p", bridged.0)), "is not a veth of that container"),
         (format!("inside x eth7 {}", process(&one)), "the interface is gone"),
-        ("veth x eth0 2 1 1".to_owned(), "went away"),
+        ("veth x eth0 2 1 1".to_owned(), "stopped during the look-up"),
     ] {
         let answer = capture.tell(&line);
         assert!(answer.contains(why), "{line}: {answer}");
