@@ -125,7 +125,7 @@ pub fn prepare(
         if !*is_named {
             return Err(uses_host_network(container));
         }
-        info!("container {} has no network of its own: it uses the host's", container.name);
+        info!("container {} uses the network of the host", container.name);
     }
     if !*is_named && !choose::is_connected(&target, networks) {
         debug!("{} is connected to none of {}", container.name, networks.join(", "));
@@ -238,7 +238,7 @@ fn between_restarts(container: &Container) -> Error {
 
 fn uses_host_network(container: &Container) -> Error {
     Error::new(
-        format!("{} has no network of its own: it uses the host's", container.name),
+        format!("{} uses the network of the host", container.name),
         format!("name it to capture the traffic of the host: containerdump capture {}", container.name),
     )
 }

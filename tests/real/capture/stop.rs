@@ -99,7 +99,7 @@ fn a_capture_ends_with_its_container(lab: &Lab) {
     let statistics = recorded.statistics()[&0];
     assert!(statistics.packets >= 6 && statistics.packets == statistics.written, "{statistics:?}");
     let said = "the capture has ended: every captured container has stopped.\n\
-                Remedy: with --follow it goes on when they are restarted or recreated.\n";
+                Remedy: with --follow it continues when they are restarted or recreated.\n";
     assert_eq!(recorded.said, said);
 }
 
