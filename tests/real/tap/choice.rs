@@ -112,7 +112,7 @@ fn list_shows_every_tap_and_why_it_is_unavailable(lab: &Lab) {
     assert_eq!(lines[0], "eth0, network bridge", "{lines:?}");
     assert_eq!(lines[1], format!("* host    host veth {}", container.host_veth("eth0")), "{lines:?}");
     assert_eq!(lines[2], "inside  eth0 inside the container", "{lines:?}");
-    assert!(lines.contains(&"lo, captured when asked for: -i lo".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"lo, captured on request only: -i lo".to_owned()), "{lines:?}");
     let lines = explained(&mut powerless(lab), &container);
     assert!(lines[1].starts_with("host    no permission to capture (remedy: "), "{lines:?}");
     assert!(lines[2].starts_with("inside  only root may enter it (remedy: sudo "), "{lines:?}");
