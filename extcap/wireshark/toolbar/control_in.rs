@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::control::UserAction;
-use super::control_pipes;
+use super::fifo::open_fifo;
 use super::message::MessageReader;
 
 /// Bytes per read.
@@ -27,7 +27,7 @@ pub(crate) struct ControlIn {
 impl ControlIn {
     /// Opens the FIFO without waiting for Wireshark. `None` if `path` is not a FIFO of this user.
     pub(crate) fn open(path: &Path) -> Option<Self> {
-        let file = Arc::new(control_pipes::open_fifo(path, OpenOptions::new().read(true))?);
+        let file = Arc::new(open_fifo(path, OpenOptions::new().read(true))?);
         Some(Self { file, initialized: Arc::default(), reader: Arc::default() })
     }
 

@@ -3,15 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use log::warn;
 use nix::fcntl::OFlag;
 use rustix::io::ioctl_fionread;
 
 use super::control::{Control, UserAction};
 use super::control_in::ControlIn;
+use super::fifo::{open, open_fifo};
 use super::message::{self, ControlCommand, MessageReader};
 
 /// Bytes per read.
@@ -100,22 +99,4 @@ impl ControlPipes {
     pub(super) fn is_drained(&self) -> bool {
         self.output.as_ref().is_none_or(|output| ioctl_fionread(output).is_ok_and(|left| left == 0))
     }
-}
-
-/// Opens a FIFO of this user. The capture runs without a toolbar where that is not possible.
-pub(super) fn open_fifo(path: &Path, options: &mut OpenOptions) -> Option<File> {
-    let file = open(path, options, OFlag::O_NOFOLLOW)?;
-    let user = nix::unistd::Uid::current().as_raw();
-    let is_own =
-        file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo() && metadata.uid() == user);
-    if !is_own {
-        warn!("toolbar disabled: {} is not a FIFO of this user", path.display());
-    }
-    is_own.then_some(file)
-}
-
-fn open(path: &Path, options: &mut OpenOptions, flags: OFlag) -> Option<File> {
-    let flags = flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let file = options.custom_flags(flags.bits()).open(path);
-    file.map_err(|error| warn!("toolbar disabled: cannot open {}: {error}", path.display())).ok()
 }

@@ -14,6 +14,7 @@ mod control_pipes;
 mod control_values;
 mod controller;
 mod declaration;
+mod fifo;
 mod handle;
 mod log_window;
 mod message;

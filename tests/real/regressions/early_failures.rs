@@ -64,8 +64,8 @@ fn a_failed_capture_waits_until_wireshark_opens_the_control_pipe(lab: &Lab) {
             "127.0.0.1",
         ),
         (plain, &["--fifo", "/nonexistent/fifo"], "cannot open /nonexistent/fifo"),
-        (|lab| without("prctl", lab), &["--extcap-interface", &here], "stopped before"),
-        (|lab| without("capset", lab), &["--extcap-interface", &here], "stopped before"),
+        (|lab| without("prctl", lab), &["--extcap-interface", &here], "exited before"),
+        (|lab| without("capset", lab), &["--extcap-interface", &here], "exited before"),
         (|lab| without("signalfd4", lab), &["--extcap-interface", &here], "cannot watch for signals"),
     ];
     for (program, options, says) in failures {
