@@ -10,7 +10,7 @@ use rustix::net::{
 };
 
 use super::TapRequest;
-use super::request::MAX_REQUEST_LEN;
+use super::request::MAX_TAP_REQUEST_LEN;
 
 /// A received message.
 pub(super) enum ReceivedMessage {
@@ -38,7 +38,7 @@ pub(super) fn send(
 
 /// Waits for a request.
 pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<ReceivedMessage> {
-    let mut bytes = vec![0; MAX_REQUEST_LEN];
+    let mut bytes = vec![0; MAX_TAP_REQUEST_LEN];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let into = &mut [IoSliceMut::new(&mut bytes)];

@@ -9,7 +9,7 @@ use crate::container::endpoint::NamespaceRef;
 use crate::link;
 
 /// Longest message, in bytes.
-pub(super) const MAX_REQUEST_LEN: usize = 32 * 1024;
+pub(super) const MAX_TAP_REQUEST_LEN: usize = 32 * 1024;
 /// `IFNAMSIZ` without the terminating zero (linux/if.h).
 const MAX_INTERFACE_NAME_LEN: usize = 15;
 /// 4000 characters of the user's filter, and our exclusion.
