@@ -7,6 +7,7 @@ mod support;
 
 mod real {
     pub(crate) mod capture;
+    pub(crate) mod delivery;
     pub(crate) mod engine;
     pub(crate) mod follow;
     pub(crate) mod group;
@@ -22,10 +23,10 @@ use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
 
-use real::{capture, engine, follow, group, network, peer, regressions, ssh, tap, wireshark};
+use real::{capture, delivery, engine, follow, group, network, peer, regressions, ssh, tap, wireshark};
 use support::harness::{explain, trial};
 use support::lab::Lab;
-use support::{faulty_peer, local_session, peer_session, retry, watcher};
+use support::{faulty_peer, frames, local_session, peer_session, retry, watcher};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         [local_session::LOCAL_SESSION, program, path, limits @ ..] => {
             return local_session::session(program, path, limits);
         }
+        [frames::SEND_FRAMES, arguments @ ..] => return frames::send(arguments),
         [faulty_peer::FAR_END, kind] => return faulty_peer::write(kind),
         _ => {}
     }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let tests = [
         engine::TESTS,
         capture::TESTS,
+        delivery::TESTS,
         network::TESTS,
         tap::TESTS,
         ssh::TESTS,
