@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             return local_session::session(program, path, limits);
         }
         [frames::SEND_FRAMES, arguments @ ..] => return frames::send(arguments),
+        [delivery::programs::SPLICE] => return delivery::programs::splice_on(),
         [faulty_peer::FAR_END, kind] => return faulty_peer::write(kind),
         _ => {}
     }

@@ -33,13 +33,7 @@ impl FifoCapture {
     pub(crate) fn begin_with(lab: &Lab, interface: &str, attachments: usize, options: &[&str]) -> Self {
         let (child, path, folder) = Self::start(lab, interface, options);
         let mut reader = File::open(path).expect("the FIFO");
-        let mut begin = Vec::new();
-        while interfaces_in_prefix(&begin) < attachments {
-            let mut some = [0; 4096];
-            let length = reader.read(&mut some).expect("the begin of the stream");
-            assert_ne!(length, 0, "the capture ended at once");
-            begin.extend_from_slice(&some[..length]);
-        }
+        let begin = read_interfaces(&mut reader, attachments);
         Self { child, reader, begin, folder }
     }
 
@@ -68,6 +62,18 @@ impl FifoCapture {
     }
 }
 
+/// Reads the begin of a stream until it has `count` interface blocks.
+pub(crate) fn read_interfaces(reader: &mut File, count: usize) -> Vec<u8> {
+    let mut begin = Vec::new();
+    while interfaces_in_prefix(&begin) < count {
+        let mut some = [0; 4096];
+        let length = reader.read(&mut some).expect("the begin of the stream");
+        assert_ne!(length, 0, "the capture ended at once");
+        begin.extend_from_slice(&some[..length]);
+    }
+    begin
+}
+
 /// How a reader reads.
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {
@@ -78,7 +84,8 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
-    fn read_to_end(self, reader: &mut File, stream: &mut Vec<u8>) {
+    /// Reads all that comes and appends it to `stream`.
+    pub(crate) fn read_to_end(self, reader: &mut File, stream: &mut Vec<u8>) {
         let Self::Random(seed) = self else {
             reader.read_to_end(stream).expect("the stream");
             return;

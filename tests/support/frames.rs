@@ -86,8 +86,8 @@ impl Series {
         frame.extend_from_slice(&pool[from..from + length - frame.len()]);
     }
 
-    /// The number in a frame that is long enough.
-    fn number_in(bytes: &[u8]) -> Option<(u8, u64)> {
+    /// The sender and number in a frame that is long enough.
+    pub(crate) fn number_in(bytes: &[u8]) -> Option<(u8, u64)> {
         let tags = bytes
             .get(12..)?
             .chunks(4)

@@ -83,7 +83,7 @@ impl Tcpdump {
     }
 }
 
-/// Whether a process has a packet socket that is bound.
+/// Whether a process has a packet socket that receives.
 fn listens(child: &Child) -> bool {
     let folder = format!("/proc/{}/fd", child.id());
     let sockets = std::fs::read_dir(folder).expect("its descriptors").flatten();

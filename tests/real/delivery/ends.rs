@@ -17,7 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     packets_in_a_full_pipe_stay_unchanged_after_the_program_was_killed,
 ];
 
-const SERIES: Series = Series::mixed(1);
+const SERIES: Series = Series::tagged(1);
 /// Longer than it takes to fill a small ring.
 const FILL: Duration = Duration::from_secs(1);
 /// More than the memory that a capture gives back at its end.

@@ -49,7 +49,8 @@ fn compare(
 ) -> Compared {
     let snap = snap_length.to_string();
     let witness = Tcpdump::at_full_rate(veth(namespace), filter, &snap);
-    let options = ["--extcap-capture-filter", filter, "--snap-length", &snap];
+    // Room for all packets, however busy the machine is.
+    let options = ["--extcap-capture-filter", filter, "--snap-length", &snap, "--buffer-size", "128"];
     let mut capture = FifoCapture::begin(lab, &namespace.interface(), &options);
     let reading = capture.read(Pace::Fast);
     traffic();

@@ -2,9 +2,19 @@
 
 use crate::support::harness::Test;
 
+pub(crate) mod container_pairs;
 pub(crate) mod ends;
 pub(crate) mod frame_kinds;
+pub(crate) mod link_changes;
+pub(crate) mod programs;
 pub(crate) mod readers;
 
 /// The tests of every file here.
-pub(crate) const TESTS: &[&[Test]] = &[ends::TESTS, frame_kinds::TESTS, readers::TESTS];
+pub(crate) const TESTS: &[&[Test]] = &[
+    container_pairs::TESTS,
+    ends::TESTS,
+    frame_kinds::TESTS,
+    link_changes::TESTS,
+    programs::TESTS,
+    readers::TESTS,
+];

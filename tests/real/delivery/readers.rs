@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_killed_reader_ends_a_busy_capture,
 ];
 
-const SERIES: Series = Series::mixed(1);
+const SERIES: Series = Series::tagged(1);
 const OUTBOUND: Option<u32> = Some(2);
 /// More than the smallest ring and the pipe have room for.
 const MANY: u64 = 80_000;
