@@ -138,7 +138,7 @@ impl CaptureJob {
         for line in capture_notices::omissions(&found) {
             notice(&line);
         }
-        let rings: usize = found.targets.iter().map(|target| target.attachments.len() * 2).sum();
+        let rings: usize = found.targets.iter().map(|target| target.attachments.len()).sum();
         debug!("{rings} rings, {limit} file descriptors");
         let block_timeout = capture::block_timeout(rings);
         let selection = self.selection().bind_names(&found.running);
@@ -170,7 +170,7 @@ impl CaptureJob {
         if follows {
             let follow_options = FollowOptions { selection, target_options: options, settings, budget };
             let taken = std::mem::take(&mut tap_containers);
-            let captured = captured(&found, opened.taps, opened.ring_mib, taken);
+            let captured = captured(&found, opened.taps, opened.ring_kib, taken);
             let started = start_follow(follow_options, &found, captured, broker)?;
             (follower, changes) = (Some(started.0), Some(started.1));
         }
@@ -214,7 +214,7 @@ pub(crate) fn start_toolbar(
 ) -> (Option<RunningToolbar>, Option<CommandReceiver>) {
     let Some(toolbar) = toolbar else { return (None, None) };
     let ring = |source: &Source| match source {
-        Source::Rings(interface, _) => Some(interface.link_type),
+        Source::Ring(interface, _) => Some(interface.link_type),
         Source::Remote { .. } => None,
     };
     let link_types = sources.iter().flatten().filter_map(ring).collect();
@@ -273,7 +273,7 @@ fn ring_budget(settings: &CaptureSettings, selection: &Selection, found: &Target
     let count = found.targets.iter().map(|target| target.attachments.len()).sum::<usize>();
     // A container that is restarted gets the memory of its predecessor.
     let expected = if selection.has_criteria() { count.max(GROUP_ATTACHMENTS) } else { count };
-    RingBudget::new(settings.ring_mib, expected)
+    RingBudget::new(settings.ring_kib, expected)
 }
 
 /// Starts the broker, which keeps the right to open taps of containers that start later.
@@ -282,16 +282,16 @@ fn start_broker() -> Option<Broker> {
     Broker::start(Path::new(own_program::EXECUTABLE)).inspect_err(|error| warn!("{error}")).ok()
 }
 
-/// The captured containers: the open taps of each target, with rings of `ring_mib` each.
+/// The captured containers: the open taps of each target, with a ring of `ring_kib` each.
 fn captured(
     found: &Targets,
     taps: Vec<Vec<Tap>>,
-    ring_mib: u32,
+    ring_kib: u32,
     tap_containers: Vec<TapContainer>,
 ) -> CapturedContainers {
     let mut captured = CapturedContainers::default();
     for (target, taps) in found.targets.iter().zip(taps) {
-        let rings = vec![(taps.len(), ring_mib)];
+        let rings = vec![(taps.len(), ring_kib)];
         captured
             .add(&target.container.id, CapturedContainer { taps, rings, ..CapturedContainer::new(target) });
     }

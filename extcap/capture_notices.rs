@@ -50,7 +50,7 @@ fn omitted_interfaces(target: &Target) -> Option<String> {
 /// Warns of `sources` with different link types.
 pub(crate) fn mixed_link_types<'a>(sources: impl Iterator<Item = &'a Source>) -> Option<String> {
     let types = sources.flat_map(|source| match source {
-        Source::Rings(interface, _) => vec![interface.link_type],
+        Source::Ring(interface, _) => vec![interface.link_type],
         Source::Remote { interfaces, .. } => interfaces.iter().map(|one| one.link_type).collect(),
     });
     describe_mixed(types.collect())

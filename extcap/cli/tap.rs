@@ -51,7 +51,7 @@ pub(super) struct TapArgs {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::MAX_SNAP_LEN)))]
     snap_length: u32,
 
-    /// Kernel buffer of each interface in MiB [default: 224 shared by all interfaces]
+    /// Kernel buffer of each interface in MiB [default: 32, or a share of 128 for more than four]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2046))]
     buffer_size: Option<u32>,
 
@@ -75,7 +75,7 @@ impl TapArgs {
         }
         let (interfaces, block_timeout) = match request {
             Some(request) => {
-                let block_timeout = capture::block_timeout_for_size(request.ring_mib);
+                let block_timeout = capture::block_timeout_for_size(request.ring_kib);
                 (request.open(block_timeout, &privilege, &stop)?, block_timeout)
             }
             None => self.open_here(&privilege)?,
@@ -83,8 +83,8 @@ impl TapArgs {
         privilege.become_caller()?;
         let output = Output::stdout()?;
         let proof = privilege.give_up()?;
-        let rings = |(interface, rings)| Source::Rings(interface, rings);
-        let sources = interfaces.into_iter().map(rings).collect();
+        let source = |(interface, ring)| Source::Ring(interface, ring);
+        let sources = interfaces.into_iter().map(source).collect();
         let session = CaptureSession {
             // The reader knows the other taps of the capture.
             duplicates: Duplicates::Keep,
@@ -99,17 +99,17 @@ impl TapArgs {
         let settings = CaptureSettings {
             filter: capture::combine_filters(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
-            ring_mib: self.buffer_size,
+            ring_kib: self.buffer_size.map(|size| size * 1024),
             promiscuous: false,
             ..CaptureSettings::default()
         };
         let devices = self.select(link::devices(&Links::now()?))?;
-        let block_timeout = capture::block_timeout(devices.len() * 2);
-        let ring_mib = capture::RingBudget::new(settings.ring_mib, devices.len()).allocate(devices.len());
+        let block_timeout = capture::block_timeout(devices.len());
+        let ring_kib = capture::RingBudget::new(settings.ring_kib, devices.len()).allocate(devices.len());
         let (mut interfaces, mut missing_device) = (Vec::new(), None);
         for device in devices {
             let attachment = attachment(&device);
-            let open = || capture::open(&attachment, &settings, ring_mib, block_timeout);
+            let open = || capture::open(&attachment, &settings, ring_kib, block_timeout);
             let opened = match privilege.with_net_raw(open)? {
                 Ok(opened) => opened,
                 Err(error) if self.skip_missing && !link::devices(&Links::now()?).contains(&device) => {
@@ -132,7 +132,9 @@ impl TapArgs {
             return Err(error);
         }
         let start = capture::now();
-        interfaces.iter_mut().flat_map(|(_, rings)| rings).for_each(|ring: &mut Ring| ring.count_from(start));
+        for (_, ring) in &mut interfaces {
+            ring.count_from(start);
+        }
         Ok((interfaces, block_timeout))
     }
 
@@ -182,7 +184,7 @@ impl TapArgs {
 }
 
 /// Interfaces with their rings.
-type OpenedInterfaces = Vec<(InterfaceDescription, Vec<Ring>)>;
+type OpenedInterfaces = Vec<(InterfaceDescription, Ring)>;
 
 fn attachment(device: &Device) -> Attachment {
     Attachment {

@@ -17,7 +17,7 @@ use crate::stop::Stop;
 const VETH_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 impl TapRequest {
-    /// Opens the rings of each interface. Needs `CAP_NET_RAW`, and the capabilities to enter another network namespace;
+    /// Opens the ring of each interface. Needs `CAP_NET_RAW`, and the capabilities to enter another network namespace;
     /// for the user's rootless containers none, but a process without threads. Without a known container, waits until the
     /// other end of the veth pair is in another namespace, and counts from then.
     ///
@@ -27,31 +27,29 @@ impl TapRequest {
         block_timeout: Duration,
         privilege: &Privilege,
         stop: &Stop,
-    ) -> Result<Vec<(InterfaceDescription, Vec<Ring>)>, Error> {
+    ) -> Result<Vec<(InterfaceDescription, Ring)>, Error> {
         let settings = &self.settings();
         let open =
-            |attachment: &Attachment| capture::open(attachment, settings, self.ring_mib, block_timeout);
+            |attachment: &Attachment| capture::open(attachment, settings, self.ring_kib, block_timeout);
         match &self.place {
             TapLocation::HostVeth { name, index, expected_holder } => {
                 let tap = Tap::HostVeth { name: name.clone(), index: LinkIndex(*index) };
                 let attachment = attachment(name, tap);
                 let opened = privilege.with_net_raw(|| open(&attachment))??;
                 let interface = interface(&attachment, settings, opened.link_type());
-                let mut rings = opened.filtered(&attachment, settings)?;
+                let mut ring = opened.filtered(&attachment, settings)?;
                 // Checked after opening: the name may have been reused before.
                 if let Some(seen) = expected_holder {
                     let is_veth = link::is_veth_of(&attachment.tap, &hold(name, seen)?);
                     if !is_veth.map_err(|error| cannot_find(name, &error))? {
                         return Err(not_a_veth(name));
                     }
-                    start(&mut rings);
+                    ring.count_from(capture::now());
                 } else {
                     let since = wait_until_moved(name, LinkIndex(*index), stop)?;
-                    for ring in &mut rings {
-                        ring.count_since(since);
-                    }
+                    ring.count_since(since);
                 }
-                Ok(vec![(interface, rings)])
+                Ok(vec![(interface, ring)])
             }
             TapLocation::Inside { holder, interfaces } => {
                 let holder = hold(&interfaces.join(", "), holder)?;
@@ -77,14 +75,15 @@ impl TapRequest {
                         open()
                     })??
                 };
-                let filtered = |(opened, attachment): (capture::OpenedRings, &Attachment)| {
+                let filtered = |(opened, attachment): (capture::OpenedRing, &Attachment)| {
                     let interface = interface(attachment, settings, opened.link_type());
                     Ok((interface, opened.filtered(attachment, settings)?))
                 };
                 let mut interfaces: Vec<_> =
                     opened.into_iter().zip(&attachments).map(filtered).collect::<Result<_, Error>>()?;
-                for (_, rings) in &mut interfaces {
-                    start(rings);
+                let begin = capture::now();
+                for (_, ring) in &mut interfaces {
+                    ring.count_from(begin);
                 }
                 Ok(interfaces)
             }
@@ -105,13 +104,6 @@ fn wait_until_moved(name: &str, index: LinkIndex, stop: &Stop) -> Result<u64, Er
             None => return Err(not_a_veth(name)),
         }
         stop.sleep(VETH_POLL_INTERVAL).map_err(|_| not_a_veth(name))?;
-    }
-}
-
-fn start(rings: &mut [Ring]) {
-    let now = capture::now();
-    for ring in rings {
-        ring.count_from(now);
     }
 }
 

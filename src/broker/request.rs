@@ -51,27 +51,27 @@ pub struct TapRequest {
     pub filter: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
-    /// Size of the rings of each interface, in MiB.
-    pub ring_mib: u32,
+    /// Size of the ring of each interface, in KiB.
+    pub ring_kib: u32,
     /// Whether to put the host veth into promiscuous mode.
     pub promiscuous: bool,
 }
 
 impl TapRequest {
-    /// With the settings of a capture, and rings of `ring_mib` MiB.
-    pub fn new(place: TapLocation, settings: &CaptureSettings, ring_mib: u32) -> Self {
+    /// With the settings of a capture, and a ring of `ring_kib` KiB.
+    pub fn new(place: TapLocation, settings: &CaptureSettings, ring_kib: u32) -> Self {
         let &CaptureSettings { snap_length, promiscuous, .. } = settings;
-        Self { place, filter: settings.combined_filter(), snap_length, ring_mib, promiscuous }
+        Self { place, filter: settings.combined_filter(), snap_length, ring_kib, promiscuous }
     }
 
     /// The settings of the capture.
     pub fn settings(&self) -> CaptureSettings {
-        let Self { filter, snap_length, promiscuous, ring_mib, .. } = self.clone();
+        let Self { filter, snap_length, promiscuous, ring_kib, .. } = self.clone();
         CaptureSettings {
             filter,
             snap_length,
             promiscuous,
-            ring_mib: Some(ring_mib),
+            ring_kib: Some(ring_kib),
             ..CaptureSettings::default()
         }
     }
@@ -107,9 +107,9 @@ impl TapRequest {
         {
             return Err("invalid capture filter".to_owned());
         }
-        let (snap_length, ring_mib) = (request.snap_length, request.ring_mib);
-        if !(1..=MAX_SNAP_LEN).contains(&snap_length) || !(1..=MAX_RING_MIB).contains(&ring_mib) {
-            return Err(format!("{snap_length} bytes of a packet, rings of {ring_mib} MiB"));
+        let (snap_length, ring_kib) = (request.snap_length, request.ring_kib);
+        if !(1..=MAX_SNAP_LEN).contains(&snap_length) || !(1..=MAX_RING_MIB * 1024).contains(&ring_kib) {
+            return Err(format!("{snap_length} bytes of a packet, rings of {ring_kib} KiB"));
         }
         Ok(request)
     }

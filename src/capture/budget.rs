@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-/// Default memory of all rings of a capture, in MiB. Half of it holds one direction: 60 ms at 15 Gbit/s.
-pub const ALL_RINGS_MIB: u32 = 224;
-/// Least memory of an attachment, in MiB: two rings of at least two blocks, of 256 KiB in libpcap 1.10
-/// (pcap-linux.c, `create_ring`).
-const MIN_RING_MIB: u32 = 1;
+/// Default memory of all rings of a capture, in KiB.
+pub const ALL_RINGS_KIB: u32 = 128 * 1024;
+/// Most of it that one attachment gets, in MiB: 16 MiB are read at once at full rate, and as much may come meanwhile.
+pub const DEFAULT_RING_MIB: u32 = 32;
+/// Least memory of an attachment, in KiB: two blocks.
+const MIN_RING_KIB: u32 = 512;
 
-/// Size of a block in libpcap.
+/// Size of a block of the smallest rings, in KiB.
 const BLOCK_KIB: u64 = 256;
 
-/// The block timeout for rings of `ring_mib` MiB. A block is handed over at its timeout even with one packet in it, so
+/// The block timeout for a ring of `ring_kib` KiB. A block is handed over at its timeout even with one packet in it, so
 /// that a ring can go unread for all its blocks together: 200 to 400 ms. Less loses packets on a busy machine.
-pub fn block_timeout_for_size(ring_mib: u32) -> Duration {
-    let blocks = u64::from(ring_mib.max(1)) * 1024 / 2 / BLOCK_KIB;
-    Duration::from_millis((400 / blocks).clamp(4, 100))
+pub fn block_timeout_for_size(ring_kib: u32) -> Duration {
+    let blocks = (u64::from(ring_kib) / BLOCK_KIB).max(2);
+    Duration::from_millis((400 / blocks).clamp(12, 100))
 }
 
-/// Memory of rings opened before their container is known, in MiB; part of [`ALL_RINGS_MIB`].
-pub const PREOPENED_RINGS_MIB: u32 = 64;
+/// Memory of rings opened before their container is known, in KiB; part of [`ALL_RINGS_KIB`].
+pub const PREOPENED_RINGS_KIB: u32 = 32 * 1024;
 
 /// Allocates memory for the rings of attachments that are added and removed.
 ///
@@ -35,39 +36,40 @@ pub struct RingBudget {
 }
 
 impl RingBudget {
-    /// For up to `expected` attachments; further ones get the minimum, beyond [`ALL_RINGS_MIB`]. With `each`, every one gets
-    /// that many MiB.
+    /// For up to `expected` attachments; further ones get the minimum, beyond [`ALL_RINGS_KIB`]. With `each`, every one gets
+    /// that many KiB.
     pub fn new(each: Option<u32>, expected: usize) -> Self {
         Self { each, expected: u32::try_from(expected).unwrap_or(u32::MAX), attachments: 0, allocated: 0 }
     }
 
-    /// Allocates memory for `count` attachments opened together. Returns the MiB of each.
+    /// Allocates memory for `count` attachments opened together. Returns the KiB of each.
     pub fn allocate(&mut self, count: usize) -> u32 {
         let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
         self.attachments = self.attachments.saturating_add(count);
         let still_expected = self.expected.saturating_sub(self.attachments);
-        let least = still_expected.saturating_add(count).saturating_mul(MIN_RING_MIB);
-        let rest = ALL_RINGS_MIB.saturating_sub(self.allocated).saturating_sub(least);
+        let least = still_expected.saturating_add(count).saturating_mul(MIN_RING_KIB);
+        let rest = ALL_RINGS_KIB.saturating_sub(self.allocated).saturating_sub(least);
         let for_these = if still_expected == 0 { rest } else { rest / 4 * 3 };
-        let each = self.each.unwrap_or(MIN_RING_MIB + for_these / count);
+        let share = (MIN_RING_KIB + for_these / count).min(DEFAULT_RING_MIB * 1024);
+        let each = self.each.unwrap_or(share);
         self.allocated = self.allocated.saturating_add(each.saturating_mul(count));
         each
     }
 
-    /// Allocates memory for an attachment whose container is unknown, while others of that kind have `held` MiB: at most half
+    /// Allocates memory for an attachment whose container is unknown, while others of that kind have `held` KiB: at most half
     /// of what is left for these. `None` if a requested size exceeds what is left.
     pub fn allocate_preopened(&mut self, held: u32) -> Option<u32> {
-        let left = PREOPENED_RINGS_MIB.saturating_sub(held);
+        let left = PREOPENED_RINGS_KIB.saturating_sub(held);
         if self.each.is_some_and(|each| held > 0 && each > left) {
             return None;
         }
         let each = self.allocate(1);
-        let most = if self.each.is_some() { each } else { (left / 2).max(MIN_RING_MIB) };
+        let most = if self.each.is_some() { each } else { (left / 2).max(MIN_RING_KIB) };
         self.allocated = self.allocated.saturating_sub(each.saturating_sub(most));
         Some(each.min(most))
     }
 
-    /// Releases the memory of `count` attachments with `each` MiB.
+    /// Releases the memory of `count` attachments with `each` KiB.
     pub fn release(&mut self, count: usize, each: u32) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         self.attachments = self.attachments.saturating_sub(count);
@@ -79,12 +81,14 @@ impl RingBudget {
 mod tests {
     use super::*;
 
+    const MIB: u32 = 1024;
+
     #[test]
     fn attachments_opened_together_share_all_memory() {
-        for (count, each) in [(1, 224), (2, 112), (3, 74), (10, 22), (200, 1)] {
+        for (count, each) in [(1, 32 * MIB), (4, 32 * MIB), (8, 16 * MIB), (200, 655)] {
             assert_eq!(RingBudget::new(None, count).allocate(count), each, "{count}");
         }
-        assert_eq!(RingBudget::new(Some(8), 3).allocate(3), 8);
+        assert_eq!(RingBudget::new(Some(8 * MIB), 3).allocate(3), 8 * MIB);
     }
 
     #[test]
@@ -96,7 +100,7 @@ mod tests {
             for _ in begin..200 {
                 total += budget.allocate(1);
             }
-            assert!(total <= ALL_RINGS_MIB, "{total} after {begin}");
+            assert!(total <= ALL_RINGS_KIB, "{total} after {begin}");
         }
     }
 
@@ -108,7 +112,7 @@ mod tests {
             budget.release(1, first);
             assert_eq!(budget.allocate(1), first);
         }
-        assert_eq!(first, 1 + (224 - 4) / 4 * 3);
+        assert_eq!(first, 32 * MIB);
     }
 
     #[test]
@@ -121,21 +125,24 @@ mod tests {
                 Some(allocated)
             })
             .collect();
-        assert_eq!(allocated, [32, 16, 8, 4, 2, 1, 1, 1]);
+        assert_eq!(allocated, [16 * MIB, 8 * MIB, 4 * MIB, 2 * MIB, MIB, 512, 512, 512]);
         for each in &allocated {
             budget.release(1, *each);
         }
-        assert_eq!(budget.allocate(1), 224);
+        assert_eq!(budget.allocate(1), 32 * MIB);
         // A requested size is allocated however large it is, but not twice.
-        let mut budget = RingBudget::new(Some(256), 1);
-        assert_eq!((budget.allocate_preopened(0), budget.allocate_preopened(256)), (Some(256), None));
-        assert_eq!(RingBudget::new(Some(8), 1).allocate_preopened(56), Some(8));
+        let mut budget = RingBudget::new(Some(256 * MIB), 1);
+        assert_eq!(
+            (budget.allocate_preopened(0), budget.allocate_preopened(256 * MIB)),
+            (Some(256 * MIB), None)
+        );
+        assert_eq!(RingBudget::new(Some(8 * MIB), 1).allocate_preopened(24 * MIB), Some(8 * MIB));
     }
 
     #[test]
     fn small_and_large_rings_can_go_unread_equally_long() {
-        for (mib, milliseconds) in [(1, 100), (2, 100), (8, 25), (112, 4)] {
-            assert_eq!(block_timeout_for_size(mib), Duration::from_millis(milliseconds), "{mib}");
+        for (kib, milliseconds) in [(512, 100), (1024, 100), (2048, 50), (32 * MIB, 12)] {
+            assert_eq!(block_timeout_for_size(kib), Duration::from_millis(milliseconds), "{kib}");
         }
     }
 }

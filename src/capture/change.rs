@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pcap::{Capture, Linktype};
 
+use super::block::PacketFormat;
 use super::filter::{self, FilterInstruction, VethSide};
 use super::{CaptureSettings, Ring, attach};
 use crate::error::Error;
@@ -83,17 +84,17 @@ impl Ring {
     ///
     /// Fails, without a change, when the filter is rejected.
     pub fn set_filter(&mut self, filter: &CompiledFilter) -> Result<(), Error> {
-        let link_type = self.handle.get_datalink();
-        let known = filter.programs.iter().find(|(of, side, _)| (*of, *side) == (link_type, self.side));
+        let PacketFormat { link_type, side, is_loopback, snap_length } = self.format;
+        let known = filter.programs.iter().find(|(of, at, _)| (*of, *at) == (link_type, side));
         let own;
         let compiled = if let Some((.., compiled)) = known {
             compiled
         } else {
-            own = filter::compile(&self.handle, filter.combined(), self.side, self.snap_length)?;
+            own = filter::compile(&self.handle, filter.combined(), side, snap_length)?;
             &own
         };
-        let program = filter::build_program(compiled, self.direction, self.side)?;
-        attach(&self.handle, &program)
+        let program = filter::build_program(compiled, is_loopback)?;
+        attach(&self.kernel, &program)
             .map_err(|error| filter.rejection(&error.to_string(), USE_SHORTER_FILTER))?;
         self.previous_program = std::mem::replace(&mut self.program, program);
         Ok(())
@@ -102,7 +103,7 @@ impl Ring {
     /// Restores the filter before the last change.
     pub fn restore_filter(&mut self) {
         // The kernel had memory for it before.
-        if attach(&self.handle, &self.previous_program).is_ok() {
+        if attach(&self.kernel, &self.previous_program).is_ok() {
             self.program = std::mem::take(&mut self.previous_program);
         }
     }

@@ -1,6 +1,8 @@
 //! Packet counts of rings.
 
-use pcap::Stat;
+use pcap::{Active, Capture};
+
+use super::ring::PacketRing;
 
 /// Packet counts of a ring since the capture began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,19 +30,21 @@ impl PacketCounts {
 #[derive(Default)]
 pub(super) struct RingCounters {
     pub(super) delivered: u64,
-    received: WrappingCounter,
+    received: u64,
     /// Packets from before the capture began, if it began in the past.
     before: Option<u64>,
-    kernel_drops: WrappingCounter,
+    kernel_drops: u64,
     interface_drops: WrappingCounter,
 }
 
 impl RingCounters {
     /// Excludes what the kernel has counted so far.
-    pub(super) fn start(&mut self, stat: Stat) {
-        self.received.last = stat.received;
-        self.kernel_drops.last = stat.dropped;
-        self.interface_drops.last = stat.if_dropped;
+    pub(super) fn start(&mut self, ring: &PacketRing, handle: &mut Capture<Active>) {
+        // The kernel counts from the last query.
+        let _ = ring.take_counts();
+        if let Ok(stat) = handle.stats() {
+            self.interface_drops.last = stat.if_dropped;
+        }
     }
 
     /// Includes what the kernel has counted so far, except for packets from before.
@@ -53,17 +57,21 @@ impl RingCounters {
         self.before = self.before.map(|before| before + 1);
     }
 
-    pub(super) fn advance(&mut self, stat: Stat) {
-        self.received.advance(stat.received);
-        self.kernel_drops.advance(stat.dropped);
-        self.interface_drops.advance(stat.if_dropped);
+    pub(super) fn advance(&mut self, ring: &PacketRing, handle: &mut Capture<Active>) {
+        if let Ok((received, dropped)) = ring.take_counts() {
+            self.received += u64::from(received);
+            self.kernel_drops += u64::from(dropped);
+        }
+        if let Ok(stat) = handle.stats() {
+            self.interface_drops.advance(stat.if_dropped);
+        }
     }
 
     pub(super) fn counts(&self) -> PacketCounts {
         PacketCounts {
-            received: self.received.total.saturating_sub(self.before.unwrap_or_default()),
+            received: self.received.saturating_sub(self.before.unwrap_or_default()),
             delivered: self.delivered,
-            kernel_drops: self.kernel_drops.total,
+            kernel_drops: self.kernel_drops,
             abandoned: 0,
             interface_drops: self.interface_drops.total,
         }

@@ -3,6 +3,9 @@
 //! libpcap interprets prefixes of names, and a container names its interfaces as it likes: `usbmon1` must not capture the
 //! host's USB.
 
+use std::io;
+
+use nix::libc::{EAFNOSUPPORT, EINVAL, ENOPROTOOPT, EOPNOTSUPP};
 use pcap::{Active, Capture};
 use socket2::{Domain, SockRef};
 
@@ -40,11 +43,7 @@ pub(super) fn not_an_interface(attachment: &Attachment) -> Error {
 }
 
 /// The error for an attachment that cannot be opened.
-pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error {
-    let text = match error {
-        pcap::Error::PcapError(text) => text.clone(),
-        other => other.to_string(),
-    };
+pub(super) fn cannot_open(attachment: &Attachment, text: &str) -> Error {
     let what = |why: &str| format!("cannot capture {} on {}: {why}", attachment.name(), attachment.tap);
     // libpcap's errors are text only.
     if text.contains("ermission") || text.contains("not permitted") {
@@ -64,10 +63,32 @@ pub(super) fn cannot_open(attachment: &Attachment, error: &pcap::Error) -> Error
         return Error::new(what(DOWN), "bring it up (ip link set INTERFACE up), then capture again");
     }
     if text.contains("memory") {
-        return Error::new(what(&text), "use a smaller kernel buffer: --buffer-size")
+        return Error::new(what(text), "use a smaller kernel buffer: --buffer-size")
             .with_wireshark_remedy("use a smaller kernel buffer in the options of the interface");
     }
-    Error::new(what(&text), "check that the container is running and its network is up, then capture again")
+    Error::new(what(text), "check that the container is running and its network is up, then capture again")
+}
+
+/// The error for a ring that cannot be created.
+pub(super) fn cannot_create_ring(attachment: &Attachment, error: &io::Error) -> Error {
+    if matches!(error.raw_os_error(), Some(EINVAL | ENOPROTOOPT | EAFNOSUPPORT | EOPNOTSUPP)) {
+        return Error::new(
+            format!(
+                "cannot capture {}: this kernel has no packet rings (TPACKET_V3): {error}",
+                attachment.name()
+            ),
+            "capture on the host: inside a sandbox such as gVisor's there are none",
+        );
+    }
+    cannot_open(attachment, &error.to_string())
+}
+
+/// The text of libpcap's error.
+pub(super) fn error_text(error: &pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! Capture filters: checked by libpcap, run by the kernel.
 //!
-//! A ring takes one direction. Therefore the user's filter follows a test of the kernel's packet type (`SKF_AD_PKTTYPE`),
-//! which cannot be forged. libpcap does not install the program: it would run it once more in user space, where the
-//! packet type is unknown.
+//! libpcap does not install the program: its own socket captures nothing. For a loopback interface, the user's filter
+//! follows a test of the kernel's packet type (`SKF_AD_PKTTYPE`).
 
 use pcap::{Activated, BpfInstruction, Capture, Linktype};
 use socket2::SockFilter;
 
-use super::Direction;
 use crate::error::Error;
 
 /// `BPF_LD | BPF_H | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_RET | BPF_K` (linux/bpf_common.h).
@@ -18,6 +16,20 @@ const RETURN: u16 = 0x06;
 const PACKET_TYPE: u32 = 0xffff_f004;
 /// `PACKET_OUTGOING` (linux/if_packet.h).
 const OUTGOING: u32 = 4;
+/// `BPF_CLASS`, `BPF_MODE` and their values (linux/bpf_common.h).
+const CLASS_MASK: u16 = 0x07;
+const LOAD: u16 = 0x00;
+const LOAD_INDEX: u16 = 0x01;
+const MODE_MASK: u16 = 0xe0;
+const ABSOLUTE: u16 = 0x20;
+const INDIRECT: u16 = 0x40;
+const HEADER_LENGTH: u16 = 0xa0;
+/// `SKF_AD_OFF`, and `SKF_AD_OFF + SKF_AD_PROTOCOL` (linux/filter.h).
+const EXTENSIONS: u32 = 0xffff_f000;
+const PROTOCOL: u32 = 0xffff_f000;
+/// Header of LINKTYPE_LINUX_SLL: its length, and the offset of the protocol in it.
+const COOKED_HEADER_LEN: u32 = 16;
+const COOKED_PROTOCOL_AT: u32 = 14;
 /// `BPF_MAXINSNS` (linux/bpf_common.h).
 const MAX_INSTRUCTIONS: usize = 4096;
 
@@ -134,18 +146,23 @@ pub(super) fn compile<T: Activated + ?Sized>(
     let Some(filter) = filter else { return Ok(vec![FilterInstruction::new(RETURN, 0, 0, snap_length)]) };
     let seen = if side == VethSide::Host { with_swapped_directions(filter) } else { filter.to_owned() };
     let compiled = handle.compile(&seen, true).map_err(|error| rejection(filter, &error_text(&error)))?;
-    Ok(compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)).collect())
+    let program =
+        compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)).collect();
+    if handle.get_datalink() != Linktype::LINUX_SLL {
+        return Ok(program);
+    }
+    without_cooked_header(program)
+        .ok_or_else(|| rejection(filter, "the kernel cannot test that field of a cooked link"))
 }
 
-/// The program of a ring: the test of the direction, then the compiled filter.
+/// The program of a ring. On a loopback interface each packet is seen twice: there, outgoing ones are rejected first.
 ///
 /// Fails when it is too long for the kernel.
 pub(super) fn build_program(
     compiled: &[FilterInstruction],
-    direction: Direction,
-    side: VethSide,
+    is_loopback: bool,
 ) -> Result<Vec<FilterInstruction>, Error> {
-    let program = [&direction_test(direction, side)[..], compiled].concat();
+    let program = [if is_loopback { &REJECT_OUTGOING[..] } else { &[] }, compiled].concat();
     if program.len() > MAX_INSTRUCTIONS {
         return Err(Error::new(
             format!(
@@ -158,22 +175,29 @@ pub(super) fn build_program(
     Ok(program)
 }
 
-/// Length of [`direction_test`].
-const DIRECTION_TEST_LEN: usize = 3;
+const REJECT_OUTGOING: [FilterInstruction; 3] = [
+    FilterInstruction::new(LOAD_HALF, 0, 0, PACKET_TYPE),
+    FilterInstruction::new(JUMP_IF_EQUAL, 0, 1, OUTGOING),
+    FilterInstruction::new(RETURN, 0, 0, 0),
+];
 
-/// Rejects packets of the other direction.
-fn direction_test(direction: Direction, side: VethSide) -> [FilterInstruction; DIRECTION_TEST_LEN] {
-    let (if_outgoing, otherwise) = match (direction, side) {
-        // Outgoing at the host veth is inbound for the container.
-        (Direction::Inbound, VethSide::Host) | (Direction::Outbound, VethSide::Container) => (1, 0),
-        // On a loopback interface each packet is seen twice.
-        (Direction::Outbound | Direction::Within, _) | (Direction::Inbound, VethSide::Container) => (0, 1),
+/// Moves the offsets of a program for LINKTYPE_LINUX_SLL, whose header the kernel's filter does not see, as libpcap does
+/// (pcap-linux.c, `fix_offset`). `None` if it tests a field of the header that the kernel has not.
+fn without_cooked_header(program: Vec<FilterInstruction>) -> Option<Vec<FilterInstruction>> {
+    let moved = |one: FilterInstruction| {
+        let loads = matches!(one.code & CLASS_MASK, LOAD | LOAD_INDEX);
+        if !loads || !matches!(one.code & MODE_MASK, ABSOLUTE | INDIRECT | HEADER_LENGTH) {
+            return Some(one);
+        }
+        let value = match one.value {
+            0 => PACKET_TYPE,
+            COOKED_PROTOCOL_AT => PROTOCOL,
+            at if at >= EXTENSIONS => at,
+            at => at.checked_sub(COOKED_HEADER_LEN)?,
+        };
+        Some(FilterInstruction { value, ..one })
     };
-    [
-        FilterInstruction::new(LOAD_HALF, 0, 0, PACKET_TYPE),
-        FilterInstruction::new(JUMP_IF_EQUAL, if_outgoing, otherwise, OUTGOING),
-        FilterInstruction::new(RETURN, 0, 0, 0),
-    ]
+    program.into_iter().map(moved).collect()
 }
 
 /// Converts an instruction: the pcap crate exposes its fields as text only.

@@ -1,13 +1,15 @@
-//! Captures the packets of an attachment. The only module that names libpcap.
+//! Captures the packets of an attachment. The only module that names libpcap, which opens interfaces and compiles filters.
 //!
-//! Each attachment has two kernel rings, one per direction, so that the kernel tells the direction of a packet. The packets
-//! of a ring are ordered by time; `session` merges the rings.
+//! Each attachment has one kernel ring for both directions. Its packets are read in place: `session` writes them to the
+//! output from there.
 
+mod block;
 mod budget;
 mod change;
 mod counts;
 mod device;
 mod filter;
+mod ring;
 mod settings;
 
 use std::io;
@@ -15,204 +17,192 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use pcap::{Active, Capture, Linktype, Precision};
-use socket2::{SockAddr, SockRef};
+use pcap::{Active, Capture, Linktype};
+use socket2::SockRef;
 
-pub use budget::{ALL_RINGS_MIB, PREOPENED_RINGS_MIB, RingBudget, block_timeout_for_size};
+pub use block::{CapturedBlock, CapturedPacket, Direction, PacketBytes};
+pub use budget::{ALL_RINGS_KIB, DEFAULT_RING_MIB, PREOPENED_RINGS_KIB, RingBudget, block_timeout_for_size};
 pub use change::CompiledFilter;
 pub use counts::PacketCounts;
 pub use device::is_down;
 pub use filter::{combine_filters, filter_syntax_error, with_exclusion};
+pub use ring::{BlockPacket, BlockReader, ROOM_BEFORE, TRAILER_LEN};
 pub use settings::{CaptureSettings, MAX_SNAP_LEN};
 
 use crate::error::Error;
 use crate::link::Attachment;
 use crate::parallel;
+use block::PacketFormat;
 use counts::RingCounters;
 use filter::{FilterInstruction, VethSide};
+use ring::{LinkHeader, PacketRing, Taken};
 
-/// The direction of a packet, from the container's point of view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// To the container.
-    Inbound,
-    /// From the container.
-    Outbound,
-    /// From the container to itself.
-    Within,
-}
-
-/// One direction of one attachment.
+/// The ring of one attachment.
 pub struct Ring {
+    kernel: PacketRing,
+    /// libpcap's handle of the interface: compiles filters, and counts drops of the interface. It captures nothing.
     handle: Capture<Active>,
-    direction: Direction,
+    format: PacketFormat,
     /// Packets before this time are skipped, in nanoseconds since the epoch; `None` after the first later one: the clock
     /// may be set back.
     start: Option<u64>,
     counters: RingCounters,
-    side: VethSide,
-    snap_length: u32,
     /// The program in the kernel.
     program: Vec<FilterInstruction>,
     /// The program before the last change of the filter.
     previous_program: Vec<FilterInstruction>,
     /// Whether packets were read since the last query of the kernel's counts.
     counts_outdated: bool,
-    /// The address its socket is bound to; it changes once the interface is gone.
-    bound_to: Option<SockAddr>,
 }
 
-/// Why a ring has ended.
+/// The interface of a ring is gone.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RingClosed(pub String);
+pub struct RingClosed;
 
-/// The block timeout for a number of rings: short enough to seem immediate, and longer for many rings, whose timers would
-/// take a CPU.
-pub fn block_timeout(rings: usize) -> Duration {
-    Duration::from_millis(u64::try_from(rings).unwrap_or(u64::MAX).clamp(4, 100))
+/// The block timeout for a number of attachments: short enough to seem immediate. For one, whose blocks wake this process,
+/// 12 ms cost a third less CPU than 4 ms; for several, packets wait for those of others; the timers of many take a CPU.
+pub fn block_timeout(attachments: usize) -> Duration {
+    let attachments = u64::try_from(attachments).unwrap_or(u64::MAX);
+    Duration::from_millis(if attachments == 1 { 12 } else { attachments.saturating_mul(2).clamp(4, 100) })
 }
 
-/// The rings of an attachment, without a filter yet.
-pub struct OpenedRings(Vec<(Direction, Capture<Active>)>);
+/// The ring of an attachment, without a filter yet.
+pub struct OpenedRing {
+    ring: PacketRing,
+    handle: Capture<Active>,
+}
 
-/// Opens the rings of `attachment`, of `ring_mib` MiB together, in the network namespace of the
-/// calling thread. Needs `CAP_NET_RAW`.
+/// Opens the ring of `attachment`, of `ring_kib` KiB, in the network namespace of the calling thread. Needs
+/// `CAP_NET_RAW`.
 ///
 /// Fails without that capability, interface or memory.
 pub fn open(
     attachment: &Attachment,
     settings: &CaptureSettings,
-    ring_mib: u32,
-    block: Duration,
-) -> Result<OpenedRings, Error> {
+    ring_kib: u32,
+    block_timeout: Duration,
+) -> Result<OpenedRing, Error> {
     if device::is_ambiguous(attachment.tap.device()) {
         return Err(device::not_an_interface(attachment));
     }
-    let directions: &[Direction] = if attachment.tap.is_loopback() {
-        &[Direction::Within]
-    } else {
-        &[Direction::Outbound, Direction::Inbound]
-    };
-    let bytes = ring_mib.clamp(1, 2046) as usize * 1024 * 1024 / directions.len();
-    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
     // Nothing is changed inside a container. On host interfaces, traffic between containers on a bridge is not wanted.
     let promiscuous = settings.promiscuous && attachment.tap.is_host_veth();
-    let ring = |direction: &Direction| -> Result<_, pcap::Error> {
+    let open_handle = || -> Result<_, pcap::Error> {
         let handle = Capture::from_device(attachment.tap.device())?
             .promisc(promiscuous)
-            .snaplen(settings.snap_length.clamp(1, MAX_SNAP_LEN).cast_signed())
-            .buffer_size(bytes)
-            .timeout(i32::try_from(block.as_millis()).unwrap_or(100))
-            .precision(Precision::Nano)
-            .open()?
-            .setnonblock()?;
+            // One page for its own ring, which stays empty.
+            .immediate_mode(true)
+            .snaplen(MIN_SNAP_LEN)
+            .buffer_size(MIN_BUFFER_SIZE)
+            .open()?;
         // libpcap does not set it: programs started from here must not inherit the socket.
-        fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(std::io::Error::from)?;
-        Ok((*direction, handle))
+        fcntl(&handle, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(io::Error::from)?;
+        Ok(handle)
     };
+    let create = |header| PacketRing::create(header, ring_kib, block_timeout);
     // In parallel: creating a ring takes 15 to 20 ms (net/packet/af_packet.c, `packet_set_ring`), and a container's first
     // packet comes 50 ms after its veth pair.
-    let rings: Result<_, _> = parallel::map(directions, directions.len(), ring).into_iter().collect();
-    let rings: Vec<(Direction, _)> = rings.map_err(|error| device::cannot_open(attachment, &error))?;
-    if rings.iter().all(|(_, handle)| device::is_interface(handle)) {
-        Ok(OpenedRings(rings))
+    let (handle, ring) = parallel::join(open_handle, || create(LinkHeader::Captured));
+    let handle = handle.map_err(|error| device::cannot_open(attachment, &device::error_text(&error)))?;
+    let cannot = |error: io::Error| device::cannot_open(attachment, &error.to_string());
+    let ring = ring.map_err(|error| device::cannot_create_ring(attachment, &error))?;
+    let mut ring = if handle.get_datalink() == Linktype::LINUX_SLL {
+        create(LinkHeader::Cooked).map_err(cannot)?
     } else {
-        Err(device::not_an_interface(attachment))
-    }
+        ring
+    };
+    let interface = ring::interface(&handle).filter(|_| device::is_interface(&handle));
+    let interface = interface.ok_or_else(|| device::not_an_interface(attachment))?;
+    ring.capture(interface).map_err(cannot)?;
+    // Filters are compiled for an open interface; a packet should not pass two sockets.
+    ring::bind(&handle, interface, ring::NO_PROTOCOL).map_err(cannot)?;
+    Ok(OpenedRing { ring, handle })
 }
 
-impl OpenedRings {
+/// Smallest snap length and buffer of libpcap, in bytes.
+const MIN_SNAP_LEN: i32 = 64;
+const MIN_BUFFER_SIZE: i32 = 4096;
+
+impl OpenedRing {
     /// The link type, a number of <https://www.tcpdump.org/linktypes.html>.
     pub fn link_type(&self) -> u32 {
-        let first = self.0.first().map_or(Linktype::ETHERNET, |(_, handle)| handle.get_datalink());
-        first.0.cast_unsigned()
+        self.handle.get_datalink().0.cast_unsigned()
     }
 
-    /// Installs direction and filter of each ring. Needs no capability; names in the filter may need DNS.
+    /// Installs the filter. Needs no capability; names in it may need DNS.
     ///
     /// Fails when the filter is rejected.
-    pub fn filtered(self, attachment: &Attachment, settings: &CaptureSettings) -> Result<Vec<Ring>, Error> {
-        let ring = |(direction, handle): (Direction, Capture<Active>)| {
-            let side = if attachment.tap.is_host_veth() { VethSide::Host } else { VethSide::Container };
-            let snap_length = settings.snap_length;
-            let compiled =
-                filter::compile(&handle, settings.combined_filter().as_deref(), side, snap_length)?;
-            let program = filter::build_program(&compiled, direction, side)?;
-            attach(&handle, &program).map_err(|error| {
-                Error::new(
-                    format!("cannot install the capture filter of {}: {error}", attachment.name()),
-                    change::USE_SHORTER_FILTER,
-                )
-            })?;
-            let (counters, previous_program, counts_outdated) = (RingCounters::default(), Vec::new(), false);
-            let bound_to = bound_address(&handle);
-            Ok(Ring {
-                handle,
-                direction,
-                start: None,
-                counters,
-                side,
-                snap_length,
-                program,
-                previous_program,
-                counts_outdated,
-                bound_to,
-            })
-        };
-        self.0.into_iter().map(ring).collect()
+    pub fn filtered(self, attachment: &Attachment, settings: &CaptureSettings) -> Result<Ring, Error> {
+        let Self { ring, handle } = self;
+        let side = if attachment.tap.is_host_veth() { VethSide::Host } else { VethSide::Container };
+        let snap_length = settings.snap_length;
+        let is_loopback = attachment.tap.is_loopback();
+        let format = PacketFormat { link_type: handle.get_datalink(), side, is_loopback, snap_length };
+        let compiled = filter::compile(&handle, settings.combined_filter().as_deref(), side, snap_length)?;
+        let program = filter::build_program(&compiled, is_loopback)?;
+        attach(&ring, &program).map_err(|error| {
+            Error::new(
+                format!("cannot install the capture filter of {}: {error}", attachment.name()),
+                change::USE_SHORTER_FILTER,
+            )
+        })?;
+        let (counters, previous_program, counts_outdated) = (RingCounters::default(), Vec::new(), false);
+        Ok(Ring {
+            kernel: ring,
+            handle,
+            format,
+            start: None,
+            counters,
+            program,
+            previous_program,
+            counts_outdated,
+        })
     }
 }
 
 impl Ring {
-    /// The direction of its packets.
-    pub fn direction(&self) -> Direction {
-        self.direction
-    }
-
     /// Starts to count: packets before `time`, nanoseconds since the epoch and not in the future, are skipped.
     pub fn count_from(&mut self, time: u64) {
         self.start = Some(time);
-        if let Ok(stat) = self.handle.stats() {
-            self.counters.start(stat);
-        }
+        self.counters.start(&self.kernel, &mut self.handle);
     }
 
-    /// The same for a time in the past: packets since then are counters.
+    /// The same for a time in the past: packets since then are counted.
     pub fn count_since(&mut self, time: u64) {
         self.start = Some(time);
         self.counters.start_in_past();
     }
 
-    /// Reads at most `max_packets` and passes them to `on_packet`: time in nanoseconds since the epoch, length on the wire,
-    /// captured bytes. Returns how many were read, skipped ones included; 0 if none is available.
+    /// Takes the next block of packets; `None` if the kernel has handed over none.
     ///
     /// Fails when the interface is gone.
-    pub fn read(
-        &mut self,
-        max_packets: usize,
-        mut on_packet: impl FnMut(u64, u32, &[u8]),
-    ) -> Result<usize, RingClosed> {
-        let Self { handle, start, counters, counts_outdated, bound_to, .. } = self;
-        let outcome = handle.dispatch(Some(max_packets), |packet| {
-            let time = nanoseconds(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
-            if start.is_none_or(|start| time >= start) {
-                *start = None;
-                counters.delivered += 1;
-                on_packet(time, packet.header.len, packet.data);
+    pub fn next_block(&mut self) -> Result<Option<CapturedBlock>, RingClosed> {
+        let mut block = match self.kernel.take() {
+            Taken::Block(block) => block,
+            Taken::Nothing => return Ok(None),
+            Taken::Gone => return Err(RingClosed),
+        };
+        self.counts_outdated = true;
+        while let (Some(start), Some(head)) = (self.start, block.head()) {
+            if head.time >= start {
+                self.start = None;
             } else {
-                counters.exclude_packet();
+                self.counters.exclude_packet();
+                block.next();
             }
-        });
-        match outcome {
-            Ok(count) => {
-                *counts_outdated |= count > 0;
-                Ok(count)
-            }
-            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => Ok(0),
-            // libpcap reports an interface that went down as gone if it was renamed.
-            Err(_) if bound_to.is_some() && *bound_to == bound_address(handle) => Ok(0),
-            Err(error) => Err(RingClosed(error.to_string())),
         }
+        self.counters.delivered += block.remaining();
+        Ok(Some(CapturedBlock::new(block, self.format)))
+    }
+
+    /// Blocks of the ring.
+    pub fn blocks(&self) -> usize {
+        self.kernel.blocks()
+    }
+
+    /// Whether the interface went down: its descriptor then does not signal that it is gone.
+    pub fn is_down(&self) -> bool {
+        self.kernel.is_down()
     }
 
     /// The counts; the kernel is queried only if packets were read since the last query, which opens two files
@@ -224,28 +214,21 @@ impl Ring {
     /// The counts; the last known ones once the interface is gone.
     pub fn counts(&mut self) -> PacketCounts {
         self.counts_outdated = false;
-        if let Ok(stat) = self.handle.stats() {
-            self.counters.advance(stat);
-        }
+        self.counters.advance(&self.kernel, &mut self.handle);
         self.counters.counts()
     }
 }
 
 impl AsFd for Ring {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.handle.as_fd()
+        self.kernel.as_fd()
     }
 }
 
-/// The address that the socket of `handle` is bound to (net/packet/af_packet.c, `packet_getname`).
-fn bound_address(handle: &Capture<Active>) -> Option<SockAddr> {
-    SockRef::from(handle).local_addr().ok()
-}
-
 /// Replaces the kernel's program, between two packets (net/core/filter.c, `__sk_attach_prog`).
-fn attach(handle: &Capture<Active>, program: &[FilterInstruction]) -> io::Result<()> {
+fn attach(ring: &PacketRing, program: &[FilterInstruction]) -> io::Result<()> {
     let program: Vec<_> = program.iter().map(|instruction| instruction.to_sock_filter()).collect();
-    SockRef::from(handle).attach_filter(&program)
+    SockRef::from(&ring.as_fd()).attach_filter(&program)
 }
 
 /// The current time in nanoseconds since the epoch, by the clock of packet timestamps.
@@ -254,17 +237,14 @@ pub fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn nanoseconds(seconds: i64, fraction: i64) -> u64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(fraction).cast_unsigned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn many_rings_have_a_longer_block_timeout() {
-        assert_eq!(block_timeout(2), Duration::from_millis(4));
-        assert_eq!(block_timeout(400), Duration::from_millis(100));
+    fn several_rings_have_a_shorter_block_timeout_and_many_a_longer_one() {
+        for (attachments, milliseconds) in [(1, 12), (2, 4), (20, 40), (200, 100)] {
+            assert_eq!(block_timeout(attachments), Duration::from_millis(milliseconds), "{attachments}");
+        }
     }
 }

@@ -16,8 +16,8 @@ pub struct CaptureSettings {
     pub remote_exclusion: Option<String>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
-    /// Size of both rings of an attachment together, in MiB; by default a [`RingBudget`](super::RingBudget) decides.
-    pub ring_mib: Option<u32>,
+    /// Size of the ring of an attachment, in KiB; by default a [`RingBudget`](super::RingBudget) decides.
+    pub ring_kib: Option<u32>,
     /// Whether to put host veths into promiscuous mode.
     pub promiscuous: bool,
 }
@@ -29,7 +29,7 @@ impl Default for CaptureSettings {
             exclusion: None,
             remote_exclusion: None,
             snap_length: MAX_SNAP_LEN,
-            ring_mib: None,
+            ring_kib: None,
             promiscuous: true,
         }
     }

@@ -18,7 +18,7 @@ pub struct CapturedContainer {
     pub pid: Option<i32>,
     /// The taps of its attachments, without those that other containers in the namespace have.
     pub taps: Vec<Tap>,
-    /// Numbers of attachments, and the MiB of the rings of each.
+    /// Numbers of attachments, and the KiB of the ring of each.
     pub rings: Vec<(usize, u32)>,
     /// Tap containers that its capture needs.
     pub tap_containers: Vec<TapContainer>,

@@ -122,12 +122,12 @@ impl Follower {
                     opened.sources.push(source);
                     opened.since = opened.since.or(Some(veth.since));
                     opened.announcements.extend(veth.announcement);
-                    opened.captured.rings.push((1, veth.ring_mib));
+                    opened.captured.rings.push((1, veth.ring_kib));
                     opened.captured.taps.push(attachment.tap);
                 }
                 Err(error) => {
                     debug!("{} is opened again: {error}", attachment.name());
-                    self.release_rings(vec![(1, veth.ring_mib)]);
+                    self.release_rings(vec![(1, veth.ring_kib)]);
                     others.push(attachment);
                 }
             }
@@ -147,18 +147,18 @@ impl Follower {
         if count == 0 {
             return Ok(());
         }
-        let ring_mib = self.preopener.with_budget(|budget| budget.allocate(count));
+        let ring_kib = self.preopener.with_budget(|budget| budget.allocate(count));
         let settings = self.changes.settings(&self.settings);
-        match tap::open_added(target, attachments, &settings, ring_mib, self.broker.as_deref(), notify) {
+        match tap::open_added(target, attachments, &settings, ring_kib, self.broker.as_deref(), notify) {
             Ok(joined) => {
                 opened.sources.extend(joined.sources);
                 opened.captured.tap_containers.extend(joined.tap_containers);
-                opened.captured.rings.push((count, ring_mib));
+                opened.captured.rings.push((count, ring_kib));
                 opened.captured.taps.extend(attachments.iter().map(|attachment| attachment.tap.clone()));
                 Ok(())
             }
             Err(error) => {
-                self.release_rings(vec![(count, ring_mib)]);
+                self.release_rings(vec![(count, ring_kib)]);
                 if opened.sources.is_empty() {
                     return Err(error);
                 }

@@ -25,7 +25,7 @@ use crate::session::{Announcement, ChangeSender};
 
 /// How long a veth stays open without a container. Its tap, which gets no heartbeat yet, ends after 10 seconds.
 const ADOPTION_TIMEOUT: Duration = Duration::from_secs(8);
-/// Veths opened within that time and not adopted: bounds processes and memory (`capture::PREOPENED_RINGS_MIB`) while links are
+/// Veths opened within that time and not adopted: bounds processes and memory (`capture::PREOPENED_RINGS_KIB`) while links are
 /// created by the thousand.
 const MAX_PREOPENED: usize = 32;
 
@@ -67,7 +67,7 @@ pub(super) struct PreopenedVeth {
     pub(super) tap: PendingTap,
     /// When it was opened, in nanoseconds since the epoch.
     pub(super) since: u64,
-    pub(super) ring_mib: u32,
+    pub(super) ring_kib: u32,
     /// Set once its other end is in another namespace.
     pub(super) announcement: Option<Announcement>,
 }
@@ -175,21 +175,21 @@ impl Preopener {
             debug!("{} is not opened in advance: too many new links", link.name);
             return;
         }
-        let preopened_mib = state.preopened.iter().map(|veth| veth.ring_mib).sum();
-        let Some(ring_mib) = state.budget.allocate_preopened(preopened_mib) else { return };
+        let preopened_kib = state.preopened.iter().map(|veth| veth.ring_kib).sum();
+        let Some(ring_kib) = state.budget.allocate_preopened(preopened_kib) else { return };
         let location =
             TapLocation::HostVeth { name: link.name.clone(), index: link.index.0, expected_holder: None };
         let settings = self.changes.settings(&self.settings);
-        let request = TapRequest::new(location, &settings, ring_mib);
+        let request = TapRequest::new(location, &settings, ring_kib);
         match broker.request_tap(&request, &SafeText::new(&link.name)) {
             Ok(tap) => {
                 state.opened_at.push_back(link.since);
                 let announcement = link.namespace.map(|_| self.changes.announce());
                 let since = capture::now();
-                state.preopened.push(PreopenedVeth { link, settings, tap, since, ring_mib, announcement });
+                state.preopened.push(PreopenedVeth { link, settings, tap, since, ring_kib, announcement });
             }
             Err(error) => {
-                state.budget.release(1, ring_mib);
+                state.budget.release(1, ring_kib);
                 warn!("{error}");
             }
         }
@@ -222,7 +222,7 @@ impl PreopenState {
 
     fn close(&mut self, is_closed: impl Fn(&PreopenedVeth) -> bool) {
         for closed in self.preopened.extract_if(.., |veth| is_closed(veth)) {
-            self.budget.release(1, closed.ring_mib);
+            self.budget.release(1, closed.ring_kib);
             debug!("{} does not belong to a selected container", closed.link.name);
         }
     }

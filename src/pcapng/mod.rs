@@ -18,7 +18,10 @@ use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameRes
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness};
 
-pub use packet::{append as append_packet, block_length as packet_block_length, read as packet_in};
+pub use packet::{
+    append as append_packet, append_parts as append_packet_parts, block_length as packet_block_length,
+    header as packet_header, read as packet_in, trailer as packet_trailer,
+};
 
 use crate::link::HardwareAddress;
 use crate::safe_text::SafeText;

@@ -13,7 +13,7 @@ use crate::safe_text::SafeText;
 use crate::session::Duplicates;
 use crate::tap::TapChoice;
 
-/// Sizes that the kernel buffer of an attachment may have, in MiB: both its rings together.
+/// Sizes that the kernel buffer of an attachment may have, in MiB.
 pub const BUFFER_MIB: RangeInclusive<u32> = 2..=2046;
 /// Bytes of a capture filter; the kernel takes 4096 instructions.
 const MAX_CAPTURE_FILTER_LEN: usize = 16 * 1024;
@@ -43,7 +43,7 @@ pub struct CaptureRequest {
     pub filter: Option<String>,
     /// Bytes kept of each packet, 1 to [`MAX_SNAP_LEN`].
     pub snap_length: u32,
-    /// Kernel buffer of each attachment in MiB ([`BUFFER_MIB`]); a share of 224 MiB where there is none.
+    /// Kernel buffer of each attachment in MiB ([`BUFFER_MIB`]); where there is none, 32 MiB or a share of 128 MiB.
     pub buffer_mib: Option<u32>,
     /// Where packets are captured.
     pub tap: TapChoice,
@@ -117,7 +117,7 @@ impl CaptureRequest {
         Ok(CaptureSettings {
             filter: capture::combine_filters(self.filter.as_deref(), None)?,
             snap_length: self.snap_length,
-            ring_mib: self.buffer_mib,
+            ring_kib: self.buffer_mib.map(|size| size * 1024),
             promiscuous: self.promiscuous,
             ..CaptureSettings::default()
         })

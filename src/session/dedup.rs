@@ -10,9 +10,8 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::input::QueuedPacket;
+use super::input::{PacketContent, QueuedPacket};
 use crate::capture::Direction;
-use crate::pcapng;
 
 /// Longest time between sending and receiving a packet, in nanoseconds: more than bridges and traffic shaping take.
 const MAX_TRANSIT_NS: u64 = 1_000_000_000;
@@ -91,13 +90,14 @@ impl Deduplicator {
             self.duplicates == Duplicates::Drop && members.any(|member| Some(member) != first);
     }
 
-    /// Returns the key of the packet in `block`; `None` if it cannot have a second copy.
-    pub(super) fn key(&mut self, packet: QueuedPacket, block: &[u8]) -> Option<PacketKey> {
+    /// Returns the key of a packet; `None` if it cannot have a second copy.
+    #[inline]
+    pub(super) fn key(&mut self, packet: QueuedPacket, content: PacketContent<'_>) -> Option<PacketKey> {
         if !self.has_several_members && self.outbound.is_empty() {
             return None;
         }
         self.forget_before(packet.time);
-        let (direction, length, data) = pcapng::packet_in(block)?;
+        let (direction, length, parts) = content.parts()?;
         let is_candidate = match direction {
             Direction::Outbound => self.has_several_members,
             Direction::Inbound => !self.outbound.is_empty(),
@@ -108,7 +108,12 @@ impl Deduplicator {
         }
         let mut hasher = self.hashers.build_hasher();
         hasher.write_u32(length);
-        hasher.write(&data[..data.len().min(MAX_COMPARED_LEN)]);
+        let mut left = MAX_COMPARED_LEN;
+        for part in parts {
+            let compared = &part[..part.len().min(left)];
+            left -= compared.len();
+            hasher.write(compared);
+        }
         Some(PacketKey { hash: hasher.finish(), direction })
     }
 
@@ -217,11 +222,13 @@ mod tests {
         direction: Direction,
         data: &[u8],
     ) -> bool {
-        let mut block = Vec::new();
         let length = u32::try_from(data.len()).expect("a short packet");
-        pcapng::append_packet(&mut block, member, direction, time, length, data);
+        // Parts differ between a tag that the kernel keeps apart and one in the packet.
+        let (head, tail) = data.split_at(data.len() / 2);
+        let parts = if direction == Direction::Outbound { [head, tail, &[]] } else { [data, &[], &[]] };
+        let content = PacketContent::Ring(direction, length, parts);
         let packet = QueuedPacket { time, captured: length, interface: member };
-        let Some(key) = dedup.key(packet, &block) else { return false };
+        let Some(key) = dedup.key(packet, content) else { return false };
         if dedup.is_second_copy(key, packet, member) {
             return true;
         }

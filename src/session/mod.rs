@@ -9,6 +9,7 @@ mod control;
 mod dedup;
 mod input;
 mod output;
+mod pending;
 mod run;
 mod wait;
 
@@ -31,6 +32,7 @@ use crate::peer::Heartbeat;
 use crate::privilege::Unprivileged;
 use crate::safe_text::SafeText;
 use crate::stop::Stop;
+use pending::PendingWrite;
 use run::CaptureLoop;
 
 /// Everything a capture needs, opened.
@@ -98,7 +100,13 @@ impl CaptureSession {
                 "end other processes, or raise their limit: ulimit -u",
             )
         })?;
-        let mut capture = CaptureLoop::new(self);
+        let pending = PendingWrite::new().map_err(|error| {
+            Error::new(
+                format!("cannot get memory for packets: {error}"),
+                "free some memory, then capture again",
+            )
+        })?;
+        let mut capture = CaptureLoop::new(self, pending);
         let totals = match capture.run(stop, report) {
             Ok(()) | Err(OutputEnd::ReaderGone) => Ok(capture.last_report()),
             Err(OutputEnd::Stalled) => {

@@ -8,10 +8,11 @@ use super::control::{
     CaptureCommand, ChangeReceiver, CommandReceiver, FilterControl, SessionChange, SessionEnded,
 };
 use super::input::{
-    Drain, DrainProgress, Load, MAX_DELAY_NS, Member, ReadSummary, SourceMerger, SourceReader,
+    Drain, DrainProgress, Load, MAX_DELAY_NS, Member, Pace, ReadSummary, SourceMerger, SourceReader,
     WatchedMembers, drain_progress,
 };
 use super::output::{OutputEnd, StreamOptions, StreamWriter, Totals};
+use super::pending::PendingWrite;
 use super::{CaptureSession, PeriodicReport};
 use crate::capture::{self, CompiledFilter};
 use crate::peer;
@@ -57,7 +58,7 @@ struct Reporter<'a> {
 }
 
 impl CaptureLoop {
-    pub(super) fn new(session: CaptureSession) -> Self {
+    pub(super) fn new(session: CaptureSession, pending: PendingWrite) -> Self {
         let CaptureSession { members, changes, commands, names, block_timeout, .. } = session;
         // The kernel retires a block at the second tick of its timer after the first packet
         // (prb_retire_rx_blk_timer_expired in net/packet/af_packet.c), and the timer may be late.
@@ -70,7 +71,7 @@ impl CaptureLoop {
             is_header_written: session.is_header_written,
         };
         let mut capture = Self {
-            merger: SourceMerger::new(kernel_delay),
+            merger: SourceMerger::new(kernel_delay, pending),
             stream: StreamWriter::new(names, session.output, session.files, &options),
             members: WatchedMembers::default(),
             changes,
@@ -103,11 +104,24 @@ impl CaptureLoop {
                 break;
             }
             self.remove_ended_sources(stop)?;
-            self.load = Load::after(read, elapsed, !self.merger.queues.is_empty(), self.block_timeout);
+            self.load = Load::after(read, elapsed, self.pace(), self.block_timeout);
             self.write_due_statistics(read, stop)?;
             self.report(read, &mut reporter);
         }
         self.finish(stop, &mut reporter)
+    }
+
+    /// Why the sources are read at an interval and not when they have packets, if they are.
+    fn pace(&mut self) -> Pace {
+        // A ring seems to have packets as long as the block before the kernel's current one is ours (`packet_poll`,
+        // net/packet/af_packet.c).
+        if !self.merger.queues.is_empty() || self.stream.output.has_lent() {
+            Pace::Waiting
+        } else if self.merger.has_few_rings() {
+            Pace::Woken
+        } else {
+            Pace::Interval
+        }
     }
 
     fn begin(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
@@ -122,8 +136,8 @@ impl CaptureLoop {
 
     fn add_member(&mut self, member: Member) {
         let Self { members, merger, stream, .. } = self;
-        members.add(member, merger, &mut |interface, first, readers, since| {
-            stream.add_interface(interface, first, readers, since)
+        members.add(member, merger, &mut |interface, first, since| {
+            stream.add_interface(interface, first, since)
         });
     }
 
@@ -196,7 +210,7 @@ impl CaptureLoop {
         let Self { merger, stream, .. } = self;
         // Packets that follow new interfaces and names in a stream have arrived already.
         read.has_more |=
-            merger.add_remote_interfaces(|interface, first| stream.add_interface(interface, first, 1, None));
+            merger.add_remote_interfaces(|interface, first| stream.add_interface(interface, first, None));
         read.has_more |= merger.add_remote_names(|names| stream.add_names(names));
         stream.write_blocks(stop)?;
         Ok((read, elapsed))
@@ -215,6 +229,7 @@ impl CaptureLoop {
         let horizon = if is_pending { self.horizon().min(end_time) } else { end_time };
         self.stream.totals.sources_ended = self.drain.is_none() && progress == DrainProgress::Done;
         let is_full = self.stream.write_packets(&mut self.merger, horizon, stop)?;
+        self.merger.copy_waiting();
         if progress == DrainProgress::TimedOut {
             self.stream.count_abandoned(&mut self.merger);
         }

@@ -17,6 +17,9 @@ const REMOTE_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often to read remote streams after the request to end.
 const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
+/// How often to look whether an interface that went down is gone.
+const DOWN_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
 impl CaptureLoop {
     /// Waits for something to do: packets, as far as the load requires, changes and commands, the end of a container, or
     /// statistics and the report due at `report_at`. Begins to drain if the capture is to end.
@@ -37,7 +40,8 @@ impl CaptureLoop {
     fn wait_for_event(&mut self, stop: &Stop, timeout: Duration) -> bool {
         let drains_in = self.merger.drains_at().map(|at| at.saturating_duration_since(Instant::now()));
         let (capture_usage, file_usage) = (&self.stream.capture_usage, &self.stream.file_usage);
-        let limits = [capture_usage.time_left(), file_usage.time_left(), drains_in];
+        let down = self.merger.has_down_ring().then_some(DOWN_POLL_INTERVAL);
+        let limits = [capture_usage.time_left(), file_usage.time_left(), drains_in, down];
         let timeout = limits.into_iter().flatten().fold(timeout, Duration::min);
 
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);

@@ -31,7 +31,7 @@ pub fn adopt_preopened(
     source(target, &[attachment], asked.wait(&stream_label(target))?, settings)
 }
 
-/// Opens the taps of `attachments`, with rings of `ring_mib` MiB each: by the broker or the engine. Slow steps are
+/// Opens the taps of `attachments`, with rings of `ring_kib` KiB each: by the broker or the engine. Slow steps are
 /// reported to `notice`.
 ///
 /// Fails when a broker is needed and there is none, or with its or the engine's error.
@@ -39,14 +39,14 @@ pub fn open_added(
     target: &Target,
     attachments: &[Attachment],
     settings: &CaptureSettings,
-    ring_mib: u32,
+    ring_kib: u32,
     broker: Option<&Broker>,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<AddedSources, Error> {
     let holder = target.holder.as_ref().ok().and_then(NamespaceHandle::to_seen);
     let open = |place: TapLocation, attachments: &[&Attachment]| {
         let broker = broker.ok_or_else(|| cannot_add(target, "nothing was kept to open it with"))?;
-        let asked = broker.request_tap(&TapRequest::new(place, settings, ring_mib), &stream_label(target))?;
+        let asked = broker.request_tap(&TapRequest::new(place, settings, ring_kib), &stream_label(target))?;
         source(target, attachments, asked.wait(&stream_label(target))?, settings)
     };
     let gone = || cannot_add(target, "it stopped meanwhile");
@@ -71,7 +71,7 @@ pub fn open_added(
         sources.push(open(place, &inside)?);
     }
     let mut tap_containers = Vec::new();
-    for (_, source, tap_container) in through_engine::start(&by_engine, settings, ring_mib, notice)? {
+    for (_, source, tap_container) in through_engine::start(&by_engine, settings, ring_kib, notice)? {
         sources.push(source);
         tap_containers.push(tap_container);
     }

@@ -27,8 +27,8 @@ pub struct OpenedTaps {
     pub taps: Vec<Vec<Tap>>,
     /// The tap containers, to be kept while the capture runs.
     pub tap_containers: Vec<TapContainer>,
-    /// Size of the rings of each attachment, in MiB.
-    pub ring_mib: u32,
+    /// Size of the ring of each attachment, in KiB.
+    pub ring_kib: u32,
 }
 
 /// Opens the taps of `targets`: rings, for which capabilities are raised and dropped again, and tap containers. Ring
@@ -45,8 +45,8 @@ pub fn open(
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<OpenedTaps, Error> {
     let count = targets.iter().map(|target| target.attachments.len()).sum::<usize>();
-    let ring_mib = budget.allocate(count);
-    debug!("rings of {ring_mib} MiB for each of {count} attachments, block timeout {block_timeout:?}");
+    let ring_kib = budget.allocate(count);
+    debug!("rings of {ring_kib} KiB for each of {count} attachments, block timeout {block_timeout:?}");
     let all = targets.iter().flat_map(|target| target.attachments.iter().map(move |one| (target, one)));
     let (by_engine, mut by_us): (Vec<_>, Vec<_>) =
         all.enumerate().partition(|(_, (_, one))| matches!(one.tap, Tap::ThroughEngine { .. }));
@@ -55,8 +55,8 @@ pub fn open(
     by_us.sort_by_key(|(_, (target, attachment))| goes_there(target, attachment));
     let (here, there) = by_us.split_at(by_us.partition_point(|(_, (target, one))| !goes_there(target, one)));
     let open = |(number, (target, attachment)): &(usize, (&'_ Target, &'_ Attachment))| {
-        let rings = open_rings(target, attachment, settings, ring_mib, block_timeout, privilege)?;
-        Ok((*number, rings))
+        let ring = open_ring(target, attachment, settings, ring_kib, block_timeout, privilege)?;
+        Ok((*number, ring))
     };
     let mut opened = Vec::new();
     let mut went = None;
@@ -96,11 +96,13 @@ pub fn open(
         privilege.drop_gained()?;
     }
     // Last: their threads would prevent entering a user namespace.
-    let through = through_engine::start(&by_engine, settings, ring_mib, notice)?;
+    let through = through_engine::start(&by_engine, settings, ring_kib, notice)?;
     let begin = capture::now();
-    opened.iter_mut().flat_map(|(_, (_, rings))| rings).for_each(|ring| ring.count_from(begin));
-    let rings = |(number, (interface, rings))| (number, Source::Rings(interface, rings));
-    let mut sources: Vec<(usize, Source)> = opened.into_iter().map(rings).collect();
+    for (_, (_, ring)) in &mut opened {
+        ring.count_from(begin);
+    }
+    let source = |(number, (interface, ring))| (number, Source::Ring(interface, ring));
+    let mut sources: Vec<(usize, Source)> = opened.into_iter().map(source).collect();
     let mut tap_containers = Vec::new();
     for (number, source, tap_container) in through {
         sources.push((number, source));
@@ -122,19 +124,19 @@ pub fn open(
             .map(|(_, source)| source)
             .collect()
     };
-    Ok(OpenedTaps { sources: targets.iter().map(of_target).collect(), taps, tap_containers, ring_mib })
+    Ok(OpenedTaps { sources: targets.iter().map(of_target).collect(), taps, tap_containers, ring_kib })
 }
 
-fn open_rings(
+fn open_ring(
     target: &Target,
     attachment: &Attachment,
     settings: &CaptureSettings,
-    ring_mib: u32,
+    ring_kib: u32,
     block_timeout: Duration,
     privilege: &Privilege,
-) -> Result<(InterfaceDescription, Vec<Ring>), Error> {
-    let open = || capture::open(attachment, settings, ring_mib, block_timeout);
-    let rings = match (&attachment.tap, &target.rootless) {
+) -> Result<(InterfaceDescription, Ring), Error> {
+    let open = || capture::open(attachment, settings, ring_kib, block_timeout);
+    let ring = match (&attachment.tap, &target.rootless) {
         (Tap::HostVeth { .. } | Tap::Host { .. }, _) => privilege.with_net_raw(open)??,
         (_, Some(namespaces)) => {
             namespaces.enter().map_err(|error| cannot_enter(attachment, &error))?;
@@ -144,9 +146,8 @@ fn open_rings(
             privilege.on_entering_thread(|| enter_namespace(target, attachment).and_then(|()| open()))??
         }
     };
-    let interface = description::describe(target, attachment, settings, rings.link_type());
-    let rings = rings.filtered(attachment, settings)?;
-    Ok((interface, rings))
+    let interface = description::describe(target, attachment, settings, ring.link_type());
+    Ok((interface, ring.filtered(attachment, settings)?))
 }
 
 /// Verifies that the link of `attachment` is still the one that was looked up.

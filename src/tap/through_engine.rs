@@ -32,7 +32,7 @@ type NumberedAttachment<'a> = (usize, (&'a Target, &'a Attachment));
 pub(super) fn start(
     attachments: &[NumberedAttachment],
     settings: &CaptureSettings,
-    ring_mib: u32,
+    ring_kib: u32,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<(usize, Source, TapContainer)>, Error> {
     let of_targets: Vec<&[NumberedAttachment]> =
@@ -40,12 +40,12 @@ pub(super) fn start(
     let Some((first, others)) = of_targets.split_first() else { return Ok(Vec::new()) };
     let programs = StaticPrograms::default();
     // The first imports the image for all others.
-    let mut started = vec![start_one(first, &programs, settings, ring_mib, notice)?];
+    let mut started = vec![start_one(first, &programs, settings, ring_kib, notice)?];
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
         for target in others {
             let programs = &programs;
-            threads.push(scope.spawn(move || start_one(target, programs, settings, ring_mib, notice)));
+            threads.push(scope.spawn(move || start_one(target, programs, settings, ring_kib, notice)));
         }
         for thread in threads {
             started.push(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
@@ -75,13 +75,13 @@ fn start_one(
     attachments: &[NumberedAttachment],
     programs: &StaticPrograms,
     settings: &CaptureSettings,
-    ring_mib: u32,
+    ring_kib: u32,
     notice: &(dyn Fn(&str) + Sync),
 ) -> Result<(usize, Source, TapContainer), Error> {
     let (number, (target, _)) = attachments[0];
     let container = &target.container;
     let program = programs.find(engine::engine_architecture(container)?)?;
-    let arguments = arguments(container, attachments, settings, ring_mib);
+    let arguments = arguments(container, attachments, settings, ring_kib);
     let tap_container = TapContainer::start(container, &program, &arguments, |image| {
         notice(&format!("importing {image} into {}, this once", container.engine.as_str()));
     })?;
@@ -128,7 +128,7 @@ fn arguments(
     container: &Container,
     attachments: &[NumberedAttachment],
     settings: &CaptureSettings,
-    ring_mib: u32,
+    ring_kib: u32,
 ) -> Vec<String> {
     let mut arguments = vec!["tap".to_owned()];
     let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
@@ -151,7 +151,7 @@ fn arguments(
         add("--filter", filter);
     }
     add("--snap-length", settings.snap_length.to_string());
-    add("--buffer-size", ring_mib.to_string());
+    add("--buffer-size", ring_kib.div_ceil(1024).to_string());
     arguments
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use containerdump::capture::{ALL_RINGS_MIB, MAX_SNAP_LEN};
+use containerdump::capture::{ALL_RINGS_KIB, DEFAULT_RING_MIB, MAX_SNAP_LEN};
 use containerdump::request::BUFFER_MIB;
 use containerdump::session::Duplicates;
 use containerdump::tap::TapChoice;
@@ -158,7 +158,8 @@ impl Dialog {
             input: Input::Number,
             tab: Tab::Capture,
             tooltip: &format!(
-                "Kernel buffer of each attachment: {min} to {max} MiB; 0 shares {ALL_RINGS_MIB} MiB among all attachments"
+                "Kernel buffer of each attachment: {min} to {max} MiB; 0: {DEFAULT_RING_MIB} MiB, or a share of {} MiB for more than four",
+                ALL_RINGS_KIB / 1024
             ),
         });
         option.with("range", format_args!("0,{max}")).with("default", self.default_value("--buffer-size", 0))

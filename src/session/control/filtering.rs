@@ -80,12 +80,9 @@ impl FilterControl {
         let text = filter.text().map(str::to_owned);
         for source in &mut member.sources {
             let outcome = match source {
-                Source::Rings(interface, rings) => {
+                Source::Ring(interface, ring) => {
                     interface.filter.clone_from(&text);
-                    rings
-                        .iter_mut()
-                        .try_for_each(|ring| ring.set_filter(filter))
-                        .map_err(|error| error.message().clone())
+                    ring.set_filter(filter).map_err(|error| error.message().clone())
                 }
                 Source::Remote { interfaces, remote, .. } => {
                     let is_set = interfaces.iter().all(|interface| interface.filter == text);

@@ -53,9 +53,9 @@ struct WatchedMember {
 }
 
 /// Adds an interface to the stream and returns its number. Its other parameters are the first interface of the same
-/// member, if it has one already, the number of rings or streams it is read from, and when its capture began.
+/// member, if it has one already, and when its capture began.
 pub(in crate::session) type AddInterface<'a> =
-    &'a mut dyn FnMut(InterfaceDescription, Option<u32>, usize, Option<u64>) -> u32;
+    &'a mut dyn FnMut(InterfaceDescription, Option<u32>, Option<u64>) -> u32;
 
 impl WatchedMembers {
     /// Adds a member: its sources to `merger`, its interfaces by `add_interface`.
@@ -66,23 +66,20 @@ impl WatchedMembers {
         add_interface: AddInterface<'_>,
     ) {
         let mut interfaces: Option<Range<u32>> = None;
-        let mut add = |interface, readers| {
+        let mut add = |interface| {
             let first = interfaces.as_ref().map(|range| range.start);
-            let number = add_interface(interface, first, readers, member.since);
+            let number = add_interface(interface, first, member.since);
             interfaces = Some(first.unwrap_or(number)..number + 1);
             number
         };
         for source in member.sources {
             match source {
-                Source::Rings(interface, rings) => {
-                    let number = add(interface, rings.len());
-                    for ring in rings {
-                        merger.add(SourceKind::Ring(ring, number));
-                    }
+                Source::Ring(interface, ring) => {
+                    let number = add(interface);
+                    merger.add(SourceKind::Ring(ring, number));
                 }
                 Source::Remote { interfaces, remote, outlives_holders } => {
-                    let numbers: Vec<u32> =
-                        interfaces.into_iter().map(|interface| add(interface, 1)).collect();
+                    let numbers: Vec<u32> = interfaces.into_iter().map(&mut add).collect();
                     let source = RemoteSource::new(remote, numbers, outlives_holders);
                     merger.add(SourceKind::Remote(source));
                 }

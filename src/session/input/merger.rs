@@ -11,17 +11,18 @@ use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::one_way::TcpSegments;
+use super::one_way::TcpDirections;
 use super::queue::PacketQueue;
 use super::queues::PacketQueues;
 use super::readiness::Readiness;
 use super::remote_source::{MAX_DELAY_NS, RemoteSource};
 use super::source_reader::{SourceKind, SourceReader};
-use crate::capture::{self, CompiledFilter, Direction, PacketCounts, Ring};
+use crate::capture::{self, CompiledFilter, PacketCounts, Ring};
 use crate::error::Error;
 use crate::pcapng::InterfaceDescription;
 use crate::peer::PeerNames;
 use crate::safe_text::SafeText;
+use crate::session::pending::PendingWrite;
 
 /// Bytes read before they are written: they fit into a pipe and the CPU cache.
 const MAX_BYTES_PER_PASS: usize = 512 * 1024;
@@ -69,10 +70,10 @@ pub(in crate::session) struct ReadSummary {
 
 impl SourceMerger {
     /// A merger without sources. `kernel_delay` is how long the kernel may hold a packet back.
-    pub(in crate::session) fn new(kernel_delay: Duration) -> Self {
+    pub(in crate::session) fn new(kernel_delay: Duration, pending: PendingWrite) -> Self {
         Self {
             sources: Vec::new(),
-            queues: PacketQueues::default(),
+            queues: PacketQueues::new(pending),
             readiness: Readiness::new(),
             kernel_delay,
             was_small: true,
@@ -168,7 +169,8 @@ impl SourceMerger {
         let polled_at = capture::now();
         let Some(ready) = self.readiness.ready() else { return };
         for source in &mut self.sources {
-            if source.ready_number.is_some_and(|number| ready.binary_search(&number).is_err()) {
+            let is_ready = |number: u64| ready.binary_search(&number).is_ok();
+            if !source.is_down() && source.ready_number.is_some_and(|number| !is_ready(number)) {
                 source.set_empty_at(polled_at);
             }
         }
@@ -188,6 +190,15 @@ impl SourceMerger {
         let read = self.read_pass();
         self.was_small = read.bytes < SMALL_PASS;
         read
+    }
+
+    /// Copies packets that wait for older ones of other sources where the kernel needs the blocks of a ring.
+    pub(in crate::session) fn copy_waiting(&mut self) {
+        for (number, source) in self.sources.iter().enumerate() {
+            if let Some(max_blocks) = source.max_held_blocks() {
+                self.queues.copy_blocks(number, max_blocks);
+            }
+        }
     }
 
     fn read_pass(&mut self) -> ReadSummary {
@@ -265,9 +276,20 @@ impl SourceMerger {
         self.sources.iter_mut().for_each(|source| source.counts_as_read(&mut take));
     }
 
-    /// The interface and direction of each ring, and the TCP segments it has shown.
-    pub(in crate::session) fn tcp_segments(&self) -> impl Iterator<Item = (u32, Direction, &TcpSegments)> {
-        self.sources.iter().filter_map(SourceReader::tcp_segments)
+    /// The interface of each ring, and what it has shown of TCP.
+    pub(in crate::session) fn tcp_directions(&self) -> impl Iterator<Item = (u32, &TcpDirections)> {
+        let sources = self.sources.iter().zip(&self.queues.queues);
+        sources.filter_map(|(source, queue)| Some((source.ring_interface()?, &queue.tcp)))
+    }
+
+    /// Whether the interface of a ring went down, whose end is then not signalled.
+    pub(in crate::session) fn has_down_ring(&self) -> bool {
+        self.sources.iter().any(SourceReader::is_down)
+    }
+
+    /// Whether the sources are rings, and few.
+    pub(in crate::session) fn has_few_rings(&self) -> bool {
+        self.sources.len() <= FEW_SOURCES && self.sources.iter().all(SourceReader::is_ring)
     }
 
     /// Sets the capture filter of all rings.

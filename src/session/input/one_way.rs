@@ -9,9 +9,40 @@ use crate::capture::Direction;
 /// Segments after which the other direction should have been seen.
 const MIN_SEGMENTS: u32 = 20;
 
-/// What one ring has shown of TCP.
+/// What a ring has shown of TCP in each direction.
 #[derive(Debug, Default)]
-pub(in crate::session) struct TcpSegments {
+pub(in crate::session) struct TcpDirections {
+    outbound: TcpSegments,
+    inbound: TcpSegments,
+}
+
+impl TcpDirections {
+    /// Counts a packet.
+    #[inline]
+    pub(super) fn count(&mut self, direction: Direction, packet: &[u8]) {
+        match direction {
+            Direction::Outbound => self.outbound.count(packet),
+            Direction::Inbound => self.inbound.count(packet),
+            Direction::Within => {}
+        }
+    }
+
+    /// The only direction that was shown of established connections, if there is one.
+    pub(in crate::session) fn only_direction(&self) -> Option<Direction> {
+        let is_alone = |segments: &TcpSegments, others: &TcpSegments| {
+            segments.established >= MIN_SEGMENTS && !others.has_tcp
+        };
+        if is_alone(&self.outbound, &self.inbound) {
+            Some(Direction::Outbound)
+        } else {
+            is_alone(&self.inbound, &self.outbound).then_some(Direction::Inbound)
+        }
+    }
+}
+
+/// What was seen of TCP in one direction.
+#[derive(Debug, Default)]
+struct TcpSegments {
     has_tcp: bool,
     /// Segments of established connections, counted up to [`MIN_SEGMENTS`].
     established: u32,
@@ -19,7 +50,8 @@ pub(in crate::session) struct TcpSegments {
 
 impl TcpSegments {
     /// Counts a packet.
-    pub(super) fn count(&mut self, packet: &[u8]) {
+    #[inline]
+    fn count(&mut self, packet: &[u8]) {
         if self.established >= MIN_SEGMENTS {
             return;
         }
@@ -50,15 +82,6 @@ fn tcp_flags(frame: &[u8]) -> Option<u8> {
     segment.get(13).copied()
 }
 
-/// The only direction that the two rings of an interface have shown of established connections, if there is one.
-pub(in crate::session) fn only_direction(rings: &[(Direction, &TcpSegments)]) -> Option<Direction> {
-    let [one, other] = rings else { return None };
-    let is_alone = |(_, segments): &(Direction, &TcpSegments), (_, others): &(Direction, &TcpSegments)| {
-        segments.established >= MIN_SEGMENTS && !others.has_tcp
-    };
-    if is_alone(one, other) { Some(one.0) } else { is_alone(other, one).then_some(other.0) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,30 +92,26 @@ mod tests {
         frame
     }
 
-    fn segments(flags: u8, count: u32) -> TcpSegments {
-        let mut segments = TcpSegments::default();
-        (0..count).for_each(|_| segments.count(&segment(flags)));
-        segments
+    fn only_direction(outbound: (u8, u32), inbound: (u8, u32)) -> Option<Direction> {
+        let mut directions = TcpDirections::default();
+        for (direction, (flags, count)) in [(Direction::Outbound, outbound), (Direction::Inbound, inbound)] {
+            (0..count).for_each(|_| directions.count(direction, &segment(flags)));
+        }
+        directions.only_direction()
     }
 
     #[test]
     fn one_direction_of_established_connections_is_detected() {
-        let (many, none) = (segments(ACK, 30), TcpSegments::default());
-        let outbound_and_inbound = |outbound: &TcpSegments, inbound: &TcpSegments| {
-            only_direction(&[(Direction::Outbound, outbound), (Direction::Inbound, inbound)])
-        };
-        assert_eq!(outbound_and_inbound(&many, &none), Some(Direction::Outbound));
-        assert_eq!(outbound_and_inbound(&none, &many), Some(Direction::Inbound));
-        assert_eq!(outbound_and_inbound(&many, &segments(ACK, 1)), None);
-        assert_eq!(outbound_and_inbound(&segments(ACK, 5), &none), None);
-        assert_eq!(only_direction(&[(Direction::Within, &many)]), None);
+        assert_eq!(only_direction((ACK, 30), (ACK, 0)), Some(Direction::Outbound));
+        assert_eq!(only_direction((ACK, 0), (ACK, 30)), Some(Direction::Inbound));
+        assert_eq!(only_direction((ACK, 30), (ACK, 1)), None);
+        assert_eq!(only_direction((ACK, 5), (ACK, 0)), None);
     }
 
     #[test]
     fn unanswered_connection_attempts_do_not_count() {
         for flags in [SYN, RST, RST | ACK] {
-            let (many, none) = (segments(flags, 1000), TcpSegments::default());
-            assert_eq!(only_direction(&[(Direction::Outbound, &many), (Direction::Inbound, &none)]), None);
+            assert_eq!(only_direction((flags, 1000), (flags, 0)), None);
         }
     }
 

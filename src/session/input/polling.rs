@@ -1,7 +1,8 @@
 //! How often to read the sources.
 //!
-//! At low rates most of the cost is waking up. So rings are not read for each block of the kernel, but when about as
-//! much has come as fits into a pipe, and at a steady interval at the latest.
+//! A few rings are read when the kernel hands over a block. Where packets wait for others or to be read from the pipe, and
+//! with many rings, most of the cost would be waking up: these are read when about as much has come as fits into a pipe,
+//! and at a steady interval at the latest.
 
 use std::time::Duration;
 
@@ -33,13 +34,23 @@ pub(in crate::session) enum Load {
     Idle,
 }
 
+/// When rings are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum Pace {
+    /// When they have packets.
+    Woken,
+    /// At an interval, while packets come.
+    Interval,
+    /// At an interval, since packets wait to be written or to be read from the pipe.
+    Waiting,
+}
+
 impl Load {
-    /// The load after the last read, whose packets came within `elapsed`. `is_waiting` tells whether packets wait to be
-    /// written.
+    /// The load after the last read, whose packets came within `elapsed`.
     pub(in crate::session) fn after(
         read: ReadSummary,
         elapsed: Duration,
-        is_waiting: bool,
+        pace: Pace,
         block_timeout: Duration,
     ) -> Self {
         if read.has_more {
@@ -48,7 +59,7 @@ impl Load {
         let remote_interval = time_for(REMOTE_BYTES_PER_POLL, read.remote_bytes, elapsed);
         if remote_interval < MIN_POLL_INTERVAL {
             Self::RemoteStreams
-        } else if read.bytes > 0 || is_waiting {
+        } else if pace == Pace::Waiting || pace == Pace::Interval && read.bytes > 0 {
             let interval = time_for(BYTES_PER_POLL, read.bytes, elapsed).min(remote_interval);
             let is_small = read.bytes < SMALL_READ;
             let longest = if is_small { MAX_POLL_INTERVAL.max(block_timeout) } else { MAX_POLL_INTERVAL };
@@ -88,7 +99,7 @@ mod tests {
     const ELAPSED: Duration = Duration::from_millis(2);
 
     fn after(bytes: usize) -> Load {
-        Load::after(ReadSummary { bytes, ..ReadSummary::default() }, ELAPSED, false, ELAPSED)
+        Load::after(ReadSummary { bytes, ..ReadSummary::default() }, ELAPSED, Pace::Interval, ELAPSED)
     }
 
     #[test]
@@ -100,10 +111,16 @@ mod tests {
     }
 
     #[test]
+    fn a_few_rings_are_read_when_they_have_packets() {
+        let read = ReadSummary { bytes: BYTES_PER_POLL, ..ReadSummary::default() };
+        assert_eq!(Load::after(read, ELAPSED, Pace::Woken, ELAPSED), Load::Idle);
+    }
+
+    #[test]
     fn a_remote_stream_is_read_before_its_writer_blocks() {
         let after = |bytes, elapsed| {
             let read = ReadSummary { bytes, remote_bytes: bytes, has_more: false };
-            Load::after(read, elapsed, false, ELAPSED)
+            Load::after(read, elapsed, Pace::Interval, ELAPSED)
         };
         assert_eq!(after(REMOTE_BYTES_PER_POLL / 4, ELAPSED), Load::Steady(ELAPSED * 4));
         assert_eq!(after(2 * REMOTE_BYTES_PER_POLL, ELAPSED), Load::RemoteStreams);
@@ -115,11 +132,14 @@ mod tests {
     #[test]
     fn packets_that_wait_for_another_ring_are_polled_for() {
         let none = ReadSummary::default();
-        assert_eq!(Load::after(none, ELAPSED, true, ELAPSED), Load::Steady(MAX_POLL_INTERVAL));
+        assert_eq!(Load::after(none, ELAPSED, Pace::Waiting, ELAPSED), Load::Steady(MAX_POLL_INTERVAL));
         // With 400 rings packets come every 100 ms.
         let block_timeout = Duration::from_millis(100);
-        assert_eq!(Load::after(none, ELAPSED, true, block_timeout), Load::Steady(block_timeout));
+        assert_eq!(Load::after(none, ELAPSED, Pace::Waiting, block_timeout), Load::Steady(block_timeout));
         let more = ReadSummary { bytes: SMALL_READ, ..none };
-        assert_eq!(Load::after(more, block_timeout, true, block_timeout), Load::Steady(MAX_POLL_INTERVAL));
+        assert_eq!(
+            Load::after(more, block_timeout, Pace::Waiting, block_timeout),
+            Load::Steady(MAX_POLL_INTERVAL)
+        );
     }
 }

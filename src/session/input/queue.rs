@@ -1,29 +1,47 @@
-//! Packets read from one source and not written yet, already in the form of their pcapng blocks.
+//! Packets read from one source and not written yet: blocks of a ring, or copies already in the form of pcapng blocks.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
+use super::one_way::TcpDirections;
+use crate::capture::{CapturedBlock, CapturedPacket, Direction};
 use crate::pcapng;
+use crate::session::pending::PendingWrite;
 
-/// Bytes after which a batch is full: large enough for a cheap write, small enough for the CPU cache.
+/// Bytes after which a batch of copies is full: large enough for a cheap write, small enough for the CPU cache.
 const BATCH_LEN: usize = 128 * 1024;
 /// Written batches kept for reuse, for all sources together.
 const MAX_SPARE_BATCHES: usize = 16;
+/// Captured bytes from which on a packet is written where it stands in the ring; shorter ones are gathered.
+const MIN_IN_PLACE: usize = 1024;
 
 /// Packets of one source, in time order.
 #[derive(Default)]
 pub(in crate::session) struct PacketQueue {
     /// The last one is being filled.
-    batches: VecDeque<PacketBatch>,
+    batches: VecDeque<Batch>,
+    /// Position of the last packet taken from a ring.
+    order: u64,
+    pub(super) tcp: TcpDirections,
 }
 
-/// Written batches, for reuse.
-#[derive(Default)]
-pub(in crate::session) struct SpareBatches(Vec<PacketBatch>);
+enum Batch {
+    Copied(CopiedBatch),
+    Ring(RingBatch),
+}
+
+/// A block of a ring.
+struct RingBatch {
+    block: CapturedBlock,
+    /// Number of its interface block.
+    interface: u32,
+    /// Position of its last packet, in nanoseconds since the epoch. Processors hand packets over in slightly another order
+    /// than that of their times.
+    end: u64,
+}
 
 /// Packet blocks, one after the other.
 #[derive(Default)]
-pub(in crate::session) struct PacketBatch {
+pub(in crate::session) struct CopiedBatch {
     bytes: Vec<u8>,
     packets: Vec<QueuedPacket>,
     /// The next packet to write, and its offset in `bytes`.
@@ -31,7 +49,11 @@ pub(in crate::session) struct PacketBatch {
     next_offset: usize,
 }
 
-/// A packet in a batch.
+/// Written batches of copies, for reuse.
+#[derive(Default)]
+pub(in crate::session) struct SpareBatches(Vec<CopiedBatch>);
+
+/// A packet in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::session) struct QueuedPacket {
     /// Position in the time order, in nanoseconds since the epoch: the packet's time, or a little later where clocks of
@@ -41,6 +63,15 @@ pub(in crate::session) struct QueuedPacket {
     pub(in crate::session) captured: u32,
     /// Number of its interface block.
     pub(in crate::session) interface: u32,
+}
+
+/// The content of a packet in a queue.
+#[derive(Clone, Copy)]
+pub(in crate::session) enum PacketContent<'a> {
+    /// In its pcapng block.
+    Block(&'a [u8]),
+    /// In the ring: direction, length on the wire, bytes.
+    Ring(Direction, u32, [&'a [u8]; 3]),
 }
 
 /// What to do with the next packet.
@@ -54,88 +85,215 @@ pub(in crate::session) enum Verdict {
     Stop,
 }
 
-/// Packets that are contiguous both in time order and in a batch.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::session) struct PacketRun {
-    pub(super) queue: usize,
-    batch: usize,
-    bytes: Range<usize>,
-    pub(in crate::session) packets: u64,
-    /// Captured bytes of these packets.
-    pub(in crate::session) captured: u64,
+/// Why no more packets were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::session) enum Taken {
+    /// There are none up to the requested time.
+    All,
+    /// What is pending is to be written first.
+    Full,
+    /// A verdict was to stop.
+    Stopped,
+}
+
+impl PacketContent<'_> {
+    /// Direction, length on the wire, and bytes.
+    pub(in crate::session) fn parts(&self) -> Option<(Direction, u32, [&[u8]; 3])> {
+        match *self {
+            Self::Block(block) => {
+                let (direction, length, data) = pcapng::packet_in(block)?;
+                Some((direction, length, [data, &[], &[]]))
+            }
+            Self::Ring(direction, length, parts) => Some((direction, length, parts)),
+        }
+    }
 }
 
 impl PacketQueue {
-    /// The batch to append packets to.
-    pub(super) fn batch(&mut self, spare: &mut SpareBatches) -> &mut PacketBatch {
-        if self.batches.back().is_none_or(|batch| batch.bytes.len() >= BATCH_LEN) {
-            self.batches.push_back(spare.0.pop().unwrap_or_default());
+    /// The batch to append copies to.
+    pub(super) fn batch(&mut self, spare: &mut SpareBatches) -> &mut CopiedBatch {
+        let is_full = |batch: &Batch| !matches!(batch, Batch::Copied(batch) if batch.bytes.len() < BATCH_LEN);
+        if self.batches.back().is_none_or(is_full) {
+            self.batches.push_back(Batch::Copied(spare.0.pop().unwrap_or_default()));
         }
-        let last = self.batches.len() - 1;
-        &mut self.batches[last]
+        match self.batches.back_mut() {
+            Some(Batch::Copied(batch)) => batch,
+            Some(Batch::Ring(_)) | None => unreachable!("a batch of copies was added"),
+        }
+    }
+
+    /// Adds a block of a ring, whose last packet has the position `end`.
+    pub(super) fn add_block(&mut self, block: CapturedBlock, interface: u32, end: u64) {
+        self.batches.push_back(Batch::Ring(RingBatch { block, interface, end }));
     }
 
     /// The packets in the queue.
-    pub(super) fn packets(&self) -> impl Iterator<Item = &QueuedPacket> {
-        self.batches.iter().flat_map(|batch| &batch.packets[batch.next..])
+    pub(super) fn packets(&self) -> impl Iterator<Item = QueuedPacket> {
+        self.batches.iter().flat_map(|batch| {
+            let (copied, ring) = match batch {
+                Batch::Copied(batch) => (Some(batch.packets[batch.next..].iter().copied()), None),
+                Batch::Ring(batch) => (None, Some(batch.packets())),
+            };
+            copied.into_iter().flatten().chain(ring.into_iter().flatten())
+        })
     }
 
-    /// The next packet to write.
-    pub(super) fn head(&self) -> Option<&QueuedPacket> {
-        self.batches.iter().find_map(|batch| batch.packets.get(batch.next))
+    /// Position of the next packet, in nanoseconds since the epoch.
+    pub(super) fn head(&self) -> Option<u64> {
+        self.batches.iter().find_map(|batch| match batch {
+            Batch::Copied(batch) => batch.packets.get(batch.next).map(|packet| packet.time),
+            Batch::Ring(batch) => batch.block.head().map(|packet| batch.position(&packet, self.order)),
+        })
     }
 
-    /// The bytes of a run of this queue.
-    pub(super) fn bytes(&self, run: &PacketRun) -> &[u8] {
-        &self.batches[run.batch].bytes[run.bytes.clone()]
+    /// The memory of a batch.
+    pub(super) fn bytes(&self, batch: usize) -> &[u8] {
+        match &self.batches[batch] {
+            Batch::Copied(batch) => &batch.bytes,
+            Batch::Ring(batch) => batch.block.bytes(),
+        }
     }
 
-    /// Frees the batches whose packets have all been taken.
-    pub(super) fn recycle(&mut self, spare: &mut SpareBatches) {
-        while self.batches.front().is_some_and(|batch| batch.next == batch.packets.len()) {
-            let Some(mut batch) = self.batches.pop_front() else { break };
-            batch.bytes.clear();
-            batch.packets.clear();
-            (batch.next, batch.next_offset) = (0, 0);
-            // A batch that has grown for a few large packets is not worth its memory.
-            if spare.0.len() < MAX_SPARE_BATCHES && batch.bytes.capacity() <= 4 * BATCH_LEN {
-                spare.0.push(batch);
+    /// Marks the memory of a batch as lent; only blocks of a ring are. Returns whether it is.
+    pub(super) fn mark_lent(&mut self, batch: usize) {
+        if let Batch::Ring(batch) = &mut self.batches[batch] {
+            batch.block.mark_lent();
+        }
+    }
+
+    /// Removes the batches whose packets have all been taken, and passes blocks of a ring to `release`.
+    pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<CapturedBlock>) {
+        while self.batches.front().is_some_and(Batch::is_empty) {
+            match self.batches.pop_front() {
+                Some(Batch::Copied(batch)) => spare.put(batch),
+                Some(Batch::Ring(batch)) => released.push(batch.block),
+                None => break,
             }
         }
     }
 
-    /// Takes packets up to the time `until` from the first batch that has any, until `decide`, called with each packet
-    /// and its block, stops or skips one behind others. Also returns whether `decide` did not stop.
-    pub(super) fn take_run(
+    /// Copies the packets of the first blocks where more than `max_blocks` are held, so that they can be given back.
+    pub(super) fn copy_blocks(
         &mut self,
-        until: u64,
-        decide: &mut impl FnMut(QueuedPacket, &[u8]) -> Verdict,
-    ) -> Option<(PacketRun, bool)> {
-        let number = self.batches.iter().position(|batch| batch.next < batch.packets.len())?;
-        let batch = &mut self.batches[number];
-        let begin = batch.next_offset;
-        let mut run = PacketRun { queue: 0, batch: number, bytes: begin..begin, packets: 0, captured: 0 };
-        let mut goes_on = true;
-        for packet in batch.packets[batch.next..].iter().take_while(|packet| packet.time <= until) {
-            let end = batch.next_offset + packet.block_len() as usize;
-            let verdict = decide(*packet, &batch.bytes[batch.next_offset..end]);
-            if verdict == Verdict::Stop {
-                goes_on = false;
-                break;
+        max_blocks: usize,
+        spare: &mut SpareBatches,
+        released: &mut Vec<CapturedBlock>,
+    ) {
+        let held = self.batches.iter().filter(|batch| matches!(batch, Batch::Ring(_))).count();
+        let mut order = self.order;
+        let rings = self.batches.iter_mut().filter(|batch| matches!(batch, Batch::Ring(_)));
+        for batch in rings.take(held.saturating_sub(max_blocks)) {
+            let copied = Batch::Copied(spare.0.pop().unwrap_or_default());
+            let Batch::Ring(ring) = std::mem::replace(batch, copied) else { continue };
+            let Batch::Copied(copied) = batch else { continue };
+            for packet in ring.block.packets() {
+                let (time, parts) = (ring.position(&packet, order), ring.block.packet_bytes(&packet).0);
+                order = time;
+                copied.push(time, ring.interface, packet.captured, |bytes| {
+                    let CapturedPacket { direction, time, wire_len, .. } = packet;
+                    pcapng::append_packet_parts(bytes, ring.interface, direction, time, wire_len, parts);
+                });
             }
-            batch.next += 1;
-            batch.next_offset = end;
-            if verdict == Verdict::Write {
-                run.packets += 1;
-                run.captured += u64::from(packet.captured);
-                run.bytes.end = end;
-            } else if run.packets == 0 {
-                run.bytes = end..end;
-            } else {
-                break;
+            released.push(ring.block);
+        }
+        self.order = order;
+    }
+
+    /// Takes packets up to the time `until` into `pending`, until that is full or `decide`, called with each packet, stops.
+    /// `number` is the number of this queue.
+    pub(super) fn take(
+        &mut self,
+        number: usize,
+        until: u64,
+        pending: &mut PendingWrite,
+        decide: &mut impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
+    ) -> Taken {
+        let Self { batches, order, tcp } = self;
+        for (index, batch) in batches.iter_mut().enumerate().filter(|(_, batch)| !batch.is_empty()) {
+            let taken = match batch {
+                Batch::Copied(batch) => batch.take((number, index), until, pending, decide),
+                Batch::Ring(batch) => batch.take((number, index), until, order, tcp, pending, decide),
+            };
+            if taken != Taken::All || !batch.is_empty() {
+                return taken;
             }
         }
-        Some((run, goes_on))
+        Taken::All
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Copied(batch) => batch.next == batch.packets.len(),
+            Self::Ring(batch) => batch.block.head().is_none(),
+        }
+    }
+}
+
+impl RingBatch {
+    #[inline]
+    fn position(&self, packet: &CapturedPacket, order: u64) -> u64 {
+        packet.time.max(order).min(self.end)
+    }
+
+    fn queued(&self, packet: &CapturedPacket, order: u64) -> QueuedPacket {
+        QueuedPacket {
+            time: self.position(packet, order),
+            captured: u32::try_from(packet.captured).unwrap_or(u32::MAX),
+            interface: self.interface,
+        }
+    }
+
+    fn packets(&self) -> impl Iterator<Item = QueuedPacket> {
+        self.block.packets().map(|packet| self.queued(&packet, 0))
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        (queue, batch): (usize, usize),
+        until: u64,
+        order: &mut u64,
+        tcp: &mut TcpDirections,
+        pending: &mut PendingWrite,
+        decide: &mut impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
+    ) -> Taken {
+        while let Some(packet) = self.block.head() {
+            let queued = self.queued(&packet, *order);
+            if queued.time > until {
+                break;
+            }
+            if pending.is_full() {
+                return Taken::Full;
+            }
+            let CapturedPacket { direction, time, wire_len, captured, .. } = packet;
+            let parts = self.block.packet_bytes(&packet).0;
+            tcp.count(direction, parts[0]);
+            match decide(queued, PacketContent::Ring(direction, wire_len, parts)) {
+                Verdict::Stop => return Taken::Stopped,
+                Verdict::Skip => self.block.skip(),
+                Verdict::Write => {
+                    pending.packets += 1;
+                    pending.captured += captured as u64;
+                    let header = pcapng::packet_header(self.interface, time, captured, wire_len);
+                    let trailer = pcapng::packet_trailer(direction, captured);
+                    let enclosed = if captured >= MIN_IN_PLACE {
+                        self.block.enclose(&packet, &header, &trailer)
+                    } else {
+                        None
+                    };
+                    if let Some(bytes) = enclosed {
+                        pending.add_queued(queue, batch, bytes);
+                    } else {
+                        pending.gather(&header, self.block.packet_bytes(&packet).0, &trailer);
+                        self.block.skip();
+                    }
+                }
+            }
+            *order = queued.time;
+        }
+        Taken::All
     }
 }
 
@@ -146,7 +304,7 @@ impl QueuedPacket {
     }
 }
 
-impl PacketBatch {
+impl CopiedBatch {
     /// Adds a packet, whose block `append` writes. Returns the bytes of the block.
     pub(super) fn push(
         &mut self,
@@ -162,5 +320,57 @@ impl PacketBatch {
         let captured = u32::try_from(captured).unwrap_or(u32::MAX);
         self.packets.push(QueuedPacket { time, captured, interface });
         block_len
+    }
+
+    fn take(
+        &mut self,
+        (queue, number): (usize, usize),
+        until: u64,
+        pending: &mut PendingWrite,
+        decide: &mut impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
+    ) -> Taken {
+        let mut run = self.next_offset..self.next_offset;
+        let mut taken = Taken::All;
+        while let Some(packet) = self.packets.get(self.next).filter(|packet| packet.time <= until) {
+            if pending.is_full() {
+                taken = Taken::Full;
+                break;
+            }
+            let end = self.next_offset + packet.block_len() as usize;
+            match decide(*packet, PacketContent::Block(&self.bytes[self.next_offset..end])) {
+                Verdict::Stop => {
+                    taken = Taken::Stopped;
+                    break;
+                }
+                Verdict::Skip => {
+                    if !run.is_empty() {
+                        pending.add_queued(queue, number, run);
+                    }
+                    run = end..end;
+                }
+                Verdict::Write => {
+                    pending.packets += 1;
+                    pending.captured += u64::from(packet.captured);
+                    run.end = end;
+                }
+            }
+            (self.next, self.next_offset) = (self.next + 1, end);
+        }
+        if !run.is_empty() {
+            pending.add_queued(queue, number, run);
+        }
+        taken
+    }
+}
+
+impl SpareBatches {
+    fn put(&mut self, mut batch: CopiedBatch) {
+        batch.bytes.clear();
+        batch.packets.clear();
+        (batch.next, batch.next_offset) = (0, 0);
+        // A batch that has grown for a few large packets is not worth its memory.
+        if self.0.len() < MAX_SPARE_BATCHES && batch.bytes.capacity() <= 4 * BATCH_LEN {
+            self.0.push(batch);
+        }
     }
 }

@@ -2,17 +2,27 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io::IoSlice;
 
-use super::queue::{PacketQueue, PacketRun, QueuedPacket, SpareBatches, Verdict};
+use super::queue::{PacketContent, PacketQueue, QueuedPacket, SpareBatches, Taken, Verdict};
+use crate::capture::CapturedBlock;
+use crate::session::pending::{PendingWrite, Piece};
 
 /// One queue for each source.
-#[derive(Default)]
 pub(in crate::session) struct PacketQueues {
     pub(super) queues: Vec<PacketQueue>,
     pub(super) spare: SpareBatches,
+    /// Blocks whose packets have been taken or copied.
+    released: Vec<CapturedBlock>,
+    /// What was taken and is to be written.
+    pub(in crate::session) pending: PendingWrite,
 }
 
 impl PacketQueues {
+    pub(super) fn new(pending: PendingWrite) -> Self {
+        Self { queues: Vec::new(), spare: SpareBatches::default(), released: Vec::new(), pending }
+    }
+
     /// Whether every packet has been taken.
     pub(in crate::session) fn is_empty(&self) -> bool {
         self.queues.iter().all(|queue| queue.head().is_none())
@@ -20,57 +30,76 @@ impl PacketQueues {
 
     /// The time of the next packet to write.
     pub(in crate::session) fn oldest(&self) -> Option<u64> {
-        self.queues.iter().filter_map(|queue| Some(queue.head()?.time)).min()
+        self.queues.iter().filter_map(PacketQueue::head).min()
     }
 
     /// The packets in the queues.
-    pub(in crate::session) fn packets(&self) -> impl Iterator<Item = &QueuedPacket> {
+    pub(in crate::session) fn packets(&self) -> impl Iterator<Item = QueuedPacket> {
         self.queues.iter().flat_map(PacketQueue::packets)
     }
 
-    /// Takes packets up to the time `horizon`, in time order, until `decide`, called with each packet and its block,
-    /// stops.
-    pub(in crate::session) fn take_runs(
+    /// Takes packets up to the time `horizon`, in time order, until enough is pending or `decide`, called with each packet, stops.
+    pub(in crate::session) fn take(
         &mut self,
         horizon: u64,
-        mut decide: impl FnMut(QueuedPacket, &[u8]) -> Verdict,
-    ) -> Vec<PacketRun> {
-        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = self
-            .queues
+        mut decide: impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
+    ) -> Taken {
+        let Self { queues, pending, .. } = self;
+        if let [queue] = &mut queues[..] {
+            return queue.take(0, horizon, pending, &mut decide);
+        }
+        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = queues
             .iter()
             .enumerate()
-            .filter_map(|(index, queue)| Some(Reverse((queue.head()?.time, index))))
+            .filter_map(|(index, queue)| Some(Reverse((queue.head()?, index))))
             .collect();
-        let mut runs: Vec<PacketRun> = Vec::new();
         while let Some(Reverse((time, index))) = heads.pop() {
             if time > horizon {
                 break;
             }
             let until = heads.peek().map_or(horizon, |Reverse((other, _))| horizon.min(*other));
-            let Some((mut run, goes_on)) = self.queues[index].take_run(until, &mut decide) else { continue };
-            if run.packets > 0 {
-                run.queue = index;
-                runs.push(run);
+            let taken = queues[index].take(index, until, pending, &mut decide);
+            if taken != Taken::All {
+                return taken;
             }
-            if !goes_on {
-                return runs;
-            }
-            if let Some(packet) = self.queues[index].head() {
-                heads.push(Reverse((packet.time, index)));
+            if let Some(time) = queues[index].head() {
+                heads.push(Reverse((time, index)));
             }
         }
-        runs
+        Taken::All
     }
 
-    /// The bytes of a run.
-    pub(in crate::session) fn bytes(&self, run: &PacketRun) -> &[u8] {
-        self.queues[run.queue].bytes(run)
+    /// The bytes of what is pending.
+    pub(in crate::session) fn slices(&self) -> Vec<IoSlice<'_>> {
+        let slice = |piece: &Piece| match piece {
+            Piece::Gathered(range) => IoSlice::new(self.pending.buffer.bytes(range.clone())),
+            Piece::Queued { queue, batch, bytes } => {
+                IoSlice::new(&self.queues[*queue].bytes(*batch)[bytes.clone()])
+            }
+        };
+        self.pending.pieces.iter().map(slice).collect()
     }
 
-    /// Frees the memory of packets taken by [`PacketQueues::take_runs`].
-    pub(in crate::session) fn recycle(&mut self) {
+    /// Marks the memory of what is pending as lent.
+    pub(in crate::session) fn mark_lent(&mut self) {
+        self.pending.buffer.is_lent = true;
+        for piece in &self.pending.pieces {
+            if let Piece::Queued { queue, batch, .. } = piece {
+                self.queues[*queue].mark_lent(*batch);
+            }
+        }
+    }
+
+    /// Frees the memory of packets taken by [`PacketQueues::take`]. Returns blocks that are not needed any more.
+    pub(in crate::session) fn recycle(&mut self) -> impl Iterator<Item = CapturedBlock> {
         for queue in &mut self.queues {
-            queue.recycle(&mut self.spare);
+            queue.recycle(&mut self.spare, &mut self.released);
         }
+        self.released.drain(..)
+    }
+
+    /// Copies packets of a queue so that it holds at most `max_blocks` blocks of its ring.
+    pub(super) fn copy_blocks(&mut self, queue: usize, max_blocks: usize) {
+        self.queues[queue].copy_blocks(max_blocks, &mut self.spare, &mut self.released);
     }
 }

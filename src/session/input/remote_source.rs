@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::queue::PacketBatch;
+use super::queue::CopiedBatch;
 use crate::capture::PacketCounts;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::peer::{PeerStream, PeerStreamEnd};
@@ -46,7 +46,7 @@ impl RemoteSource {
         max_blocks: usize,
         now: u64,
         last: &mut u64,
-        batch: &mut PacketBatch,
+        batch: &mut CopiedBatch,
     ) -> Result<(usize, usize), PeerStreamEnd> {
         let Self { remote, interfaces, min_difference, end_time, .. } = self;
         if *last > now.saturating_add(CLOCK_STEP_NS) {

@@ -7,7 +7,7 @@ use crate::peer::PeerStream;
 /// A source of packets, with the interfaces they were captured on.
 pub enum Source {
     /// One interface of this host or of a container on it.
-    Rings(InterfaceDescription, Vec<Ring>),
+    Ring(InterfaceDescription, Ring),
     /// Interfaces of another host, or of another process, whose packets come in one stream.
     Remote {
         /// In the order of their numbers in the stream.
@@ -23,7 +23,7 @@ impl Source {
     /// The stream of a remote source.
     pub(in crate::session) fn remote(&self) -> Option<&PeerStream> {
         match self {
-            Self::Rings(..) => None,
+            Self::Ring(..) => None,
             Self::Remote { remote, .. } => Some(remote),
         }
     }

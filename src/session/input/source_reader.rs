@@ -7,12 +7,10 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::drain::Drain;
-use super::one_way::TcpSegments;
 use super::queue::{PacketQueue, SpareBatches};
 use super::remote_source::{CLOCK_STEP_NS, RemoteSource};
-use crate::capture::{self, Direction, PacketCounts, Ring};
+use crate::capture::{self, PacketCounts, Ring, RingClosed};
 use crate::error::Error;
-use crate::pcapng;
 use crate::peer;
 
 /// Bytes to read from a source before others are considered again, estimated from the last packets.
@@ -38,7 +36,6 @@ pub(in crate::session) struct SourceReader {
     batch_packets: usize,
     /// Bytes read in this pass.
     pass_bytes: usize,
-    tcp_segments: TcpSegments,
     /// When it was found empty in this pass, in nanoseconds since the epoch.
     empty_at: Option<u64>,
     /// Set once its interface is gone or the source is to end: the rest is read.
@@ -68,7 +65,6 @@ impl SourceReader {
             last_time: 0,
             batch_packets: MAX_READ_BATCH_PACKETS,
             pass_bytes: 0,
-            tcp_segments: TcpSegments::default(),
             empty_at: None,
             drain: None,
             has_container_ended: false,
@@ -120,29 +116,27 @@ impl SourceReader {
         kernel_delay: Duration,
     ) -> usize {
         let polled_at = capture::now();
-        let batch = queue.batch(spare);
         let (outcome, bytes) = match &mut self.kind {
             SourceKind::Ring(ring, interface) => {
-                let (direction, interface) = (ring.direction(), *interface);
-                let (last, segments) = (&mut self.last_time, &mut self.tcp_segments);
-                let mut bytes = 0;
-                let outcome = ring.read(self.batch_packets, |time, length, data| {
-                    *last = if last.saturating_sub(time) > CLOCK_STEP_NS { time } else { time.max(*last) };
-                    segments.count(data);
-                    bytes += batch.push(*last, interface, data.len(), |bytes| {
-                        pcapng::append_packet(bytes, interface, direction, time, length, data);
-                    });
-                });
-                match outcome {
-                    Ok(count) => (Ok(count), bytes),
+                let interface = *interface;
+                match ring.next_block() {
+                    Ok(Some(block)) => {
+                        let (last, time, bytes) = (self.last_time, block.last_time(), block.used());
+                        self.last_time =
+                            if last.saturating_sub(time) > CLOCK_STEP_NS { time } else { time.max(last) };
+                        queue.add_block(block, interface, self.last_time);
+                        (Ok(1), bytes)
+                    }
+                    Ok(None) => (Ok(0), 0),
                     // The kernel may still hand over a block of it.
-                    Err(capture::RingClosed(why)) => {
-                        self.begin_drain(kernel_delay, || info!("an interface has ended: {why}"));
-                        (Ok(0), bytes)
+                    Err(RingClosed) => {
+                        self.begin_drain(kernel_delay, || info!("interface {interface} is gone"));
+                        (Ok(0), 0)
                     }
                 }
             }
             SourceKind::Remote(remote) => {
+                let batch = queue.batch(spare);
                 match remote.read(self.batch_packets, polled_at, &mut self.last_time, batch) {
                     Ok((blocks, bytes)) => (Ok(blocks), bytes),
                     Err(ended) => (Err(SourceEnd::from(ended)), 0),
@@ -278,10 +272,24 @@ impl SourceReader {
         }
     }
 
-    /// The interface and direction of a ring, and the TCP segments it has shown.
-    pub(super) fn tcp_segments(&self) -> Option<(u32, Direction, &TcpSegments)> {
+    /// The number of the interface block of a ring.
+    pub(super) fn ring_interface(&self) -> Option<u32> {
         match &self.kind {
-            SourceKind::Ring(ring, interface) => Some((*interface, ring.direction(), &self.tcp_segments)),
+            SourceKind::Ring(_, interface) => Some(*interface),
+            SourceKind::Remote(_) => None,
+        }
+    }
+
+    /// Whether it is a ring whose interface went down, and has not ended.
+    pub(super) fn is_down(&self) -> bool {
+        self.end.is_none() && matches!(&self.kind, SourceKind::Ring(ring, _) if ring.is_down())
+    }
+
+    /// Blocks of a ring that may wait to be written: the kernel needs the others.
+    pub(super) fn max_held_blocks(&self) -> Option<usize> {
+        match &self.kind {
+            // Half of the smallest ring would be the block that it fills next.
+            SourceKind::Ring(ring, _) => Some(ring.blocks() / 2 - 1),
             SourceKind::Remote(_) => None,
         }
     }

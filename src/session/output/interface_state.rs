@@ -19,11 +19,9 @@ pub(in crate::session) struct InterfaceState {
     pub(super) was_removed: bool,
     /// Consecutive reports in which it showed one direction of TCP only.
     pub(super) one_way_reports: u8,
-    /// Rings and streams that it is still read from.
-    pub(super) readers: usize,
-    /// Counts of those that have ended.
+    /// The counts of its source once that has ended.
     ended_counts: PacketCounts,
-    /// When the last of them ended, in nanoseconds since the epoch.
+    /// When that ended, in nanoseconds since the epoch.
     pub(super) end: Option<u64>,
     /// When the current file began, and the statistics up to then.
     file_begin: (u64, InterfaceStatistics),
@@ -32,7 +30,7 @@ pub(in crate::session) struct InterfaceState {
 }
 
 impl InterfaceState {
-    pub(super) fn new(interface: InterfaceDescription, member: u32, readers: usize, begin: u64) -> Self {
+    pub(super) fn new(interface: InterfaceDescription, member: u32, begin: u64) -> Self {
         let statistics = InterfaceStatistics::default();
         Self {
             interface,
@@ -43,7 +41,6 @@ impl InterfaceState {
             abandoned: 0,
             was_removed: false,
             one_way_reports: 0,
-            readers,
             ended_counts: PacketCounts::default(),
             end: None,
             file_begin: (begin, statistics),
@@ -67,7 +64,7 @@ impl InterfaceState {
         (self.statistics.since(before), *begin, self.end.unwrap_or(now).max(*begin))
     }
 
-    /// Resets the statistics to the counts of ended sources; those of the others are to be added.
+    /// Resets the statistics to the counts of an ended source; those of another are to be added.
     pub(super) fn reset_counts(&mut self) {
         self.statistics.pending = 0;
         self.statistics.kernel_drops = self.ended_counts.kernel_drops;
@@ -76,12 +73,11 @@ impl InterfaceState {
             self.statistics.interface_drops.max(self.ended_counts.interface_drops);
     }
 
-    /// Keeps the counts of a source of it that has ended, with unread packets or without.
-    pub(super) fn remove_reader(&mut self, counts: PacketCounts, has_unread: bool) {
+    /// Keeps the counts of its source, which has ended, with unread packets or without.
+    pub(super) fn remove_source(&mut self, counts: PacketCounts, has_unread: bool) {
         self.ended_counts.kernel_drops += counts.kernel_drops;
         self.ended_counts.abandoned += counts.abandoned + if has_unread { counts.unread() } else { 0 };
         self.ended_counts.interface_drops = self.ended_counts.interface_drops.max(counts.interface_drops);
-        self.readers -= 1;
     }
 
     pub(super) fn totals(&self) -> InterfaceTotals {

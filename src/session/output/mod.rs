@@ -2,6 +2,7 @@
 
 mod files;
 mod interface_state;
+mod lender;
 mod limits;
 mod name_repetition;
 mod open;
@@ -16,23 +17,30 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use log::info;
+use nix::fcntl::SpliceFFlags;
 use nix::libc::{MSG_DONTWAIT, MSG_NOSIGNAL};
 use nix::poll::{PollFd, PollFlags};
 use socket2::SockRef;
 
 pub use files::{OutputFiles, timestamp};
+use lender::Lender;
 pub use limits::{Limit, Limits};
 pub use resolved_path::ResolvedPath;
 pub(super) use stream::{StreamOptions, StreamWriter};
 pub use totals::{InterfaceTotals, Totals};
 
 use super::input::DRAIN_TIMEOUT;
+use super::pending::GatherBuffer;
+use crate::capture::CapturedBlock;
 use crate::error::Error;
 use crate::peer::compression::{CompressionMode, StreamCompressor};
 use crate::stop::Stop;
 
 /// How long to wait for a stalled session that reads the stream, at the end of the capture; it has a limit of its own.
 const SESSION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Slices of one call (`UIO_MAXIOV`, linux/uio.h).
+const MAX_SLICES: usize = 1024;
 /// A slow reader that takes something now and then is waited for up to this many timeouts, so that the stream does not
 /// break off within a block.
 const SLOW_READER_TIMEOUTS: u32 = 4;
@@ -43,6 +51,8 @@ pub struct Output {
     unwritten: UnwrittenFile,
     /// Compresses the stream for another containerdump.
     compressor: Option<StreamCompressor>,
+    /// For a pipe whose reader copies what it reads.
+    lender: Option<Lender>,
     drain_timeout: Duration,
     /// Set once the capture is stopped while the reader stalls: when to give up if it takes nothing, and in any case.
     give_up_at: Option<(Instant, Instant)>,
@@ -68,6 +78,13 @@ impl Drop for UnwrittenFile {
     }
 }
 
+/// How bytes get into a pipe.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Copied,
+    Lent,
+}
+
 /// Why nothing more can be written.
 #[derive(Debug)]
 pub enum OutputEnd {
@@ -85,6 +102,7 @@ impl Output {
             kind,
             unwritten: UnwrittenFile(None),
             compressor: None,
+            lender: None,
             drain_timeout: DRAIN_TIMEOUT,
             give_up_at: None,
         }
@@ -123,7 +141,9 @@ impl Output {
     ///
     /// Fails if nothing more can be written.
     pub fn write(&mut self, slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), OutputEnd> {
-        let Some(mut compressor) = self.compressor.take() else { return self.write_all(slices, stop) };
+        let Some(mut compressor) = self.compressor.take() else {
+            return self.write_all(slices, Delivery::Copied, stop);
+        };
         let outcome = self.write_compressed(slices, &mut compressor, stop);
         self.compressor = Some(compressor);
         outcome
@@ -140,28 +160,82 @@ impl Output {
             let chunk = compressor.next_chunk(slices);
             let bytes = chunk.bytes;
             let mut output = chunk.slices(slices);
-            self.write_all(&mut output, stop)?;
+            self.write_all(&mut output, Delivery::Copied, stop)?;
             drop(output);
             IoSlice::advance_slices(&mut slices, bytes);
         }
         Ok(())
     }
 
+    /// Whether memory can be lent to the output.
+    pub(super) fn lends(&self) -> bool {
+        self.lender.is_some()
+    }
+
+    /// Lends all of `slices` to the pipe, whose reader then reads them from there. They must not change before that, see
+    /// [`Output::release`] and [`Output::renew`].
+    ///
+    /// Fails if nothing more can be written.
+    pub(super) fn lend(&mut self, slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), OutputEnd> {
+        self.write_all(slices, Delivery::Lent, stop)
+    }
+
+    /// Gives a block back to the kernel, at once or when what has been lent of it has been read.
+    pub(super) fn release(&mut self, block: CapturedBlock) {
+        match &mut self.lender {
+            Some(lender) if block.is_lent() => lender.keep_block(block),
+            Some(_) | None => drop(block),
+        }
+    }
+
+    /// Makes room in `buffer`, by another one if what has been lent of it has not been read.
+    pub(super) fn renew(&mut self, buffer: &mut GatherBuffer) {
+        if !buffer.is_lent {
+            return;
+        }
+        if !self.has_lent() {
+            buffer.reset();
+        } else if let Some(lender) = self.lender.as_mut().filter(|_| buffer.is_full()) {
+            lender.exchange(buffer);
+        }
+    }
+
+    /// Whether some of what has been lent has not been read. Gives back what has been.
+    pub(super) fn has_lent(&mut self) -> bool {
+        match (&mut self.lender, &self.kind) {
+            (Some(lender), OutputKind::Pipe(pipe)) => !lender.reclaim(pipe),
+            _ => false,
+        }
+    }
+
     /// Writes all of `slices` uncompressed.
-    fn write_all(&mut self, mut slices: &mut [IoSlice<'_>], stop: &Stop) -> Result<(), OutputEnd> {
+    fn write_all(
+        &mut self,
+        mut slices: &mut [IoSlice<'_>],
+        mut delivery: Delivery,
+        stop: &Stop,
+    ) -> Result<(), OutputEnd> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {
+            let some = &slices[..slices.len().min(MAX_SLICES)];
             let written = match &mut self.kind {
-                OutputKind::Pipe(file) | OutputKind::File { file, .. } => file.write_vectored(slices),
+                OutputKind::Pipe(file) if delivery == Delivery::Lent => {
+                    nix::fcntl::vmsplice(&*file, some, SpliceFFlags::SPLICE_F_NONBLOCK)
+                        .map_err(io::Error::from)
+                }
+                OutputKind::Pipe(file) | OutputKind::File { file, .. } => file.write_vectored(some),
                 // Does not wait, without O_NONBLOCK for others who share the socket.
                 OutputKind::Socket(socket) => {
-                    SockRef::from(&*socket).send_vectored_with_flags(slices, MSG_DONTWAIT | MSG_NOSIGNAL)
+                    SockRef::from(&*socket).send_vectored_with_flags(some, MSG_DONTWAIT | MSG_NOSIGNAL)
                 }
             };
             match written {
                 Ok(0) => return Err(self.failed(&io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     self.unwritten.0 = None;
+                    if let Some(lender) = &mut self.lender {
+                        lender.record(count, delivery == Delivery::Lent);
+                    }
                     IoSlice::advance_slices(&mut slices, count);
                     if let Some((at, latest)) = &mut self.give_up_at {
                         *at = (Instant::now() + self.drain_timeout).min(*latest);
@@ -173,6 +247,11 @@ impl Output {
                         return Err(OutputEnd::ReaderGone);
                     }
                     io::ErrorKind::WouldBlock => self.wait_for_reader(stop)?,
+                    _ if delivery == Delivery::Lent => {
+                        info!("this kernel does not lend memory to a pipe, packets are copied: {error}");
+                        self.lender = None;
+                        delivery = Delivery::Copied;
+                    }
                     _ => return Err(self.failed(&error)),
                 },
             }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use socket2::SockRef;
 
+use super::lender::Lender;
 use super::resolved_path::ResolvedPath;
 use super::{Output, OutputKind, UnwrittenFile};
 use crate::error::Error;
@@ -35,7 +36,7 @@ impl Output {
                 .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
                 .open(path);
             match opened {
-                Ok(file) => return Ok(ensure_own_fifo(&file, path).map(|()| Self::to_pipe(file))),
+                Ok(file) => return Ok(ensure_own_fifo(&file, path).map(|()| Self::to_pipe(file).lending())),
                 Err(error) if has_no_reader(&error) => stop.sleep(READER_POLL_INTERVAL)?,
                 Err(error) => return Ok(Err(cannot_open(path, &error))),
             }
@@ -119,6 +120,11 @@ impl Output {
             return Ok(Ok(Self::to_pipe(file)));
         }
         Ok(Ok(Self::new(OutputKind::File { file, path: path.to_owned() })))
+    }
+
+    /// Lends memory to the pipe: Wireshark copies what it reads.
+    fn lending(self) -> Self {
+        Self { lender: Some(Lender::default()), ..self }
     }
 
     fn to_pipe(file: File) -> Self {

@@ -1,13 +1,11 @@
 //! Brings the counts of a stream up to date, for statistics and reports.
 
-use std::collections::BTreeMap;
-
 use super::interface_state::InterfaceState;
 use super::stream::StreamWriter;
 use super::totals::{Totals, drops_by_interface};
 use super::{InterfaceTotals, OutputFiles};
-use crate::capture::{self, Direction};
-use crate::session::input::{SourceMerger, TcpSegments, only_direction};
+use crate::capture;
+use crate::session::input::SourceMerger;
 
 /// Removed interfaces kept until they are reported.
 const MAX_UNREPORTED_REMOVALS: usize = 1000;
@@ -19,9 +17,8 @@ impl StreamWriter {
     pub(in crate::session) fn record_removed_interface(&mut self, number: u32) {
         let Some(state) = self.interfaces.get_mut(number as usize) else { return };
         self.totals.has_removed_interface = true;
-        // Called for each of its rings.
-        let is_first = !std::mem::replace(&mut state.was_removed, true);
-        if is_first && self.totals.removed_interfaces.len() < MAX_UNREPORTED_REMOVALS {
+        state.was_removed = true;
+        if self.totals.removed_interfaces.len() < MAX_UNREPORTED_REMOVALS {
             self.totals.removed_interfaces.push(state.interface.name.clone());
         }
     }
@@ -33,7 +30,6 @@ impl StreamWriter {
             let statistics = &mut self.interfaces[interface as usize].statistics;
             statistics.kernel_drops += counts.kernel_drops;
             statistics.abandoned += counts.abandoned;
-            // Both rings count the same drops of the interface.
             statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
         });
         let lost = |state: &InterfaceState| (state.interface.name.clone(), state.statistics.lost());
@@ -59,17 +55,13 @@ impl StreamWriter {
 
     /// Records interfaces that show one direction of TCP only, each once. At the end of a capture, one report is enough.
     pub(in crate::session) fn find_one_way_interfaces(&mut self, merger: &SourceMerger, is_end: bool) {
-        let mut rings: BTreeMap<u32, Vec<(Direction, &TcpSegments)>> = BTreeMap::new();
-        for (interface, direction, segments) in merger.tcp_segments() {
-            rings.entry(interface).or_default().push((direction, segments));
-        }
-        for (interface, rings) in rings {
+        for (interface, directions) in merger.tcp_directions() {
             let Some(state) = self.interfaces.get_mut(interface as usize) else { continue };
             // A capture filter may exclude one direction.
             if state.interface.filter.is_some() || state.one_way_reports >= MIN_ONE_WAY_REPORTS {
                 continue;
             }
-            match only_direction(&rings) {
+            match directions.only_direction() {
                 None => state.one_way_reports = 0,
                 Some(direction) => {
                     state.one_way_reports =

@@ -16,11 +16,14 @@ use crate::pcapng::{BlockWriter, InterfaceDescription, InterfaceStatistics};
 use crate::safe_text::SafeText;
 use crate::session::control::Pauses;
 use crate::session::dedup::{Deduplicator, Duplicates};
-use crate::session::input::{PacketQueues, QueuedPacket, SourceMerger, SourceReader, Verdict};
+use crate::session::input::{
+    PacketContent, PacketQueues, QueuedPacket, SourceMerger, SourceReader, Taken, Verdict,
+};
+use crate::session::pending::PendingWrite;
 use crate::stop::Stop;
 
-/// Slices of one `writev` (`UIO_MAXIOV`, linux/uio.h).
-const MAX_SLICES: usize = 1024;
+/// Bytes from which on memory is lent to a pipe: less is copied faster.
+const MIN_LENT: usize = 16 * 1024;
 /// Ended interfaces kept until they are reported.
 const MAX_UNREPORTED_INTERFACES: usize = 1000;
 /// Names kept, as many as one containerdump sends; beyond, the oldest are forgotten.
@@ -100,14 +103,13 @@ impl StreamWriter {
         }
     }
 
-    /// Adds an interface that is read from `readers` rings or streams, and returns its number, which is never reused.
+    /// Adds an interface, and returns its number, which is never reused.
     /// `member` is the number of the first interface of the same member, if this is another; `since` is when its capture
     /// began, if not now. In a stream that has begun, it is written by the next [`StreamWriter::write_blocks`].
     pub(in crate::session) fn add_interface(
         &mut self,
         interface: InterfaceDescription,
         member: Option<u32>,
-        readers: usize,
         since: Option<u64>,
     ) -> u32 {
         let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
@@ -117,7 +119,7 @@ impl StreamWriter {
         }
         let begin = since.unwrap_or_else(capture::now);
         let member = member.unwrap_or(number);
-        self.interfaces.push(InterfaceState::new(interface, member, readers, begin));
+        self.interfaces.push(InterfaceState::new(interface, member, begin));
         self.dedup.set_members(active_members(&self.interfaces));
         number
     }
@@ -139,7 +141,7 @@ impl StreamWriter {
         }
     }
 
-    /// Removes a source that has ended. If it was the last one of an interface, the statistics of that are written by the
+    /// Removes a source that has ended. The statistics of its interfaces are written by the
     /// next [`StreamWriter::write_blocks`].
     pub(in crate::session) fn remove_source(&mut self, mut source: SourceReader) {
         let mut counted = Vec::new();
@@ -149,10 +151,8 @@ impl StreamWriter {
         drop(source);
         for (number, counts) in counted {
             let interface = &mut self.interfaces[number as usize];
-            interface.remove_reader(counts, has_unread);
-            if interface.readers == 0 {
-                self.end_interface(number);
-            }
+            interface.remove_source(counts, has_unread);
+            self.end_interface(number);
         }
         self.dedup.set_members(active_members(&self.interfaces));
     }
@@ -197,9 +197,10 @@ impl StreamWriter {
             if self.file_usage.is_over() && !self.begin_next_file(merger, stop)? {
                 return Ok(true);
             }
-            let room = self.write_runs(&mut merger.queues, horizon, stop)?;
+            let (taken, room) = self.write_taken(&mut merger.queues, horizon, stop)?;
             self.write_blocks(stop)?;
             match room {
+                Room::Available if taken == Taken::Full => {}
                 Room::Available => return Ok(self.capture_usage.is_full()),
                 Room::FileFull if self.begin_next_file(merger, stop)? => {}
                 Room::FileFull | Room::CaptureFull => return Ok(true),
@@ -207,42 +208,59 @@ impl StreamWriter {
         }
     }
 
-    /// Writes the queued packets up to the time `horizon`, within the limits.
-    fn write_runs(
+    /// Writes queued packets up to the time `horizon`, within the limits, and as many as are written at once.
+    fn write_taken(
         &mut self,
         queues: &mut PacketQueues,
         horizon: u64,
         stop: &Stop,
-    ) -> Result<Room, OutputEnd> {
+    ) -> Result<(Taken, Room), OutputEnd> {
         let mut room = Room::Available;
         let now = capture::now();
-        let runs = queues.take_runs(horizon, |packet, block| self.decide(packet, block, now, &mut room));
-        let mut slices: Vec<IoSlice> = Vec::with_capacity(runs.len());
-        let mut bytes = 0;
-        for run in &runs {
-            bytes += queues.bytes(run).len() as u64;
-            self.totals.packets += run.packets;
-            self.totals.bytes += run.captured;
-            slices.push(IoSlice::new(queues.bytes(run)));
+        let taken = queues.take(horizon, |packet, content| self.decide(packet, content, now, &mut room));
+        let PendingWrite { bytes, packets, captured, .. } = queues.pending;
+        self.totals.packets += packets;
+        self.totals.bytes += captured;
+        if bytes > 0 {
+            self.write_pending(queues, stop)?;
         }
-        for slices in slices.chunks_mut(MAX_SLICES) {
-            self.output.write(slices, stop)?;
+        for block in queues.recycle() {
+            self.output.release(block);
         }
-        queues.recycle();
-        if self.name_repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes)) {
+        if self.name_repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes as u64)) {
             self.write_all_names();
         }
-        Ok(room)
+        Ok((taken, room))
+    }
+
+    fn write_pending(&mut self, queues: &mut PacketQueues, stop: &Stop) -> Result<(), OutputEnd> {
+        if queues.pending.bytes >= MIN_LENT && self.output.lends() {
+            // Before any of it is lent: a block with lent bytes is not given back.
+            queues.mark_lent();
+            self.output.lend(&mut queues.slices(), stop)?;
+        } else {
+            self.output.write(&mut queues.slices(), stop)?;
+        }
+        queues.pending.clear();
+        self.output.renew(&mut queues.pending.buffer);
+        Ok(())
     }
 
     /// Decides whether a packet is written, and counts it.
-    fn decide(&mut self, packet: QueuedPacket, block: &[u8], now: u64, room: &mut Room) -> Verdict {
+    #[inline]
+    fn decide(
+        &mut self,
+        packet: QueuedPacket,
+        content: PacketContent<'_>,
+        now: u64,
+        room: &mut Room,
+    ) -> Verdict {
         if self.pauses.contains(packet.time, now) {
             self.totals.paused += 1;
             return Verdict::Skip;
         }
         let interface = &mut self.interfaces[packet.interface as usize];
-        let key = self.dedup.key(packet, block);
+        let key = self.dedup.key(packet, content);
         if key.is_some_and(|key| self.dedup.is_second_copy(key, packet, interface.member)) {
             interface.statistics.deduplicated += 1;
             return Verdict::Skip;

@@ -1,0 +1,69 @@
+//! Memory that is lent to a pipe (`vmsplice`), until its reader has read it.
+//!
+//! The pipe refers to our pages instead of copies. What has been lent must not change before it has been read; how much
+//! that is, `FIONREAD` tells. A reader that copies (`read`) is required: one that passes pages on (`splice`, `tee`) keeps
+//! them for longer.
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+
+use crate::capture::CapturedBlock;
+use crate::session::pending::GatherBuffer;
+
+/// Buffers kept for reuse.
+const MAX_SPARE_BUFFERS: usize = 4;
+
+/// What has been lent to a pipe.
+#[derive(Default)]
+pub(super) struct Lender {
+    /// Bytes written to the pipe, lent or copied.
+    position: u64,
+    /// Those up to the last one that was lent.
+    lent_until: u64,
+    blocks: VecDeque<(u64, CapturedBlock)>,
+    buffers: VecDeque<(u64, GatherBuffer)>,
+    spare: Vec<GatherBuffer>,
+}
+
+impl Lender {
+    /// Records that bytes have been written, lent or copied.
+    pub(super) fn record(&mut self, bytes: usize, is_lent: bool) {
+        self.position += bytes as u64;
+        if is_lent {
+            self.lent_until = self.position;
+        }
+    }
+
+    /// Keeps a block until what has been lent of it has been read.
+    pub(super) fn keep_block(&mut self, block: CapturedBlock) {
+        self.blocks.push_back((self.lent_until, block));
+    }
+
+    /// Keeps a buffer likewise, and returns an empty one. Without memory for one, the buffer itself is returned.
+    pub(super) fn exchange(&mut self, buffer: &mut GatherBuffer) {
+        let spare = self.spare.pop().map_or_else(GatherBuffer::new, Ok);
+        if let Ok(spare) = spare {
+            self.buffers.push_back((self.lent_until, std::mem::replace(buffer, spare)));
+        }
+    }
+
+    /// Whether everything that was lent has been read from `pipe`. Gives back what has been.
+    pub(super) fn reclaim(&mut self, pipe: impl AsFd) -> bool {
+        if self.blocks.is_empty() && self.buffers.is_empty() && self.lent_until == 0 {
+            return true;
+        }
+        // If it cannot be known, nothing has been read.
+        let unread = rustix::io::ioctl_fionread(pipe).unwrap_or(self.position);
+        let read = self.position.saturating_sub(unread);
+        while let Some((_, block)) = self.blocks.pop_front_if(|(until, _)| *until <= read) {
+            block.give_back();
+        }
+        while let Some((_, mut buffer)) = self.buffers.pop_front_if(|(until, _)| *until <= read) {
+            buffer.reset();
+            if self.spare.len() < MAX_SPARE_BUFFERS {
+                self.spare.push(buffer);
+            }
+        }
+        self.lent_until <= read
+    }
+}

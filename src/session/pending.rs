@@ -1,0 +1,127 @@
+//! The blocks to write next: packets where they stand in memory, and small ones gathered.
+
+use std::io;
+use std::ops::Range;
+
+use memmap2::MmapMut;
+
+use crate::capture::MAX_SNAP_LEN;
+use crate::pcapng;
+
+/// Bytes of a gather buffer.
+const BUFFER_LEN: usize = 1024 * 1024;
+/// Room for the longest packet.
+const MAX_GATHERED: usize = pcapng::packet_block_length(MAX_SNAP_LEN as usize);
+/// Bytes written at once: they fit into a pipe and the CPU cache.
+const MAX_BYTES: usize = 512 * 1024;
+/// Slices of one `writev` (`UIO_MAXIOV`, linux/uio.h).
+const MAX_PIECES: usize = 1024;
+
+/// Blocks that are to be written, in order.
+pub(super) struct PendingWrite {
+    pub(super) buffer: GatherBuffer,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) bytes: usize,
+    pub(super) packets: u64,
+    /// Captured bytes of these packets.
+    pub(super) captured: u64,
+}
+
+/// Contiguous blocks in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// In the gather buffer.
+    Gathered(Range<usize>),
+    /// In a batch of a queue.
+    Queued { queue: usize, batch: usize, bytes: Range<usize> },
+}
+
+/// Memory in pages of its own, which can be lent to a pipe. Once unmapped, its pages stay with the pipe until they are read.
+pub(super) struct GatherBuffer {
+    memory: MmapMut,
+    /// Used bytes.
+    len: usize,
+    /// Whether some of them have been lent.
+    pub(super) is_lent: bool,
+}
+
+impl PendingWrite {
+    pub(super) fn new() -> io::Result<Self> {
+        let buffer = GatherBuffer::new()?;
+        Ok(Self { buffer, pieces: Vec::with_capacity(MAX_PIECES), bytes: 0, packets: 0, captured: 0 })
+    }
+
+    /// Whether it is to be written before another packet is added.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= MAX_BYTES || self.pieces.len() >= MAX_PIECES || self.buffer.is_full()
+    }
+
+    /// Adds a packet with its `header` and `trailer`, gathered. Requires that it is not full.
+    #[inline]
+    pub(super) fn gather(&mut self, header: &[u8; 28], parts: [&[u8]; 3], trailer: &[u8; 16]) {
+        let begin = self.buffer.len;
+        self.buffer.append(header, parts, trailer);
+        let end = self.buffer.len;
+        self.bytes += end - begin;
+        match self.pieces.last_mut() {
+            Some(Piece::Gathered(range)) if range.end == begin => range.end = end,
+            _ => self.pieces.push(Piece::Gathered(begin..end)),
+        }
+    }
+
+    /// Adds blocks in a batch of a queue.
+    #[inline]
+    pub(super) fn add_queued(&mut self, queue: usize, batch: usize, bytes: Range<usize>) {
+        self.bytes += bytes.len();
+        self.pieces.push(Piece::Queued { queue, batch, bytes });
+    }
+
+    /// Forgets what has been written. Bytes of the buffer that are lent stay as they are.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+        (self.bytes, self.packets, self.captured) = (0, 0, 0);
+        if !self.buffer.is_lent {
+            self.buffer.len = 0;
+        }
+    }
+}
+
+impl GatherBuffer {
+    /// Fails when memory is short.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { memory: MmapMut::map_anon(BUFFER_LEN)?, len: 0, is_lent: false })
+    }
+
+    /// Makes it empty, once what was lent of it has been read.
+    pub(super) fn reset(&mut self) {
+        (self.len, self.is_lent) = (0, false);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        BUFFER_LEN - self.len < MAX_GATHERED
+    }
+
+    pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.memory[range]
+    }
+
+    #[inline]
+    fn append(&mut self, header: &[u8; 28], parts: [&[u8]; 3], trailer: &[u8; 16]) {
+        let captured: usize = parts.iter().map(|part| part.len()).sum();
+        let end = self.len + pcapng::packet_block_length(captured);
+        let block = &mut self.memory[self.len..end];
+        let (head, rest) = block.split_at_mut(header.len());
+        head.copy_from_slice(header);
+        let (mut data, rest) = rest.split_at_mut(captured);
+        for part in parts {
+            let (here, behind) = data.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            data = behind;
+        }
+        let (padding, tail) = rest.split_at_mut(captured.next_multiple_of(4) - captured);
+        padding.fill(0);
+        tail.copy_from_slice(trailer);
+        self.len = end;
+    }
+}
