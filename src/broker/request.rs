@@ -15,7 +15,7 @@ const MAX_INTERFACE_NAME_LEN: usize = 15;
 /// 4000 characters of the user's filter, and our exclusion.
 const MAX_COMBINED_FILTER_LEN: usize = 6000;
 const MAX_TAP_INTERFACES: usize = 64;
-/// libpcap counts the bytes of both rings in an `int`.
+/// The most that the command line accepts.
 const MAX_RING_MIB: u32 = 2046;
 
 /// Where to capture.

@@ -158,7 +158,10 @@ impl CapturedBlock {
             (_, false, VethSide::Host) | (_, true, VethSide::Container) => Direction::Outbound,
         };
         let inserted = match packet.vlan_tag {
-            Some(tag) if link_type == Linktype::ETHERNET && packet.captured() >= VLAN_TAG_AT => {
+            Some(tag)
+                if link_type == Linktype::ETHERNET
+                    && packet.captured().min(snap_length as usize) >= VLAN_TAG_AT =>
+            {
                 Inserted::VlanTag(tag)
             }
             _ if link_type == Linktype::LINUX_SLL => {

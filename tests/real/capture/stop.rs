@@ -168,7 +168,7 @@ fn all_descriptors_are_close_on_exec(lab: &Lab) {
             assert_ne!(flags & 0o2_000_000, 0, "descriptor {number} is not close-on-exec: {info}");
         }
     }
-    assert!(seen >= 4, "two rings, a file and the signals");
+    assert!(seen >= 4, "a ring, libpcap's handle, a file and the signals");
     let children = format!("/proc/{0}/task/{0}/children", recording.child.id());
     assert_eq!(std::fs::read_to_string(children).expect("its children"), "");
     recording.stop();
