@@ -74,7 +74,7 @@ impl BrokerProcess {
 
 /// A valid request for the loopback of this host, which is not a veth.
 const LOOPBACK: &str = r#"{"place":{"HostVeth":{"name":"lo","index":1,"expected_holder":null}},"filter":null,
-    "snap_length":96,"ring_mib":2,"promiscuous":false}"#;
+    "snap_length":96,"ring_kib":2,"promiscuous":false}"#;
 
 #[test]
 fn the_broker_refuses_other_requests() {
@@ -92,7 +92,7 @@ fn the_broker_refuses_other_requests() {
         (LOOPBACK.replace("\"lo\"", "\"/bin/sh\""), "broker refused a request"),
         (LOOPBACK.replace("null,\n", "\"host \\u0000\",\n"), "broker refused a request"),
         (LOOPBACK.replace("96", "999999999"), "999999999 bytes"),
-        (LOOPBACK.replace(r#""ring_mib":2"#, r#""ring_mib":0"#), "rings of 0 MiB"),
+        (LOOPBACK.replace(r#""ring_kib":2"#, r#""ring_kib":0"#), "rings of 0 KiB"),
         ("tap --interface eth0".to_owned(), "broker refused a request"),
         ("\0".to_owned(), "broker refused a request"),
         (long, "too long"),

@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn the_last_packet_is_enclosed_only_if_there_is_room_behind_it() {
         let at_end = BLOCK_LEN - (48 - BYTES_OFFSET) - 82;
-        for (length, has_room) in [(at_end, false), (at_end - 15, false), (at_end - 16, true)] {
+        for (length, has_room) in [(at_end, false), (at_end - 15, false), (at_end - 18, true)] {
             let mut bytes = block(&[sample(length, 1)]);
             let mut reader = BlockReader::new(&bytes);
             let packet = reader.next(&bytes).expect("a packet");
