@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::content::{Files, LENGTH, PACKETS};
 use super::server::{PORT, Server};
+use crate::measure::content::{Files, LENGTH};
 use crate::measure::sshdump;
 use crate::measure::support::lab::{Lab, fifo, folder};
 
@@ -36,6 +36,7 @@ pub(crate) enum Program {
 pub(crate) struct Moved {
     /// Time for all packets.
     pub(crate) time: Duration,
+    packets: u32,
     /// Bytes on the loopback interface, both directions with headers, per byte of the pcap file.
     pub(crate) wire: f64,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Moved {
 impl Moved {
     /// Megabytes of packets per second.
     pub(crate) fn rate(&self) -> f64 {
-        let bytes = f64::from(PACKETS) * f64::from(u16::try_from(LENGTH).expect("few"));
+        let bytes = f64::from(self.packets) * f64::from(u16::try_from(LENGTH).expect("few"));
         bytes / self.time.as_secs_f64() / 1e6
     }
 }
@@ -92,7 +93,7 @@ pub(crate) fn moved(lab: &Lab, server: &Server, files: &Files, program: Program)
     assert!(child.wait().expect("a child").success(), "{program}");
     let all = fs::metadata(&files.pcap).expect("the packets").len();
     assert!(bytes >= all, "{program}: {bytes} of {all} bytes");
-    Moved { time, wire: float(wire() - before) / float(all) }
+    Moved { time, packets: files.packets, wire: float(wire() - before) / float(all) }
 }
 
 /// Reads everything; returns the time, extrapolated to the whole at the measured rate, and the bytes.

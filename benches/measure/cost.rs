@@ -1,5 +1,6 @@
 //! Elapsed time and CPU time of a process.
 
+use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,26 @@ pub(crate) fn measure_run(command: &mut Command) -> Cost {
 
 /// CPU time of the running `child` so far, with all its threads.
 pub(crate) fn so_far(child: &Child) -> Duration {
-    let pid = Pid::from_raw(child.id().cast_signed());
+    of_process(child.id())
+}
+
+/// CPU time of a running process so far, with all its threads.
+pub(crate) fn of_process(pid: u32) -> Duration {
+    let pid = Pid::from_raw(pid.cast_signed());
     clock_getcpuclockid(pid).and_then(ClockId::now).expect("it runs").into()
+}
+
+/// CPU time of a running thread of this process.
+pub(crate) fn of_thread(thread: Pid) -> Duration {
+    // CPUCLOCK_SCHED and CPUCLOCK_PERTHREAD_MASK of include/linux/posix-timers_types.h.
+    ClockId::from_raw((!thread.as_raw() << 3) | 6).now().expect("it runs").into()
+}
+
+/// The most memory that the running `child` had resident, with mapped rings, in bytes.
+pub(crate) fn peak_memory(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
 /// CPU time of all children waited for so far.

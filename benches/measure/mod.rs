@@ -3,12 +3,15 @@
 //! Both sides of a comparison run in turn, A B A B, so that other load affects both. Absolute figures depend on the
 //! machine and the moment; ratios less so.
 
+pub(crate) mod content;
 pub(crate) mod cost;
+pub(crate) mod figures;
 pub(crate) mod spread;
 #[path = "../../tests/support/mod.rs"]
 pub(crate) mod support;
 pub(crate) mod table;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -32,20 +35,36 @@ pub(crate) fn typed(command: &Command) -> String {
     [&[program], &words[1..]].concat().join(" ")
 }
 
-/// Kernel, processors and the versions of `programs` (`--version`).
-pub(crate) fn print_setting(programs: &[&str]) {
+/// Prints the machine and the versions of all programs that a benchmark uses, and keeps them in `target/bench`.
+pub(crate) fn print_setting() {
     let first_line = |program: &str, option: &str| {
         let output = Command::new(program).arg(option).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = text.lines().find(|line| line.contains(char::is_numeric))?.trim().to_owned();
-        Some(line.trim_end_matches('.').replace(" (Wireshark)", "").split(" (").next()?.to_owned())
+        Some(
+            line.trim_end_matches('.')
+                .replace(" (Wireshark)", "")
+                .split([',', '('])
+                .next()?
+                .trim()
+                .to_owned(),
+        )
     };
+    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let about = |key: &str| {
+        let line = about.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(": ")?.1.to_owned())
+    };
+    let [model, cache] = ["model name", "cache size"].map(|key| about(key).unwrap_or_default());
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = first_line("uname", "-r").unwrap_or_default();
     let own = concat!("containerdump ", env!("CARGO_PKG_VERSION")).to_owned();
-    let mut parts = vec![format!("Linux {kernel}, {processors} processors"), own];
+    let mut parts = vec![format!("{processors} CPUs ({model}, cache {cache}), Linux {kernel}"), own];
+    let programs = ["tshark", "tcpdump", "curl", "trafgen", "iperf3", "dockerd", "valgrind"];
     parts.extend(programs.iter().filter_map(|program| first_line(program, "--version")));
-    println!("\n{}", parts.join("; "));
+    let text = format!("{}.\n", parts.join("; "));
+    print!("\n{text}");
+    figures::save("machine.md", &text);
 }
 
 /// Wireshark's own extcap program, in Wireshark's folder.

@@ -9,7 +9,6 @@ use containerdump::capture::Direction;
 use containerdump::pcapng::{self, BlockWriter, InterfaceDescription, InterfaceStatistics};
 use containerdump::safe_text::SafeText;
 
-pub(crate) const PACKETS: u32 = 300_000;
 pub(crate) const LENGTH: usize = 1500;
 /// Ethernet, IPv4, TCP with time stamps.
 const HEADERS: usize = 14 + 20 + 32;
@@ -28,14 +27,16 @@ pub(crate) enum Content {
 
 /// The same packets as a pcap file and as a pcapng stream of ours.
 pub(crate) struct Files {
+    pub(crate) packets: u32,
     pub(crate) pcap: PathBuf,
     pub(crate) pcapng: PathBuf,
 }
 
 impl Content {
-    /// Writes both files into `folder`.
-    pub(crate) fn write(self, folder: &Path) -> Files {
-        let files = Files { pcap: folder.join("packets.pcap"), pcapng: folder.join("packets.pcapng") };
+    /// Writes so many packets to both files, in `folder`.
+    pub(crate) fn write(self, folder: &Path, packets: u32) -> Files {
+        let [pcap, pcapng] = ["packets.pcap", "packets.pcapng"].map(|name| folder.join(name));
+        let files = Files { packets, pcap, pcapng };
         let file = |path| BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
         let (mut pcap, mut ours) = (file(&files.pcap), file(&files.pcapng));
         // Nanoseconds, version 2.4, Ethernet (draft-ietf-opsawg-pcap).
@@ -45,10 +46,8 @@ impl Content {
         let mut blocks = BlockWriter::begin_section();
         blocks.add_interface(&interface());
         ours.write_all(&blocks.take()).expect("room");
-        let mut source = Source { state: 0x9e37_79b9_7f4a_7c15, text: Vec::new() };
         let (begin, mut block) = (containerdump::capture::now(), Vec::new());
-        for number in 0..PACKETS {
-            let frame = source.frame(number, self);
+        for (number, frame) in (0..packets).zip(self.frames()) {
             let time = begin + u64::from(number) * 1000;
             let (seconds, rest) = (time / 1_000_000_000, time % 1_000_000_000);
             let length = u32::try_from(LENGTH).expect("few");
@@ -61,14 +60,21 @@ impl Content {
             pcapng::append_packet(&mut block, 0, Direction::Outbound, time, length, &frame);
             ours.write_all(&block).expect("room");
         }
-        let written = InterfaceStatistics { written: u64::from(PACKETS), ..InterfaceStatistics::default() };
+        let written = InterfaceStatistics { written: u64::from(packets), ..InterfaceStatistics::default() };
         blocks.add_statistics(0, written, begin, containerdump::capture::now());
         ours.write_all(&blocks.take()).expect("room");
         files
     }
+
+    /// The packets, the same in each run.
+    pub(crate) fn frames(self) -> impl Iterator<Item = Vec<u8>> {
+        let mut source = Source { state: 0x9e37_79b9_7f4a_7c15, text: Vec::new() };
+        (0..).map(move |number| source.frame(number, self))
+    }
 }
 
-fn interface() -> InterfaceDescription {
+/// An interface of Ethernet packets.
+pub(crate) fn interface() -> InterfaceDescription {
     InterfaceDescription {
         name: SafeText::new("web:eth0"),
         description: SafeText::new("docker container web"),
