@@ -39,3 +39,20 @@ pub(crate) fn assert_no_capabilities(pid: u32) {
         assert_eq!(value, if line.starts_with("NoNewPrivs") { "1" } else { "0000000000000000" }, "{line}");
     }
 }
+
+/// The resident memory of a process, with its share of what others also use, and of its rings (mapped sockets), in KiB.
+pub(crate) fn memory(pid: u32) -> (u64, u64) {
+    let table = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("its memory");
+    let (mut own, mut rings, mut is_ring) = (0, 0, false);
+    for line in table.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let kib = || words[1].parse::<u64>().expect("a number");
+        match words[0] {
+            "Size:" if is_ring => rings += kib(),
+            "Pss:" if !is_ring => own += kib(),
+            word if !word.ends_with(':') => is_ring = line.contains("socket:"),
+            _ => {}
+        }
+    }
+    (own, rings)
+}

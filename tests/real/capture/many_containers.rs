@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
+use crate::support::processes::memory;
 use crate::support::recording::{Recording, Statistics, capinfos, fields_of};
 
 pub(crate) const TESTS: &[Test] = tests![many_containers_are_captured_in_bounded_memory];
@@ -23,23 +24,6 @@ fn started(lab: &Lab, count: usize, options: &[&str]) -> Vec<Container> {
         let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || start((count + number) / 4))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("containers start")).collect()
     })
-}
-
-/// The resident memory of a process and of its rings (mapped sockets), in KiB.
-fn memory(pid: u32) -> (u64, u64) {
-    let table = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("its memory");
-    let (mut own, mut rings, mut is_ring) = (0, 0, false);
-    for line in table.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let kib = || words[1].parse::<u64>().expect("a number");
-        match words[0] {
-            "Size:" if is_ring => rings += kib(),
-            "Rss:" if !is_ring => own += kib(),
-            word if !word.ends_with(':') => is_ring = line.contains("socket:"),
-            _ => {}
-        }
-    }
-    (own, rings)
 }
 
 /// CPU seconds of a process.
