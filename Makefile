@@ -15,7 +15,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 with_libpcap = CONTAINERDUMP_LIBPCAP=$$($(LAB)/packages static >&2 && installer/static/libpcap target/static/libpcap) || \
 	echo 'make: continuing with the shared libpcap; the reason is above'; export CONTAINERDUMP_LIBPCAP
 
-.PHONY: help build static demo test many check bench install uninstall lab lab-down clean
+.PHONY: help build static demo test many check bench bench-report bench-check install uninstall lab lab-down clean
 
 help:
 	@echo 'make demo       creates containers and captures them with tshark'
@@ -25,7 +25,7 @@ help:
 	@echo 'make static     builds the program without shared libraries, in target/static'
 	@echo 'make install    installs it for Wireshark (make uninstall removes it)'
 	@echo 'make many       captures 200 containers: memory, start time, idle cost'
-	@echo 'make bench      runs benchmarks against tcpdump, sshdump and curl'
+	@echo 'make bench      runs benchmarks against tcpdump, dumpcap, sshdump and curl (PART="capture cost": only a part)'
 	@echo 'make lab        starts an engine with containers for manual work (make lab-down stops it)'
 	@echo 'make clean      removes target/'
 
@@ -60,9 +60,19 @@ many: build
 		CONTAINERDUMP_MANY=200 CONTAINERDUMP_PROGRAM=$(CURDIR)/target/release/containerdump $(LAB)/with-engine \
 		cargo test --offline --test real -- --nocapture many_containers
 
+# PART is a benchmark and words for it: PART='capture latency'.
 bench:
-	@$(LAB)/packages test
-	@$(with_libpcap); set -ex; cargo bench --no-run; $(LAB)/with-engine cargo bench --offline
+	@$(LAB)/packages bench
+	@$(with_libpcap); set -ex; cargo bench --no-run; CONTAINERDUMP_LAB_DOCKER_ONLY=1 \
+		$(LAB)/with-engine cargo bench --offline --no-fail-fast \
+		$(if $(PART),--bench $(firstword $(PART)) -- $(wordlist 2,9,$(PART)))
+
+bench-report:
+	@$(LAB)/bench-report
+
+bench-check:
+	@$(LAB)/packages bench
+	@$(with_libpcap); set -ex; cargo bench --bench instructions -- $(if $(UPDATE),--update)
 
 check: $(DENY)
 	@$(LAB)/packages check
