@@ -61,10 +61,11 @@ many: build
 		cargo test --offline --test real -- --nocapture many_containers
 
 # PART is a benchmark and words for it: PART='capture latency'.
-bench:
+bench: build
 	@$(LAB)/packages bench
-	@$(with_libpcap); set -ex; cargo bench --no-run; CONTAINERDUMP_LAB_DOCKER_ONLY=1 \
-		$(LAB)/with-engine cargo bench --offline --no-fail-fast \
+	@$(with_libpcap); set -ex; cargo bench --profile benches --no-run; CONTAINERDUMP_LAB_DOCKER_ONLY=1 \
+		CONTAINERDUMP_PROGRAM=$(CURDIR)/target/release/containerdump \
+		$(LAB)/with-engine cargo bench --profile benches --offline --no-fail-fast \
 		$(if $(PART),--bench $(firstword $(PART)) -- $(wordlist 2,9,$(PART)))
 
 bench-report:
@@ -72,7 +73,7 @@ bench-report:
 
 bench-check:
 	@$(LAB)/packages bench
-	@$(with_libpcap); set -ex; cargo bench --bench instructions -- $(if $(UPDATE),--update)
+	@$(with_libpcap); set -ex; cargo bench --profile benches --bench instructions -- $(if $(UPDATE),--update)
 
 check: $(DENY)
 	@$(LAB)/packages check

@@ -98,9 +98,10 @@ impl Lab {
         output(Command::new("docker").args(["--host", &self.endpoint]).args(arguments))
     }
 
-    /// The program under test with this engine.
+    /// The program under test with this engine; `CONTAINERDUMP_PROGRAM` names another one.
     pub(crate) fn program(&self) -> Command {
-        self.program_at(Path::new(env!("CARGO_BIN_EXE_containerdump")))
+        let program = std::env::var_os("CONTAINERDUMP_PROGRAM");
+        self.program_at(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_containerdump").as_ref()).as_ref())
     }
 
     pub(crate) fn program_at(&self, path: &Path) -> Command {
