@@ -80,7 +80,11 @@ fn main() -> ExitCode {
         }
         table.publish("ssh");
         csv.save();
-        let lines = lines.into_iter().filter(|(name, _)| !name.starts_with("sshdump")).collect();
+        let lines = lines
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("sshdump"))
+            .map(|(name, rates)| (name.replace(" --compress auto", ""), rates))
+            .collect();
         Chart {
             name: "ssh",
             title: "Packets transferred from another host",

@@ -46,11 +46,11 @@ pub(crate) struct Chart {
 }
 
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 360.0;
+const HEIGHT: f64 = 380.0;
 /// Room around the plot.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 62.0;
+const TOP: f64 = 90.0;
 const BOTTOM: f64 = 52.0;
 /// Of Okabe and Ito, distinguishable with colour blindness; on light and dark backgrounds.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
@@ -95,7 +95,7 @@ impl Chart {
                 writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>")
                     .expect("memory");
             }
-            let key = [LEFT + 190.0 * float(number % 3) + 24.0, 38.0 + 14.0 * float(number / 3)];
+            let key = [LEFT + 280.0 * float(number % 2) + 24.0, 38.0 + 14.0 * float(number / 2)];
             line(&mut svg, &[[key[0] - 24.0, key[1] - 4.0], [key[0] - 6.0, key[1] - 4.0]], colour, dashes);
             text(&mut svg, key, "start", name);
         }
