@@ -8,6 +8,7 @@
 mod measure;
 mod instructions {
     pub(crate) mod paths;
+    pub(crate) mod ring;
 }
 
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ use containerdump::safe_text::SafeText;
 use containerdump::session::{CaptureSession, Member, Output, Source};
 use containerdump::stop::Stop;
 
+use super::ring;
 use crate::measure::content::{Content, interface};
 use crate::measure::support::fake_engine::{FakeEngine, container};
 use crate::measure::support::peer_session;
@@ -33,8 +34,8 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Paths, and how many units one run has: packets, KiB, containers.
 pub(crate) const PATHS: &[(&str, f64)] = &[
-    ("encode-64", PACKETS as f64),
-    ("encode-1500", PACKETS as f64),
+    ("ring-64-gathered", PACKETS as f64),
+    ("ring-1500-enclosed", PACKETS as f64),
     ("merge-two", 2.0 * PACKETS as f64),
     ("remote-stream", PACKETS as f64),
     ("decompress-kib", (CHUNKS * 256) as f64),
@@ -96,8 +97,8 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn run(path: &str, times: u32, folder: &Path) {
     let file = |name: &str| folder.join(format!("{name}-{times}")).to_string_lossy().into_owned();
     match path {
-        "encode-64" => encode(64, times),
-        "encode-1500" => encode(1500, times),
+        "ring-64-gathered" => ring::gather(64, times * PACKETS),
+        "ring-1500-enclosed" => ring::enclose(1500, times * PACKETS),
         "merge-two" => session(&[file("stream"), file("other")]),
         "remote-stream" => session(&[file("stream")]),
         "decompress-kib" => decompress(&file("compressed")),
@@ -108,19 +109,6 @@ pub(crate) fn run(path: &str, times: u32, folder: &Path) {
         }),
         _ => panic!("no path {path}"),
     }
-}
-
-fn encode(size: usize, times: u32) {
-    let (frame, mut batch) = (vec![7; size], Vec::with_capacity(1024 * 1024));
-    let length = u32::try_from(size).expect("few");
-    for number in 0..u64::from(times * PACKETS) {
-        if number % 64 == 0 {
-            black_box(&batch);
-            batch.clear();
-        }
-        pcapng::append_packet(&mut batch, 0, Direction::Inbound, number, length, black_box(&frame));
-    }
-    black_box(&batch);
 }
 
 /// A session that reads streams and writes them to nowhere.
