@@ -14,6 +14,9 @@ use super::lab::{Lab, end_of, fifo, folder, start};
 use super::packet_bytes::interfaces_in_prefix;
 use super::recording::{Statistics, statistics_of};
 
+/// Longer than the kernel needs to fill the smallest ring again.
+const REFILL: Duration = Duration::from_millis(40);
+
 /// The capture of one container, and the reader of its FIFO.
 pub(crate) struct FifoCapture {
     pub(crate) child: Child,
@@ -100,8 +103,10 @@ impl Pace {
                 0 => return,
                 count => stream.extend_from_slice(&some[..count]),
             }
-            if (chance >> 40).is_multiple_of(8) {
-                std::thread::sleep(Duration::from_millis((chance >> 48) % 16));
+            match (chance >> 40) % 16 {
+                0 => std::thread::sleep(REFILL),
+                1 | 2 => std::thread::sleep(Duration::from_millis((chance >> 48) % 16)),
+                _ => {}
             }
         }
     }

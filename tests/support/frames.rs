@@ -42,6 +42,11 @@ impl Series {
         Self { is_tagged: true, ..Self::mixed(sender) }
     }
 
+    /// Tagged frames that a capture gathers rather than lends one by one.
+    pub(crate) const fn small(sender: u8) -> Self {
+        Self { sender, lengths: (60, 300), is_tagged: true }
+    }
+
     /// Starts to send `count` frames to an interface in the network namespace that `enter` enters, at most `rate` per
     /// second. The order is kept since the sender stays on one CPU, which its own number selects.
     pub(crate) fn start(

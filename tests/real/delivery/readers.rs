@@ -19,10 +19,12 @@ pub(crate) const TESTS: &[Test] = tests![
     a_killed_reader_ends_a_busy_capture,
 ];
 
-const SERIES: Series = Series::tagged(1);
+/// Large and small frames, and small ones only.
+const SERIES: [Series; 2] = [Series::tagged(1), Series::small(1)];
 const OUTBOUND: Option<u32> = Some(2);
-/// More than the smallest ring and the pipe have room for.
-const MANY: u64 = 80_000;
+/// Frames per second, and their number: they still arrive while the reader is behind.
+const RATE: u64 = 50_000;
+const COUNT: u64 = 3 * RATE;
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// A random number that differs with each run. It is printed, to repeat a run with it.
@@ -37,15 +39,15 @@ fn begin(lab: &Lab, namespace: &Namespace, buffer_mib: &str) -> FifoCapture {
     FifoCapture::begin(lab, &namespace.interface(), &options)
 }
 
-fn send(namespace: &Namespace, count: u64, rate: u64) -> Sender {
-    SERIES.start(|command| namespace.enter(command), "inner0", count, rate)
+fn send(namespace: &Namespace, series: Series, count: u64, rate: u64) -> Sender {
+    series.start(|command| namespace.enter(command), "inner0", count, rate)
 }
 
 /// Asserts that all packets of a stream are right, and that the missing ones of `sent` are counted. Returns their number.
-fn assert_complete(stream: &[u8], sent: u64) -> u64 {
+fn assert_complete(stream: &[u8], series: Series, sent: u64) -> u64 {
     let packets = packets_in(stream);
-    let groups = assert_frames(&packets, &[SERIES], usize::MAX);
-    assert_eq!(groups.into_keys().collect::<Vec<_>>(), [(0, SERIES.sender, OUTBOUND)]);
+    let groups = assert_frames(&packets, &[series], usize::MAX);
+    assert_eq!(groups.into_keys().collect::<Vec<_>>(), [(0, series.sender, OUTBOUND)]);
     assert_in_order_of_time(&packets);
     let statistics = statistics_in(stream);
     let one = statistics[0];
@@ -59,33 +61,37 @@ fn assert_complete(stream: &[u8], sent: u64) -> u64 {
 
 fn readers_of_random_sizes_get_unchanged_packets(lab: &Lab) {
     let namespace = Namespace::with_veth();
-    let mut capture = begin(lab, &namespace, "0");
-    let reading = capture.read(Pace::Random(seed()));
-    let sent = send(&namespace, MANY, 0).wait();
-    std::thread::sleep(PAUSE);
-    signal(&capture.child, "TERM");
-    let stream = reading.join().expect("a reader");
-    assert!(capture.end().status.success());
-    assert_complete(&stream, sent);
+    for series in SERIES {
+        let mut capture = begin(lab, &namespace, "0");
+        let reading = capture.read(Pace::Random(seed()));
+        let sent = send(&namespace, series, COUNT, RATE).wait();
+        std::thread::sleep(PAUSE);
+        signal(&capture.child, "TERM");
+        let stream = reading.join().expect("a reader");
+        assert!(capture.end().status.success());
+        assert_complete(&stream, series, sent);
+    }
 }
 
 fn packets_missing_for_a_slow_reader_of_random_sizes_are_counted(lab: &Lab) {
     let namespace = Namespace::with_veth();
-    let mut capture = begin(lab, &namespace, "2");
-    let reading = capture.read(Pace::Random(seed()));
-    let sent = send(&namespace, MANY, 0).wait();
-    // At once: the reader still has to read what is in the pipe and in the ring.
-    signal(&capture.child, "TERM");
-    let stream = reading.join().expect("a reader");
-    assert!(capture.end().status.success());
-    assert!(assert_complete(&stream, sent) > 0, "the reader was fast enough");
+    for series in SERIES {
+        let mut capture = begin(lab, &namespace, "2");
+        let reading = capture.read(Pace::Random(seed()));
+        let sent = send(&namespace, series, 2 * COUNT, 2 * RATE).wait();
+        // At once: the reader still has to read what is in the pipe and in the ring.
+        signal(&capture.child, "TERM");
+        let stream = reading.join().expect("a reader");
+        assert!(capture.end().status.success());
+        assert!(assert_complete(&stream, series, sent) > 0, "the reader was fast enough");
+    }
 }
 
 fn a_reader_that_pauses_gets_unchanged_packets(lab: &Lab) {
     let namespace = Namespace::with_veth();
-    for buffer_mib in ["2", "0"] {
+    for (buffer_mib, series) in ["2", "0"].into_iter().zip(SERIES) {
         let mut capture = begin(lab, &namespace, buffer_mib);
-        let sender = send(&namespace, MANY, 20_000);
+        let sender = send(&namespace, series, 2 * COUNT, RATE);
         let mut first = vec![0; 1_234_567];
         capture.reader.read_exact(&mut first).expect("the first packets");
         capture.begin.append(&mut first);
@@ -95,7 +101,7 @@ fn a_reader_that_pauses_gets_unchanged_packets(lab: &Lab) {
         signal(&capture.child, "TERM");
         let stream = reading.join().expect("a reader");
         assert!(capture.end().status.success());
-        let lost = assert_complete(&stream, sent);
+        let lost = assert_complete(&stream, series, sent);
         assert!(lost > 0 || buffer_mib == "0", "the ring had room for {sent} packets");
     }
 }
@@ -104,7 +110,7 @@ fn a_reader_that_closes_within_a_block_ends_a_busy_capture(lab: &Lab) {
     let namespace = Namespace::with_veth();
     for count in [1, 4_099, 100_003, 3_000_001] {
         let mut capture = begin(lab, &namespace, "0");
-        let _sender = send(&namespace, u64::MAX, 0);
+        let _sender = send(&namespace, SERIES[0], u64::MAX, 0);
         let mut some = vec![0; count];
         capture.reader.read_exact(&mut some).expect("the first packets");
         let FifoCapture { child, reader, .. } = capture;
@@ -120,7 +126,7 @@ fn a_killed_reader_ends_a_busy_capture(lab: &Lab) {
     // Slower than packets arrive.
     let mut dd = Command::new("dd");
     let mut reader = start(dd.arg("of=/dev/null").arg("bs=7").arg(format!("if={}", fifo.display())));
-    let _sender = send(&namespace, u64::MAX, 0);
+    let _sender = send(&namespace, SERIES[0], u64::MAX, 0);
     let io = format!("/proc/{}/io", reader.id());
     eventually("it reads packets", || {
         let io = std::fs::read_to_string(&io).expect("a running reader");
