@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pcap::Linktype;
 
-use super::filter::VethSide;
+use super::filter::{self, VethSide};
 use super::ring::{BlockPacket, ROOM_BEFORE, RingBlock, TRAILER_LEN};
 
 /// Bytes of an Ethernet header before its VLAN tag.
@@ -164,7 +164,7 @@ impl CapturedBlock {
             {
                 Inserted::VlanTag(tag)
             }
-            _ if link_type == Linktype::LINUX_SLL => {
+            _ if filter::is_cooked(link_type) => {
                 Inserted::CookedHeader(packet.cooked_header(self.block.bytes()))
             }
             _ => Inserted::Nothing,

@@ -148,7 +148,7 @@ pub(super) fn compile<T: Activated + ?Sized>(
     let compiled = handle.compile(&seen, true).map_err(|error| rejection(filter, &error_text(&error)))?;
     let program =
         compiled.get_instructions().iter().filter_map(|one| instruction(one, snap_length)).collect();
-    if handle.get_datalink() != Linktype::LINUX_SLL {
+    if !is_cooked(handle.get_datalink()) {
         return Ok(program);
     }
     without_cooked_header(program)
@@ -180,6 +180,12 @@ const REJECT_OUTGOING: [FilterInstruction; 3] = [
     FilterInstruction::new(JUMP_IF_EQUAL, 0, 1, OUTGOING),
     FilterInstruction::new(RETURN, 0, 0, 0),
 ];
+
+/// Whether libpcap lets the kernel leave out the header of such a link, and makes that of LINKTYPE_LINUX_SLL (pcap-linux.c,
+/// `activate_pf_packet`).
+pub(super) fn is_cooked(link_type: Linktype) -> bool {
+    [Linktype::LINUX_SLL, Linktype::LINUX_IRDA, Linktype::LINUX_LAPD, Linktype::NETLINK].contains(&link_type)
+}
 
 /// Moves the offsets of a program for LINKTYPE_LINUX_SLL, whose header the kernel's filter does not see, as libpcap does
 /// (pcap-linux.c, `fix_offset`). `None` if it tests a field of the header that the kernel has not.
@@ -275,6 +281,26 @@ mod tests {
                 assert!(refused.message().as_str().contains(&format!("\"{wrong}\"")), "{refused}");
             }
         }
+    }
+
+    #[test]
+    fn a_filter_of_a_cooked_link_tests_the_bytes_that_the_kernel_has() {
+        let compile = |link_type, text| {
+            let dead = Capture::dead(link_type).expect("a handle");
+            compile(&dead, Some(text), VethSide::Container, 96)
+        };
+        // Behind the header, the offsets are those of a link without any.
+        let loads = |program: &[FilterInstruction]| -> Vec<(u16, u32)> {
+            let loads = program.iter().filter(|one| matches!(one.code & CLASS_MASK, LOAD | LOAD_INDEX));
+            loads.map(|one| (one.code, one.value)).filter(|(_, value)| *value < EXTENSIONS).collect()
+        };
+        let cooked = compile(Linktype::LINUX_SLL, "ip[2:2] > 600 and udp port 53").expect("a filter");
+        let raw = compile(Linktype::IPV4, "ip[2:2] > 600 and udp port 53").expect("a filter");
+        let offsets = |program| loads(program).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        assert!(offsets(&cooked).iter().all(|offset| offsets(&raw).contains(offset)), "{cooked:?} {raw:?}");
+        assert!(cooked.iter().any(|one| one.value == PROTOCOL && one.code == LOAD_HALF), "{cooked:?}");
+        let error = compile(Linktype::LINUX_SLL, "link[4:2] = 6").expect_err("a field that is not there");
+        assert!(error.message().as_str().contains("cooked link"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use pcap::{Active, Capture, Linktype};
+use pcap::{Active, Capture};
 use socket2::SockRef;
 
 pub use block::{CapturedBlock, CapturedPacket, Direction, PacketBytes};
@@ -106,7 +106,7 @@ pub fn open(
     let handle = handle.map_err(|error| device::cannot_open(attachment, &device::error_text(&error)))?;
     let cannot = |error: io::Error| device::cannot_open(attachment, &error.to_string());
     let ring = ring.map_err(|error| device::cannot_create_ring(attachment, &error))?;
-    let mut ring = if handle.get_datalink() == Linktype::LINUX_SLL {
+    let mut ring = if filter::is_cooked(handle.get_datalink()) {
         create(LinkHeader::Cooked).map_err(cannot)?
     } else {
         ring
