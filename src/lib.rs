@@ -23,6 +23,7 @@ mod parallel;
 pub mod pcapng;
 pub mod peer;
 pub mod privilege;
+mod proc_file;
 pub mod request;
 pub mod safe_text;
 pub mod saved_hosts;

@@ -47,9 +47,11 @@ impl RootlessNamespaces {
     /// Opens those of `process`; `None` if it is in the user namespace of this process, or may not be inspected.
     pub fn of_process(process: &Process) -> Option<Self> {
         let user = open(process, "user").ok()?;
+        if user.metadata().ok()?.ino() == own_user_namespace()? {
+            return None;
+        }
         let network = Namespace::of_process(process).ok()?;
-        let another = user.metadata().ok()?.ino() != own_user_namespace()?;
-        another.then_some(Self { user, network })
+        Some(Self { user, network })
     }
 
     /// Moves this process, which must be single-threaded, into both namespaces, permanently, with all capabilities

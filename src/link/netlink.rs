@@ -166,8 +166,7 @@ fn send_request(
     flags: u16,
     mut take: impl FnMut(RouteNetlinkMessage),
 ) -> io::Result<bool> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
+    let socket = Socket::new(NETLINK_ROUTE)?;
     socket.connect(&SocketAddr::new(0, 0))?;
 
     let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));

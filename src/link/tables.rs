@@ -1,10 +1,10 @@
 //! Interfaces of a network namespace, read from world-readable tables below `/proc/PID/net`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::LinkIndex;
+use crate::proc_file;
 
 /// The interfaces of a network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,10 @@ pub(super) struct InterfaceTables {
 impl InterfaceTables {
     /// Reads the tables in `folder`, such as `/proc/PID/net`; empty where the process has exited.
     pub(super) fn read(folder: &str) -> Self {
-        let read = |table: &str| fs::read_to_string(format!("{folder}/{table}")).unwrap_or_default();
+        let read = |table: &str| {
+            let bytes = proc_file::read(&format!("{folder}/{table}"), u64::MAX);
+            bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+        };
         // Every Ethernet interface that is up is in some multicast group.
         let mut names = indexed_names(&read("dev_mcast"));
         names.extend(indexed_names(&read("igmp")));
