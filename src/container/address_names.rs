@@ -70,7 +70,7 @@ pub fn sort_by_name_priority(containers: &mut [&Container]) {
     containers.sort_by_key(|container| match container.network_mode {
         _ if is_pod_infra(container) => 2,
         NetworkMode::Shared(_) => 1,
-        NetworkMode::Own | NetworkMode::Host | NetworkMode::None => 0,
+        NetworkMode::Own | NetworkMode::Unknown | NetworkMode::Host | NetworkMode::None => 0,
     });
 }
 
@@ -119,7 +119,8 @@ pub fn address_names(
 
 fn uses_docker_dns(container: &Container) -> bool {
     let is_user_defined = || container.networks.iter().any(|network| network.name.as_str() != DEFAULT_BRIDGE);
-    container.engine == EngineKind::Docker && container.network_mode == NetworkMode::Own && is_user_defined()
+    let has_own = matches!(container.network_mode, NetworkMode::Own | NetworkMode::Unknown);
+    container.engine == EngineKind::Docker && has_own && is_user_defined()
 }
 
 /// Each gateway, named after one of its networks.

@@ -14,7 +14,7 @@ pub use id::ContainerId;
 pub use image::shortened_image;
 pub use value::{ContainerMatch, assign_values, find_container, preference_key};
 
-use self::endpoint::Endpoint;
+use self::endpoint::{Endpoint, NamespaceProcessRef};
 use crate::safe_text::SafeText;
 
 /// The kind of engine that runs a container. Part of every interface value.
@@ -58,6 +58,8 @@ const MIN_IMAGE_WIDTH: usize = 24;
 pub enum NetworkMode {
     /// Networks of its own.
     Own,
+    /// Not in the engine's list, as in Podman's. Usually networks of its own.
+    Unknown,
     /// The host's network: no attachment of its own.
     Host,
     /// Loopback only.
@@ -108,6 +110,8 @@ pub struct Container {
     pub network_mode: NetworkMode,
     /// Its networks, sorted by name; where it uses the network of another container, that container's.
     pub networks: Vec<Network>,
+    /// Its first process, where the kernel shows it without doubt. Unlike the engine's, to be relied on for lists only.
+    pub process: Option<NamespaceProcessRef>,
     /// Its interface value in Wireshark and on the command line.
     pub value: String,
 }
@@ -127,6 +131,7 @@ impl Container {
             labels: BTreeMap::new(),
             network_mode: NetworkMode::Own,
             networks: Vec::new(),
+            process: None,
             value: String::new(),
         }
     }
@@ -154,7 +159,7 @@ impl Container {
         match self.network_mode {
             NetworkMode::Host => true,
             NetworkMode::Shared(_) => self.networks.iter().any(is_host),
-            NetworkMode::Own | NetworkMode::None => false,
+            NetworkMode::Own | NetworkMode::Unknown | NetworkMode::None => false,
         }
     }
 
@@ -191,7 +196,7 @@ impl Container {
 
     /// Whether the engine's list does not show how it is connected.
     pub fn has_unknown_network(&self) -> bool {
-        self.network_mode == NetworkMode::Own && self.networks.is_empty()
+        matches!(self.network_mode, NetworkMode::Own | NetworkMode::Unknown) && self.networks.is_empty()
     }
 
     /// Whether both may share a network namespace, by their engine's list: both use the host's; one joined the other, or

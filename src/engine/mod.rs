@@ -53,6 +53,7 @@ pub fn list(namespaces: &NamedNamespaces, timeouts: EngineTimeouts) -> Vec<Engin
         })
     });
     if let Some(scan) = scan {
+        scan.set_processes(&mut listings);
         listings.extend(scan.unlisted(&listings, namespaces));
     }
     listings.sort_by_key(|listing| listing.engine);

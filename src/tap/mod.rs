@@ -31,7 +31,7 @@ pub use find::{Targets, find, prepare, select};
 pub use kind::{TapChoice, TapKind};
 pub use open::{OpenedTaps, open};
 
-use crate::container::endpoint::Endpoint;
+use crate::container::endpoint::{Endpoint, NamespaceRef};
 use crate::container::{Container, EngineKind, NetworkMode};
 use crate::engine::{self, EngineStatus, EngineTimeouts};
 use crate::error::Error;
@@ -130,6 +130,31 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespac
             remote_engine::attachments(container)
         }
     };
+    Ok(target(container, holder, attachments, links))
+}
+
+/// [`look_up`] for a list: without a request to the engine, where its list and the kernel have shown everything.
+fn look_up_listed(
+    container: &mut Container,
+    links: &Links,
+    entered: &NamedNamespaces,
+) -> Result<Target, Error> {
+    let seen = container.process.filter(|_| container.network_mode != NetworkMode::Unknown);
+    let without_request = seen.and_then(|seen| {
+        let holder = NamespaceHandle::reopen(&container.name, &NamespaceRef::Process(seen)).ok()?;
+        let attachments = link::attachments(container, &holder, links).ok()?;
+        Some(target(container, Ok(holder), attachments, links))
+    });
+    // If it has stopped meanwhile, the engine's error is better.
+    without_request.map_or_else(|| look_up(container, links, entered), Ok)
+}
+
+fn target(
+    container: &Container,
+    holder: Result<NamespaceHandle, Error>,
+    attachments: Vec<Attachment>,
+    links: &Links,
+) -> Target {
     for attachment in &attachments {
         debug!("{} passes {}, network {}", attachment.name(), attachment.tap, attachment.network);
     }
@@ -138,9 +163,8 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespac
     let (left_out, unnamed, shared_with) = (Vec::new(), Vec::new(), BTreeSet::new());
     let taps = attachments.iter().map(|attachment| &attachment.tap);
     let down = taps.filter(|tap| links.is_down(tap)).cloned().collect();
-    let container = container.clone();
-    Ok(Target {
-        container,
+    Target {
+        container: container.clone(),
         holder,
         attachments,
         down,
@@ -149,10 +173,11 @@ pub fn look_up(container: &mut Container, links: &Links, entered: &NamedNamespac
         rootless,
         back_after: None,
         shared_with,
-    })
+    }
 }
 
-/// [`look_up`] for each of `containers`, several at a time, results in order. Those not begun before `until` fail.
+/// [`look_up`] for a list of `containers`, several at a time, results in order. Engines are queried only for what their
+/// list and the kernel do not show. Those not begun before `until` fail.
 pub fn look_up_each(
     containers: &mut [Container],
     links: &Links,
@@ -162,7 +187,7 @@ pub fn look_up_each(
     let one = |container: &Container| {
         let mut container = container.clone();
         let outcome = if Instant::now() < until {
-            look_up(&mut container, links, entered)
+            look_up_listed(&mut container, links, entered)
         } else {
             Err(lookup_timed_out(&container))
         };

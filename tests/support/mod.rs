@@ -5,6 +5,7 @@
 pub(crate) mod analyst;
 pub(crate) mod certificates;
 pub(crate) mod desktop;
+pub(crate) mod engine_proxy;
 pub(crate) mod extcap_capture;
 pub(crate) mod fake_engine;
 pub(crate) mod fake_host;

@@ -176,7 +176,7 @@ impl From<&ContainerTaps> for ContainerRecord {
             created: container.created,
             project: container.project.as_ref().map(|project| text(project.as_str())),
             network_mode: text(match container.network_mode {
-                NetworkMode::Own => "own",
+                NetworkMode::Own | NetworkMode::Unknown => "own",
                 NetworkMode::Host => "host",
                 NetworkMode::None => "none",
                 NetworkMode::Shared(_) => "shared",

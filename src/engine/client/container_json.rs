@@ -38,8 +38,9 @@ pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) 
         project: label(PROJECT_LABEL).filter(|project| !project.is_empty()),
         service: label(SERVICE_LABEL),
         labels: labels(&value["Labels"]),
-        network_mode: network_mode(value).unwrap_or(NetworkMode::Own),
+        network_mode: network_mode(value).unwrap_or(NetworkMode::Unknown),
         networks: networks(&value["NetworkSettings"]["Networks"], &id),
+        process: None,
         value: String::new(),
         id,
     })
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn podmans_network_mode_is_read_from_inspect() {
         let listed = json!({ "NetworkSettings": { "Networks": null }, "HostConfig": null });
-        assert_eq!(container(&described(&listed)).expect("a container").network_mode, NetworkMode::Own);
+        assert_eq!(container(&described(&listed)).expect("a container").network_mode, NetworkMode::Unknown);
         let inspected = json!({ "State": { "Pid": 71 }, "HostConfig": { "NetworkMode": "none" } });
         assert_eq!(inspection(&inspected).expect("a process").network_mode, Some(NetworkMode::None));
     }

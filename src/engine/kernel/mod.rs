@@ -12,15 +12,14 @@ mod namespace_names;
 mod processes;
 mod runtime_id;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 pub use namespace_names::named_namespaces;
 pub(super) use processes::process_start_time;
 
 use self::namespace_names::NamespaceNames;
-use self::processes::{NamespaceProcesses, ProcessScan};
-use self::runtime_id::RuntimeId;
+use self::processes::{ContainerProcess, NamespaceProcesses, ProcessScan};
 use super::listing::{EngineListing, EngineStatus};
 use crate::container::endpoint::{Endpoint, NamespaceFileRef, NamespaceInfo, NamespaceProcessRef};
 use crate::container::{Container, ContainerId, EngineKind};
@@ -42,7 +41,7 @@ const NAMESPACE: &str = "network namespace";
 
 /// All network namespaces at one moment, whether or not an engine lists them.
 pub(super) struct NamespaceScan {
-    groups: Vec<(NamespaceProcesses, Vec<RuntimeId>)>,
+    groups: Vec<(NamespaceProcesses, Vec<ContainerProcess>)>,
     names: NamespaceNames,
     /// Whether some processes are hidden from this user.
     is_partial: bool,
@@ -53,11 +52,29 @@ impl NamespaceScan {
     pub(super) fn now(namespaces: &NamedNamespaces) -> Self {
         let ProcessScan { groups, is_partial } = ProcessScan::now();
         let names = NamespaceNames::match_to(namespace_names::files(), &groups, namespaces);
-        let with_runtime_ids = |group: NamespaceProcesses| {
-            let runtime_ids = group.runtime_ids();
-            (group, runtime_ids)
+        let with_containers = |group: NamespaceProcesses| {
+            let containers = group.containers();
+            (group, containers)
         };
-        Self { groups: groups.into_iter().map(with_runtime_ids).collect(), names, is_partial }
+        Self { groups: groups.into_iter().map(with_containers).collect(), names, is_partial }
+    }
+
+    /// Sets the process of each container in `listings` that is in one other network namespace. Any user can name a
+    /// control group after a container: if two namespaces have its processes, only its engine knows the right one.
+    pub(super) fn set_processes(&self, listings: &mut [EngineListing]) {
+        let mut processes: HashMap<ContainerId, Option<NamespaceProcessRef>> = HashMap::new();
+        for (group, containers) in &self.groups {
+            for (id, pid) in containers.iter().filter_map(|one| Some((one.runtime_id.id()?, one.pid))) {
+                let first = pid.map(|pid| NamespaceProcessRef { pid, namespace: group.namespace });
+                processes.entry(id).and_modify(|known| *known = None).or_insert(first);
+            }
+        }
+        for container in listings.iter_mut().filter_map(|listing| listing.status.containers_mut()).flatten() {
+            // The scan leaves out the host's network namespace, and some processes may be hidden.
+            if !self.is_partial && !container.uses_host_network() {
+                container.process = processes.get(&container.id).copied().flatten();
+            }
+        }
     }
 
     /// The network namespaces that are worth capturing and not in `listings`; further listings explain what is hidden.
@@ -82,11 +99,11 @@ impl NamespaceScan {
 
     fn except(mut self, listed: &ListedContainers, namespaces: &NamedNamespaces) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
-        for (group, runtime_ids) in &self.groups {
+        for (group, members) in &self.groups {
             let name = self.names.with_processes.remove(&group.namespace);
             // An engine that answered after this scan no longer lists what ended in between.
-            if !listed.covers(group, runtime_ids) && group.is_alive() {
-                containers.extend(container(group, runtime_ids, name));
+            if !listed.covers(group, members) && group.is_alive() {
+                containers.extend(container(group, members, name));
             }
         }
         containers
@@ -124,26 +141,26 @@ impl ListedContainers {
     }
 
     /// Whether an engine lists a container in this namespace, or is about to.
-    fn covers(&self, group: &NamespaceProcesses, runtime_ids: &[RuntimeId]) -> bool {
-        let is_listed = |runtime_id: &RuntimeId| runtime_id.id().is_some_and(|id| self.ids.contains(&id));
-        let is_pending = |runtime_id: &RuntimeId| {
-            self.engines.contains(runtime_id.runtime) && group.is_younger_than(MAX_LISTING_DELAY_SECONDS)
+    fn covers(&self, group: &NamespaceProcesses, members: &[ContainerProcess]) -> bool {
+        let is_listed = |one: &ContainerProcess| one.runtime_id.id().is_some_and(|id| self.ids.contains(&id));
+        let is_pending = |one: &ContainerProcess| {
+            self.engines.contains(one.runtime_id.runtime) && group.is_younger_than(MAX_LISTING_DELAY_SECONDS)
         };
-        runtime_ids.iter().any(is_listed) || runtime_ids.iter().any(is_pending)
+        members.iter().any(is_listed) || members.iter().any(is_pending)
     }
 }
 
 /// The container shown for a group of processes; `None` where it is not worth capturing.
 fn container(
     group: &NamespaceProcesses,
-    runtime_ids: &[RuntimeId],
+    members: &[ContainerProcess],
     file: Option<NamespaceFileRef>,
 ) -> Option<Container> {
     let first = group.first();
     let namespace_id = ContainerId::from_namespace_inode(group.namespace);
     let command = SafeText::new(&group.command());
-    let (id, name, kind) = match (runtime_ids, &file) {
-        ([runtime_id, ..], _) => {
+    let (id, name, kind) = match (members, &file) {
+        ([ContainerProcess { runtime_id, .. }, ..], _) => {
             (runtime_id.id().unwrap_or(namespace_id), runtime_id.name(), runtime_id.runtime)
         }
         (_, Some(file)) => {
@@ -156,12 +173,12 @@ fn container(
         _ => return None,
     };
     let info = NamespaceInfo {
-        file: if runtime_ids.is_empty() { file } else { None },
+        file: if members.is_empty() { file } else { None },
         process: Some(NamespaceProcessRef { pid: first.pid, namespace: group.namespace }),
-        members: runtime_ids
+        members: members
             .iter()
             .skip(1)
-            .map(|runtime_id| SafeText::from_name(&runtime_id.name()))
+            .map(|member| SafeText::from_name(&member.runtime_id.name()))
             .collect(),
         addresses: link::addresses_of_process(first.pid),
     };

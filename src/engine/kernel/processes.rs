@@ -4,16 +4,14 @@
 //! reused between two reads: inconsistent results are dropped.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 
 use super::runtime_id::RuntimeId;
 use crate::link::network_identity;
+use crate::proc_file;
 
 /// `USER_HZ`, the unit of times in `/proc`: 100 on all supported platforms (include/asm-generic/param.h).
 const TICKS_PER_SECOND: u64 = 100;
-/// Larger than most files of `/proc`.
-const INITIAL_CAPACITY: usize = 4096;
 /// Limit of a file read from `/proc`: command lines can be this long (`MAX_ARG_STRLEN`, linux/binfmts.h).
 const MAX_PROC_FILE_LEN: u64 = 128 * 1024;
 
@@ -42,6 +40,13 @@ pub(super) struct ProcessInfo {
     command: String,
     /// The container whose control group it is in.
     runtime_id: Option<RuntimeId>,
+}
+
+/// The first process of a container in a network namespace.
+pub(super) struct ContainerProcess {
+    pub(super) runtime_id: RuntimeId,
+    /// Its pid; `None` if only the command line of its parent names the container, which any user can imitate.
+    pub(super) pid: Option<i32>,
 }
 
 impl ProcessScan {
@@ -87,10 +92,10 @@ impl NamespaceProcesses {
             .unwrap_or_else(|| first.command.clone())
     }
 
-    /// The containers in this network namespace, that of the first process first. A container belongs to the namespace
-    /// of its first process, whose parent is outside the container.
-    pub(super) fn runtime_ids(&self) -> Vec<RuntimeId> {
-        let mut found: Vec<RuntimeId> = Vec::new();
+    /// The containers in this network namespace and their first processes, in order of their start. A container belongs to
+    /// the namespace of its first process, whose parent is outside the container.
+    pub(super) fn containers(&self) -> Vec<ContainerProcess> {
+        let mut found: Vec<ContainerProcess> = Vec::new();
         for process in &self.processes {
             let own = process.runtime_id.as_ref();
             let is_first = |own: &&RuntimeId| {
@@ -108,7 +113,12 @@ impl NamespaceProcesses {
                 None if self.has(process.parent) => None,
                 None => from_monitor(),
             };
-            found.extend(runtime_id.filter(|new| !found.iter().any(|known| known.key == new.key)));
+            let runtime_id =
+                runtime_id.filter(|new| !found.iter().any(|known| known.runtime_id.key == new.key));
+            found.extend(runtime_id.map(|runtime_id| {
+                let is_in_control_group = own.is_some_and(|own| own.key == runtime_id.key);
+                ContainerProcess { runtime_id, pid: is_in_control_group.then_some(process.pid) }
+            }));
         }
         found
     }
@@ -146,12 +156,8 @@ impl ProcessInfo {
     }
 }
 
-/// Reads a file of `/proc/PID` with few system calls, since there is one per process of the host: `fs::read` relies on
-/// the file size, which is 0 here, and starts with 32 bytes.
 fn read_proc_file(pid: i32, file: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(INITIAL_CAPACITY);
-    File::open(format!("/proc/{pid}/{file}")).ok()?.take(MAX_PROC_FILE_LEN).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    proc_file::read(&format!("/proc/{pid}/{file}"), MAX_PROC_FILE_LEN)
 }
 
 fn read_runtime_id(pid: i32) -> Option<RuntimeId> {

@@ -1,9 +1,13 @@
 //! `containerdump list` and the containers in Wireshark's list.
 
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
 use serde_json::Value;
 
+use crate::support::engine_proxy::EngineProxy;
 use crate::support::harness::{Test, tests};
-use crate::support::lab::{Lab, output};
+use crate::support::lab::{Lab, eventually, output};
 use crate::support::list_output::{described_by, object_of};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -12,6 +16,8 @@ pub(crate) const TESTS: &[Test] = tests![
     list_shows_the_tap_of_a_container_without_a_veth,
     list_shows_networks_that_are_captured_in_the_namespace,
     host_veths_are_found_without_privileges,
+    list_queries_the_engine_once_for_all_containers,
+    list_queries_the_engine_again_where_two_namespaces_claim_a_container,
 ];
 
 fn running_containers_are_listed_as_interfaces(lab: &Lab) {
@@ -97,7 +103,7 @@ fn list_shows_networks_that_are_captured_in_the_namespace(lab: &Lab) {
 fn host_veths_are_found_without_privileges(lab: &Lab) {
     let container = lab.container(&[]);
     // Root without capabilities can access only the engine's socket.
-    let mut powerless = std::process::Command::new("setpriv");
+    let mut powerless = Command::new("setpriv");
     powerless.args([
         "--bounding-set=-all",
         "--inh-caps=-all",
@@ -107,6 +113,89 @@ fn host_veths_are_found_without_privileges(lab: &Lab) {
     ]);
     let said = output(powerless.env("DOCKER_HOST", &lab.endpoint));
     assert_eq!(object_of(&said, &container.name)["attachments"][0]["host_veth"], container.host_veth("eth0"));
+}
+
+/// `list` of `names` through `proxy`: the program's output, and the requests to the engine.
+fn list_through(proxy: &EngineProxy, lab: &Lab, names: &[&str]) -> (String, Vec<String>) {
+    let mut program = lab.program();
+    program.env("DOCKER_HOST", proxy.url()).args(["list", "--json"]).args(names);
+    (output(&mut program), proxy.take_requests())
+}
+
+fn list_queries_the_engine_once_for_all_containers(lab: &Lab) {
+    let (network, proxy) = (lab.network(), EngineProxy::start(&lab.endpoint));
+    let mut containers: Vec<_> = (0..10).map(|_| lab.container(&["--network", &network.name])).collect();
+    lab.docker(&["network", "connect", "bridge", &containers[0].name]);
+    let namespace_owner = format!("container:{}", containers[1].name);
+    let member = lab.container(&["--network", &namespace_owner, "--entrypoint", "/bin/yes"]);
+    containers.extend([member, lab.container(&["--network", "none"])]);
+    let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+    let (listed, requests) = list_through(&proxy, lab, &names);
+    assert_eq!(requests, ["GET /containers/json"]);
+    for (container, interface) in
+        containers[..11].iter().map(|one| (one, "eth0")).chain([(&containers[0], "eth1")])
+    {
+        let object = object_of(&listed, &container.name);
+        let attachments = object["attachments"].as_array().expect("attachments");
+        let found = attachments.iter().find(|one| one["interface"] == interface).expect("its attachment");
+        assert_eq!(found["host_veth"], container.host_veth(interface), "{object}");
+    }
+    let modes = [0, 10, 11].map(|number| object_of(&listed, names[number])["network_mode"].clone());
+    assert_eq!(modes, ["own", "shared", "none"]);
+
+    // Only the engine knows the process of a container in the host's network namespace.
+    let host = lab.container(&["--network", "host", "--entrypoint", "/bin/yes"]);
+    let (_, requests) = list_through(&proxy, lab, &[names[0], names[1], &host.name]);
+    assert_eq!(requests, ["GET /containers/json", &format!("GET /containers/{}/json", host.id)]);
+
+    output(lab.program().env("DOCKER_HOST", proxy.url()).arg("--extcap-interfaces"));
+    assert_eq!(proxy.take_requests(), ["GET /containers/json"]);
+}
+
+fn list_queries_the_engine_again_where_two_namespaces_claim_a_container(lab: &Lab) {
+    let (container, proxy) = (lab.container(&[]), EngineProxy::start(&lab.endpoint));
+    let forged = ForgedControlGroup::create(&container.id);
+    let (listed, requests) = list_through(&proxy, lab, &[&container.name]);
+    let inspection = format!("GET /containers/{}/json", container.id);
+    assert_eq!(requests, ["GET /containers/json", &inspection]);
+    let attachment = &object_of(&listed, &container.name)["attachments"][0];
+    assert_eq!(attachment["host_veth"], container.host_veth("eth0"), "{listed}");
+    drop(forged);
+    assert_eq!(
+        list_through(&proxy, lab, &[&container.name]),
+        (listed, vec!["GET /containers/json".to_owned()])
+    );
+}
+
+/// A process in a network namespace of its own, in a control group that is named after a container.
+struct ForgedControlGroup {
+    folder: PathBuf,
+    process: Child,
+}
+
+impl ForgedControlGroup {
+    fn create(id: &str) -> Self {
+        let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].map(Path::new);
+        let root = roots.into_iter().find(|root| root.join("cgroup.procs").exists()).expect("control groups");
+        let folder = root.join(format!("docker-{id}.scope"));
+        std::fs::create_dir(&folder).expect("a control group");
+        let process = Command::new("unshare").args(["--net", "sleep", "600"]).spawn().expect("a process");
+        std::fs::write(folder.join("cgroup.procs"), process.id().to_string()).expect("it is moved");
+        let namespace =
+            |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).expect("a process");
+        eventually("it has a network namespace of its own", || {
+            namespace(&process.id().to_string()) != namespace("self")
+        });
+        Self { folder, process }
+    }
+}
+
+impl Drop for ForgedControlGroup {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir(&self.folder);
+    }
 }
 
 fn described(lab: &Lab, name: &str) -> Value {
