@@ -1,7 +1,8 @@
 //! Start-up time: Wireshark starts this program two or three times for each container.
 //!
 //! Whole processes, compared with Wireshark's sshdump and with curl fetching the same list. A pair is a few starts of
-//! both in turn and compares their medians. Goals are for elapsed time, which the user waits for.
+//! both in turn and compares their medians. Goals are for elapsed time, which the user waits for. `tshark -D` is compared
+//! with itself without this program.
 
 #[allow(dead_code, reason = "each benchmark uses some of it")]
 mod measure;
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use measure::cost::{self, Cost};
 use measure::spread::Spread;
-use measure::support::lab::{Container, Lab};
+use measure::support::lab::{Container, Lab, folder};
+use measure::support::wireshark::WiresharkUser;
 use measure::table::{Table, judged};
 use measure::{beside_engine, print_setting, sshdump, typed};
 
@@ -19,6 +21,8 @@ use measure::{beside_engine, print_setting, sshdump, typed};
 const PAIRS: usize = 15;
 /// Starts of each side in a pair.
 const STARTS: usize = 9;
+/// Starts of each side in a pair of tshark, each of which starts this program two times for each container.
+const TSHARK_STARTS: usize = 1;
 /// Containers of the large list.
 const MANY: usize = 100;
 /// Containers started at a time.
@@ -54,6 +58,16 @@ fn main() -> ExitCode {
         let what = format!("interfaces, {MANY} containers");
         report.compare(&what, ours(INTERFACES), curl(lab), Some(1.2));
         report.compare(&format!("list, {MANY} containers"), ours(&["list"]), curl(lab), Some(1.5));
+        let (user, empty) = (WiresharkUser::new(lab), folder());
+        let tshark = || {
+            let mut tshark = user.tshark();
+            tshark.arg("-D");
+            tshark
+        };
+        let mut without = tshark();
+        without.env("WIRESHARK_EXTCAP_DIR", empty.path());
+        let what = format!("tshark -D, {MANY} containers");
+        report.compare_starts(TSHARK_STARTS, &what, tshark(), without, None);
         report.print();
         std::thread::scope(|scope| {
             let each = containers.len().div_ceil(START_BATCH);
@@ -77,13 +91,24 @@ impl Report {
         Self { table: Table::new(&head), commands: Vec::new() }
     }
 
-    fn compare(&mut self, what: &str, mut ours: Command, mut peer: Command, goal: Option<f64>) {
+    fn compare(&mut self, what: &str, ours: Command, peer: Command, goal: Option<f64>) {
+        self.compare_starts(STARTS, what, ours, peer, goal);
+    }
+
+    fn compare_starts(
+        &mut self,
+        starts: usize,
+        what: &str,
+        mut ours: Command,
+        mut peer: Command,
+        goal: Option<f64>,
+    ) {
         eprintln!("{what} …");
         self.commands.push(format!("{what}: {}; {}", typed(&ours), typed(&peer)));
         // The first start of each reads it from disk and is not counted.
         cost::measure_run(&mut ours);
         cost::measure_run(&mut peer);
-        let pairs: Vec<[Start; 2]> = (0..PAIRS).map(|_| pair(&mut ours, &mut peer)).collect();
+        let pairs: Vec<[Start; 2]> = (0..PAIRS).map(|_| pair(starts, &mut ours, &mut peer)).collect();
         let milliseconds = |side: usize, of: fn(&Start) -> f64| {
             format!("{:.2} ms", Spread::from_values(pairs.iter().map(|pair| of(&pair[side]))).median * 1e3)
         };
@@ -107,7 +132,8 @@ impl Report {
     fn print(&self) {
         self.table.publish("starting");
         println!(
-            "\n{PAIRS} pairs of {STARTS} starts each: median (least–most) of the pairs. Goals: elapsed."
+            "\n{PAIRS} pairs of {STARTS} starts each (tshark {TSHARK_STARTS}): median (least–most) of the pairs. \
+             Goals: elapsed; tshark at most 500 ms more than its peer."
         );
         println!("Command lines, ours; peer's:");
         for command in &self.commands {
@@ -123,9 +149,9 @@ struct Start {
     processor: f64,
 }
 
-fn pair(ours: &mut Command, peer: &mut Command) -> [Start; 2] {
+fn pair(starts: usize, ours: &mut Command, peer: &mut Command) -> [Start; 2] {
     let mut costs: [Vec<Cost>; 2] = [Vec::new(), Vec::new()];
-    for _ in 0..STARTS {
+    for _ in 0..starts {
         costs[0].push(cost::measure_run(ours));
         costs[1].push(cost::measure_run(peer));
     }
