@@ -68,6 +68,11 @@ impl CapturedBlock {
         Self { block, format }
     }
 
+    /// Sorts the packets by time, for a capture of several rings.
+    pub fn sort(&mut self) {
+        self.block.sort();
+    }
+
     /// The next packet.
     #[inline]
     pub fn head(&self) -> Option<CapturedPacket> {

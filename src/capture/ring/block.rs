@@ -66,6 +66,8 @@ pub struct BlockPacket {
     captured: usize,
     /// Offset of the header of the next packet, 0 in the last one.
     next: usize,
+    /// Offset up to which may be written once it has been taken: where the header of the next packet will be.
+    room_end: usize,
 }
 
 /// The position in a block.
@@ -97,12 +99,14 @@ impl BlockReader {
 
     /// Takes the next packet. The header of the one behind it has been read when this returns, so that it may be
     /// overwritten.
+    #[inline]
     pub fn next(&mut self, block: &[u8]) -> Option<BlockPacket> {
-        let packet = self.head.take()?;
+        let mut packet = self.head.take()?;
         if self.behind > 0 && packet.next > 0 {
             self.behind -= 1;
             self.head = packet.header.checked_add(packet.next).and_then(|at| packet_at(block, at));
         }
+        packet.room_end = self.head.map_or(block.len(), |head| head.data.saturating_sub(ROOM_BEFORE));
         Some(packet)
     }
 
@@ -120,36 +124,36 @@ impl BlockReader {
     pub fn used(&self) -> usize {
         self.used
     }
-
-    /// Writes `header` before the first `captured` bytes of `packet`, the last one taken, and padding to 4 bytes and `trailer`
-    /// behind them. Returns the range of all; `None` where there is no room.
-    pub fn enclose(
-        &self,
-        block: &mut [u8],
-        packet: &BlockPacket,
-        captured: usize,
-        header: &[u8; ROOM_BEFORE],
-        trailer: &[u8; TRAILER_LEN],
-    ) -> Option<Range<usize>> {
-        let begin = packet.data.checked_sub(ROOM_BEFORE).filter(|begin| *begin >= packet.header)?;
-        let data_end = packet.data + captured.min(packet.captured);
-        let trailer_at = packet.data + captured.min(packet.captured).next_multiple_of(4);
-        let end = trailer_at + trailer.len();
-        let limit = self.head.as_ref().map_or(block.len(), |head| head.data.saturating_sub(ROOM_BEFORE));
-        if end > limit.min(block.len()) {
-            return None;
-        }
-        block[begin..packet.data].copy_from_slice(header);
-        block[data_end..trailer_at].fill(0);
-        block[trailer_at..end].copy_from_slice(trailer);
-        Some(begin..end)
-    }
 }
 
 impl BlockPacket {
     /// Its bytes.
     pub fn data<'a>(&self, block: &'a [u8]) -> &'a [u8] {
         &block[self.data..self.data + self.captured]
+    }
+
+    /// Writes `header` before its first `captured` bytes, and padding to 4 bytes and `trailer` behind them. Returns the range of
+    /// all; `None` where there is no room. Requires that the packet has been taken.
+    #[inline]
+    pub fn enclose(
+        &self,
+        block: &mut [u8],
+        captured: usize,
+        header: &[u8; ROOM_BEFORE],
+        trailer: &[u8; TRAILER_LEN],
+    ) -> Option<Range<usize>> {
+        let begin = self.data.checked_sub(ROOM_BEFORE).filter(|begin| *begin >= self.header)?;
+        let captured = captured.min(self.captured);
+        let data_end = self.data + captured;
+        let trailer_at = self.data + captured.next_multiple_of(4);
+        let end = trailer_at + trailer.len();
+        if end > self.room_end.min(block.len()) {
+            return None;
+        }
+        block[begin..self.data].copy_from_slice(header);
+        block[data_end..trailer_at].fill(0);
+        block[trailer_at..end].copy_from_slice(trailer);
+        Some(begin..end)
     }
 
     /// Captured bytes.
@@ -198,6 +202,7 @@ fn packet_at(block: &[u8], at: usize) -> Option<BlockPacket> {
         data,
         captured,
         next: word(NEXT_OFFSET) as usize,
+        room_end: 0,
     })
 }
 
@@ -279,7 +284,7 @@ mod tests {
         let mut enclosed = Vec::new();
         while let Some(packet) = reader.next(&bytes) {
             let (header, trailer) = ([0xaa; ROOM_BEFORE], [0xbb; TRAILER_LEN]);
-            let range = reader.enclose(&mut bytes, &packet, packet.captured(), &header, &trailer);
+            let range = packet.enclose(&mut bytes, packet.captured(), &header, &trailer);
             enclosed.push(range.expect("room"));
         }
         assert_eq!(enclosed.len(), packets.len());
@@ -297,8 +302,7 @@ mod tests {
             let mut bytes = block(&[sample(length, 1)]);
             let mut reader = BlockReader::new(&bytes);
             let packet = reader.next(&bytes).expect("a packet");
-            let range =
-                reader.enclose(&mut bytes, &packet, length, &[0xaa; ROOM_BEFORE], &[0xbb; TRAILER_LEN]);
+            let range = packet.enclose(&mut bytes, length, &[0xaa; ROOM_BEFORE], &[0xbb; TRAILER_LEN]);
             assert_eq!(range.is_some(), has_room, "{length}");
             assert_eq!(packet.data(&bytes), &vec![1; length][..]);
         }
@@ -334,7 +338,7 @@ mod tests {
                 let data = packet.data(&bytes).to_vec();
                 packet.cooked_header(&bytes);
                 let trailer = [0xbb; TRAILER_LEN];
-                reader.enclose(&mut bytes, &packet, packet.captured(), &[0xaa; ROOM_BEFORE], &trailer);
+                packet.enclose(&mut bytes, packet.captured(), &[0xaa; ROOM_BEFORE], &trailer);
                 prop_assert_eq!(packet.data(&bytes), &data[..]);
             }
         }

@@ -53,6 +53,8 @@ pub(super) struct PacketRing {
 pub(in crate::capture) struct RingBlock {
     held: HeldBlock,
     reader: BlockReader,
+    /// The packets in order of time, the next one last, once they have been sorted.
+    sorted: Option<Vec<BlockPacket>>,
 }
 
 /// Whether there was a block.
@@ -89,7 +91,7 @@ impl PacketRing {
         if let Some(held) = self.memory.take(self.next) {
             self.next = (self.next + 1) % self.memory.blocks();
             let reader = BlockReader::new(held.bytes());
-            return Taken::Block(RingBlock { held, reader });
+            return Taken::Block(RingBlock { held, reader, sorted: None });
         }
         // Reported once. The interface may come up again, or be gone only a moment later.
         let error = SockRef::from(&self.as_fd()).take_error().ok().flatten();
@@ -124,20 +126,39 @@ impl AsFd for PacketRing {
 }
 
 impl RingBlock {
+    /// Sorts the packets by time: processors hand them over in slightly another order.
+    pub(in crate::capture) fn sort(&mut self) {
+        let mut packets: Vec<BlockPacket> = self.packets().collect();
+        packets.reverse();
+        packets.sort_by_key(|packet| std::cmp::Reverse(packet.time));
+        self.sorted = Some(packets);
+    }
+
     /// The next packet.
+    #[inline]
     pub(in crate::capture) fn head(&self) -> Option<&BlockPacket> {
-        self.reader.head()
+        match &self.sorted {
+            Some(packets) => packets.last(),
+            None => self.reader.head(),
+        }
     }
 
     /// Takes the next packet.
+    #[inline]
     pub(in crate::capture) fn next(&mut self) -> Option<BlockPacket> {
-        self.reader.next(self.held.bytes())
+        match &mut self.sorted {
+            Some(packets) => packets.pop(),
+            None => self.reader.next(self.held.bytes()),
+        }
     }
 
     /// The packets not taken yet.
     pub(in crate::capture) fn packets(&self) -> impl Iterator<Item = BlockPacket> {
         let mut reader = self.reader.clone();
-        std::iter::from_fn(move || reader.next(self.held.bytes()))
+        let sorted = self.sorted.as_ref().map(|packets| packets.iter().rev().copied());
+        let in_ring = std::iter::from_fn(move || reader.next(self.held.bytes()));
+        let in_ring = in_ring.take(if sorted.is_some() { 0 } else { usize::MAX });
+        sorted.into_iter().flatten().chain(in_ring)
     }
 
     /// Marks bytes of it as lent: from now on it is only given back by [`RingBlock::give_back`].
@@ -184,11 +205,15 @@ impl RingBlock {
         header: &[u8; ROOM_BEFORE],
         trailer: &[u8; TRAILER_LEN],
     ) -> Option<Range<usize>> {
-        let before = self.reader.clone();
+        let before = if self.sorted.is_none() { Some(self.reader.clone()) } else { None };
         let packet = self.next()?;
-        let range = self.reader.enclose(self.held.bytes_mut(), &packet, captured, header, trailer);
+        let range = packet.enclose(self.held.bytes_mut(), captured, header, trailer);
         if range.is_none() {
-            self.reader = before;
+            match (before, &mut self.sorted) {
+                (Some(reader), _) => self.reader = reader,
+                (None, Some(packets)) => packets.push(packet),
+                (None, None) => {}
+            }
         }
         range
     }

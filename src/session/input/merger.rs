@@ -211,6 +211,7 @@ impl SourceMerger {
         let others = self.sources.iter().enumerate().filter(|(_, source)| !source.is_empty());
         let mut oldest_first: BinaryHeap<Reverse<(u64, usize)>> =
             others.map(|(index, source)| Reverse((source.last_time(), index))).collect();
+        let is_merged = self.sources.len() > 1;
         let mut read = ReadSummary::default();
         while let Some(Reverse((last_time, index))) = oldest_first.pop() {
             if read.bytes >= MAX_BYTES_PER_PASS {
@@ -223,7 +224,7 @@ impl SourceMerger {
             if may_stay && last_time > horizon && queue.head().is_some() {
                 continue;
             }
-            let bytes = source.read(queue, &mut self.queues.spare, self.kernel_delay);
+            let bytes = source.read(queue, &mut self.queues.spare, self.kernel_delay, is_merged);
             read.bytes += bytes;
             // A failed source is not read again, so each error is recorded once.
             if let Some(error) = source.failure() {

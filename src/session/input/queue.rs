@@ -278,12 +278,10 @@ impl RingBatch {
                     pending.captured += captured as u64;
                     let header = pcapng::packet_header(self.interface, time, captured, wire_len);
                     let trailer = pcapng::packet_trailer(direction, captured);
-                    let enclosed = if captured >= MIN_IN_PLACE {
-                        self.block.enclose(&packet, &header, &trailer)
-                    } else {
-                        None
-                    };
-                    if let Some(bytes) = enclosed {
+                    if captured < MIN_IN_PLACE {
+                        pending.gather(&header, parts, &trailer);
+                        self.block.skip();
+                    } else if let Some(bytes) = self.block.enclose(&packet, &header, &trailer) {
                         pending.add_queued(queue, batch, bytes);
                     } else {
                         pending.gather(&header, self.block.packet_bytes(&packet).0, &trailer);

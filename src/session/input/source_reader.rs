@@ -108,19 +108,24 @@ impl SourceReader {
         self.last_time
     }
 
-    /// Reads some packets into `queue`, or finds the source empty. Returns their bytes in the stream.
+    /// Reads some packets into `queue`, or finds the source empty. `is_merged` tells whether there are others. Returns their
+    /// bytes in the stream.
     pub(super) fn read(
         &mut self,
         queue: &mut PacketQueue,
         spare: &mut SpareBatches,
         kernel_delay: Duration,
+        is_merged: bool,
     ) -> usize {
         let polled_at = capture::now();
         let (outcome, bytes) = match &mut self.kind {
             SourceKind::Ring(ring, interface) => {
                 let interface = *interface;
                 match ring.next_block() {
-                    Ok(Some(block)) => {
+                    Ok(Some(mut block)) => {
+                        if is_merged {
+                            block.sort();
+                        }
                         let (last, time, bytes) = (self.last_time, block.last_time(), block.used());
                         self.last_time =
                             if last.saturating_sub(time) > CLOCK_STEP_NS { time } else { time.max(last) };

@@ -54,6 +54,8 @@ fn packets_of_a_cooked_link_match_tcpdump(_: &Lab) {
     let inbound = Tap::with(namespace.enter(&[
         env!("CARGO_BIN_EXE_containerdump"),
         "tap",
+        "--interface",
+        "ppp7",
         "--filter",
         "inbound and udp",
     ]));
