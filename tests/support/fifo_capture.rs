@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Child, Output};
+use std::process::{Child, Command, Output};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,9 +42,20 @@ impl FifoCapture {
 
     /// Starts only the program. Returns it with its FIFO, which another program is to read.
     pub(crate) fn start(lab: &Lab, interface: &str, options: &[&str]) -> (Child, PathBuf, TempDir) {
+        Self::start_by(lab.program(), interface, options)
+    }
+
+    /// Begins by a command that starts the program.
+    pub(crate) fn begin_by(program: Command, interface: &str, options: &[&str]) -> Self {
+        let (child, path, folder) = Self::start_by(program, interface, options);
+        let mut reader = File::open(path).expect("the FIFO");
+        let begin = read_interfaces(&mut reader, 1);
+        Self { child, reader, begin, folder }
+    }
+
+    fn start_by(mut program: Command, interface: &str, options: &[&str]) -> (Child, PathBuf, TempDir) {
         let folder = folder();
         let path = fifo(&folder);
-        let mut program = lab.program();
         program.args(["--capture", "--extcap-interface", interface]).args(options);
         (start(program.arg("--fifo").arg(&path)), path, folder)
     }

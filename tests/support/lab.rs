@@ -104,6 +104,19 @@ impl Lab {
         self.program_at(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_containerdump").as_ref()).as_ref())
     }
 
+    /// The program, in which a system call fails, as in a sandbox.
+    pub(crate) fn program_without(&self, call: &str) -> Command {
+        let program = self.program();
+        let mut strace = Command::new("strace");
+        let rule = format!("inject={call}:error=EPERM");
+        strace.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &rule]);
+        strace.arg(program.get_program());
+        for (name, value) in program.get_envs() {
+            strace.env(name, value.expect("a value"));
+        }
+        strace
+    }
+
     pub(crate) fn program_at(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
         command.env("DOCKER_HOST", &self.endpoint).env("CONTAINERDUMP_ENGINES", "docker,netns");

@@ -23,6 +23,8 @@ pub(super) struct Lender {
     blocks: VecDeque<(u64, CapturedBlock)>,
     buffers: VecDeque<(u64, GatherBuffer)>,
     spare: Vec<GatherBuffer>,
+    /// Whether the kernel lends nothing to a pipe.
+    is_refused: bool,
 }
 
 impl Lender {
@@ -34,12 +36,22 @@ impl Lender {
         }
     }
 
+    /// Whether memory can be lent.
+    pub(super) fn lends(&self) -> bool {
+        !self.is_refused
+    }
+
+    /// Records that the kernel refused to.
+    pub(super) fn refuse(&mut self) {
+        self.is_refused = true;
+    }
+
     /// Keeps a block until what has been lent of it has been read.
     pub(super) fn keep_block(&mut self, block: CapturedBlock) {
         self.blocks.push_back((self.lent_until, block));
     }
 
-    /// Keeps a buffer likewise, and returns an empty one. Without memory for one, the buffer itself is returned.
+    /// Keeps a buffer likewise, and puts an empty one in its place, if there is memory for one.
     pub(super) fn exchange(&mut self, buffer: &mut GatherBuffer) {
         let spare = self.spare.pop().map_or_else(GatherBuffer::new, Ok);
         if let Ok(spare) = spare {

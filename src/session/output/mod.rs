@@ -169,7 +169,7 @@ impl Output {
 
     /// Whether memory can be lent to the output.
     pub(super) fn lends(&self) -> bool {
-        self.lender.is_some()
+        self.lender.as_ref().is_some_and(Lender::lends)
     }
 
     /// Lends all of `slices` to the pipe, whose reader then reads them from there. They must not change before that, see
@@ -249,7 +249,9 @@ impl Output {
                     io::ErrorKind::WouldBlock => self.wait_for_reader(stop)?,
                     _ if delivery == Delivery::Lent => {
                         info!("this kernel does not lend memory to a pipe, packets are copied: {error}");
-                        self.lender = None;
+                        if let Some(lender) = &mut self.lender {
+                            lender.refuse();
+                        }
                         delivery = Delivery::Copied;
                     }
                     _ => return Err(self.failed(&error)),

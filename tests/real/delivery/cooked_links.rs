@@ -63,7 +63,7 @@ fn packets_of_a_cooked_link_match_tcpdump(_: &Lab) {
     for (witness, tap) in captures {
         witness.settle();
         let ended = tap.cut();
-        assert_eq!(capinfos(&ended.path, "File encapsulation"), "Linux cooked-mode capture v1");
+        assert_eq!(capinfos(&ended.path, "File encapsulation"), "linux-sll");
         let (witness, _folder) = witness.stop();
         assert_same(&ended.path, &witness);
         assert_eq!(digests(&ended.path), digests(&witness));

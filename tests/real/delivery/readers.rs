@@ -7,12 +7,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::support::fifo_capture::{FifoCapture, Pace, statistics_in};
 use crate::support::frames::{ALL_SERIES, Sender, Series, assert_frames};
 use crate::support::harness::{Test, tests};
-use crate::support::lab::{Lab, end_of, eventually, signal, start};
+use crate::support::lab::{Lab, end_of, eventually, output, signal, start};
 use crate::support::namespaces::Namespace;
 use crate::support::packet_bytes::{assert_in_order_of_time, packets_in};
 
 pub(crate) const TESTS: &[Test] = tests![
     readers_of_random_sizes_get_unchanged_packets,
+    packets_are_copied_where_the_kernel_lends_no_memory_to_a_pipe,
     packets_missing_for_a_slow_reader_of_random_sizes_are_counted,
     a_reader_that_pauses_gets_unchanged_packets,
     a_reader_that_closes_within_a_block_ends_a_busy_capture,
@@ -70,6 +71,23 @@ fn readers_of_random_sizes_get_unchanged_packets(lab: &Lab) {
         let stream = reading.join().expect("a reader");
         assert!(capture.end().status.success());
         assert_complete(&stream, series, sent);
+    }
+}
+
+fn packets_are_copied_where_the_kernel_lends_no_memory_to_a_pipe(lab: &Lab) {
+    let namespace = Namespace::with_veth();
+    for series in SERIES {
+        let options = ["--extcap-capture-filter", ALL_SERIES, "--buffer-size", "64"];
+        // Traced, it is slow: strace stops it only at the call that fails.
+        let program = lab.program_without("vmsplice");
+        let mut capture = FifoCapture::begin_by(program, &namespace.interface(), &options);
+        let reading = capture.read(Pace::Fast);
+        let sent = send(&namespace, series, COUNT, RATE).wait();
+        std::thread::sleep(PAUSE);
+        output(Command::new("pkill").args(["-TERM", "-P", &capture.child.id().to_string()]));
+        let stream = reading.join().expect("a reader");
+        assert!(capture.end().status.success());
+        assert_eq!(assert_complete(&stream, series, sent), 0);
     }
 }
 

@@ -28,19 +28,6 @@ const LATER: Duration = Duration::from_millis(150);
 /// How long a capture waits for Wireshark at most (`extcap/wireshark/pipe_guard.rs`).
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A system call that fails in the program, as in a sandbox.
-fn without(call: &str, lab: &Lab) -> Command {
-    let program = lab.program();
-    let mut strace = Command::new("strace");
-    let rule = format!("inject={call}:error=EPERM");
-    strace.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &rule]);
-    strace.arg(program.get_program());
-    for (name, value) in program.get_envs() {
-        strace.env(name, value.expect("a value"));
-    }
-    strace
-}
-
 /// A program, its options, and what it says.
 type Failure<'a> = (fn(&Lab) -> Command, &'a [&'a str], &'a str);
 
@@ -64,9 +51,9 @@ fn a_failed_capture_waits_until_wireshark_opens_the_control_pipe(lab: &Lab) {
             "127.0.0.1",
         ),
         (plain, &["--fifo", "/nonexistent/fifo"], "cannot open /nonexistent/fifo"),
-        (|lab| without("prctl", lab), &["--extcap-interface", &here], "exited before"),
-        (|lab| without("capset", lab), &["--extcap-interface", &here], "exited before"),
-        (|lab| without("signalfd4", lab), &["--extcap-interface", &here], "cannot watch for signals"),
+        (|lab| lab.program_without("prctl"), &["--extcap-interface", &here], "exited before"),
+        (|lab| lab.program_without("capset"), &["--extcap-interface", &here], "exited before"),
+        (|lab| lab.program_without("signalfd4"), &["--extcap-interface", &here], "cannot watch for signals"),
     ];
     for (program, options, says) in failures {
         thread::scope(|scope| {
