@@ -36,7 +36,6 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) const PATHS: &[(&str, f64)] = &[
     ("ring-64-gathered", PACKETS as f64),
     ("ring-1500-enclosed", PACKETS as f64),
-    ("merge-two", 2.0 * PACKETS as f64),
     ("remote-stream", PACKETS as f64),
     ("decompress-kib", (CHUNKS * 256) as f64),
     ("list-100", CONTAINERS as f64),
@@ -52,11 +51,8 @@ impl Prepared {
         let frames: Vec<Vec<u8>> = Content::Text.frames().take(2 * PACKETS as usize).collect();
         for times in [1, 2] {
             let some = &frames[..times * PACKETS as usize];
-            // Packets of both streams alternate.
-            for (name, offset) in [("stream", 0), ("other", 500)] {
-                fs::write(folder.join(format!("{name}-{times}")), stream(some, offset)).expect("room");
-            }
-            let whole = stream(&frames, 0);
+            fs::write(folder.join(format!("stream-{times}")), stream(some)).expect("room");
+            let whole = stream(&frames);
             let chunks = whole.chunks(CHUNK).cycle().take(times * CHUNKS as usize).flat_map(compressed);
             fs::write(folder.join(format!("compressed-{times}")), chunks.collect::<Vec<u8>>()).expect("room");
         }
@@ -70,13 +66,13 @@ impl Prepared {
 }
 
 /// A tap's stream of `frames`, one each microsecond.
-fn stream(frames: &[Vec<u8>], offset: u64) -> Vec<u8> {
+fn stream(frames: &[Vec<u8>]) -> Vec<u8> {
     let mut blocks = BlockWriter::begin_section();
     blocks.add_interface(&interface());
     blocks.add_statistics(0, InterfaceStatistics::default(), 1, 1);
     let mut bytes = blocks.take();
     let begin = containerdump::capture::now();
-    for (time, frame) in (begin + offset..).step_by(1000).zip(frames) {
+    for (time, frame) in (begin..).step_by(1000).zip(frames) {
         let length = u32::try_from(frame.len()).expect("few");
         pcapng::append_packet(&mut bytes, 0, Direction::Outbound, time, length, frame);
     }
@@ -99,7 +95,6 @@ pub(crate) fn run(path: &str, times: u32, folder: &Path) {
     match path {
         "ring-64-gathered" => ring::gather(64, times * PACKETS),
         "ring-1500-enclosed" => ring::enclose(1500, times * PACKETS),
-        "merge-two" => session(&[file("stream"), file("other")]),
         "remote-stream" => session(&[file("stream")]),
         "decompress-kib" => decompress(&file("compressed")),
         "list-100" => (0..times).for_each(|_| {

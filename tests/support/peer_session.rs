@@ -1,6 +1,7 @@
 //! A session in a process of its own that captures the streams of other processes.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
@@ -50,6 +51,8 @@ pub(crate) fn run(path: &str, commands: &[&str]) -> Result<Totals, Error> {
     }
     let output = if path == "-" {
         Output::stdout()?
+    } else if std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()) {
+        Output::fifo(Path::new(path), &stop).expect("no reason to stop")?
     } else {
         Output::file(Path::new(path), false, &stop).expect("no reason to stop")?
     };

@@ -154,7 +154,12 @@ impl PacketQueue {
         }
     }
 
-    /// Marks the memory of a batch as lent; only blocks of a ring are. Returns whether it is.
+    /// Whether the memory of a batch can be lent. That of copies is used again once they have been written.
+    pub(super) fn may_be_lent(&self, batch: usize) -> bool {
+        matches!(self.batches[batch], Batch::Ring(_))
+    }
+
+    /// Marks the memory of a batch as lent.
     pub(super) fn mark_lent(&mut self, batch: usize) {
         if let Batch::Ring(batch) = &mut self.batches[batch] {
             batch.block.mark_lent();

@@ -80,6 +80,14 @@ impl PacketQueues {
         self.pending.pieces.iter().map(slice).collect()
     }
 
+    /// Whether the memory of everything that is pending can be lent.
+    pub(in crate::session) fn may_be_lent(&self) -> bool {
+        self.pending.pieces.iter().all(|piece| match piece {
+            Piece::Gathered(_) => true,
+            Piece::Queued { queue, batch, .. } => self.queues[*queue].may_be_lent(*batch),
+        })
+    }
+
     /// Marks the memory of what is pending as lent.
     pub(in crate::session) fn mark_lent(&mut self) {
         self.pending.buffer.is_lent = true;

@@ -234,7 +234,7 @@ impl StreamWriter {
     }
 
     fn write_pending(&mut self, queues: &mut PacketQueues, stop: &Stop) -> Result<(), OutputEnd> {
-        if queues.pending.bytes >= MIN_LENT && self.output.lends() {
+        if queues.pending.bytes >= MIN_LENT && self.output.lends() && queues.may_be_lent() {
             // Before any of it is lent: a block with lent bytes is not given back.
             queues.mark_lent();
             self.output.lend(&mut queues.slices(), stop)?;

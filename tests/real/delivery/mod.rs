@@ -7,6 +7,7 @@ pub(crate) mod cooked_links;
 pub(crate) mod ends;
 pub(crate) mod frame_kinds;
 pub(crate) mod link_changes;
+pub(crate) mod peers;
 pub(crate) mod programs;
 pub(crate) mod readers;
 
@@ -17,6 +18,7 @@ pub(crate) const TESTS: &[&[Test]] = &[
     ends::TESTS,
     frame_kinds::TESTS,
     link_changes::TESTS,
+    peers::TESTS,
     programs::TESTS,
     readers::TESTS,
 ];
