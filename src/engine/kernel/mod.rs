@@ -70,8 +70,10 @@ impl NamespaceScan {
             }
         }
         for container in listings.iter_mut().filter_map(|listing| listing.status.containers_mut()).flatten() {
-            // The scan leaves out the host's network namespace, and some processes may be hidden.
-            if !self.is_partial && !container.uses_host_network() {
+            // The scan leaves out the host's network namespace, and some processes may be hidden. What an engine of another
+            // host lists is not on this one.
+            let is_local = matches!(container.endpoint, Endpoint::Unix(_));
+            if is_local && !self.is_partial && !container.uses_host_network() {
                 container.process = processes.get(&container.id).copied().flatten();
             }
         }
