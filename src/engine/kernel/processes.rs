@@ -45,7 +45,8 @@ pub(super) struct ProcessInfo {
 /// The first process of a container in a network namespace.
 pub(super) struct ContainerProcess {
     pub(super) runtime_id: RuntimeId,
-    /// Its pid; `None` if only the command line of its parent names the container, which any user can imitate.
+    /// Its pid; `None` if only the command line of its parent names the container, which any user can imitate, or if its engine
+    /// runs in a pid namespace of its own, as in another container.
     pub(super) pid: Option<i32>,
 }
 
@@ -117,7 +118,10 @@ impl NamespaceProcesses {
                 runtime_id.filter(|new| !found.iter().any(|known| known.runtime_id.key == new.key));
             found.extend(runtime_id.map(|runtime_id| {
                 let is_in_control_group = own.is_some_and(|own| own.key == runtime_id.key);
-                ContainerProcess { runtime_id, pid: is_in_control_group.then_some(process.pid) }
+                ContainerProcess {
+                    runtime_id,
+                    pid: Some(process.pid).filter(|pid| is_in_control_group && is_pid_of_engine(*pid)),
+                }
             }));
         }
         found
@@ -154,6 +158,16 @@ impl ProcessInfo {
         let (command, parent, start_time) = read_stat(pid)?;
         Some(Self { pid, parent, start_time, command, runtime_id: read_runtime_id(pid) })
     }
+}
+
+/// Whether the engine knows a container's first process by this pid: there is no pid namespace between this one and that of
+/// the container (proc(5), `NSpid`).
+fn is_pid_of_engine(pid: i32) -> bool {
+    let status = read_proc_file(pid, "status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let pids: Vec<&str> = pids.unwrap_or_default().split_whitespace().collect();
+    matches!(pids[..], [_] | [_, "1"])
 }
 
 fn read_proc_file(pid: i32, file: &str) -> Option<Vec<u8>> {
