@@ -41,8 +41,10 @@ pub(in crate::session) enum Pace {
     Woken,
     /// At an interval, while packets come.
     Interval,
-    /// At an interval, since packets wait to be written or to be read from the pipe.
+    /// At an interval, since packets wait to be written.
     Waiting,
+    /// At a short interval, since packets wait to be read from the pipe, and their memory is missing in the ring.
+    Lent,
 }
 
 impl Load {
@@ -59,6 +61,12 @@ impl Load {
         let remote_interval = time_for(REMOTE_BYTES_PER_POLL, read.remote_bytes, elapsed);
         if remote_interval < MIN_POLL_INTERVAL {
             Self::RemoteStreams
+        } else if read.bytes == 0 && matches!(pace, Pace::Waiting | Pace::Lent) {
+            // Longer and longer: more may come at once, or nothing while the reader stalls.
+            let longest = MAX_POLL_INTERVAL.max(block_timeout);
+            Self::Steady(elapsed.saturating_mul(2).clamp(MIN_POLL_INTERVAL, longest))
+        } else if pace == Pace::Lent {
+            Self::Steady(MIN_POLL_INTERVAL)
         } else if pace == Pace::Waiting || pace == Pace::Interval && read.bytes > 0 {
             let interval = time_for(BYTES_PER_POLL, read.bytes, elapsed).min(remote_interval);
             let is_small = read.bytes < SMALL_READ;
@@ -117,6 +125,14 @@ mod tests {
     }
 
     #[test]
+    fn lent_memory_is_soon_given_back_unless_the_reader_stalls() {
+        let (none, read) = (ReadSummary::default(), ReadSummary { bytes: 1, ..ReadSummary::default() });
+        assert_eq!(Load::after(read, ELAPSED, Pace::Lent, ELAPSED), Load::Steady(MIN_POLL_INTERVAL));
+        assert_eq!(Load::after(none, ELAPSED, Pace::Lent, ELAPSED), Load::Steady(ELAPSED * 2));
+        assert_eq!(Load::after(none, ELAPSED * 100, Pace::Lent, ELAPSED), Load::Steady(MAX_POLL_INTERVAL));
+    }
+
+    #[test]
     fn a_remote_stream_is_read_before_its_writer_blocks() {
         let after = |bytes, elapsed| {
             let read = ReadSummary { bytes, remote_bytes: bytes, has_more: false };
@@ -132,10 +148,13 @@ mod tests {
     #[test]
     fn packets_that_wait_for_another_ring_are_polled_for() {
         let none = ReadSummary::default();
-        assert_eq!(Load::after(none, ELAPSED, Pace::Waiting, ELAPSED), Load::Steady(MAX_POLL_INTERVAL));
+        assert_eq!(Load::after(none, ELAPSED, Pace::Waiting, ELAPSED), Load::Steady(ELAPSED * 2));
         // With 400 rings packets come every 100 ms.
         let block_timeout = Duration::from_millis(100);
-        assert_eq!(Load::after(none, ELAPSED, Pace::Waiting, block_timeout), Load::Steady(block_timeout));
+        assert_eq!(
+            Load::after(none, block_timeout, Pace::Waiting, block_timeout),
+            Load::Steady(block_timeout)
+        );
         let more = ReadSummary { bytes: SMALL_READ, ..none };
         assert_eq!(
             Load::after(more, block_timeout, Pace::Waiting, block_timeout),
