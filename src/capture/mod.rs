@@ -35,7 +35,7 @@ use crate::parallel;
 use block::PacketFormat;
 use counts::RingCounters;
 use filter::{FilterInstruction, VethSide};
-use ring::{LinkHeader, PacketRing, Taken};
+use ring::{LinkHeader, NextBlock, PacketRing};
 
 /// The ring of one attachment.
 pub struct Ring {
@@ -178,9 +178,9 @@ impl Ring {
     /// Fails when the interface is gone.
     pub fn next_block(&mut self) -> Result<Option<CapturedBlock>, RingClosed> {
         let mut block = match self.kernel.take() {
-            Taken::Block(block) => block,
-            Taken::Nothing => return Ok(None),
-            Taken::Gone => return Err(RingClosed),
+            NextBlock::Block(block) => block,
+            NextBlock::Nothing => return Ok(None),
+            NextBlock::Gone => return Err(RingClosed),
         };
         self.counts_outdated = true;
         while let (Some(start), Some(head)) = (self.start, block.head()) {

@@ -58,7 +58,7 @@ pub(in crate::capture) struct RingBlock {
 }
 
 /// Whether there was a block.
-pub(super) enum Taken {
+pub(super) enum NextBlock {
     Block(RingBlock),
     Nothing,
     /// The interface is gone.
@@ -87,19 +87,19 @@ impl PacketRing {
     }
 
     /// Takes the next block, if the kernel has handed it over.
-    pub(super) fn take(&mut self) -> Taken {
+    pub(super) fn take(&mut self) -> NextBlock {
         if let Some(held) = self.memory.take(self.next) {
             self.next = (self.next + 1) % self.memory.blocks();
             let reader = BlockReader::new(held.bytes());
-            return Taken::Block(RingBlock { held, reader, sorted: None });
+            return NextBlock::Block(RingBlock { held, reader, sorted: None });
         }
         // Reported once. The interface may come up again, or be gone only a moment later.
         let error = SockRef::from(&self.as_fd()).take_error().ok().flatten();
         self.is_down |= error.is_some_and(|error| error.raw_os_error() == Some(ENETDOWN));
         if self.is_down && socket::interface(&self.as_fd()) != self.interface {
-            Taken::Gone
+            NextBlock::Gone
         } else {
-            Taken::Nothing
+            NextBlock::Nothing
         }
     }
 
