@@ -15,6 +15,9 @@ use crate::peer;
 
 /// Bytes to read from a source before others are considered again, estimated from the last packets.
 const READ_BATCH_BYTES: usize = 128 * 1024;
+/// Used bytes up to which a block of a single ring is sorted, too: at higher rates, as in tcpdump, packets of two processors
+/// may follow each other some 100 µs out of order.
+const SHORT_BLOCK_LEN: usize = 128 * 1024;
 /// Packets to read from a source before others are considered again.
 const MAX_READ_BATCH_PACKETS: usize = 64;
 /// Bytes read from a remote stream in one pass, half of all: an endless stream must not keep others from being read.
@@ -123,7 +126,7 @@ impl SourceReader {
                 let interface = *interface;
                 match ring.next_block() {
                     Ok(Some(mut block)) => {
-                        if is_merged {
+                        if is_merged || block.used() <= SHORT_BLOCK_LEN {
                             block.sort();
                         }
                         let (last, time, bytes) = (self.last_time, block.last_time(), block.used());
