@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::ring;
+
 /// Default memory of all rings of a capture, in KiB.
 pub const ALL_RINGS_KIB: u32 = 128 * 1024;
 /// Most of it that one attachment gets, in MiB: 16 MiB are read at once at full rate, and as much may come meanwhile.
@@ -9,14 +11,11 @@ pub const DEFAULT_RING_MIB: u32 = 32;
 /// Least memory of an attachment, in KiB: two blocks.
 const MIN_RING_KIB: u32 = 512;
 
-/// Size of a block of the smallest rings, in KiB.
-const BLOCK_KIB: u64 = 256;
-
 /// The block timeout for a ring of `ring_kib` KiB. A block is handed over at its timeout even with one packet in it, so
 /// that a ring can go unread for all its blocks together: 200 to 400 ms. Less loses packets on a busy machine.
 pub fn block_timeout_for_size(ring_kib: u32) -> Duration {
-    let blocks = (u64::from(ring_kib) / BLOCK_KIB).max(2);
-    Duration::from_millis((400 / blocks).clamp(12, 100))
+    let (_, blocks) = ring::geometry(ring_kib);
+    Duration::from_millis((400 / blocks as u64).clamp(12, 100))
 }
 
 /// Memory of rings opened before their container is known, in KiB; part of [`ALL_RINGS_KIB`].
@@ -141,7 +140,7 @@ mod tests {
 
     #[test]
     fn small_and_large_rings_can_go_unread_equally_long() {
-        for (kib, milliseconds) in [(512, 100), (1024, 100), (2048, 50), (32 * MIB, 12)] {
+        for (kib, milliseconds) in [(512, 100), (1024, 100), (2048, 50), (8 * MIB, 50), (32 * MIB, 12)] {
             assert_eq!(block_timeout_for_size(kib), Duration::from_millis(milliseconds), "{kib}");
         }
     }

@@ -83,14 +83,6 @@ pub(super) fn cannot_create_ring(attachment: &Attachment, error: &io::Error) -> 
     cannot_open(attachment, &error.to_string())
 }
 
-/// The text of libpcap's error.
-pub(super) fn error_text(error: &pcap::Error) -> String {
-    match error {
-        pcap::Error::PcapError(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

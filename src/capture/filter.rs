@@ -229,7 +229,8 @@ fn rejection(filter: &str, why: &str) -> Error {
     )
 }
 
-fn error_text(error: &pcap::Error) -> String {
+/// The text of libpcap's error.
+pub(super) fn error_text(error: &pcap::Error) -> String {
     match error {
         pcap::Error::PcapError(text) => text.clone(),
         pcap::Error::InvalidString => "a filter cannot hold a zero byte".to_owned(),

@@ -60,10 +60,11 @@ pub struct Ring {
 pub struct RingClosed;
 
 /// The block timeout for a number of attachments: short enough to seem immediate. For one, whose blocks wake this process,
-/// 12 ms cost a third less CPU than 4 ms; for several, packets wait for those of others; the timers of many take a CPU.
+/// 12 ms cost a third less CPU than 4 ms; for several, packets wait for those of others; the timers of many take a CPU. Less
+/// than 8 ms would fill a ring of 32 blocks within 200 ms, however few packets come.
 pub fn block_timeout(attachments: usize) -> Duration {
     let attachments = u64::try_from(attachments).unwrap_or(u64::MAX);
-    Duration::from_millis(if attachments == 1 { 12 } else { attachments.saturating_mul(2).clamp(4, 100) })
+    Duration::from_millis(if attachments == 1 { 12 } else { attachments.saturating_mul(2).clamp(8, 100) })
 }
 
 /// The ring of an attachment, without a filter yet.
@@ -103,7 +104,7 @@ pub fn open(
     // In parallel: creating a ring takes 15 to 20 ms (net/packet/af_packet.c, `packet_set_ring`), and a container's first
     // packet comes 50 ms after its veth pair.
     let (handle, ring) = parallel::join(open_handle, || create(LinkHeader::Captured));
-    let handle = handle.map_err(|error| device::cannot_open(attachment, &device::error_text(&error)))?;
+    let handle = handle.map_err(|error| device::cannot_open(attachment, &filter::error_text(&error)))?;
     let cannot = |error: io::Error| device::cannot_open(attachment, &error.to_string());
     let ring = ring.map_err(|error| device::cannot_create_ring(attachment, &error))?;
     let mut ring = if filter::is_cooked(handle.get_datalink()) {
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn several_rings_have_a_shorter_block_timeout_and_many_a_longer_one() {
-        for (attachments, milliseconds) in [(1, 12), (2, 4), (20, 40), (200, 100)] {
+        for (attachments, milliseconds) in [(1, 12), (2, 8), (20, 40), (200, 100)] {
             assert_eq!(block_timeout(attachments), Duration::from_millis(milliseconds), "{attachments}");
         }
     }

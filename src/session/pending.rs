@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use memmap2::MmapMut;
 
-use crate::capture::MAX_SNAP_LEN;
+use crate::capture::{MAX_SNAP_LEN, ROOM_BEFORE, TRAILER_LEN};
+use crate::error::Error;
 use crate::pcapng;
 
 /// Bytes of a gather buffer.
@@ -14,8 +15,8 @@ const BUFFER_LEN: usize = 1024 * 1024;
 const MAX_GATHERED: usize = pcapng::packet_block_length(MAX_SNAP_LEN as usize);
 /// Bytes written at once: they fit into a pipe and the CPU cache.
 const MAX_BYTES: usize = 512 * 1024;
-/// Slices of one `writev` (`UIO_MAXIOV`, linux/uio.h).
-const MAX_PIECES: usize = 1024;
+/// Slices of one `writev` or `vmsplice` (`UIO_MAXIOV`, linux/uio.h).
+pub(super) const MAX_SLICES: usize = 1024;
 
 /// Blocks that are to be written, in order.
 pub(super) struct PendingWrite {
@@ -45,21 +46,31 @@ pub(super) struct GatherBuffer {
     pub(super) is_lent: bool,
 }
 
+/// The error if there is no memory for a buffer.
+pub(super) fn no_memory(error: &io::Error) -> Error {
+    Error::new(format!("cannot get memory for packets: {error}"), "free some memory, then capture again")
+}
+
 impl PendingWrite {
     pub(super) fn new() -> io::Result<Self> {
         let buffer = GatherBuffer::new()?;
-        Ok(Self { buffer, pieces: Vec::with_capacity(MAX_PIECES), bytes: 0, packets: 0, captured: 0 })
+        Ok(Self { buffer, pieces: Vec::with_capacity(MAX_SLICES), bytes: 0, packets: 0, captured: 0 })
     }
 
     /// Whether it is to be written before another packet is added.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= MAX_BYTES || self.pieces.len() >= MAX_PIECES || self.buffer.is_full()
+        self.bytes >= MAX_BYTES || self.pieces.len() >= MAX_SLICES || self.buffer.is_full()
     }
 
     /// Adds a packet with its `header` and `trailer`, gathered. Requires that it is not full.
     #[inline]
-    pub(super) fn gather(&mut self, header: &[u8; 28], parts: [&[u8]; 3], trailer: &[u8; 16]) {
+    pub(super) fn gather(
+        &mut self,
+        header: &[u8; ROOM_BEFORE],
+        parts: [&[u8]; 3],
+        trailer: &[u8; TRAILER_LEN],
+    ) {
         let begin = self.buffer.len;
         self.buffer.append(header, parts, trailer);
         let end = self.buffer.len;
@@ -107,7 +118,7 @@ impl GatherBuffer {
     }
 
     #[inline]
-    fn append(&mut self, header: &[u8; 28], parts: [&[u8]; 3], trailer: &[u8; 16]) {
+    fn append(&mut self, header: &[u8; ROOM_BEFORE], parts: [&[u8]; 3], trailer: &[u8; TRAILER_LEN]) {
         let captured: usize = parts.iter().map(|part| part.len()).sum();
         let end = self.len + pcapng::packet_block_length(captured);
         let block = &mut self.memory[self.len..end];

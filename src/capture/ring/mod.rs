@@ -178,7 +178,7 @@ impl RingBlock {
 
     /// Packets not taken yet, as the kernel counted them.
     pub(in crate::capture) fn remaining(&self) -> u64 {
-        self.reader.remaining()
+        self.sorted.as_ref().map_or_else(|| self.reader.remaining(), |packets| packets.len() as u64)
     }
 
     /// Time of the last packet, in nanoseconds since the epoch.
@@ -220,7 +220,7 @@ impl RingBlock {
 }
 
 /// Length and number of the blocks of a ring of `ring_kib` KiB: at least two.
-fn geometry(ring_kib: u32) -> (usize, usize) {
+pub(super) fn geometry(ring_kib: u32) -> (usize, usize) {
     let ring_kib = ring_kib as usize;
     let block_len = if ring_kib >= LARGE_RING_KIB { BLOCK_LEN } else { SMALL_BLOCK_LEN };
     (block_len, (ring_kib * 1024 / block_len).max(2))

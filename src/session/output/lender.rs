@@ -5,6 +5,7 @@
 //! them for longer.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::AsFd;
 
 use crate::capture::CapturedBlock;
@@ -51,12 +52,13 @@ impl Lender {
         self.blocks.push_back((self.lent_until, block));
     }
 
-    /// Keeps a buffer likewise, and puts an empty one in its place, if there is memory for one.
-    pub(super) fn exchange(&mut self, buffer: &mut GatherBuffer) {
-        let spare = self.spare.pop().map_or_else(GatherBuffer::new, Ok);
-        if let Ok(spare) = spare {
-            self.buffers.push_back((self.lent_until, std::mem::replace(buffer, spare)));
-        }
+    /// Keeps a buffer likewise, and puts an empty one in its place.
+    ///
+    /// Fails when memory is short.
+    pub(super) fn exchange(&mut self, buffer: &mut GatherBuffer) -> io::Result<()> {
+        let spare = self.spare.pop().map_or_else(GatherBuffer::new, Ok)?;
+        self.buffers.push_back((self.lent_until, std::mem::replace(buffer, spare)));
+        Ok(())
     }
 
     /// Whether everything that was lent has been read from `pipe`. Gives back what has been.

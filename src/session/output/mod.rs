@@ -31,7 +31,7 @@ pub(super) use stream::{StreamOptions, StreamWriter};
 pub use totals::{InterfaceTotals, Totals};
 
 use super::input::DRAIN_TIMEOUT;
-use super::pending::GatherBuffer;
+use super::pending::{GatherBuffer, MAX_SLICES, no_memory};
 use crate::capture::CapturedBlock;
 use crate::error::Error;
 use crate::peer::compression::{CompressionMode, StreamCompressor};
@@ -39,8 +39,6 @@ use crate::stop::Stop;
 
 /// How long to wait for a stalled session that reads the stream, at the end of the capture; it has a limit of its own.
 const SESSION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Slices of one call (`UIO_MAXIOV`, linux/uio.h).
-const MAX_SLICES: usize = 1024;
 /// A slow reader that takes something now and then is waited for up to this many timeouts, so that the stream does not
 /// break off within a block.
 const SLOW_READER_TIMEOUTS: u32 = 4;
@@ -189,15 +187,18 @@ impl Output {
     }
 
     /// Makes room in `buffer`, by another one if what has been lent of it has not been read.
-    pub(super) fn renew(&mut self, buffer: &mut GatherBuffer) {
+    ///
+    /// Fails when memory is short.
+    pub(super) fn renew(&mut self, buffer: &mut GatherBuffer) -> Result<(), OutputEnd> {
         if !buffer.is_lent {
-            return;
+            return Ok(());
         }
         if !self.has_lent() {
             buffer.reset();
         } else if let Some(lender) = self.lender.as_mut().filter(|_| buffer.is_full()) {
-            lender.exchange(buffer);
+            lender.exchange(buffer).map_err(|error| OutputEnd::Failed(no_memory(&error)))?;
         }
+        Ok(())
     }
 
     /// Whether some of what has been lent has not been read. Gives back what has been.

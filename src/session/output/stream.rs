@@ -242,8 +242,7 @@ impl StreamWriter {
             self.output.write(&mut queues.slices(), stop)?;
         }
         queues.pending.clear();
-        self.output.renew(&mut queues.pending.buffer);
-        Ok(())
+        self.output.renew(&mut queues.pending.buffer)
     }
 
     /// Decides whether a packet is written, and counts it.
