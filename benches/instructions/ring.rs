@@ -2,8 +2,10 @@
 
 use std::hint::black_box;
 
-use containerdump::capture::{BlockReader, Direction};
-use containerdump::pcapng;
+use containerdump::capture::{
+    BlockFormat, BlockPacket, BlockReader, Direction, InterfaceDirections, LeftOut,
+};
+use containerdump::pcapng::{self, PacketFields};
 
 /// Packets of a block, by which those of a run are divisible.
 const PACKETS: u32 = 100;
@@ -13,19 +15,20 @@ const FIRST_AT: usize = 36;
 /// Bytes of a packet in the ring before its own.
 const MAC_OFFSET: u16 = 82;
 
-/// Reads so many packets of `size` bytes and gathers their blocks in a batch, as small packets are.
+/// Reads so many packets of `size` bytes and gathers their blocks, as small packets are.
 pub(crate) fn gather(size: usize, count: u32) {
-    let block = block(size);
-    let mut batch = Vec::with_capacity(2 * block.len());
+    let mut block = block(size);
+    let mut gathered = vec![0; 2 * block.len()];
     each_block(count, || {
-        batch.clear();
-        let (mut reader, mut taken) = (BlockReader::new(&block), 0);
-        while let Some(packet) = reader.next(&block) {
+        let (mut reader, mut taken, mut len) = (BlockReader::new(&mut block, FORMAT), 0, 0);
+        while let Some(packet) = reader.head() {
             let data = packet.data(black_box(&block));
-            pcapng::append_packet(&mut batch, 0, Direction::Inbound, packet.time, packet.wire_len, data);
+            fields(packet).write_block(data, &mut gathered[len..]);
+            len += pcapng::packet_block_length(data.len());
+            reader.skip(&mut block);
             taken += 1;
         }
-        black_box(&batch);
+        black_box(&gathered);
         taken
     });
 }
@@ -37,16 +40,29 @@ pub(crate) fn enclose(size: usize, count: u32) {
     let mut block = original.clone();
     each_block(count, || {
         block.copy_from_slice(&original);
-        let (mut reader, mut taken) = (BlockReader::new(&block), 0);
-        while let Some(packet) = reader.next(&block) {
-            let captured = packet.captured();
-            let header = pcapng::packet_header(0, packet.time, captured, packet.wire_len);
-            let trailer = pcapng::packet_trailer(Direction::Inbound, captured);
-            black_box(packet.enclose(&mut block, captured, &header, &trailer)).expect("room");
+        let (mut reader, mut taken) = (BlockReader::new(&mut block, FORMAT), 0);
+        while let Some(packet) = reader.head() {
+            let fields = fields(packet);
+            let enclosed = reader.enclose(&mut block, |header, trailer| {
+                fields.write_header(header);
+                fields.write_trailer(trailer);
+            });
+            black_box(enclosed).expect("room");
             taken += 1;
         }
         taken
     });
+}
+
+const FORMAT: BlockFormat = BlockFormat {
+    left_out: LeftOut::VlanTag,
+    snap_length: 262_144,
+    directions: InterfaceDirections { incoming: Direction::Outbound, outgoing: Direction::Inbound },
+};
+
+fn fields(packet: &BlockPacket) -> PacketFields {
+    let BlockPacket { direction, time, wire_len, captured, .. } = *packet;
+    PacketFields { interface: 0, direction, time, wire_len, captured }
 }
 
 /// Repeats `read`, which returns the packets it took, until it took `count`.

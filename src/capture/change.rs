@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use pcap::{Capture, Linktype};
 
-use super::block::PacketFormat;
 use super::filter::{self, FilterInstruction, VethSide};
-use super::{CaptureSettings, Ring, attach};
+use super::{CaptureSettings, PacketFormat, Ring, attach};
 use crate::error::Error;
 
 /// For name lookups in a filter that is compiled again by the thread that reads packets.

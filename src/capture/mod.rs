@@ -3,11 +3,11 @@
 //! Each attachment has one kernel ring for both directions. Its packets are read in place: `session` writes them to the
 //! output from there.
 
-mod block;
 mod budget;
 mod change;
 mod counts;
 mod device;
+mod direction;
 mod filter;
 mod ring;
 mod settings;
@@ -17,25 +17,33 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use pcap::{Active, Capture};
+use pcap::{Active, Capture, Linktype};
 use socket2::SockRef;
 
-pub use block::{CapturedBlock, CapturedPacket, Direction, PacketBytes};
 pub use budget::{ALL_RINGS_KIB, DEFAULT_RING_MIB, PREOPENED_RINGS_KIB, RingBudget, block_timeout_for_size};
 pub use change::CompiledFilter;
 pub use counts::PacketCounts;
 pub use device::is_down;
+pub use direction::{Direction, InterfaceDirections};
 pub use filter::{combine_filters, filter_syntax_error, with_exclusion};
-pub use ring::{BlockPacket, BlockReader, ROOM_BEFORE, TRAILER_LEN};
+pub use ring::{BlockFormat, BlockPacket, BlockReader, LeftOut, ROOM_BEFORE, RingBlock, TRAILER_LEN};
 pub use settings::{CaptureSettings, MAX_SNAP_LEN};
 
 use crate::error::Error;
 use crate::link::Attachment;
 use crate::parallel;
-use block::PacketFormat;
 use counts::RingCounters;
 use filter::{FilterInstruction, VethSide};
 use ring::{LinkHeader, NextBlock, PacketRing};
+
+/// What a ring captures.
+#[derive(Clone, Copy, Debug)]
+struct PacketFormat {
+    link_type: Linktype,
+    side: VethSide,
+    is_loopback: bool,
+    snap_length: u32,
+}
 
 /// The ring of one attachment.
 pub struct Ring {
@@ -161,6 +169,18 @@ impl OpenedRing {
     }
 }
 
+impl PacketFormat {
+    fn of_blocks(self) -> BlockFormat {
+        let left_out = match self.link_type {
+            Linktype::ETHERNET => LeftOut::VlanTag,
+            other if filter::is_cooked(other) => LeftOut::CookedHeader,
+            _ => LeftOut::Nothing,
+        };
+        let directions = InterfaceDirections::new(self.side, self.is_loopback);
+        BlockFormat { left_out, snap_length: self.snap_length, directions }
+    }
+}
+
 impl Ring {
     /// Starts to count: packets before `time`, nanoseconds since the epoch and not in the future, are skipped.
     pub fn count_from(&mut self, time: u64) {
@@ -177,8 +197,8 @@ impl Ring {
     /// Takes the next block of packets; `None` if the kernel has handed over none.
     ///
     /// Fails when the interface is gone.
-    pub fn next_block(&mut self) -> Result<Option<CapturedBlock>, RingClosed> {
-        let mut block = match self.kernel.take() {
+    pub fn next_block(&mut self) -> Result<Option<RingBlock>, RingClosed> {
+        let mut block = match self.kernel.take(self.format.of_blocks()) {
             NextBlock::Block(block) => block,
             NextBlock::Nothing => return Ok(None),
             NextBlock::Gone => return Err(RingClosed),
@@ -189,11 +209,11 @@ impl Ring {
                 self.start = None;
             } else {
                 self.counters.exclude_packet();
-                block.next();
+                block.skip();
             }
         }
         self.counters.delivered += block.remaining();
-        Ok(Some(CapturedBlock::new(block, self.format)))
+        Ok(Some(block))
     }
 
     /// Blocks of the ring.

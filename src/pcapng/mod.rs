@@ -19,8 +19,7 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::{DataLink, Endianness};
 
 pub use packet::{
-    append as append_packet, append_parts as append_packet_parts, block_length as packet_block_length,
-    header as packet_header, read as packet_in, trailer as packet_trailer,
+    PacketFields, append as append_packet, block_length as packet_block_length, read as packet_in,
 };
 
 use crate::link::HardwareAddress;

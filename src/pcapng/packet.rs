@@ -31,32 +31,66 @@ pub const fn block_length(captured: usize) -> usize {
     HEADER_LEN + captured.next_multiple_of(4) + TRAILER_LEN
 }
 
-/// What precedes a packet: interface number, time in nanoseconds since the epoch, captured bytes, length on the wire.
-#[inline]
-pub fn header(interface: u32, time: u64, captured: usize, length: u32) -> [u8; HEADER_LEN] {
-    let mut head = [0; HEADER_LEN];
-    head[0..4].copy_from_slice(&6_u32.to_le_bytes());
-    head[4..8].copy_from_slice(&saturated(block_length(captured)).to_le_bytes());
-    head[8..12].copy_from_slice(&interface.to_le_bytes());
-    // The upper half comes first, whatever the byte order.
-    head[12..20].copy_from_slice(&time.rotate_left(32).to_le_bytes());
-    head[20..24].copy_from_slice(&saturated(captured).to_le_bytes());
-    head[24..28].copy_from_slice(&length.to_le_bytes());
-    head
+/// What a block says of its packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketFields {
+    /// Number of its interface block.
+    pub interface: u32,
+    /// Its direction.
+    pub direction: Direction,
+    /// Nanoseconds since the epoch.
+    pub time: u64,
+    /// Length on the wire, in bytes.
+    pub wire_len: u32,
+    /// Captured bytes.
+    pub captured: u32,
 }
 
-/// What follows a packet and its padding.
-#[inline]
-pub fn trailer(direction: Direction, captured: usize) -> [u8; TRAILER_LEN] {
-    let mut tail = [0; TRAILER_LEN];
-    tail[..FLAGS.len()].copy_from_slice(&FLAGS);
-    tail[FLAGS_VALUE] = match direction {
-        Direction::Inbound => 1,
-        Direction::Outbound => 2,
-        Direction::Within => 0,
-    };
-    tail[FLAGS.len()..].copy_from_slice(&saturated(block_length(captured)).to_le_bytes());
-    tail
+impl PacketFields {
+    /// Writes what precedes the packet.
+    #[inline]
+    pub fn write_header(&self, header: &mut [u8; HEADER_LEN]) {
+        header[0..4].copy_from_slice(&6_u32.to_le_bytes());
+        header[4..8].copy_from_slice(&self.block_len().to_le_bytes());
+        header[8..12].copy_from_slice(&self.interface.to_le_bytes());
+        // The upper half comes first, whatever the byte order.
+        header[12..20].copy_from_slice(&self.time.rotate_left(32).to_le_bytes());
+        header[20..24].copy_from_slice(&self.captured.to_le_bytes());
+        header[24..28].copy_from_slice(&self.wire_len.to_le_bytes());
+    }
+
+    /// Writes what follows the packet and its padding.
+    #[inline]
+    pub fn write_trailer(&self, trailer: &mut [u8; TRAILER_LEN]) {
+        trailer[..FLAGS.len()].copy_from_slice(&FLAGS);
+        trailer[FLAGS_VALUE] = match self.direction {
+            Direction::Inbound => 1,
+            Direction::Outbound => 2,
+            Direction::Within => 0,
+        };
+        trailer[FLAGS.len()..].copy_from_slice(&self.block_len().to_le_bytes());
+    }
+
+    /// Writes the block of the packet `data`, of [`PacketFields::captured`] bytes, to the first [`block_length`] bytes of
+    /// `room`.
+    #[inline]
+    pub fn write_block(&self, data: &[u8], room: &mut [u8]) {
+        let captured = self.captured as usize;
+        let block = &mut room[..block_length(captured)];
+        block[HEADER_LEN..HEADER_LEN + captured].copy_from_slice(data);
+        // The trailer overwrites what is no padding.
+        block[HEADER_LEN + captured..HEADER_LEN + captured + 4].fill(0);
+        if let Some(header) = block.first_chunk_mut() {
+            self.write_header(header);
+        }
+        if let Some(trailer) = block.last_chunk_mut() {
+            self.write_trailer(trailer);
+        }
+    }
+
+    fn block_len(&self) -> u32 {
+        u32::try_from(block_length(self.captured as usize)).unwrap_or(u32::MAX)
+    }
 }
 
 /// Appends a packet to `batch`: interface number, time in nanoseconds since the epoch, length on the wire, captured bytes.
@@ -65,33 +99,20 @@ pub fn append(
     interface: u32,
     direction: Direction,
     time: u64,
-    length: u32,
+    wire_len: u32,
     data: &[u8],
 ) {
-    append_parts(batch, interface, direction, time, length, [data, &[], &[]]);
-}
-
-/// The same with the captured bytes in parts.
-pub fn append_parts(
-    batch: &mut Vec<u8>,
-    interface: u32,
-    direction: Direction,
-    time: u64,
-    length: u32,
-    parts: [&[u8]; 3],
-) {
-    let captured = parts.iter().map(|part| part.len()).sum();
-    batch.reserve(block_length(captured));
-    batch.extend_from_slice(&header(interface, time, captured, length));
-    for part in parts {
-        batch.extend_from_slice(part);
-    }
-    batch.extend_from_slice(&[0; 3][..captured.next_multiple_of(4) - captured]);
-    batch.extend_from_slice(&trailer(direction, captured));
-}
-
-fn saturated(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
+    let captured = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let fields = PacketFields { interface, direction, time, wire_len, captured };
+    let mut header = [0; HEADER_LEN];
+    fields.write_header(&mut header);
+    let mut trailer = [0; TRAILER_LEN];
+    fields.write_trailer(&mut trailer);
+    batch.reserve(block_length(data.len()));
+    batch.extend_from_slice(&header);
+    batch.extend_from_slice(data);
+    batch.extend_from_slice(&[0; 3][..data.len().next_multiple_of(4) - data.len()]);
+    batch.extend_from_slice(&trailer);
 }
 
 #[cfg(test)]
@@ -103,14 +124,7 @@ mod tests {
         for direction in [Direction::Inbound, Direction::Outbound, Direction::Within] {
             for data in [&b""[..], b"a", b"ab", b"abc", b"abcd"] {
                 let mut block = Vec::new();
-                append_parts(
-                    &mut block,
-                    7,
-                    direction,
-                    1,
-                    1500,
-                    [&data[..data.len() / 2], &data[data.len() / 2..], &[]],
-                );
+                append(&mut block, 7, direction, 1, 1500, data);
                 assert_eq!(read(&block), Some((direction, 1500, data)));
                 assert_eq!(read(&block[..20]), None);
             }

@@ -8,7 +8,11 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use clap::ValueEnum;
+use foldhash::SharedSeed;
+use foldhash::fast::RandomState as FastState;
+use foldhash::quality::FoldHasher;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::input::{PacketContent, QueuedPacket};
 use crate::capture::Direction;
@@ -36,12 +40,12 @@ pub(super) struct Deduplicator {
     duplicates: Duplicates,
     /// Whether at least two members are captured.
     has_several_members: bool,
-    /// Keyed with a secret, so that no sender can make packets collide.
-    hashers: RandomState,
+    /// Secret, so that no sender can make packets collide.
+    seeds: (u64, SharedSeed),
     outbound: VecDeque<OutboundPacket>,
     /// Packets forgotten so far, which is the number of the oldest in `outbound`.
     forgotten: u64,
-    contents: HashMap<u64, SameContent>,
+    contents: HashMap<u64, SameContent, FastState>,
     /// Entries of all `SameContent::received_at`.
     received_len: usize,
 }
@@ -60,7 +64,7 @@ struct SameContent {
     newest: u64,
     /// For each receiving interface, the number of the last outbound packet that was matched or passed over there.
     /// Earlier ones are not compared again, however often the same packet is sent.
-    received_at: Vec<(u32, u64)>,
+    received_at: SmallVec<[(u32, u64); 1]>,
 }
 
 /// What identifies a packet, and its direction.
@@ -72,13 +76,14 @@ pub(super) struct PacketKey {
 
 impl Deduplicator {
     pub(super) fn new(duplicates: Duplicates) -> Self {
+        let secret = RandomState::new();
         Self {
             duplicates,
             has_several_members: false,
-            hashers: RandomState::new(),
+            seeds: (secret.hash_one(0), SharedSeed::from_u64(secret.hash_one(1))),
             outbound: VecDeque::new(),
             forgotten: 0,
-            contents: HashMap::new(),
+            contents: HashMap::default(),
             received_len: 0,
         }
     }
@@ -97,7 +102,7 @@ impl Deduplicator {
             return None;
         }
         self.forget_before(packet.time);
-        let (direction, length, parts) = content.parts()?;
+        let (direction, length, data) = content.parts()?;
         let is_candidate = match direction {
             Direction::Outbound => self.has_several_members,
             Direction::Inbound => !self.outbound.is_empty(),
@@ -106,14 +111,9 @@ impl Deduplicator {
         if !is_candidate {
             return None;
         }
-        let mut hasher = self.hashers.build_hasher();
+        let mut hasher = FoldHasher::with_seed(self.seeds.0, &self.seeds.1);
         hasher.write_u32(length);
-        let mut left = MAX_COMPARED_LEN;
-        for part in parts {
-            let compared = &part[..part.len().min(left)];
-            left -= compared.len();
-            hasher.write(compared);
-        }
+        hasher.write(&data[..data.len().min(MAX_COMPARED_LEN)]);
         Some(PacketKey { hash: hasher.finish(), direction })
     }
 
@@ -160,7 +160,7 @@ impl Deduplicator {
         }
         self.make_room();
         let number = self.forgotten + self.outbound.len() as u64;
-        let first = || SameContent { oldest: number, newest: number, received_at: Vec::new() };
+        let first = || SameContent { oldest: number, newest: number, received_at: SmallVec::new() };
         let same = self.contents.entry(key.hash).or_insert_with(first);
         let previous = std::mem::replace(&mut same.newest, number);
         if let Some(previous) = self.outbound_packet(previous) {
@@ -223,10 +223,7 @@ mod tests {
         data: &[u8],
     ) -> bool {
         let length = u32::try_from(data.len()).expect("a short packet");
-        // Parts differ between a tag that the kernel keeps apart and one in the packet.
-        let (head, tail) = data.split_at(data.len() / 2);
-        let parts = if direction == Direction::Outbound { [head, tail, &[]] } else { [data, &[], &[]] };
-        let content = PacketContent::Ring(direction, length, parts);
+        let content = PacketContent::Ring(direction, length, data);
         let packet = QueuedPacket { time, captured: length, interface: member };
         let Some(key) = dedup.key(packet, content) else { return false };
         if dedup.is_second_copy(key, packet, member) {

@@ -3,14 +3,14 @@
 use std::io;
 use std::ops::Range;
 
-use memmap2::MmapMut;
+use memmap2::{Advice, MmapMut};
 
-use crate::capture::{MAX_SNAP_LEN, ROOM_BEFORE, TRAILER_LEN};
+use crate::capture::MAX_SNAP_LEN;
 use crate::error::Error;
-use crate::pcapng;
+use crate::pcapng::{self, PacketFields};
 
-/// Bytes of a gather buffer.
-const BUFFER_LEN: usize = 1024 * 1024;
+/// Bytes of a gather buffer: a huge page, which is lent for less than 512 small ones.
+const BUFFER_LEN: usize = 2 * 1024 * 1024;
 /// Room for the longest packet.
 const MAX_GATHERED: usize = pcapng::packet_block_length(MAX_SNAP_LEN as usize);
 /// Bytes written at once: they fit into a pipe and the CPU cache.
@@ -63,16 +63,11 @@ impl PendingWrite {
         self.bytes >= MAX_BYTES || self.pieces.len() >= MAX_SLICES || self.buffer.is_full()
     }
 
-    /// Adds a packet with its `header` and `trailer`, gathered. Requires that it is not full.
+    /// Adds a packet, gathered. Requires that it is not full.
     #[inline]
-    pub(super) fn gather(
-        &mut self,
-        header: &[u8; ROOM_BEFORE],
-        parts: [&[u8]; 3],
-        trailer: &[u8; TRAILER_LEN],
-    ) {
+    pub(super) fn gather(&mut self, fields: &PacketFields, data: &[u8]) {
         let begin = self.buffer.len;
-        self.buffer.append(header, parts, trailer);
+        self.buffer.append(fields, data);
         let end = self.buffer.len;
         self.bytes += end - begin;
         match self.pieces.last_mut() {
@@ -101,7 +96,10 @@ impl PendingWrite {
 impl GatherBuffer {
     /// Fails when memory is short.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { memory: MmapMut::map_anon(BUFFER_LEN)?, len: 0, is_lent: false })
+        let memory = MmapMut::map_anon(BUFFER_LEN)?;
+        // Where there are none, small pages do.
+        let _ = memory.advise(Advice::HugePage);
+        Ok(Self { memory, len: 0, is_lent: false })
     }
 
     /// Makes it empty, once what was lent of it has been read.
@@ -118,21 +116,9 @@ impl GatherBuffer {
     }
 
     #[inline]
-    fn append(&mut self, header: &[u8; ROOM_BEFORE], parts: [&[u8]; 3], trailer: &[u8; TRAILER_LEN]) {
-        let captured: usize = parts.iter().map(|part| part.len()).sum();
-        let end = self.len + pcapng::packet_block_length(captured);
-        let block = &mut self.memory[self.len..end];
-        let (head, rest) = block.split_at_mut(header.len());
-        head.copy_from_slice(header);
-        let (mut data, rest) = rest.split_at_mut(captured);
-        for part in parts {
-            let (here, behind) = data.split_at_mut(part.len());
-            here.copy_from_slice(part);
-            data = behind;
-        }
-        let (padding, tail) = rest.split_at_mut(captured.next_multiple_of(4) - captured);
-        padding.fill(0);
-        tail.copy_from_slice(trailer);
+    fn append(&mut self, fields: &PacketFields, data: &[u8]) {
+        let end = self.len + pcapng::packet_block_length(data.len());
+        fields.write_block(data, &mut self.memory[self.len..end]);
         self.len = end;
     }
 }

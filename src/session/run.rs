@@ -115,10 +115,10 @@ impl CaptureLoop {
     fn pace(&mut self) -> Pace {
         // A ring seems to have packets as long as the block before the kernel's current one is ours (`packet_poll`,
         // net/packet/af_packet.c).
-        let has_lent = self.stream.output.has_lent();
+        let has_lent_blocks = self.stream.output.has_lent_blocks();
         if !self.merger.queues.is_empty() {
             Pace::Waiting
-        } else if has_lent {
+        } else if has_lent_blocks {
             Pace::Lent
         } else if self.merger.has_few_rings() {
             Pace::Woken

@@ -14,9 +14,9 @@ use crate::stop::{Stop, poll_for_reader_end};
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The same with remote sources, which fail when they send nothing for a while.
 const REMOTE_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often to read remote streams after the request to end.
-const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
-
+/// How often to read rings and remote streams after the request to end.
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+const REMOTE_DRAIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How often to look whether an interface that went down is gone.
 const DOWN_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -76,6 +76,6 @@ impl CaptureLoop {
 /// Waits before the next read of a capture that is to end.
 fn wait_while_draining(drain: &Drain, timeout: Duration, has_remote_sources: bool) {
     let settles_in = drain.settled_at.saturating_duration_since(Instant::now());
-    let interval = if has_remote_sources { DRAIN_POLL_INTERVAL } else { Duration::ZERO };
+    let interval = if has_remote_sources { REMOTE_DRAIN_POLL_INTERVAL } else { DRAIN_POLL_INTERVAL };
     std::thread::sleep(timeout.min(settles_in.max(interval)));
 }

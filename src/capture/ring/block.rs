@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use super::packet::{BlockFormat, BlockPacket, ROOM_BEFORE, TRAILER_LEN, packet_at, u32_at};
+
 /// Offset of the bytes in a block: `version`, `offset_to_priv` and `block_status` precede them.
 pub(super) const BYTES_OFFSET: usize = 12;
 
@@ -15,64 +17,10 @@ const BLOCK_LEN: usize = 8;
 const LAST_SECONDS: usize = 28;
 const LAST_NANOSECONDS: usize = 32;
 
-/// Offsets in `struct tpacket3_hdr`.
-const NEXT_OFFSET: usize = 0;
-const SECONDS: usize = 4;
-const NANOSECONDS: usize = 8;
-const CAPTURED_LEN: usize = 12;
-const WIRE_LEN: usize = 16;
-const STATUS: usize = 20;
-const MAC_OFFSET: usize = 24;
-const VLAN_TCI: usize = 32;
-const VLAN_TPID: usize = 36;
-/// Length of `struct tpacket3_hdr`, which a `struct sockaddr_ll` of 20 bytes follows.
-const HEADER_LEN: usize = 48;
-const ADDRESS_LEN: usize = 20;
-/// Offsets in `struct sockaddr_ll`.
-const PROTOCOL: usize = HEADER_LEN + 2;
-const HARDWARE_TYPE: usize = HEADER_LEN + 8;
-const PACKET_TYPE: usize = HEADER_LEN + 10;
-const ADDRESS_SIZE: usize = HEADER_LEN + 11;
-const ADDRESS: usize = HEADER_LEN + 12;
-
-/// `TP_STATUS_VLAN_VALID` and `TP_STATUS_VLAN_TPID_VALID`.
-const VLAN_VALID: u32 = 1 << 4;
-const VLAN_TPID_VALID: u32 = 1 << 6;
-const ETHERTYPE_VLAN: u16 = 0x8100;
-/// `PACKET_OUTGOING`.
-const OUTGOING: u8 = 4;
-
-/// Room for a header before the bytes of any packet: the kernel's own, which has been read by then.
-pub const ROOM_BEFORE: usize = 28;
-/// Bytes behind a packet and its padding: up to there the kernel's header of the next one has been read.
-pub const TRAILER_LEN: usize = 16;
-const _: () = assert!(HEADER_LEN + ADDRESS_LEN >= ROOM_BEFORE);
-
-/// Where a packet stands in its block, and what the kernel wrote about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockPacket {
-    /// Nanoseconds since the epoch.
-    pub time: u64,
-    /// Length on the wire, without a VLAN tag that the kernel keeps apart.
-    pub wire_len: u32,
-    /// Whether the interface sent it.
-    pub is_outgoing: bool,
-    /// The VLAN tag that the kernel keeps apart, as on the wire.
-    pub vlan_tag: Option<[u8; 4]>,
-    /// Offset of its header.
-    header: usize,
-    /// Offset of its bytes.
-    data: usize,
-    captured: usize,
-    /// Offset of the header of the next packet, 0 in the last one.
-    next: usize,
-    /// Offset up to which may be written once it has been taken: where the header of the next packet will be.
-    room_end: usize,
-}
-
 /// The position in a block.
 #[derive(Clone, Debug)]
 pub struct BlockReader {
+    format: BlockFormat,
     head: Option<BlockPacket>,
     /// Packets behind `head`.
     behind: u32,
@@ -83,31 +31,82 @@ pub struct BlockReader {
 
 impl BlockReader {
     /// Begins at the first packet of `block`.
-    pub fn new(block: &[u8]) -> Self {
+    pub fn new(block: &mut [u8], format: BlockFormat) -> Self {
         let count = u32_at(block, PACKET_COUNT).unwrap_or_default();
         let first = u32_at(block, FIRST_PACKET).unwrap_or_default() as usize;
-        let head = first.checked_sub(BYTES_OFFSET).filter(|_| count > 0).and_then(|at| packet_at(block, at));
+        let first = first.checked_sub(BYTES_OFFSET).filter(|_| count > 0);
+        let head = first.and_then(|at| packet_at(block, at, format));
+        if let Some(packet) = &head {
+            packet.complete(block);
+        }
         let last_time = time_at(block, LAST_SECONDS, LAST_NANOSECONDS).unwrap_or_default();
         let used = u32_at(block, BLOCK_LEN).unwrap_or_default() as usize;
-        Self { head, behind: count.saturating_sub(1), last_time, used: used.min(block.len() + BYTES_OFFSET) }
+        let used = used.min(block.len() + BYTES_OFFSET);
+        Self { format, head, behind: count.saturating_sub(1), last_time, used }
     }
 
     /// The next packet.
+    #[inline]
     pub fn head(&self) -> Option<&BlockPacket> {
         self.head.as_ref()
     }
 
-    /// Takes the next packet. The header of the one behind it has been read when this returns, so that it may be
-    /// overwritten.
+    /// Takes the next packet. The header of the one behind it has been read when this returns.
     #[inline]
-    pub fn next(&mut self, block: &[u8]) -> Option<BlockPacket> {
-        let mut packet = self.head.take()?;
-        if self.behind > 0 && packet.next > 0 {
-            self.behind -= 1;
-            self.head = packet.header.checked_add(packet.next).and_then(|at| packet_at(block, at));
+    pub fn skip(&mut self, block: &mut [u8]) {
+        let behind = self.packet_behind(block);
+        self.advance(behind);
+    }
+
+    /// Takes the next packet, and lets `write` fill the bytes before it and those behind its padding. Returns the range of
+    /// all; `None`, without taking it, where there is no room.
+    #[inline]
+    pub fn enclose(
+        &mut self,
+        block: &mut [u8],
+        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8; TRAILER_LEN]),
+    ) -> Option<Range<usize>> {
+        let behind = self.packet_behind(block);
+        let room_end = room_end(behind.as_ref(), block);
+        let range = self.head.as_ref()?.enclose(block, room_end, write)?;
+        self.advance(behind);
+        Some(range)
+    }
+
+    /// Takes all packets. Each comes with the offset up to which may be written behind it.
+    pub fn take_all(&mut self, block: &mut [u8]) -> Vec<(BlockPacket, usize)> {
+        let mut packets = Vec::new();
+        while let Some(packet) = self.head {
+            self.skip(block);
+            packets.push((packet, room_end(self.head.as_ref(), block)));
         }
-        packet.room_end = self.head.map_or(block.len(), |head| head.data.saturating_sub(ROOM_BEFORE));
-        Some(packet)
+        packets
+    }
+
+    /// The packets not taken yet, whose bytes may be incomplete.
+    pub fn packets(&self, block: &[u8]) -> impl Iterator<Item = BlockPacket> {
+        let mut next = self.head;
+        let mut behind = self.behind;
+        std::iter::from_fn(move || {
+            let packet = next?;
+            next = if behind > 0 { packet.behind(block, self.format) } else { None };
+            behind = behind.saturating_sub(1);
+            Some(packet)
+        })
+    }
+
+    #[inline]
+    fn packet_behind(&self, block: &mut [u8]) -> Option<BlockPacket> {
+        let head = self.head.as_ref().filter(|_| self.behind > 0)?;
+        let behind = head.behind(block, self.format)?;
+        behind.complete(block);
+        Some(behind)
+    }
+
+    #[inline]
+    fn advance(&mut self, behind: Option<BlockPacket>) {
+        self.head = behind;
+        self.behind = self.behind.saturating_sub(1);
     }
 
     /// Packets not taken yet, as the kernel counted them.
@@ -126,88 +125,10 @@ impl BlockReader {
     }
 }
 
-impl BlockPacket {
-    /// Its bytes.
-    pub fn data<'a>(&self, block: &'a [u8]) -> &'a [u8] {
-        &block[self.data..self.data + self.captured]
-    }
-
-    /// Writes `header` before its first `captured` bytes, and padding to 4 bytes and `trailer` behind them. Returns the range of
-    /// all; `None` where there is no room. Requires that the packet has been taken.
-    #[inline]
-    pub fn enclose(
-        &self,
-        block: &mut [u8],
-        captured: usize,
-        header: &[u8; ROOM_BEFORE],
-        trailer: &[u8; TRAILER_LEN],
-    ) -> Option<Range<usize>> {
-        let begin = self.data.checked_sub(ROOM_BEFORE).filter(|begin| *begin >= self.header)?;
-        let captured = captured.min(self.captured);
-        let data_end = self.data + captured;
-        let trailer_at = self.data + captured.next_multiple_of(4);
-        let end = trailer_at + trailer.len();
-        if end > self.room_end.min(block.len()) {
-            return None;
-        }
-        block[begin..self.data].copy_from_slice(header);
-        block[data_end..trailer_at].fill(0);
-        block[trailer_at..end].copy_from_slice(trailer);
-        Some(begin..end)
-    }
-
-    /// Captured bytes.
-    pub fn captured(&self) -> usize {
-        self.captured
-    }
-
-    /// The header of LINKTYPE_LINUX_SLL, <https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html>.
-    pub fn cooked_header(&self, block: &[u8]) -> [u8; 16] {
-        let mut cooked = [0; 16];
-        let header = &block[self.header..self.header + HEADER_LEN + ADDRESS_LEN];
-        cooked[1] = header[PACKET_TYPE];
-        let hardware_type = u16::from_ne_bytes([header[HARDWARE_TYPE], header[HARDWARE_TYPE + 1]]);
-        cooked[2..4].copy_from_slice(&hardware_type.to_be_bytes());
-        cooked[5] = header[ADDRESS_SIZE];
-        cooked[6..14].copy_from_slice(&header[ADDRESS..ADDRESS + 8]);
-        // In network byte order already.
-        cooked[14..16].copy_from_slice(&header[PROTOCOL..PROTOCOL + 2]);
-        cooked
-    }
-}
-
+/// Offset up to which may be written: where the header before the packet `behind` will begin.
 #[inline]
-fn packet_at(block: &[u8], at: usize) -> Option<BlockPacket> {
-    let header: &[u8; HEADER_LEN + ADDRESS_LEN] = block.get(at..)?.first_chunk()?;
-    let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let half = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
-    let (status, tci) = (word(STATUS), word(VLAN_TCI));
-    let vlan_tag = (tci != 0 || status & VLAN_VALID != 0).then(|| {
-        let is_known = half(VLAN_TPID) != 0 || status & VLAN_TPID_VALID != 0;
-        let protocol = if is_known { half(VLAN_TPID) } else { ETHERTYPE_VLAN };
-        let ([a, b], [_, _, c, d]) = (protocol.to_be_bytes(), tci.to_be_bytes());
-        [a, b, c, d]
-    });
-    let data = at.checked_add(usize::from(half(MAC_OFFSET)))?;
-    let captured = word(CAPTURED_LEN) as usize;
-    if data < at + HEADER_LEN + ADDRESS_LEN || data.checked_add(captured)? > block.len() {
-        return None;
-    }
-    Some(BlockPacket {
-        time: u64::from(word(SECONDS)) * 1_000_000_000 + u64::from(word(NANOSECONDS)),
-        wire_len: word(WIRE_LEN),
-        is_outgoing: header[PACKET_TYPE] == OUTGOING,
-        vlan_tag,
-        header: at,
-        data,
-        captured,
-        next: word(NEXT_OFFSET) as usize,
-        room_end: 0,
-    })
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
+fn room_end(behind: Option<&BlockPacket>, block: &[u8]) -> usize {
+    behind.map_or(block.len(), |packet| (packet.data as usize).saturating_sub(ROOM_BEFORE))
 }
 
 fn time_at(bytes: &[u8], seconds: usize, nanoseconds: usize) -> Option<u64> {
@@ -218,7 +139,9 @@ fn time_at(bytes: &[u8], seconds: usize, nanoseconds: usize) -> Option<u64> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::packet::*;
     use super::*;
+    use crate::capture::direction::{Direction, InterfaceDirections};
 
     /// A packet as the kernel lays it out: its data, and whether it is outgoing and tagged.
     type Sample = (Vec<u8>, bool, Option<u16>);
@@ -260,32 +183,60 @@ mod tests {
         (vec![fill; length], fill % 2 == 1, None)
     }
 
+    const DIRECTIONS: InterfaceDirections =
+        InterfaceDirections { incoming: Direction::Outbound, outgoing: Direction::Inbound };
+
+    fn format(left_out: LeftOut) -> BlockFormat {
+        BlockFormat { left_out, snap_length: 262_144, directions: DIRECTIONS }
+    }
+
+    /// The bytes that are written around packets.
+    fn fill(before: &mut [u8; ROOM_BEFORE], trailer: &mut [u8; TRAILER_LEN]) {
+        before.fill(0xaa);
+        trailer.fill(0xbb);
+    }
+
     #[test]
     fn packets_are_read_with_direction_and_tag() {
-        let packets = [sample(60, 1), (vec![2; 61], false, Some(5)), sample(0, 3)];
-        let bytes = block(&packets);
-        let mut reader = BlockReader::new(&bytes);
-        assert_eq!(reader.remaining(), 3);
+        let frame: Vec<u8> = (0..61).collect();
+        let packets = [sample(60, 1), (frame.clone(), false, Some(5)), sample(0, 3)];
+        let mut bytes = block(&packets);
+        let mut reader = BlockReader::new(&mut bytes, format(LeftOut::VlanTag));
+        let tagged = [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat();
+        assert_eq!((reader.remaining(), reader.packets(&bytes).count()), (3, 3));
         for (number, (data, is_outgoing, tag)) in packets.iter().enumerate() {
-            let packet = reader.next(&bytes).expect("a packet");
-            assert_eq!((packet.data(&bytes), packet.is_outgoing), (&data[..], *is_outgoing));
+            let packet = *reader.head().expect("a packet");
+            let data = if tag.is_some() { &tagged } else { data };
+            let direction = if *is_outgoing { Direction::Inbound } else { Direction::Outbound };
+            assert_eq!((packet.data(&bytes), packet.direction), (&data[..], direction));
             assert_eq!(packet.time, 7_000_000_000 + number as u64);
             assert_eq!(packet.wire_len as usize, data.len() + 1000);
-            assert_eq!(packet.vlan_tag, tag.map(|tag| [0x81, 0, 0, u8::try_from(tag).expect("small")]));
+            reader.skip(&mut bytes);
         }
-        assert_eq!((reader.next(&bytes), reader.remaining()), (None, 0));
+        assert_eq!((reader.head(), reader.remaining()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_inserted_counts_for_the_snap_length() {
+        for (snap_length, expected) in [(12, 12), (13, 13), (64, 24)] {
+            let mut bytes = block(&[((0..20).collect(), false, Some(5))]);
+            let format = BlockFormat { snap_length, ..format(LeftOut::VlanTag) };
+            let reader = BlockReader::new(&mut bytes, format);
+            let packet = reader.head().expect("a packet");
+            assert_eq!((packet.captured, packet.wire_len), (expected, 1024));
+            let whole: Vec<u8> = (0..12).chain([0x81, 0, 0, 5]).chain(12..20).collect();
+            assert_eq!(packet.data(&bytes), &whole[..expected as usize]);
+        }
     }
 
     #[test]
     fn enclosing_a_packet_leaves_those_behind_it_as_they_are() {
         let packets: Vec<Sample> = (60..90).map(|length| sample(length, 9)).collect();
         let mut bytes = block(&packets);
-        let mut reader = BlockReader::new(&bytes);
+        let mut reader = BlockReader::new(&mut bytes, format(LeftOut::VlanTag));
         let mut enclosed = Vec::new();
-        while let Some(packet) = reader.next(&bytes) {
-            let (header, trailer) = ([0xaa; ROOM_BEFORE], [0xbb; TRAILER_LEN]);
-            let range = packet.enclose(&mut bytes, packet.captured(), &header, &trailer);
-            enclosed.push(range.expect("room"));
+        while reader.head().is_some() {
+            enclosed.push(reader.enclose(&mut bytes, fill).expect("room"));
         }
         assert_eq!(enclosed.len(), packets.len());
         for (range, (data, ..)) in enclosed.iter().zip(&packets) {
@@ -300,10 +251,10 @@ mod tests {
         let at_end = BLOCK_LEN - (48 - BYTES_OFFSET) - 82;
         for (length, has_room) in [(at_end, false), (at_end - 15, false), (at_end - 18, true)] {
             let mut bytes = block(&[sample(length, 1)]);
-            let mut reader = BlockReader::new(&bytes);
-            let packet = reader.next(&bytes).expect("a packet");
-            let range = packet.enclose(&mut bytes, length, &[0xaa; ROOM_BEFORE], &[0xbb; TRAILER_LEN]);
-            assert_eq!(range.is_some(), has_room, "{length}");
+            let mut reader = BlockReader::new(&mut bytes, format(LeftOut::Nothing));
+            let packet = *reader.head().expect("a packet");
+            let range = reader.enclose(&mut bytes, fill);
+            assert_eq!((range.is_some(), reader.head().is_none()), (has_room, has_room), "{length}");
             assert_eq!(packet.data(&bytes), &vec![1; length][..]);
         }
     }
@@ -321,6 +272,12 @@ mod tests {
         fn no_content_of_a_block_leads_outside(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..2048),
             words in proptest::collection::vec((0..2048_usize, 0..2200_u32), 0..64),
+            left_out in prop_oneof![
+                Just(LeftOut::Nothing),
+                Just(LeftOut::VlanTag),
+                Just(LeftOut::CookedHeader)
+            ],
+            snap_length in 0..3000_u32,
         ) {
             for (at, word) in words {
                 let at = at / 4 * 4;
@@ -328,18 +285,26 @@ mod tests {
                     room.copy_from_slice(&word.to_ne_bytes());
                 }
             }
-            let mut reader = BlockReader::new(&bytes);
+            let mut reader = BlockReader::new(&mut bytes, BlockFormat { snap_length, ..format(left_out) });
             prop_assert!(reader.used() <= bytes.len() + BYTES_OFFSET);
-            let mut taken = 0_u64;
             let count = reader.remaining();
-            while let Some(packet) = reader.next(&bytes) {
+            prop_assert!(reader.packets(&bytes).count() as u64 <= count);
+            let mut all = bytes.clone();
+            for (packet, room_end) in reader.clone().take_all(&mut all) {
+                packet.enclose(&mut all, room_end, fill);
+            }
+            let mut taken = 0_u64;
+            while let Some(packet) = reader.head().copied() {
                 taken += 1;
-                prop_assert!(taken <= count);
+                prop_assert!(taken <= count && packet.captured <= snap_length);
                 let data = packet.data(&bytes).to_vec();
-                packet.cooked_header(&bytes);
-                let trailer = [0xbb; TRAILER_LEN];
-                packet.enclose(&mut bytes, packet.captured(), &[0xaa; ROOM_BEFORE], &trailer);
-                prop_assert_eq!(packet.data(&bytes), &data[..]);
+                let is_enclosed = reader.enclose(&mut bytes, fill).is_some();
+                if left_out == LeftOut::Nothing {
+                    prop_assert_eq!(packet.data(&bytes), &data[..]);
+                }
+                if !is_enclosed {
+                    reader.skip(&mut bytes);
+                }
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod block;
 mod memory;
+mod packet;
 mod socket;
 
 use std::ffi::c_int;
@@ -21,8 +22,9 @@ use std::time::Duration;
 use nix::libc::{ENETDOWN, ETH_P_ALL};
 use socket2::{SockRef, Type};
 
-pub use block::{BlockPacket, BlockReader, ROOM_BEFORE, TRAILER_LEN};
+pub use block::BlockReader;
 use memory::{HeldBlock, RingMemory};
+pub use packet::{BlockFormat, BlockPacket, LeftOut, ROOM_BEFORE, TRAILER_LEN};
 pub(super) use socket::{NO_PROTOCOL, bind, interface};
 
 /// Blocks of a ring of at least [`LARGE_RING_KIB`], in bytes. Smaller ones cost 10 % with large packets.
@@ -50,11 +52,12 @@ pub(super) struct PacketRing {
 }
 
 /// A block of packets. Dropping it gives it back to the kernel, which then overwrites it, unless bytes of it have been lent.
-pub(in crate::capture) struct RingBlock {
+pub struct RingBlock {
     held: HeldBlock,
     reader: BlockReader,
-    /// The packets in order of time, the next one last, once they have been sorted.
-    sorted: Option<Vec<BlockPacket>>,
+    /// The packets in order of time, the next one last, if the ring has another order. Each comes with the offset up to
+    /// which may be written behind it.
+    sorted: Option<Vec<(BlockPacket, usize)>>,
 }
 
 /// Whether there was a block.
@@ -86,11 +89,11 @@ impl PacketRing {
         Ok(())
     }
 
-    /// Takes the next block, if the kernel has handed it over.
-    pub(super) fn take(&mut self) -> NextBlock {
-        if let Some(held) = self.memory.take(self.next) {
+    /// Takes the next block, if the kernel has handed it over. Its packets are read as `format` says.
+    pub(super) fn take(&mut self, format: BlockFormat) -> NextBlock {
+        if let Some(mut held) = self.memory.take(self.next) {
             self.next = (self.next + 1) % self.memory.blocks();
-            let reader = BlockReader::new(held.bytes());
+            let reader = BlockReader::new(held.bytes_mut(), format);
             return NextBlock::Block(RingBlock { held, reader, sorted: None });
         }
         // Reported once. The interface may come up again, or be gone only a moment later.
@@ -126,53 +129,76 @@ impl AsFd for PacketRing {
 }
 
 impl RingBlock {
-    /// Sorts the packets by time: processors hand them over in slightly another order.
-    pub(in crate::capture) fn sort(&mut self) {
-        let mut packets: Vec<BlockPacket> = self.packets().collect();
+    /// Puts the packets in order of time: processors hand them over in slightly another one.
+    pub fn sort(&mut self) {
+        let packets = self.reader.packets(self.held.bytes());
+        if self.sorted.is_some() || packets.is_sorted_by_key(|packet| packet.time) {
+            return;
+        }
+        let mut packets = self.reader.take_all(self.held.bytes_mut());
         packets.reverse();
-        packets.sort_by_key(|packet| std::cmp::Reverse(packet.time));
+        packets.sort_by_key(|(packet, _)| std::cmp::Reverse(packet.time));
         self.sorted = Some(packets);
     }
 
     /// The next packet.
     #[inline]
-    pub(in crate::capture) fn head(&self) -> Option<&BlockPacket> {
+    pub fn head(&self) -> Option<&BlockPacket> {
         match &self.sorted {
-            Some(packets) => packets.last(),
             None => self.reader.head(),
+            Some(packets) => packets.last().map(|(packet, _)| packet),
         }
+    }
+
+    /// The bytes of a packet that has not been taken.
+    #[inline]
+    pub fn data(&self, packet: &BlockPacket) -> &[u8] {
+        packet.data(self.held.bytes())
     }
 
     /// Takes the next packet.
     #[inline]
-    pub(in crate::capture) fn next(&mut self) -> Option<BlockPacket> {
+    pub fn skip(&mut self) {
         match &mut self.sorted {
-            Some(packets) => packets.pop(),
-            None => self.reader.next(self.held.bytes()),
+            None => self.reader.skip(self.held.bytes_mut()),
+            Some(packets) => drop(packets.pop()),
         }
     }
 
+    /// Takes the next packet, and lets `write` fill the bytes before it and those behind its padding. Returns the range of
+    /// all in [`RingBlock::bytes`]; `None`, without taking it, where there is no room.
+    #[inline]
+    pub fn enclose(
+        &mut self,
+        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8; TRAILER_LEN]),
+    ) -> Option<Range<usize>> {
+        let bytes = self.held.bytes_mut();
+        let Some(packets) = &mut self.sorted else { return self.reader.enclose(bytes, write) };
+        let (packet, room_end) = packets.last()?;
+        let range = packet.enclose(bytes, *room_end, write)?;
+        packets.pop();
+        Some(range)
+    }
+
     /// The packets not taken yet.
-    pub(in crate::capture) fn packets(&self) -> impl Iterator<Item = BlockPacket> {
-        let mut reader = self.reader.clone();
-        let sorted = self.sorted.as_ref().map(|packets| packets.iter().rev().copied());
-        let in_ring = std::iter::from_fn(move || reader.next(self.held.bytes()));
-        let in_ring = in_ring.take(if sorted.is_some() { 0 } else { usize::MAX });
-        sorted.into_iter().flatten().chain(in_ring)
+    pub fn packets(&self) -> impl Iterator<Item = BlockPacket> {
+        let sorted = self.sorted.iter().flat_map(|packets| packets.iter().rev().map(|(packet, _)| *packet));
+        // It has none once they have been sorted.
+        sorted.chain(self.reader.packets(self.held.bytes()))
     }
 
     /// Marks bytes of it as lent: from now on it is only given back by [`RingBlock::give_back`].
-    pub(in crate::capture) fn mark_lent(&mut self) {
+    pub fn mark_lent(&mut self) {
         self.held.is_lent = true;
     }
 
     /// Whether bytes of it have been lent.
-    pub(in crate::capture) fn is_lent(&self) -> bool {
+    pub fn is_lent(&self) -> bool {
         self.held.is_lent
     }
 
-    /// Gives it back.
-    pub(in crate::capture) fn give_back(mut self) {
+    /// Gives it back, once what has been lent of it has been read.
+    pub fn give_back(mut self) {
         self.held.is_lent = false;
     }
 
@@ -182,40 +208,18 @@ impl RingBlock {
     }
 
     /// Time of the last packet, in nanoseconds since the epoch.
-    pub(in crate::capture) fn last_time(&self) -> u64 {
+    pub fn last_time(&self) -> u64 {
         self.reader.last_time()
     }
 
     /// Used bytes.
-    pub(in crate::capture) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         self.reader.used()
     }
 
-    /// Its memory, which the ranges of [`RingBlock::enclose_next`] refer to.
-    pub(in crate::capture) fn bytes(&self) -> &[u8] {
+    /// Its memory.
+    pub fn bytes(&self) -> &[u8] {
         self.held.bytes()
-    }
-
-    /// Takes the next packet, and writes `header` before its first `captured` bytes, and padding to 4 bytes and `trailer`
-    /// behind them. Returns the range of all; `None`, without taking it, where there is no room.
-    #[inline]
-    pub(in crate::capture) fn enclose_next(
-        &mut self,
-        captured: usize,
-        header: &[u8; ROOM_BEFORE],
-        trailer: &[u8; TRAILER_LEN],
-    ) -> Option<Range<usize>> {
-        let before = if self.sorted.is_none() { Some(self.reader.clone()) } else { None };
-        let packet = self.next()?;
-        let range = packet.enclose(self.held.bytes_mut(), captured, header, trailer);
-        if range.is_none() {
-            match (before, &mut self.sorted) {
-                (Some(reader), _) => self.reader = reader,
-                (None, Some(packets)) => packets.push(packet),
-                (None, None) => {}
-            }
-        }
-        range
     }
 }
 

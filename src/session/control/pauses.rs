@@ -29,7 +29,12 @@ impl Pauses {
 
     /// Whether a packet of `time` is skipped when the clock shows `now`. If that was set back since a pause, the pause does
     /// not count.
+    #[inline]
     pub(in crate::session) fn contains(&self, time: u64, now: u64) -> bool {
+        (self.paused_since.is_some() || !self.ended.is_empty()) && self.is_within(time, now)
+    }
+
+    fn is_within(&self, time: u64, now: u64) -> bool {
         let contains = |(begin, end): &(u64, u64)| (*begin..*end).contains(&time) && now >= *end;
         self.paused_since.is_some_and(|since| time >= since || now < since) || self.ended.iter().any(contains)
     }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::one_way::TcpDirections;
-use crate::capture::{CapturedBlock, CapturedPacket, Direction};
-use crate::pcapng;
+use crate::capture::{BlockPacket, Direction, RingBlock};
+use crate::pcapng::{self, PacketFields};
 use crate::session::pending::PendingWrite;
 
 /// Bytes after which a batch of copies is full: large enough for a cheap write, small enough for the CPU cache.
@@ -12,7 +12,7 @@ const BATCH_LEN: usize = 128 * 1024;
 /// Written batches kept for reuse, for all sources together.
 const MAX_SPARE_BATCHES: usize = 16;
 /// Captured bytes from which on a packet is written where it stands in the ring; shorter ones are gathered.
-const MIN_IN_PLACE: usize = 1024;
+const MIN_IN_PLACE: u32 = 1024;
 
 /// Packets of one source, in time order.
 #[derive(Default)]
@@ -31,7 +31,7 @@ enum Batch {
 
 /// A block of a ring.
 struct RingBatch {
-    block: CapturedBlock,
+    block: RingBlock,
     /// Number of its interface block.
     interface: u32,
     /// Position of its last packet, in nanoseconds since the epoch. Processors hand packets over in slightly another order
@@ -71,7 +71,7 @@ pub(in crate::session) enum PacketContent<'a> {
     /// In its pcapng block.
     Block(&'a [u8]),
     /// In the ring: direction, length on the wire, bytes.
-    Ring(Direction, u32, [&'a [u8]; 3]),
+    Ring(Direction, u32, &'a [u8]),
 }
 
 /// What to do with the next packet.
@@ -98,13 +98,10 @@ pub(in crate::session) enum Taken {
 
 impl PacketContent<'_> {
     /// Direction, length on the wire, and bytes.
-    pub(in crate::session) fn parts(&self) -> Option<(Direction, u32, [&[u8]; 3])> {
+    pub(in crate::session) fn parts(&self) -> Option<(Direction, u32, &[u8])> {
         match *self {
-            Self::Block(block) => {
-                let (direction, length, data) = pcapng::packet_in(block)?;
-                Some((direction, length, [data, &[], &[]]))
-            }
-            Self::Ring(direction, length, parts) => Some((direction, length, parts)),
+            Self::Block(block) => pcapng::packet_in(block),
+            Self::Ring(direction, wire_len, data) => Some((direction, wire_len, data)),
         }
     }
 }
@@ -123,7 +120,7 @@ impl PacketQueue {
     }
 
     /// Adds a block of a ring, whose last packet has the position `end`.
-    pub(super) fn add_block(&mut self, block: CapturedBlock, interface: u32, end: u64) {
+    pub(super) fn add_block(&mut self, block: RingBlock, interface: u32, end: u64) {
         self.batches.push_back(Batch::Ring(RingBatch { block, interface, end }));
     }
 
@@ -142,7 +139,7 @@ impl PacketQueue {
     pub(super) fn head(&self) -> Option<u64> {
         self.batches.iter().find_map(|batch| match batch {
             Batch::Copied(batch) => batch.packets.get(batch.next).map(|packet| packet.time),
-            Batch::Ring(batch) => batch.block.head().map(|packet| batch.position(&packet, self.order)),
+            Batch::Ring(batch) => batch.block.head().map(|packet| batch.position(packet, self.order)),
         })
     }
 
@@ -167,7 +164,7 @@ impl PacketQueue {
     }
 
     /// Removes the batches whose packets have all been taken, and passes blocks of a ring to `release`.
-    pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<CapturedBlock>) {
+    pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<RingBlock>) {
         while self.batches.front().is_some_and(Batch::is_empty) {
             match self.batches.pop_front() {
                 Some(Batch::Copied(batch)) => spare.put(batch),
@@ -182,22 +179,23 @@ impl PacketQueue {
         &mut self,
         max_blocks: usize,
         spare: &mut SpareBatches,
-        released: &mut Vec<CapturedBlock>,
+        released: &mut Vec<RingBlock>,
     ) {
         let held = self.batches.iter().filter(|batch| matches!(batch, Batch::Ring(_))).count();
         let mut order = self.order;
         let rings = self.batches.iter_mut().filter(|batch| matches!(batch, Batch::Ring(_)));
         for batch in rings.take(held.saturating_sub(max_blocks)) {
             let copied = Batch::Copied(spare.0.pop().unwrap_or_default());
-            let Batch::Ring(ring) = std::mem::replace(batch, copied) else { continue };
+            let Batch::Ring(mut ring) = std::mem::replace(batch, copied) else { continue };
             let Batch::Copied(copied) = batch else { continue };
-            for packet in ring.block.packets() {
-                let (time, parts) = (ring.position(&packet, order), ring.block.packet_bytes(&packet).0);
-                order = time;
-                copied.push(time, ring.interface, packet.captured, |bytes| {
-                    let CapturedPacket { direction, time, wire_len, .. } = packet;
-                    pcapng::append_packet_parts(bytes, ring.interface, direction, time, wire_len, parts);
+            while let Some(packet) = ring.block.head() {
+                let BlockPacket { direction, time, wire_len, captured, .. } = *packet;
+                let (interface, data) = (ring.interface, ring.block.data(packet));
+                order = ring.position(packet, order);
+                copied.push(order, interface, captured as usize, |bytes| {
+                    pcapng::append_packet(bytes, interface, direction, time, wire_len, data);
                 });
+                ring.block.skip();
             }
             released.push(ring.block);
         }
@@ -238,23 +236,18 @@ impl Batch {
 
 impl RingBatch {
     #[inline]
-    fn position(&self, packet: &CapturedPacket, order: u64) -> u64 {
+    fn position(&self, packet: &BlockPacket, order: u64) -> u64 {
         packet.time.max(order).min(self.end)
     }
 
-    fn queued(&self, packet: &CapturedPacket, order: u64) -> QueuedPacket {
-        QueuedPacket {
-            time: self.position(packet, order),
-            captured: u32::try_from(packet.captured).unwrap_or(u32::MAX),
-            interface: self.interface,
-        }
-    }
-
     fn packets(&self) -> impl Iterator<Item = QueuedPacket> {
-        self.block.packets().map(|packet| self.queued(&packet, 0))
+        self.block.packets().map(|packet| QueuedPacket {
+            time: self.position(&packet, 0),
+            captured: packet.captured,
+            interface: self.interface,
+        })
     }
 
-    #[inline]
     fn take(
         &mut self,
         (queue, batch): (usize, usize),
@@ -264,39 +257,51 @@ impl RingBatch {
         pending: &mut PendingWrite,
         decide: &mut impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
     ) -> Taken {
+        let interface = self.interface;
         while let Some(packet) = self.block.head() {
-            let queued = self.queued(&packet, *order);
-            if queued.time > until {
+            let position = self.position(packet, *order);
+            if position > until {
                 break;
             }
             if pending.is_full() {
                 return Taken::Full;
             }
-            let CapturedPacket { direction, time, wire_len, captured, .. } = packet;
-            let parts = self.block.packet_bytes(&packet).0;
-            tcp.count(direction, parts[0]);
-            match decide(queued, PacketContent::Ring(direction, wire_len, parts)) {
+            let BlockPacket { direction, time, wire_len, captured, .. } = *packet;
+            let data = self.block.data(packet);
+            tcp.count(direction, data);
+            let queued = QueuedPacket { time: position, captured, interface };
+            match decide(queued, PacketContent::Ring(direction, wire_len, data)) {
                 Verdict::Stop => return Taken::Stopped,
                 Verdict::Skip => self.block.skip(),
                 Verdict::Write => {
                     pending.packets += 1;
-                    pending.captured += captured as u64;
-                    let header = pcapng::packet_header(self.interface, time, captured, wire_len);
-                    let trailer = pcapng::packet_trailer(direction, captured);
+                    pending.captured += u64::from(captured);
+                    let fields = PacketFields { interface, direction, time, wire_len, captured };
                     if captured < MIN_IN_PLACE {
-                        pending.gather(&header, parts, &trailer);
+                        pending.gather(&fields, data);
                         self.block.skip();
-                    } else if let Some(bytes) = self.block.enclose(&packet, &header, &trailer) {
-                        pending.add_queued(queue, batch, bytes);
                     } else {
-                        pending.gather(&header, self.block.packet_bytes(&packet).0, &trailer);
-                        self.block.skip();
+                        self.enclose((queue, batch), &fields, pending);
                     }
                 }
             }
-            *order = queued.time;
+            *order = position;
         }
         Taken::All
+    }
+
+    /// Takes the next packet, in place if there is room around it.
+    fn enclose(&mut self, (queue, batch): (usize, usize), fields: &PacketFields, pending: &mut PendingWrite) {
+        let enclosed = self.block.enclose(|header, trailer| {
+            fields.write_header(header);
+            fields.write_trailer(trailer);
+        });
+        if let Some(bytes) = enclosed {
+            pending.add_queued(queue, batch, bytes);
+        } else if let Some(packet) = self.block.head() {
+            pending.gather(fields, self.block.data(packet));
+            self.block.skip();
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::io::IoSlice;
 
 use super::queue::{PacketContent, PacketQueue, QueuedPacket, SpareBatches, Taken, Verdict};
-use crate::capture::CapturedBlock;
+use crate::capture::RingBlock;
 use crate::session::pending::{PendingWrite, Piece};
 
 /// One queue for each source.
@@ -13,7 +13,7 @@ pub(in crate::session) struct PacketQueues {
     pub(super) queues: Vec<PacketQueue>,
     pub(super) spare: SpareBatches,
     /// Blocks whose packets have been taken or copied.
-    released: Vec<CapturedBlock>,
+    released: Vec<RingBlock>,
     /// What was taken and is to be written.
     pub(in crate::session) pending: PendingWrite,
 }
@@ -99,7 +99,7 @@ impl PacketQueues {
     }
 
     /// Frees the memory of packets taken by [`PacketQueues::take`]. Returns blocks that are not needed any more.
-    pub(in crate::session) fn recycle(&mut self) -> impl Iterator<Item = CapturedBlock> {
+    pub(in crate::session) fn recycle(&mut self) -> impl Iterator<Item = RingBlock> {
         for queue in &mut self.queues {
             queue.recycle(&mut self.spare, &mut self.released);
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::capture::CapturedBlock;
+use crate::capture::RingBlock;
 use crate::session::pending::GatherBuffer;
 
 /// Buffers kept for reuse.
@@ -21,7 +21,7 @@ pub(super) struct Lender {
     position: u64,
     /// Those up to the last one that was lent.
     lent_until: u64,
-    blocks: VecDeque<(u64, CapturedBlock)>,
+    blocks: VecDeque<(u64, RingBlock)>,
     buffers: VecDeque<(u64, GatherBuffer)>,
     spare: Vec<GatherBuffer>,
     /// Whether the kernel lends nothing to a pipe.
@@ -48,7 +48,7 @@ impl Lender {
     }
 
     /// Keeps a block until what has been lent of it has been read.
-    pub(super) fn keep_block(&mut self, block: CapturedBlock) {
+    pub(super) fn keep_block(&mut self, block: RingBlock) {
         self.blocks.push_back((self.lent_until, block));
     }
 
@@ -59,6 +59,11 @@ impl Lender {
         let spare = self.spare.pop().map_or_else(GatherBuffer::new, Ok)?;
         self.buffers.push_back((self.lent_until, std::mem::replace(buffer, spare)));
         Ok(())
+    }
+
+    /// Whether a block has not been given back.
+    pub(super) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
     }
 
     /// Whether everything that was lent has been read from `pipe`. Gives back what has been.

@@ -32,7 +32,7 @@ pub use totals::{InterfaceTotals, Totals};
 
 use super::input::DRAIN_TIMEOUT;
 use super::pending::{GatherBuffer, MAX_SLICES, no_memory};
-use crate::capture::CapturedBlock;
+use crate::capture::RingBlock;
 use crate::error::Error;
 use crate::peer::compression::{CompressionMode, StreamCompressor};
 use crate::stop::Stop;
@@ -179,7 +179,7 @@ impl Output {
     }
 
     /// Gives a block back to the kernel, at once or when what has been lent of it has been read.
-    pub(super) fn release(&mut self, block: CapturedBlock) {
+    pub(super) fn release(&mut self, block: RingBlock) {
         match &mut self.lender {
             Some(lender) if block.is_lent() => lender.keep_block(block),
             Some(_) | None => drop(block),
@@ -202,11 +202,16 @@ impl Output {
     }
 
     /// Whether some of what has been lent has not been read. Gives back what has been.
-    pub(super) fn has_lent(&mut self) -> bool {
+    fn has_lent(&mut self) -> bool {
         match (&mut self.lender, &self.kind) {
             (Some(lender), OutputKind::Pipe(pipe)) => !lender.reclaim(pipe),
             _ => false,
         }
+    }
+
+    /// Whether blocks have been lent and not been read. Gives back what has been.
+    pub(super) fn has_lent_blocks(&mut self) -> bool {
+        self.has_lent() && self.lender.as_ref().is_some_and(Lender::has_blocks)
     }
 
     /// Writes all of `slices` uncompressed.
