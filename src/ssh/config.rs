@@ -19,6 +19,8 @@ pub(super) struct SshConfig {
     /// Jump hosts as written: `ann@jump1,jump2`.
     pub(super) proxy_jump: Option<String>,
     pub(super) has_proxy_command: bool,
+    /// In order, separated by commas.
+    pub(super) ciphers: Option<String>,
 }
 
 impl SshConfig {
@@ -52,6 +54,7 @@ impl SshConfig {
             identity_files: values("identityfile").map(path).collect(),
             proxy_jump: values("proxyjump").find(|jump| *jump != "none").map(str::to_owned),
             has_proxy_command: values("proxycommand").any(|command| command != "none"),
+            ciphers: values("ciphers").next().map(str::to_owned),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::child::{CHILD_POLL_INTERVAL, wait_or_kill};
 use super::probe::PROBE_COMMAND;
 use super::prompt::PromptSettings;
 use super::socket_dir::SocketDir;
-use super::{Host, Probe, PromptMode, RemoteStderr, SshSession, diagnosis, errors};
+use super::{Host, Probe, PromptMode, RemoteStderr, SshSession, ciphers, diagnosis, errors};
 use crate::error::Error;
 use crate::own_program;
 
@@ -161,6 +161,9 @@ impl SshConnection {
         add(CONTROL_PERSIST);
         if !prompt.can_prompt {
             add("BatchMode=yes");
+        }
+        if let Some(option) = ciphers::option(&self.0.host) {
+            add(&option);
         }
         arguments.extend(self.base_arguments());
         arguments.extend(self.destination_arguments(PROBE_COMMAND));

@@ -11,6 +11,7 @@
 //! [`crate::peer`].
 
 mod child;
+mod ciphers;
 mod config;
 mod connection;
 mod deploy;

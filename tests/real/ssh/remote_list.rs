@@ -11,6 +11,7 @@ use crate::support::ssh_host::SshHost;
 
 pub(crate) const TESTS: &[Test] = tests![
     ssh_lists_the_containers_of_a_host,
+    ssh_encrypts_by_aes_gcm_unless_ciphers_are_configured,
     ssh_refuses_a_changed_host_key,
     ssh_reports_a_missing_or_different_containerdump,
 ];
@@ -37,6 +38,24 @@ fn ssh_lists_the_containers_of_a_host(lab: &Lab) {
     let veth = taps.split("* host    host veth ").nth(1).and_then(|rest| rest.lines().next()).expect(&taps);
     assert!(there.inside("ip -o link").contains(&format!(" {veth}@")), "{taps}");
     there.assert_cleaned_up();
+}
+
+fn ssh_encrypts_by_aes_gcm_unless_ciphers_are_configured(lab: &Lab) {
+    let processor = fs::read_to_string("/proc/cpuinfo").expect("the processor");
+    let has_aes = processor.split_whitespace().any(|flag| flag == "aes");
+    let there = SshHost::start(lab);
+    there.serve_with("LogLevel DEBUG1");
+    // As the server writes it.
+    let cipher = |host: &str| {
+        output(there.program().args(["list", "--host", host]));
+        let log = fs::read_to_string(there.path("sshd.log")).expect("the server's log");
+        let line = log.lines().rfind(|line| line.contains("kex: client->server cipher: ")).expect(&log);
+        line.split("cipher: ").nth(1).and_then(|rest| rest.split(' ').next()).expect(line).to_owned()
+    };
+    let usual = if has_aes { "aes128-gcm@openssh.com" } else { "chacha20-poly1305@openssh.com" };
+    assert_eq!(cipher("build1"), usual);
+    there.configure("Host build2\n Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com\n");
+    assert_eq!(cipher("root@build2"), "chacha20-poly1305@openssh.com");
 }
 
 /// The error of `list` without a terminal.
