@@ -4,18 +4,17 @@ use super::ProtocolError;
 use crate::capture::{Direction, MAX_SNAP_LEN, PacketCounts};
 
 /// The longest packet with its header and options.
-pub(super) const MAX_BLOCK_LEN: usize =
-    MAX_SNAP_LEN as usize + PACKET_HEADER_LEN + MAX_PACKET_OPTIONS_LEN + 4;
+pub(super) const MAX_BLOCK_LEN: usize = MAX_SNAP_LEN as usize + PACKET_HEADER_LEN + PACKET_OPTIONS_LEN + 4;
 /// Bytes before the data of a packet.
 const PACKET_HEADER_LEN: usize = 28;
-/// Most bytes of a packet's options; our writer makes 12.
-const MAX_PACKET_OPTIONS_LEN: usize = 64;
+/// Bytes of a packet's options: `epb_flags` and the end.
+const PACKET_OPTIONS_LEN: usize = 12;
+/// Where a packet's block has the number of its interface.
+pub(super) const INTERFACE_NUMBER: std::ops::Range<usize> = 8..12;
 /// Longest packet on a wire: the kernel's are below 512 KiB (`GSO_MAX_SIZE`, linux/netdevice.h).
 const MAX_WIRE_LEN: u32 = 1024 * 1024;
 /// Bound of a count, so that sums do not overflow.
 const MAX_COUNT: u64 = 1 << 48;
-/// `epb_flags`.
-const OPTION_EPB_FLAGS: u16 = 2;
 /// As read from a little-endian section.
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
@@ -42,6 +41,12 @@ pub struct PeerPacket<'a> {
     pub length: u32,
     /// Captured bytes.
     pub data: &'a [u8],
+}
+
+/// Where a packet's block has its padding.
+#[inline]
+pub(super) fn padding(captured: usize) -> std::ops::Range<usize> {
+    PACKET_HEADER_LEN + captured..PACKET_HEADER_LEN + captured.next_multiple_of(4)
 }
 
 /// The length of the block that starts here; `None` if its header is incomplete.
@@ -125,28 +130,14 @@ pub(super) fn parse_packet<'a>(
     Ok(PeerPacket { interface, direction: parse_direction(options)?, time, length, data })
 }
 
-/// The direction in the options of a packet.
+/// The direction in the options of a packet. The block is passed on as it is, so that others are not allowed.
 #[inline]
 fn parse_direction(options: &[u8]) -> Result<Direction, ProtocolError> {
-    if options.len() > MAX_PACKET_OPTIONS_LEN {
-        return Err(ProtocolError::new("a packet has too many options"));
-    }
-    let mut flags = 0;
-    // The fast path: as our own writer makes them.
-    if let [2, 0, 4, 0, first, 0, 0, 0, 0, 0, 0, 0] = options {
-        flags = *first;
-    } else {
-        for option in BlockOptions(options) {
-            if let (OPTION_EPB_FLAGS, [first, ..]) = option? {
-                flags = *first;
-            }
-        }
-    }
-    match flags & 3 {
-        0 => Ok(Direction::Within),
-        1 => Ok(Direction::Inbound),
-        2 => Ok(Direction::Outbound),
-        _ => Err(ProtocolError::new("a packet has an invalid direction")),
+    match options {
+        [2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Within),
+        [2, 0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Inbound),
+        [2, 0, 4, 0, 2, 0, 0, 0, 0, 0, 0, 0] => Ok(Direction::Outbound),
+        _ => Err(ProtocolError::new("a packet has other options than its direction")),
     }
 }
 

@@ -45,6 +45,7 @@ use crate::error::Error;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;
 use block::BlockKind;
+pub use read_buffer::BUFFER_LEN as PEER_BUFFER_LEN;
 use read_buffer::{FillOutcome, ReadBuffer};
 
 /// How long either end waits for a sign of life: heartbeats come every 2 seconds, statistics every 3 at least.
@@ -93,6 +94,13 @@ pub struct BlocksRead {
     pub bytes: usize,
 }
 
+impl BlocksRead {
+    fn add(&mut self, length: usize) {
+        self.blocks += 1;
+        self.bytes += length;
+    }
+}
+
 /// Why a stream is invalid.
 #[derive(Debug, PartialEq, Eq)]
 struct ProtocolError(String);
@@ -114,15 +122,15 @@ impl PeerStream {
         }
     }
 
-    /// Reads at most `max_blocks` blocks and passes packets to `on_packet`.
+    /// Reads the blocks that have come, and calls `on_packet` with each packet and the offset of its block in
+    /// [`PeerStream::blocks`]. It returns the number of the interface, which replaces that in the block.
     ///
     /// Fails at the end of the stream, proper or not.
     pub fn read(
         &mut self,
-        max_blocks: usize,
-        on_packet: impl FnMut(PeerPacket<'_>),
+        on_packet: impl FnMut(PeerPacket<'_>, usize) -> u32,
     ) -> Result<BlocksRead, PeerStreamEnd> {
-        self.read_blocks(max_blocks, on_packet).map_err(|ended| {
+        self.read_blocks(on_packet).map_err(|ended| {
             // The writer must not go on without a reader.
             let _ = self.stream.shutdown(Shutdown::Both);
             ended.map_or(PeerStreamEnd::Finished, |error| PeerStreamEnd::Failed(self.error(&error)))
@@ -132,12 +140,11 @@ impl PeerStream {
     /// The same; fails with `None` at a proper end.
     fn read_blocks(
         &mut self,
-        max_blocks: usize,
-        mut on_packet: impl FnMut(PeerPacket<'_>),
+        mut on_packet: impl FnMut(PeerPacket<'_>, usize) -> u32,
     ) -> Result<BlocksRead, Option<ProtocolError>> {
         let mut count = BlocksRead::default();
         loop {
-            while count.blocks < max_blocks {
+            loop {
                 let has_new_interfaces = self.new_interfaces.as_ref().is_some_and(|new| !new.is_empty());
                 if has_new_interfaces || !self.new_names.is_empty() {
                     // Both are written before the packets that follow them.
@@ -162,7 +169,12 @@ impl PeerStream {
                         let packet = block::parse_packet(block, &self.interfaces)?;
                         self.interfaces[packet.interface].1.delivered += 1;
                         self.ends_with_statistics = false;
-                        on_packet(packet);
+                        let (length, captured) = (block.len(), packet.data.len());
+                        let number = on_packet(packet, self.buffer.offset());
+                        self.buffer.renumber_packet(number, captured);
+                        count.add(length);
+                        self.buffer.consume(length);
+                        continue;
                     }
                     BlockKind::Statistics => {
                         let (interface, counts) = block::parse_statistics(block, &self.interfaces)?;
@@ -175,7 +187,7 @@ impl PeerStream {
                     kind => kind.ensure_allowed_between_packets()?,
                 }
                 let length = block.len();
-                count = BlocksRead { blocks: count.blocks + 1, bytes: count.bytes + length };
+                count.add(length);
                 self.buffer.consume(length);
             }
             if count.blocks > 0 {
@@ -196,6 +208,16 @@ impl PeerStream {
                 FillOutcome::End => return Err(self.end_error()),
             }
         }
+    }
+
+    /// The memory of the blocks of the last [`PeerStream::read`].
+    pub fn blocks(&self) -> &[u8] {
+        self.buffer.removed()
+    }
+
+    /// The same, to be kept, for `spare`, of [`PEER_BUFFER_LEN`] bytes.
+    pub fn take_blocks(&mut self, spare: Vec<u8>) -> Vec<u8> {
+        self.buffer.exchange(spare)
     }
 
     /// The error if the stream may not end here.

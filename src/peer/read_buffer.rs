@@ -7,14 +7,14 @@ use super::ProtocolError;
 use super::block::{self, MAX_BLOCK_LEN};
 use crate::peer::compression::Decompressor;
 
-/// More than a socket holds (`net.core.wmem_default` is 208 KiB), and more than the longest block.
-const BUFFER_LEN: usize = 512 * 1024;
+/// Bytes of a buffer: more than a socket holds (`net.core.wmem_default` is 208 KiB), and more than the longest block.
+pub const BUFFER_LEN: usize = 512 * 1024;
 const _: () = assert!(BUFFER_LEN >= MAX_BLOCK_LEN);
 
-/// A buffer of fixed size.
+/// A buffer of [`BUFFER_LEN`] bytes.
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     start: usize,
     end: usize,
     encoding: StreamEncoding,
@@ -44,7 +44,7 @@ impl ReadBuffer {
     /// With `may_be_compressed` the encoding is detected.
     pub(super) fn new(may_be_compressed: bool) -> Self {
         let encoding = if may_be_compressed { StreamEncoding::Undetected } else { StreamEncoding::Plain };
-        Self { bytes: vec![0; BUFFER_LEN].into_boxed_slice(), start: 0, end: 0, encoding }
+        Self { bytes: vec![0; BUFFER_LEN], start: 0, end: 0, encoding }
     }
 
     /// The next block, once all of it is buffered.
@@ -55,6 +55,37 @@ impl ReadBuffer {
             Some(length) => buffered.get(..length).map(block::check_trailing_length).transpose(),
             None => Ok(None),
         }
+    }
+
+    /// Offset of the next block in the memory that [`ReadBuffer::exchange`] returns.
+    #[inline]
+    pub(super) fn offset(&self) -> usize {
+        self.start
+    }
+
+    /// Replaces the number of the interface in the next block, a packet of `captured` bytes, and clears its padding.
+    #[inline]
+    pub(super) fn renumber_packet(&mut self, interface: u32, captured: usize) {
+        let block = &mut self.bytes[self.start..self.end];
+        if let Some(field) = block.get_mut(block::INTERFACE_NUMBER) {
+            field.copy_from_slice(&interface.to_le_bytes());
+        }
+        if let Some(padding) = block.get_mut(block::padding(captured)) {
+            padding.fill(0);
+        }
+    }
+
+    /// The bytes of the blocks that were removed, until the next call of [`ReadBuffer::fill`].
+    pub(super) fn removed(&self) -> &[u8] {
+        &self.bytes[..self.start]
+    }
+
+    /// Returns the memory of the blocks that were removed, and goes on in `spare`, of [`BUFFER_LEN`] bytes.
+    pub(super) fn exchange(&mut self, mut spare: Vec<u8>) -> Vec<u8> {
+        let rest = &self.bytes[self.start..self.end];
+        spare[..rest.len()].copy_from_slice(rest);
+        (self.start, self.end) = (0, rest.len());
+        std::mem::replace(&mut self.bytes, spare)
     }
 
     /// Removes `length` bytes, those of the last block.

@@ -60,7 +60,13 @@ impl PendingWrite {
     /// Whether it is to be written before another packet is added.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= MAX_BYTES || self.pieces.len() >= MAX_SLICES || self.buffer.is_full()
+        self.is_full_with(0)
+    }
+
+    /// The same once so many bytes have been added.
+    #[inline]
+    pub(super) fn is_full_with(&self, bytes: usize) -> bool {
+        self.bytes + bytes >= MAX_BYTES || self.pieces.len() + 1 >= MAX_SLICES || self.buffer.is_full()
     }
 
     /// Adds a packet, gathered. Requires that it is not full.
@@ -76,11 +82,13 @@ impl PendingWrite {
         }
     }
 
-    /// Adds blocks in a batch of a queue.
+    /// Adds blocks in a batch of a queue, if there are any.
     #[inline]
     pub(super) fn add_queued(&mut self, queue: usize, batch: usize, bytes: Range<usize>) {
-        self.bytes += bytes.len();
-        self.pieces.push(Piece::Queued { queue, batch, bytes });
+        if !bytes.is_empty() {
+            self.bytes += bytes.len();
+            self.pieces.push(Piece::Queued { queue, batch, bytes });
+        }
     }
 
     /// Forgets what has been written. Bytes of the buffer that are lent stay as they are.

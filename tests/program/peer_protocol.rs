@@ -92,8 +92,10 @@ fn an_invalid_block_ends_the_stream() {
         (changed(good.clone(), 20, &[0xff; 8]), "4294967295 of 4294967295"),
         (changed(good.clone(), 24, &[0xff; 4]), "60 of 4294967295"),
         (changed(good.clone(), 20, &[200, 0, 0, 0, 200]), "longer than its block"),
-        (changed(good.clone(), options + 2, &[0xff]), "longer than its block"),
-        (changed(good.clone(), options + 4, &[3]), "invalid direction"),
+        (changed(good.clone(), options + 2, &[0xff]), "other options than its direction"),
+        (changed(good.clone(), options + 4, &[3]), "other options than its direction"),
+        (changed(good.clone(), options + 5, &[1]), "other options than its direction"),
+        (changed(good.clone(), options, &[1]), "other options than its direction"),
         (changed(good.clone(), good.len() - 4, &[1]), "two different lengths"),
         (changed(good.clone(), 0, &[0x0a]), "unknown block type 10"),
         (beginning(&[interface("eth0")]), "second section"),
@@ -130,7 +132,7 @@ fn a_silent_stream_times_out() {
     theirs.write_all(&beginning(&[interface("eth0")])).expect("room for it");
     let (_, mut remote) = open(ours).expect("a stream");
     let ended = loop {
-        if let Err(ended) = remote.read(64, |_| {}) {
+        if let Err(ended) = remote.read(|_, _| 0) {
             break ended;
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -161,7 +163,12 @@ fn a_stream_with_a_slow_chunk_does_not_time_out() {
     let mut remote = opened.expect("a stream");
     let mut packets = 0;
     while packets == 0 {
-        remote.read(64, |_| packets += 1).expect("it goes on");
+        remote
+            .read(|_, _| {
+                packets += 1;
+                0
+            })
+            .expect("it goes on");
         remote.take_new_interfaces();
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -182,7 +189,10 @@ fn a_long_stream_is_read_in_bounded_memory() {
     let sender = send(theirs, stream.chain([end]));
     let (_, mut remote) = open(ours).expect("a stream");
     let (before, mut bytes) = (resident(), 0);
-    while let Ok(looked) = remote.read(64, |packet| assert_eq!(packet.data.len(), 9000)) {
+    while let Ok(looked) = remote.read(|packet, _| {
+        assert_eq!(packet.data.len(), 9000);
+        0
+    }) {
         bytes += looked.bytes;
     }
     sender.join().expect("it was sent");

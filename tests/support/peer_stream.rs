@@ -118,10 +118,15 @@ pub(crate) fn send(
     })
 }
 
+/// Added to the number of each interface.
+const RENUMBERED: u32 = 1000;
+
 fn read_all_packets(interfaces: Vec<InterfaceDescription>, mut remote: PeerStream) -> Read {
     let mut packets = Vec::new();
     let ended = loop {
-        let outcome = remote.read(64, |packet| {
+        let mut offsets = Vec::new();
+        let outcome = remote.read(|packet, offset| {
+            offsets.push(offset);
             packets.push(Packet {
                 interface: u32::try_from(packet.interface).expect("a few interfaces"),
                 direction: packet.direction,
@@ -129,7 +134,13 @@ fn read_all_packets(interfaces: Vec<InterfaceDescription>, mut remote: PeerStrea
                 length: packet.length,
                 data: packet.data.to_vec(),
             });
+            RENUMBERED + u32::try_from(packet.interface).expect("a few interfaces")
         });
+        let begin = packets.len() - offsets.len();
+        for (packet, offset) in packets[begin..].iter().zip(offsets) {
+            let renumbered = Packet { interface: RENUMBERED + packet.interface, ..packet.clone() };
+            assert!(remote.blocks()[offset..].starts_with(&block(&renumbered)));
+        }
         match outcome {
             Ok(looked) if looked.blocks == 0 => thread::sleep(Duration::from_micros(100)),
             Ok(_) => {}

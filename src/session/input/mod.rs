@@ -1,5 +1,6 @@
 //! The sources of a session, read and merged in time order.
 
+mod block_batch;
 mod drain;
 mod member;
 mod merger;

@@ -1,16 +1,17 @@
-//! Packets read from one source and not written yet: blocks of a ring, or copies already in the form of pcapng blocks.
+//! Packets read from one source and not written yet: in blocks of a ring, or in the form of pcapng blocks.
 
 use std::collections::VecDeque;
 
+use super::block_batch::{BlockBatch, SpareBatches};
 use super::one_way::TcpDirections;
 use crate::capture::{BlockPacket, Direction, RingBlock};
 use crate::pcapng::{self, PacketFields};
+use crate::peer::PeerStream;
 use crate::session::pending::PendingWrite;
 
-/// Bytes after which a batch of copies is full: large enough for a cheap write, small enough for the CPU cache.
-const BATCH_LEN: usize = 128 * 1024;
-/// Written batches kept for reuse, for all sources together.
-const MAX_SPARE_BATCHES: usize = 16;
+/// Bytes of a stream from which on its packets are written where they were read; fewer are copied, since each memory that is
+/// kept has [`PEER_BUFFER_LEN`].
+const MIN_KEPT: usize = 64 * 1024;
 /// Captured bytes from which on a packet is written where it stands in the ring; shorter ones are gathered.
 const MIN_IN_PLACE: u32 = 1024;
 
@@ -25,7 +26,7 @@ pub(in crate::session) struct PacketQueue {
 }
 
 enum Batch {
-    Copied(CopiedBatch),
+    Blocks(BlockBatch),
     Ring(RingBatch),
 }
 
@@ -38,20 +39,6 @@ struct RingBatch {
     /// than that of their times.
     end: u64,
 }
-
-/// Packet blocks, one after the other.
-#[derive(Default)]
-pub(in crate::session) struct CopiedBatch {
-    bytes: Vec<u8>,
-    packets: Vec<QueuedPacket>,
-    /// The next packet to write, and its offset in `bytes`.
-    next: usize,
-    next_offset: usize,
-}
-
-/// Written batches of copies, for reuse.
-#[derive(Default)]
-pub(in crate::session) struct SpareBatches(Vec<CopiedBatch>);
 
 /// A packet in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,15 +94,34 @@ impl PacketContent<'_> {
 }
 
 impl PacketQueue {
-    /// The batch to append copies to.
-    pub(super) fn batch(&mut self, spare: &mut SpareBatches) -> &mut CopiedBatch {
-        let is_full = |batch: &Batch| !matches!(batch, Batch::Copied(batch) if batch.bytes.len() < BATCH_LEN);
-        if self.batches.back().is_none_or(is_full) {
-            self.batches.push_back(Batch::Copied(spare.0.pop().unwrap_or_default()));
+    /// Adds `packets` of a stream that was read, each with the offset of its block in [`PeerStream::blocks`].
+    pub(super) fn add_peer_packets(
+        &mut self,
+        packets: &mut Vec<(QueuedPacket, usize)>,
+        stream: &mut PeerStream,
+        spare: &mut SpareBatches,
+    ) {
+        let bytes: usize = packets.iter().map(|(packet, _)| packet.block_len() as usize).sum();
+        if bytes < MIN_KEPT {
+            let batch = self.batch_for_copies(spare);
+            for (packet, begin) in packets.drain(..) {
+                let block = &stream.blocks()[begin..begin + packet.block_len() as usize];
+                batch.push(packet, |bytes| bytes.extend_from_slice(block));
+            }
+        } else {
+            let memory = stream.take_blocks(spare.take_peer_buffer());
+            self.batches.push_back(Batch::Blocks(BlockBatch::of_peer(memory, std::mem::take(packets))));
+        }
+    }
+
+    fn batch_for_copies(&mut self, spare: &mut SpareBatches) -> &mut BlockBatch {
+        let has_room = |batch: &Batch| matches!(batch, Batch::Blocks(batch) if batch.has_room());
+        if !self.batches.back().is_some_and(has_room) {
+            self.batches.push_back(Batch::Blocks(spare.take()));
         }
         match self.batches.back_mut() {
-            Some(Batch::Copied(batch)) => batch,
-            Some(Batch::Ring(_)) | None => unreachable!("a batch of copies was added"),
+            Some(Batch::Blocks(batch)) => batch,
+            Some(Batch::Ring(_)) | None => unreachable!("a batch was added"),
         }
     }
 
@@ -127,18 +133,18 @@ impl PacketQueue {
     /// The packets in the queue.
     pub(super) fn packets(&self) -> impl Iterator<Item = QueuedPacket> {
         self.batches.iter().flat_map(|batch| {
-            let (copied, ring) = match batch {
-                Batch::Copied(batch) => (Some(batch.packets[batch.next..].iter().copied()), None),
+            let (blocks, ring) = match batch {
+                Batch::Blocks(batch) => (Some(batch.packets()), None),
                 Batch::Ring(batch) => (None, Some(batch.packets())),
             };
-            copied.into_iter().flatten().chain(ring.into_iter().flatten())
+            blocks.into_iter().flatten().chain(ring.into_iter().flatten())
         })
     }
 
     /// Position of the next packet, in nanoseconds since the epoch.
     pub(super) fn head(&self) -> Option<u64> {
         self.batches.iter().find_map(|batch| match batch {
-            Batch::Copied(batch) => batch.packets.get(batch.next).map(|packet| packet.time),
+            Batch::Blocks(batch) => batch.head().map(|packet| packet.time),
             Batch::Ring(batch) => batch.block.head().map(|packet| batch.position(packet, self.order)),
         })
     }
@@ -146,12 +152,12 @@ impl PacketQueue {
     /// The memory of a batch.
     pub(super) fn bytes(&self, batch: usize) -> &[u8] {
         match &self.batches[batch] {
-            Batch::Copied(batch) => &batch.bytes,
+            Batch::Blocks(batch) => batch.bytes(),
             Batch::Ring(batch) => batch.block.bytes(),
         }
     }
 
-    /// Whether the memory of a batch can be lent. That of copies is used again once they have been written.
+    /// Whether the memory of a batch can be lent. Others are used again once they have been written.
     pub(super) fn may_be_lent(&self, batch: usize) -> bool {
         matches!(self.batches[batch], Batch::Ring(_))
     }
@@ -167,7 +173,7 @@ impl PacketQueue {
     pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<RingBlock>) {
         while self.batches.front().is_some_and(Batch::is_empty) {
             match self.batches.pop_front() {
-                Some(Batch::Copied(batch)) => spare.put(batch),
+                Some(Batch::Blocks(batch)) => spare.put(batch),
                 Some(Batch::Ring(batch)) => released.push(batch.block),
                 None => break,
             }
@@ -185,14 +191,14 @@ impl PacketQueue {
         let mut order = self.order;
         let rings = self.batches.iter_mut().filter(|batch| matches!(batch, Batch::Ring(_)));
         for batch in rings.take(held.saturating_sub(max_blocks)) {
-            let copied = Batch::Copied(spare.0.pop().unwrap_or_default());
+            let copied = Batch::Blocks(spare.take());
             let Batch::Ring(mut ring) = std::mem::replace(batch, copied) else { continue };
-            let Batch::Copied(copied) = batch else { continue };
+            let Batch::Blocks(copied) = batch else { continue };
             while let Some(packet) = ring.block.head() {
                 let BlockPacket { direction, time, wire_len, captured, .. } = *packet;
                 let (interface, data) = (ring.interface, ring.block.data(packet));
                 order = ring.position(packet, order);
-                copied.push(order, interface, captured as usize, |bytes| {
+                copied.push(QueuedPacket { time: order, captured, interface }, |bytes| {
                     pcapng::append_packet(bytes, interface, direction, time, wire_len, data);
                 });
                 ring.block.skip();
@@ -214,7 +220,7 @@ impl PacketQueue {
         let Self { batches, order, tcp } = self;
         for (index, batch) in batches.iter_mut().enumerate().filter(|(_, batch)| !batch.is_empty()) {
             let taken = match batch {
-                Batch::Copied(batch) => batch.take((number, index), until, pending, decide),
+                Batch::Blocks(batch) => batch.take((number, index), until, pending, decide),
                 Batch::Ring(batch) => batch.take((number, index), until, order, tcp, pending, decide),
             };
             if taken != Taken::All || !batch.is_empty() {
@@ -228,7 +234,7 @@ impl PacketQueue {
 impl Batch {
     fn is_empty(&self) -> bool {
         match self {
-            Self::Copied(batch) => batch.next == batch.packets.len(),
+            Self::Blocks(batch) => batch.head().is_none(),
             Self::Ring(batch) => batch.block.head().is_none(),
         }
     }
@@ -309,76 +315,5 @@ impl QueuedPacket {
     /// Bytes of its block.
     pub(in crate::session) fn block_len(self) -> u32 {
         u32::try_from(pcapng::packet_block_length(self.captured as usize)).unwrap_or(u32::MAX)
-    }
-}
-
-impl CopiedBatch {
-    /// Adds a packet, whose block `append` writes. Returns the bytes of the block.
-    pub(super) fn push(
-        &mut self,
-        time: u64,
-        interface: u32,
-        captured: usize,
-        append: impl FnOnce(&mut Vec<u8>),
-    ) -> usize {
-        let before = self.bytes.len();
-        append(&mut self.bytes);
-        let block_len = self.bytes.len() - before;
-        debug_assert_eq!(block_len, pcapng::packet_block_length(captured));
-        let captured = u32::try_from(captured).unwrap_or(u32::MAX);
-        self.packets.push(QueuedPacket { time, captured, interface });
-        block_len
-    }
-
-    fn take(
-        &mut self,
-        (queue, number): (usize, usize),
-        until: u64,
-        pending: &mut PendingWrite,
-        decide: &mut impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
-    ) -> Taken {
-        let mut run = self.next_offset..self.next_offset;
-        let mut taken = Taken::All;
-        while let Some(packet) = self.packets.get(self.next).filter(|packet| packet.time <= until) {
-            if pending.is_full() {
-                taken = Taken::Full;
-                break;
-            }
-            let end = self.next_offset + packet.block_len() as usize;
-            match decide(*packet, PacketContent::Block(&self.bytes[self.next_offset..end])) {
-                Verdict::Stop => {
-                    taken = Taken::Stopped;
-                    break;
-                }
-                Verdict::Skip => {
-                    if !run.is_empty() {
-                        pending.add_queued(queue, number, run);
-                    }
-                    run = end..end;
-                }
-                Verdict::Write => {
-                    pending.packets += 1;
-                    pending.captured += u64::from(packet.captured);
-                    run.end = end;
-                }
-            }
-            (self.next, self.next_offset) = (self.next + 1, end);
-        }
-        if !run.is_empty() {
-            pending.add_queued(queue, number, run);
-        }
-        taken
-    }
-}
-
-impl SpareBatches {
-    fn put(&mut self, mut batch: CopiedBatch) {
-        batch.bytes.clear();
-        batch.packets.clear();
-        (batch.next, batch.next_offset) = (0, 0);
-        // A batch that has grown for a few large packets is not worth its memory.
-        if self.0.len() < MAX_SPARE_BATCHES && batch.bytes.capacity() <= 4 * BATCH_LEN {
-            self.0.push(batch);
-        }
     }
 }

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::IoSlice;
 
-use super::queue::{PacketContent, PacketQueue, QueuedPacket, SpareBatches, Taken, Verdict};
+use super::block_batch::SpareBatches;
+use super::queue::{PacketContent, PacketQueue, QueuedPacket, Taken, Verdict};
 use crate::capture::RingBlock;
 use crate::session::pending::{PendingWrite, Piece};
 

@@ -6,9 +6,10 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::queue::CopiedBatch;
+use super::block_batch::SpareBatches;
+use super::queue::{PacketQueue, QueuedPacket};
 use crate::capture::PacketCounts;
-use crate::pcapng::{self, InterfaceDescription};
+use crate::pcapng::InterfaceDescription;
 use crate::peer::{PeerStream, PeerStreamEnd};
 use crate::safe_text::SafeText;
 
@@ -32,38 +33,50 @@ pub(in crate::session) struct RemoteSource {
     min_difference: i64,
     /// The end of the capture, before which all packets that still come are placed.
     end_time: Option<u64>,
+    /// Packets of one read, each with the offset of its block.
+    packets: Vec<(QueuedPacket, usize)>,
 }
 
 impl RemoteSource {
     pub(super) fn new(remote: PeerStream, interfaces: Vec<u32>, outlives_holders: bool) -> Self {
-        Self { remote, interfaces, outlives_holders, min_difference: i64::MAX, end_time: None }
+        Self {
+            remote,
+            interfaces,
+            outlives_holders,
+            min_difference: i64::MAX,
+            end_time: None,
+            packets: Vec::new(),
+        }
     }
 
-    /// Reads at most `max_blocks` blocks into `batch`, and moves `last`, the time of the last packet, on. Returns the
-    /// number of blocks and their bytes.
+    /// Reads what has come into `queue`, and moves `last`, the time of the last packet, on. Returns the number of blocks and
+    /// their bytes.
     pub(super) fn read(
         &mut self,
-        max_blocks: usize,
         now: u64,
         last: &mut u64,
-        batch: &mut CopiedBatch,
+        queue: &mut PacketQueue,
+        spare: &mut SpareBatches,
     ) -> Result<(usize, usize), PeerStreamEnd> {
-        let Self { remote, interfaces, min_difference, end_time, .. } = self;
+        let Self { remote, interfaces, min_difference, end_time, packets, .. } = self;
+        packets.clear();
         if *last > now.saturating_add(CLOCK_STEP_NS) {
             *last = 0;
         }
         let latest = end_time.unwrap_or(now).min(now);
-        let read = remote.read(max_blocks, |packet| {
+        let read = remote.read(|packet, offset| {
             *min_difference = (*min_difference).min(difference(now, packet.time));
             *last = placed_at(packet.time, *min_difference, latest).max(*last);
             let time = end_time.map_or(*last, |end| end.min(*last));
             // Missing only if the interface has not been added yet, which precedes its packets.
-            let Some(&interface) = interfaces.get(packet.interface) else { return };
-            batch.push(time, interface, packet.data.len(), |bytes| {
-                let (time, length) = (packet.time, packet.length);
-                pcapng::append_packet(bytes, interface, packet.direction, time, length, packet.data);
-            });
-        })?;
+            let Some(&interface) = interfaces.get(packet.interface) else { return 0 };
+            let captured = u32::try_from(packet.data.len()).unwrap_or(u32::MAX);
+            packets.push((QueuedPacket { time, captured, interface }, offset));
+            interface
+        });
+        // Those before an invalid block, too.
+        queue.add_peer_packets(packets, remote, spare);
+        let read = read?;
         // Later packets are placed after this. At the end of the capture, a flood does not hold others back longer.
         let max_age = if read.blocks == 0 || end_time.is_some() { MAX_DELAY_NS } else { MAX_AGE_NS };
         *last = now.saturating_sub(max_age).max(*last);

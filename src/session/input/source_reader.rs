@@ -6,20 +6,17 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
+use super::block_batch::SpareBatches;
 use super::drain::Drain;
-use super::queue::{PacketQueue, SpareBatches};
+use super::queue::PacketQueue;
 use super::remote_source::{CLOCK_STEP_NS, RemoteSource};
 use crate::capture::{self, PacketCounts, Ring, RingClosed};
 use crate::error::Error;
 use crate::peer;
 
-/// Bytes to read from a source before others are considered again, estimated from the last packets.
-const READ_BATCH_BYTES: usize = 128 * 1024;
 /// Used bytes up to which a block of a single ring is sorted, too: at higher rates, as in tcpdump, packets of two processors
 /// may follow each other some 100 µs out of order.
 const SHORT_BLOCK_LEN: usize = 128 * 1024;
-/// Packets to read from a source before others are considered again.
-const MAX_READ_BATCH_PACKETS: usize = 64;
 /// Bytes read from a remote stream in one pass, half of all: an endless stream must not keep others from being read.
 const MAX_REMOTE_BYTES_PER_PASS: usize = 256 * 1024;
 
@@ -35,8 +32,6 @@ pub(in crate::session) struct SourceReader {
     kind: SourceKind,
     /// Time of the last packet read, in nanoseconds since the epoch.
     last_time: u64,
-    /// Packets or blocks to read next.
-    batch_packets: usize,
     /// Bytes read in this pass.
     pass_bytes: usize,
     /// When it was found empty in this pass, in nanoseconds since the epoch.
@@ -66,7 +61,6 @@ impl SourceReader {
         Self {
             kind,
             last_time: 0,
-            batch_packets: MAX_READ_BATCH_PACKETS,
             pass_bytes: 0,
             empty_at: None,
             drain: None,
@@ -143,20 +137,14 @@ impl SourceReader {
                     }
                 }
             }
-            SourceKind::Remote(remote) => {
-                let batch = queue.batch(spare);
-                match remote.read(self.batch_packets, polled_at, &mut self.last_time, batch) {
-                    Ok((blocks, bytes)) => (Ok(blocks), bytes),
-                    Err(ended) => (Err(SourceEnd::from(ended)), 0),
-                }
-            }
+            SourceKind::Remote(remote) => match remote.read(polled_at, &mut self.last_time, queue, spare) {
+                Ok((blocks, bytes)) => (Ok(blocks), bytes),
+                Err(ended) => (Err(SourceEnd::from(ended)), 0),
+            },
         };
         match outcome {
             Ok(0) => self.empty_at = Some(polled_at),
-            Ok(count) => {
-                let packets = READ_BATCH_BYTES * count / bytes.max(1);
-                self.batch_packets = packets.clamp(1, MAX_READ_BATCH_PACKETS);
-            }
+            Ok(_) => {}
             Err(end) => self.end = Some(end),
         }
         self.pass_bytes += bytes;
