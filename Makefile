@@ -15,7 +15,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 with_libpcap = CONTAINERDUMP_LIBPCAP=$$($(LAB)/packages static >&2 && installer/static/libpcap target/static/libpcap) || \
 	echo 'make: continuing with the shared libpcap; the reason is above'; export CONTAINERDUMP_LIBPCAP
 
-.PHONY: help build static demo test many check bench bench-report bench-check install uninstall lab lab-down clean
+.PHONY: help build static demo test many check bench bench-report bench-check miri install uninstall lab lab-down clean
 
 help:
 	@echo 'make demo       creates containers and captures them with tshark'
@@ -26,6 +26,7 @@ help:
 	@echo 'make install    installs it for Wireshark (make uninstall removes it)'
 	@echo 'make many       captures 200 containers: memory, start time, idle cost'
 	@echo 'make bench      runs benchmarks against tcpdump, dumpcap, sshdump and curl (PART="capture cost": only a part)'
+	@echo 'make miri       runs the tests of the ring and its packets under Miri'
 	@echo 'make lab        starts an engine with containers for manual work (make lab-down stops it)'
 	@echo 'make clean      removes target/'
 
@@ -74,6 +75,13 @@ bench-report:
 bench-check:
 	@$(LAB)/packages bench
 	@$(with_libpcap); set -ex; cargo bench --profile benches --bench instructions -- $(if $(UPDATE),--update)
+
+# Miri needs a nightly compiler and a folder of its own.
+miri:
+	@$(LAB)/packages build
+	rustup toolchain install nightly --profile minimal --component miri
+	MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri \
+		cargo +nightly miri test --lib -- capture::ring pcapng::packet
 
 check: $(DENY)
 	@$(LAB)/packages check
