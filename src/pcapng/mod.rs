@@ -122,6 +122,14 @@ impl BlockWriter {
         Self(PcapNgWriter::with_section_header(Vec::new(), section).unwrap_or_else(never))
     }
 
+    /// The blocks of names of addresses.
+    pub fn only_names(names: &[(IpAddr, SafeText)]) -> Vec<u8> {
+        let mut writer = Self::begin_section();
+        writer.take();
+        writer.add_names(names);
+        writer.take()
+    }
+
     /// Adds an interface block and returns the interface's number.
     pub fn add_interface(&mut self, interface: &InterfaceDescription) -> u32 {
         let number = u32::try_from(self.0.interfaces().len()).unwrap_or(u32::MAX);

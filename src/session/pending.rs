@@ -13,6 +13,9 @@ use crate::pcapng::{self, PacketFields};
 const BUFFER_LEN: usize = 2 * 1024 * 1024;
 /// Room for the longest packet.
 const MAX_GATHERED: usize = pcapng::packet_block_length(MAX_SNAP_LEN as usize);
+/// Bytes of blocks that are gathered: more are worth a write of their own.
+const MAX_GATHERED_BLOCKS: usize = 16 * 1024;
+const _: () = assert!(MAX_GATHERED_BLOCKS < MAX_GATHERED);
 /// Bytes written at once: they fit into a pipe and the CPU cache.
 const MAX_BYTES: usize = 512 * 1024;
 /// Slices of one `writev` or `vmsplice` (`UIO_MAXIOV`, linux/uio.h).
@@ -74,6 +77,22 @@ impl PendingWrite {
     pub(super) fn gather(&mut self, fields: &PacketFields, data: &[u8]) {
         let begin = self.buffer.len;
         self.buffer.append(fields, data);
+        self.add_gathered(begin);
+    }
+
+    /// Adds blocks, gathered, if they are few and there is room. Returns whether that was so.
+    pub(super) fn gather_blocks(&mut self, blocks: &[u8]) -> bool {
+        let begin = self.buffer.len;
+        if blocks.len() > MAX_GATHERED_BLOCKS || self.pieces.len() >= MAX_SLICES || self.buffer.is_full() {
+            return false;
+        }
+        self.buffer.append_bytes(blocks);
+        self.add_gathered(begin);
+        true
+    }
+
+    #[inline]
+    fn add_gathered(&mut self, begin: usize) {
         let end = self.buffer.len;
         self.bytes += end - begin;
         match self.pieces.last_mut() {
@@ -121,6 +140,12 @@ impl GatherBuffer {
 
     pub(super) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.memory[range]
+    }
+
+    fn append_bytes(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        self.memory[self.len..end].copy_from_slice(bytes);
+        self.len = end;
     }
 
     #[inline]

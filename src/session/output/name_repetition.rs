@@ -8,8 +8,8 @@ use crate::safe_text::SafeText;
 
 /// Ratio of packet bytes to name bytes after which names are repeated: 1.6 % of the stream.
 const BUSY_RATIO: u64 = 64;
-/// Bytes of packets that are worth one more write: half of the smallest file that is worth cutting.
-const MIN_PACKET_BYTES: u64 = 512 * 1024;
+/// Bytes of packets after which the shortest list of names is repeated.
+const MIN_PACKET_BYTES: u64 = 64 * 1024;
 /// The ratio in a quiet stream, for files that are cut by time: 12 % of the stream.
 const QUIET_RATIO: u64 = 8;
 /// Time between two repetitions in a quiet stream.
@@ -55,11 +55,11 @@ mod tests {
         let mut repetition = NameRepetition::new();
         assert!(!repetition.is_due(1 << 20), "there are no names");
         let name = (IpAddr::from([172, 17, 0, 2]), SafeText::new(&"x".repeat(76)));
-        repetition.record(&vec![name; 100]);
-        assert!(!repetition.is_due(600_000) && repetition.is_due(40_000), "64 times 10,000 bytes");
+        repetition.record(&vec![name; 40]);
+        assert!(!repetition.is_due(200_000) && repetition.is_due(56_000), "64 times 4000 bytes");
         let long_ago = Instant::now().checked_sub(QUIET_INTERVAL);
         repetition.packet_bytes = 0;
         repetition.written_at = long_ago.expect("an uptime of more than 10 seconds");
-        assert!(!repetition.is_due(79_000) && repetition.is_due(1000) && !repetition.is_due(0));
+        assert!(!repetition.is_due(31_000) && repetition.is_due(1000) && !repetition.is_due(0));
     }
 }

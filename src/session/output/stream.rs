@@ -34,6 +34,8 @@ pub(in crate::session) struct StreamWriter {
     pub(super) interfaces: Vec<InterfaceState>,
     dedup: Deduplicator,
     names: Vec<(IpAddr, SafeText)>,
+    /// The blocks of all names, once they have been repeated.
+    name_blocks: Option<Vec<u8>>,
     /// Set if the reader may cut the stream into files. Our own files begin with all names.
     name_repetition: Option<NameRepetition>,
     blocks: BlockWriter,
@@ -87,6 +89,7 @@ impl StreamWriter {
             interfaces: Vec::new(),
             dedup: Deduplicator::new(duplicates),
             names,
+            name_blocks: None,
             name_repetition: (output.pipe().is_some() && !feeds_session).then(NameRepetition::new),
             blocks: BlockWriter::begin_section(),
             output,
@@ -132,10 +135,24 @@ impl StreamWriter {
         self.names.extend(names);
         let excess = self.names.len().saturating_sub(MAX_NAMES);
         self.names.drain(..excess);
+        self.name_blocks = None;
     }
 
     fn write_all_names(&mut self) {
         self.blocks.add_names(&self.names);
+        if let Some(repetition) = &mut self.name_repetition {
+            repetition.record(&self.names);
+        }
+    }
+
+    /// Repeats all names behind the packets that are pending.
+    fn repeat_names(&mut self, pending: &mut PendingWrite) {
+        let blocks = self.name_blocks.get_or_insert_with(|| BlockWriter::only_names(&self.names));
+        if !pending.gather_blocks(blocks) {
+            return self.write_all_names();
+        }
+        self.capture_usage.add_bytes(blocks.len());
+        self.file_usage.add_bytes(blocks.len());
         if let Some(repetition) = &mut self.name_repetition {
             repetition.record(&self.names);
         }
@@ -221,14 +238,14 @@ impl StreamWriter {
         let PendingWrite { bytes, packets, captured, .. } = queues.pending;
         self.totals.packets += packets;
         self.totals.bytes += captured;
+        if self.name_repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes as u64)) {
+            self.repeat_names(&mut queues.pending);
+        }
         if bytes > 0 {
             self.write_pending(queues, stop)?;
         }
         for block in queues.recycle() {
             self.output.release(block);
-        }
-        if self.name_repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes as u64)) {
-            self.write_all_names();
         }
         Ok((taken, room))
     }
