@@ -233,6 +233,8 @@ impl CaptureLoop {
         self.stream.totals.sources_ended = self.drain.is_none() && progress == DrainProgress::Done;
         let is_full = self.stream.write_packets(&mut self.merger, horizon, stop)?;
         self.merger.copy_waiting();
+        // At once: the smallest rings have two blocks.
+        self.stream.release_blocks(&mut self.merger.queues);
         if progress == DrainProgress::TimedOut {
             self.stream.count_abandoned(&mut self.merger);
         }

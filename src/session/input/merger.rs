@@ -218,9 +218,10 @@ impl SourceMerger {
                 return ReadSummary { has_more: true, ..read };
             }
             let (source, queue) = (&mut self.sources[index], &mut self.queues.queues[index]);
-            // In a small pass nothing stays in the kernel: the smallest rings have two blocks, and lose packets if one is
-            // not read while the other fills.
-            let may_stay = !self.was_small || read.bytes >= SMALL_PASS;
+            // In a small pass nothing stays in the kernel. The smallest rings have two blocks, and lose packets if one is not
+            // read while the other fills.
+            let may_stay =
+                (!self.was_small || read.bytes >= SMALL_PASS) && source.max_held_blocks() != Some(0);
             if may_stay && last_time > horizon && queue.head().is_some() {
                 continue;
             }

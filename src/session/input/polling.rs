@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::merger::ReadSummary;
 use super::source_reader::SourceReader;
 
-/// Shortest and longest time between two reads while packets come. The longest is extended to the block timeout where
-/// little comes.
+/// Shortest and longest time between two reads while packets come. The longest is extended to half of the block timeout where
+/// little comes: the smallest rings have two blocks, of which one must be given back while the other fills.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Bytes that should come between two reads: they fit into a pipe.
@@ -63,14 +63,14 @@ impl Load {
             Self::RemoteStreams
         } else if read.bytes == 0 && matches!(pace, Pace::Waiting | Pace::Lent) {
             // Longer and longer: more may come at once, or nothing while the reader stalls.
-            let longest = MAX_POLL_INTERVAL.max(block_timeout);
+            let longest = MAX_POLL_INTERVAL.max(block_timeout / 2);
             Self::Steady(elapsed.saturating_mul(2).clamp(MIN_POLL_INTERVAL, longest))
         } else if pace == Pace::Lent {
             Self::Steady(MIN_POLL_INTERVAL)
         } else if pace == Pace::Waiting || pace == Pace::Interval && read.bytes > 0 {
             let interval = time_for(BYTES_PER_POLL, read.bytes, elapsed).min(remote_interval);
             let is_small = read.bytes < SMALL_READ;
-            let longest = if is_small { MAX_POLL_INTERVAL.max(block_timeout) } else { MAX_POLL_INTERVAL };
+            let longest = if is_small { MAX_POLL_INTERVAL.max(block_timeout / 2) } else { MAX_POLL_INTERVAL };
             Self::Steady(interval.clamp(MIN_POLL_INTERVAL, longest))
         } else {
             Self::Idle
@@ -153,7 +153,7 @@ mod tests {
         let block_timeout = Duration::from_millis(100);
         assert_eq!(
             Load::after(none, block_timeout, Pace::Waiting, block_timeout),
-            Load::Steady(block_timeout)
+            Load::Steady(block_timeout / 2)
         );
         let more = ReadSummary { bytes: SMALL_READ, ..none };
         assert_eq!(

@@ -244,10 +244,15 @@ impl StreamWriter {
         if bytes > 0 {
             self.write_pending(queues, stop)?;
         }
+        self.release_blocks(queues);
+        Ok((taken, room))
+    }
+
+    /// Gives back the blocks whose packets have been written or copied.
+    pub(in crate::session) fn release_blocks(&mut self, queues: &mut PacketQueues) {
         for block in queues.recycle() {
             self.output.release(block);
         }
-        Ok((taken, room))
     }
 
     fn write_pending(&mut self, queues: &mut PacketQueues, stop: &Stop) -> Result<(), OutputEnd> {
