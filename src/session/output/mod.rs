@@ -76,6 +76,10 @@ impl Drop for UnwrittenFile {
     }
 }
 
+/// A full pipe is writable as soon as one of its pages has been read: after this time more have been, and the reader is not
+/// interrupted for each. A fast reader takes longer for all of it.
+const FULL_PIPE_WAIT: Duration = Duration::from_micros(100);
+
 /// How bytes get into a pipe.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Delivery {
@@ -276,6 +280,8 @@ impl Output {
                     let now = Instant::now();
                     let latest = now + self.drain_timeout * SLOW_READER_TIMEOUTS;
                     self.give_up_at = Some((now + self.drain_timeout, latest));
+                } else if matches!(self.kind, OutputKind::Pipe(_)) {
+                    std::thread::sleep(FULL_PIPE_WAIT);
                 }
             }
             Some((at, _)) => {
