@@ -1,6 +1,6 @@
 //! Packets in the form of pcapng blocks: copies, or in the memory into which a stream was read.
 
-use super::queue::{PacketContent, QueuedPacket, Taken, Verdict};
+use super::queued_packet::{PacketContent, QueuedPacket, Taken, Verdict};
 use crate::peer::PEER_BUFFER_LEN;
 use crate::session::pending::PendingWrite;
 

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::block_batch::{BlockBatch, SpareBatches};
 use super::one_way::TcpDirections;
-use crate::capture::{BlockPacket, Direction, RingBlock};
+use super::queued_packet::{PacketContent, QueuedPacket, Taken, Verdict};
+use crate::capture::{BlockPacket, RingBlock};
 use crate::pcapng::{self, PacketFields};
 use crate::peer::PeerStream;
 use crate::session::pending::PendingWrite;
@@ -38,59 +39,6 @@ struct RingBatch {
     /// Position of its last packet, in nanoseconds since the epoch. Processors hand packets over in slightly another order
     /// than that of their times.
     end: u64,
-}
-
-/// A packet in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) struct QueuedPacket {
-    /// Position in the time order, in nanoseconds since the epoch: the packet's time, or a little later where clocks of
-    /// processors differ.
-    pub(in crate::session) time: u64,
-    /// Captured bytes.
-    pub(in crate::session) captured: u32,
-    /// Number of its interface block.
-    pub(in crate::session) interface: u32,
-}
-
-/// The content of a packet in a queue.
-#[derive(Clone, Copy)]
-pub(in crate::session) enum PacketContent<'a> {
-    /// In its pcapng block.
-    Block(&'a [u8]),
-    /// In the ring: direction, length on the wire, bytes.
-    Ring(Direction, u32, &'a [u8]),
-}
-
-/// What to do with the next packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) enum Verdict {
-    /// Write it.
-    Write,
-    /// Remove it without writing it.
-    Skip,
-    /// Leave it and all later ones in the queue.
-    Stop,
-}
-
-/// Why no more packets were taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) enum Taken {
-    /// There are none up to the requested time.
-    All,
-    /// What is pending is to be written first.
-    Full,
-    /// A verdict was to stop.
-    Stopped,
-}
-
-impl PacketContent<'_> {
-    /// Direction, length on the wire, and bytes.
-    pub(in crate::session) fn parts(&self) -> Option<(Direction, u32, &[u8])> {
-        match *self {
-            Self::Block(block) => pcapng::packet_in(block),
-            Self::Ring(direction, wire_len, data) => Some((direction, wire_len, data)),
-        }
-    }
 }
 
 impl PacketQueue {
@@ -308,12 +256,5 @@ impl RingBatch {
             pending.gather(fields, self.block.data(packet));
             self.block.skip();
         }
-    }
-}
-
-impl QueuedPacket {
-    /// Bytes of its block.
-    pub(in crate::session) fn block_len(self) -> u32 {
-        u32::try_from(pcapng::packet_block_length(self.captured as usize)).unwrap_or(u32::MAX)
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BinaryHeap;
 use std::io::IoSlice;
 
 use super::block_batch::SpareBatches;
-use super::queue::{PacketContent, PacketQueue, QueuedPacket, Taken, Verdict};
+use super::queue::PacketQueue;
+use super::queued_packet::{PacketContent, QueuedPacket, Taken, Verdict};
 use crate::capture::RingBlock;
 use crate::session::pending::{PendingWrite, Piece};
 

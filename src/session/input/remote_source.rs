@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::block_batch::SpareBatches;
-use super::queue::{PacketQueue, QueuedPacket};
+use super::queue::PacketQueue;
+use super::queued_packet::QueuedPacket;
 use crate::capture::PacketCounts;
 use crate::pcapng::InterfaceDescription;
 use crate::peer::{PeerStream, PeerStreamEnd};
