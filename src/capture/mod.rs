@@ -68,8 +68,8 @@ pub struct Ring {
 pub struct RingClosed;
 
 /// The block timeout for a number of attachments: short enough to seem immediate. For one, whose blocks wake this process,
-/// 12 ms cost a third less CPU than 4 ms, and 15 ms less than that; for several, packets wait for those of others; the timers of many take a CPU. Less
-/// than 8 ms would fill a ring of 32 blocks within 200 ms, however few packets come.
+/// 12 ms cost a third less CPU than 4 ms, and 15 ms less than that. For several, packets wait for those of others; the timers
+/// of many take a CPU. Less than 8 ms would fill a ring of 32 blocks within 200 ms, however few packets come.
 pub fn block_timeout(attachments: usize) -> Duration {
     let attachments = u64::try_from(attachments).unwrap_or(u64::MAX);
     Duration::from_millis(if attachments == 1 { 15 } else { attachments.saturating_mul(2).clamp(8, 100) })

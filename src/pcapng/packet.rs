@@ -104,15 +104,9 @@ pub fn append(
 ) {
     let captured = u32::try_from(data.len()).unwrap_or(u32::MAX);
     let fields = PacketFields { interface, direction, time, wire_len, captured };
-    let mut header = [0; HEADER_LEN];
-    fields.write_header(&mut header);
-    let mut trailer = [0; TRAILER_LEN];
-    fields.write_trailer(&mut trailer);
-    batch.reserve(block_length(data.len()));
-    batch.extend_from_slice(&header);
-    batch.extend_from_slice(data);
-    batch.extend_from_slice(&[0; 3][..data.len().next_multiple_of(4) - data.len()]);
-    batch.extend_from_slice(&trailer);
+    let begin = batch.len();
+    batch.resize(begin + block_length(data.len()), 0);
+    fields.write_block(data, &mut batch[begin..]);
 }
 
 #[cfg(test)]

@@ -94,13 +94,6 @@ pub struct BlocksRead {
     pub bytes: usize,
 }
 
-impl BlocksRead {
-    fn add(&mut self, length: usize) {
-        self.blocks += 1;
-        self.bytes += length;
-    }
-}
-
 /// Why a stream is invalid.
 #[derive(Debug, PartialEq, Eq)]
 struct ProtocolError(String);
@@ -151,6 +144,7 @@ impl PeerStream {
                     return Ok(count);
                 }
                 let Some(block) = self.buffer.block()? else { break };
+                let length = block.len();
                 match block::kind(block)? {
                     BlockKind::Interface if let Some(new_interfaces) = &mut self.new_interfaces => {
                         let interface = interface::parse(block)?.on_host(&self.origin, self.host_in_names);
@@ -169,12 +163,9 @@ impl PeerStream {
                         let packet = block::parse_packet(block, &self.interfaces)?;
                         self.interfaces[packet.interface].1.delivered += 1;
                         self.ends_with_statistics = false;
-                        let (length, captured) = (block.len(), packet.data.len());
+                        let captured = packet.data.len();
                         let number = on_packet(packet, self.buffer.offset());
                         self.buffer.renumber_packet(number, captured);
-                        count.add(length);
-                        self.buffer.consume(length);
-                        continue;
                     }
                     BlockKind::Statistics => {
                         let (interface, counts) = block::parse_statistics(block, &self.interfaces)?;
@@ -186,8 +177,8 @@ impl PeerStream {
                     }
                     kind => kind.ensure_allowed_between_packets()?,
                 }
-                let length = block.len();
-                count.add(length);
+                count.blocks += 1;
+                count.bytes += length;
                 self.buffer.consume(length);
             }
             if count.blocks > 0 {

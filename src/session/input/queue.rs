@@ -117,7 +117,7 @@ impl PacketQueue {
         }
     }
 
-    /// Removes the batches whose packets have all been taken, and passes blocks of a ring to `release`.
+    /// Removes the batches whose packets have all been taken, and moves blocks of a ring to `released`.
     pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<RingBlock>) {
         while self.batches.front().is_some_and(Batch::is_empty) {
             match self.batches.pop_front() {

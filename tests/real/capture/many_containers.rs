@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::UdpSocket;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
@@ -16,6 +17,36 @@ pub(crate) const TESTS: &[Test] = tests![many_containers_are_captured_in_bounded
 const CONTAINERS: usize = 50;
 /// The limit for the memory of the process and its rings, in KiB.
 const MAX_MEMORY_KIB: u64 = 256 * 1024;
+
+/// One in ten containers is busy for this time, with so many packets per second.
+const BUSY: Duration = Duration::from_secs(3);
+const RATE: u32 = 1000;
+
+/// Sends packets to a closed port of each of `containers`.
+fn send(containers: &[Container]) {
+    // Not connected, so that refused packets do not make later ones fail. Port 9: discard (RFC 863).
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
+    let addresses: Vec<String> = containers.iter().map(|one| format!("{}:9", one.address())).collect();
+    let (begin, mut rounds) = (Instant::now(), 0);
+    while begin.elapsed() < BUSY {
+        while begin.elapsed() >= Duration::from_secs(1) / RATE * rounds {
+            for address in &addresses {
+                socket.send_to(&[7; 458], address).expect("a route");
+            }
+            rounds += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// UDP packets to closed ports that have reached `container` (`NoPorts`, RFC 4113).
+fn closed_port_packets(container: &Container) -> u64 {
+    let counters = output(&mut container.enter(&["cat", "/proc/net/snmp"]));
+    let mut lines = counters.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next().expect(&counters), lines.next().expect(&counters));
+    let at = names.split(' ').position(|name| name == "NoPorts").expect(names);
+    values.split(' ').nth(at).expect(values).parse().expect("a number")
+}
 
 /// Starts containers concurrently: an engine mostly waits for disks.
 fn started(lab: &Lab, count: usize, options: &[&str]) -> Vec<Container> {
@@ -62,9 +93,13 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     eprintln!("its own memory {own} KiB, rings {rings} KiB");
     assert!(rings > 0 && own + rings < MAX_MEMORY_KIB, "{own} KiB and rings of {rings} KiB");
     let (before, since) = (processors(pid), Instant::now());
-    std::thread::sleep(std::time::Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(5));
     let idle = (processors(pid) - before) / since.elapsed().as_secs_f64();
     eprintln!("{:.1} % of one processor while little comes", 100.0 * idle);
+    // The rings of many containers are small: none may wait while others are read.
+    let busy = &containers[..count / 10];
+    send(busy);
+    std::thread::sleep(Duration::from_secs(1));
     let end = Instant::now();
     let recorded = recording.stop();
     eprintln!("until it has ended: {:?}", end.elapsed());
@@ -81,11 +116,16 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     let mut expected: BTreeSet<_> = between.iter().map(|container| row(container, container)).collect();
     expected.extend([row(first, first), row(first, last)]);
     assert_eq!(requests, expected);
+    let statistics = recorded.statistics();
+    let received = recorded.fields("udp.dstport == 9 && !icmp", &["frame.interface_name"]).len() as u64;
+    let expected: u64 = busy.iter().map(closed_port_packets).sum();
+    let dropped: u64 = statistics.values().map(|one| one.lost).sum();
+    // A busy machine may drop some, which are counted.
+    assert!(received + dropped >= expected && dropped * 100 <= expected, "{received} of {expected}, {dropped} lost");
     // Broadcasts of the first container are deduplicated.
     let asked = format!("arp.opcode == 1 && arp.dst.proto_ipv4 == {}", last.address());
     let asked_at: BTreeSet<_> = recorded.fields(&asked, &["frame.interface_name"]).into_iter().collect();
     assert_eq!(asked_at, BTreeSet::from([vec![format!("{}:eth0", first.name)]]));
-    let statistics = recorded.statistics();
     // Received packets are written, dropped, or deduplicated. A busy machine may drop some at the start.
     let adds_up = |one: &Statistics| one.written == one.packets && one.received >= one.packets + one.lost;
     assert!(statistics.values().all(adds_up), "{statistics:?}");
