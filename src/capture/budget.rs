@@ -6,8 +6,9 @@ use super::ring;
 
 /// Default memory of all rings of a capture, in KiB.
 pub const ALL_RINGS_KIB: u32 = 128 * 1024;
-/// Most of it that one attachment gets, in MiB: 16 MiB are read at once at full rate, and as much may come meanwhile.
-pub const DEFAULT_RING_MIB: u32 = 32;
+/// Most of it that one attachment gets, in MiB: at full rate 16 MiB are read at once and as much comes meanwhile; the rest takes
+/// a burst for which the reader is too slow. As much again would delay a capture by another 20 ms.
+pub const DEFAULT_RING_MIB: u32 = 64;
 /// Least memory of an attachment, in KiB: two blocks.
 const MIN_RING_KIB: u32 = 512;
 
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn attachments_opened_together_share_all_memory() {
-        for (count, each) in [(1, 32 * MIB), (4, 32 * MIB), (8, 16 * MIB), (200, 655)] {
+        for (count, each) in [(1, 64 * MIB), (2, 64 * MIB), (8, 16 * MIB), (200, 655)] {
             assert_eq!(RingBudget::new(None, count).allocate(count), each, "{count}");
         }
         assert_eq!(RingBudget::new(Some(8 * MIB), 3).allocate(3), 8 * MIB);
@@ -111,7 +112,7 @@ mod tests {
             budget.release(1, first);
             assert_eq!(budget.allocate(1), first);
         }
-        assert_eq!(first, 32 * MIB);
+        assert_eq!(first, DEFAULT_RING_MIB * MIB);
     }
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
         for each in &allocated {
             budget.release(1, *each);
         }
-        assert_eq!(budget.allocate(1), 32 * MIB);
+        assert_eq!(budget.allocate(1), DEFAULT_RING_MIB * MIB);
         // A requested size is allocated however large it is, but not twice.
         let mut budget = RingBudget::new(Some(256 * MIB), 1);
         assert_eq!(
@@ -140,7 +141,9 @@ mod tests {
 
     #[test]
     fn small_and_large_rings_can_go_unread_equally_long() {
-        for (kib, milliseconds) in [(512, 100), (1024, 100), (2048, 50), (8 * MIB, 50), (32 * MIB, 12)] {
+        for (kib, milliseconds) in
+            [(512, 100), (1024, 100), (2048, 50), (8 * MIB, 50), (32 * MIB, 12), (64 * MIB, 12)]
+        {
             assert_eq!(block_timeout_for_size(kib), Duration::from_millis(milliseconds), "{kib}");
         }
     }

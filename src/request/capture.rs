@@ -43,7 +43,7 @@ pub struct CaptureRequest {
     pub filter: Option<String>,
     /// Bytes kept of each packet, 1 to [`MAX_SNAP_LEN`].
     pub snap_length: u32,
-    /// Kernel buffer of each attachment in MiB ([`BUFFER_MIB`]); where there is none, 32 MiB or a share of 128 MiB.
+    /// Kernel buffer of each attachment in MiB ([`BUFFER_MIB`]); where there is none, 64 MiB or a share of 128 MiB.
     pub buffer_mib: Option<u32>,
     /// Where packets are captured.
     pub tap: TapChoice,

@@ -121,7 +121,10 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     let expected: u64 = busy.iter().map(closed_port_packets).sum();
     let dropped: u64 = statistics.values().map(|one| one.lost).sum();
     // A busy machine may drop some, which are counted.
-    assert!(received + dropped >= expected && dropped * 100 <= expected, "{received} of {expected}, {dropped} lost");
+    assert!(
+        received + dropped >= expected && dropped * 100 <= expected,
+        "{received} of {expected}, {dropped} lost"
+    );
     // Broadcasts of the first container are deduplicated.
     let asked = format!("arp.opcode == 1 && arp.dst.proto_ipv4 == {}", last.address());
     let asked_at: BTreeSet<_> = recorded.fields(&asked, &["frame.interface_name"]).into_iter().collect();
