@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 
 pub use namespace_names::named_namespaces;
-pub(super) use processes::process_start_time;
+pub(super) use processes::{ProcessInventory, process_start_time};
 
 use self::namespace_names::NamespaceNames;
 use self::processes::{ContainerProcess, NamespaceProcesses, ProcessScan};

@@ -5,15 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::SystemTime;
 
 use super::runtime_id::RuntimeId;
-use crate::link::network_identity;
+use crate::link::{NETNS_DIR, network_identity};
 use crate::proc_file;
 
 /// `USER_HZ`, the unit of times in `/proc`: 100 on all supported platforms (include/asm-generic/param.h).
 const TICKS_PER_SECOND: u64 = 100;
 /// Limit of a file read from `/proc`: command lines can be this long (`MAX_ARG_STRLEN`, linux/binfmts.h).
 const MAX_PROC_FILE_LEN: u64 = 128 * 1024;
+
+/// The pids of this host, and when the folder of named namespaces was changed last: a fraction of the cost of a scan.
+#[derive(Default, PartialEq, Eq)]
+pub(in crate::engine) struct ProcessInventory {
+    pids: Vec<i32>,
+    names_changed_at: Option<SystemTime>,
+}
 
 /// The processes of this host at one moment.
 pub(super) struct ProcessScan {
@@ -50,13 +58,24 @@ pub(super) struct ContainerProcess {
     pub(super) pid: Option<i32>,
 }
 
+impl ProcessInventory {
+    pub(in crate::engine) fn now() -> Self {
+        let folder = fs::metadata(NETNS_DIR).and_then(|about| about.modified());
+        Self { pids: pids().collect(), names_changed_at: folder.ok() }
+    }
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 impl ProcessScan {
     /// Scans all processes.
     pub(super) fn now() -> Self {
         let mut groups: BTreeMap<u64, Vec<ProcessInfo>> = BTreeMap::new();
         let own = network_identity("self");
-        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+        for pid in pids() {
             let pid_text = pid.to_string();
             let Some(namespace) = network_identity(&pid_text).filter(|_| own.is_some()) else { continue };
             if Some(namespace) != own

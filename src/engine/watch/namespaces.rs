@@ -14,10 +14,14 @@ use crate::engine::listing::EngineStatus;
 use crate::engine::timeouts::LIST_TIMEOUT;
 use crate::link::NamedNamespaces;
 
-/// The pause after a scan is this many times its duration: scans take less than 1 % of a core.
-const PAUSE_FACTOR: u32 = 120;
+/// The pause after a check or scan is this many times its duration: they take less than 0.3 % of a CPU.
+const PAUSE_FACTOR: u32 = 400;
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// How long after a process has started its namespace may still get interfaces and addresses.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
+/// How often to scan although the processes are the same: they may enter a namespace, which may get other addresses.
+const SCAN_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
     known: Vec<(Container, Option<i32>)>,
@@ -29,21 +33,40 @@ pub(super) async fn run(
         known.into_iter().map(|(container, _)| (container.id.clone(), container)).collect();
     // By then, engines have listed their containers.
     tokio::time::sleep(LIST_TIMEOUT + MIN_PAUSE).await;
+    let mut inventory = kernel::ProcessInventory::default();
+    let (mut changed_at, mut scanned_at) = (Instant::now(), None);
     loop {
         let started = Instant::now();
-        let (ids, engines) = shared.listed();
-        let listings =
-            kernel::NamespaceScan::now(&named_namespaces).unlisted_among(ids, &engines, &named_namespaces);
-        let available = listings.into_iter().filter_map(|listing| match listing.status {
-            EngineStatus::Available { containers, .. } => Some(containers),
-            EngineStatus::Absent | EngineStatus::Unavailable(_) => None,
-        });
-        let mut containers: Vec<Container> = available.flatten().collect();
-        container::assign_values(containers.iter_mut());
-        if !report_changes(&mut known, containers, &reporter) {
-            debug!("the queue is full: changes among network namespaces are delayed");
+        let previous = std::mem::replace(&mut inventory, kernel::ProcessInventory::now());
+        if inventory != previous {
+            changed_at = started;
+        }
+        let is_due = scanned_at.is_none_or(|at: Instant| at.elapsed() >= SCAN_INTERVAL);
+        if is_due || changed_at.elapsed() < SETTLE_TIME {
+            scanned_at = Some(started);
+            scan(&mut known, &named_namespaces, &reporter, &shared);
         }
         tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE)).await;
+    }
+}
+
+fn scan(
+    known: &mut HashMap<ContainerId, Container>,
+    named_namespaces: &NamedNamespaces,
+    reporter: &ChangeReporter,
+    shared: &SharedWatchState,
+) {
+    let (ids, engines) = shared.listed();
+    let listings =
+        kernel::NamespaceScan::now(named_namespaces).unlisted_among(ids, &engines, named_namespaces);
+    let available = listings.into_iter().filter_map(|listing| match listing.status {
+        EngineStatus::Available { containers, .. } => Some(containers),
+        EngineStatus::Absent | EngineStatus::Unavailable(_) => None,
+    });
+    let mut containers: Vec<Container> = available.flatten().collect();
+    container::assign_values(containers.iter_mut());
+    if !report_changes(known, containers, reporter) {
+        debug!("the queue is full: changes among network namespaces are delayed");
     }
 }
 
