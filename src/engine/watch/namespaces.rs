@@ -17,6 +17,7 @@ use crate::link::NamedNamespaces;
 /// The pause after a check or scan is this many times its duration: they take less than 0.3 % of a CPU.
 const PAUSE_FACTOR: u32 = 400;
 const MIN_PAUSE: Duration = Duration::from_millis(250);
+const MIN_IDLE_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// How long after a process has started its namespace may still get interfaces and addresses.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
@@ -41,12 +42,14 @@ pub(super) async fn run(
         if inventory != previous {
             changed_at = started;
         }
+        let is_settling = changed_at.elapsed() < SETTLE_TIME;
         let is_due = scanned_at.is_none_or(|at: Instant| at.elapsed() >= SCAN_INTERVAL);
-        if is_due || changed_at.elapsed() < SETTLE_TIME {
+        if is_due || is_settling {
             scanned_at = Some(started);
             scan(&mut known, &named_namespaces, &reporter, &shared);
         }
-        tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).clamp(MIN_PAUSE, MAX_PAUSE)).await;
+        let min_pause = if is_settling { MIN_PAUSE } else { MIN_IDLE_PAUSE };
+        tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).clamp(min_pause, MAX_PAUSE)).await;
     }
 }
 
