@@ -195,7 +195,7 @@ fn burst(lab: &Lab, container: &Container, tap: &str, until: u64) -> (u64, Stati
     capture.read_until(container);
     flood(container, BURST);
     std::thread::sleep(STALL);
-    capture.assert_bounded(lab, &[container], 32);
+    capture.assert_bounded(lab, &[container], 64);
     let said = capture.resume(&[container], MORE, |read| read > until);
     (BURST + MORE, statistics_of(&capture.path)[&0], said)
 }
