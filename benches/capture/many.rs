@@ -1,6 +1,5 @@
 //! CPU time and memory by number of captured containers, idle and with one in ten busy.
 
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use super::program::Program;
@@ -9,6 +8,7 @@ use crate::measure::cost;
 use crate::measure::figures::{Chart, Csv};
 use crate::measure::support::lab::{Container, Lab, fifo, folder};
 use crate::measure::support::processes::{children, memory};
+use crate::measure::support::traffic::send_to_closed_ports;
 use crate::measure::table::{Goals, Table};
 
 const NUMBERS: [usize; 4] = [1, 10, 50, 200];
@@ -17,9 +17,8 @@ const START_BATCH: usize = 8;
 const MEASURED: Duration = Duration::from_secs(5);
 /// After a start, engines and new links still send a few packets.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Packets per second to each busy container, and bytes of their payload.
+/// Packets per second to each busy container.
 const RATE: u32 = 1000;
-const PAYLOAD: [u8; 458] = [7; 458];
 const IDLE_GOAL: f64 = 1.0;
 const MEMORY_GOAL_MIB: f64 = 160.0;
 
@@ -112,7 +111,7 @@ fn measure(lab: &Lab, containers: &[Container]) -> Measured {
     let pid = running.child.id();
     let (idle, ()) = cpu_while(pid, || std::thread::sleep(MEASURED));
     let busy = &containers[..containers.len().div_ceil(10)];
-    let (busy, sent) = cpu_while(pid, || send(busy));
+    let (busy, sent) = cpu_while(pid, || send_to_closed_ports(busy, RATE, MEASURED));
     reader.wait_until_quiet();
     let (mut own, mut rings) = (0, 0);
     for process in tree(pid) {
@@ -137,24 +136,6 @@ fn cpu_while<T>(pid: u32, work: impl FnOnce() -> T) -> (f64, T) {
     let (before, begin) = (cpu(), Instant::now());
     let result = work();
     (100.0 * cpu().saturating_sub(before).as_secs_f64() / begin.elapsed().as_secs_f64(), result)
-}
-
-/// Sends packets to all of `containers` for the measured time. Returns how many.
-fn send(containers: &[Container]) -> u32 {
-    // Not connected, so that refused packets do not make later ones fail. Port 9: discard (RFC 863).
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
-    let addresses: Vec<String> = containers.iter().map(|one| format!("{}:9", one.address())).collect();
-    let (begin, mut rounds) = (Instant::now(), 0);
-    while begin.elapsed() < MEASURED {
-        while begin.elapsed() >= Duration::from_secs(1) / RATE * rounds {
-            for address in &addresses {
-                socket.send_to(&PAYLOAD, address).expect("a route");
-            }
-            rounds += 1;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    rounds * u32::try_from(addresses.len()).expect("few")
 }
 
 fn started(lab: &Lab, count: usize, network: &str) -> Vec<Container> {

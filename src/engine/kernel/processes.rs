@@ -221,6 +221,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_inventory_contains_processes_while_they_run() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let pid = child.id().cast_signed();
+        assert!(ProcessInventory::now().pids.contains(&pid));
+        child.kill().and_then(|()| child.wait()).expect("it ends");
+        assert!(!ProcessInventory::now().pids.contains(&pid));
+    }
+
+    #[test]
     fn a_command_may_contain_parentheses_and_line_ends() {
         let rest = "S 7 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 4096 100";
         let expected = |command: &str| Some((command.to_owned(), 7, 123_456));

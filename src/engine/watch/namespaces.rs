@@ -17,6 +17,7 @@ use crate::link::NamedNamespaces;
 /// The pause after a check or scan is this many times its duration: they take less than 0.3 % of a CPU.
 const PAUSE_FACTOR: u32 = 400;
 const MIN_PAUSE: Duration = Duration::from_millis(250);
+/// The same while the processes are the same.
 const MIN_IDLE_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// How long after a process has started its namespace may still get interfaces and addresses.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, output};
 use crate::support::processes::memory;
 use crate::support::recording::{Recording, Statistics, capinfos, fields_of};
+use crate::support::traffic::send_to_closed_ports;
 
 pub(crate) const TESTS: &[Test] = tests![many_containers_are_captured_in_bounded_memory];
 
@@ -21,23 +21,6 @@ const MAX_MEMORY_KIB: u64 = 256 * 1024;
 /// One in ten containers is busy for this time, with so many packets per second.
 const BUSY: Duration = Duration::from_secs(3);
 const RATE: u32 = 1000;
-
-/// Sends packets to a closed port of each of `containers`.
-fn send(containers: &[Container]) {
-    // Not connected, so that refused packets do not make later ones fail. Port 9: discard (RFC 863).
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
-    let addresses: Vec<String> = containers.iter().map(|one| format!("{}:9", one.address())).collect();
-    let (begin, mut rounds) = (Instant::now(), 0);
-    while begin.elapsed() < BUSY {
-        while begin.elapsed() >= Duration::from_secs(1) / RATE * rounds {
-            for address in &addresses {
-                socket.send_to(&[7; 458], address).expect("a route");
-            }
-            rounds += 1;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// UDP packets to closed ports that have reached `container` (`NoPorts`, RFC 4113).
 fn closed_port_packets(container: &Container) -> u64 {
@@ -98,7 +81,7 @@ fn many_containers_are_captured_in_bounded_memory(lab: &Lab) {
     eprintln!("{:.1} % of one processor while little comes", 100.0 * idle);
     // The rings of many containers are small: none may wait while others are read.
     let busy = &containers[..count / 10];
-    send(busy);
+    send_to_closed_ports(busy, RATE, BUSY);
     std::thread::sleep(Duration::from_secs(1));
     let end = Instant::now();
     let recorded = recording.stop();
