@@ -7,7 +7,7 @@ use std::path::Path;
 use containerdump::broker::Broker;
 use containerdump::capture::{self, CaptureSettings, RingBudget};
 use containerdump::container::selection::Selection;
-use containerdump::engine::{ContainerWatcher, TapContainer};
+use containerdump::engine::{ContainerWatcher, NamespaceScans, TapContainer};
 use containerdump::error::Error;
 use containerdump::follow::{
     CapturedContainer, CapturedContainers, FollowOptions, Follower, InitialContainers,
@@ -316,7 +316,9 @@ fn start_follow(
     let pids: HashMap<_, _> =
         found.targets.iter().map(|target| (target.container.id.clone(), target.pid())).collect();
     let pairs = found.running.iter().map(|one| (one.clone(), pids.get(&one.id).copied().flatten()));
-    let watcher = ContainerWatcher::start(pairs, options.target_options.entered.clone())?;
+    let may_select = options.selection.may_select_namespace(&found.running);
+    let scans = if may_select { NamespaceScans::Prompt } else { NamespaceScans::Slow };
+    let watcher = ContainerWatcher::start(pairs, options.target_options.entered.clone(), scans)?;
     let initial = InitialContainers { running: found.running.clone(), captured };
     Ok((Follower::new(options, initial, watcher, broker, sender), changes))
 }

@@ -147,6 +147,13 @@ impl Selection {
         (named.into_iter().chain(matching.into_iter().map(selected)).collect(), unmatched)
     }
 
+    /// Whether a network namespace that only the kernel shows is selected, or may be later, where `containers` run.
+    pub fn may_select_namespace(&self, containers: &[Container]) -> bool {
+        let (selected, unmatched) = self.resolve(containers);
+        selected.iter().any(|selected| selected.container.engine == EngineKind::Kernel)
+            || unmatched.iter().any(|selector| !matches!(selector, UnmatchedSelector::Criteria(_)))
+    }
+
     fn resolve_name<'a, 'g>(
         &self,
         name: &'a str,

@@ -38,7 +38,7 @@ pub use tap_container::{
 };
 pub use timeouts::EngineTimeouts;
 use timeouts::INSPECT_TIMEOUT;
-pub use watch::{ContainerChange, ContainerWatcher};
+pub use watch::{ContainerChange, ContainerWatcher, NamespaceScans};
 
 /// Lists the running containers of all engines, Docker first, then the network namespaces that only the kernel
 /// shows, by the names in `namespaces`. Each container is listed once, and interface values are unique.

@@ -50,25 +50,26 @@ impl PacketFields {
     /// Writes what precedes the packet.
     #[inline]
     pub fn write_header(&self, header: &mut [u8; HEADER_LEN]) {
-        header[0..4].copy_from_slice(&6_u32.to_le_bytes());
-        header[4..8].copy_from_slice(&self.block_len().to_le_bytes());
-        header[8..12].copy_from_slice(&self.interface.to_le_bytes());
+        put(header, 0, 6_u32.to_le_bytes());
+        put(header, 4, self.block_len().to_le_bytes());
+        put(header, 8, self.interface.to_le_bytes());
         // The upper half comes first, whatever the byte order.
-        header[12..20].copy_from_slice(&self.time.rotate_left(32).to_le_bytes());
-        header[20..24].copy_from_slice(&self.captured.to_le_bytes());
-        header[24..28].copy_from_slice(&self.wire_len.to_le_bytes());
+        put(header, 12, self.time.rotate_left(32).to_le_bytes());
+        put(header, 20, self.captured.to_le_bytes());
+        put(header, 24, self.wire_len.to_le_bytes());
     }
 
     /// Writes what follows the packet and its padding.
     #[inline]
     pub fn write_trailer(&self, trailer: &mut [u8; TRAILER_LEN]) {
-        trailer[..FLAGS.len()].copy_from_slice(&FLAGS);
-        trailer[FLAGS_VALUE] = match self.direction {
-            Direction::Inbound => 1,
+        put(trailer, 0, FLAGS);
+        let value = match self.direction {
+            Direction::Inbound => 1_u32,
             Direction::Outbound => 2,
             Direction::Within => 0,
         };
-        trailer[FLAGS.len()..].copy_from_slice(&self.block_len().to_le_bytes());
+        put(trailer, FLAGS_VALUE, value.to_le_bytes());
+        put(trailer, FLAGS.len(), self.block_len().to_le_bytes());
     }
 
     /// Writes the block of the packet `data`, of [`PacketFields::captured`] bytes, to the first [`block_length`] bytes of
@@ -90,6 +91,14 @@ impl PacketFields {
 
     fn block_len(&self) -> u32 {
         u32::try_from(block_length(self.captured as usize)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Puts `bytes` at a constant offset: a store, where `copy_from_slice` may be a call for each field.
+#[inline]
+fn put<const N: usize>(room: &mut [u8], at: usize, bytes: [u8; N]) {
+    if let Some(chunk) = room[at..].first_chunk_mut() {
+        *chunk = bytes;
     }
 }
 

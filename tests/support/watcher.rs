@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use containerdump::container::Container;
-use containerdump::engine::{ContainerChange, ContainerWatcher};
+use containerdump::engine::{ContainerChange, ContainerWatcher, NamespaceScans};
 use containerdump::link::NamedNamespaces;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -16,7 +16,8 @@ pub(crate) const WATCH: &str = "print-what-changes";
 
 /// Runs the watcher process.
 pub(crate) fn print() -> ExitCode {
-    let mut watch = ContainerWatcher::start([], NamedNamespaces::default()).expect("a watch");
+    let mut watch =
+        ContainerWatcher::start([], NamedNamespaces::default(), NamespaceScans::Prompt).expect("a watch");
     loop {
         let stdin = std::io::stdin();
         let fds = [watch.as_fd(), stdin.as_fd()];

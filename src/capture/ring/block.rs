@@ -95,10 +95,15 @@ impl BlockReader {
         })
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a returned packet would be copied by loads that wait for all stores before"
+    )]
+    #[inline(always)]
     fn packet_behind(&self, block: &mut [u8]) -> Option<BlockPacket> {
         let head = self.head.as_ref().filter(|_| self.behind > 0)?;
         let behind = head.behind(block, self.format)?;
+        behind.prefetch_later(block);
         behind.complete(block);
         Some(behind)
     }

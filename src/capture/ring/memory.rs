@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "memory that is shared with the kernel")]
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -65,6 +66,23 @@ impl RingMemory {
             }
         })
     }
+}
+
+/// Bytes of a line of the processor's cache.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE: usize = 64;
+
+/// Has the processor fetch a range of `bytes` into its cache, where there is an instruction for it.
+#[inline]
+pub(super) fn prefetch(bytes: &[u8], range: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.get(range).unwrap_or_default().chunks(CACHE_LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the address is within `bytes`, and the instruction changes nothing but the cache.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (bytes, range);
 }
 
 /// A block that is ours until it is dropped, and for as long as the ring exists if it is lent then.

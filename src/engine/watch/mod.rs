@@ -55,6 +55,15 @@ pub enum ContainerChange {
     EngineRestored(SafeText),
 }
 
+/// How soon changes among network namespaces that no engine lists are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceScans {
+    /// Within a second mostly: one of them is, or may be, captured.
+    Prompt,
+    /// Within several seconds: only their names are of interest.
+    Slow,
+}
+
 /// Reports changes among containers. Its descriptor (`AsFd`) is readable when there are any.
 #[derive(Debug)]
 pub struct ContainerWatcher {
@@ -72,6 +81,7 @@ impl ContainerWatcher {
     pub fn start(
         known: impl IntoIterator<Item = (Container, Option<i32>)>,
         named_namespaces: NamedNamespaces,
+        scans: NamespaceScans,
     ) -> Result<Self, Error> {
         let failed = |error: io::Error| {
             Error::new(
@@ -84,7 +94,7 @@ impl ContainerWatcher {
         let (stop, stopped) = oneshot::channel();
         let (sender, changes) = sync_channel(MAX_QUEUED_CHANGES);
         let reporter = ChangeReporter(Arc::new((sender, waker.clone())));
-        let work = move || run(known, named_namespaces, &reporter, stopped);
+        let work = move || run(known, named_namespaces, scans, &reporter, stopped);
         std::thread::Builder::new().name("watch".to_owned()).spawn(work).map_err(failed)?;
         Ok(Self { changes, waker, _stop: stop })
     }
@@ -106,6 +116,7 @@ impl AsFd for ContainerWatcher {
 fn run(
     known: Vec<(Container, Option<i32>)>,
     named_namespaces: NamedNamespaces,
+    scans: NamespaceScans,
     reporter: &ChangeReporter,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -126,7 +137,7 @@ fn run(
             }
         }
         if discovery::is_enabled(EngineKind::Kernel) {
-            tokio::spawn(namespaces::run(in_kernel, named_namespaces, reporter.clone(), shared));
+            tokio::spawn(namespaces::run(in_kernel, named_namespaces, scans, reporter.clone(), shared));
         }
         // Fails when the watcher is dropped.
         let _ = stopped.await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::known::SharedWatchState;
-use super::{ChangeReporter, ContainerChange};
+use super::{ChangeReporter, ContainerChange, NamespaceScans};
 use crate::container::endpoint::Endpoint;
 use crate::container::{self, Container, ContainerId};
 use crate::engine::kernel;
@@ -28,6 +28,7 @@ const SCAN_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) async fn run(
     known: Vec<(Container, Option<i32>)>,
     named_namespaces: NamedNamespaces,
+    scans: NamespaceScans,
     reporter: ChangeReporter,
     shared: SharedWatchState,
 ) {
@@ -49,7 +50,11 @@ pub(super) async fn run(
             scanned_at = Some(started);
             scan(&mut known, &named_namespaces, &reporter, &shared);
         }
-        let min_pause = if is_settling { MIN_PAUSE } else { MIN_IDLE_PAUSE };
+        let min_pause = match scans {
+            NamespaceScans::Slow => SCAN_INTERVAL,
+            NamespaceScans::Prompt if is_settling => MIN_PAUSE,
+            NamespaceScans::Prompt => MIN_IDLE_PAUSE,
+        };
         tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).clamp(min_pause, MAX_PAUSE)).await;
     }
 }

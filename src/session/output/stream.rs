@@ -234,6 +234,8 @@ impl StreamWriter {
     ) -> Result<(Taken, Room), OutputEnd> {
         let mut room = Room::Available;
         let now = capture::now();
+        // Only now: by now the reader has mostly read what was lent, and the same memory, in the CPU cache, is used again.
+        self.output.renew(&mut queues.pending.buffer)?;
         let taken = queues.take(horizon, |packet, content| self.decide(packet, content, now, &mut room));
         let PendingWrite { bytes, packets, captured, .. } = queues.pending;
         self.totals.packets += packets;
@@ -264,7 +266,7 @@ impl StreamWriter {
             self.output.write(&mut queues.slices(), stop)?;
         }
         queues.pending.clear();
-        self.output.renew(&mut queues.pending.buffer)
+        Ok(())
     }
 
     /// Decides whether a packet is written, and counts it.
