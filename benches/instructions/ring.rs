@@ -43,10 +43,8 @@ pub(crate) fn enclose(size: usize, count: u32) {
         let (mut reader, mut taken) = (BlockReader::new(&mut block, FORMAT), 0);
         while let Some(packet) = reader.head() {
             let fields = fields(packet);
-            let enclosed = reader.enclose(&mut block, |header, trailer| {
-                fields.write_header(header);
-                fields.write_trailer(trailer);
-            });
+            let enclosed =
+                reader.enclose(&mut block, 0, |before, behind| fields.write_around(before, behind));
             black_box(enclosed).expect("room");
             taken += 1;
         }

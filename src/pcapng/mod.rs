@@ -234,3 +234,42 @@ fn time(nanoseconds: u64) -> u64 {
 fn never<T>(error: impl std::fmt::Display) -> T {
     unreachable!("a block could not be made in memory: {error}")
 }
+
+#[cfg(test)]
+mod tests {
+    use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    use super::*;
+    use crate::capture::Direction;
+
+    #[test]
+    fn room_behind_a_packet_becomes_an_option_that_readers_skip() {
+        let data = [7; 5];
+        let fields =
+            PacketFields { interface: 0, direction: Direction::Outbound, time: 1, wire_len: 5, captured: 5 };
+        for room in [0, 4, 8, 36, 52] {
+            let mut stream = BlockWriter::begin_section().take();
+            let mut block = vec![0xee; packet_block_length(5) + room];
+            let (before, rest) = block.split_first_chunk_mut().expect("room");
+            rest[..8].copy_from_slice(&[7, 7, 7, 7, 7, 0, 0, 0]);
+            fields.write_around(before, &mut rest[8..]);
+            assert_eq!(packet_in(&block), Some((Direction::Outbound, 5, &data[..])));
+            stream.extend(block);
+            let mut reader = PcapNgReader::new(&stream[..]).expect("a section");
+            let block = reader.next_block().expect("a block").expect("a valid one");
+            let Block::EnhancedPacket(packet) = block else { panic!("{block:?}") };
+            assert_eq!(packet.data[..], data);
+            let (flags, option) = packet.options.split_first().expect("the direction");
+            assert_eq!(*flags, EnhancedPacketOption::Flags(2));
+            match option {
+                [] => assert_eq!(room, 0),
+                [EnhancedPacketOption::Unknown(option)] => {
+                    assert_eq!((option.code, &option.value[..]), (0x8000, &vec![0; room - 4][..]));
+                }
+                options => panic!("{options:?}"),
+            }
+            assert!(reader.next_block().is_none());
+        }
+    }
+}

@@ -6,11 +6,15 @@ use crate::capture::Direction;
 
 /// Bytes before and, besides padding to 4 bytes, behind the packet.
 const HEADER_LEN: usize = 28;
-const TRAILER_LEN: usize = FLAGS.len() + 4;
-/// Option `epb_flags` (code 2, length 4), its value left zero, and the end of options.
-const FLAGS: [u8; 12] = [2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-/// Offset of the value in [`FLAGS`].
+const TRAILER_LEN: usize = FLAGS_LEN + END_LEN;
+/// Option `epb_flags` (type 2, length 4).
+const FLAGS_LEN: usize = 8;
+/// The end of options, and the length of the block again.
+const END_LEN: usize = 8;
+/// Offset of its value in the option.
 const FLAGS_VALUE: usize = 4;
+/// Type of an option that only fills room, which readers skip: such types are for local use (section 3.5).
+const FILL_OPTION: u16 = 0x8000;
 
 /// Parses a block made here: direction, length on the wire and captured bytes.
 pub fn read(block: &[u8]) -> Option<(Direction, u32, &[u8])> {
@@ -47,29 +51,32 @@ pub struct PacketFields {
 }
 
 impl PacketFields {
-    /// Writes what precedes the packet.
+    /// Writes what precedes the packet, and what follows it and its padding: at least 16 bytes, further ones as an option
+    /// without a meaning.
     #[inline]
-    pub fn write_header(&self, header: &mut [u8; HEADER_LEN]) {
-        put(header, 0, 6_u32.to_le_bytes());
-        put(header, 4, self.block_len().to_le_bytes());
-        put(header, 8, self.interface.to_le_bytes());
+    pub fn write_around(&self, before: &mut [u8; HEADER_LEN], behind: &mut [u8]) {
+        let block_len = HEADER_LEN + (self.captured as usize).next_multiple_of(4) + behind.len();
+        let block_len = u32::try_from(block_len).unwrap_or(u32::MAX).to_le_bytes();
+        put(before, 0, 6_u32.to_le_bytes());
+        put(before, 4, block_len);
+        put(before, 8, self.interface.to_le_bytes());
         // The upper half comes first, whatever the byte order.
-        put(header, 12, self.time.rotate_left(32).to_le_bytes());
-        put(header, 20, self.captured.to_le_bytes());
-        put(header, 24, self.wire_len.to_le_bytes());
-    }
-
-    /// Writes what follows the packet and its padding.
-    #[inline]
-    pub fn write_trailer(&self, trailer: &mut [u8; TRAILER_LEN]) {
-        put(trailer, 0, FLAGS);
-        let value = match self.direction {
-            Direction::Inbound => 1_u32,
+        put(before, 12, self.time.rotate_left(32).to_le_bytes());
+        put(before, 20, self.captured.to_le_bytes());
+        put(before, 24, self.wire_len.to_le_bytes());
+        let Some((flags, rest)) = behind.split_first_chunk_mut::<FLAGS_LEN>() else { return };
+        let Some((room, end)) = rest.split_last_chunk_mut::<END_LEN>() else { return };
+        let direction = match self.direction {
+            Direction::Inbound => 1,
             Direction::Outbound => 2,
             Direction::Within => 0,
         };
-        put(trailer, FLAGS_VALUE, value.to_le_bytes());
-        put(trailer, FLAGS.len(), self.block_len().to_le_bytes());
+        *flags = [2, 0, 4, 0, direction, 0, 0, 0];
+        if !room.is_empty() {
+            fill(room);
+        }
+        put(end, 0, [0; 4]);
+        put(end, 4, block_len);
     }
 
     /// Writes the block of the packet `data`, of [`PacketFields::captured`] bytes, to the first [`block_length`] bytes of
@@ -78,20 +85,21 @@ impl PacketFields {
     pub fn write_block(&self, data: &[u8], room: &mut [u8]) {
         let captured = self.captured as usize;
         let block = &mut room[..block_length(captured)];
-        block[HEADER_LEN..HEADER_LEN + captured].copy_from_slice(data);
-        // The trailer overwrites what is no padding.
-        block[HEADER_LEN + captured..HEADER_LEN + captured + 4].fill(0);
-        if let Some(header) = block.first_chunk_mut() {
-            self.write_header(header);
-        }
-        if let Some(trailer) = block.last_chunk_mut() {
-            self.write_trailer(trailer);
-        }
+        let Some((before, rest)) = block.split_first_chunk_mut() else { return };
+        rest[..captured].copy_from_slice(data);
+        // What follows overwrites what is no padding.
+        rest[captured..captured + 4].fill(0);
+        self.write_around(before, &mut rest[captured.next_multiple_of(4)..]);
     }
+}
 
-    fn block_len(&self) -> u32 {
-        u32::try_from(block_length(self.captured as usize)).unwrap_or(u32::MAX)
-    }
+/// Fills `room` with an option; a multiple of 4 bytes.
+fn fill(room: &mut [u8]) {
+    room.fill(0);
+    let Some((option, value)) = room.split_first_chunk_mut::<4>() else { return };
+    let [a, b] = FILL_OPTION.to_le_bytes();
+    let [c, d] = u16::try_from(value.len()).unwrap_or_default().to_le_bytes();
+    *option = [a, b, c, d];
 }
 
 /// Puts `bytes` at a constant offset: a store, where `copy_from_slice` may be a call for each field.

@@ -29,6 +29,9 @@ pub(super) struct PendingWrite {
     pub(super) packets: u64,
     /// Captured bytes of these packets.
     pub(super) captured: u64,
+    /// Whether packets that stand behind one another in a ring are made contiguous, which takes up to 52 bytes for each:
+    /// where memory is lent.
+    pub(super) joins_blocks: bool,
 }
 
 /// Contiguous blocks in memory.
@@ -57,7 +60,14 @@ pub(super) fn no_memory(error: &io::Error) -> Error {
 impl PendingWrite {
     pub(super) fn new() -> io::Result<Self> {
         let buffer = GatherBuffer::new()?;
-        Ok(Self { buffer, pieces: Vec::with_capacity(MAX_SLICES), bytes: 0, packets: 0, captured: 0 })
+        Ok(Self {
+            buffer,
+            pieces: Vec::with_capacity(MAX_SLICES),
+            bytes: 0,
+            packets: 0,
+            captured: 0,
+            joins_blocks: false,
+        })
     }
 
     /// Whether it is to be written before another packet is added.
@@ -104,9 +114,17 @@ impl PendingWrite {
     /// Adds blocks in a batch of a queue, if there are any.
     #[inline]
     pub(super) fn add_queued(&mut self, queue: usize, batch: usize, bytes: Range<usize>) {
-        if !bytes.is_empty() {
-            self.bytes += bytes.len();
-            self.pieces.push(Piece::Queued { queue, batch, bytes });
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes += bytes.len();
+        match self.pieces.last_mut() {
+            Some(Piece::Queued { queue: last_queue, batch: last_batch, bytes: last })
+                if (*last_queue, *last_batch, last.end) == (queue, batch, bytes.start) =>
+            {
+                last.end = bytes.end;
+            }
+            _ => self.pieces.push(Piece::Queued { queue, batch, bytes }),
         }
     }
 

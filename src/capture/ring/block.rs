@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::packet::{BlockFormat, BlockPacket, ROOM_BEFORE, TRAILER_LEN, packet_at, u32_at};
+use super::packet::{BlockFormat, BlockPacket, ROOM_BEFORE, packet_at, u32_at};
 
 /// Offset of the bytes in a block: `version`, `offset_to_priv` and `block_status` precede them.
 pub(super) const BYTES_OFFSET: usize = 12;
@@ -58,17 +58,20 @@ impl BlockReader {
         self.advance(behind);
     }
 
-    /// Takes the next packet, and lets `write` fill the bytes before it and those behind its padding. Returns the range of
-    /// all; `None`, without taking it, where there is no room.
+    /// Takes the next packet, and lets `write` fill the bytes before it and those behind its padding: all up to the next one
+    /// if that has at least `joined_len` captured bytes, so that both are contiguous. Returns the range of all; `None`,
+    /// without taking it, where there is no room.
     #[inline]
     pub fn enclose(
         &mut self,
         block: &mut [u8],
-        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8; TRAILER_LEN]),
+        joined_len: u32,
+        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8]),
     ) -> Option<Range<usize>> {
         let behind = self.packet_behind(block);
         let room_end = room_end(behind.as_ref(), block);
-        let range = self.head.as_ref()?.enclose(block, room_end, write)?;
+        let joins = behind.as_ref().is_some_and(|packet| packet.captured >= joined_len);
+        let range = self.head.as_ref()?.enclose(block, room_end, joins, write)?;
         self.advance(behind);
         Some(range)
     }
@@ -195,10 +198,13 @@ mod tests {
         BlockFormat { left_out, snap_length: 262_144, directions: DIRECTIONS }
     }
 
+    /// No packet is so long.
+    const NEVER: u32 = u32::MAX;
+
     /// The bytes that are written around packets.
-    fn fill(before: &mut [u8; ROOM_BEFORE], trailer: &mut [u8; TRAILER_LEN]) {
+    fn fill(before: &mut [u8; ROOM_BEFORE], behind: &mut [u8]) {
         before.fill(0xaa);
-        trailer.fill(0xbb);
+        behind.fill(0xbb);
     }
 
     #[test]
@@ -241,7 +247,7 @@ mod tests {
         let mut reader = BlockReader::new(&mut bytes, format(LeftOut::VlanTag));
         let mut enclosed = Vec::new();
         while reader.head().is_some() {
-            enclosed.push(reader.enclose(&mut bytes, fill).expect("room"));
+            enclosed.push(reader.enclose(&mut bytes, NEVER, fill).expect("room"));
         }
         assert_eq!(enclosed.len(), packets.len());
         for (range, (data, ..)) in enclosed.iter().zip(&packets) {
@@ -252,13 +258,31 @@ mod tests {
     }
 
     #[test]
+    fn packets_are_joined_up_to_a_short_one() {
+        let lengths = [60, 61, 75, 90, 59, 90, 90];
+        let mut bytes = block(&lengths.map(|length| sample(length, 9)));
+        let mut reader = BlockReader::new(&mut bytes, format(LeftOut::Nothing));
+        let ranges: Vec<Range<usize>> =
+            lengths.map(|_| reader.enclose(&mut bytes, 60, fill).expect("room")).into();
+        let is_joined: Vec<bool> = ranges.windows(2).map(|two| two[0].end == two[1].start).collect();
+        assert_eq!(is_joined, [true, true, true, false, true, true]);
+        for (range, length) in ranges.iter().zip(lengths) {
+            let padding = vec![0; length.next_multiple_of(4) - length];
+            let expected = [&[0xaa; ROOM_BEFORE], &vec![9; length][..], &padding].concat();
+            let (begin, behind) = bytes[range.clone()].split_at(expected.len());
+            assert_eq!(begin, expected);
+            assert!(behind.len() >= TRAILER_LEN && behind.iter().all(|byte| *byte == 0xbb));
+        }
+    }
+
+    #[test]
     fn the_last_packet_is_enclosed_only_if_there_is_room_behind_it() {
         let at_end = BLOCK_LEN - (48 - BYTES_OFFSET) - 82;
         for (length, has_room) in [(at_end, false), (at_end - 15, false), (at_end - 18, true)] {
             let mut bytes = block(&[sample(length, 1)]);
             let mut reader = BlockReader::new(&mut bytes, format(LeftOut::Nothing));
             let packet = *reader.head().expect("a packet");
-            let range = reader.enclose(&mut bytes, fill);
+            let range = reader.enclose(&mut bytes, 0, fill);
             assert_eq!((range.is_some(), reader.head().is_none()), (has_room, has_room), "{length}");
             assert_eq!(packet.data(&bytes), &vec![1; length][..]);
         }
@@ -283,6 +307,7 @@ mod tests {
                 Just(LeftOut::CookedHeader)
             ],
             snap_length in 0..3000_u32,
+            joined_len in 0..300_u32,
         ) {
             for (at, word) in words {
                 let at = at / 4 * 4;
@@ -296,14 +321,14 @@ mod tests {
             prop_assert!(reader.packets(&bytes).count() as u64 <= count);
             let mut all = bytes.clone();
             for (packet, room_end) in reader.clone().take_all(&mut all) {
-                packet.enclose(&mut all, room_end, fill);
+                packet.enclose(&mut all, room_end, true, fill);
             }
             let mut taken = 0_u64;
             while let Some(packet) = reader.head().copied() {
                 taken += 1;
                 prop_assert!(taken <= count && packet.captured <= snap_length);
                 let data = packet.data(&bytes).to_vec();
-                let is_enclosed = reader.enclose(&mut bytes, fill).is_some();
+                let is_enclosed = reader.enclose(&mut bytes, joined_len, fill).is_some();
                 if left_out == LeftOut::Nothing {
                     prop_assert_eq!(packet.data(&bytes), &data[..]);
                 }

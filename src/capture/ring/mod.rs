@@ -165,17 +165,19 @@ impl RingBlock {
         }
     }
 
-    /// Takes the next packet, and lets `write` fill the bytes before it and those behind its padding. Returns the range of
-    /// all in [`RingBlock::bytes`]; `None`, without taking it, where there is no room.
+    /// Takes the next packet, and lets `write` fill the bytes before it and those behind its padding: at least
+    /// [`TRAILER_LEN`], or all up to the next one if that has at least `joined_len` captured bytes, so that both are
+    /// contiguous. Returns the range of all in [`RingBlock::bytes`]; `None`, without taking it, where there is no room.
     #[inline]
     pub fn enclose(
         &mut self,
-        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8; TRAILER_LEN]),
+        joined_len: u32,
+        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8]),
     ) -> Option<Range<usize>> {
         let bytes = self.held.bytes_mut();
-        let Some(packets) = &mut self.sorted else { return self.reader.enclose(bytes, write) };
+        let Some(packets) = &mut self.sorted else { return self.reader.enclose(bytes, joined_len, write) };
         let (packet, room_end) = packets.last()?;
-        let range = packet.enclose(bytes, *room_end, write)?;
+        let range = packet.enclose(bytes, *room_end, false, write)?;
         packets.pop();
         Some(range)
     }

@@ -41,6 +41,9 @@ pub const ROOM_BEFORE: usize = 28;
 pub const TRAILER_LEN: usize = 16;
 const _: () = assert!(HEADERS_LEN >= ROOM_BEFORE);
 
+/// Bytes between two blocks that are filled: the kernel leaves up to 52 behind a packet that is not cut, without a tag.
+const MAX_GAP: usize = 64;
+
 /// How far ahead bytes are prefetched: about as long as another processor's cache takes to deliver them.
 const PREFETCH_DISTANCE: usize = 1024;
 /// Longer packets, of which only headers are touched, are not prefetched whole.
@@ -96,25 +99,27 @@ impl BlockPacket {
         &block[data..data + self.captured as usize]
     }
 
-    /// Lets `write` fill the bytes before it and those behind its padding. Returns the range of all; `None` where that would
-    /// reach beyond `room_end`. Requires that it and the header of the packet behind it have been read.
+    /// Lets `write` fill the bytes before it and those behind its padding: [`TRAILER_LEN`], or with `joins` all up to
+    /// `room_end` if these are few. Returns the range of all; `None` where that would reach beyond `room_end`. Requires that
+    /// it and the header of the packet behind it have been read.
     #[inline]
     pub fn enclose(
         &self,
         block: &mut [u8],
         room_end: usize,
-        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8; TRAILER_LEN]),
+        joins: bool,
+        write: impl FnOnce(&mut [u8; ROOM_BEFORE], &mut [u8]),
     ) -> Option<Range<usize>> {
         let (data, captured) = (self.data as usize, self.captured as usize);
         let begin = data.checked_sub(ROOM_BEFORE)?;
-        let end = data + captured.next_multiple_of(4) + TRAILER_LEN;
-        if end > room_end {
-            return None;
-        }
+        let padded = captured.next_multiple_of(4);
+        let end = data + padded + TRAILER_LEN;
+        let gap = room_end.checked_sub(end)?;
+        let end = if joins && gap <= MAX_GAP && gap.is_multiple_of(4) { room_end } else { end };
         let (before, rest) = block.get_mut(begin..end)?.split_first_chunk_mut()?;
-        // The trailer overwrites what is no padding.
+        // What is written behind overwrites what is no padding.
         rest[captured..captured + 4].fill(0);
-        write(before, rest.last_chunk_mut()?);
+        write(before, &mut rest[padded..]);
         Some(begin..end)
     }
 

@@ -246,10 +246,9 @@ impl RingBatch {
 
     /// Takes the next packet, in place if there is room around it.
     fn enclose(&mut self, (queue, batch): (usize, usize), fields: &PacketFields, pending: &mut PendingWrite) {
-        let enclosed = self.block.enclose(|header, trailer| {
-            fields.write_header(header);
-            fields.write_trailer(trailer);
-        });
+        // Contiguous blocks take whole pages of a pipe, and one piece of a write.
+        let joined_len = if pending.joins_blocks { MIN_IN_PLACE } else { u32::MAX };
+        let enclosed = self.block.enclose(joined_len, |before, behind| fields.write_around(before, behind));
         if let Some(bytes) = enclosed {
             pending.add_queued(queue, batch, bytes);
         } else if let Some(packet) = self.block.head() {

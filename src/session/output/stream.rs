@@ -236,6 +236,7 @@ impl StreamWriter {
         let now = capture::now();
         // Only now: by now the reader has mostly read what was lent, and the same memory, in the CPU cache, is used again.
         self.output.renew(&mut queues.pending.buffer)?;
+        queues.pending.joins_blocks = self.output.lends();
         let taken = queues.take(horizon, |packet, content| self.decide(packet, content, now, &mut room));
         let PendingWrite { bytes, packets, captured, .. } = queues.pending;
         self.totals.packets += packets;
