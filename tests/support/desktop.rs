@@ -47,6 +47,18 @@ impl WiresharkVersion {
             .then_some(())
             .ok_or("no target/wireshark-newest: run tests/lab/wireshark-newest make".to_owned())
     }
+
+    /// tshark. The newest one runs as user 65534.
+    pub(crate) fn tshark(self) -> Command {
+        match self {
+            Self::Installed => Command::new("tshark"),
+            Self::Newest => {
+                let mut command = Command::new(Self::SCRIPT);
+                command.args(["run", "tshark"]);
+                command
+            }
+        }
+    }
 }
 
 /// A user with a screen, who logs the calls of the program and the packets shown.

@@ -114,9 +114,23 @@ pub(crate) fn assert_in_order_of_time(packets: &[Packet<'_>]) {
     }
 }
 
+/// Packets whose block reaches up to the next one, by an option for local use (draft-ietf-opsawg-pcapng, section 3.5).
+pub(crate) fn joined_packets(stream: &[u8]) -> usize {
+    let mut joined = 0;
+    each_block_of_prefix(stream, |_, block| {
+        let Block::EnhancedPacket(packet) = block else { return };
+        joined += packet.options.iter().filter(|option| option.code.0 == 0x8000).count();
+    });
+    joined
+}
+
 /// Length and MD5 of each packet in a file, as tshark reads them.
 pub(crate) fn digests(path: &std::path::Path) -> Vec<String> {
-    let mut tshark = std::process::Command::new("tshark");
+    digests_by(std::process::Command::new("tshark"), path)
+}
+
+/// The same by this command for tshark.
+pub(crate) fn digests_by(mut tshark: std::process::Command, path: &std::path::Path) -> Vec<String> {
     tshark.args(["-n", "-o", "frame.generate_md5_hash:TRUE", "-T", "fields", "-e", "frame.len"]);
     let shown = output(tshark.args(["-e", "frame.md5_hash", "-r"]).arg(path));
     shown.lines().map(str::to_owned).collect()

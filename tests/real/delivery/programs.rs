@@ -11,7 +11,7 @@ use crate::support::frames::{ALL_SERIES, Sender, Series, assert_frames};
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, signal, start};
 use crate::support::namespaces::Namespace;
-use crate::support::packet_bytes::{digests, packets_in};
+use crate::support::packet_bytes::{digests, joined_packets, packets_in};
 use crate::support::recording::assert_same;
 use crate::support::tcpdump::Tcpdump;
 
@@ -69,6 +69,7 @@ fn dumpcap_and_tshark_read_the_same_packets_from_the_fifo_as_tcpdump(lab: &Lab) 
         let bytes = fs::read(&out).expect("the file");
         let groups = assert_frames(&packets_in(&bytes), &[SERIES], usize::MAX);
         assert_eq!(groups.into_values().sum::<u64>(), sent);
+        assert!(joined_packets(&bytes) > 0, "{program}: no packets were lent as one piece");
     }
 }
 
@@ -86,6 +87,7 @@ fn capture_to_pipe(lab: &Lab, namespace: &Namespace, buffer_mib: &str) -> (Child
 fn assert_complete(stream: &[u8], sent: u64, what: &str) {
     let packets = packets_in(stream);
     assert_frames(&packets, &[SERIES], usize::MAX);
+    assert_eq!(joined_packets(stream), 0, "{what}: only what is lent is joined");
     let one = statistics_in(stream)[0];
     assert!(one.packets > 0 && one.packets + one.lost == sent, "{what}: {sent} sent, {one:?}");
 }

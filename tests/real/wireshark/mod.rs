@@ -3,6 +3,7 @@
 use crate::support::harness::Test;
 
 pub(crate) mod hostile_lists;
+pub(crate) mod joined_packets;
 pub(crate) mod profile;
 pub(crate) mod toolbar;
 pub(crate) mod toolbar_faults;

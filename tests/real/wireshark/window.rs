@@ -4,6 +4,7 @@ use std::process::Command;
 
 use libtest_mimic::Trial;
 
+use super::joined_packets;
 use crate::real::regressions;
 use crate::support::desktop::{Desktop, WiresharkVersion};
 use crate::support::harness::{explain, tests, trial};
@@ -21,10 +22,10 @@ pub(crate) fn trials(lab: &Result<Lab, String>) -> Vec<Trial> {
     let mut trials = Vec::new();
     for version in WiresharkVersion::ALL {
         let found = version.check();
-        explain("tests of the window in the newest Wireshark", &found);
+        explain("tests of the newest Wireshark", &found);
         let need = found.and(lab.clone());
         let suffix = if version == WiresharkVersion::Installed { "" } else { "_in_the_newest_wireshark" };
-        for (name, test) in [&[TESTS], regressions::WINDOW_TESTS].concat().concat() {
+        for (name, test) in [&[TESTS, joined_packets::TESTS], regressions::WINDOW_TESTS].concat().concat() {
             trials.push(trial(&format!("{name}{suffix}"), need.clone(), move |lab| test(lab, version)));
         }
     }
