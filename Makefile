@@ -72,9 +72,11 @@ bench: build
 bench-report:
 	@$(LAB)/bench-report
 
+# The library optimised, on the dependencies that the tests use: these are compiled once for both.
 bench-check:
 	@$(LAB)/packages bench
-	@$(with_libpcap); set -ex; cargo bench --profile benches --bench instructions -- $(if $(UPDATE),--update)
+	@$(with_libpcap); set -ex; cargo bench --profile dev --bench instructions $(addprefix --config=profile.dev.package.containerdump., \
+		opt-level=3 debug-assertions=false overflow-checks=false codegen-units=16) -- $(if $(UPDATE),--update)
 
 # Miri needs a nightly compiler and a folder of its own.
 miri:
