@@ -4,7 +4,7 @@
 //! within the last second, once per interface for each time it was sent. A packet that was changed on the way, or whose
 //! outbound copy was lost, is therefore kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use clap::ValueEnum;
@@ -12,7 +12,6 @@ use foldhash::SharedSeed;
 use foldhash::fast::RandomState as FastState;
 use foldhash::quality::FoldHasher;
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::input::{PacketContent, QueuedPacket};
 use crate::capture::Direction;
@@ -21,8 +20,11 @@ use crate::capture::Direction;
 const MAX_TRANSIT_NS: u64 = 1_000_000_000;
 /// Bytes compared, besides the length: all of a packet that the kernel does not segment later.
 const MAX_COMPARED_LEN: usize = 2048;
-/// Outbound packets and interfaces where they were received that are remembered; beyond, the oldest are forgotten.
-const MAX_REMEMBERED: usize = 32 * 1024;
+/// Outbound packets remembered, and interfaces where they were received besides the first; beyond, the oldest are forgotten.
+/// A power of two, by which numbers of packets wrap around.
+const MAX_REMEMBERED: u32 = 32 * 1024;
+/// Chains of packets by hash: few packets share one.
+const CHAINS: usize = 2 * MAX_REMEMBERED as usize;
 
 /// What to do with the second copy of a packet between captured containers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -36,35 +38,39 @@ pub enum Duplicates {
 }
 
 /// Remembers outbound packets, to recognize them where they are received.
+///
+/// They stand in a ring in the order in which they were sent, and those with the same part of their hash in a chain of
+/// numbers, as in LZ77 compressors: of a packet that is sent once, nothing but its place in the ring is touched again.
 pub(super) struct Deduplicator {
     duplicates: Duplicates,
     /// Whether at least two members are captured.
     has_several_members: bool,
     /// Secret, so that no sender can make packets collide.
     seeds: (u64, SharedSeed),
-    outbound: VecDeque<OutboundPacket>,
-    /// Packets forgotten so far, which is the number of the oldest in `outbound`.
-    forgotten: u64,
-    contents: HashMap<u64, SameContent, FastState>,
-    /// Entries of all `SameContent::received_at`.
-    received_len: usize,
+    /// A packet stands at its number, modulo [`MAX_REMEMBERED`].
+    outbound: Vec<OutboundPacket>,
+    /// Number of the next packet, and how many before it are remembered.
+    next_number: u32,
+    remembered: u32,
+    /// Number of the newest packet of each chain.
+    newest: Vec<u32>,
+    /// Last packets received, by hash and interface, where [`OutboundPacket::received`] is that of another interface.
+    received: HashMap<(u64, u32), u32, FastState>,
 }
 
+#[derive(Clone, Copy)]
 struct OutboundPacket {
     hash: u64,
     time: u64,
     member: u32,
-    /// Number of the next outbound packet with the same content.
-    next: Option<u64>,
-}
-
-/// Outbound packets with the same content.
-struct SameContent {
-    oldest: u64,
-    newest: u64,
-    /// For each receiving interface, the number of the last outbound packet that was matched or passed over there.
-    /// Earlier ones are not compared again, however often the same packet is sent.
-    received_at: SmallVec<[(u32, u64); 1]>,
+    /// Number of the newest packet before it in its chain with another content.
+    previous: u32,
+    /// Number of the next packet with the same content; its own if there is none.
+    next: u32,
+    /// In the newest packet with the same content: the number of the oldest one, and the first interface where one was
+    /// received with the number of the last such packet.
+    oldest: u32,
+    received: Option<(u32, u32)>,
 }
 
 /// What identifies a packet, and its direction.
@@ -81,10 +87,11 @@ impl Deduplicator {
             duplicates,
             has_several_members: false,
             seeds: (secret.hash_one(0), SharedSeed::from_u64(secret.hash_one(1))),
-            outbound: VecDeque::new(),
-            forgotten: 0,
-            contents: HashMap::default(),
-            received_len: 0,
+            outbound: Vec::new(),
+            next_number: 0,
+            remembered: 0,
+            newest: Vec::new(),
+            received: HashMap::default(),
         }
     }
 
@@ -98,14 +105,14 @@ impl Deduplicator {
     /// Returns the key of a packet; `None` if it cannot have a second copy.
     #[inline]
     pub(super) fn key(&mut self, packet: QueuedPacket, content: PacketContent<'_>) -> Option<PacketKey> {
-        if !self.has_several_members && self.outbound.is_empty() {
+        if !self.has_several_members && self.remembered == 0 {
             return None;
         }
-        self.forget_before(packet.time);
+        self.forget_if_late(packet.time);
         let (direction, length, data) = content.parts()?;
         let is_candidate = match direction {
             Direction::Outbound => self.has_several_members,
-            Direction::Inbound => !self.outbound.is_empty(),
+            Direction::Inbound => self.remembered > 0,
             Direction::Within => false,
         };
         if !is_candidate {
@@ -119,20 +126,24 @@ impl Deduplicator {
 
     /// Whether the packet is received at an interface of `member` and was sent by another member.
     pub(super) fn is_second_copy(&mut self, key: PacketKey, packet: QueuedPacket, member: u32) -> bool {
-        let Some(same) = self.contents.get(&key.hash) else { return false };
         if key.direction != Direction::Inbound {
             return false;
         }
-        let oldest = same.oldest;
-        let entry = same.received_at.iter().position(|(interface, _)| *interface == packet.interface);
-        let last_seen = entry.map(|at| same.received_at[at].1).filter(|number| *number >= oldest);
-        let mut next = last_seen.map_or(Some(oldest), |number| self.outbound_packet(number)?.next);
-        while let Some((number, sent)) = next.and_then(|number| Some((number, self.outbound_packet(number)?)))
-        {
+        let Some((newest, _)) = self.find(key.hash) else { return false };
+        let OutboundPacket { oldest, received, .. } = *self.packet(newest);
+        let last_received = match received {
+            Some((interface, number)) if interface == packet.interface => Some(number),
+            Some(_) => self.received.get(&(key.hash, packet.interface)).copied(),
+            None => None,
+        };
+        let last_received = last_received.filter(|number| self.age(*number) <= self.age(oldest));
+        let mut next = last_received.map_or(Some(oldest), |number| self.next(number));
+        while let Some(number) = next {
+            let sent = self.packet(number);
             let matches = sent.time.abs_diff(packet.time) <= MAX_TRANSIT_NS && sent.member != member;
-            next = sent.next;
+            next = self.next(number);
             if matches || next.is_none() {
-                self.record_received(key.hash, entry, (packet.interface, number));
+                self.record_received(newest, packet.interface, number);
             }
             if matches {
                 return true;
@@ -141,15 +152,17 @@ impl Deduplicator {
         false
     }
 
-    /// Records the last outbound packet that was compared at an interface, which may have an `entry` already.
-    fn record_received(&mut self, hash: u64, entry: Option<usize>, received: (u32, u64)) {
-        let Some(same) = self.contents.get_mut(&hash) else { return };
-        if let Some(at) = entry {
-            same.received_at[at] = received;
-        } else {
-            same.received_at.push(received);
-            self.received_len += 1;
-            self.make_room();
+    /// Records the last packet with the content of `newest` that was compared at an interface.
+    fn record_received(&mut self, newest: u32, interface: u32, number: u32) {
+        let packet = self.packet_mut(newest);
+        if packet.received.is_none_or(|(first, _)| first == interface) {
+            packet.received = Some((interface, number));
+            return;
+        }
+        let hash = packet.hash;
+        self.received.insert((hash, interface), number);
+        if self.received.len() >= MAX_REMEMBERED as usize {
+            self.forget_received();
         }
     }
 
@@ -158,153 +171,116 @@ impl Deduplicator {
         if key.direction != Direction::Outbound {
             return;
         }
-        self.make_room();
-        let number = self.forgotten + self.outbound.len() as u64;
-        let first = || SameContent { oldest: number, newest: number, received_at: SmallVec::new() };
-        let same = self.contents.entry(key.hash).or_insert_with(first);
-        let previous = std::mem::replace(&mut same.newest, number);
-        if let Some(previous) = self.outbound_packet(previous) {
-            previous.next = Some(number);
+        if self.newest.is_empty() {
+            self.newest = vec![0; CHAINS];
         }
-        self.outbound.push_back(OutboundPacket { hash: key.hash, time: packet.time, member, next: None });
-    }
-
-    fn outbound_packet(&mut self, number: u64) -> Option<&mut OutboundPacket> {
-        let index = usize::try_from(number.checked_sub(self.forgotten)?).ok()?;
-        self.outbound.get_mut(index)
-    }
-
-    fn make_room(&mut self) {
-        while self.outbound.len() + self.received_len >= MAX_REMEMBERED {
+        if self.remembered == MAX_REMEMBERED {
             self.forget_oldest();
         }
+        let (number, hash) = (self.next_number, key.hash);
+        let mut sent = OutboundPacket {
+            hash,
+            time: packet.time,
+            member,
+            previous: self.newest[chain(hash)],
+            next: number,
+            oldest: number,
+            received: None,
+        };
+        if let Some((same, newer)) = self.find(hash) {
+            let known = self.packet_mut(same);
+            known.next = number;
+            (sent.oldest, sent.received) = (known.oldest, known.received);
+            // It takes the place of that one in the chain.
+            let previous = known.previous;
+            match newer {
+                Some(newer) => self.packet_mut(newer).previous = previous,
+                None => sent.previous = previous,
+            }
+        }
+        match self.outbound.get_mut(place(number)) {
+            Some(place) => *place = sent,
+            None => self.outbound.push(sent),
+        }
+        self.newest[chain(hash)] = number;
+        self.next_number = number.wrapping_add(1);
+        self.remembered += 1;
     }
 
-    /// Forgets packets that are too old to be received at `time`; all of them if the clock was set back.
-    fn forget_before(&mut self, time: u64) {
-        while self.outbound.front().is_some_and(|sent| sent.time.abs_diff(time) > MAX_TRANSIT_NS) {
-            self.forget_oldest();
+    /// The newest packet with this hash, and the one before which it stands in the chain.
+    fn find(&self, hash: u64) -> Option<(u32, Option<u32>)> {
+        let (mut number, mut newer) = (*self.newest.get(chain(hash))?, None);
+        // The packets of a chain become older and older, and what follows the oldest one that is remembered is of no meaning.
+        let mut age = 0;
+        while self.age(number) > age && self.age(number) <= self.remembered {
+            let packet = self.packet(number);
+            if packet.hash == hash {
+                return Some((number, newer));
+            }
+            age = self.age(number);
+            (number, newer) = (packet.previous, Some(number));
+        }
+        None
+    }
+
+    /// How many packets ago it was sent: 1 for the newest.
+    fn age(&self, number: u32) -> u32 {
+        self.next_number.wrapping_sub(number)
+    }
+
+    fn packet(&self, number: u32) -> &OutboundPacket {
+        &self.outbound[place(number)]
+    }
+
+    fn packet_mut(&mut self, number: u32) -> &mut OutboundPacket {
+        &mut self.outbound[place(number)]
+    }
+
+    /// The next packet with the same content.
+    fn next(&self, number: u32) -> Option<u32> {
+        let next = self.packet(number).next;
+        (next != number).then_some(next)
+    }
+
+    /// Forgets all packets if they are too old to be received at `time`, or if the clock was set back.
+    fn forget_if_late(&mut self, time: u64) {
+        let newest = self.next_number.wrapping_sub(1);
+        if self.remembered > 0 && self.packet(newest).time.abs_diff(time) > MAX_TRANSIT_NS {
+            self.remembered = 0;
+            self.received.clear();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let Some(sent) = self.outbound.pop_front() else { return };
-        self.forgotten += 1;
-        match (sent.next, self.contents.get_mut(&sent.hash)) {
-            (Some(next), Some(same)) => same.oldest = next,
-            _ => {
-                self.received_len -=
-                    self.contents.remove(&sent.hash).map_or(0, |same| same.received_at.len());
-            }
+        let oldest = self.next_number.wrapping_sub(self.remembered);
+        let hash = self.packet(oldest).hash;
+        if let Some(next) = self.next(oldest)
+            && let Some((newest, _)) = self.find(hash)
+        {
+            self.packet_mut(newest).oldest = next;
         }
+        self.remembered -= 1;
     }
+
+    /// Forgets interfaces of forgotten packets, after it has forgotten the oldest quarter of them.
+    fn forget_received(&mut self) {
+        for _ in 0..self.remembered.div_ceil(4) {
+            self.forget_oldest();
+        }
+        let (next_number, remembered) = (self.next_number, self.remembered);
+        self.received.retain(|_, number| next_number.wrapping_sub(*number) <= remembered);
+    }
+}
+
+/// The chain of a packet.
+fn chain(hash: u64) -> usize {
+    usize::try_from(hash % CHAINS as u64).unwrap_or_default()
+}
+
+/// The place of a packet in the ring.
+fn place(number: u32) -> usize {
+    (number % MAX_REMEMBERED) as usize
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: u64 = 1_795_435_357_000_000_000;
-    const MS: u64 = 1_000_000;
-
-    /// Each member has one interface of the same number.
-    fn with_members(members: &[u32]) -> Deduplicator {
-        let mut dedup = Deduplicator::new(Duplicates::Drop);
-        dedup.set_members(members.iter().copied());
-        dedup
-    }
-
-    /// Whether `data` is dropped at the interface of `member`.
-    fn is_dropped(
-        dedup: &mut Deduplicator,
-        time: u64,
-        member: u32,
-        direction: Direction,
-        data: &[u8],
-    ) -> bool {
-        let length = u32::try_from(data.len()).expect("a short packet");
-        let content = PacketContent::Ring(direction, length, data);
-        let packet = QueuedPacket { time, captured: length, interface: member };
-        let Some(key) = dedup.key(packet, content) else { return false };
-        if dedup.is_second_copy(key, packet, member) {
-            return true;
-        }
-        dedup.record_outbound(key, packet, member);
-        false
-    }
-
-    /// The members at which `data` is received and kept.
-    fn kept_at<const N: usize>(
-        dedup: &mut Deduplicator,
-        time: u64,
-        members: [u32; N],
-        data: &[u8],
-    ) -> Vec<u32> {
-        let is_kept = |member: &u32| !is_dropped(dedup, time, *member, Direction::Inbound, data);
-        members.into_iter().filter(is_kept).collect()
-    }
-
-    #[test]
-    fn a_broadcast_is_dropped_at_each_receiver_as_often_as_it_was_sent() {
-        let mut dedup = with_members(&[0, 1, 2, 3]);
-        assert!(!is_dropped(&mut dedup, NOW, 0, Direction::Outbound, b"ask"));
-        // The sender's own interface is not a receiver.
-        assert_eq!(kept_at(&mut dedup, NOW + 1, [0, 1, 2, 3], b"ask"), [0]);
-        assert_eq!(kept_at(&mut dedup, NOW + 2, [1, 2], b"ask"), [1, 2]);
-        assert!(!is_dropped(&mut dedup, NOW + 3, 0, Direction::Outbound, b"ask"));
-        assert!(!is_dropped(&mut dedup, NOW + 4, 2, Direction::Outbound, b"ask"));
-        assert_eq!(kept_at(&mut dedup, NOW + 5, [1, 1, 1, 2, 2], b"ask"), [1, 2]);
-    }
-
-    #[test]
-    fn changed_and_late_packets_are_kept() {
-        let mut dedup = with_members(&[0, 1]);
-        is_dropped(&mut dedup, NOW, 0, Direction::Outbound, b"packet");
-        assert_eq!(kept_at(&mut dedup, NOW, [1], b"qacket"), [1]);
-        assert_eq!(kept_at(&mut dedup, NOW, [1], b"packet "), [1]);
-        assert_eq!(kept_at(&mut dedup, NOW + MAX_TRANSIT_NS + 1, [1], b"packet"), [1]);
-        assert!(dedup.outbound.is_empty() && dedup.contents.is_empty());
-        // The clock was set back by an hour.
-        is_dropped(&mut dedup, NOW, 0, Direction::Outbound, b"packet");
-        assert_eq!(kept_at(&mut dedup, NOW - 3_600_000 * MS, [1], b"packet"), [1]);
-    }
-
-    #[test]
-    fn nothing_is_remembered_for_a_single_container_or_when_duplicates_are_kept() {
-        let mut keeping = Deduplicator::new(Duplicates::Keep);
-        keeping.set_members([0, 1].into_iter());
-        for mut dedup in [with_members(&[7, 7]), keeping] {
-            is_dropped(&mut dedup, NOW, 0, Direction::Outbound, b"packet");
-            assert!(dedup.outbound.is_empty());
-            assert_eq!(kept_at(&mut dedup, NOW, [1], b"packet"), [1]);
-        }
-    }
-
-    #[test]
-    fn packets_of_a_removed_container_are_deduplicated_while_in_transit() {
-        let mut dedup = with_members(&[0, 1]);
-        is_dropped(&mut dedup, NOW, 0, Direction::Outbound, b"last");
-        dedup.set_members([1].into_iter());
-        assert_eq!(kept_at(&mut dedup, NOW + 100 * MS, [1], b"last"), [0; 0]);
-        // The same content from a container that is not captured.
-        assert_eq!(kept_at(&mut dedup, NOW + 200 * MS, [1], b"last"), [1]);
-    }
-
-    #[test]
-    fn memory_is_bounded_under_a_flood() {
-        let mut dedup = with_members(&[0, 1, 2]);
-        for number in 0..3 * MAX_REMEMBERED as u64 {
-            is_dropped(&mut dedup, NOW + number, 0, Direction::Outbound, &number.to_le_bytes());
-            kept_at(&mut dedup, NOW + number, [1, 2], &number.to_le_bytes());
-        }
-        let outbound_len = dedup.outbound.len();
-        let received_len = dedup.contents.values().map(|same| same.received_at.len()).sum::<usize>();
-        assert!(outbound_len + received_len <= MAX_REMEMBERED);
-        assert!(received_len == dedup.received_len && dedup.contents.len() == outbound_len);
-        for number in 0..3 * MAX_REMEMBERED as u64 {
-            is_dropped(&mut dedup, NOW + number, 0, Direction::Outbound, b"the same");
-            assert_eq!(kept_at(&mut dedup, NOW + number, [0, 1, 2], b"the same"), [0]);
-        }
-        assert!(dedup.outbound.len() <= MAX_REMEMBERED && dedup.contents.len() == 1);
-    }
-}
+mod tests;
