@@ -23,8 +23,9 @@ const MAX_COMPARED_LEN: usize = 2048;
 /// Outbound packets remembered, and interfaces where they were received besides the first; beyond, the oldest are forgotten.
 /// A power of two, by which numbers of packets wrap around.
 const MAX_REMEMBERED: u32 = 32 * 1024;
-/// Chains of packets by hash: few packets share one.
-const CHAINS: usize = 2 * MAX_REMEMBERED as usize;
+/// Packets of a bucket, which is a line of the processor's cache, and buckets: half of their places are taken.
+const BUCKET_LEN: usize = 8;
+const BUCKETS: usize = 2 * MAX_REMEMBERED as usize / BUCKET_LEN;
 
 /// What to do with the second copy of a packet between captured containers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -39,8 +40,8 @@ pub enum Duplicates {
 
 /// Remembers outbound packets, to recognize them where they are received.
 ///
-/// They stand in a ring in the order in which they were sent, and those with the same part of their hash in a chain of
-/// numbers, as in LZ77 compressors: of a packet that is sent once, nothing but its place in the ring is touched again.
+/// They stand in a ring in the order in which they were sent, and are found by buckets of numbers: one line of the
+/// processor's cache is touched for a packet that is sent once, without a branch that depends on it.
 pub(super) struct Deduplicator {
     duplicates: Duplicates,
     /// Whether at least two members are captured.
@@ -52,19 +53,24 @@ pub(super) struct Deduplicator {
     /// Number of the next packet, and how many before it are remembered.
     next_number: u32,
     remembered: u32,
-    /// Number of the newest packet of each chain.
-    newest: Vec<u32>,
+    /// The newest packet of each content, the last one sent first.
+    buckets: Vec<Bucket>,
     /// Last packets received, by hash and interface, where [`OutboundPacket::received`] is that of another interface.
     received: HashMap<(u64, u32), u32, FastState>,
 }
+
+/// Part of a packet's hash, and its number.
+type BucketEntry = (u32, u32);
+
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Bucket([BucketEntry; BUCKET_LEN]);
 
 #[derive(Clone, Copy)]
 struct OutboundPacket {
     hash: u64,
     time: u64,
     member: u32,
-    /// Number of the newest packet before it in its chain with another content.
-    previous: u32,
     /// Number of the next packet with the same content; its own if there is none.
     next: u32,
     /// In the newest packet with the same content: the number of the oldest one, and the first interface where one was
@@ -90,7 +96,7 @@ impl Deduplicator {
             outbound: Vec::new(),
             next_number: 0,
             remembered: 0,
-            newest: Vec::new(),
+            buckets: Vec::new(),
             received: HashMap::default(),
         }
     }
@@ -171,56 +177,44 @@ impl Deduplicator {
         if key.direction != Direction::Outbound {
             return;
         }
-        if self.newest.is_empty() {
-            self.newest = vec![0; CHAINS];
+        if self.buckets.is_empty() {
+            self.buckets = vec![Bucket::default(); BUCKETS];
         }
         if self.remembered == MAX_REMEMBERED {
             self.forget_oldest();
         }
         let (number, hash) = (self.next_number, key.hash);
-        let mut sent = OutboundPacket {
-            hash,
-            time: packet.time,
-            member,
-            previous: self.newest[chain(hash)],
-            next: number,
-            oldest: number,
-            received: None,
-        };
-        if let Some((same, newer)) = self.find(hash) {
+        let mut sent =
+            OutboundPacket { hash, time: packet.time, member, next: number, oldest: number, received: None };
+        let same = self.find(hash);
+        if let Some((same, _)) = same {
             let known = self.packet_mut(same);
             known.next = number;
             (sent.oldest, sent.received) = (known.oldest, known.received);
-            // It takes the place of that one in the chain.
-            let previous = known.previous;
-            match newer {
-                Some(newer) => self.packet_mut(newer).previous = previous,
-                None => sent.previous = previous,
-            }
         }
         match self.outbound.get_mut(place(number)) {
             Some(place) => *place = sent,
             None => self.outbound.push(sent),
         }
-        self.newest[chain(hash)] = number;
+        // In place of the one with the same content, or of the oldest one.
+        let end = same.map_or(BUCKET_LEN - 1, |(_, at)| at);
+        self.buckets[bucket(hash)].insert((hash_part(hash), number), end);
         self.next_number = number.wrapping_add(1);
         self.remembered += 1;
     }
 
-    /// The newest packet with this hash, and the one before which it stands in the chain.
-    fn find(&self, hash: u64) -> Option<(u32, Option<u32>)> {
-        let (mut number, mut newer) = (*self.newest.get(chain(hash))?, None);
-        // The packets of a chain become older and older, and what follows the oldest one that is remembered is of no meaning.
-        let mut age = 0;
-        while self.age(number) > age && self.age(number) <= self.remembered {
-            let packet = self.packet(number);
-            if packet.hash == hash {
-                return Some((number, newer));
-            }
-            age = self.age(number);
-            (number, newer) = (packet.previous, Some(number));
-        }
-        None
+    /// The newest packet with this hash, and where it stands in its bucket.
+    fn find(&self, hash: u64) -> Option<(u32, usize)> {
+        let Bucket(entries) = self.buckets.get(bucket(hash))?;
+        let part = hash_part(hash);
+        let is_same = |number: u32| self.is_remembered(number) && self.packet(number).hash == hash;
+        let mut numbers = entries.iter().enumerate();
+        numbers.find_map(|(at, entry)| (entry.0 == part && is_same(entry.1)).then_some((entry.1, at)))
+    }
+
+    /// Numbers of buckets may be those of packets long ago.
+    fn is_remembered(&self, number: u32) -> bool {
+        (1..=self.remembered).contains(&self.age(number))
     }
 
     /// How many packets ago it was sent: 1 for the newest.
@@ -272,9 +266,27 @@ impl Deduplicator {
     }
 }
 
-/// The chain of a packet.
-fn chain(hash: u64) -> usize {
-    usize::try_from(hash % CHAINS as u64).unwrap_or_default()
+impl Bucket {
+    /// Puts `entry` first, in place of that at `end`.
+    fn insert(&mut self, entry: BucketEntry, end: usize) {
+        let Self(entries) = self;
+        if end == BUCKET_LEN - 1 {
+            // Of constant length: no call.
+            entries.copy_within(..BUCKET_LEN - 1, 1);
+        } else {
+            entries.copy_within(..end, 1);
+        }
+        entries[0] = entry;
+    }
+}
+
+fn bucket(hash: u64) -> usize {
+    usize::try_from(hash % BUCKETS as u64).unwrap_or_default()
+}
+
+/// A part of the hash that does not select the bucket.
+fn hash_part(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or_default()
 }
 
 /// The place of a packet in the ring.

@@ -236,7 +236,7 @@ impl CaptureLoop {
         // At once: the smallest rings have two blocks.
         self.stream.release_blocks(&mut self.merger.queues);
         if progress == DrainProgress::TimedOut {
-            self.stream.count_abandoned(&mut self.merger);
+            self.stream.count_abandoned(&mut self.merger, end_time);
         }
         self.stream.pauses.forget_before(horizon.min(capture::now().saturating_sub(PAUSE_MEMORY_NS)));
         Ok(is_full || !is_pending)
@@ -339,7 +339,8 @@ impl CaptureLoop {
 
     /// Counts the packets that cannot be written any more as lost.
     pub(super) fn count_abandoned(&mut self) {
-        self.stream.count_abandoned(&mut self.merger);
+        let end_time = self.drain.as_ref().map_or(u64::MAX, |drain| drain.end_time);
+        self.stream.count_abandoned(&mut self.merger, end_time);
     }
 
     /// Closes the stream, then its sources.

@@ -92,6 +92,7 @@ impl BlockReader {
         let mut behind = self.behind;
         std::iter::from_fn(move || {
             let packet = next?;
+            packet.prefetch_later(block);
             next = if behind > 0 { packet.behind(block, self.format) } else { None };
             behind = behind.saturating_sub(1);
             Some(packet)

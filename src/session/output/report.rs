@@ -5,7 +5,7 @@ use super::stream::StreamWriter;
 use super::totals::{Totals, drops_by_interface};
 use super::{InterfaceTotals, OutputFiles};
 use crate::capture;
-use crate::session::input::SourceMerger;
+use crate::session::input::{QueuedPacket, SourceMerger};
 
 /// Removed interfaces kept until they are reported.
 const MAX_UNREPORTED_REMOVALS: usize = 1000;
@@ -85,13 +85,16 @@ impl StreamWriter {
         }
     }
 
-    /// Counts the packets in queues, rings and streams that the reader left no time for.
-    pub(in crate::session) fn count_abandoned(&mut self, merger: &mut SourceMerger) {
+    /// Counts the packets in queues, rings and streams that the reader left no time for. Those in queues after `end_time` do
+    /// not belong to the capture.
+    pub(in crate::session) fn count_abandoned(&mut self, merger: &mut SourceMerger, end_time: u64) {
         merger.counts(|interface, counts| {
             self.interfaces[interface as usize].abandoned += counts.unread();
         });
         let now = capture::now();
-        for packet in merger.queues.packets().filter(|packet| !self.pauses.contains(packet.time, now)) {
+        let belongs =
+            |packet: &QueuedPacket| packet.time <= end_time && !self.pauses.contains(packet.time, now);
+        for packet in merger.queues.packets().filter(belongs) {
             self.interfaces[packet.interface as usize].abandoned += 1;
         }
     }
