@@ -27,6 +27,11 @@ impl Error {
         }
     }
 
+    /// The error if there is no memory for a buffer of packets.
+    pub fn no_memory(error: &std::io::Error) -> Self {
+        Self::new(format!("cannot get memory for packets: {error}"), "free some memory, then capture again")
+    }
+
     /// Adds the text for Wireshark's window, where options and actions have other names.
     #[must_use]
     pub fn with_wireshark_text(self, message: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {

@@ -45,8 +45,8 @@ use crate::error::Error;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;
 use block::BlockKind;
-pub use read_buffer::BUFFER_LEN as PEER_BUFFER_LEN;
 use read_buffer::{FillOutcome, ReadBuffer};
+pub use read_buffer::{PeerBuffer, new_buffer};
 
 /// How long either end waits for a sign of life: heartbeats come every 2 seconds, statistics every 3 at least.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,12 +99,13 @@ pub struct BlocksRead {
 struct ProtocolError(String);
 
 impl PeerStream {
-    fn new(stream: UnixStream, origin: &SafeText, may_be_compressed: bool) -> Self {
-        Self {
+    fn new(stream: UnixStream, origin: &SafeText, may_be_compressed: bool) -> Result<Self, Error> {
+        let buffer = ReadBuffer::new(may_be_compressed).map_err(|error| Error::no_memory(&error))?;
+        Ok(Self {
             origin: origin.clone(),
             host_in_names: false,
             stream: Arc::new(stream),
-            buffer: ReadBuffer::new(may_be_compressed),
+            buffer,
             interfaces: Vec::new(),
             last_data: Instant::now(),
             ends_with_statistics: false,
@@ -112,7 +113,7 @@ impl PeerStream {
             filter_reply: None,
             new_interfaces: None,
             new_names: Vec::new(),
-        }
+        })
     }
 
     /// Reads the blocks that have come, and calls `on_packet` with each packet and the offset of its block in
@@ -206,8 +207,8 @@ impl PeerStream {
         self.buffer.removed()
     }
 
-    /// The same, to be kept, for `spare`, of [`PEER_BUFFER_LEN`] bytes.
-    pub fn take_blocks(&mut self, spare: Vec<u8>) -> Vec<u8> {
+    /// The same, to be kept, in exchange for `spare`.
+    pub fn take_blocks(&mut self, spare: PeerBuffer) -> PeerBuffer {
         self.buffer.exchange(spare)
     }
 

@@ -21,13 +21,13 @@ const MAX_INITIAL_INTERFACES: usize = 256;
 
 /// Opens the stream of a tap of `origin` and waits for its interfaces.
 ///
-/// Fails after `timeout`, and when the input is invalid.
+/// Fails after `timeout`, when the input is invalid, and when memory is short.
 pub fn open_tap_stream(
     stream: UnixStream,
     origin: &SafeText,
     timeout: Duration,
 ) -> Result<(Vec<InterfaceDescription>, PeerStream), Error> {
-    let mut peer = PeerStream::new(stream, origin, false);
+    let mut peer = PeerStream::new(stream, origin, false)?;
     let interfaces = peer.read_preamble(timeout).map_err(|error| peer.error(&error))?;
     Ok((interfaces, peer))
 }
@@ -35,14 +35,14 @@ pub fn open_tap_stream(
 /// Opens the stream of another host, compressed or not, which adds interfaces as it goes, and waits for its start.
 /// `host_in_names` adds the host to names, for a capture of several hosts.
 ///
-/// Fails after `timeout`, and when the input is invalid.
+/// Fails after `timeout`, when the input is invalid, and when memory is short.
 pub fn open_capture_stream(
     stream: UnixStream,
     origin: &SafeText,
     host_in_names: bool,
     timeout: Duration,
 ) -> Result<PeerStream, Error> {
-    let mut peer = PeerStream::new(stream, origin, true);
+    let mut peer = PeerStream::new(stream, origin, true)?;
     peer.host_in_names = host_in_names;
     peer.new_interfaces = Some(Vec::new());
     // Without interfaces there are no statistics yet.

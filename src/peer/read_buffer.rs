@@ -3,18 +3,30 @@
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 
+use memmap2::MmapMut;
+
 use super::ProtocolError;
 use super::block::{self, MAX_BLOCK_LEN};
 use crate::peer::compression::Decompressor;
 
 /// Bytes of a buffer: more than a socket holds (`net.core.wmem_default` is 208 KiB), and more than the longest block.
-pub const BUFFER_LEN: usize = 512 * 1024;
+const BUFFER_LEN: usize = 512 * 1024;
 const _: () = assert!(BUFFER_LEN >= MAX_BLOCK_LEN);
 
+/// The memory of a buffer, in pages of its own, which can be lent to a pipe.
+pub type PeerBuffer = MmapMut;
+
 /// A buffer of [`BUFFER_LEN`] bytes.
+///
+/// Fails when memory is short.
+pub fn new_buffer() -> io::Result<PeerBuffer> {
+    MmapMut::map_anon(BUFFER_LEN)
+}
+
+/// A buffer of [`BUFFER_LEN`] bytes and the position in it.
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
-    bytes: Vec<u8>,
+    bytes: PeerBuffer,
     start: usize,
     end: usize,
     encoding: StreamEncoding,
@@ -42,9 +54,11 @@ pub(super) enum FillOutcome {
 
 impl ReadBuffer {
     /// With `may_be_compressed` the encoding is detected.
-    pub(super) fn new(may_be_compressed: bool) -> Self {
+    ///
+    /// Fails when memory is short.
+    pub(super) fn new(may_be_compressed: bool) -> io::Result<Self> {
         let encoding = if may_be_compressed { StreamEncoding::Undetected } else { StreamEncoding::Plain };
-        Self { bytes: vec![0; BUFFER_LEN], start: 0, end: 0, encoding }
+        Ok(Self { bytes: new_buffer()?, start: 0, end: 0, encoding })
     }
 
     /// The next block, once all of it is buffered.
@@ -80,8 +94,8 @@ impl ReadBuffer {
         &self.bytes[..self.start]
     }
 
-    /// Returns the memory of the blocks that were removed, and goes on in `spare`, of [`BUFFER_LEN`] bytes.
-    pub(super) fn exchange(&mut self, mut spare: Vec<u8>) -> Vec<u8> {
+    /// Returns the memory of the blocks that were removed, and goes on in `spare`.
+    pub(super) fn exchange(&mut self, mut spare: PeerBuffer) -> PeerBuffer {
         let rest = &self.bytes[self.start..self.end];
         spare[..rest.len()].copy_from_slice(rest);
         (self.start, self.end) = (0, rest.len());

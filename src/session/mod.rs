@@ -32,7 +32,7 @@ use crate::peer::Heartbeat;
 use crate::privilege::Unprivileged;
 use crate::safe_text::SafeText;
 use crate::stop::Stop;
-use pending::{PendingWrite, no_memory};
+use pending::PendingWrite;
 use run::CaptureLoop;
 
 /// Everything a capture needs, opened.
@@ -100,7 +100,7 @@ impl CaptureSession {
                 "end other processes, or raise their limit: ulimit -u",
             )
         })?;
-        let pending = PendingWrite::new().map_err(|error| no_memory(&error))?;
+        let pending = PendingWrite::new().map_err(|error| Error::no_memory(&error))?;
         let mut capture = CaptureLoop::new(self, pending);
         let totals = match capture.run(stop, report) {
             Ok(()) | Err(OutputEnd::ReaderGone) => Ok(capture.last_report()),

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use memmap2::{Advice, MmapMut};
 
-use crate::capture::MAX_SNAP_LEN;
-use crate::error::Error;
+use crate::capture::{MAX_SNAP_LEN, RingBlock};
 use crate::pcapng::{self, PacketFields};
+use crate::peer::PeerBuffer;
 
 /// Bytes of a gather buffer: a huge page, which is lent for less than 512 small ones.
 const BUFFER_LEN: usize = 2 * 1024 * 1024;
@@ -43,6 +43,14 @@ pub(super) enum Piece {
     Queued { queue: usize, batch: usize, bytes: Range<usize> },
 }
 
+/// Memory of a queue whose packets have been taken.
+pub(super) enum TakenMemory {
+    /// Of a ring.
+    Ring(RingBlock),
+    /// Of a peer, which was lent.
+    Peer(PeerBuffer),
+}
+
 /// Memory in pages of its own, which can be lent to a pipe. Once unmapped, its pages stay with the pipe until they are read.
 pub(super) struct GatherBuffer {
     memory: MmapMut,
@@ -50,11 +58,6 @@ pub(super) struct GatherBuffer {
     len: usize,
     /// Whether some of them have been lent.
     pub(super) is_lent: bool,
-}
-
-/// The error if there is no memory for a buffer.
-pub(super) fn no_memory(error: &io::Error) -> Error {
-    Error::new(format!("cannot get memory for packets: {error}"), "free some memory, then capture again")
 }
 
 impl PendingWrite {

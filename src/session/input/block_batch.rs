@@ -1,7 +1,7 @@
 //! Packets in the form of pcapng blocks: copies, or in the memory into which a stream was read.
 
 use super::queued_packet::{PacketContent, QueuedPacket, Taken, Verdict};
-use crate::peer::PEER_BUFFER_LEN;
+use crate::peer::{self, PeerBuffer};
 use crate::session::pending::PendingWrite;
 
 /// Bytes after which a batch of copies is full: large enough for a cheap write, small enough for the CPU cache.
@@ -12,42 +12,49 @@ const MAX_SPARE: usize = 16;
 /// Packets and their blocks.
 #[derive(Default)]
 pub(super) struct BlockBatch {
-    bytes: Vec<u8>,
+    copies: Vec<u8>,
+    /// The memory of a stream; there are no copies then.
+    peer_buffer: Option<PeerBuffer>,
+    /// Whether some of that has been lent.
+    pub(super) is_lent: bool,
     /// Each with the offset of its block.
     packets: Vec<(QueuedPacket, usize)>,
     /// The next packet to write.
     next: usize,
-    is_of_peer: bool,
 }
 
 /// Memory for reuse.
 #[derive(Default)]
 pub(in crate::session) struct SpareBatches {
     batches: Vec<BlockBatch>,
-    peer_buffers: Vec<Vec<u8>>,
+    peer_buffers: Vec<PeerBuffer>,
 }
 
 impl BlockBatch {
     /// The memory of a stream, and its packets.
-    pub(super) fn of_peer(bytes: Vec<u8>, packets: Vec<(QueuedPacket, usize)>) -> Self {
-        Self { bytes, packets, next: 0, is_of_peer: true }
+    pub(super) fn of_peer(buffer: PeerBuffer, packets: Vec<(QueuedPacket, usize)>) -> Self {
+        Self { peer_buffer: Some(buffer), packets, ..Self::default() }
+    }
+
+    pub(super) fn is_of_peer(&self) -> bool {
+        self.peer_buffer.is_some()
     }
 
     /// Whether copies can be added.
     pub(super) fn has_room(&self) -> bool {
-        !self.is_of_peer && self.bytes.len() < BATCH_LEN
+        !self.is_of_peer() && self.copies.len() < BATCH_LEN
     }
 
     /// Adds a packet, whose block `append` writes.
     pub(super) fn push(&mut self, packet: QueuedPacket, append: impl FnOnce(&mut Vec<u8>)) {
-        let begin = self.bytes.len();
-        append(&mut self.bytes);
-        debug_assert_eq!(self.bytes.len() - begin, packet.block_len() as usize);
+        let begin = self.copies.len();
+        append(&mut self.copies);
+        debug_assert_eq!(self.copies.len() - begin, packet.block_len() as usize);
         self.packets.push((packet, begin));
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.peer_buffer.as_deref().unwrap_or(&self.copies)
     }
 
     /// The next packet.
@@ -71,7 +78,8 @@ impl BlockBatch {
         // Blocks that follow each other are written as one piece.
         let mut run = 0..0;
         let mut taken = Taken::All;
-        let Self { bytes, packets, next, .. } = self;
+        let Self { copies, peer_buffer, packets, next, .. } = self;
+        let bytes = peer_buffer.as_deref().unwrap_or(copies);
         while let Some((packet, begin)) = packets.get(*next).filter(|(packet, _)| packet.time <= until) {
             if pending.is_full_with(run.len()) {
                 taken = Taken::Full;
@@ -107,25 +115,33 @@ impl SpareBatches {
         self.batches.pop().unwrap_or_default()
     }
 
-    /// A buffer for a stream.
-    pub(super) fn take_peer_buffer(&mut self) -> Vec<u8> {
-        self.peer_buffers.pop().unwrap_or_else(|| vec![0; PEER_BUFFER_LEN])
+    /// A buffer for a stream; `None` when memory is short.
+    pub(super) fn take_peer_buffer(&mut self) -> Option<PeerBuffer> {
+        self.peer_buffers.pop().or_else(|| peer::new_buffer().ok())
     }
 
-    /// Takes a batch back that has been written.
-    pub(super) fn put(&mut self, mut batch: BlockBatch) {
-        if batch.is_of_peer {
-            if self.peer_buffers.len() < MAX_SPARE {
-                self.peer_buffers.push(batch.bytes);
+    /// Takes buffers back that are not needed any more.
+    pub(super) fn put_peer_buffers(&mut self, buffers: impl IntoIterator<Item = PeerBuffer>) {
+        let room = MAX_SPARE.saturating_sub(self.peer_buffers.len());
+        self.peer_buffers.extend(buffers.into_iter().take(room));
+    }
+
+    /// Takes a batch back that has been written. Returns its memory if that has been lent.
+    pub(super) fn put(&mut self, mut batch: BlockBatch) -> Option<PeerBuffer> {
+        if let Some(buffer) = batch.peer_buffer {
+            if batch.is_lent {
+                return Some(buffer);
             }
-            return;
+            self.put_peer_buffers([buffer]);
+            return None;
         }
-        batch.bytes.clear();
+        batch.copies.clear();
         batch.packets.clear();
         batch.next = 0;
         // A batch that has grown for a few large packets is not worth its memory.
-        if self.batches.len() < MAX_SPARE && batch.bytes.capacity() <= 4 * BATCH_LEN {
+        if self.batches.len() < MAX_SPARE && batch.copies.capacity() <= 4 * BATCH_LEN {
             self.batches.push(batch);
         }
+        None
     }
 }

@@ -8,10 +8,10 @@ use super::queued_packet::{PacketContent, QueuedPacket, Taken, Verdict};
 use crate::capture::{BlockPacket, RingBlock};
 use crate::pcapng::{self, PacketFields};
 use crate::peer::PeerStream;
-use crate::session::pending::PendingWrite;
+use crate::session::pending::{PendingWrite, TakenMemory};
 
 /// Bytes of a stream from which on its packets are written where they were read; fewer are copied, since each memory that is
-/// kept has [`PEER_BUFFER_LEN`].
+/// kept has a whole buffer.
 const MIN_KEPT: usize = 64 * 1024;
 /// Captured bytes from which on a packet is written where it stands in the ring; shorter ones are gathered.
 const MIN_IN_PLACE: u32 = 1024;
@@ -50,15 +50,16 @@ impl PacketQueue {
         spare: &mut SpareBatches,
     ) {
         let bytes: usize = packets.iter().map(|(packet, _)| packet.block_len() as usize).sum();
-        if bytes < MIN_KEPT {
+        let kept = if bytes < MIN_KEPT { None } else { spare.take_peer_buffer() };
+        if let Some(buffer) = kept {
+            let memory = stream.take_blocks(buffer);
+            self.batches.push_back(Batch::Blocks(BlockBatch::of_peer(memory, std::mem::take(packets))));
+        } else {
             let batch = self.batch_for_copies(spare);
             for (packet, begin) in packets.drain(..) {
                 let block = &stream.blocks()[begin..begin + packet.block_len() as usize];
                 batch.push(packet, |bytes| bytes.extend_from_slice(block));
             }
-        } else {
-            let memory = stream.take_blocks(spare.take_peer_buffer());
-            self.batches.push_back(Batch::Blocks(BlockBatch::of_peer(memory, std::mem::take(packets))));
         }
     }
 
@@ -105,24 +106,28 @@ impl PacketQueue {
         }
     }
 
-    /// Whether the memory of a batch can be lent. Others are used again once they have been written.
+    /// Whether the memory of a batch can be lent. Copies are used again once they have been written.
     pub(super) fn may_be_lent(&self, batch: usize) -> bool {
-        matches!(self.batches[batch], Batch::Ring(_))
+        match &self.batches[batch] {
+            Batch::Blocks(batch) => batch.is_of_peer(),
+            Batch::Ring(_) => true,
+        }
     }
 
     /// Marks the memory of a batch as lent.
     pub(super) fn mark_lent(&mut self, batch: usize) {
-        if let Batch::Ring(batch) = &mut self.batches[batch] {
-            batch.block.mark_lent();
+        match &mut self.batches[batch] {
+            Batch::Blocks(batch) => batch.is_lent = true,
+            Batch::Ring(batch) => batch.block.mark_lent(),
         }
     }
 
-    /// Removes the batches whose packets have all been taken, and moves blocks of a ring to `released`.
-    pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<RingBlock>) {
+    /// Removes the batches whose packets have all been taken, and moves blocks of a ring and what has been lent to `released`.
+    pub(super) fn recycle(&mut self, spare: &mut SpareBatches, released: &mut Vec<TakenMemory>) {
         while self.batches.front().is_some_and(Batch::is_empty) {
             match self.batches.pop_front() {
-                Some(Batch::Blocks(batch)) => spare.put(batch),
-                Some(Batch::Ring(batch)) => released.push(batch.block),
+                Some(Batch::Blocks(batch)) => released.extend(spare.put(batch).map(TakenMemory::Peer)),
+                Some(Batch::Ring(batch)) => released.push(TakenMemory::Ring(batch.block)),
                 None => break,
             }
         }
@@ -133,7 +138,7 @@ impl PacketQueue {
         &mut self,
         max_blocks: usize,
         spare: &mut SpareBatches,
-        released: &mut Vec<RingBlock>,
+        released: &mut Vec<TakenMemory>,
     ) {
         let held = self.batches.iter().filter(|batch| matches!(batch, Batch::Ring(_))).count();
         let mut order = self.order;
@@ -151,7 +156,7 @@ impl PacketQueue {
                 });
                 ring.block.skip();
             }
-            released.push(ring.block);
+            released.push(TakenMemory::Ring(ring.block));
         }
         self.order = order;
     }

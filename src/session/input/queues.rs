@@ -7,15 +7,15 @@ use std::io::IoSlice;
 use super::block_batch::SpareBatches;
 use super::queue::PacketQueue;
 use super::queued_packet::{PacketContent, QueuedPacket, Taken, Verdict};
-use crate::capture::RingBlock;
-use crate::session::pending::{PendingWrite, Piece};
+use crate::peer::PeerBuffer;
+use crate::session::pending::{PendingWrite, Piece, TakenMemory};
 
 /// One queue for each source.
 pub(in crate::session) struct PacketQueues {
     pub(super) queues: Vec<PacketQueue>,
     pub(super) spare: SpareBatches,
-    /// Blocks whose packets have been taken or copied.
-    released: Vec<RingBlock>,
+    /// Memory whose packets have been taken or copied, and that is not used again here.
+    released: Vec<TakenMemory>,
     /// What was taken and is to be written.
     pub(in crate::session) pending: PendingWrite,
 }
@@ -100,8 +100,13 @@ impl PacketQueues {
         }
     }
 
-    /// Frees the memory of packets taken by [`PacketQueues::take`]. Returns blocks that are not needed any more.
-    pub(in crate::session) fn recycle(&mut self) -> impl Iterator<Item = RingBlock> {
+    /// Uses memory of peers again that was lent.
+    pub(in crate::session) fn reuse(&mut self, buffers: Vec<PeerBuffer>) {
+        self.spare.put_peer_buffers(buffers);
+    }
+
+    /// Frees the memory of packets taken by [`PacketQueues::take`]. Returns what is of the kernel, or has been lent.
+    pub(in crate::session) fn recycle(&mut self) -> impl Iterator<Item = TakenMemory> {
         for queue in &mut self.queues {
             queue.recycle(&mut self.spare, &mut self.released);
         }

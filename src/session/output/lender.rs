@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::capture::RingBlock;
+use crate::peer::PeerBuffer;
 use crate::session::pending::GatherBuffer;
 
 /// Buffers kept for reuse.
@@ -23,6 +24,8 @@ pub(super) struct Lender {
     lent_until: u64,
     blocks: VecDeque<(u64, RingBlock)>,
     buffers: VecDeque<(u64, GatherBuffer)>,
+    peer_buffers: VecDeque<(u64, PeerBuffer)>,
+    read_peer_buffers: Vec<PeerBuffer>,
     spare: Vec<GatherBuffer>,
     /// Whether the kernel lends nothing to a pipe.
     is_refused: bool,
@@ -52,6 +55,21 @@ impl Lender {
         self.blocks.push_back((self.lent_until, block));
     }
 
+    /// Keeps memory of a peer likewise.
+    pub(super) fn keep_peer_buffer(&mut self, buffer: PeerBuffer) {
+        self.peer_buffers.push_back((self.lent_until, buffer));
+    }
+
+    /// Whether there is memory of peers that has not been read, or not been taken again.
+    pub(super) fn has_peer_buffers(&self) -> bool {
+        !self.peer_buffers.is_empty() || !self.read_peer_buffers.is_empty()
+    }
+
+    /// Takes the memory of peers that has been read.
+    pub(super) fn take_read_peer_buffers(&mut self) -> Vec<PeerBuffer> {
+        std::mem::take(&mut self.read_peer_buffers)
+    }
+
     /// Keeps a buffer likewise, and puts an empty one in its place.
     ///
     /// Fails when memory is short.
@@ -68,7 +86,7 @@ impl Lender {
 
     /// Whether everything that was lent has been read from `pipe`. Gives back what has been.
     pub(super) fn reclaim(&mut self, pipe: impl AsFd) -> bool {
-        if self.blocks.is_empty() && self.buffers.is_empty() && self.lent_until == 0 {
+        if self.lent_until == 0 {
             return true;
         }
         // If it cannot be known, nothing has been read.
@@ -82,6 +100,9 @@ impl Lender {
             if self.spare.len() < MAX_SPARE_BUFFERS {
                 self.spare.push(buffer);
             }
+        }
+        while let Some((_, buffer)) = self.peer_buffers.pop_front_if(|(until, _)| *until <= read) {
+            self.read_peer_buffers.push(buffer);
         }
         self.lent_until <= read
     }

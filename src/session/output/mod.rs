@@ -31,9 +31,9 @@ pub(super) use stream::{StreamOptions, StreamWriter};
 pub use totals::{InterfaceTotals, Totals};
 
 use super::input::DRAIN_TIMEOUT;
-use super::pending::{GatherBuffer, MAX_SLICES, no_memory};
-use crate::capture::RingBlock;
+use super::pending::{GatherBuffer, MAX_SLICES, TakenMemory};
 use crate::error::Error;
+use crate::peer::PeerBuffer;
 use crate::peer::compression::{CompressionMode, StreamCompressor};
 use crate::stop::Stop;
 
@@ -182,12 +182,23 @@ impl Output {
         self.write_all(slices, Delivery::Lent, stop)
     }
 
-    /// Gives a block back to the kernel, at once or when what has been lent of it has been read.
-    pub(super) fn release(&mut self, block: RingBlock) {
-        match &mut self.lender {
-            Some(lender) if block.is_lent() => lender.keep_block(block),
-            Some(_) | None => drop(block),
+    /// Gives a block back to the kernel, at once or when what has been lent of it has been read. Keeps lent memory of a peer
+    /// until then, see [`Output::read_peer_buffers`].
+    pub(super) fn release(&mut self, memory: TakenMemory) {
+        match (&mut self.lender, memory) {
+            (Some(lender), TakenMemory::Ring(block)) if block.is_lent() => lender.keep_block(block),
+            (Some(lender), TakenMemory::Peer(buffer)) => lender.keep_peer_buffer(buffer),
+            (Some(_) | None, memory) => drop(memory),
         }
+    }
+
+    /// Memory of peers that was lent and has been read.
+    pub(super) fn read_peer_buffers(&mut self) -> Vec<PeerBuffer> {
+        if !self.lender.as_ref().is_some_and(Lender::has_peer_buffers) {
+            return Vec::new();
+        }
+        self.has_lent();
+        self.lender.as_mut().map_or_else(Vec::new, Lender::take_read_peer_buffers)
     }
 
     /// Makes room in `buffer`, by another one if what has been lent of it has not been read.
@@ -200,7 +211,7 @@ impl Output {
         if !self.has_lent() {
             buffer.reset();
         } else if let Some(lender) = self.lender.as_mut().filter(|_| buffer.is_full()) {
-            lender.exchange(buffer).map_err(|error| OutputEnd::Failed(no_memory(&error)))?;
+            lender.exchange(buffer).map_err(|error| OutputEnd::Failed(Error::no_memory(&error)))?;
         }
         Ok(())
     }

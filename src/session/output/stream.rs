@@ -253,9 +253,10 @@ impl StreamWriter {
 
     /// Gives back the blocks whose packets have been written or copied.
     pub(in crate::session) fn release_blocks(&mut self, queues: &mut PacketQueues) {
-        for block in queues.recycle() {
-            self.output.release(block);
+        for memory in queues.recycle() {
+            self.output.release(memory);
         }
+        queues.reuse(self.output.read_peer_buffers());
     }
 
     fn write_pending(&mut self, queues: &mut PacketQueues, stop: &Stop) -> Result<(), OutputEnd> {

@@ -1,4 +1,4 @@
-//! Packets of another process, whose memory is used again: they are not lent to the FIFO.
+//! Packets of another process, whose memory is lent to the FIFO and used again once it has been read.
 
 use std::fs::File;
 use std::process::Command;
