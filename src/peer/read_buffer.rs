@@ -16,7 +16,7 @@ const _: () = assert!(BUFFER_LEN >= MAX_BLOCK_LEN);
 /// The memory of a buffer, in pages of its own, which can be lent to a pipe.
 pub type PeerBuffer = MmapMut;
 
-/// A buffer of [`BUFFER_LEN`] bytes.
+/// A buffer of 512 KiB.
 ///
 /// Fails when memory is short.
 pub fn new_buffer() -> io::Result<PeerBuffer> {
