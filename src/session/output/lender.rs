@@ -86,7 +86,9 @@ impl Lender {
 
     /// Whether everything that was lent has been read from `pipe`. Gives back what has been.
     pub(super) fn reclaim(&mut self, pipe: impl AsFd) -> bool {
-        if self.lent_until == 0 {
+        // What was to be lent, and was refused, waits too.
+        let waits = !self.blocks.is_empty() || !self.buffers.is_empty() || !self.peer_buffers.is_empty();
+        if self.lent_until == 0 && !waits {
             return true;
         }
         // If it cannot be known, nothing has been read.
