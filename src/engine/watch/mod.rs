@@ -7,7 +7,7 @@
 //!
 //! Events are only hints, and the difference between two lists decides: events may be lost, wrong or out of order, and
 //! changes during an outage are found afterwards. An engine that refuses events is polled every second; the kernel is
-//! scanned as often as takes less than 1 % of a core.
+//! scanned as often as takes less than 0.3 % of a CPU.
 //!
 //! One thread without capabilities does all of this.
 
