@@ -113,7 +113,6 @@ impl CaptureJob {
         let mut settings = self.request.settings()?;
         if !self.request.own_traffic {
             settings.exclusion = own_traffic::exclusion_filter(privilege)?;
-            settings.remote_exclusion = own_traffic::remote_exclusion_filter();
             settings.exclusion.iter().for_each(|filter| info!("own traffic is excluded: {filter}"));
         }
         Ok(settings)
@@ -129,7 +128,13 @@ impl CaptureJob {
     ) -> Result<Totals, Error> {
         // Before containers are found, each of which holds a file descriptor.
         let limit = privilege::raise_descriptor_limit();
-        let settings = self.settings(&privilege)?;
+        let mut settings = self.settings(&privilege)?;
+        if !self.request.own_traffic {
+            // It asks `ssh`, which may take long.
+            let filter = stop.wait_for(self.target.pipe(), || Ok(own_traffic::remote_exclusion_filter()));
+            let Ok(filter) = filter else { return Ok(Totals::default()) };
+            settings.remote_exclusion = filter?;
+        }
         let options = self.options(&privilege)?;
         let found = match self.find(stop, &privilege) {
             Ok(found) => found?,

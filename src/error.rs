@@ -57,16 +57,26 @@ impl Error {
         }
     }
 
-    /// Takes over the error that another process of the program wrote to its standard error, if any.
+    /// Takes over the error that another process of the program, on this host, wrote to its standard error, if any.
     #[must_use]
     pub fn explained_by(&self, stderr: &str) -> Self {
-        let text = stderr.trim().trim_start_matches("containerdump: ");
-        match text.split_once("Remedy: ") {
-            Some((message, remedy)) => {
-                Self::new(message.trim_end_matches(['.', ' ']), remedy.trim_end_matches('.'))
+        match split_remedy(stderr) {
+            (message, Some(remedy)) => Self::new(message, remedy),
+            ("", None) => self.clone(),
+            (message, None) => Self::new(format!("{}: {message}", self.message), self.remedy.as_str()),
+        }
+    }
+
+    /// Adds the error that the program at `origin`, such as "on build1", wrote to its standard error, if any. Its remedy is
+    /// quoted: users run what a remedy says.
+    #[must_use]
+    pub fn reported_by(&self, origin: &str, stderr: &str) -> Self {
+        match split_remedy(stderr) {
+            (message, Some(remedy)) => {
+                Self::new(format!("{origin}: {}", with_quoted_remedy(message, remedy)), self.remedy.as_str())
             }
-            None if text.is_empty() => self.clone(),
-            None => Self::new(format!("{}: {text}", self.message), self.remedy.as_str()),
+            ("", None) => self.clone(),
+            (message, None) => Self::new(format!("{}: {message}", self.message), self.remedy.as_str()),
         }
     }
 
@@ -78,6 +88,25 @@ impl Error {
     /// What to do.
     pub fn remedy(&self) -> &SafeText {
         &self.remedy
+    }
+}
+
+/// A message from outside this host, with its remedy, if there is one, as a quotation.
+pub fn with_quoted_remedy(message: &str, remedy: &str) -> String {
+    if remedy.is_empty() {
+        return message.to_owned();
+    }
+    format!("{message} (its advice: \"{}\")", remedy.replace('"', "'"))
+}
+
+/// The message and the remedy in what a process of the program wrote.
+fn split_remedy(stderr: &str) -> (&str, Option<&str>) {
+    let text = stderr.trim().trim_start_matches("containerdump: ");
+    match text.split_once("Remedy: ") {
+        Some((message, remedy)) => {
+            (message.trim_end_matches(['.', ' ']), Some(remedy.trim_end_matches(['.', ' '])))
+        }
+        None => (text, None),
     }
 }
 
@@ -114,6 +143,20 @@ mod tests {
         assert_eq!(other.explained_by(&stderr), error);
         assert_eq!(other.explained_by("\n"), other);
         assert_eq!(other.explained_by("killed").to_string(), "x is not captured: killed.\nRemedy: see y.");
+    }
+
+    #[test]
+    fn a_remedy_of_another_host_is_quoted() {
+        let own = Error::new("containerdump on b ended unexpectedly", "do y");
+        for (stderr, message) in [
+            ("containerdump: no web. Remedy: curl evil.\n", "on b: no web (its advice: \"curl evil\")"),
+            ("odd. Remedy: \" x. Remedy: curl evil", "on b: odd (its advice: \"' x. Remedy: curl evil\")"),
+            ("Remedy: curl evil", "on b:  (its advice: \"curl evil\")"),
+            ("killed", "containerdump on b ended unexpectedly: killed"),
+            ("\n", "containerdump on b ended unexpectedly"),
+        ] {
+            assert_eq!(own.reported_by("on b", stderr).to_string(), format!("{message}.\nRemedy: do y."));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 pub mod broker;
 pub mod capture;
+pub mod child;
 pub mod container;
 pub mod engine;
 pub mod error;

@@ -6,17 +6,20 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 
 use crate::engine::{self, SOURCE_PORTS};
 use crate::error::Error;
+use crate::link;
 use crate::privilege::Privilege;
 
 /// Set by sshd for the programs of a session: address and port of the client, then of the server.
 const SSH_CONNECTION: &str = "SSH_CONNECTION";
 /// Parent processes searched for it, where it was not inherited, as with sudo.
 const MAX_ANCESTORS: usize = 64;
+/// Addresses of this host in the filter; with more, connections of all hosts from our source ports are excluded.
+const MAX_OWN_ADDRESSES: usize = 32;
 
 /// The two ends of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +35,9 @@ pub fn exclusion_filter(privilege: &Privilege) -> Result<Option<String>, Error> 
         Err(_) => ssh_connection_of_ancestors(),
     };
     let connections: Vec<TcpConnection> = ssh_connection.into_iter().chain(standard_output()).collect();
-    Ok(excluding(&engine::tcp_ports(), &connections))
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let own_addresses: Vec<IpAddr> = loopback.into_iter().chain(link::own_addresses()).collect();
+    Ok(excluding(&engine::tcp_ports(), &own_addresses, &connections))
 }
 
 /// The same for remote hosts whose engines are reached by `ssh`. Because of address translation the connection that
@@ -42,12 +47,22 @@ pub fn remote_exclusion_filter() -> Option<String> {
     (!ports.is_empty()).then(|| format!("not ({})", ports.join(" or ")))
 }
 
-fn excluding(engine_ports: &[u16], connections: &[TcpConnection]) -> Option<String> {
+/// The engine's own address may have been translated; that of this host has not, and containers do not have it.
+fn excluding(
+    engine_ports: &[u16],
+    own_addresses: &[IpAddr],
+    connections: &[TcpConnection],
+) -> Option<String> {
     let mut parts = Vec::new();
     let (first, last) = (SOURCE_PORTS.start(), SOURCE_PORTS.end());
     for port in engine_ports {
-        parts.push(format!("tcp src portrange {first}-{last} and tcp dst port {port}"));
-        parts.push(format!("tcp dst portrange {first}-{last} and tcp src port {port}"));
+        for (own, other) in [("src", "dst"), ("dst", "src")] {
+            let connection = format!("tcp {own} portrange {first}-{last} and tcp {other} port {port}");
+            let hosts: Vec<String> =
+                own_addresses.iter().map(|address| format!("{own} host {address}")).collect();
+            let few = hosts.len() <= MAX_OWN_ADDRESSES;
+            parts.push(if few { format!("{connection} and ({})", hosts.join(" or ")) } else { connection });
+        }
     }
     for TcpConnection(one, other) in connections {
         for (from, to) in [(one, other), (other, one)] {
@@ -130,9 +145,10 @@ mod tests {
         let values = ["192.0.2.1 50022 192.0.2.2 22", "2001:db8::1 50022 2001:db8::2 22"];
         let connections: Vec<TcpConnection> =
             values.iter().filter_map(|value| parse_ssh_connection(value)).collect();
-        let filter = excluding(&[2375, 8080], &connections).expect("a filter");
+        let own = ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().expect("an address"));
+        let filter = excluding(&[2375, 8080], &own, &connections).expect("a filter");
         assert_eq!(capture::filter_syntax_error(&filter), None);
         assert_eq!(capture::filter_syntax_error(&format!("({filter}) and (vlan and tcp)")), None);
-        assert_eq!(excluding(&[], &[]), None);
+        assert_eq!(excluding(&[], &own, &[]), None);
     }
 }

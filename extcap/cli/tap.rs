@@ -51,7 +51,7 @@ pub(super) struct TapArgs {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(capture::MAX_SNAP_LEN)))]
     snap_length: u32,
 
-    /// Kernel buffer of each interface in MiB [default: 64, or a share of 128 for more than two]
+    /// Kernel buffer of each interface in MiB [default: 112, or a share of 128 for more than one]
     #[arg(short = 'B', long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..=2046))]
     buffer_size: Option<u32>,
 

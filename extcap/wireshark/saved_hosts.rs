@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::process::{Command, Stdio};
 
+use containerdump::child;
 use containerdump::container::{self, selection};
 use containerdump::error::Error;
 use containerdump::own_program;
@@ -82,7 +83,7 @@ pub(super) fn start_refresh() {
     program.args(["host", "refresh", BACKGROUND_FLAG]).current_dir("/");
     program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // This process ends at once, and init reaps its child.
-    let _ = program.spawn();
+    let _ = child::spawn_unprivileged(&mut program);
 }
 
 /// The saved host of an interface, and what to capture on it; `None` for an interface of this host.

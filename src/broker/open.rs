@@ -7,7 +7,7 @@ use super::{TapLocation, TapRequest};
 use crate::capture::{self, CaptureSettings, Ring};
 use crate::container::endpoint::NamespaceRef;
 use crate::error::Error;
-use crate::link::{self, Attachment, LinkIndex, NamespaceHandle, RootlessNamespaces, Tap};
+use crate::link::{self, Attachment, LinkIndex, Namespace, NamespaceHandle, RootlessNamespaces, Tap};
 use crate::pcapng::InterfaceDescription;
 use crate::privilege::Privilege;
 use crate::safe_text::SafeText;
@@ -64,6 +64,7 @@ impl TapRequest {
                     .and_then(RootlessNamespaces::of_process)
                     .filter(|_| !privilege.may_enter());
                 let opened = if let Some(namespaces) = rootless {
+                    refuse_own(namespaces.network()).map_err(cannot)?;
                     namespaces.enter().map_err(cannot)?;
                     let opened = open();
                     // Entering a user namespace grants all capabilities in it.
@@ -71,7 +72,8 @@ impl TapRequest {
                     opened?
                 } else {
                     privilege.on_entering_thread(|| {
-                        holder.namespace().and_then(|namespace| namespace.enter()).map_err(cannot)?;
+                        let namespace = holder.namespace().map_err(cannot)?;
+                        refuse_own(&namespace).and_then(|()| namespace.enter()).map_err(cannot)?;
                         open()
                     })??
                 };
@@ -89,6 +91,14 @@ impl TapRequest {
             }
         }
     }
+}
+
+/// Fails for the network namespace of this process: only host veths of containers are captured in it.
+fn refuse_own(namespace: &Namespace) -> io::Result<()> {
+    if namespace.is_own()? {
+        return Err(io::Error::other("it is the network of the host, which is not captured for others"));
+    }
+    Ok(())
 }
 
 /// Waits until the other end of a veth pair is in another namespace. Returns a time just before that.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{CaptureSettings, MAX_SNAP_LEN};
+use crate::capture::{CaptureSettings, MAX_FILTER_LEN, MAX_SNAP_LEN};
 use crate::container::endpoint::NamespaceRef;
 use crate::link;
 
@@ -12,8 +12,8 @@ use crate::link;
 pub(super) const MAX_TAP_REQUEST_LEN: usize = 32 * 1024;
 /// `IFNAMSIZ` without the terminating zero (linux/if.h).
 const MAX_INTERFACE_NAME_LEN: usize = 15;
-/// 4000 characters of the user's filter, and our exclusion.
-const MAX_COMBINED_FILTER_LEN: usize = 6000;
+/// The user's filter, and our exclusion.
+const MAX_COMBINED_FILTER_LEN: usize = MAX_FILTER_LEN + 16 * 1024;
 const MAX_TAP_INTERFACES: usize = 64;
 /// The most that the command line accepts.
 const MAX_RING_MIB: u32 = 2046;

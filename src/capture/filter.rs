@@ -7,6 +7,7 @@ use pcap::{Activated, BpfInstruction, Capture, Linktype};
 use socket2::SockFilter;
 
 use crate::error::Error;
+use crate::safe_text::SafeText;
 
 /// `BPF_LD | BPF_H | BPF_ABS`, `BPF_JMP | BPF_JEQ | BPF_K`, `BPF_RET | BPF_K` (linux/bpf_common.h).
 const LOAD_HALF: u16 = 0x28;
@@ -52,8 +53,16 @@ impl FilterInstruction {
     }
 }
 
-/// libpcap's error for `filter`; `None` when it is valid for Ethernet.
+/// Characters of a filter in an error.
+const MAX_SHOWN_LEN: usize = 200;
+/// Longest filter, in bytes: libpcap compiles 80 KiB for ten seconds, and an option of pcapng holds 64 KiB.
+pub const MAX_FILTER_LEN: usize = 4000;
+
+/// The error of `filter`, most often libpcap's; `None` when it is valid for Ethernet.
 pub fn filter_syntax_error(filter: &str) -> Option<String> {
+    if filter.len() > MAX_FILTER_LEN {
+        return Some(format!("longer than {MAX_FILTER_LEN} bytes"));
+    }
     let dead = Capture::dead(Linktype::ETHERNET).ok()?;
     dead.compile(filter, true).err().map(|error| error_text(&error))
 }
@@ -224,7 +233,7 @@ fn instruction(instruction: &BpfInstruction, snap_length: u32) -> Option<FilterI
 
 fn rejection(filter: &str, why: &str) -> Error {
     Error::new(
-        format!("cannot use capture filter \"{filter}\": {why}"),
+        format!("cannot use capture filter \"{}\": {why}", SafeText::with_limit(filter, MAX_SHOWN_LEN)),
         "see the syntax in: man pcap-filter; use addresses of containers, not their names",
     )
 }

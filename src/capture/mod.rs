@@ -25,7 +25,7 @@ pub use change::CompiledFilter;
 pub use counts::PacketCounts;
 pub use device::is_down;
 pub use direction::{Direction, InterfaceDirections};
-pub use filter::{combine_filters, filter_syntax_error, with_exclusion};
+pub use filter::{MAX_FILTER_LEN, combine_filters, filter_syntax_error, with_exclusion};
 pub use ring::{BlockFormat, BlockPacket, BlockReader, LeftOut, ROOM_BEFORE, RingBlock, TRAILER_LEN};
 pub use settings::{CaptureSettings, MAX_SNAP_LEN};
 

@@ -35,6 +35,14 @@ impl Namespace {
         open(process, "net").map(Self)
     }
 
+    /// Whether it is the namespace in which this process was started.
+    ///
+    /// Fails when the kernel cannot be queried.
+    pub fn is_own(&self) -> io::Result<bool> {
+        let (its, own) = (self.0.metadata()?, fs::metadata("/proc/self/ns/net")?);
+        Ok((its.dev(), its.ino()) == (own.dev(), own.ino()))
+    }
+
     /// Moves the calling thread into the namespace. Needs `CAP_SYS_ADMIN`.
     ///
     /// Fails without that capability.
@@ -52,6 +60,11 @@ impl RootlessNamespaces {
         }
         let network = Namespace::of_process(process).ok()?;
         Some(Self { user, network })
+    }
+
+    /// The network namespace.
+    pub fn network(&self) -> &Namespace {
+        &self.network
     }
 
     /// Moves this process, which must be single-threaded, into both namespaces, permanently, with all capabilities

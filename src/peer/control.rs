@@ -6,13 +6,12 @@
 //! ```
 
 use super::FINISH;
+use crate::capture::MAX_FILTER_LEN;
 use crate::safe_text::SafeText;
 
 /// Start and end of a filter request (Start of Text, End of Text).
 const FILTER_START: u8 = 2;
 const FILTER_END: u8 = 3;
-/// Longest filter, in bytes.
-pub const MAX_FILTER_LEN: usize = 4000;
 /// Most bytes between start and end of a filter request.
 const MAX_FILTER_REQUEST_LEN: usize = MAX_FILTER_LEN + 16;
 /// Longest error in a reply, in characters.

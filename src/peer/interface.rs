@@ -1,7 +1,8 @@
 //! Parses interface blocks.
 
+use super::ProtocolError;
 use super::block::{BlockOptions, u32_at};
-use super::{MAX_FILTER_LEN, ProtocolError};
+use crate::capture::MAX_FILTER_LEN;
 use crate::capture::MAX_SNAP_LEN;
 use crate::link::HardwareAddress;
 use crate::pcapng::InterfaceDescription;

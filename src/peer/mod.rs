@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use block::PeerPacket;
-pub use control::{ControlEvents, ControlParser, MAX_FILTER_LEN, filter_reply};
+pub use control::{ControlEvents, ControlParser, filter_reply};
 pub use heartbeat::{FINISH, HEARTBEAT, Heartbeat, HeartbeatHandle};
 pub(crate) use hello::parse_hello;
 pub use hello::{HELLO, PROTOCOL, hello};
@@ -40,7 +40,7 @@ pub(crate) use keepalive::Keepalive;
 pub use names::PeerNames;
 pub use open::{open_capture_stream, open_tap_stream};
 
-use crate::capture::PacketCounts;
+use crate::capture::{MAX_FILTER_LEN, PacketCounts};
 use crate::error::Error;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{check_number, check_text, check_texts};
-use crate::capture::{self, CaptureSettings, MAX_SNAP_LEN};
+use crate::capture::{self, CaptureSettings, MAX_FILTER_LEN, MAX_SNAP_LEN};
 use crate::container::selection::{Criteria, LabelFilter, Selection};
 use crate::error::Error;
 use crate::peer::compression::CompressionMode;
@@ -15,8 +15,6 @@ use crate::tap::TapChoice;
 
 /// Sizes that the kernel buffer of an attachment may have, in MiB.
 pub const BUFFER_MIB: RangeInclusive<u32> = 2..=2046;
-/// Bytes of a capture filter; the kernel takes 4096 instructions.
-const MAX_CAPTURE_FILTER_LEN: usize = 16 * 1024;
 
 /// Which packets to capture, the same for a capture on this host and on another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +41,7 @@ pub struct CaptureRequest {
     pub filter: Option<String>,
     /// Bytes kept of each packet, 1 to [`MAX_SNAP_LEN`].
     pub snap_length: u32,
-    /// Kernel buffer of each attachment in MiB ([`BUFFER_MIB`]); where there is none, 64 MiB or a share of 128 MiB.
+    /// Kernel buffer of each attachment in MiB ([`BUFFER_MIB`]); where there is none, 112 MiB or a share of 128 MiB.
     pub buffer_mib: Option<u32>,
     /// Where packets are captured.
     pub tap: TapChoice,
@@ -133,7 +131,7 @@ impl CaptureRequest {
         if self.all && !(self.projects.is_empty() && self.labels.is_empty()) {
             return Err("all excludes projects and labels".to_owned());
         }
-        check_text("filter", self.filter.as_deref().unwrap_or_default(), MAX_CAPTURE_FILTER_LEN)?;
+        check_text("filter", self.filter.as_deref().unwrap_or_default(), MAX_FILTER_LEN)?;
         check_number("snap_length", self.snap_length, &(1..=MAX_SNAP_LEN))?;
         self.buffer_mib.map_or(Ok(()), |size| check_number("buffer_mib", size, &BUFFER_MIB))
     }
@@ -188,7 +186,7 @@ mod tests {
             ("networks", CaptureRequest { networks: many, ..ok() }),
             ("labels", CaptureRequest { labels: vec![long()[0].parse().expect("a label")], ..ok() }),
             ("all", CaptureRequest { all: true, ..ok() }),
-            ("filter", CaptureRequest { filter: Some("x".repeat(16 * 1024 + 1)), ..ok() }),
+            ("filter", CaptureRequest { filter: Some("x".repeat(MAX_FILTER_LEN + 1)), ..ok() }),
             ("snap_length", CaptureRequest { snap_length: 0, ..ok() }),
             ("snap_length", CaptureRequest { snap_length: MAX_SNAP_LEN + 1, ..ok() }),
             ("buffer_mib", CaptureRequest { buffer_mib: Some(1), ..ok() }),

@@ -79,12 +79,11 @@ impl CachedHost {
             Err(error) => (before.containers.as_str(), Some(error.to_string())),
         };
         settings_file::open_lock(&path)?;
-        let allowed = containers.get(..MAX_CONTAINERS_LEN);
-        let end = allowed.and_then(|text| text.rfind('\n')).unwrap_or(containers.len());
+        let containers = whole_lines(containers.trim_end(), MAX_CONTAINERS_LEN);
         let header =
             CacheHeader { version: CACHE_VERSION, address: host.host.address(), checked: now(), error };
         let header = serde_json::to_string(&header)?;
-        let text = format!("{header}\n{}\n", containers[..end].trim_end());
+        let text = format!("{header}\n{containers}\n");
         settings_file::write(&path, text.as_bytes())
     }
 
@@ -118,4 +117,28 @@ fn path(name: &SavedHostName) -> Option<PathBuf> {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The first lines of `text`, of at most `max_len` bytes in all.
+fn whole_lines(text: &str, max_len: usize) -> &str {
+    if text.len() <= max_len {
+        return text;
+    }
+    let allowed = &text[..text.floor_char_boundary(max_len)];
+    &allowed[..allowed.rfind('\n').unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_lines;
+
+    #[test]
+    fn a_long_list_is_cut_at_the_end_of_a_line() {
+        let text = "abc\néé\nx";
+        for (max_len, kept) in
+            [(11, text), (9, "abc\néé"), (8, "abc"), (7, "abc"), (5, "abc"), (3, ""), (0, "")]
+        {
+            assert_eq!(whole_lines(text, max_len), kept, "{max_len}");
+        }
+    }
 }

@@ -76,13 +76,7 @@ impl PendingWrite {
     /// Whether it is to be written before another packet is added.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.is_full_with(0)
-    }
-
-    /// The same once so many bytes have been added.
-    #[inline]
-    pub(super) fn is_full_with(&self, bytes: usize) -> bool {
-        self.bytes + bytes >= MAX_BYTES || self.pieces.len() + 1 >= MAX_SLICES || self.buffer.is_full()
+        self.bytes >= MAX_BYTES || self.pieces.len() + 1 >= MAX_SLICES || self.buffer.is_full()
     }
 
     /// Adds a packet, gathered. Requires that it is not full.
@@ -114,12 +108,9 @@ impl PendingWrite {
         }
     }
 
-    /// Adds blocks in a batch of a queue, if there are any.
+    /// Adds a block in a batch of a queue.
     #[inline]
     pub(super) fn add_queued(&mut self, queue: usize, batch: usize, bytes: Range<usize>) {
-        if bytes.is_empty() {
-            return;
-        }
         self.bytes += bytes.len();
         match self.pieces.last_mut() {
             Some(Piece::Queued { queue: last_queue, batch: last_batch, bytes: last })

@@ -1,15 +1,16 @@
 //! The SSH configuration of a host, as `ssh -G` prints it.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::Host;
-use super::child::wait_or_kill;
+use crate::child::{ChildOutput, spawn_unprivileged, wait_or_kill};
 
 /// `Match exec` in the configuration may run commands.
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(3);
+/// A few kilobytes are usual. They have to fit into a pipe.
+const MAX_CONFIG_LEN: usize = 64 * 1024;
 
 /// Options of `ssh` for one host.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,14 +33,11 @@ impl SshConfig {
             .args(host.login_arguments())
             .args(["--", host.name()]);
         ssh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let Ok(mut child) = ssh.spawn() else { return Self::default() };
+        let Ok(mut child) = spawn_unprivileged(&mut ssh) else { return Self::default() };
         let has_exited = wait_or_kill(&mut child, CONFIG_TIMEOUT).is_some();
-        let mut output = String::new();
-        if let Some(mut stdout) = child.stdout.filter(|_| has_exited) {
-            // A few kilobytes: they fit into the pipe.
-            let _ = stdout.read_to_string(&mut output);
-        }
-        Self::parse(&output)
+        let stdout = child.stdout.filter(|_| has_exited);
+        let output = stdout.and_then(|stdout| ChildOutput::new(stdout, MAX_CONFIG_LEN).ok());
+        output.map_or_else(Self::default, |mut output| Self::parse(&String::from_utf8_lossy(output.read())))
     }
 
     fn parse(output: &str) -> Self {

@@ -1,6 +1,6 @@
 //! The connection to a host: one master process, which authenticates once, and the sessions over it.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::child::{CHILD_POLL_INTERVAL, wait_or_kill};
 use super::probe::PROBE_COMMAND;
 use super::prompt::PromptSettings;
 use super::socket_dir::SocketDir;
 use super::{Host, Probe, PromptMode, RemoteStderr, SshSession, ciphers, diagnosis, errors};
+use crate::child::{CHILD_POLL_INTERVAL, ChildOutput, spawn_unprivileged, wait_or_kill};
 use crate::error::Error;
 use crate::own_program;
 
 /// For a master process to exit, and for a connection attempt to be cancelled.
 const MASTER_EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_PROBE_LEN: u64 = 64 * 1024;
+const MAX_PROBE_LEN: usize = 64 * 1024;
 
 /// Set whatever the configuration says. Keys, agent, jump hosts and the policy for host keys are the user's; the
 /// remote host gets no way back to this machine.
@@ -114,14 +114,8 @@ impl SshConnection {
     pub fn open(&self) -> Result<Probe, Error> {
         let Inner { host, options, .. } = &*self.0;
         let prompt = options.prompt_mode.settings();
-        let (stdout, mut stderr) =
+        let (mut stdout, mut stderr) =
             self.start_master(&prompt).map_err(|error| errors::cannot_start_ssh(host, &error))?;
-        let answer = std::thread::Builder::new().spawn(move || {
-            let mut text = Vec::new();
-            let _ = stdout.take(MAX_PROBE_LEN).read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let answer = answer.map_err(|error| errors::cannot_connect(host, &error.to_string(), "ulimit -u"))?;
         let deadline = Instant::now() + prompt.timeout;
         let status = loop {
             let exited = match &mut *self.0.connecting() {
@@ -130,7 +124,10 @@ impl SshConnection {
             };
             match exited {
                 Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(CHILD_POLL_INTERVAL),
+                Ok(None) if Instant::now() < deadline => {
+                    stdout.read();
+                    std::thread::sleep(CHILD_POLL_INTERVAL);
+                }
                 Ok(None) | Err(_) => break None,
             }
         };
@@ -140,8 +137,7 @@ impl SshConnection {
             return Err(errors::cannot_connect(host, &cause, &errors::check_ssh(host)));
         }
         stderr.wait(MASTER_EXIT_TIMEOUT);
-        let answer = answer.join().unwrap_or_default();
-        match Probe::parse(&answer) {
+        match Probe::parse(&String::from_utf8_lossy(stdout.read())) {
             Some(probe) => Ok(probe),
             // 255 is the status of ssh itself: any other is that of the login shell.
             None if status.and_then(|status| status.code()) != Some(255) => {
@@ -152,7 +148,7 @@ impl SshConnection {
         }
     }
 
-    fn start_master(&self, prompt: &PromptSettings) -> io::Result<(ChildStdout, RemoteStderr)> {
+    fn start_master(&self, prompt: &PromptSettings) -> io::Result<(ChildOutput<ChildStdout>, RemoteStderr)> {
         let mut arguments = Vec::new();
         let mut add = |option: &str| arguments.extend(["-o".to_owned(), option.to_owned()]);
         // The first value of an option wins.
@@ -169,12 +165,13 @@ impl SshConnection {
         arguments.extend(self.destination_arguments(PROBE_COMMAND));
         let mut child = spawn_ssh(|ssh| {
             ssh.args(&arguments).envs(prompt.environment.iter().cloned());
-            ssh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+            ssh.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            Ok(())
         })?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         *self.0.connecting() = Some(child);
         let (stdout, stderr) = stdout.zip(stderr).ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok((stdout, RemoteStderr::collect(stderr, || {})?))
+        Ok((ChildOutput::new(stdout, MAX_PROBE_LEN)?, RemoteStderr::collect(stderr, || {})?))
     }
 
     /// Runs `command` on the host. It must be a constant of this program: nothing else may reach a remote shell.
@@ -222,7 +219,7 @@ impl Inner {
             let mut ssh = Command::new("ssh");
             ssh.args(self.base_arguments()).args(["-O", "exit", "--", host.name()]);
             ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            if let Ok(mut child) = ssh.spawn() {
+            if let Ok(mut child) = spawn_unprivileged(&mut ssh) {
                 wait_or_kill(&mut child, MASTER_EXIT_TIMEOUT);
             }
         }
@@ -263,7 +260,12 @@ impl Drop for Inner {
 
 /// Spawns `ssh` through `containerdump ssh`, which unblocks the signals that this program blocks: Ctrl-C must end a
 /// passphrase prompt.
-pub(super) fn spawn_ssh(spawn: impl Fn(&mut Command) -> io::Result<Child>) -> io::Result<Child> {
-    spawn(Command::new(own_program::EXECUTABLE).args(["ssh", "--"]))
-        .or_else(|_| spawn(&mut Command::new("ssh")))
+pub(super) fn spawn_ssh(prepare: impl Fn(&mut Command) -> io::Result<()>) -> io::Result<Child> {
+    let spawn = |mut ssh: Command| {
+        prepare(&mut ssh)?;
+        spawn_unprivileged(&mut ssh)
+    };
+    let mut through_own = Command::new(own_program::EXECUTABLE);
+    through_own.args(["ssh", "--"]);
+    spawn(through_own).or_else(|_| spawn(Command::new("ssh")))
 }

@@ -68,7 +68,7 @@ impl SshConnection {
             if !may_prompt {
                 ssh.process_group(0);
             }
-            ssh.spawn()
+            Ok(())
         })?;
         let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
         ioctl_fionbio(&stderr, true)?;

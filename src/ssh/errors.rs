@@ -166,7 +166,7 @@ pub(super) fn program_failed(host: &Host, stderr: &str) -> Error {
         format!("containerdump on {host} ended unexpectedly"),
         format!("{} containerdump list", check_ssh(host)),
     );
-    error.explained_by(stderr)
+    error.reported_by(&format!("on {host}"), stderr)
 }
 
 /// The command that leads to an engine on `host` failed with `stderr`.

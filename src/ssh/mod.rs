@@ -10,7 +10,6 @@
 //! Data from other hosts is hostile: it is bounded, and becomes [`crate::safe_text::SafeText`] or is parsed by
 //! [`crate::peer`].
 
-mod child;
 mod ciphers;
 mod config;
 mod connection;

@@ -4,11 +4,11 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::child::wait_or_kill;
 use super::config::SshConfig;
 use super::errors::{self, OpensshError};
 use super::prompt::environment_without_prompts;
 use super::{Host, RemoteStderr};
+use crate::child::{spawn_unprivileged, wait_or_kill};
 use crate::error::Error;
 use crate::safe_text::SafeText;
 
@@ -67,7 +67,7 @@ fn stderr_of_new_connection(host: &Host) -> String {
     }
     ssh.args(host.options().to_arguments()).args(host.login_arguments()).args(["--", host.name(), "true"]);
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let Ok(mut child) = ssh.spawn() else { return String::new() };
+    let Ok(mut child) = spawn_unprivileged(&mut ssh) else { return String::new() };
     let stderr = child.stderr.take().and_then(|stderr| RemoteStderr::collect(stderr, || {}).ok());
     wait_or_kill(&mut child, PROXY_TIMEOUT);
     stderr.map_or_else(String::new, |mut stderr| {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::child::wait_or_kill;
 use super::{Host, RemoteStderr, errors};
+use crate::child::{spawn_unprivileged, wait_or_kill};
 use crate::error::Error;
 use crate::peer::{PROTOCOL, parse_hello};
 use crate::safe_text::SafeText;
@@ -45,7 +45,7 @@ impl SshSession {
         command.stdin(Stdio::from(OwnedFd::from(remote_end.try_clone()?)));
         command.stdout(Stdio::from(OwnedFd::from(remote_end))).stderr(Stdio::piped());
         // Ctrl-C must not reach ssh: the remote program is asked for its last packets first.
-        let mut child = command.process_group(0).spawn()?;
+        let mut child = spawn_unprivileged(command.process_group(0))?;
         // Closes this process's copies of the remote end.
         drop(command);
         let to_close = stream.try_clone()?;
@@ -173,10 +173,7 @@ impl SshSession {
             );
         }
         match self.stderr.reported_error() {
-            Some(reported) => {
-                let error = errors::program_failed(host, &reported);
-                Error::new(format!("on {host}: {}", error.message()), error.remedy().as_str())
-            }
+            Some(reported) => errors::program_failed(host, &reported),
             // 255 is the status of ssh itself.
             None if status.and_then(|status| status.code()) == Some(255) => {
                 errors::connection_lost(host, &self.stderr.last_lines())

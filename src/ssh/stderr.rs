@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::child::CHILD_POLL_INTERVAL;
+use crate::child::CHILD_POLL_INTERVAL;
 use crate::safe_text::SafeText;
 
 /// In characters.

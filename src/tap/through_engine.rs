@@ -97,7 +97,7 @@ fn start_one(
             Ok((number, source, tap_container))
         }
         // With the reason that the program gave, if any.
-        Err(trouble) => Err(trouble.explained_by(tap_container.end().stderr.as_str())),
+        Err(error) => Err(error.reported_by(from.as_str(), tap_container.end().stderr.as_str())),
     }
 }
 

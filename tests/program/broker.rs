@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
@@ -117,6 +118,21 @@ fn the_broker_refuses_other_requests() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert_eq!(broker.children().split_whitespace().count(), 2);
+    broker.end();
+}
+
+#[test]
+fn the_broker_refuses_the_network_of_the_host() {
+    let Some(broker) = broker() else { return };
+    let namespace = std::fs::metadata("/proc/self/net/dev").expect("/proc").ino();
+    let request = format!(
+        r#"{{"place":{{"Inside":{{"holder":{{"Process":{{"pid":{},"namespace":{namespace}}}}},
+        "interfaces":["lo"]}}}},"filter":null,"snap_length":96,"ring_kib":1024,"promiscuous":false}}"#,
+        std::process::id()
+    );
+    let (stream, said) = broker.ask(request.as_bytes());
+    assert_eq!(stream, b"", "{said}");
+    assert!(said.contains("it is the network of the host"), "{said}");
     broker.end();
 }
 

@@ -186,6 +186,16 @@ fn an_invalid_filter_is_reported_with_the_libpcap_message() {
 }
 
 #[test]
+fn a_filter_that_is_too_long_is_refused_at_once() {
+    // libpcap needs 10 seconds for it, deaf to signals.
+    let long = format!("udp{}", " or udp".repeat(10_000));
+    assert_eq!(answer_to_filter(&long), "longer than 4000 bytes\n");
+    let engine = FakeEngine::running([container("web")]);
+    let ended = ask(&engine.address(), ["capture", "web", "-w", "-", "-f", &long]);
+    assert!(ended.stderr.contains("…\": longer than 4000 bytes."), "{}", ended.stderr);
+}
+
+#[test]
 fn a_filter_error_contains_no_control_characters() {
     for filter in ["port \\\u{1b}[31mhttps", "ip proto \\\u{202e}\u{7}", "ether host \\\u{9b}31m"] {
         // This holds for all messages.

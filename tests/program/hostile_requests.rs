@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use containerdump::request::{CaptureRequest, ListFormat, ListRequest, PeerRequest};
 use serde_json::{Value, json};
@@ -79,6 +80,23 @@ fn a_request_that_is_too_long_or_not_json_is_refused() {
     for wrong in ["", "x", "[]", "{}", "null"] {
         assert!(refusal(wrong).contains("invalid request on standard input: "), "{wrong}");
     }
+}
+
+#[test]
+fn a_request_that_does_not_arrive_times_out() {
+    let (mut ours, theirs) = UnixStream::pair().expect("two sockets");
+    let mut command = program(NO_ENGINE);
+    let running = Running::start(command.arg("serve").stdin(OwnedFd::from(theirs)));
+    drop(command);
+    let writer = std::thread::spawn(move || {
+        // A byte now and then does not extend the time.
+        while ours.write_all(b" ").is_ok() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    });
+    let ended = running.ended();
+    writer.join().expect("it ends");
+    assert!(ended.stderr.contains("none within 20 seconds"), "{}", ended.stderr);
 }
 
 #[test]

@@ -22,7 +22,8 @@ impl FakeHost {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ssh");
         let script = format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$@\" -- >>{0}/arguments\nfor last; do :; done\n\
+            "#!/bin/sh\nprintf '%s\\n' \"$@\" -- >>{0}/arguments; grep ^Cap /proc/$$/status >>{0}/rights\n\
+             for last; do :; done\n\
              case $last in *containerdump-probe*) {probe} ;; *serve*) cd {0}; {far} ;; esac\n",
             folder.path().display(),
         );
@@ -34,6 +35,15 @@ impl FakeHost {
     /// A host with a valid greeting, which replies to requests with the script `far`.
     pub(crate) fn answering(far: &str) -> Self {
         Self::new(PROBE, &format!("{HELLO}; {far}"))
+    }
+
+    /// Replies to commands that match `pattern`, and to no request or probe, with `script`.
+    pub(crate) fn with_command(self, pattern: &str, script: &str) -> Self {
+        let path = self.0.path().join("ssh");
+        let before = std::fs::read_to_string(&path).expect("the script");
+        let more = before.replacen(" esac\n", &format!(" {pattern}) {script} ;; esac\n"), 1);
+        std::fs::write(&path, more).expect("the script");
+        self
     }
 
     /// Adds a file for the scripts.
@@ -62,6 +72,11 @@ impl FakeHost {
         let ended = self.start(&["capture", "--host", "build1", "web", "-w", "-"]).ended_with_bytes();
         assert_eq!(ended.0, Some(1), "{}", ended.1);
         ended.1
+    }
+
+    /// The lines of `/proc/PID/status` on the capabilities of each call of `ssh`.
+    pub(crate) fn rights(&self) -> String {
+        std::fs::read_to_string(self.0.path().join("rights")).expect("it was called")
     }
 
     /// The arguments of each call of `ssh`.

@@ -84,7 +84,7 @@ pub(crate) struct CaptureArgs {
     #[arg(short, long, value_name = "CONDITION", value_parser = Limit::parse_autostop)]
     autostop: Vec<Limit>,
 
-    /// Kernel buffer of each attachment in MiB, 2 to 2046; 0: 64 MiB, or a share of 128 MiB for more than two
+    /// Kernel buffer of each attachment in MiB, 2 to 2046; 0: 112 MiB, or a share of 128 MiB for more than one
     #[arg(short = 'B', long, value_name = "MIB", default_value_t = 0, value_parser = buffer_size)]
     buffer_size: u32,
 

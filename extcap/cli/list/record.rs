@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use containerdump::container::endpoint::{Endpoint, NamespaceInfo};
 use containerdump::container::{self, Container, ContainerId, EngineKind, NetworkMode};
-use containerdump::error::Error;
+use containerdump::error::{Error, with_quoted_remedy};
 use containerdump::link;
 use containerdump::safe_text::{MAX_NAME_LEN, SafeText};
 use containerdump::tap::{TapCandidate, TapKind, Unavailable};
@@ -229,9 +229,15 @@ impl From<&Error> for ErrorRecord {
     }
 }
 
-impl std::fmt::Display for ErrorRecord {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Error::new(self.message.as_str(), self.remedy.as_str()).fmt(formatter)
+impl ErrorRecord {
+    /// The error as users read it; `is_remote` if another host reported it.
+    pub(super) fn to_text(&self, is_remote: bool) -> String {
+        let (message, remedy) = (self.message.as_str(), self.remedy.as_str());
+        if is_remote {
+            format!("{}.", with_quoted_remedy(message, remedy))
+        } else {
+            Error::new(message, remedy).to_string()
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn table(containers: &[ContainerRecord], has_hosts: bool, width: Opti
     for one in containers {
         if let Some(error) = &one.error {
             let host = if has_hosts { format!("@{}", one.host) } else { String::new() };
+            let error = error.to_text(!one.host.as_str().is_empty());
             // Writing to a string cannot fail.
             let _ = writeln!(text, "\n{}{host}: {error}", one.name);
         }

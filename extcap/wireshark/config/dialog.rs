@@ -158,7 +158,7 @@ impl Dialog {
             input: Input::Number,
             tab: Tab::Capture,
             tooltip: &format!(
-                "Kernel buffer of each attachment: {min} to {max} MiB; 0: {DEFAULT_RING_MIB} MiB, or a share of {} MiB for more than two",
+                "Kernel buffer of each attachment: {min} to {max} MiB; 0: {DEFAULT_RING_MIB} MiB, or a share of {} MiB for more than one",
                 ALL_RINGS_KIB / 1024
             ),
         });

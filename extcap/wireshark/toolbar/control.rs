@@ -1,6 +1,6 @@
 //! The controls of the toolbar, and what the user does with them.
 
-use containerdump::peer::MAX_FILTER_LEN;
+use containerdump::capture::MAX_FILTER_LEN;
 
 use super::message::{ControlCommand, ControlMessage};
 

@@ -75,37 +75,25 @@ impl BlockBatch {
         pending: &mut PendingWrite,
         decide: &mut impl FnMut(QueuedPacket, PacketContent<'_>) -> Verdict,
     ) -> Taken {
-        // Blocks that follow each other are written as one piece.
-        let mut run = 0..0;
-        let mut taken = Taken::All;
         let Self { copies, peer_buffer, packets, next, .. } = self;
         let bytes = peer_buffer.as_deref().unwrap_or(copies);
         while let Some((packet, begin)) = packets.get(*next).filter(|(packet, _)| packet.time <= until) {
-            if pending.is_full_with(run.len()) {
-                taken = Taken::Full;
-                break;
+            if pending.is_full() {
+                return Taken::Full;
             }
             let block = *begin..begin + packet.block_len() as usize;
             match decide(*packet, PacketContent::Block(&bytes[block.clone()])) {
-                Verdict::Stop => {
-                    taken = Taken::Stopped;
-                    break;
-                }
+                Verdict::Stop => return Taken::Stopped,
                 Verdict::Skip => {}
                 Verdict::Write => {
                     pending.packets += 1;
                     pending.captured += u64::from(packet.captured);
-                    if run.end == block.start {
-                        run.end = block.end;
-                    } else {
-                        pending.add_queued(queue, batch, std::mem::replace(&mut run, block));
-                    }
+                    pending.add_queued(queue, batch, block);
                 }
             }
             *next += 1;
         }
-        pending.add_queued(queue, batch, run);
-        taken
+        Taken::All
     }
 }
 

@@ -6,6 +6,7 @@ mod lender;
 mod limits;
 mod name_repetition;
 mod open;
+mod reading_rate;
 mod report;
 mod resolved_path;
 mod stream;
@@ -26,6 +27,7 @@ use socket2::SockRef;
 pub use files::{OutputFiles, timestamp};
 use lender::Lender;
 pub use limits::{Limit, Limits};
+use reading_rate::ReadingRate;
 pub use resolved_path::ResolvedPath;
 pub(super) use stream::{StreamOptions, StreamWriter};
 pub use totals::{InterfaceTotals, Totals};
@@ -51,6 +53,7 @@ pub struct Output {
     compressor: Option<StreamCompressor>,
     /// For a pipe whose reader copies what it reads.
     lender: Option<Lender>,
+    reading_rate: ReadingRate,
     drain_timeout: Duration,
     /// Set once the capture is stopped while the reader stalls: when to give up if it takes nothing, and in any case.
     give_up_at: Option<(Instant, Instant)>,
@@ -75,10 +78,6 @@ impl Drop for UnwrittenFile {
         let _ = self.0.take().map(fs::remove_file);
     }
 }
-
-/// A full pipe is writable as soon as one of its pages has been read: after this time, and the 50 µs by which the kernel may
-/// extend it, more have been, and the reader is not interrupted for each. After 150 µs a fast reader would wait for packets.
-const FULL_PIPE_WAIT: Duration = Duration::from_micros(10);
 
 /// How bytes get into a pipe.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,6 +104,7 @@ impl Output {
             unwritten: UnwrittenFile(None),
             compressor: None,
             lender: None,
+            reading_rate: ReadingRate::default(),
             drain_timeout: DRAIN_TIMEOUT,
             give_up_at: None,
         }
@@ -257,6 +257,7 @@ impl Output {
                     if let Some(lender) = &mut self.lender {
                         lender.record(count, delivery == Delivery::Lent);
                     }
+                    self.reading_rate.count(count);
                     IoSlice::advance_slices(&mut slices, count);
                     if let Some((at, latest)) = &mut self.give_up_at {
                         *at = (Instant::now() + self.drain_timeout).min(*latest);
@@ -291,8 +292,8 @@ impl Output {
                     let now = Instant::now();
                     let latest = now + self.drain_timeout * SLOW_READER_TIMEOUTS;
                     self.give_up_at = Some((now + self.drain_timeout, latest));
-                } else if matches!(self.kind, OutputKind::Pipe(_)) {
-                    std::thread::sleep(FULL_PIPE_WAIT);
+                } else if let OutputKind::Pipe(pipe) = &self.kind {
+                    std::thread::sleep(self.reading_rate.time_until_half_read(pipe));
                 }
             }
             Some((at, _)) => {

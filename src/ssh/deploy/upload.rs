@@ -84,8 +84,9 @@ pub(super) fn remove(host: &Host, start: StartSession<'_>) -> Result<Vec<SafeTex
     let mut session = start(&scripts::remove())?;
     let mut lines = OutputLines::new(&session)?;
     let mut folders = Vec::new();
+    let deadline = Instant::now() + SCRIPT_TIMEOUT;
     loop {
-        match lines.next_line(Instant::now() + SCRIPT_TIMEOUT) {
+        match lines.next_line(deadline) {
             Ok(line) => match ScriptMessage::parse(&line) {
                 Some(ScriptMessage::Removed(folder)) => {
                     folders.push(SafeText::with_limit(folder, MAX_FOLDER_TEXT_LEN));

@@ -117,10 +117,9 @@ impl TcpdumpCapture {
         let (mut session, mut lines) = run_script(command, LOOKUP_SCRIPT, &[&self.container], start)
             .map_err(|error| error.message().to_string())?;
         let mut facts = Vec::new();
+        let deadline = Instant::now() + TCPDUMP_TIMEOUT;
         loop {
-            let line = lines
-                .next_line(Instant::now() + TCPDUMP_TIMEOUT)
-                .map_err(|cause| failure_cause(&mut session, cause))?;
+            let line = lines.next_line(deadline).map_err(|cause| failure_cause(&mut session, cause))?;
             match line.split_once(LOOKUP_MARKER) {
                 Some((_, "done")) => break,
                 Some((_, fact)) => facts.push(fact.to_owned()),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,6 +20,7 @@ use crate::support::traffic::idle;
 pub(crate) const TESTS: &[Test] = tests![
     a_remote_capture_excludes_its_own_stream,
     own_engine_requests_are_excluded_and_others_captured,
+    source_ports_like_ours_hide_nothing_of_other_hosts,
     own_ssh_session_is_excluded_and_others_captured,
     own_ssh_session_is_found_without_ssh_connection_in_the_environment,
     a_connection_on_standard_output_is_excluded,
@@ -140,6 +141,29 @@ fn own_engine_requests_are_excluded_and_others_captured(lab: &Lab) {
         fields_of(path, &requests, &["http.request.method", "http.request.uri"])
     };
     assert_eq!(clients(&recorded.path), clients(&witness));
+}
+
+fn source_ports_like_ours_hide_nothing_of_other_hosts(lab: &Lab) {
+    let reachable = TcpEngineHost::start(lab);
+    let host = idle(lab);
+    let engine = reachable.by_tcp(&reachable.addresses[0]);
+    let mut program = engine.program();
+    program.env("CONTAINER_HOST", &lab.endpoint).env_remove("CONTAINERDUMP_ENGINES");
+    let witness = reachable.witness();
+    let recording = Recording::begin_with(program, &[&host.name], &["-i", &reachable.near]);
+    // It is refused, as nothing listens at this port of this host.
+    let far: Ipv4Addr = reachable.addresses[0].parse().expect("an address");
+    let near = Ipv4Addr::from(u32::from(far) - 1);
+    for port in 61_500..61_520 {
+        let curl = format!("curl -s -m 2 --local-port {port} http://{near}:{API}/ || true");
+        output(&mut reachable.host.inside(&curl));
+    }
+    witness.settle();
+    let recorded = recording.stop();
+    let (witness, _folder) = witness.stop();
+    let theirs = format!("tcp.dstport == {API} && ip.src == {far} && tcp.srcport in {{61500..61519}}");
+    assert_eq!(count(&recorded.path, &theirs), count(&witness, &theirs));
+    assert!(count(&witness, &theirs) >= 20);
 }
 
 /// An OpenSSH server on the loopback.

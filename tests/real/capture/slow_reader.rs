@@ -124,8 +124,8 @@ fn memory_of(pid: u32) -> u64 {
 
 const MANY: u64 = 30_000;
 const MORE: u64 = 50;
-/// Packets that fit into the default kernel buffer, 64 MiB, and not into half of it.
-const BURST: u64 = 36_000;
+/// Packets that fit into the default kernel buffer, 112 MiB, and not into half of it.
+const BURST: u64 = 60_000;
 
 /// Floods `containers` while nothing is read, the n-th n times, and asserts that all packets are written or counted and
 /// reported.
@@ -195,7 +195,7 @@ fn burst(lab: &Lab, container: &Container, tap: &str, until: u64) -> (u64, Stati
     capture.read_until(container);
     flood(container, BURST);
     std::thread::sleep(STALL);
-    capture.assert_bounded(lab, &[container], 64);
+    capture.assert_bounded(lab, &[container], 112);
     let said = capture.resume(&[container], MORE, |read| read > until);
     (BURST + MORE, statistics_of(&capture.path)[&0], said)
 }

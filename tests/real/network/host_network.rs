@@ -1,6 +1,7 @@
 //! Containers in the host network.
 
-use std::process::Command;
+use std::fs::File;
+use std::process::{Command, Stdio};
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output, start};
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_loopback_of_the_host_can_be_selected,
     a_bridge_of_the_host_captures_no_traffic_between_containers,
     host_network_captures_need_only_cap_net_raw,
+    a_member_of_the_capture_group_may_capture_the_host_itself,
     a_removed_host_interface_does_not_end_the_capture_of_others,
     a_podman_container_in_the_host_network_is_captured,
     interfaces_of_a_remote_host_are_not_mistaken_for_local_ones,
@@ -231,6 +233,31 @@ fn host_network_captures_need_only_cap_net_raw(lab: &Lab) {
     let names = fields_of(&path, "tcp", &["frame.interface_name", "frame.packet_flags_direction"]);
     let expected = [format!("{}:{}", host.name, bridge(lab, &network)), "0x00000002".to_owned()];
     assert!(names.len() == 4 && names.iter().all(|name| *name == expected), "{names:?}");
+}
+
+// As with dumpcap, and as SECURITY.md says.
+fn a_member_of_the_capture_group_may_capture_the_host_itself(lab: &Lab) {
+    let network = lab.network();
+    let web = lab.container(&on(&network));
+    let folder = folder();
+    let program = copy(folder.path(), true);
+    let path = folder.path().join("out.pcapng");
+    let mut tap = as_nobody(lab, &program);
+    tap.args(["tap", "--interface", &bridge(lab, &network), "--filter", "tcp port 80"]);
+    tap.stdin(Stdio::piped()).stdout(File::create(&path).expect("a file"));
+    let mut child = tap.spawn().expect("it starts");
+    eventually("packets of the host's bridge", || {
+        output(Command::new("curl").args([
+            "-s",
+            "-o",
+            "/dev/null",
+            &format!("http://{}/", web.address_on("eth0")),
+        ]));
+        !fields_of(&path, "http.request", &["frame.number"]).is_empty()
+    });
+    assert_no_capabilities(child.id());
+    drop(child.stdin.take());
+    child.wait().expect("it ends");
 }
 
 fn a_removed_host_interface_does_not_end_the_capture_of_others(lab: &Lab) {

@@ -171,7 +171,7 @@ fn tshark_reports_dropped_packets_at_the_end(lab: &Lab) {
     let program = user.program.to_str().expect("a path");
     let pid = output(Command::new("pgrep").args(["-f", &format!("^{program} --capture")]));
     output(Command::new("kill").args(["-STOP", &pid]));
-    // More than the ring of 64 MiB has room for.
+    // More than the ring of 112 MiB has room for.
     flood(&container, 400_000);
     output(Command::new("kill").args(["-CONT", &pid]));
     eventually("what was not dropped is written", || packets_so_far(&file, "udp") > 1000);
