@@ -99,10 +99,30 @@ impl NamespaceScan {
         self.except(&ListedContainers { ids, engines }, namespaces)
     }
 
+    /// The network namespace of each container. Any user can name a control group after a container, but most often not before
+    /// it has started: of several namespaces, it has the one with the oldest process.
+    fn owners(&self) -> HashMap<String, (u64, u64)> {
+        let mut owners: HashMap<String, (u64, u64)> = HashMap::new();
+        for (group, members) in &self.groups {
+            for member in members {
+                let owner = (member.start_time, group.namespace);
+                let known = owners.entry(member.runtime_id.key.clone()).or_insert(owner);
+                *known = owner.min(*known);
+            }
+        }
+        owners
+    }
+
     fn except(mut self, listed: &ListedContainers, namespaces: &NamedNamespaces) -> Vec<EngineListing> {
         let mut containers: Vec<Container> = Vec::new();
+        let owners = self.owners();
         for (group, members) in &self.groups {
             let name = self.names.with_processes.remove(&group.namespace);
+            let is_owner = |one: &&ContainerProcess| {
+                owners.get(&one.runtime_id.key).is_none_or(|(_, owner)| *owner == group.namespace)
+            };
+            let members: Vec<&ContainerProcess> = members.iter().filter(is_owner).collect();
+            let members = members.as_slice();
             // An engine that answered after this scan no longer lists what ended in between.
             if !listed.covers(group, members) && group.is_alive() {
                 containers.extend(container(group, members, name));
@@ -143,9 +163,10 @@ impl ListedContainers {
     }
 
     /// Whether an engine lists a container in this namespace, or is about to.
-    fn covers(&self, group: &NamespaceProcesses, members: &[ContainerProcess]) -> bool {
-        let is_listed = |one: &ContainerProcess| one.runtime_id.id().is_some_and(|id| self.ids.contains(&id));
-        let is_pending = |one: &ContainerProcess| {
+    fn covers(&self, group: &NamespaceProcesses, members: &[&ContainerProcess]) -> bool {
+        let is_listed =
+            |one: &&ContainerProcess| one.runtime_id.id().is_some_and(|id| self.ids.contains(&id));
+        let is_pending = |one: &&ContainerProcess| {
             self.engines.contains(one.runtime_id.runtime) && group.is_younger_than(MAX_LISTING_DELAY_SECONDS)
         };
         members.iter().any(is_listed) || members.iter().any(is_pending)
@@ -155,7 +176,7 @@ impl ListedContainers {
 /// The container shown for a group of processes; `None` where it is not worth capturing.
 fn container(
     group: &NamespaceProcesses,
-    members: &[ContainerProcess],
+    members: &[&ContainerProcess],
     file: Option<NamespaceFileRef>,
 ) -> Option<Container> {
     let first = group.first();

@@ -56,6 +56,8 @@ pub(super) struct ContainerProcess {
     /// Its pid; `None` if only the command line of its parent names the container, which any user can imitate, or if its engine
     /// runs in a pid namespace of its own, as in another container.
     pub(super) pid: Option<i32>,
+    /// In ticks since boot.
+    pub(super) start_time: u64,
 }
 
 impl ProcessInventory {
@@ -140,6 +142,7 @@ impl NamespaceProcesses {
                 ContainerProcess {
                     runtime_id,
                     pid: Some(process.pid).filter(|pid| is_in_control_group && is_pid_of_engine(*pid)),
+                    start_time: process.start_time,
                 }
             }));
         }

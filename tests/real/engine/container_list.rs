@@ -1,5 +1,6 @@
 //! `containerdump list` and the containers in Wireshark's list.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
@@ -18,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     host_veths_are_found_without_privileges,
     list_queries_the_engine_once_for_all_containers,
     list_queries_the_engine_again_where_two_namespaces_claim_a_container,
+    a_namespace_that_claims_another_container_is_listed_by_itself,
 ];
 
 fn running_containers_are_listed_as_interfaces(lab: &Lab) {
@@ -165,6 +167,26 @@ fn list_queries_the_engine_again_where_two_namespaces_claim_a_container(lab: &La
         list_through(&proxy, lab, &[&container.name]),
         (listed, vec!["GET /containers/json".to_owned()])
     );
+}
+
+fn a_namespace_that_claims_another_container_is_listed_by_itself(lab: &Lab) {
+    let container = lab.container(&[]);
+    let forged = ForgedControlGroup::create(&container.id);
+    let pid = forged.process.id().to_string();
+    output(
+        Command::new("nsenter")
+            .args(["--net", "--target", &pid, "ip", "link", "add", "eth7", "type", "bridge"]),
+    );
+    let inode = std::fs::metadata(format!("/proc/{pid}/net/dev")).expect("a process").ino();
+    for engines in ["netns", "docker,netns"] {
+        let listed = output(lab.program().env("CONTAINERDUMP_ENGINES", engines).args(["list", "--json"]));
+        let objects: Vec<Value> =
+            listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let of_id = |id: &str| objects.iter().filter(|one| one["id"] == *id).count();
+        assert_eq!((of_id(&container.id), of_id(&inode.to_string())), (1, 1), "{engines}: {listed}");
+        let genuine = objects.iter().find(|one| one["id"] == *container.id).expect("the container");
+        assert!(genuine.to_string().contains(&container.address()), "{genuine}");
+    }
 }
 
 /// A process in a network namespace of its own, in a control group that is named after a container.
