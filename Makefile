@@ -15,7 +15,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 with_libpcap = CONTAINERDUMP_LIBPCAP=$$($(LAB)/packages static >&2 && installer/static/libpcap target/static/libpcap) || \
 	echo 'make: continuing with the shared libpcap; the reason is above'; export CONTAINERDUMP_LIBPCAP
 
-.PHONY: help build static demo test many check bench bench-report bench-check miri install uninstall lab lab-down clean
+.PHONY: help build static demo test many check bench bench-report bench-check miri advisories install uninstall lab lab-down clean
 
 help:
 	@echo 'make demo       creates containers and captures them with tshark'
@@ -26,13 +26,14 @@ help:
 	@echo 'make install    installs it for Wireshark (make uninstall removes it)'
 	@echo 'make many       captures 200 containers: memory, start time, idle cost'
 	@echo 'make bench      runs benchmarks against tcpdump, dumpcap, sshdump and curl (PART="capture cost": only a part)'
+	@echo 'make advisories compares the dependencies with known vulnerabilities (RustSec), over the network'
 	@echo 'make miri       runs the tests of the ring and its packets under Miri'
 	@echo 'make lab        starts an engine with containers for manual work (make lab-down stops it)'
 	@echo 'make clean      removes target/'
 
 build:
 	@$(LAB)/packages build
-	@$(with_libpcap); set -x; cargo build --release
+	@$(with_libpcap); set -x; cargo build --release --locked
 
 static:
 	@$(LAB)/packages static
@@ -99,6 +100,10 @@ check: $(DENY)
 		awk '{ sub(/:.*/, "", $$1); files[$$NF] = files[$$NF] " " $$1; count[$$NF]++ } \
 		END { for (name in count) if (count[name] > 1) { \
 		print "type " name " is defined more than once:" files[name]; bad = 1 }; exit bad }'
+
+# Needs the network. Not a part of check: a new advisory must not fail the build of an old commit.
+advisories: $(DENY)
+	$(DENY) check --hide-inclusion-graph advisories
 
 # A debug build takes a minute, a release build five.
 $(DENY):
