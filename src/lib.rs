@@ -27,6 +27,7 @@ pub mod privilege;
 mod proc_file;
 pub mod request;
 pub mod safe_text;
+pub mod sandbox;
 pub mod saved_hosts;
 pub mod session;
 pub mod settings_file;

@@ -11,8 +11,10 @@ use containerdump::link::{self, Attachment, Device, HardwareAddress, Links};
 use containerdump::pcapng::InterfaceDescription;
 use containerdump::privilege::Privilege;
 use containerdump::safe_text::SafeText;
+use containerdump::sandbox;
 use containerdump::session::{CaptureSession, Duplicates, Member, Output, Source};
 use containerdump::stop::Stop;
+use log::debug;
 
 /// Capture the interfaces of the current network namespace, for another containerdump
 ///
@@ -83,6 +85,7 @@ impl TapArgs {
         privilege.become_caller()?;
         let output = Output::stdout()?;
         let proof = privilege.give_up()?;
+        debug!("sandbox: {}", sandbox::restrict_tap(&proof));
         let source = |(interface, ring)| Source::Ring(interface, ring);
         let sources = interfaces.into_iter().map(source).collect();
         let session = CaptureSession {

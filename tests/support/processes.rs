@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use super::lab::eventually;
+
 /// The child processes of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let listed = Command::new("pgrep").args(["--parent", &pid.to_string()]).output().expect("pgrep");
@@ -38,6 +40,16 @@ pub(crate) fn assert_no_capabilities(pid: u32) {
         let value = line.split_whitespace().nth(1).expect("a value");
         assert_eq!(value, if line.starts_with("NoNewPrivs") { "1" } else { "0000000000000000" }, "{line}");
     }
+}
+
+/// Waits until every thread of a tap has both filters of system calls.
+pub(crate) fn assert_system_calls_are_restricted(pid: u32) {
+    let is_restricted =
+        |status: std::io::Result<String>| status.is_ok_and(|text| text.contains("Seccomp_filters:\t2\n"));
+    eventually("system calls are restricted", || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten();
+        tasks.map(|task| fs::read_to_string(task.path().join("status"))).all(is_restricted)
+    });
 }
 
 /// The resident memory of a process, with its share of what others also use, and of its rings (mapped sockets), in KiB.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, Network, end_of, eventually, folder, output};
 use crate::support::local_session::{Capture, process, veth};
-use crate::support::processes::{assert_no_capabilities, children, rights, taps};
+use crate::support::processes::{
+    assert_no_capabilities, assert_system_calls_are_restricted, children, rights, taps,
+};
 use crate::support::recording::{
     assert_same, capinfos, fields_of, interfaces_in, named_fields_of, statistics_of,
 };
@@ -33,6 +35,7 @@ fn assert_rights(session: u32, permitted: &str, count: usize) {
     assert_eq!(taps.len(), count);
     for tap in &taps {
         assert_no_capabilities(*tap);
+        assert_system_calls_are_restricted(*tap);
     }
     let waiting = |pid: &u32| !taps.contains(pid) && Path::new(&format!("/proc/{pid}/task")).exists();
     for pid in children(broker).into_iter().filter(waiting).chain([broker]) {

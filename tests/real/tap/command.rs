@@ -145,6 +145,7 @@ fn a_tap_has_no_capabilities_while_it_reads(lab: &Lab) {
     let tap = Tap::begin(&container, &[]);
     container.fetch(1);
     crate::support::processes::assert_no_capabilities(tap.child.id());
+    crate::support::processes::assert_system_calls_are_restricted(tap.child.id());
     tap.cut();
 }
 
