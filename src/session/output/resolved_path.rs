@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::unistd::{Uid, setfsuid};
+
+use crate::privilege::file_system_user;
 
 /// Links followed, as in the kernel (`MAXSYMLINKS`, linux/namei.h).
 const MAX_LINKS: usize = 40;
@@ -74,8 +75,7 @@ fn is_descriptor(path: &Path) -> bool {
 /// Whether another user may have created `path` for us to write to.
 fn may_be_planted(path: &Path, metadata: &Metadata) -> io::Result<bool> {
     let folder = fs::metadata(folder(path))?;
-    // With an invalid user, setfsuid changes nothing and returns the user that files are opened as.
-    let user = setfsuid(Uid::from_raw(u32::MAX)).as_raw();
+    let user = file_system_user().as_raw();
     let is_shared = folder.mode() & STICKY != 0 && folder.mode() & WRITABLE_BY_ALL != 0;
     Ok(is_shared && metadata.uid() != user && metadata.uid() != folder.uid())
 }

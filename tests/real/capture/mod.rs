@@ -11,6 +11,7 @@ pub(crate) mod privileges;
 pub(crate) mod slow_reader;
 pub(crate) mod static_program;
 pub(crate) mod stop;
+pub(crate) mod sudo_and_doas;
 
 /// The tests of every file here.
 pub(crate) const TESTS: &[&[Test]] = &[
@@ -22,4 +23,5 @@ pub(crate) const TESTS: &[&[Test]] = &[
     privileges::TESTS,
     slow_reader::TESTS,
     stop::TESTS,
+    sudo_and_doas::TESTS,
 ];
