@@ -4,6 +4,7 @@ use crate::support::harness::Test;
 
 pub(crate) mod address_names;
 pub(crate) mod limits;
+pub(crate) mod log_file;
 pub(crate) mod many_containers;
 pub(crate) mod own_traffic;
 pub(crate) mod packets;
@@ -17,6 +18,7 @@ pub(crate) mod sudo_and_doas;
 pub(crate) const TESTS: &[&[Test]] = &[
     address_names::TESTS,
     limits::TESTS,
+    log_file::TESTS,
     many_containers::TESTS,
     own_traffic::TESTS,
     packets::TESTS,

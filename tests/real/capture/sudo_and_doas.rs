@@ -7,12 +7,14 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::support::extcap_capture::ExtcapCapture;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Container, Lab, end_of, folder, output, start};
 use crate::support::recording::statistics_of;
 use crate::support::unprivileged::NOBODY;
 
 pub(crate) const TESTS: &[Test] = tests![
+    under_sudo_the_log_file_belongs_to_the_calling_user,
     under_doas_files_belong_to_the_calling_user,
     in_a_root_shell_of_doas_files_belong_to_root,
     an_unknown_user_of_doas_is_not_taken_for_root,
@@ -47,6 +49,36 @@ fn short_capture(container: &Container, folder: &Path) -> (String, PathBuf, Path
         "{program} capture {name} -a duration:0.2 -w {shown} --log-level info --log-file {shown_log}"
     );
     (command, path, log)
+}
+
+fn under_sudo_the_log_file_belongs_to_the_calling_user(lab: &Lab) {
+    let container = lab.container(&[]);
+    let sudo = || {
+        let mut command = lab.program();
+        command.env("SUDO_UID", USER.to_string()).env("SUDO_GID", USER.to_string());
+        command
+    };
+    let folder = private_folder(USER);
+    let (own, of_wireshark) = (folder.path().join("own"), folder.path().join("of-wireshark"));
+    let mut capture = sudo();
+    capture.args(["capture", &container.name, "-a", "duration:0.2", "-w", "-", "--log-file"]).arg(&own);
+    let ended = end_of(start(&mut capture));
+    assert!(ended.status.success(), "{}", said(&ended));
+    let log = of_wireshark.to_str().expect("a path");
+    ExtcapCapture::begin_by(sudo(), &container.interface(), &["--log-file", log]).stop();
+    for log in [own, of_wireshark] {
+        assert_eq!(owner_and_mode(&log), (USER, USER, 0o600), "{}", log.display());
+    }
+    // Where the user may not write, root's rights do not help.
+    let roots = private_folder(0);
+    let mut refused = sudo();
+    refused.args(["--capture", "--extcap-interface", &container.interface(), "--fifo"]);
+    let fifo = crate::support::lab::fifo(&roots);
+    let child = start(refused.arg(&fifo).arg("--log-file").arg(roots.path().join("log")));
+    fs::read(&fifo).expect("the FIFO");
+    let ended = end_of(child);
+    assert!(said(&ended).contains("cannot open log file"), "{}", said(&ended));
+    assert!(!roots.path().join("log").exists());
 }
 
 /// Runs a command line as a user who may call doas.
