@@ -40,12 +40,20 @@ const BECOME_CAPABILITIES: CapabilitySet = CapabilitySet::SETUID.union(Capabilit
 
 /// Makes this process non-dumpable (prctl(2), `PR_SET_DUMPABLE`): other processes of the same user, also in rootless
 /// containers, cannot access its `/proc/PID/mem`, `fd` and `root`. execve(2) resets it, so each program calls this first.
+/// Core files, which would contain packets, are forbidden to it and to the programs it starts.
 ///
 /// Fails when the kernel refuses.
 pub fn forbid_inspection() -> Result<(), Error> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| {
-        cannot_continue_safely("protect its memory from other processes", &errno.to_string())
+    let no_core = || setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    clear_dumpable().and_then(|()| Ok(no_core()?)).map_err(|error| {
+        cannot_continue_safely("protect its memory from other processes", &error.to_string())
     })
+}
+
+/// Makes this process non-dumpable again, after a change of its user IDs or new capabilities: the kernel then sets what
+/// `fs.suid_dumpable` says (kernel/cred.c, `commit_creds`).
+pub(crate) fn clear_dumpable() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Raises the soft limit of file descriptors to the hard limit, and returns it. A capture needs five for each container.
@@ -164,6 +172,7 @@ impl Privilege {
             setfsuid(ids.user);
             setfsgid(Gid::from_raw(u32::MAX)) == ids.group && file_system_user() == ids.user
         })?;
+        forbid_inspection()?;
         if is_set {
             Ok(())
         } else {
@@ -184,6 +193,7 @@ impl Privilege {
         self.with(BECOME_CAPABILITIES, become_caller)?.map_err(|errno| {
             cannot_continue_safely("become the user who called sudo or doas", errno.desc())
         })?;
+        forbid_inspection()?;
         // setuid(2) has cleared root's permitted set.
         self.permitted = CapabilitySet::empty();
         Ok(())

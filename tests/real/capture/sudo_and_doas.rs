@@ -162,12 +162,17 @@ fn files_of_the_caller_are_opened_without_capabilities(lab: &Lab) {
     let trace = fs::read_to_string(&trace).expect("the trace");
     // The first process only: taps and the broker write no files.
     let pid = trace.split_whitespace().next().expect("a line");
-    let (mut effective, mut opened) = (true, Vec::new());
+    let (mut effective, mut is_dumpable, mut opened) = (true, true, Vec::new());
     for line in trace.lines().filter_map(|line| line.strip_prefix(pid)).map(str::trim_start) {
         if line.starts_with("capset(") {
             effective = !line.contains("{effective=0,");
+        } else if line.starts_with("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE") {
+            is_dumpable = false;
+        } else if line.starts_with("setuid(") || line.starts_with("setfsuid(") && !line.contains("(-1)") {
+            // The kernel sets what fs.suid_dumpable says.
+            is_dumpable = true;
         } else if ["/log\"", "out.pcapng\""].iter().any(|name| line.contains(name)) {
-            assert!(!effective, "{line}");
+            assert!(!effective && !is_dumpable, "effective: {effective}, dumpable: {is_dumpable}: {line}");
             opened.push(line);
         }
     }
