@@ -12,7 +12,7 @@ use crate::privilege::file_system_user;
 /// Links followed, as in the kernel (`MAXSYMLINKS`, linux/namei.h).
 const MAX_LINKS: usize = 40;
 /// In folders such as `/tmp` everybody can create files, but only their owners rename them.
-const STICKY: u32 = 0o1000;
+pub(super) const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o0002;
 
 /// A path with all symbolic links resolved.
@@ -80,7 +80,7 @@ fn may_be_planted(path: &Path, metadata: &Metadata) -> io::Result<bool> {
     Ok(is_shared && metadata.uid() != user && metadata.uid() != folder.uid())
 }
 
-fn folder(path: &Path) -> &Path {
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
