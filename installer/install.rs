@@ -1,12 +1,18 @@
 //! `install`: for all users of this machine, with the right to capture.
 
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::unistd::{Gid, Uid, User, geteuid};
 
 use containerdump::error::Error;
 use containerdump::own_program;
+use containerdump::privilege;
 use containerdump::safe_text::SafeText;
+use containerdump::static_program;
 
 use crate::arguments::InstallOptions;
 use crate::capability;
@@ -19,6 +25,7 @@ use crate::profile;
 use crate::record::InstallRecord;
 use crate::static_programs;
 use crate::tree::{Ownership, Tree};
+use crate::users;
 use crate::wireshark::Wireshark;
 
 /// Installs the program, its links and the installer.
@@ -35,7 +42,8 @@ pub(crate) fn install(options: &InstallOptions) -> Result<(), Error> {
     capability::ensure_usable_file_system(&tree.real(Path::new(layout::FOLDER)))?;
     let wireshark = Wireshark::detect(Environment::Clean);
     let source = source(options.program.as_deref(), &tree.real(Path::new(layout::PROGRAM)))?;
-    let mut plan = plan(tree, &read_program(&source)?, group.as_ref(), &wireshark)?;
+    let program = read_program(&source, ensure_trusted)?;
+    let mut plan = plan(tree, &program, group.as_ref(), &wireshark)?;
     let companions = static_programs::files(
         &source,
         Path::new(layout::PROGRAM),
@@ -91,7 +99,7 @@ fn plan(
     };
     let installer = PlannedFile {
         path: layout::INSTALLER.into(),
-        content: read(&own_path()?)?,
+        content: read(&own_path()?, ensure_trusted)?,
         ownership: owner,
         captures: false,
         description: "root:root 0755".to_owned(),
@@ -131,9 +139,12 @@ pub(crate) fn source(named: Option<&Path>, installed: &Path) -> Result<PathBuf, 
     )
 }
 
-/// The content of the program. File capabilities do not apply to scripts.
-pub(crate) fn read_program(path: &Path) -> Result<Vec<u8>, Error> {
-    let content = read(path)?;
+/// The content of the program, if `check` accepts its file. File capabilities do not apply to scripts.
+pub(crate) fn read_program(
+    path: &Path,
+    check: impl FnOnce(&Path, &Metadata) -> Result<(), Error>,
+) -> Result<Vec<u8>, Error> {
+    let content = read(path, check)?;
     if content.starts_with(b"\x7fELF") {
         return Ok(content);
     }
@@ -143,13 +154,49 @@ pub(crate) fn read_program(path: &Path) -> Result<Vec<u8>, Error> {
     ))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|error| {
+fn read(path: &Path, check: impl FnOnce(&Path, &Metadata) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
+    let cannot = |error: io::Error| {
         Error::new(
             format!("cannot read {}: {error}", shown(path)),
             "give the path of a readable program with --program PATH",
         )
-    })
+    };
+    // O_NONBLOCK: it may be a FIFO.
+    let nonblocking = OFlag::O_NONBLOCK.bits();
+    let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
+    check(path, &file.metadata().map_err(cannot)?)?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(cannot)?;
+    Ok(content)
+}
+
+/// Fails if another user could have changed what root is about to install.
+fn ensure_trusted(path: &Path, metadata: &Metadata) -> Result<(), Error> {
+    let caller = privilege::elevated_user()?;
+    let owner = User::from_uid(Uid::from_raw(metadata.uid())).ok().flatten();
+    let mode =
+        if has_private_group(metadata, owner.as_ref())? { metadata.mode() & !0o020 } else { metadata.mode() };
+    if static_program::is_trusted(metadata.uid(), mode, caller.map(|caller| caller.user)) {
+        return Ok(());
+    }
+    let owner = owner.map_or_else(|| metadata.uid().to_string(), |user| user.name);
+    let (path, word) = (shown(path), layout::shell_word(path));
+    Err(Error::new(
+        format!(
+            "cannot install {path}: users other than root and you can change it (owner {owner}, mode {:04o})",
+            metadata.mode() & 0o7777
+        ),
+        format!(
+            "install a program that you have built. If you trust this one: sudo chown root {word} && sudo chmod go-w {word}"
+        ),
+    ))
+}
+
+/// Whether nobody but its owner is in the group of a file: with user private groups, umask(2) is 002.
+fn has_private_group(metadata: &Metadata, owner: Option<&User>) -> Result<bool, Error> {
+    let is_writable = metadata.mode() & 0o020 != 0;
+    let owner = owner.map(|user| user.name.as_str()).unwrap_or_default();
+    Ok(is_writable && users::members(Gid::from_raw(metadata.gid()))?.iter().all(|member| member == owner))
 }
 
 /// Path of this installer.
@@ -182,7 +229,7 @@ fn report_next_steps(group: Option<&str>, wireshark: &Wireshark) {
             "note: Wireshark was not found, so no link was created for it. Install Wireshark, then run this command again.",
         );
     }
-    match (group.map(SafeText::new), caller_of_sudo()) {
+    match (group.map(SafeText::new), caller_and_groups()) {
         (Some(group), Some((name, groups))) if groups.contains(&group.to_string()) => {
             print_line(format_args!(
                 "User {name} is a member of group {group} and can capture; if added just now, after the next login."
@@ -200,10 +247,10 @@ fn report_next_steps(group: Option<&str>, wireshark: &Wireshark) {
     print_line("Then restart Wireshark, or press F5 in it. To check everything: containerdump doctor");
 }
 
-/// The user who called sudo, and the names of their groups.
-fn caller_of_sudo() -> Option<(SafeText, Vec<String>)> {
-    let id = std::env::var("SUDO_UID").ok()?.parse().ok()?;
-    let user = User::from_uid(Uid::from_raw(id)).ok().flatten().filter(|user| !user.uid.is_root())?;
+/// The name of the user who called sudo or doas, and the names of their groups.
+fn caller_and_groups() -> Option<(SafeText, Vec<String>)> {
+    let caller = privilege::elevated_user().ok()??;
+    let user = User::from_uid(caller.user).ok().flatten().filter(|user| !user.uid.is_root())?;
     let name = std::ffi::CString::new(user.name.clone()).ok()?;
     let ids = nix::unistd::getgrouplist(&name, user.gid).ok()?;
     let groups = ids.into_iter().filter_map(|id: Gid| nix::unistd::Group::from_gid(id).ok().flatten());

@@ -37,7 +37,7 @@ pub(crate) fn install(options: &InstallOptions) -> Result<(), Error> {
     let tree = Tree::of_user();
     let record = InstallRecord::load(&tree, &record_folder)?;
     let source = source(options.program.as_deref(), Path::new(layout::PROGRAM))?;
-    let program = read_program(&source)?;
+    let program = read_program(&source, |_, _| Ok(()))?;
     let owner = Ownership { user: geteuid(), group: getegid(), mode: 0o755 };
     let path = folder.join(layout::NAME);
     // Wireshark starts everything executable in that folder.

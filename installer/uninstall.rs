@@ -22,6 +22,9 @@ use crate::wireshark::Wireshark;
 
 /// Removes what was installed.
 pub(crate) fn uninstall(options: &UninstallOptions) -> Result<(), Error> {
+    if options.user && geteuid().is_root() {
+        return Err(personal_as_root());
+    }
     let (tree, record_folder) = if options.user {
         (Tree::of_user(), layout::personal_record().ok_or_else(no_home)?)
     } else if geteuid().is_root() || options.dry_run {
@@ -68,13 +71,23 @@ pub(crate) fn uninstall(options: &UninstallOptions) -> Result<(), Error> {
         }
     }
     if options.root.is_none() {
-        removal.removed += usize::from(group::remove(&record, options.dry_run)?);
+        if !options.user {
+            removal.removed += usize::from(group::remove(&record, options.dry_run)?);
+        }
         removal.removed += remove_from_engines(options.dry_run)?;
     }
     if removal.removed == 0 {
         print_line("Nothing to remove: containerdump is not installed.");
     }
     Ok(())
+}
+
+/// The user can write any path into the record, and root would remove it.
+fn personal_as_root() -> Error {
+    Error::new(
+        "cannot remove a personal installation as root: its user can change the list of what is removed",
+        format!("run this as that user, without sudo: {} uninstall --user", layout::command()),
+    )
 }
 
 /// Removes images and tap containers from each engine that answers, and counts them. What an engine refuses to remove

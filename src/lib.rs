@@ -21,6 +21,7 @@ pub mod link;
 pub mod own_program;
 pub mod own_traffic;
 mod parallel;
+mod passwd;
 pub mod pcapng;
 pub mod peer;
 pub mod privilege;

@@ -4,10 +4,10 @@
 //!
 //! 1. [`Privilege::confine`] is the first statement of `main`: other processes of the user cannot inspect this one
 //!    ([`forbid_inspection`]); nothing is effective; only `CAP_NET_RAW` stays permitted (for root also the capabilities to
-//!    enter a network namespace, under sudo also those that step 4 needs); `no_new_privs` is set.
+//!    enter a network namespace, under sudo and doas also those that step 4 needs); `no_new_privs` is set.
 //! 2. Arguments are parsed, engines and the kernel queried without an effective capability.
 //! 3. [`Privilege::with_net_raw`] opens rings, on one thread.
-//! 4. [`Privilege::become_caller`] before a file is written: under sudo it belongs to the user who called sudo.
+//! 4. [`Privilege::become_caller`] before a file is written: under sudo and doas it belongs to the user who called them.
 //! 5. [`Privilege::give_up`] consumes it and returns the proof that reading packets requires: no thread of the process
 //!    has a capability.
 //!
@@ -16,9 +16,10 @@
 //! become effective only in the taps that it starts, each a process that goes through all steps. Under `no_new_privs`,
 //! execve(2) adds none (security/commoncap.c, `cap_bprm_creds_from_file`).
 
+mod caller;
+
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
@@ -27,23 +28,32 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-use crate::error::Error;
-use crate::own_program;
+pub use caller::{Caller, caller, elevated_user};
 
-/// Shells: files written by programs started from a root shell belong to root, even if sudo started the shell.
-const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "su"];
+use crate::error::Error;
 
 /// Capabilities to open a process's network namespace and to enter it.
 const ENTER_CAPABILITIES: CapabilitySet = CapabilitySet::SYS_ADMIN.union(CapabilitySet::SYS_PTRACE);
 
+/// Capabilities to become the user who called sudo or doas.
+const BECOME_CAPABILITIES: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID);
+
 /// Makes this process non-dumpable (prctl(2), `PR_SET_DUMPABLE`): other processes of the same user, also in rootless
 /// containers, cannot access its `/proc/PID/mem`, `fd` and `root`. execve(2) resets it, so each program calls this first.
+/// Core files, which would contain packets, are forbidden to it and to the programs it starts.
 ///
 /// Fails when the kernel refuses.
 pub fn forbid_inspection() -> Result<(), Error> {
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|errno| {
-        cannot_continue_safely("protect its memory from other processes", &errno.to_string())
+    let no_core = || setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    clear_dumpable().and_then(|()| Ok(no_core()?)).map_err(|error| {
+        cannot_continue_safely("protect its memory from other processes", &error.to_string())
     })
+}
+
+/// Makes this process non-dumpable again, after a change of its user IDs or new capabilities: the kernel then sets what
+/// `fs.suid_dumpable` says (kernel/cred.c, `commit_creds`).
+pub(crate) fn clear_dumpable() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Raises the soft limit of file descriptors to the hard limit, and returns it. A capture needs five for each container.
@@ -72,11 +82,11 @@ impl Privilege {
     /// Fails when the kernel refuses; the process must exit then.
     pub fn confine() -> Result<Self, Error> {
         forbid_inspection()?;
+        let mut kept = CapabilitySet::NET_RAW | ENTER_CAPABILITIES;
+        if caller_to_become()?.is_some() {
+            kept |= BECOME_CAPABILITIES;
+        }
         let confine = || -> io::Result<Self> {
-            let mut kept = CapabilitySet::NET_RAW | ENTER_CAPABILITIES;
-            if caller_of_sudo().is_some() {
-                kept |= CapabilitySet::SETUID | CapabilitySet::SETGID;
-            }
             let permitted = capabilities(None)?.permitted & kept;
             clear_ambient_capability_set()?;
             set(CapabilitySet::empty(), permitted)?;
@@ -143,32 +153,47 @@ impl Privilege {
             .map_err(|error| cannot_continue_safely("drop its capabilities", &error.to_string()))
     }
 
-    /// Runs `work`, which opens a file, with the file system IDs of the user who called sudo, if there is one.
+    /// Runs `work`, which reads or opens files, with the file system IDs of the user who called sudo or doas, if there is
+    /// one, and without effective capabilities.
     ///
     /// Fails when the kernel refuses.
     pub fn as_caller<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
-        let Some((user, group)) = caller_of_sudo() else { return Ok(work()) };
-        self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, || {
-            let (own_group, own_user) = (setfsgid(group), setfsuid(user));
-            let outcome = work();
-            setfsuid(own_user);
-            setfsgid(own_group);
-            outcome
-        })
+        let Some(caller) = caller_to_become()? else { return Ok(work()) };
+        let own = Caller { user: Uid::effective(), group: Gid::effective() };
+        self.set_file_system_ids(caller)?;
+        let outcome = work();
+        self.set_file_system_ids(own)?;
+        Ok(outcome)
     }
 
-    /// Under sudo, changes to the user who called it, permanently; otherwise does nothing.
+    fn set_file_system_ids(&self, ids: Caller) -> Result<(), Error> {
+        let is_set = self.with(BECOME_CAPABILITIES, || {
+            setfsgid(ids.group);
+            setfsuid(ids.user);
+            setfsgid(Gid::from_raw(u32::MAX)) == ids.group && file_system_user() == ids.user
+        })?;
+        forbid_inspection()?;
+        if is_set {
+            Ok(())
+        } else {
+            Err(cannot_continue_safely("open files as the user who called sudo or doas", "not permitted"))
+        }
+    }
+
+    /// Under sudo and doas, changes to the user who called it, permanently; otherwise does nothing.
     ///
     /// Fails when the kernel refuses.
     pub fn become_caller(&mut self) -> Result<(), Error> {
-        let Some((user, group)) = caller_of_sudo() else { return Ok(()) };
+        let Some(Caller { user, group }) = caller_to_become()? else { return Ok(()) };
         let become_caller = || {
             setgroups(&[group])?;
             setgid(group)?;
             setuid(user)
         };
-        self.with(CapabilitySet::SETUID | CapabilitySet::SETGID, become_caller)?
-            .map_err(|errno| cannot_continue_safely("become the user who called sudo", errno.desc()))?;
+        self.with(BECOME_CAPABILITIES, become_caller)?.map_err(|errno| {
+            cannot_continue_safely("become the user who called sudo or doas", errno.desc())
+        })?;
+        forbid_inspection()?;
         // setuid(2) has cleared root's permitted set.
         self.permitted = CapabilitySet::empty();
         Ok(())
@@ -201,30 +226,16 @@ impl Privilege {
     }
 }
 
-/// The user and group that started this program by sudo; `None` where sudo was called by root or started a shell
-/// (`sudo -i`, `sudo su`), or where this process is not root.
-fn caller_of_sudo() -> Option<(Uid, Gid)> {
-    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    let (user, group) = (number("SUDO_UID")?, number("SUDO_GID")?);
-    let root = Uid::current().is_root() && Uid::effective().is_root();
-    (root && user != 0 && was_started_by_sudo()).then(|| (Uid::from_raw(user), Gid::from_raw(group)))
+/// The user that files are opened as.
+pub fn file_system_user() -> Uid {
+    // With an invalid user, setfsuid changes nothing and returns the current one.
+    setfsuid(Uid::from_raw(u32::MAX))
 }
 
-/// Whether sudo started this program, possibly by another (`sudo timeout 5 containerdump …`). Without
-/// `SUDO_COMMAND`, that is assumed.
-fn was_started_by_sudo() -> bool {
-    let Ok(command) = std::env::var("SUDO_COMMAND") else { return true };
-    let own = own_program::path().unwrap_or_default();
-    is_started_by(&command, &[own.as_path(), Path::new("containerdump"), Path::new("containerdump-install")])
-}
-
-/// Whether sudo's `command` starts one of `programs`.
-fn is_started_by(command: &str, programs: &[&Path]) -> bool {
-    let mut words = command.split_whitespace().map(|word| Path::new(word).file_name());
-    let is_shell =
-        words.clone().next().flatten().is_some_and(|name| SHELLS.iter().any(|shell| name == *shell));
-    !is_shell
-        && words.any(|word| word.is_some() && programs.iter().any(|program| program.file_name() == word))
+/// The user to become, who called sudo or doas; `None` if this process is not root (any more).
+fn caller_to_become() -> Result<Option<Caller>, Error> {
+    let is_root = Uid::current().is_root() && Uid::effective().is_root();
+    if is_root { caller() } else { Ok(None) }
 }
 
 /// Drops all capabilities of the calling thread; capability sets are per thread (capabilities(7)).
@@ -257,19 +268,7 @@ fn cannot_continue_safely(tried: &str, why: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_remaining_capability, is_started_by};
-    use std::path::Path;
-
-    #[test]
-    fn files_are_the_callers_where_sudo_was_called_for_this_program() {
-        let is = |command| is_started_by(command, &[Path::new("/opt/containerdump"), Path::new("/x/cd-1.2")]);
-        assert!(is("/usr/local/bin/containerdump capture web"));
-        assert!(is("/usr/bin/timeout 5 containerdump capture web"));
-        assert!(is("/home/ann/cd-1.2 serve"));
-        for command in ["/bin/bash", "/usr/bin/su", "/bin/sh -c containerdump", "./captures.sh", ""] {
-            assert!(!is(command), "{command}");
-        }
-    }
+    use super::is_remaining_capability;
 
     #[test]
     fn a_capability_of_any_kind_is_seen() {

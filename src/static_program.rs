@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::unistd::Uid;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
@@ -179,7 +180,7 @@ impl Candidate {
         if !metadata.is_file() || metadata.size() > MAX_PROGRAM_LEN {
             return Err(io::Error::other("not a program"));
         }
-        if !is_own(path) && !is_trusted(metadata.uid(), metadata.mode()) {
+        if !is_own(path) && !is_trusted(metadata.uid(), metadata.mode(), None) {
             return Err(io::Error::other("users other than you and root can change it"));
         }
         let mut headers = vec![0; ELF_HEADERS_LEN];
@@ -193,10 +194,10 @@ impl Candidate {
     }
 }
 
-/// Whether a file can be changed only by root, this user, or the owner of the running program.
-fn is_trusted(owner: u32, mode: u32) -> bool {
+/// Whether a file can be changed only by root, this user, the owner of the running program, or `caller`.
+pub fn is_trusted(owner: u32, mode: u32, caller: Option<Uid>) -> bool {
     let program_owner = std::fs::metadata(own_program::EXECUTABLE).ok().map(|metadata| metadata.uid());
-    let trusted_owners = [Some(0), Some(nix::unistd::Uid::effective().as_raw()), program_owner];
+    let trusted_owners = [Some(0), Some(Uid::effective().as_raw()), program_owner, caller.map(Uid::as_raw)];
     trusted_owners.contains(&Some(owner)) && mode & 0o022 == 0
 }
 
@@ -275,9 +276,11 @@ mod tests {
 
     #[test]
     fn a_file_that_other_users_can_change_is_not_trusted() {
-        assert!(is_trusted(0, 0o100_755));
-        assert!(!is_trusted(0, 0o100_775));
-        assert!(!is_trusted(0, 0o100_757));
-        assert!(!is_trusted(65534, 0o100_755));
+        assert!(is_trusted(0, 0o100_755, None));
+        assert!(!is_trusted(0, 0o100_775, None));
+        assert!(!is_trusted(0, 0o100_757, None));
+        assert!(!is_trusted(65534, 0o100_755, None));
+        assert!(is_trusted(65534, 0o100_755, Some(Uid::from_raw(65534))));
+        assert!(!is_trusted(65534, 0o100_775, Some(Uid::from_raw(65534))));
     }
 }

@@ -85,7 +85,8 @@ impl TapArgs {
         privilege.become_caller()?;
         let output = Output::stdout()?;
         let proof = privilege.give_up()?;
-        debug!("sandbox: {}", sandbox::restrict_tap(&proof));
+        let restrictions = sandbox::restrict_tap(&proof);
+        debug!("sandbox: {restrictions}");
         let source = |(interface, ring)| Source::Ring(interface, ring);
         let sources = interfaces.into_iter().map(source).collect();
         let session = CaptureSession {

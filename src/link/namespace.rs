@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{NamespaceId, Process, netlink};
+use crate::privilege;
 
 /// Attempts and pause while the kernel still counts a thread that has been joined.
 const SINGLE_THREAD_RETRIES: (u32, Duration) = (50, Duration::from_millis(2));
@@ -85,6 +86,8 @@ impl RootlessNamespaces {
                 }
             }
         }
+        // Before root of that namespace can see the new capabilities.
+        privilege::clear_dumpable()?;
         self.network.enter()
     }
 }

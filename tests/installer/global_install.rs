@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 
 use super::fixtures::{
     COMMAND, COMPANION, GROUP_ID, INSTALLER, NOBODY, Need, PROGRAM, Run, Scratch, built, capability,
-    everything_below, find, set_mode, trial, with_companion,
+    everything_below, find, open_folder, set_mode, trial, with_companion,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -35,6 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial!(a_foreign_file_is_refused_and_nothing_is_installed, root),
         trial!(a_foreign_link_is_refused, root),
         trial!(a_script_is_refused, root),
+        trial!(a_program_that_other_users_can_change_is_refused, root),
         trial!(an_unknown_group_is_refused, root),
         trial!(uninstall_removes_everything_install_created, root),
         trial!(uninstall_keeps_foreign_files, root),
@@ -269,6 +270,50 @@ fn a_script_is_refused() {
     fs::write(&script, "#!/bin/sh\n").expect("write a file");
     let script = script.to_string_lossy().into_owned();
     scratch.run("install", &["--program", &script]).failed_saying("not a program for this system");
+}
+
+/// A group with a member that is not root.
+const DAEMON: u32 = 1;
+
+fn a_program_that_other_users_can_change_is_refused() {
+    let (scratch, folder) = (Scratch::new(), open_folder());
+    let programs = ["containerdump", "containerdump-install"].map(|name| {
+        let copy = folder.path().join(name);
+        fs::copy(built(name), &copy).expect("copy a program");
+        copy
+    });
+    let [program, installer] = &programs;
+    let install = |installer: &Path, sudo_uid: &str| {
+        let run = Run::new(installer).env("SUDO_UID", sudo_uid).env("SUDO_GID", sudo_uid);
+        let place = scratch.folder.path().as_os_str();
+        run.run(&["install".as_ref(), "--program".as_ref(), program.as_os_str(), "--root".as_ref(), place])
+    };
+    let refused = |said: super::fixtures::Said, owner: &str| {
+        let said = said.failed_saying("users other than root and you can change it");
+        assert!(said.stderr.contains(owner), "{said:#?}");
+        assert_eq!(everything_below(scratch.folder.path()), Vec::<PathBuf>::new());
+    };
+    for (mode, group) in [(0o777, 0), (0o775, DAEMON)] {
+        for changed in &programs {
+            chown(changed, None, Some(group)).expect("change the group");
+            set_mode(changed, mode);
+            refused(install(installer, "0"), &format!("(owner root, mode {mode:04o})"));
+            set_mode(changed, 0o755);
+        }
+    }
+    // The group of the owner alone, as where each user has a group and umask is 002.
+    chown(program, None, Some(0)).expect("change the group");
+    set_mode(program, 0o775);
+    install(installer, "0").succeeded();
+    scratch.run("uninstall", &[]).succeeded();
+    set_mode(program, 0o755);
+    chown(program, Some(NOBODY), None).expect("change the owner");
+    refused(install(installer, "0"), "(owner nobody, mode 0755)");
+    refused(install(installer, "1"), "(owner nobody, mode 0755)");
+    // The user who called sudo, or whose installer root runs, is trusted.
+    install(installer, &NOBODY.to_string()).succeeded();
+    chown(installer, Some(NOBODY), None).expect("change the owner");
+    install(installer, "0").succeeded();
 }
 
 fn an_unknown_group_is_refused() {

@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use super::fixtures::{
-    COMPANION, NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial,
+    COMPANION, GROUP, NOBODY, Need, Run, Said, built, capability, everything_below, open_folder, trial,
     with_companion,
 };
 
@@ -22,6 +22,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial!(a_file_of_the_user_is_not_overwritten, needs),
         trial!(a_user_is_told_to_use_sudo, needs),
         trial!(root_is_warned_about_a_personal_installation, needs),
+        trial!(root_does_not_follow_the_record_of_a_user, needs),
+        trial!(the_record_of_a_user_removes_no_group, needs),
     ]
 }
 
@@ -112,4 +114,38 @@ fn root_is_warned_about_a_personal_installation() {
     Run::new(built("containerdump-install"))
         .run(&["install", "--user"])
         .failed_saying("ignores the personal folder");
+}
+
+/// Writes a record that names `file` and a group of the system.
+fn forge_record(home: &Home, file: &Path) {
+    let folder = home.folder.path().join(".local/share/containerdump");
+    fs::create_dir_all(&folder).expect("make a folder");
+    chown(&folder, Some(NOBODY), Some(NOBODY)).expect("give it to its user");
+    // FNV-1a over nothing, and the length.
+    let text = format!(
+        r#"{{"version": "0.1.0", "group": null, "made_group": "{GROUP}", "links": [], "folders": [],
+            "files": [{{"path": "{}", "checksums": ["cbf29ce484222325-0"]}}]}}"#,
+        file.display()
+    );
+    fs::write(folder.join("installed.json"), text).expect("write the record");
+}
+
+fn root_does_not_follow_the_record_of_a_user() {
+    let (home, folder) = (Home::new(), open_folder());
+    let file = folder.path().join("file-of-root");
+    fs::write(&file, "").expect("write a file");
+    forge_record(&home, &file);
+    for options in [&["uninstall", "--user"][..], &["uninstall", "--user", "--dry-run"]] {
+        let run = Run::new(built("containerdump-install")).env("HOME", home.folder.path());
+        let said = run.run(options).failed_saying("cannot remove a personal installation as root");
+        assert_eq!(said.stdout, "", "{said:#?}");
+    }
+    assert!(file.exists());
+}
+
+fn the_record_of_a_user_removes_no_group() {
+    let home = Home::new();
+    forge_record(&home, &home.folder.path().join("nothing"));
+    let said = home.run(&["uninstall", "--user"]).succeeded();
+    assert!(!said.stdout.contains("group"), "{said:#?}");
 }

@@ -52,6 +52,14 @@ pub(crate) fn assert_system_calls_are_restricted(pid: u32) {
     });
 }
 
+/// The limits of core files of a process, soft and hard.
+pub(crate) fn core_limits(pid: u32) -> (String, String) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("its limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).expect("a limit");
+    let mut words = line.split_whitespace().map(str::to_owned);
+    (words.next().expect("the soft limit"), words.next().expect("the hard limit"))
+}
+
 /// The resident memory of a process, with its share of what others also use, and of its rings (mapped sockets), in KiB.
 pub(crate) fn memory(pid: u32) -> (u64, u64) {
     let table = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("its memory");

@@ -41,7 +41,8 @@ pub(crate) fn program(docker_host: &str) -> Command {
     command
         .env("XDG_CONFIG_HOME", "/nonexistent")
         .env("XDG_CACHE_HOME", "/nonexistent")
-        .env_remove("SUDO_UID");
+        .env_remove("SUDO_UID")
+        .env_remove("DOAS_USER");
     command.env_remove("COLUMNS").stdin(Stdio::null());
     command
 }

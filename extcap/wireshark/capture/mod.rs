@@ -41,7 +41,8 @@ pub(super) fn run(
     if let (Some(toolbar), Some(notice)) = (&toolbar, notice) {
         toolbar.handle().log_and_show(&notice);
     }
-    log_file::open(choice(&arguments, "--log-level")?, arguments.path("--log-file").as_deref())?;
+    let (level, log) = (choice(&arguments, "--log-level")?, arguments.path("--log-file"));
+    as_caller(&privilege, || log_file::open(level, log.as_deref())).transpose()?;
     let interface = arguments.text("--extcap-interface").unwrap_or_default();
     if interface == NO_CONTAINERS {
         return unavailable::explain_no_containers(&stop, &output);

@@ -11,8 +11,9 @@ mod report;
 mod resolved_path;
 mod stream;
 mod totals;
+mod unwritten_file;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use reading_rate::ReadingRate;
 pub use resolved_path::ResolvedPath;
 pub(super) use stream::{StreamOptions, StreamWriter};
 pub use totals::{InterfaceTotals, Totals};
+use unwritten_file::UnwrittenFile;
 
 use super::input::DRAIN_TIMEOUT;
 use super::pending::{GatherBuffer, MAX_SLICES, TakenMemory};
@@ -69,16 +71,6 @@ enum OutputKind {
     },
 }
 
-/// The path of a file created for the stream, until something is written: dropping it removes the file.
-struct UnwrittenFile(Option<PathBuf>);
-
-impl Drop for UnwrittenFile {
-    fn drop(&mut self) {
-        // If it cannot be removed, an empty file stays.
-        let _ = self.0.take().map(fs::remove_file);
-    }
-}
-
 /// How bytes get into a pipe.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Delivery {
@@ -101,7 +93,7 @@ impl Output {
     fn new(kind: OutputKind) -> Self {
         Self {
             kind,
-            unwritten: UnwrittenFile(None),
+            unwritten: UnwrittenFile::default(),
             compressor: None,
             lender: None,
             reading_rate: ReadingRate::default(),
@@ -253,7 +245,7 @@ impl Output {
             match written {
                 Ok(0) => return Err(self.failed(&io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
-                    self.unwritten.0 = None;
+                    self.unwritten.keep().map_err(|error| self.failed(&error))?;
                     if let Some(lender) = &mut self.lender {
                         lender.record(count, delivery == Delivery::Lent);
                     }

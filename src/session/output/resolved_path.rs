@@ -6,12 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::unistd::{Uid, setfsuid};
+
+use crate::privilege::file_system_user;
 
 /// Links followed, as in the kernel (`MAXSYMLINKS`, linux/namei.h).
 const MAX_LINKS: usize = 40;
 /// In folders such as `/tmp` everybody can create files, but only their owners rename them.
-const STICKY: u32 = 0o1000;
+pub(super) const STICKY: u32 = 0o1000;
 const WRITABLE_BY_ALL: u32 = 0o0002;
 
 /// A path with all symbolic links resolved.
@@ -74,13 +75,12 @@ fn is_descriptor(path: &Path) -> bool {
 /// Whether another user may have created `path` for us to write to.
 fn may_be_planted(path: &Path, metadata: &Metadata) -> io::Result<bool> {
     let folder = fs::metadata(folder(path))?;
-    // With an invalid user, setfsuid changes nothing and returns the user that files are opened as.
-    let user = setfsuid(Uid::from_raw(u32::MAX)).as_raw();
+    let user = file_system_user().as_raw();
     let is_shared = folder.mode() & STICKY != 0 && folder.mode() & WRITABLE_BY_ALL != 0;
     Ok(is_shared && metadata.uid() != user && metadata.uid() != folder.uid())
 }
 
-fn folder(path: &Path) -> &Path {
+pub(super) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 

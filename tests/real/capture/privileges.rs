@@ -7,12 +7,13 @@ use std::process::Command;
 
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, fifo, folder, output, start};
-use crate::support::processes::assert_no_capabilities;
+use crate::support::processes::{assert_no_capabilities, children, core_limits};
 use crate::support::recording::Recording;
 use crate::support::unprivileged::{NOBODY, allow_engine_access, as_nobody, copy};
 
 pub(crate) const TESTS: &[Test] = tests![
     no_thread_has_capabilities_while_packets_are_read,
+    no_process_of_a_capture_writes_a_core_file,
     a_program_with_cap_net_raw_captures_for_an_unprivileged_user,
     a_program_with_cap_net_raw_ignores_a_hostile_environment,
     the_log_file_is_private_and_contains_no_secrets,
@@ -26,6 +27,30 @@ fn no_thread_has_capabilities_while_packets_are_read(lab: &Lab) {
     let recording = Recording::begin(lab, &[&container], &[]);
     container.fetch(1);
     assert_no_capabilities(recording.child.id());
+    recording.stop();
+}
+
+fn no_process_of_a_capture_writes_a_core_file(lab: &Lab) {
+    let container = lab.container(&[]);
+    let mut prlimit = lab.program_at(Path::new("prlimit"));
+    prlimit.args(["--core=unlimited", env!("CARGO_BIN_EXE_containerdump")]);
+    let recording = Recording::begin_by(prlimit, &[&container], &["--follow"]);
+    let capture = recording.child.id();
+    let all = || {
+        let brokers = children(capture);
+        let taps = brokers.iter().flat_map(|broker| children(*broker)).collect::<Vec<_>>();
+        [vec![capture], brokers, taps]
+    };
+    eventually("a broker and taps run", || all().iter().all(|kind| !kind.is_empty()));
+    for process in all().concat() {
+        // A tap that has just been forked is still a copy of the broker, which has the same limits.
+        assert_eq!(
+            core_limits(process),
+            ("0".to_owned(), "0".to_owned()),
+            "process {process} of {:?}",
+            all()
+        );
+    }
     recording.stop();
 }
 

@@ -1,5 +1,7 @@
 //! Containers of a rootless engine, captured by its user without privileges.
 
+use std::process::Command;
+
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, output};
 use crate::support::list_output::described_by;
@@ -10,6 +12,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_rootless_container_is_captured_by_its_owner_without_privileges,
     a_rootless_container_on_a_bridge_is_captured_by_its_owner_without_privileges,
     a_container_of_rootless_docker_is_captured_by_its_owner_without_privileges,
+    a_capture_in_a_user_namespace_stays_undumpable,
 ];
 
 fn a_rootless_container_is_captured_by_its_owner_without_privileges(lab: &Lab) {
@@ -53,4 +56,27 @@ fn a_container_of_rootless_docker_is_captured_by_its_owner_without_privileges(la
         &container.name,
     ]);
     owner.captures(&container.name, &container.pid, "eth0", &gateway);
+}
+
+fn a_capture_in_a_user_namespace_stays_undumpable(lab: &Lab) {
+    let podman = Podman::rootless(lab);
+    let container = podman.container(&[]);
+    let (owner, folder) = (RootlessUser::new(), RootlessUser::folder());
+    let trace = folder.path().join("trace");
+    let program = owner.run();
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-e", "trace=setns,prctl", "-o"]).arg(&trace);
+    strace.arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => strace.env(name, value),
+            None => strace.env_remove(name),
+        };
+    }
+    strace.args(["capture", &container.name, "-a", "duration:0.2", "-w"]);
+    output(strace.arg(folder.path().join("out.pcapng")));
+    let trace = std::fs::read_to_string(trace).expect("the trace");
+    let entered = |line: &str| line.contains("CLONE_NEWUSER") && line.ends_with("= 0");
+    let next = trace.lines().skip_while(|line| !entered(line)).nth(1).expect("another call");
+    assert!(next.contains("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE) = 0"), "{trace}");
 }

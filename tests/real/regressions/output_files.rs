@@ -25,6 +25,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_directory_is_refused_as_output_file,
     in_a_root_shell_files_belong_to_root,
     a_full_disk_leaves_no_empty_file,
+    an_overwritten_file_stays_until_something_is_written,
+    a_fifo_of_another_user_is_refused,
 ];
 
 /// A capture of `container` to `path`, which need not be a file.
@@ -339,4 +341,48 @@ fn a_full_disk_leaves_no_empty_file(lab: &Lab) {
     output(Command::new("umount").arg(&disk));
     assert!(ended.status.code() == Some(1) && said.contains("No space left on device"), "{said}");
     assert!(!left, "an empty file is left");
+}
+
+fn an_overwritten_file_stays_until_something_is_written(lab: &Lab) {
+    // Symptom: --overwrite without space left loses the old file and writes no new one.
+    let container = lab.container(&[]);
+    let folder = folder();
+    let path = folder.path().join("out.pcapng");
+    fs::write(&path, "old").expect("a file");
+    let mut prlimit = lab.program_at(Path::new("prlimit"));
+    prlimit.args([
+        "--fsize=0",
+        env!("CARGO_BIN_EXE_containerdump"),
+        "capture",
+        &container.name,
+        "--overwrite",
+    ]);
+    let ended = end_of(start(prlimit.arg("-w").arg(&path)));
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && said.contains("File too large"), "{said}");
+    assert_eq!(fs::read(&path).expect("the old file"), b"old");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "no other file is left");
+    // A file of another user that cannot be replaced is refused at once.
+    for path in [folder.path(), &path] {
+        std::os::unix::fs::chown(path, Some(65_534), None).expect("its owner");
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).expect("its mode");
+    let refused = capture(lab, &container, &path).arg("--overwrite").output().expect("the program");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains(&format!("cannot open {} for writing", path.display())), "{said}");
+    assert_eq!(fs::read(&path).expect("the old file"), b"old");
+}
+
+fn a_fifo_of_another_user_is_refused(lab: &Lab) {
+    // Its owner would read the packets.
+    let container = lab.container(&[]);
+    let folder = folder();
+    let path = fifo(&folder);
+    std::os::unix::fs::chown(&path, Some(65_534), None).expect("its owner");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("its mode");
+    let reader = fs::OpenOptions::new().read(true).write(true).open(&path).expect("a reader");
+    let ended = capture(lab, &container, &path).args(["-a", "duration:1"]).output().expect("the program");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && said.contains("it belongs to another user"), "{said}");
+    drop(reader);
 }

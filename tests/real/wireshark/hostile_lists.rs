@@ -85,6 +85,7 @@ impl ExtcapFolder {
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_CACHE_HOME")
             .env_remove("SUDO_UID")
+            .env_remove("DOAS_USER")
             .env("HOME", &home)
             .env("TMPDIR", &home)
             .env("LC_ALL", "C.UTF-8");
