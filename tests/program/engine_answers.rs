@@ -239,3 +239,14 @@ fn a_container_reported_twice_is_listed_once() {
     let engine = FakeEngine::running([container("web"), container("web"), container("web")]);
     assert_eq!(listed(&engine.address()), [interface("docker-web", "web · nginx:1.27")]);
 }
+
+/// A cell of more than 65535 characters once ended the program.
+#[test]
+fn a_container_with_long_networks_is_listed_in_a_table() {
+    let networks = (0..200).map(|number| format!("{number:x>500}"));
+    let engine = FakeEngine::running([networks.fold(container("web"), |web, name| web.network(&name))]);
+    let answer = ask(&engine.address(), ["list"]).answer();
+    let widest = answer.lines().map(|line| line.chars().count()).max().expect("a line");
+    assert!(answer.contains("web  ") && (1000..4000).contains(&widest), "{widest}");
+    assert!(answer.contains("cut after 1000 characters; whole: containerdump list --json"), "{answer}");
+}
