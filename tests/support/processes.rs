@@ -40,6 +40,13 @@ pub(crate) fn assert_no_capabilities(pid: u32) {
     }
 }
 
+/// The most resident memory that a running process has had, in KiB.
+pub(crate) fn peak_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+    peak.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// The resident memory of a process, with its share of what others also use, and of its rings (mapped sockets), in KiB.
 pub(crate) fn memory(pid: u32) -> (u64, u64) {
     let table = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("its memory");
