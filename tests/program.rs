@@ -19,6 +19,7 @@ mod program {
     mod peer_protocol;
     mod refused_captures;
     mod remote_list_cache;
+    mod ring_buffer_files;
     mod saved_hosts;
     mod tap_container_faults;
     mod upload_scripts;

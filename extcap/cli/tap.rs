@@ -126,7 +126,7 @@ impl TapArgs {
                 name: attachment.name(),
                 description: attachment.name(),
                 hardware_address: device.address,
-                filter: settings.filter.clone(),
+                filter: settings.filter.as_deref().map(Into::into),
                 snap_length: settings.snap_length,
                 link_type: opened.link_type(),
             };

@@ -143,7 +143,7 @@ fn interface(attachment: &Attachment, settings: &CaptureSettings, link_type: u32
         name: attachment.name(),
         description: attachment.name(),
         hardware_address: None,
-        filter: settings.filter.clone(),
+        filter: settings.filter.as_deref().map(Into::into),
         snap_length: settings.snap_length,
         link_type,
     }

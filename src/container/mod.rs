@@ -235,11 +235,15 @@ impl Container {
 /// Containers between one and the owner of the network it uses. The engine's answer may contain a cycle.
 const MAX_SHARED_CHAIN_LEN: usize = 16;
 
+/// Networks copied to the containers that share them: one for each of 10,000 containers, and more.
+const MAX_COPIED_NETWORKS: usize = 20_000;
+
 /// Copies the networks of a container to those that share its network namespace, also through others. `containers` are
-/// those of one engine. Those that share the namespace of a stopped container stay unchanged.
+/// those of one engine. Those that share the namespace of a stopped container stay unchanged, as do those beyond a limit.
 pub fn resolve_shared_networks(containers: &mut [Container]) {
     let indexes: HashMap<ContainerId, usize> =
         containers.iter().enumerate().map(|(index, container)| (container.id.clone(), index)).collect();
+    let mut left = MAX_COPIED_NETWORKS;
     for member in 0..containers.len() {
         let mut owner = member;
         for _ in 0..MAX_SHARED_CHAIN_LEN {
@@ -248,9 +252,39 @@ pub fn resolve_shared_networks(containers: &mut [Container]) {
             owner = *next;
         }
         if owner != member && !matches!(containers[owner].network_mode, NetworkMode::Shared(_)) {
+            let Some(rest) = left.checked_sub(containers[owner].networks.len()) else { continue };
+            left = rest;
             let networks = containers[owner].networks.clone();
             containers[member].network_mode = NetworkMode::Shared(Some(containers[owner].id.clone()));
             containers[member].networks = networks;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_copied_up_to_a_limit() {
+        let network = |number: usize| Network {
+            name: SafeText::new(&format!("net{number}")),
+            id: String::new(),
+            addresses: Vec::new(),
+            mac: SafeText::default(),
+            gateways: Vec::new(),
+            aliases: Vec::new(),
+        };
+        let one = |number: usize| {
+            let id = ContainerId::parse(&format!("{number:064}")).expect("an id");
+            Container::new(EngineKind::Docker, Endpoint::Unix("/x".into()), id, "x".into())
+        };
+        let owner = Container { networks: (0..200).map(network).collect(), ..one(0) };
+        let shared = NetworkMode::Shared(Some(owner.id.clone()));
+        let members = (1..1000).map(|number| Container { network_mode: shared.clone(), ..one(number) });
+        let mut containers: Vec<Container> = std::iter::once(owner).chain(members).collect();
+        resolve_shared_networks(&mut containers);
+        let networks: usize = containers[1..].iter().map(|container| container.networks.len()).sum();
+        assert_eq!(networks, MAX_COPIED_NETWORKS);
     }
 }

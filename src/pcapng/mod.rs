@@ -8,6 +8,7 @@ mod packet;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::interface_description::{
@@ -40,8 +41,8 @@ pub struct InterfaceDescription {
     pub description: SafeText,
     /// Of the interface, if known.
     pub hardware_address: Option<HardwareAddress>,
-    /// The capture filter in force.
-    pub filter: Option<String>,
+    /// The capture filter in force, which interfaces share.
+    pub filter: Option<Arc<str>>,
     /// Bytes kept of each packet.
     pub snap_length: u32,
     /// A number of <https://www.tcpdump.org/linktypes.html>.
@@ -64,6 +65,13 @@ impl InterfaceDescription {
             description: SafeText::with_limit(&format!("on {host}: {}", self.description), 300),
             ..self
         }
+    }
+
+    /// Bytes of its name, description and filter.
+    pub fn text_len(&self) -> usize {
+        let texts =
+            [self.name.as_str(), self.description.as_str(), self.filter.as_deref().unwrap_or_default()];
+        texts.iter().map(|text| text.len()).sum()
     }
 }
 
@@ -88,6 +96,11 @@ impl InterfaceStatistics {
     /// Packets that passed the filter and were lost.
     pub fn lost(&self) -> u64 {
         self.kernel_drops + self.abandoned
+    }
+
+    /// Whether nothing was received and nothing was lost.
+    pub fn is_empty(&self) -> bool {
+        self.written + self.deduplicated + self.lost() + self.interface_drops == 0
     }
 
     /// The counts since `earlier`.
@@ -130,14 +143,19 @@ impl BlockWriter {
         writer.take()
     }
 
-    /// Adds an interface block and returns the interface's number.
+    /// Adds an interface block and returns the interface's number. An empty name or description is left out.
     pub fn add_interface(&mut self, interface: &InterfaceDescription) -> u32 {
         let number = u32::try_from(self.0.interfaces().len()).unwrap_or(u32::MAX);
-        let mut options = vec![
-            InterfaceDescriptionOption::IfName(Cow::Borrowed(interface.name.as_str())),
-            InterfaceDescriptionOption::IfDescription(Cow::Borrowed(interface.description.as_str())),
-            InterfaceDescriptionOption::IfTsResol(9),
-        ];
+        let (linktype, snaplen) = (DataLink::from(interface.link_type), interface.snap_length);
+        let mut options = Vec::new();
+        if !interface.name.is_empty() {
+            options.push(InterfaceDescriptionOption::IfName(Cow::Borrowed(interface.name.as_str())));
+        }
+        if !interface.description.is_empty() {
+            let description = Cow::Borrowed(interface.description.as_str());
+            options.push(InterfaceDescriptionOption::IfDescription(description));
+        }
+        options.push(InterfaceDescriptionOption::IfTsResol(9));
         if let Some(HardwareAddress(bytes)) = interface.hardware_address {
             options.push(InterfaceDescriptionOption::IfMacAddr(Cow::Owned(bytes.to_vec())));
         }
@@ -146,12 +164,16 @@ impl BlockWriter {
             let text = [&[0], filter.as_bytes()].concat();
             options.push(InterfaceDescriptionOption::IfFilter(Cow::Owned(text)));
         }
-        let block = InterfaceDescriptionBlock {
-            linktype: DataLink::from(interface.link_type),
-            snaplen: interface.snap_length,
-            options,
-        };
-        self.0.write_pcapng_block(block).unwrap_or_else(never);
+        // The library keeps each interface block: the one of this section gets no text.
+        let begin = self.0.get_ref().len();
+        self.0.write_pcapng_block(InterfaceDescriptionBlock::new(linktype, snaplen)).unwrap_or_else(never);
+        self.0.get_mut().truncate(begin);
+        let mut writer = PcapNgWriter::with_endianness(Vec::new(), Endianness::Little).unwrap_or_else(never);
+        writer.get_mut().clear();
+        writer
+            .write_pcapng_block(InterfaceDescriptionBlock { linktype, snaplen, options })
+            .unwrap_or_else(never);
+        self.0.get_mut().append(writer.get_mut());
         number
     }
 

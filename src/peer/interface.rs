@@ -1,9 +1,10 @@
 //! Parses interface blocks.
 
-use super::ProtocolError;
+use std::sync::Arc;
+
 use super::block::{BlockOptions, u32_at};
-use crate::capture::MAX_FILTER_LEN;
-use crate::capture::MAX_SNAP_LEN;
+use super::{MAX_INTERFACES, ProtocolError};
+use crate::capture::{MAX_FILTER_LEN, MAX_SNAP_LEN};
 use crate::link::HardwareAddress;
 use crate::pcapng::InterfaceDescription;
 use crate::safe_text::SafeText;
@@ -15,6 +16,34 @@ const LINK_TYPES: [u32; 5] = [1, 12, 101, 113, 276];
 const MAX_INTERFACE_BLOCK_LEN: usize = 64 * 1024;
 /// Longest description, in characters.
 const MAX_DESCRIPTION_LEN: usize = 250;
+/// Bytes of the names, descriptions and filters in a stream: with all interfaces, 256 each.
+const MAX_INTERFACE_TEXT_LEN: usize = MAX_INTERFACES * 256;
+
+/// The text of the interfaces of a stream, which is bounded.
+#[derive(Debug, Default)]
+pub(super) struct InterfaceTexts {
+    bytes: usize,
+    last_filter: Option<Arc<str>>,
+}
+
+impl InterfaceTexts {
+    /// Counts the text of another interface. The same filter as before is shared, and not counted.
+    ///
+    /// Fails when the stream has too much text.
+    pub(super) fn add(&mut self, interface: &mut InterfaceDescription) -> Result<(), ProtocolError> {
+        self.bytes += interface.text_len();
+        if interface.filter.is_some() && interface.filter == self.last_filter {
+            self.bytes -= interface.filter.as_ref().map_or(0, |filter| filter.len());
+            interface.filter.clone_from(&self.last_filter);
+        }
+        self.last_filter.clone_from(&interface.filter);
+        if self.bytes > MAX_INTERFACE_TEXT_LEN {
+            let kib = MAX_INTERFACE_TEXT_LEN / 1024;
+            return Err(ProtocolError(format!("more than {kib} KiB of interface names and filters")));
+        }
+        Ok(())
+    }
+}
 
 /// Parses an interface block.
 pub(super) fn parse(block: &[u8]) -> Result<InterfaceDescription, ProtocolError> {
@@ -50,8 +79,8 @@ pub(super) fn parse(block: &[u8]) -> Result<InterfaceDescription, ProtocolError>
             // A first byte of zero means text.
             11 => {
                 let filter = value.strip_prefix(&[0]).map(String::from_utf8_lossy);
-                interface.filter =
-                    filter.map(|text| SafeText::with_limit(&text, MAX_FILTER_LEN).as_str().to_owned());
+                let filter = filter.map(|text| SafeText::with_limit(&text, MAX_FILTER_LEN));
+                interface.filter = filter.map(|text| shortened_filter(text.as_str()).into());
             }
             // if_tsoffset
             14 => return Err(wrong("has a time offset")),
@@ -65,4 +94,9 @@ pub(super) fn parse(block: &[u8]) -> Result<InterfaceDescription, ProtocolError>
         return Err(wrong("has no name"));
     }
     Ok(interface)
+}
+
+/// The filter, or the beginning of one that is too long, which is only shown.
+fn shortened_filter(filter: &str) -> &str {
+    &filter[..filter.floor_char_boundary(MAX_FILTER_LEN)]
 }

@@ -45,6 +45,7 @@ use crate::error::Error;
 use crate::pcapng::{self, InterfaceDescription};
 use crate::safe_text::SafeText;
 use block::BlockKind;
+use interface::InterfaceTexts;
 use read_buffer::{FillOutcome, ReadBuffer};
 pub use read_buffer::{PeerBuffer, new_buffer};
 
@@ -70,6 +71,7 @@ pub struct PeerStream {
     finish_requested: bool,
     /// The last reply to a new capture filter.
     filter_reply: Option<(u32, Result<(), SafeText>)>,
+    interface_texts: InterfaceTexts,
     /// Interfaces not taken yet; `None` for a stream that may not add interfaces.
     new_interfaces: Option<Vec<InterfaceDescription>>,
     /// Names of addresses not taken yet, of a stream that may add interfaces.
@@ -111,6 +113,7 @@ impl PeerStream {
             ends_with_statistics: false,
             finish_requested: false,
             filter_reply: None,
+            interface_texts: InterfaceTexts::default(),
             new_interfaces: None,
             new_names: Vec::new(),
         })
@@ -148,7 +151,9 @@ impl PeerStream {
                 let length = block.len();
                 match block::kind(block)? {
                     BlockKind::Interface if let Some(new_interfaces) = &mut self.new_interfaces => {
-                        let interface = interface::parse(block)?.on_host(&self.origin, self.host_in_names);
+                        let mut interface = interface::parse(block)?;
+                        self.interface_texts.add(&mut interface)?;
+                        let interface = interface.on_host(&self.origin, self.host_in_names);
                         self.interfaces.push((interface.snap_length, PacketCounts::default()));
                         new_interfaces.push(interface);
                         if self.interfaces.len() > MAX_INTERFACES {

@@ -1,7 +1,6 @@
 //! Names of addresses from other hosts. An address of several hosts gets the names of all of them.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::ProtocolError;
@@ -9,6 +8,8 @@ use crate::safe_text::SafeText;
 
 /// Most addresses with a name, as many as one host sends.
 const MAX_ADDRESSES: usize = 30_000;
+/// Bytes of the names of one host: 30,000 of 35 bytes.
+const MAX_HOST_NAMES_LEN: usize = 1024 * 1024;
 /// Longest name of an address of several hosts, in characters.
 const MAX_JOINED_NAME_LEN: usize = 250;
 
@@ -41,23 +42,34 @@ pub(super) fn parse(block: &[u8]) -> Result<Vec<(IpAddr, SafeText)>, ProtocolErr
 
 /// The names of addresses, by the hosts that have them.
 #[derive(Debug, Default)]
-pub struct PeerNames(BTreeMap<IpAddr, Vec<(SafeText, SafeText)>>);
+pub struct PeerNames {
+    names: BTreeMap<IpAddr, Vec<(SafeText, SafeText)>>,
+    /// Bytes of the names of each host.
+    bytes: BTreeMap<SafeText, usize>,
+}
 
 impl PeerNames {
-    /// Adds names from `host`. Returns the addresses whose name changed.
+    /// Adds names from `host`, as far as they are within the limits. Returns the addresses whose name changed.
     pub fn add(&mut self, host: &SafeText, names: Vec<(IpAddr, SafeText)>) -> Vec<(IpAddr, SafeText)> {
         let last: BTreeMap<IpAddr, SafeText> = names.into_iter().collect();
+        let bytes = self.bytes.entry(host.clone()).or_default();
         let mut changed = Vec::new();
         for (address, name) in last {
-            let count = self.0.len();
-            let hosts = match self.0.entry(address) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) if count < MAX_ADDRESSES => new.insert(Vec::new()),
-                Entry::Vacant(_) => continue,
-            };
-            match hosts.iter_mut().find(|(other, _)| other == host) {
-                Some((_, before)) if *before == name => continue,
-                Some((_, before)) => *before = name,
+            let count = self.names.len();
+            let known = self.names.get(&address);
+            let of_host =
+                |hosts: &'_ Vec<(SafeText, SafeText)>| hosts.iter().position(|(other, _)| other == host);
+            let position = known.and_then(of_host);
+            let before = position.and_then(|at| known?.get(at)).map(|(_, before)| before);
+            let len = *bytes - before.map_or(0, |before| before.as_str().len()) + name.as_str().len();
+            let has_room = (known.is_some() || count < MAX_ADDRESSES) && len <= MAX_HOST_NAMES_LEN;
+            if before == Some(&name) || !has_room {
+                continue;
+            }
+            *bytes = len;
+            let hosts = self.names.entry(address).or_default();
+            match position {
+                Some(at) => hosts[at].1 = name,
                 None => hosts.push((host.clone(), name)),
             }
             let each: Vec<&str> = hosts.iter().map(|(_, name)| name.as_str()).collect();
@@ -117,6 +129,20 @@ mod tests {
         let many = (0..40_000_u32).map(|number| (IpAddr::V4(Ipv4Addr::from(number)), SafeText::new("x")));
         let mut known = PeerNames::default();
         assert_eq!(known.add(&SafeText::new("build1"), many.collect()).len(), MAX_ADDRESSES);
-        assert_eq!(known.0.len(), MAX_ADDRESSES);
+        assert_eq!(known.names.len(), MAX_ADDRESSES);
+    }
+
+    #[test]
+    fn the_names_of_a_host_are_bounded_in_bytes() {
+        let (mut known, [one, two]) = (PeerNames::default(), ["build1", "build2"].map(SafeText::new));
+        let long = |letter: &str| {
+            let name = SafeText::with_limit(&letter.repeat(200), 200);
+            (0..10_000_u32).map(move |number| (IpAddr::V4(Ipv4Addr::from(number)), name.clone())).collect()
+        };
+        let max_names = MAX_HOST_NAMES_LEN / 200;
+        assert_eq!(known.add(&one, long("x")).len(), max_names);
+        assert_eq!(known.add(&one, long("y")).len(), max_names, "names of known addresses are replaced");
+        assert_eq!(known.add(&two, long("x")).len(), max_names, "another host has a limit of its own");
+        assert_eq!(known.names.len(), max_names);
     }
 }

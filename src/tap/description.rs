@@ -55,7 +55,7 @@ pub(super) fn describe(
             250,
         ),
         hardware_address: None,
-        filter: settings.filter.clone(),
+        filter: settings.filter.as_deref().map(Into::into),
         snap_length: settings.snap_length,
         link_type,
     }

@@ -1,10 +1,13 @@
 //! Wireshark's list for valid, unusual and missing responses of an engine.
 
+use std::fs::File;
 use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
 
 use crate::support::fake_engine::{self, Answer, FakeEngine, address, container, id};
 use crate::support::fifo;
 use crate::support::fifo::Fifo;
+use crate::support::processes::peak_memory_to_the_end;
 use crate::support::program::{self, ask, start_capture};
 
 /// The interface lines, without the entries for all containers and for other hosts (see `golden_texts.rs`).
@@ -238,4 +241,67 @@ fn names_equal_to_wireshark_are_distinguished_by_ids() {
 fn a_container_reported_twice_is_listed_once() {
     let engine = FakeEngine::running([container("web"), container("web"), container("web")]);
     assert_eq!(listed(&engine.address()), [interface("docker-web", "web · nginx:1.27")]);
+}
+
+/// A cell of more than 65535 characters once ended the program.
+#[test]
+fn a_container_with_long_networks_is_listed_in_a_table() {
+    let networks = (0..200).map(|number| format!("{number:x>500}"));
+    let engine = FakeEngine::running([networks.fold(container("web"), |web, name| web.network(&name))]);
+    let answer = ask(&engine.address(), ["list"]).answer();
+    let widest = answer.lines().map(|line| line.chars().count()).max().expect("a line");
+    assert!(answer.contains("web  ") && (1000..4000).contains(&widest), "{widest}");
+    assert!(answer.contains("cut after 1000 characters; whole: containerdump list --json"), "{answer}");
+}
+
+/// Entries of a list or object, as many as an answer may have.
+fn endless(entry: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        if text.len() > 15_800_000 {
+            break;
+        }
+        text.push_str(&entry(number));
+    }
+    text.trim_end_matches(',').to_owned()
+}
+
+/// One container with 900,000 networks once took 1.4 GB and 20 seconds.
+#[test]
+fn an_answer_with_endless_fields_takes_little_memory_and_time() {
+    let odd = |empty: &str, full: &str| container("odd").with_bytes_for(empty, full.as_bytes());
+    let networks = endless(|number| format!("\"{number:07}\":{{}},"));
+    let networks = odd("\"bridge\":{", &format!("{networks},\"bridge\":{{"));
+    let labels = endless(|number| format!("\"{number:07}\":\"\","));
+    let labels = odd("\"Labels\":{}", &format!("\"Labels\":{{{labels}}}"));
+    let ignored = odd("\"Mounts\":[]", &format!("\"Mounts\":[{}]", endless(|_| "{},".to_owned())));
+    let one_of_many = |number: usize| {
+        let networks: Vec<String> = (0..300).map(|number| format!("\"{number}\":{{}}")).collect();
+        let settings = format!("{{\"Networks\":{{{}}}}}", networks.join(","));
+        format!("{{\"Id\":\"{number:064}\",\"NetworkSettings\":{settings}}},")
+    };
+    let many = [endless(one_of_many), endless(|_| "7,".to_owned())];
+    let lists = [networks, labels, ignored].map(|odd| Answer::containers([container("web"), odd]));
+    let many = many.map(|list| Answer::Body(format!("[{list}]").into_bytes()));
+    for (at, list) in lists.into_iter().chain(many).enumerate() {
+        let engine = FakeEngine::answering(list);
+        let begun = Instant::now();
+        let mut command = program::program(&engine.address());
+        command.args(["--extcap-interfaces", "--extcap-version=4.0"]);
+        let mut child =
+            command.stdout(File::create("/dev/null").expect("a sink")).spawn().expect("it starts");
+        let peak = peak_memory_to_the_end(&mut child);
+        assert!(peak < 100 * 1024, "{at}: {peak} KiB");
+        assert!(begun.elapsed() < Duration::from_secs(4), "{at}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_container_with_endless_networks_does_not_hide_another() {
+    let networks = (0..10_000).map(|number| format!("net{number:x>40}"));
+    let odd = networks.fold(container("odd"), |odd, name| odd.network(&name));
+    let engine = FakeEngine::running([odd, container("web")]);
+    let expected =
+        ["odd", "web"].map(|name| interface(&format!("docker-{name}"), &format!("{name} · nginx:1.27")));
+    assert_eq!(listed(&engine.address()), expected);
 }

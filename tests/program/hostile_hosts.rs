@@ -87,6 +87,23 @@ fn a_hostile_list_is_escaped_for_wireshark() {
 }
 
 #[test]
+fn a_host_with_long_networks_is_listed_in_a_table() {
+    let networks: Vec<String> = (0..1000)
+        .map(|number| format!(r#"{{"name":"{number:x>500}","id":"1","addresses":[],"mac":""}}"#))
+        .collect();
+    let container = format!(
+        r#"{{"addresses":[],"attachments":[],"created":1,"engine":"docker","id":"1","interface":"docker-web",
+        "image":"x","name":"web","network_mode":"own","networks":[{}],"project":null,"error":null}}"#,
+        networks.join(",")
+    )
+    .replace('\n', "");
+    let host = FakeHost::answering("cat list").with("list", container.as_bytes());
+    let answer = host.list().answer();
+    let widest = answer.lines().map(|line| line.chars().count()).max().expect("a line");
+    assert!(answer.contains("web  ") && (1000..2000).contains(&widest), "{widest}");
+}
+
+#[test]
 fn requests_are_not_part_of_a_command_line() {
     let host = FakeHost::answering(
         "printf %s \"$request\" >request; echo 'containerdump: no. Remedy: x.' >&2; exit 1",

@@ -92,6 +92,24 @@ fn too_many_interfaces_end_the_capture() {
     assert!(host.complaint_of_capture().contains("more than 4096 interfaces"));
 }
 
+#[test]
+fn too_much_interface_text_ends_the_capture() {
+    let mut blocks = BlockWriter::begin_section();
+    for number in 0..1000 {
+        blocks.add_interface(&InterfaceDescription {
+            name: SafeText::new("x"),
+            description: SafeText::new("y"),
+            hardware_address: None,
+            filter: Some(format!("{number}{}", "\u{FFFD}".repeat(15_000)).into()),
+            snap_length: 2000,
+            link_type: 1,
+        });
+    }
+    let host = FakeHost::answering("cat stream; cat").with("stream", &blocks.take());
+    let complaint = host.complaint_of_capture();
+    assert!(complaint.contains("more than 1024 KiB of interface names and filters"), "{complaint}");
+}
+
 /// The 17th broken stream once ended the whole capture.
 #[test]
 fn each_broken_stream_is_reported_and_the_others_continue() {

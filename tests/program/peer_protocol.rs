@@ -229,7 +229,7 @@ fn interfaces() -> impl Strategy<Value = Vec<InterfaceDescription>> {
         name: SafeText::new(&format!("x{name}")),
         description: SafeText::with_limit(&description, 250),
         hardware_address: address.map(HardwareAddress),
-        filter: (snap_length % 2 == 0).then(|| format!("port {snap_length}")),
+        filter: (snap_length % 2 == 0).then(|| format!("port {snap_length}").into()),
         snap_length,
         link_type: [1, 12, 101][kind],
     });

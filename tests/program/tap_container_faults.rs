@@ -103,6 +103,13 @@ fn a_hanging_engine_times_out() {
 }
 
 #[test]
+fn an_answer_of_more_than_a_mebibyte_of_any_json_is_rejected() {
+    let long = format!("[{}7]", "7,".repeat(1024 * 1024));
+    let trouble = architecture(Answer::Body(long.into_bytes())).expect_err("too long");
+    assert!(trouble.message().as_str().ends_with("the response exceeds 1 MiB"), "{trouble}");
+}
+
+#[test]
 fn an_import_without_disk_space_is_reported() {
     let error = json!({ "error": "write /containerdump: no space left on device", "errorDetail": {} });
     let trouble = refusal(&fake().also("POST /images/create", Answer::json(&error)));

@@ -1,7 +1,9 @@
 //! Processes of a capture, as the kernel lists them.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
 
 use super::lab::eventually;
 
@@ -58,6 +60,26 @@ pub(crate) fn core_limits(pid: u32) -> (String, String) {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).expect("a limit");
     let mut words = line.split_whitespace().map(str::to_owned);
     (words.next().expect("the soft limit"), words.next().expect("the hard limit"))
+}
+
+/// The most resident memory that a running process has had, in KiB.
+pub(crate) fn peak_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+    peak.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Waits until a process has ended. Returns the most resident memory it has had, in KiB, as far as it was seen.
+pub(crate) fn peak_memory_to_the_end(child: &mut Child) -> u64 {
+    let mut peak = 0;
+    while child.try_wait().expect("a child").is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        // A process that is ending has none.
+        let seen = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = seen.map_or(peak, |seen| seen.trim().trim_end_matches(" kB").parse().expect("a number"));
+        thread::sleep(Duration::from_millis(1));
+    }
+    peak
 }
 
 /// The resident memory of a process, with its share of what others also use, and of its rings (mapped sockets), in KiB.

@@ -6,7 +6,7 @@ use containerdump::container::shortened_image;
 use containerdump::safe_text::SafeText;
 
 use super::record::{AttachmentRecord, BoundedText, ContainerRecord};
-use crate::cli::table::{Column, Narrowing, render};
+use crate::cli::table::{Column, MAX_CELL_WIDTH, Narrowing, render};
 
 const COLUMNS: [Column<ContainerRecord>; 7] = [
     Column::new("HOST", |one: &ContainerRecord| one.host.to_string()).narrowed(narrowing(1, 8)),
@@ -32,6 +32,10 @@ pub(super) fn table(containers: &[ContainerRecord], has_hosts: bool, width: Opti
     let mut text = table.text;
     if table.is_shortened {
         text.push_str("\n…: shortened to the width of the terminal; whole: containerdump list --wide\n");
+    } else if table.is_cut {
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(text, "\n…: cut after {MAX_CELL_WIDTH} characters; whole: containerdump list --json");
     }
     let lacks_tap =
         |one: &ContainerRecord| one.attachments.iter().any(|one| one.default && one.tap.is_none());
@@ -42,7 +46,6 @@ pub(super) fn table(containers: &[ContainerRecord], has_hosts: bool, width: Opti
         if let Some(error) = &one.error {
             let host = if has_hosts { format!("@{}", one.host) } else { String::new() };
             let error = error.to_text(!one.host.as_str().is_empty());
-            // Writing to a string cannot fail.
             let _ = writeln!(text, "\n{}{host}: {error}", one.name);
         }
     }

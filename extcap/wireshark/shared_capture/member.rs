@@ -133,7 +133,7 @@ impl MemberCapture<'_> {
             name: SafeText::new(self.interface),
             description: SafeText::new(&format!("captured together with {}", self.leader)),
             hardware_address: None,
-            filter: self.settings.filter.clone(),
+            filter: self.settings.filter.as_deref().map(Into::into),
             snap_length: self.settings.snap_length,
             link_type: LINK_TYPE,
         });

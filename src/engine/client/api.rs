@@ -1,26 +1,21 @@
-//! Listing and inspecting containers through bollard.
+//! Listing and inspecting containers.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-use bollard::errors::Error as BollardError;
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper::HeaderMap;
 use hyper::header::SERVER;
-use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::container_fields::ContainerJson;
+use super::container_list::ContainerList;
 use super::error::RequestError;
-use super::{ContainerInspection, connection, container_json};
+use super::{ContainerInspection, request};
 use crate::container::endpoint::Endpoint;
 use crate::container::{self, Container, ContainerId, EngineKind};
 use crate::engine::listing::EngineStatus;
 use crate::error::Error;
 
-/// Containers taken from one answer; the rest count as unreadable.
-const MAX_CONTAINERS: usize = 10_000;
 /// For recognising tap containers, each of which may need a request of its own.
 const TAP_CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -31,17 +26,24 @@ pub(crate) async fn list_containers(
     endpoint: &Endpoint,
     timeout: Duration,
 ) -> (EngineKind, EngineStatus) {
-    let detected = DetectedEngine::default();
+    let (detected, deadline) = (DetectedEngine::default(), Instant::now() + timeout);
     let request = async {
-        let client = client(endpoint, &detected)?;
-        let mut descriptions = elements(client.list_containers(None).await)?;
-        remove_tap_containers(&mut descriptions, &client).await;
-        Ok(descriptions)
+        let answer = get(endpoint, "/containers/json", &detected).await?;
+        let mut list = ContainerList::parse(&answer, deadline).map_err(|_| {
+            if Instant::now() > deadline {
+                RequestError::Timeout(timeout)
+            } else {
+                RequestError::NotDockerApi
+            }
+        })?;
+        drop(answer);
+        remove_tap_containers(&mut list.containers, endpoint).await;
+        Ok(list)
     };
     let result = with_timeout(timeout, request).await;
     let engine = detected.get().copied().unwrap_or(expected);
     let status = match result {
-        Ok(descriptions) => available(engine, endpoint, &descriptions),
+        Ok(list) => available(engine, endpoint, list),
         Err(error) if error.is_absence() => EngineStatus::Absent,
         Err(error) => EngineStatus::Unavailable(error.explain(engine, endpoint, "list containers")),
     };
@@ -52,28 +54,26 @@ pub(crate) async fn list_containers(
 ///
 /// The label alone is not trusted, or any container could hide itself: a tap container must also be joined to the
 /// network of the container it names, where its packets are captured anyway.
-async fn remove_tap_containers(descriptions: &mut Vec<Value>, client: &Docker) {
+async fn remove_tap_containers(containers: &mut Vec<ContainerJson>, endpoint: &Endpoint) {
     // An engine that hangs on one of them has answered for all others.
-    let taps = tokio::time::timeout(TAP_CHECK_TIMEOUT, tap_containers(descriptions, client)).await;
+    let taps = tokio::time::timeout(TAP_CHECK_TIMEOUT, tap_containers(containers, endpoint)).await;
     let taps = taps.unwrap_or_default();
-    descriptions.retain(|value| container_json::id(value).is_none_or(|id| !taps.contains(&id)));
+    containers.retain(|container| container.id().is_none_or(|id| !taps.contains(&id)));
 }
 
-async fn tap_containers(descriptions: &[Value], client: &Docker) -> HashSet<ContainerId> {
-    let ids: HashSet<ContainerId> = descriptions.iter().filter_map(container_json::id).collect();
+async fn tap_containers(containers: &[ContainerJson], endpoint: &Endpoint) -> HashSet<ContainerId> {
+    let ids: HashSet<ContainerId> = containers.iter().filter_map(ContainerJson::id).collect();
     let mut taps = HashSet::new();
-    for value in descriptions {
-        let (Some(id), Some(target)) = (container_json::id(value), container_json::tap_target(value)) else {
-            continue;
-        };
+    for container in containers {
+        let (Some(id), Some(target)) = (container.id(), container.tap_target()) else { continue };
         if target == id || !ids.contains(&target) {
             continue;
         }
-        let network_mode = match container_json::network_mode_word(value) {
+        let network_mode = match container.network_mode_word() {
             // Podman's list omits it.
             None => {
-                let inspected = inspect_json(client, &id).await.unwrap_or_default();
-                container_json::network_mode_word(&inspected).map(str::to_owned)
+                let inspected = inspect_json(endpoint, &id).await.unwrap_or_default();
+                inspected.network_mode_word().map(str::to_owned)
             }
             word => word.map(str::to_owned),
         };
@@ -84,16 +84,16 @@ async fn tap_containers(descriptions: &[Value], client: &Docker) -> HashSet<Cont
     taps
 }
 
-fn available(engine: EngineKind, endpoint: &Endpoint, descriptions: &[Value]) -> EngineStatus {
-    let mut seen = HashSet::new();
-    let mut containers: Vec<Container> = descriptions
-        .iter()
-        .take(MAX_CONTAINERS)
-        .filter_map(|value| container_json::container(value, engine, endpoint))
+fn available(engine: EngineKind, endpoint: &Endpoint, list: ContainerList) -> EngineStatus {
+    let (mut seen, count) = (HashSet::new(), list.containers.len() + list.unreadable);
+    let mut containers: Vec<Container> = list
+        .containers
+        .into_iter()
+        .filter_map(|json| json.container(engine, endpoint))
         .filter(|container| seen.insert(container.id.clone()))
         .collect();
     container::resolve_shared_networks(&mut containers);
-    let unreadable = descriptions.len() - containers.len();
+    let unreadable = count - containers.len();
     containers.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     EngineStatus::Available { containers, unreadable }
 }
@@ -119,8 +119,7 @@ pub(crate) async fn inspect_if_running(
     id: &ContainerId,
     timeout: Duration,
 ) -> Result<Option<ContainerInspection>, RequestError> {
-    let request = async { inspect_json(&client(endpoint, &DetectedEngine::default())?, id).await };
-    Ok(container_json::inspection(&with_timeout(timeout, request).await?))
+    Ok(with_timeout(timeout, inspect_json(endpoint, id)).await?.inspection())
 }
 
 /// Whether the engine is about to start the container again.
@@ -131,31 +130,26 @@ pub(crate) async fn is_restarting(
     id: &ContainerId,
     timeout: Duration,
 ) -> Result<bool, RequestError> {
-    let request = async { inspect_json(&client(endpoint, &DetectedEngine::default())?, id).await };
-    Ok(container_json::is_restarting(&with_timeout(timeout, request).await?))
+    Ok(with_timeout(timeout, inspect_json(endpoint, id)).await?.is_restarting())
 }
 
-async fn inspect_json(client: &Docker, id: &ContainerId) -> Result<Value, BollardError> {
-    to_json(client.inspect_container(id.as_str(), None).await)
+async fn inspect_json(endpoint: &Endpoint, id: &ContainerId) -> Result<ContainerJson, RequestError> {
+    let path = format!("/containers/{}/json", id.as_str());
+    let answer = get(endpoint, &path, &DetectedEngine::default()).await?;
+    serde_json::from_str(&answer).map_err(|_| RequestError::NotDockerApi)
 }
 
 /// The engine that an answer came from, once there is one.
-type DetectedEngine = Arc<OnceLock<EngineKind>>;
+type DetectedEngine = OnceLock<EngineKind>;
 
-fn client(endpoint: &Endpoint, detected: &DetectedEngine) -> Result<Docker, BollardError> {
-    let (endpoint, detected) = (endpoint.clone(), Arc::clone(detected));
-    let transport = move |request: BollardRequest| {
-        let (endpoint, detected) = (endpoint.clone(), Arc::clone(&detected));
-        async move {
-            let response = connection::send(&endpoint, request).await?;
-            if let Some(engine) = engine_of(response.headers()) {
-                detected.get_or_init(|| engine);
-            }
-            Ok(response)
-        }
-    };
-    // bollard's timeout has whole seconds and covers the response head only; `with_timeout` covers everything.
-    Docker::connect_with_custom_transport(transport, Some("http://localhost"), 120, API_DEFAULT_VERSION)
+/// Requests `path` and returns the answer, in which invalid UTF-8 is replaced.
+async fn get(endpoint: &Endpoint, path: &str, detected: &DetectedEngine) -> Result<String, RequestError> {
+    let response = request::get(endpoint, path).await?;
+    if let Some(engine) = engine_of(response.headers()) {
+        detected.get_or_init(|| engine);
+    }
+    let body = request::successful_body(response).await?;
+    Ok(String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// The engine that sends these response headers: Podman may listen at Docker's address and vice versa.
@@ -168,34 +162,9 @@ fn engine_of(headers: &HeaderMap) -> Option<EngineKind> {
     }
 }
 
-/// The answer as JSON, also where bollard's strict enumerations reject it.
-fn to_json<T: Serialize>(answer: Result<T, BollardError>) -> Result<Value, BollardError> {
-    match answer {
-        Ok(typed) => Ok(serde_json::to_value(typed)?),
-        Err(BollardError::JsonDataError { contents, .. }) => Ok(serde_json::from_str(&contents)?),
-        Err(error) => Err(error),
-    }
-}
-
-/// The elements of a list, each parsed on its own: one that is rejected does not hide the others.
-fn elements<T: Serialize>(answer: Result<Vec<T>, BollardError>) -> Result<Vec<Value>, BollardError> {
-    match answer {
-        Ok(typed) => Ok(typed.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?),
-        Err(BollardError::JsonDataError { contents, .. }) => {
-            let elements: Vec<&RawValue> = serde_json::from_str(&contents)?;
-            let element = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_default();
-            Ok(elements.into_iter().map(element).collect())
-        }
-        Err(error) => Err(error),
-    }
-}
-
 async fn with_timeout<T>(
     timeout: Duration,
-    request: impl Future<Output = Result<T, BollardError>>,
+    request: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, RequestError> {
-    match tokio::time::timeout(timeout, request).await {
-        Ok(result) => result.map_err(RequestError::from),
-        Err(_) => Err(RequestError::Timeout(timeout)),
-    }
+    tokio::time::timeout(timeout, request).await.unwrap_or(Err(RequestError::Timeout(timeout)))
 }

@@ -1,6 +1,6 @@
 //! One HTTP request on a connection of its own, with a limit on the response size.
 //!
-//! bollard reads a whole response before it parses it, without a limit; here the bytes are counted as they arrive.
+//! bollard reads a whole response without a limit; here the bytes are counted as they arrive.
 
 use std::io;
 use std::pin::Pin;
@@ -71,7 +71,8 @@ pub(super) async fn send_unlimited(
     send_with_limit(endpoint, request, usize::MAX).await
 }
 
-async fn send_with_limit(
+/// The same with a response of at most `limit` bytes.
+pub(super) async fn send_with_limit(
     endpoint: &Endpoint,
     mut request: BollardRequest,
     limit: usize,
@@ -79,12 +80,9 @@ async fn send_with_limit(
     let stream = EngineStream::connect(endpoint).await?;
     let transport =
         if let EngineStream::Ssh(_, transport) = &stream { Some(transport.clone()) } else { None };
-    let limited = LimitedStream { stream, remaining: limit };
+    let limited = LimitedStream { stream, limit, remaining: limit };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(limited)).await?;
     tokio::spawn(connection.with_upgrades());
-    // An engine rejects an API version newer than its own; without a version it uses its own.
-    let path = request.uri().path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
-    *request.uri_mut() = without_version(path).parse().map_err(hyper::http::Error::from)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
     match (sender.send_request(request).await, transport) {
         // An ssh process that failed has printed the reason.
@@ -105,18 +103,10 @@ pub(super) async fn upgrade(response: Response<Incoming>) -> Result<(EngineStrea
     Ok((parts.io.into_inner().stream, parts.read_buf))
 }
 
-/// `/v1.53/containers/json` without its version.
-fn without_version(path: &str) -> &str {
-    let Some((version, _)) = path.strip_prefix("/v").and_then(|rest| rest.split_once('/')) else {
-        return path;
-    };
-    let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_version { &path["/v".len() + version.len()..] } else { path }
-}
-
 /// A stream that fails once more than `remaining` bytes were read.
 struct LimitedStream<S> {
     stream: S,
+    limit: usize,
     remaining: usize,
 }
 
@@ -169,10 +159,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for LimitedStream<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let read = buffer.filled().len() - before;
-        match self.remaining.checked_sub(read) {
-            Some(remaining) => self.remaining = remaining,
-            None => return Poll::Ready(Err(io::Error::other("the response exceeds 16 MiB"))),
-        }
+        let Some(remaining) = self.remaining.checked_sub(read) else {
+            let mib = self.limit / (1024 * 1024);
+            return Poll::Ready(Err(io::Error::other(format!("the response exceeds {mib} MiB"))));
+        };
+        self.remaining = remaining;
         Poll::Ready(Ok(()))
     }
 }
@@ -192,17 +183,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LimitedStream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_version;
-
-    #[test]
-    fn the_api_version_is_removed_from_a_path() {
-        assert_eq!(without_version("/v1.53/containers/json"), "/containers/json");
-        assert_eq!(without_version("/containers/json?all=true"), "/containers/json?all=true");
-        assert_eq!(without_version("/volumes/v1"), "/volumes/v1");
     }
 }

@@ -1,66 +1,9 @@
-//! A container in the engine's JSON, read field by field.
-//!
-//! Engines differ in the fields they omit and in their names of states. Only the fields needed are read, so that no
-//! other field can make a container unreadable.
+//! A container as the engine's JSON describes it. Engines differ in the fields they omit and in their names of states.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-
-use serde_json::Value;
-
+use super::container_fields::{ContainerJson, JsonName, JsonWord, NetworkJson};
 use crate::container::endpoint::Endpoint;
 use crate::container::{Container, ContainerId, EngineKind, MAX_IMAGE_LEN, Network, NetworkMode};
-use crate::engine::labels;
 use crate::safe_text::SafeText;
-
-/// Compose's label for the project of a container.
-const PROJECT_LABEL: &str = "com.docker.compose.project";
-/// Compose's label for the service of a container.
-const SERVICE_LABEL: &str = "com.docker.compose.service";
-/// Aliases read per container and network.
-const MAX_ALIASES: usize = 16;
-
-/// Total size of the labels kept of one container, keys and values: far more than users, images and compose write.
-const MAX_LABEL_BYTES: usize = 16 * 1024;
-
-/// Reads one element of `/containers/json`. `None` without a valid id.
-pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
-    let id = id(value)?;
-    let name = name(&value["Names"]).unwrap_or_else(|| SafeText::from_name(id.short()));
-    let label =
-        |key: &str| value["Labels"][key].as_str().map(SafeText::from_name).filter(|label| !label.is_empty());
-    Some(Container {
-        engine,
-        endpoint: endpoint.clone(),
-        name,
-        image: image(value),
-        created: value["Created"].as_i64().unwrap_or_default(),
-        project: label(PROJECT_LABEL).filter(|project| !project.is_empty()),
-        service: label(SERVICE_LABEL),
-        labels: labels(&value["Labels"]),
-        network_mode: network_mode(value).unwrap_or(NetworkMode::Unknown),
-        networks: networks(&value["NetworkSettings"]["Networks"], &id),
-        process: None,
-        value: String::new(),
-        id,
-    })
-}
-
-/// The id of the container.
-pub(super) fn id(value: &Value) -> Option<ContainerId> {
-    ContainerId::parse(value["Id"].as_str()?)
-}
-
-/// The container that this one captures, if its labels say that it is a tap container.
-pub(super) fn tap_target(value: &Value) -> Option<ContainerId> {
-    value["Labels"].get(labels::TAP)?;
-    ContainerId::parse(value["Labels"][labels::TARGET].as_str()?)
-}
-
-/// The network mode as the engine writes it; `None` where the answer omits it.
-pub(super) fn network_mode_word(value: &Value) -> Option<&str> {
-    value["HostConfig"]["NetworkMode"].as_str()
-}
 
 /// Details of a container that only an inspect request returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,102 +18,131 @@ pub struct ContainerInspection {
     pub networks: Vec<Network>,
 }
 
-/// Reads `/containers/ID/json`; `None` when the container has no process.
-pub(super) fn inspection(value: &Value) -> Option<ContainerInspection> {
-    let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
-    let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
-    let started_at = SafeText::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
-    let networks = networks.unwrap_or_default();
-    (pid > 0).then(|| ContainerInspection { pid, started_at, network_mode: network_mode(value), networks })
-}
-
-/// Whether `/containers/ID/json` shows a container that its engine is about to start again.
-pub(super) fn is_restarting(value: &Value) -> bool {
-    let state = &value["State"];
-    state["Restarting"] == true || state["Status"] == "restarting"
-}
-
-/// The container's own name: `/name`. A name such as `/other/alias` is a link from another container.
-fn name(names: &Value) -> Option<SafeText> {
-    let names: Vec<&str> = names
-        .as_array()?
-        .iter()
-        .filter_map(|name| name.as_str().map(|name| name.strip_prefix('/').unwrap_or(name)))
-        .collect();
-    let own = names.iter().find(|name| !name.contains('/')).or(names.first())?;
-    Some(SafeText::from_name(own)).filter(|name| !name.is_empty())
-}
-
-/// The image by name; by the first digits of its id where it has no name any more.
-fn image(value: &Value) -> SafeText {
-    let image = value["Image"].as_str().unwrap_or_default();
-    match image.strip_prefix("sha256:") {
-        Some(digest) => SafeText::new(digest.get(..12).unwrap_or(digest)),
-        None => SafeText::with_limit(image, MAX_IMAGE_LEN),
+impl ContainerJson {
+    /// The container; `None` without a valid id.
+    pub(super) fn container(&self, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
+        let id = self.id()?;
+        let label = |text: &SafeText| Some(text.clone()).filter(|text| !text.is_empty());
+        Some(Container {
+            engine,
+            endpoint: endpoint.clone(),
+            name: self.name().unwrap_or_else(|| SafeText::from_name(id.short())),
+            image: self.image(),
+            created: self.created,
+            project: label(&self.labels.project),
+            service: label(&self.labels.service),
+            labels: self.labels.kept.clone(),
+            network_mode: self.network_mode().unwrap_or(NetworkMode::Unknown),
+            networks: self.networks(&id),
+            process: None,
+            value: String::new(),
+            id,
+        })
     }
-}
 
-fn network_mode(value: &Value) -> Option<NetworkMode> {
-    match network_mode_word(value)? {
-        "host" => Some(NetworkMode::Host),
-        "none" => Some(NetworkMode::None),
-        word => Some(match word.strip_prefix("container:") {
-            // Both engines replace a name by an id when they create the container.
-            Some(id) => NetworkMode::Shared(ContainerId::parse(id)),
-            None => NetworkMode::Own,
-        }),
+    /// The id of the container.
+    pub(super) fn id(&self) -> Option<ContainerId> {
+        ContainerId::parse(&self.id.0)
     }
-}
 
-/// The labels by key, up to the size limit. A label that does not fit is skipped, not cut: it must not match another.
-fn labels(value: &Value) -> BTreeMap<String, String> {
-    let mut remaining = MAX_LABEL_BYTES;
-    let mut labels = BTreeMap::new();
-    for (key, value) in value.as_object().into_iter().flatten() {
-        let Some(value) = value.as_str() else { continue };
-        if let Some(rest) = remaining.checked_sub(key.len() + value.len()) {
-            remaining = rest;
-            labels.insert(key.clone(), value.to_owned());
+    /// The container that this one captures, if its labels say that it is a tap container.
+    pub(super) fn tap_target(&self) -> Option<ContainerId> {
+        self.labels.target.clone().filter(|_| self.labels.is_tap)
+    }
+
+    /// The network mode as the engine writes it; `None` where the answer omits it.
+    pub(super) fn network_mode_word(&self) -> Option<&str> {
+        self.host_config.network_mode.as_ref().map(|word| word.0.as_str())
+    }
+
+    /// Texts kept of it, as a measure of its memory.
+    pub(super) fn text_count(&self) -> usize {
+        let networks = self.network_settings.networks.0.values();
+        let in_networks: usize = networks.map(|network| 6 + network.aliases.0.len()).sum();
+        self.labels.kept.len() + self.names.0.len() + in_networks
+    }
+
+    /// What only an inspect request returns; `None` when the container has no process.
+    pub(super) fn inspection(&self) -> Option<ContainerInspection> {
+        let pid = i32::try_from(self.state.pid).ok().filter(|pid| *pid > 0)?;
+        Some(ContainerInspection {
+            pid,
+            started_at: SafeText::new(&self.state.started_at.0),
+            network_mode: self.network_mode(),
+            networks: self.id().map(|id| self.networks(&id)).unwrap_or_default(),
+        })
+    }
+
+    /// Whether the engine is about to start it again.
+    pub(super) fn is_restarting(&self) -> bool {
+        self.state.restarting || self.state.status.0 == "restarting"
+    }
+
+    /// The container's own name: `/name`. A name such as `/other/alias` is a link from another container.
+    fn name(&self) -> Option<SafeText> {
+        let mut names = self.names.0.iter().map(|name| name.strip_prefix('/').unwrap_or(name));
+        let first = names.clone().next();
+        let own = names.find(|name| !name.contains('/')).or(first)?;
+        Some(SafeText::from_name(own)).filter(|name| !name.is_empty())
+    }
+
+    /// The image by name; by the first digits of its id where it has no name any more.
+    fn image(&self) -> SafeText {
+        let image = self.image.0.as_str();
+        match image.strip_prefix("sha256:") {
+            Some(digest) => SafeText::new(digest.get(..12).unwrap_or(digest)),
+            None => SafeText::with_limit(image, MAX_IMAGE_LEN),
         }
     }
-    labels
-}
 
-/// The networks of container `id`.
-fn networks(value: &Value, id: &ContainerId) -> Vec<Network> {
-    let addresses = |network: &Value, keys: [&str; 2]| -> Vec<IpAddr> {
-        keys.iter().filter_map(|key| network[key].as_str()?.parse().ok()).collect()
-    };
-    // Both engines add the first digits of the id as an alias.
-    let is_own = |alias: &&str| !id.as_str().starts_with(alias);
-    let aliases = |network: &Value| -> Vec<SafeText> {
-        let given = network["Aliases"].as_array().into_iter().flatten().take(MAX_ALIASES);
-        given.filter_map(Value::as_str).filter(is_own).map(SafeText::new).collect()
-    };
-    let mut networks: Vec<Network> = value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, network)| Network {
-            name: SafeText::from_name(name),
-            id: network["NetworkID"].as_str().unwrap_or_default().to_owned(),
-            addresses: addresses(network, ["IPAddress", "GlobalIPv6Address"]),
-            mac: SafeText::new(network["MacAddress"].as_str().unwrap_or_default()),
-            gateways: addresses(network, ["Gateway", "IPv6Gateway"]),
-            aliases: aliases(network),
-        })
-        .collect();
-    networks.sort_by(|a, b| a.name.cmp(&b.name));
-    networks
+    fn network_mode(&self) -> Option<NetworkMode> {
+        match self.network_mode_word()? {
+            "host" => Some(NetworkMode::Host),
+            "none" => Some(NetworkMode::None),
+            word => Some(match word.strip_prefix("container:") {
+                // Both engines replace a name by an id when they create the container.
+                Some(id) => NetworkMode::Shared(ContainerId::parse(id)),
+                None => NetworkMode::Own,
+            }),
+        }
+    }
+
+    /// The networks of container `id`.
+    fn networks(&self, id: &ContainerId) -> Vec<Network> {
+        let addresses =
+            |both: [&JsonWord; 2]| both.iter().filter_map(|address| address.0.parse().ok()).collect();
+        // Both engines add the first digits of the id as an alias.
+        let is_given = |alias: &&String| !id.as_str().starts_with(alias.as_str());
+        let network = |(name, json): (&JsonName, &NetworkJson)| Network {
+            name: SafeText::from_name(&name.0),
+            id: json.id.0.clone(),
+            addresses: addresses([&json.ipv4_address, &json.ipv6_address]),
+            mac: SafeText::new(&json.mac_address.0),
+            gateways: addresses([&json.ipv4_gateway, &json.ipv6_gateway]),
+            aliases: json.aliases.0.iter().filter(is_given).map(|alias| SafeText::new(alias)).collect(),
+        };
+        let mut networks: Vec<Network> = self.network_settings.networks.0.iter().map(network).collect();
+        networks.sort_by(|a, b| a.name.cmp(&b.name));
+        networks
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::container_fields::{MAX_LABEL_BYTES, MAX_NETWORKS};
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn read(value: &Value) -> ContainerJson {
+        serde_json::from_value(value.clone()).expect("an object")
+    }
 
     fn container(value: &Value) -> Option<Container> {
-        super::container(value, EngineKind::Docker, &Endpoint::Unix("/run/docker.sock".into()))
+        read(value).container(EngineKind::Docker, &Endpoint::Unix("/run/docker.sock".into()))
+    }
+
+    fn inspection(value: &Value) -> Option<ContainerInspection> {
+        read(value).inspection()
     }
 
     fn described(extra: &Value) -> Value {
@@ -217,6 +189,26 @@ mod tests {
             (0..10_000).map(|number| (format!("{number:05}"), "x".into())).collect();
         let kept = container(&described(&json!({ "Labels": many }))).expect("a container").labels;
         assert_eq!(kept.len(), MAX_LABEL_BYTES / 6);
+    }
+
+    #[test]
+    fn networks_and_aliases_beyond_the_limits_are_not_read() {
+        let aliases: Vec<String> = (0..1000).map(|number| format!("x{number}")).collect();
+        let network =
+            json!({ "Aliases": aliases, "IPAddress": "172.17.0.2", "GlobalIPv6Address": "fd00::2" });
+        let networks: serde_json::Map<String, Value> =
+            (0..1000).map(|number| (format!("{number:03}"), network.clone())).collect();
+        let read = container(&described(&json!({ "NetworkSettings": { "Networks": networks } })));
+        let networks = read.expect("a container").networks;
+        assert_eq!((networks.len(), networks[0].name.as_str()), (MAX_NETWORKS, "000"));
+        assert_eq!((networks[0].aliases.len(), networks[0].addresses.len()), (16, 2));
+    }
+
+    #[test]
+    fn labels_with_a_meaning_are_read_behind_any_others() {
+        let labels = json!({ "a": "x".repeat(MAX_LABEL_BYTES - 1), "com.docker.compose.project": "shop" });
+        let read = container(&described(&json!({ "Labels": labels }))).expect("a container");
+        assert_eq!((read.project, read.labels.len()), (Some("shop".into()), 1));
     }
 
     #[test]

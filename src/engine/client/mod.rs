@@ -2,8 +2,11 @@
 
 pub(super) mod api;
 mod connection;
+mod container_fields;
 mod container_json;
+mod container_list;
 pub(super) mod error;
+pub(super) mod lenient;
 pub(super) mod request;
 mod ssh;
 mod tcp;

@@ -1,5 +1,5 @@
-//! Single requests in plain JSON, where bollard's strict types or whole-frame buffers do not fit. Paths consist of
-//! literals of this program and validated ids.
+//! Single requests in plain JSON, since bollard's strict types and whole-frame buffers do not fit. Paths consist of
+//! literals of this program and validated ids, and have no version: an engine then uses its own.
 
 use std::fmt::Write as _;
 use std::future::poll_fn;
@@ -12,11 +12,16 @@ use futures_util::stream;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
 use hyper::{Method, Request, Response};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::connection::{self, EngineStream};
 use super::error::RequestError;
+use super::lenient::{JsonText, lenient};
 use crate::container::endpoint::Endpoint;
+
+/// Largest response that is read as any JSON, which may take twenty times as much memory: a few kilobytes are common.
+const MAX_JSON_LEN: usize = 1024 * 1024;
 
 /// The body of a request.
 pub(crate) enum RequestBody {
@@ -24,6 +29,13 @@ pub(crate) enum RequestBody {
     Json(Value),
     /// A tar archive, in pieces.
     Tar(Vec<Bytes>),
+}
+
+/// Requests `path` and returns the head of the response.
+///
+/// Fails when no connection can be made or the response is not HTTP.
+pub(super) async fn get(endpoint: &Endpoint, path: &str) -> Result<Response<Incoming>, RequestError> {
+    Ok(connection::send(endpoint, build(Method::GET, path, RequestBody::Empty)?).await?)
 }
 
 /// Sends a request and returns the response as JSON; `null` where it is empty or has more than one value.
@@ -49,7 +61,8 @@ pub(crate) async fn request_bytes(
     timeout: Duration,
 ) -> Result<Vec<u8>, RequestError> {
     let response = async {
-        let response = connection::send(endpoint, build(method, path, body)?).await?;
+        let request = build(method, path, body)?;
+        let response = connection::send_with_limit(endpoint, request, MAX_JSON_LEN).await?;
         successful_body(response).await
     };
     match tokio::time::timeout(timeout, response).await {
@@ -111,8 +124,17 @@ fn build(method: Method, path: &str, body: RequestBody) -> Result<BollardRequest
     }?)
 }
 
+/// An engine's answer to a request that fails.
+#[derive(Deserialize)]
+struct ErrorJson {
+    #[serde(deserialize_with = "lenient")]
+    message: JsonText<4096>,
+}
+
 /// The body of a successful response. Its size is limited by the connection.
-async fn successful_body(response: Response<Incoming>) -> Result<Vec<u8>, RequestError> {
+///
+/// Fails when its status is an error, and when the connection breaks.
+pub(super) async fn successful_body(response: Response<Incoming>) -> Result<Vec<u8>, RequestError> {
     let status = response.status();
     let mut body = response.into_body();
     let mut bytes = Vec::new();
@@ -125,9 +147,10 @@ async fn successful_body(response: Response<Incoming>) -> Result<Vec<u8>, Reques
     if status.is_success() || status == hyper::StatusCode::NOT_MODIFIED {
         return Ok(bytes);
     }
-    let json: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let message =
-        json["message"].as_str().map_or_else(|| String::from_utf8_lossy(&bytes).into_owned(), str::to_owned);
+    let message = match serde_json::from_slice(&bytes) {
+        Ok(ErrorJson { message: JsonText(message) }) => message,
+        Err(_) => String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned(),
+    };
     Err(RequestError::Status(status.as_u16(), message))
 }
 

@@ -8,11 +8,14 @@ use std::pin::Pin;
 
 use bollard::errors::Error as BollardError;
 use hyper::body::Body as _;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde::de::MapAccess;
+use serde_json::json;
 
 use crate::container::ContainerId;
 use crate::container::endpoint::Endpoint;
 use crate::engine::client::error::RequestError;
+use crate::engine::client::lenient::{JsonText, Lenient, fields, lenient};
 use crate::engine::client::request::{self, percent_encoded};
 
 /// An event has all labels of its container, of any size. A longer line counts as an event without details.
@@ -59,14 +62,47 @@ pub(super) async fn read(endpoint: &Endpoint, mut on_hint: impl FnMut(EventHint)
     RequestError::Other("the event stream ended".to_owned())
 }
 
+/// A word of an event: an action, a kind or an id.
+type EventWord = JsonText<128>;
+
+/// The fields that are read of an event; `status` and `id` are older names.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EventJson {
+    #[serde(rename = "Action", deserialize_with = "lenient")]
+    action: EventWord,
+    #[serde(deserialize_with = "lenient")]
+    status: EventWord,
+    #[serde(rename = "Type", deserialize_with = "lenient")]
+    kind: EventWord,
+    #[serde(rename = "Actor", deserialize_with = "lenient")]
+    actor: ActorJson,
+    #[serde(deserialize_with = "lenient")]
+    id: EventWord,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ActorJson {
+    #[serde(rename = "ID", deserialize_with = "lenient")]
+    id: EventWord,
+}
+
+impl Lenient for ActorJson {
+    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        fields(object)
+    }
+}
+
 fn hint(line: &[u8]) -> Option<EventHint> {
-    let event: Value = serde_json::from_slice(line).ok()?;
-    let action = event["Action"].as_str().or(event["status"].as_str())?;
-    if !RELEVANT_ACTIONS.contains(&action) {
+    let event: EventJson = serde_json::from_slice(line).ok()?;
+    let first = |one: EventWord, other: EventWord| if one.0.is_empty() { other.0 } else { one.0 };
+    let action = first(event.action, event.status);
+    if !RELEVANT_ACTIONS.contains(&action.as_str()) {
         return None;
     }
-    let id = event["Actor"]["ID"].as_str().or(event["id"].as_str()).and_then(ContainerId::parse);
-    let is_start = ["start", "restart"].contains(&action) && event["Type"] == "container";
+    let id = ContainerId::parse(&first(event.actor.id, event.id));
+    let is_start = ["start", "restart"].contains(&action.as_str()) && event.kind.0 == "container";
     Some(id.filter(|_| is_start).map_or(EventHint::Changed, EventHint::Started))
 }
 

@@ -4,6 +4,7 @@
 //! are still written. Remote taps receive a request, and answer whether they switched.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use log::info;
 
@@ -77,7 +78,7 @@ impl FilterControl {
     /// Sets the current filter of a new member, which was opened before.
     pub(in crate::session) fn apply_to(&self, member: &mut Member) {
         let Some(filter) = &self.filter else { return };
-        let text = filter.text().map(str::to_owned);
+        let text = filter.text().map(Arc::<str>::from);
         for source in &mut member.sources {
             let outcome = match source {
                 Source::Ring(interface, ring) => {

@@ -1,8 +1,12 @@
 //! An interface of the stream, and the counts of its packets.
 
+use std::borrow::Cow;
+
+use super::file_beginning::InterfaceText;
 use super::totals::InterfaceTotals;
 use crate::capture::PacketCounts;
 use crate::pcapng::{InterfaceDescription, InterfaceStatistics};
+use crate::safe_text::SafeText;
 
 /// An interface of the stream while it is captured, and afterwards.
 pub(in crate::session) struct InterfaceState {
@@ -25,8 +29,10 @@ pub(in crate::session) struct InterfaceState {
     pub(super) end: Option<u64>,
     /// When the current file began, and the statistics up to then.
     file_begin: (u64, InterfaceStatistics),
-    /// Whether its last statistics are in the current file.
-    pub(super) has_last_statistics: bool,
+    /// The text of its block in the current file.
+    text: InterfaceText,
+    /// Whether the current file needs no more statistics of it.
+    has_last_statistics: bool,
 }
 
 impl InterfaceState {
@@ -44,6 +50,7 @@ impl InterfaceState {
             ended_counts: PacketCounts::default(),
             end: None,
             file_begin: (begin, statistics),
+            text: InterfaceText::Whole,
             has_last_statistics: false,
         }
     }
@@ -53,9 +60,44 @@ impl InterfaceState {
         self.end.is_none()
     }
 
-    /// Begins to count for a new file at `now`, in nanoseconds since the epoch.
-    pub(super) fn begin_file(&mut self, now: u64) {
-        (self.file_begin, self.has_last_statistics) = ((now, self.statistics), false);
+    /// Begins to count for a new file at `now`, in nanoseconds since the epoch. Its block there has `text`.
+    pub(super) fn begin_file(&mut self, now: u64, text: InterfaceText) {
+        (self.file_begin, self.text) = ((now, self.statistics), text);
+        // Nothing more comes of one that has ended.
+        self.has_last_statistics = !self.is_active();
+    }
+
+    /// The description of its block in the current file.
+    pub(super) fn description(&self) -> Cow<'_, InterfaceDescription> {
+        let name = match self.text {
+            InterfaceText::Whole => return Cow::Borrowed(&self.interface),
+            InterfaceText::Name => self.interface.name.clone(),
+            InterfaceText::None => SafeText::default(),
+        };
+        let InterfaceDescription { snap_length, link_type, .. } = self.interface;
+        Cow::Owned(InterfaceDescription {
+            name,
+            description: SafeText::default(),
+            hardware_address: None,
+            filter: None,
+            snap_length,
+            link_type,
+        })
+    }
+
+    /// Ends it at `now`, in nanoseconds since the epoch. Frees what only its block in the current file has.
+    pub(super) fn end(&mut self, now: u64) {
+        self.end = Some(now);
+        self.reset_counts();
+        self.has_last_statistics = true;
+        (self.interface.description, self.interface.filter) = (SafeText::default(), None);
+    }
+
+    /// Whether the current file lacks its last statistics. Without packets, a short block needs none.
+    pub(super) fn lacks_last_statistics(&self) -> bool {
+        let is_short = self.text != InterfaceText::Whole;
+        let has_nothing = || is_short && self.statistics.since(&self.file_begin.1).is_empty();
+        !self.has_last_statistics && !has_nothing()
     }
 
     /// The statistics of the current file at `now`, and the times they begin and end at, in nanoseconds since the epoch.
@@ -93,4 +135,24 @@ impl InterfaceState {
 /// The members that packets still come from, one item for each interface.
 pub(super) fn active_members(interfaces: &[InterfaceState]) -> impl Iterator<Item = u32> {
     interfaces.iter().filter(|one| one.is_active()).map(|one| one.member)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_has_ended_keeps_only_its_name() {
+        let interface = InterfaceDescription {
+            name: SafeText::new("web:eth0"),
+            description: SafeText::new("docker container web"),
+            hardware_address: None,
+            filter: Some("tcp".into()),
+            snap_length: 100,
+            link_type: 1,
+        };
+        let mut state = InterfaceState::new(interface, 0, 0);
+        state.end(1);
+        assert_eq!(state.interface.text_len(), "web:eth0".len());
+    }
 }

@@ -93,6 +93,8 @@ pub(in crate::session) struct LimitUsage {
     limits: Limits,
     packets: u64,
     bytes: u64,
+    /// Those of packets.
+    packet_bytes: u64,
     since: Instant,
     /// The smallest limit of time.
     max_time: Option<Duration>,
@@ -103,7 +105,7 @@ impl LimitUsage {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let to_interval = limits.interval.map(|interval| until_multiple(now, interval));
         let max_time = [limits.duration, to_interval].into_iter().flatten().min();
-        Self { limits, packets: 0, bytes: 0, since: Instant::now(), max_time }
+        Self { limits, packets: 0, bytes: 0, packet_bytes: 0, since: Instant::now(), max_time }
     }
 
     /// Whether a packet with a block of `bytes` bytes is within the limits.
@@ -133,6 +135,23 @@ impl LimitUsage {
     pub(super) fn add_packet(&mut self, bytes: u32) {
         self.packets += 1;
         self.bytes += u64::from(bytes);
+        self.packet_bytes += u64::from(bytes);
+    }
+
+    /// Adds the blocks that a file repeats. Half of its limit is left for packets, so that files stay few.
+    pub(super) fn add_repeated(&mut self, bytes: usize) {
+        let max = self.limits.bytes.map_or(u64::MAX, |max| max / 2);
+        self.bytes += (bytes as u64).min(max);
+    }
+
+    /// Bytes of packets.
+    pub(super) fn packet_bytes(&self) -> u64 {
+        self.packet_bytes
+    }
+
+    /// The limit of bytes.
+    pub(super) fn max_bytes(&self) -> Option<u64> {
+        self.limits.bytes
     }
 
     pub(super) fn add_bytes(&mut self, bytes: usize) {
@@ -166,6 +185,18 @@ mod tests {
         for invalid in ["files:0", "duration:-1", "duration:NaN", "size:3", "packets", "packets:x"] {
             assert!(invalid.parse::<Limit>().is_err(), "{invalid}");
         }
+    }
+
+    #[test]
+    fn repeated_blocks_leave_half_of_a_file_for_packets() {
+        let mut usage = LimitUsage::new([Limit::Filesize(1000)].into_iter().collect());
+        usage.add_repeated(1000);
+        usage.add_packet(300);
+        assert!(usage.has_room(200) && !usage.has_room(201));
+        let mut usage = LimitUsage::new([Limit::Filesize(1000)].into_iter().collect());
+        usage.add_repeated(100);
+        usage.add_packet(300);
+        assert!(usage.has_room(600) && !usage.has_room(601));
     }
 
     #[test]

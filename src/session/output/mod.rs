@@ -1,10 +1,12 @@
 //! Where the stream goes: a pipe or socket, whose reader may leave or stall, or files.
 
+mod file_beginning;
 mod files;
 mod interface_state;
 mod lender;
 mod limits;
 mod name_repetition;
+mod names;
 mod open;
 mod reading_rate;
 mod report;

@@ -15,6 +15,11 @@ const QUIET_RATIO: u64 = 8;
 /// Time between two repetitions in a quiet stream.
 const QUIET_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Bytes of a name in its block: an address, the name, and their padding.
+pub(super) fn record_len((_, name): &(IpAddr, SafeText)) -> usize {
+    24 + name.as_str().len()
+}
+
 /// Decides when names are repeated.
 pub(super) struct NameRepetition {
     /// Bytes of all names.
@@ -31,9 +36,8 @@ impl NameRepetition {
 
     /// Records that `names` are written now.
     pub(super) fn record(&mut self, names: &[(IpAddr, SafeText)]) {
-        // An address, a name, and their padding.
-        let length = |(_, name): &(IpAddr, SafeText)| 24 + name.as_str().len() as u64;
-        *self = Self { name_bytes: names.iter().map(length).sum(), ..Self::new() };
+        let name_bytes = names.iter().map(|name| record_len(name) as u64).sum();
+        *self = Self { name_bytes, ..Self::new() };
     }
 
     /// Adds written bytes of packets. Returns whether to repeat the names.

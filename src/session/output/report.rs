@@ -32,8 +32,8 @@ impl StreamWriter {
             statistics.abandoned += counts.abandoned;
             statistics.interface_drops = statistics.interface_drops.max(counts.interface_drops);
         });
-        let lost = |state: &InterfaceState| (state.interface.name.clone(), state.statistics.lost());
-        self.totals.drops_by_interface = drops_by_interface(self.interfaces.iter().map(lost));
+        let lost = self.interfaces.iter().map(|state| (&state.interface.name, state.statistics.lost()));
+        self.totals.drops_by_interface = drops_by_interface(lost);
         self.totals.drops = self.totals.drops_by_interface.iter().map(|(_, lost)| lost).sum();
         self.totals.files = self.files.as_ref().map_or(1, OutputFiles::opened);
     }

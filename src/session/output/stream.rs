@@ -1,14 +1,14 @@
 //! Writes the pcapng stream: interfaces, names and statistics around the packets, into one file after the other.
 
-use std::collections::HashSet;
 use std::io::IoSlice;
 use std::net::IpAddr;
 
 use log::info;
 
+use super::file_beginning::{max_text_len, repeated_texts};
 use super::interface_state::{InterfaceState, active_members};
 use super::limits::{LimitUsage, Limits};
-use super::name_repetition::NameRepetition;
+use super::names::StreamNames;
 use super::totals::{InterfaceTotals, Totals};
 use super::{Output, OutputEnd, OutputFiles};
 use crate::capture;
@@ -26,18 +26,12 @@ use crate::stop::Stop;
 const MIN_LENT: usize = 16 * 1024;
 /// Ended interfaces kept until they are reported.
 const MAX_UNREPORTED_INTERFACES: usize = 1000;
-/// Names kept, as many as one containerdump sends; beyond, the oldest are forgotten.
-const MAX_NAMES: usize = 30_000;
 
 /// A stream being written.
 pub(in crate::session) struct StreamWriter {
     pub(super) interfaces: Vec<InterfaceState>,
     dedup: Deduplicator,
-    names: Vec<(IpAddr, SafeText)>,
-    /// The blocks of all names, once they have been repeated.
-    name_blocks: Option<Vec<u8>>,
-    /// Set if the reader may cut the stream into files. Our own files begin with all names.
-    name_repetition: Option<NameRepetition>,
+    names: StreamNames,
     blocks: BlockWriter,
     pub(in crate::session) output: Output,
     pub(super) files: Option<OutputFiles>,
@@ -88,9 +82,7 @@ impl StreamWriter {
         Self {
             interfaces: Vec::new(),
             dedup: Deduplicator::new(duplicates),
-            names,
-            name_blocks: None,
-            name_repetition: (output.pipe().is_some() && !feeds_session).then(NameRepetition::new),
+            names: StreamNames::new(names, output.pipe().is_some() && !feeds_session),
             blocks: BlockWriter::begin_section(),
             output,
             files,
@@ -130,32 +122,23 @@ impl StreamWriter {
     /// Adds names for the following packets. They replace names of the same addresses.
     pub(in crate::session) fn add_names(&mut self, names: Vec<(IpAddr, SafeText)>) {
         self.blocks.add_names(&names);
-        let replaced: HashSet<IpAddr> = names.iter().map(|(address, _)| *address).collect();
-        self.names.retain(|(address, _)| !replaced.contains(address));
-        self.names.extend(names);
-        let excess = self.names.len().saturating_sub(MAX_NAMES);
-        self.names.drain(..excess);
-        self.name_blocks = None;
+        self.names.add(names);
     }
 
     fn write_all_names(&mut self) {
-        self.blocks.add_names(&self.names);
-        if let Some(repetition) = &mut self.name_repetition {
-            repetition.record(&self.names);
-        }
+        self.blocks.add_names(self.names.all());
+        self.names.record_written();
     }
 
     /// Repeats all names behind the packets that are pending.
     fn repeat_names(&mut self, pending: &mut PendingWrite) {
-        let blocks = self.name_blocks.get_or_insert_with(|| BlockWriter::only_names(&self.names));
+        let blocks = self.names.blocks();
         if !pending.gather_blocks(blocks) {
             return self.write_all_names();
         }
         self.capture_usage.add_bytes(blocks.len());
         self.file_usage.add_bytes(blocks.len());
-        if let Some(repetition) = &mut self.name_repetition {
-            repetition.record(&self.names);
-        }
+        self.names.record_written();
     }
 
     /// Removes a source that has ended. The statistics of its interfaces are written by the
@@ -177,11 +160,9 @@ impl StreamWriter {
     fn end_interface(&mut self, number: u32) {
         let interface = &mut self.interfaces[number as usize];
         let now = capture::now();
-        interface.end = Some(now);
-        interface.reset_counts();
+        interface.end(now);
         let (statistics, begin, end) = interface.file_statistics(now);
         self.blocks.add_statistics(number, statistics, begin, end);
-        interface.has_last_statistics = true;
         let InterfaceStatistics { written, deduplicated, .. } = interface.statistics;
         let (name, lost) = (&interface.interface.name, interface.statistics.lost());
         info!("{name} has ended: {written} packets, {lost} lost, {deduplicated} duplicates dropped");
@@ -190,7 +171,7 @@ impl StreamWriter {
         }
     }
 
-    /// Begins the stream or a file: writes the section header, interfaces and names.
+    /// Begins the stream: writes the section header, interfaces and names.
     pub(in crate::session) fn begin(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
         if std::mem::take(&mut self.is_header_written) {
             self.blocks.take();
@@ -241,7 +222,7 @@ impl StreamWriter {
         let PendingWrite { bytes, packets, captured, .. } = queues.pending;
         self.totals.packets += packets;
         self.totals.bytes += captured;
-        if self.name_repetition.as_mut().is_some_and(|repetition| repetition.is_due(bytes as u64)) {
+        if self.names.are_due(bytes as u64) {
             self.repeat_names(&mut queues.pending);
         }
         if bytes > 0 {
@@ -324,12 +305,20 @@ impl StreamWriter {
         self.update_totals(merger);
         self.write_last_statistics(stop)?;
         info!("next file: {}", next.path().unwrap_or_else(|| "-".as_ref()).display());
-        self.output = next;
-        self.file_usage = usage;
+        let max_text_len = max_text_len(&self.file_usage);
+        (self.output, self.file_usage) = (next, usage);
         let now = capture::now();
-        self.interfaces.iter_mut().for_each(|interface| interface.begin_file(now));
+        let texts = repeated_texts(&self.interfaces, max_text_len);
         self.blocks = BlockWriter::begin_section();
-        self.begin(stop)?;
+        for (state, text) in self.interfaces.iter_mut().zip(texts) {
+            state.begin_file(now, text);
+            self.blocks.add_interface(&state.description());
+        }
+        self.blocks.add_names(self.names.newest(max_text_len));
+        let bytes = self.blocks.take();
+        self.capture_usage.add_bytes(bytes.len());
+        self.file_usage.add_repeated(bytes.len());
+        self.output.write(&mut [IoSlice::new(&bytes)], stop)?;
         Ok(true)
     }
 
@@ -347,7 +336,7 @@ impl StreamWriter {
     pub(in crate::session) fn write_last_statistics(&mut self, stop: &Stop) -> Result<(), OutputEnd> {
         // Another session recognizes the proper end of a stream by statistics as its last blocks.
         let all = self.feeds_session;
-        self.add_statistics(|interface| all || !interface.has_last_statistics);
+        self.add_statistics(|interface| all || interface.lacks_last_statistics());
         self.write_blocks(stop)
     }
 

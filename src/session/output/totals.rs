@@ -80,12 +80,14 @@ impl Totals {
 }
 
 /// Sums the lost packets of each interface that lost any; one that was recreated counts once.
-pub(super) fn drops_by_interface(lost: impl Iterator<Item = (SafeText, u64)>) -> Vec<(SafeText, u64)> {
-    let mut drops: BTreeMap<SafeText, u64> = BTreeMap::new();
+pub(super) fn drops_by_interface<'a>(
+    lost: impl Iterator<Item = (&'a SafeText, u64)>,
+) -> Vec<(SafeText, u64)> {
+    let mut drops: BTreeMap<&SafeText, u64> = BTreeMap::new();
     for (name, count) in lost.filter(|(_, count)| *count > 0) {
         *drops.entry(name).or_default() += count;
     }
-    drops.into_iter().collect()
+    drops.into_iter().map(|(name, lost)| (name.clone(), lost)).collect()
 }
 
 #[cfg(test)]
@@ -95,7 +97,8 @@ mod tests {
     #[test]
     fn drops_of_a_recreated_interface_are_added_up() {
         let lost = [("web:eth0", 3), ("db:eth0", 0), ("web:eth0", 4)];
-        let drops = drops_by_interface(lost.into_iter().map(|(name, count)| (SafeText::new(name), count)));
+        let lost = lost.map(|(name, count)| (SafeText::new(name), count));
+        let drops = drops_by_interface(lost.iter().map(|(name, count)| (name, *count)));
         assert_eq!(drops, [(SafeText::new("web:eth0"), 7)]);
     }
 }

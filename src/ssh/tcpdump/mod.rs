@@ -95,7 +95,7 @@ impl TcpdumpCapture {
                 200,
             ),
             hardware_address: None,
-            filter: self.filter.clone(),
+            filter: self.filter.as_deref().map(Into::into),
             snap_length: self.snap_length,
             link_type: 1,
         };

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::fake_engine::{Answer, FakeEngine, container, id};
 use crate::support::harness::{tests, trial};
+use crate::support::processes::peak_memory;
 use crate::support::watcher::Watcher;
 
 const TESTS: &[(&str, fn())] = tests![
@@ -91,9 +92,7 @@ fn watch_discards_an_endless_event() {
     while engine.sent() < 200 * 1024 * 1024 {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", watcher.child.id())).expect("its status");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
-    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("kB");
+    let kilobytes = peak_memory(watcher.child.id());
     assert!(kilobytes < 64 * 1024, "{kilobytes} kB");
     engine.set_list(Answer::containers([]));
     watcher.wait(0, "went", &id("one"));

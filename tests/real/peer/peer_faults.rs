@@ -9,6 +9,7 @@ use crate::support::faulty_peer::far_end;
 use crate::support::harness::{Test, tests};
 use crate::support::lab::{Lab, end_of, eventually, folder, output, signal, start};
 use crate::support::peer_session::{PEER_SESSION, PeerSession, tap};
+use crate::support::processes::peak_memory;
 use crate::support::recording::{fields_of, statistics_of};
 use crate::support::traffic::flood;
 
@@ -48,10 +49,7 @@ fn an_endless_peer_stream_can_be_stopped(lab: &Lab) {
     for kind in ["statistics", "packets"] {
         let recording = PeerSession::begin(&[far_end(kind), tap(&container, &["-f", "tcp"])]);
         container.fetch(3);
-        let status = format!("/proc/{}/status", recording.child.id());
-        let status = std::fs::read_to_string(status).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
-        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        let peak = peak_memory(recording.child.id());
         assert!(peak < 64 * 1024, "{kind}: {peak} kB");
         let recorded = recording.stop();
         let statistics = statistics_of(&recorded.path)[&1];
