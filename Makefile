@@ -117,7 +117,6 @@ install: build
 	@{ $(LAB)/packages static && installer/static/program; } || { \
 		rm -f target/release/containerdump-$(shell uname -m); \
 		echo 'install: continuing without the static program; the reason is above'; }
-	@chmod go-w target/release/containerdump target/release/containerdump-install # with umask 002, refused by install
 	$(AS_ROOT)target/release/containerdump-install install
 
 uninstall: build
