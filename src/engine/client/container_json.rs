@@ -24,7 +24,7 @@ const MAX_ALIASES: usize = 16;
 const MAX_LABEL_BYTES: usize = 16 * 1024;
 
 /// Reads one element of `/containers/json`. `None` without a valid id.
-pub(super) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
+pub(crate) fn container(value: &Value, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
     let id = id(value)?;
     let name = name(&value["Names"]).unwrap_or_else(|| SafeText::from_name(id.short()));
     let label =
@@ -52,7 +52,7 @@ pub(super) fn id(value: &Value) -> Option<ContainerId> {
 }
 
 /// The container that this one captures, if its labels say that it is a tap container.
-pub(super) fn tap_target(value: &Value) -> Option<ContainerId> {
+pub(crate) fn tap_target(value: &Value) -> Option<ContainerId> {
     value["Labels"].get(labels::TAP)?;
     ContainerId::parse(value["Labels"][labels::TARGET].as_str()?)
 }
@@ -76,7 +76,7 @@ pub struct ContainerInspection {
 }
 
 /// Reads `/containers/ID/json`; `None` when the container has no process.
-pub(super) fn inspection(value: &Value) -> Option<ContainerInspection> {
+pub(crate) fn inspection(value: &Value) -> Option<ContainerInspection> {
     let pid = i32::try_from(value["State"]["Pid"].as_i64()?).ok()?;
     let networks = id(value).map(|id| networks(&value["NetworkSettings"]["Networks"], &id));
     let started_at = SafeText::new(value["State"]["StartedAt"].as_str().unwrap_or_default());
@@ -85,7 +85,7 @@ pub(super) fn inspection(value: &Value) -> Option<ContainerInspection> {
 }
 
 /// Whether `/containers/ID/json` shows a container that its engine is about to start again.
-pub(super) fn is_restarting(value: &Value) -> bool {
+pub(crate) fn is_restarting(value: &Value) -> bool {
     let state = &value["State"];
     state["Restarting"] == true || state["Status"] == "restarting"
 }

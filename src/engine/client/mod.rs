@@ -2,7 +2,7 @@
 
 pub(super) mod api;
 mod connection;
-mod container_json;
+pub(crate) mod container_json;
 pub(super) mod error;
 pub(super) mod request;
 mod ssh;
