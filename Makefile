@@ -5,8 +5,8 @@ SHELL = /bin/bash
 LAB = tests/lab
 DENY_VERSION = 0.20.2
 DENY = target/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
-SCRIPTS = $(wildcard $(LAB)/* installer/static/*) .ci/run
-RUST_FILES = $(shell find src extcap installer tests benches -name '*.rs' 2>/dev/null)
+SCRIPTS = $(wildcard $(LAB)/* installer/static/*) .ci/run fuzz/run
+RUST_FILES = $(shell find src extcap installer tests benches fuzz/src fuzz/targets -name '*.rs' 2>/dev/null)
 MAX_LINES = 400
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo )
 # The scripts expect programs in target/.
@@ -15,7 +15,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET
 with_libpcap = CONTAINERDUMP_LIBPCAP=$$($(LAB)/packages static >&2 && installer/static/libpcap target/static/libpcap) || \
 	echo 'make: continuing with the shared libpcap; the reason is above'; export CONTAINERDUMP_LIBPCAP
 
-.PHONY: help build static demo test many check bench bench-report bench-check miri advisories install uninstall lab lab-down clean
+.PHONY: help build static demo test many check bench bench-report bench-check miri fuzz advisories install uninstall lab lab-down clean
 
 help:
 	@echo 'make demo       creates containers and captures them with tshark'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench      runs benchmarks against tcpdump, dumpcap, sshdump and curl (PART="capture cost": only a part)'
 	@echo 'make advisories compares the dependencies with known vulnerabilities (RustSec), over the network'
 	@echo 'make miri       runs the tests of the ring and its packets under Miri'
+	@echo 'make fuzz       runs the fuzz targets, each for SECONDS (TARGETS="savefile": only these)'
 	@echo 'make lab        starts an engine with containers for manual work (make lab-down stops it)'
 	@echo 'make clean      removes target/'
 
@@ -86,10 +87,17 @@ miri:
 	MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri \
 		cargo +nightly miri test --lib -- capture::ring pcapng::packet
 
+# Coverage is that of the pinned compiler; libFuzzer is built by g++.
+fuzz:
+	@$(LAB)/packages fuzz
+	@fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
 check: $(DENY)
 	@$(LAB)/packages check
 	cargo fmt --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib -- -D warnings --cfg fuzzing # src/fuzzing.rs
 	$(DENY) check --hide-inclusion-graph licenses bans sources
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	shellcheck --exclude=SC2317 $(SCRIPTS) # SC2317: functions called by traps

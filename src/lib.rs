@@ -17,6 +17,8 @@ pub mod container;
 pub mod engine;
 pub mod error;
 pub mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod link;
 pub mod own_program;
 pub mod own_traffic;

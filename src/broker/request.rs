@@ -79,7 +79,7 @@ impl TapRequest {
     /// Parses a message.
     ///
     /// Fails, with the reason, for anything but packets of network interfaces.
-    pub(super) fn parse(message: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(message: &[u8]) -> Result<Self, String> {
         let request: Self = serde_json::from_slice(message).map_err(|error| error.to_string())?;
         let names: Vec<&String> = match &request.place {
             TapLocation::HostVeth { name, .. } => vec![name],

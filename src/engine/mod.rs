@@ -11,14 +11,14 @@
 //! Engines are queried concurrently, each with its own timeout. Every call runs on a single-threaded runtime that
 //! ends with the call; the rest of the program is synchronous.
 
-mod client;
+pub(crate) mod client;
 mod discovery;
-mod kernel;
+pub(crate) mod kernel;
 mod labels;
 mod listing;
-mod tap_container;
+pub(crate) mod tap_container;
 mod timeouts;
-mod watch;
+pub(crate) mod watch;
 
 use std::collections::HashSet;
 

@@ -14,7 +14,7 @@ mod link_monitor;
 mod namespace;
 mod namespace_file;
 mod namespace_handle;
-mod netlink;
+pub(crate) mod netlink;
 mod network;
 mod process;
 mod tables;

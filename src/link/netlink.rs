@@ -24,11 +24,11 @@ const MAX_DATAGRAM_LEN: usize = 32 * 1024;
 
 /// A link of this network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Link {
+pub(crate) struct Link {
     pub(super) index: LinkIndex,
-    pub(super) name: String,
+    pub(crate) name: String,
     /// `IFLA_ADDRESS`; empty where it has none.
-    pub(super) address: Vec<u8>,
+    pub(crate) address: Vec<u8>,
     /// Whether packets begin with an Ethernet header, `ARPHRD_ETHER`.
     pub(super) is_ethernet: bool,
     pub(super) is_up: bool,
@@ -202,7 +202,7 @@ fn send_request(
 }
 
 /// A notification about a link.
-pub(super) enum LinkNotification {
+pub(crate) enum LinkNotification {
     /// It was created or changed.
     Changed(Link),
     /// It was removed.
@@ -241,23 +241,8 @@ impl LinkNotifications {
                 Err(error) => return Err(error),
             };
             // Privileged processes can send here, too; port 0 is the kernel.
-            let mut rest = if from.port_number() == 0 { &piece[..length] } else { &[] };
-            while let Some((bytes, after)) = split_message(rest) {
-                rest = after;
-                let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
-                match message.payload {
-                    // A bridge notifies of its ports in AF_BRIDGE, too, with fewer attributes.
-                    NetlinkPayload::InnerMessage(
-                        RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
-                    ) if message.header.interface_family != AddressFamily::Unspec => {}
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
-                        take(LinkNotification::Changed(link(message)));
-                    }
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
-                        take(LinkNotification::Removed(LinkIndex(message.header.index)));
-                    }
-                    _ => {}
-                }
+            if from.port_number() == 0 {
+                parse_notifications(&piece[..length], &mut take);
             }
         }
     }
@@ -266,6 +251,28 @@ impl LinkNotifications {
 impl AsFd for LinkNotifications {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// Passes on the notifications of a datagram.
+pub(crate) fn parse_notifications(datagram: &[u8], mut take: impl FnMut(LinkNotification)) {
+    let mut rest = datagram;
+    while let Some((bytes, after)) = split_message(rest) {
+        rest = after;
+        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) else { continue };
+        match message.payload {
+            // A bridge notifies of its ports in AF_BRIDGE, too, with fewer attributes.
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
+            ) if message.header.interface_family != AddressFamily::Unspec => {}
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
+                take(LinkNotification::Changed(link(message)));
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
+                take(LinkNotification::Removed(LinkIndex(message.header.index)));
+            }
+            _ => {}
+        }
     }
 }
 

@@ -51,8 +51,12 @@ impl CachedHost {
     /// Loads the entry of `host`; `None` if it was never asked.
     pub fn load(name: &SavedHostName, host: &SavedHost) -> Option<Self> {
         let bytes = settings_file::read_optional(&path(name)?).ok()??;
-        let text = String::from_utf8(bytes).ok()?;
-        let (header, containers) = text.split_once('\n').unwrap_or((&text, ""));
+        Self::parse(&String::from_utf8(bytes).ok()?, host)
+    }
+
+    /// Parses the content of a file; `None` if it is not that of `host`.
+    pub(crate) fn parse(text: &str, host: &SavedHost) -> Option<Self> {
+        let (header, containers) = text.split_once('\n').unwrap_or((text, ""));
         let header: CacheHeader = serde_json::from_str(header).ok()?;
         let is_current = header.version == CACHE_VERSION && header.address == host.host.address();
         let error = header.error.map(|text| SafeText::with_limit(&text, 200));

@@ -69,7 +69,7 @@ impl SavedHosts {
         bytes.map_or_else(|| Ok(Self::default()), |bytes| Self::parse(&bytes).map_err(|why| invalid(&why)))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let entries: BTreeMap<String, HostEntry> =
             serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         let mut hosts = Self::default();
@@ -181,7 +181,7 @@ impl SavedHosts {
         Ok(outcome)
     }
 
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let entries: BTreeMap<&str, HostEntry> =
             self.0.iter().map(|(name, host)| (name.as_str(), HostEntry::from(host))).collect();
         // Strings can always be serialized.

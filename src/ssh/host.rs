@@ -97,7 +97,7 @@ impl Host {
     pub fn label(&self) -> SafeText {
         match &self.alias {
             Some(alias) => alias.clone(),
-            None if self.label_has_port => self.name_and_port(),
+            None if self.label_has_port => SafeText::new(&self.name_and_port()),
             None => SafeText::new(&self.name),
         }
     }
@@ -110,11 +110,11 @@ impl Host {
         }
     }
 
-    fn name_and_port(&self) -> SafeText {
+    fn name_and_port(&self) -> String {
         match self.port {
-            Some(port) if self.name.contains(':') => SafeText::new(&format!("[{}]:{port}", self.name)),
-            Some(port) => SafeText::new(&format!("{}:{port}", self.name)),
-            None => SafeText::new(&self.name),
+            Some(port) if self.name.contains(':') => format!("[{}]:{port}", self.name),
+            Some(port) => format!("{}:{port}", self.name),
+            None => self.name.clone(),
         }
     }
 
@@ -155,7 +155,11 @@ impl FromStr for Host {
             },
         };
         let punctuation: &[u8] = if name.contains(':') { b"._-:%" } else { b"._-" };
-        if !is_plain(name, punctuation) || user.is_some_and(|user| !is_plain(user, USER_PUNCTUATION)) {
+        // What has one colon, in brackets, is no IPv6 address; without brackets it would have a port.
+        let is_ambiguous = name.matches(':').count() == 1;
+        let is_valid =
+            is_plain(name, punctuation) && user.is_none_or(|user| is_plain(user, USER_PUNCTUATION));
+        if is_ambiguous || !is_valid {
             return Err("invalid host (expected for example build1, ann@build1, ann@build1:2222)".to_owned());
         }
         Ok(Self {
@@ -241,6 +245,8 @@ mod tests {
         assert_eq!(parts("ann@corp@192.0.2.1"), host(Some("ann@corp"), "192.0.2.1", None));
         assert_eq!(parts("2001:db8::1"), host(None, "2001:db8::1", None));
         assert_eq!(parts("[fe80::1%eth0]:22"), host(None, "fe80::1%eth0", Some(22)));
+        let long = format!("ann@{}.example.org:2222", "a".repeat(100));
+        assert_eq!(long.parse::<Host>().expect("a host").address(), long);
         assert_eq!("[2001:db8::1]:22".parse::<Host>().expect("a host").to_string(), "[2001:db8::1]:22");
     }
 
@@ -266,6 +272,7 @@ mod tests {
             "host:99999",
             "host:22x",
             "[::1]x",
+            "[a:22]",
             "a%h",
             "ü",
             "a/b",

@@ -13,7 +13,7 @@
 mod ciphers;
 mod config;
 mod connection;
-mod deploy;
+pub(crate) mod deploy;
 mod diagnosis;
 mod dial;
 mod errors;
@@ -21,13 +21,13 @@ mod host;
 mod key;
 mod lines;
 mod options;
-mod probe;
+pub(crate) mod probe;
 mod prompt;
 mod proxy;
 mod session;
 mod socket_dir;
 mod stderr;
-mod tcpdump;
+pub(crate) mod tcpdump;
 
 pub use connection::{ConnectOptions, ConnectionEvent, SshConnection};
 pub use dial::{StdioConnection, disable_prompts};

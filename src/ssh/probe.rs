@@ -41,7 +41,7 @@ pub enum InstalledProgram {
 
 impl Probe {
     /// Parses the output of [`PROBE_COMMAND`]; `None` if it is something else.
-    pub(super) fn parse(output: &str) -> Option<Self> {
+    pub(crate) fn parse(output: &str) -> Option<Self> {
         let mut lines = output.split_once(PROBE_MARKER)?.1.lines();
         let mut next = |keyword: &str| lines.next()?.strip_prefix(keyword).map(str::trim);
         let (system, processor) = next("system ")?.split_once(' ')?;

@@ -24,6 +24,8 @@ pub struct BlockReader {
     head: Option<BlockPacket>,
     /// Packets behind `head`.
     behind: u32,
+    /// Offset of the header of the last packet into which was inserted what the kernel had left out.
+    completed: u32,
     /// Time of the last packet, in nanoseconds since the epoch.
     last_time: u64,
     used: usize,
@@ -36,13 +38,14 @@ impl BlockReader {
         let first = u32_at(block, FIRST_PACKET).unwrap_or_default() as usize;
         let first = first.checked_sub(BYTES_OFFSET).filter(|_| count > 0);
         let head = first.and_then(|at| packet_at(block, at, format));
+        let mut completed = u32::MAX;
         if let Some(packet) = &head {
-            packet.complete(block);
+            packet.complete(block, &mut completed);
         }
         let last_time = time_at(block, LAST_SECONDS, LAST_NANOSECONDS).unwrap_or_default();
         let used = u32_at(block, BLOCK_LEN).unwrap_or_default() as usize;
         let used = used.min(block.len() + BYTES_OFFSET);
-        Self { format, head, behind: count.saturating_sub(1), last_time, used }
+        Self { format, head, behind: count.saturating_sub(1), completed, last_time, used }
     }
 
     /// The next packet.
@@ -104,11 +107,11 @@ impl BlockReader {
         reason = "a returned packet would be copied by loads that wait for all stores before"
     )]
     #[inline(always)]
-    fn packet_behind(&self, block: &mut [u8]) -> Option<BlockPacket> {
+    fn packet_behind(&mut self, block: &mut [u8]) -> Option<BlockPacket> {
         let head = self.head.as_ref().filter(|_| self.behind > 0)?;
         let behind = head.behind(block, self.format)?;
         behind.prefetch_later(block);
-        behind.complete(block);
+        behind.complete(block, &mut self.completed);
         Some(behind)
     }
 
@@ -226,6 +229,21 @@ mod tests {
             reader.skip(&mut bytes);
         }
         assert_eq!((reader.head(), reader.remaining()), (None, 0));
+    }
+
+    #[test]
+    fn a_tag_is_inserted_once_where_a_packet_has_no_room() {
+        let frame: Vec<u8> = (0..61).collect();
+        let mut bytes = block(&[sample(60, 1), (frame.clone(), false, Some(5))]);
+        // It overlaps the next packet, as no kernel lays it out.
+        let long = 200_u32;
+        let at = 48 - BYTES_OFFSET + CAPTURED_LEN;
+        bytes[at..at + 4].copy_from_slice(&long.to_ne_bytes());
+        let mut reader = BlockReader::new(&mut bytes, format(LeftOut::VlanTag));
+        assert_eq!(reader.enclose(&mut bytes, NEVER, fill), None);
+        reader.skip(&mut bytes);
+        let tagged = [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat();
+        assert_eq!(reader.head().map(|packet| packet.data(&bytes)), Some(&tagged[..]));
     }
 
     #[test]

@@ -146,10 +146,12 @@ impl BlockPacket {
         }
     }
 
-    /// Inserts what the kernel has left out.
+    /// Inserts what the kernel has left out, unless this is the packet whose header is at `completed`: the bytes would be
+    /// moved twice.
     #[inline]
-    pub(super) fn complete(&self, block: &mut [u8]) {
-        if self.left_out != LeftOut::Nothing {
+    pub(super) fn complete(&self, block: &mut [u8], completed: &mut u32) {
+        if self.left_out != LeftOut::Nothing && *completed != self.header {
+            *completed = self.header;
             self.insert(block);
         }
     }

@@ -34,7 +34,7 @@ pub(super) type JsonWord = JsonText<MAX_WORD_LEN>;
 /// An element of `/containers/json`, or the answer to `/containers/ID/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-pub(super) struct ContainerJson {
+pub(crate) struct ContainerJson {
     #[serde(deserialize_with = "lenient")]
     pub(super) id: JsonWord,
     #[serde(deserialize_with = "lenient")]

@@ -20,7 +20,7 @@ pub struct ContainerInspection {
 
 impl ContainerJson {
     /// The container; `None` without a valid id.
-    pub(super) fn container(&self, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
+    pub(crate) fn container(&self, engine: EngineKind, endpoint: &Endpoint) -> Option<Container> {
         let id = self.id()?;
         let label = |text: &SafeText| Some(text.clone()).filter(|text| !text.is_empty());
         Some(Container {
@@ -46,7 +46,7 @@ impl ContainerJson {
     }
 
     /// The container that this one captures, if its labels say that it is a tap container.
-    pub(super) fn tap_target(&self) -> Option<ContainerId> {
+    pub(crate) fn tap_target(&self) -> Option<ContainerId> {
         self.labels.target.clone().filter(|_| self.labels.is_tap)
     }
 
@@ -63,7 +63,7 @@ impl ContainerJson {
     }
 
     /// What only an inspect request returns; `None` when the container has no process.
-    pub(super) fn inspection(&self) -> Option<ContainerInspection> {
+    pub(crate) fn inspection(&self) -> Option<ContainerInspection> {
         let pid = i32::try_from(self.state.pid).ok().filter(|pid| *pid > 0)?;
         Some(ContainerInspection {
             pid,
@@ -74,7 +74,7 @@ impl ContainerJson {
     }
 
     /// Whether the engine is about to start it again.
-    pub(super) fn is_restarting(&self) -> bool {
+    pub(crate) fn is_restarting(&self) -> bool {
         self.state.restarting || self.state.status.0 == "restarting"
     }
 

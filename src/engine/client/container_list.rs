@@ -15,15 +15,15 @@ const MAX_TEXTS: usize = 400_000;
 
 /// The containers of an answer.
 #[derive(Debug, Default)]
-pub(super) struct ContainerList {
-    pub(super) containers: Vec<ContainerJson>,
+pub(crate) struct ContainerList {
+    pub(crate) containers: Vec<ContainerJson>,
     /// Number of those that could not be read, or are beyond the limits.
-    pub(super) unreadable: usize,
+    pub(crate) unreadable: usize,
 }
 
 impl ContainerList {
     /// Fails when `json` is no list, and when that is not known at `deadline`.
-    pub(super) fn parse(json: &str, deadline: Instant) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(json: &str, deadline: Instant) -> Result<Self, serde_json::Error> {
         let mut parser = serde_json::Deserializer::from_str(json);
         let list = ListParser { deadline }.deserialize(&mut parser)?;
         parser.end().map(|()| list)

@@ -2,9 +2,9 @@
 
 pub(super) mod api;
 mod connection;
-mod container_fields;
+pub(crate) mod container_fields;
 mod container_json;
-mod container_list;
+pub(crate) mod container_list;
 pub(super) mod error;
 pub(super) mod lenient;
 pub(super) mod request;

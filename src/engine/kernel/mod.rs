@@ -10,7 +10,7 @@
 
 mod namespace_names;
 mod processes;
-mod runtime_id;
+pub(crate) mod runtime_id;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

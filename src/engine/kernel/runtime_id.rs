@@ -4,13 +4,13 @@ use crate::container::ContainerId;
 
 /// Identifies a container without asking its engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RuntimeId {
+pub(crate) struct RuntimeId {
     /// Its container runtime: `docker`, `lxc`.
-    pub(super) runtime: &'static str,
+    pub(crate) runtime: &'static str,
     /// Its id, or its name where its runtime has no ids.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// Its name, where known in addition to the id.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 impl RuntimeId {
@@ -19,12 +19,12 @@ impl RuntimeId {
     }
 
     /// Its id, where its runtime has ids.
-    pub(super) fn id(&self) -> Option<ContainerId> {
+    pub(crate) fn id(&self) -> Option<ContainerId> {
         ContainerId::parse(&self.key)
     }
 
     /// The name shown for it.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match (&self.name, self.id()) {
             (Some(name), _) => name.clone(),
             (None, Some(id)) => id.short().to_owned(),
@@ -32,9 +32,14 @@ impl RuntimeId {
         }
     }
 
+    /// A container that has a name only, which must not be empty.
+    fn named(runtime: &'static str, name: &str) -> Option<Self> {
+        (!name.is_empty()).then(|| Self::new(runtime, name))
+    }
+
     /// The innermost container in `cgroup`, the text of `/proc/PID/cgroup` (`number:controllers:path` lines): containers
     /// may be nested.
-    pub(super) fn from_cgroup(cgroup: &str) -> Option<Self> {
+    pub(crate) fn from_cgroup(cgroup: &str) -> Option<Self> {
         cgroup.lines().filter_map(|line| line.splitn(3, ':').nth(2)).find_map(|path| {
             let parts: Vec<&str> = path.split('/').collect();
             let before = |at: usize| at.checked_sub(1).map_or("", |at| parts[at]);
@@ -43,7 +48,7 @@ impl RuntimeId {
     }
 
     /// The container whose monitor process has this command line. Many runtimes keep one such process per container.
-    pub(super) fn from_monitor_command(command: &[u8]) -> Option<Self> {
+    pub(crate) fn from_monitor_command(command: &[u8]) -> Option<Self> {
         let words: Vec<&str> = command
             .split(|&byte| byte == 0)
             .map(|word| std::str::from_utf8(word).unwrap_or_default())
@@ -66,7 +71,7 @@ impl RuntimeId {
                 let folder_name =
                     folder.and_then(|path| path.trim_end_matches('/').rsplit('/').next().map(str::to_owned));
                 let name = long_option.or_else(|| option(&["-M", "--machine"])).or(folder_name)?;
-                Some(Self::new("systemd-nspawn", &name))
+                Self::named("systemd-nspawn", &name)
             }
             _ if program.starts_with("containerd-shim") => with_id(
                 if option(&["-namespace"]).as_deref() == Some("moby") { "docker" } else { "containerd" },
@@ -76,7 +81,7 @@ impl RuntimeId {
             // The process title of LXC's monitor (src/lxc/lxccontainer.c).
             _ => {
                 let title = words.first()?.strip_prefix("[lxc monitor] ")?;
-                Some(Self::new("lxc", title.trim_end().rsplit(' ').next()?))
+                Self::named("lxc", title.trim_end().rsplit(' ').next()?)
             }
         }
     }
@@ -110,14 +115,14 @@ fn from_path_segment(segment: &str, parent: &str) -> Option<RuntimeId> {
         return Some(RuntimeId::new(runtime, id));
     }
     if let Some(name) = segment.strip_prefix("lxc.payload.") {
-        return Some(RuntimeId::new("lxc", name)).filter(|runtime_id| !runtime_id.key.is_empty());
+        return RuntimeId::named("lxc", name);
     }
     if parent == "lxc" || parent == "lxc.payload" {
-        return Some(RuntimeId::new("lxc", segment)).filter(|runtime_id| !runtime_id.key.is_empty());
+        return RuntimeId::named("lxc", segment);
     }
     let machine = segment.strip_suffix(".scope").and_then(|name| name.strip_prefix("machine-"));
     let unit = segment.strip_suffix(".service").and_then(|name| name.strip_prefix("systemd-nspawn@"));
-    machine.or(unit).map(|name| RuntimeId::new("machine", &unescape(name)))
+    machine.or(unit).and_then(|name| RuntimeId::named("machine", &unescape(name)))
 }
 
 /// Decodes a systemd unit name: `\x2d` is a hyphen (systemd.unit(5)).
@@ -182,6 +187,17 @@ mod tests {
         assert_eq!(identified("/lxc.monitor.web"), None);
         assert_eq!(identified("/user.slice/user-1000.slice/session-2.scope"), None);
         assert_eq!(identified("/system.slice/docker.service"), None);
+    }
+
+    #[test]
+    fn a_container_without_a_name_is_none() {
+        for path in ["/machine-.scope", "/systemd-nspawn@.service", "/lxc.payload.", "/lxc/"] {
+            assert_eq!(identified(path), None, "{path}");
+        }
+        for command in ["[lxc monitor] ", "systemd-nspawn\0--machine=", "systemd-nspawn\0-D\0/", "conmon\0-c"]
+        {
+            assert_eq!(RuntimeId::from_monitor_command(command.as_bytes()), None, "{command:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 mod cleanup;
 mod error;
 mod image;
-mod stream;
+pub(crate) mod stream;
 mod task;
 
 use std::io;

@@ -24,7 +24,7 @@ const FRAME_HEADER_LEN: usize = 8;
 
 /// The end of the program's stderr.
 #[derive(Debug, Default)]
-pub(super) struct StderrTail(Mutex<VecDeque<u8>>);
+pub(crate) struct StderrTail(Mutex<VecDeque<u8>>);
 
 impl StderrTail {
     fn push(&self, bytes: &[u8]) {
@@ -34,7 +34,7 @@ impl StderrTail {
         kept.drain(..excess);
     }
 
-    pub(super) fn text(&self) -> SafeText {
+    pub(crate) fn text(&self) -> SafeText {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         SafeText::with_limit(&String::from_utf8_lossy(kept.make_contiguous()), MAX_STDERR_LEN)
     }
@@ -42,7 +42,7 @@ impl StderrTail {
 
 /// Decodes frames from pieces of any size.
 #[derive(Default)]
-struct FrameDecoder {
+pub(crate) struct FrameDecoder {
     header: [u8; FRAME_HEADER_LEN],
     /// Bytes of the header read so far.
     header_read: usize,
@@ -54,7 +54,7 @@ impl FrameDecoder {
     /// Moves the stdout content in `bytes` to their start and returns its length.
     ///
     /// Fails when a frame header is invalid.
-    fn decode(&mut self, bytes: &mut [u8], stderr: &StderrTail) -> io::Result<usize> {
+    pub(crate) fn decode(&mut self, bytes: &mut [u8], stderr: &StderrTail) -> io::Result<usize> {
         let (mut at, mut kept) = (0, 0);
         while at < bytes.len() {
             if self.remaining == 0 && self.header_read < FRAME_HEADER_LEN {

@@ -28,7 +28,7 @@ const RELEVANT_ACTIONS: [&str; 9] =
 
 /// The meaning of an event.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum EventHint {
+pub(crate) enum EventHint {
     /// This container may have a new process.
     Started(ContainerId),
     /// Any container may have changed.
@@ -94,7 +94,7 @@ impl Lenient for ActorJson {
     }
 }
 
-fn hint(line: &[u8]) -> Option<EventHint> {
+pub(crate) fn hint(line: &[u8]) -> Option<EventHint> {
     let event: EventJson = serde_json::from_slice(line).ok()?;
     let first = |one: EventWord, other: EventWord| if one.0.is_empty() { other.0 } else { one.0 };
     let action = first(event.action, event.status);
@@ -108,14 +108,14 @@ fn hint(line: &[u8]) -> Option<EventHint> {
 
 /// Splits a stream into lines and keeps at most one line of the maximum length.
 #[derive(Default)]
-struct LineSplitter {
+pub(crate) struct LineSplitter {
     partial: Vec<u8>,
     is_too_long: bool,
 }
 
 impl LineSplitter {
     /// Passes each line that ends within `bytes` to `on_line`; `None` for one that was too long.
-    fn push(&mut self, bytes: &[u8], mut on_line: impl FnMut(Option<&[u8]>)) {
+    pub(crate) fn push(&mut self, bytes: &[u8], mut on_line: impl FnMut(Option<&[u8]>)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (part, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |part| (part, true));
             if self.partial.len() + part.len() > MAX_EVENT_LEN {

@@ -12,7 +12,7 @@
 //! One thread without capabilities does all of this.
 
 mod engine;
-mod events;
+pub(crate) mod events;
 mod hints;
 mod known;
 mod namespaces;

@@ -1,6 +1,6 @@
 //! Starts the program on a host: the installed one, or an uploaded one. If neither is possible, tcpdump may capture.
 
-mod scripts;
+pub(crate) mod scripts;
 mod upload;
 
 use std::os::unix::net::UnixStream;

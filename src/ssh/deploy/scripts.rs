@@ -80,7 +80,7 @@ cd /; rmdir "$folder" 2>/dev/null || break; done; done; echo "containerdump-depl
 
 /// A line of a script.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ScriptMessage<'a> {
+pub(crate) enum ScriptMessage<'a> {
     /// A folder cannot be used, and why.
     Skipped(&'a str),
     /// No folder can be used.
@@ -103,7 +103,7 @@ pub(super) enum ScriptMessage<'a> {
 
 impl<'a> ScriptMessage<'a> {
     /// Parses a line; `None` if it is something else, such as the parse_hello of a login shell.
-    pub(super) fn parse(line: &'a str) -> Option<Self> {
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let (_, line) = line.split_once(SCRIPT_MARKER)?;
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let number = || rest.trim().parse().ok().filter(|number| *number < FOLDER_COUNT);

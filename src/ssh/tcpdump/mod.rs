@@ -2,7 +2,7 @@
 //!
 //! The kernel reports both ends of the veth pair, never the container; each must name the other.
 
-mod savefile;
+pub(crate) mod savefile;
 mod veth;
 
 use std::io::Write as _;

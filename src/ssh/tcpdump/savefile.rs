@@ -24,7 +24,7 @@ const SAVEFILE_STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Byte order and time resolution of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SavefileFormat {
+pub(crate) struct SavefileFormat {
     is_big_endian: bool,
     /// Nanoseconds per unit of the fraction of a second.
     resolution: u64,
@@ -56,6 +56,23 @@ pub(super) fn convert(
     description: InterfaceDescription,
     timeout: Duration,
 ) -> Result<UnixStream, String> {
+    let (reader, format, link_type) = begin(stream, timeout)?;
+    let description = InterfaceDescription { link_type, ..description };
+    let cause = |error: io::Error| error.to_string();
+    let (local, remote) = UnixStream::pair().map_err(cause)?;
+    let requests = remote.try_clone().map_err(cause)?;
+    let tcpdump = reader.stream.try_clone().map_err(cause)?;
+    let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    spawn("requests").spawn(move || forward_requests(requests, tcpdump)).map_err(cause)?;
+    spawn("savefile").spawn(move || write(reader, format, &description, remote)).map_err(cause)?;
+    Ok(local)
+}
+
+/// Reads up to the first packet. Returns the rest, and the format and link type of the file.
+pub(crate) fn begin(
+    stream: UnixStream,
+    timeout: Duration,
+) -> Result<(SavefileReader, SavefileFormat, u32), String> {
     let deadline = Instant::now() + timeout;
     let mut reader = SavefileReader { stream, buffer: Vec::new(), consumed: 0 };
     let mut has_marker = false;
@@ -77,16 +94,7 @@ pub(super) fn convert(
     let header = *reader.rest().first_chunk::<SAVEFILE_HEADER_LEN>().ok_or(OUTPUT_ENDED)?;
     let format = SavefileFormat::from_header(&header).ok_or("the output is not a pcap file")?;
     reader.consumed += SAVEFILE_HEADER_LEN;
-    let link_type = format.read_u32(&header, 20) & 0x0fff_ffff;
-    let description = InterfaceDescription { link_type, ..description };
-    let cause = |error: io::Error| error.to_string();
-    let (local, remote) = UnixStream::pair().map_err(cause)?;
-    let requests = remote.try_clone().map_err(cause)?;
-    let tcpdump = reader.stream.try_clone().map_err(cause)?;
-    let spawn = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    spawn("requests").spawn(move || forward_requests(requests, tcpdump)).map_err(cause)?;
-    spawn("savefile").spawn(move || write(reader, format, &description, remote)).map_err(cause)?;
-    Ok(local)
+    Ok((reader, format, format.read_u32(&header, 20) & 0x0fff_ffff))
 }
 
 /// Forwards the heartbeat to the capture script, and ends its input after a request to finish.
@@ -104,7 +112,7 @@ fn forward_requests(mut requests: UnixStream, mut tcpdump: UnixStream) {
 }
 
 /// Writes packets until the file ends or is invalid.
-fn write(
+pub(crate) fn write(
     mut reader: SavefileReader,
     format: SavefileFormat,
     description: &InterfaceDescription,
@@ -177,7 +185,7 @@ fn parse_packet(
 }
 
 /// Buffers at most one incomplete packet and one read.
-struct SavefileReader {
+pub(crate) struct SavefileReader {
     stream: UnixStream,
     buffer: Vec<u8>,
     consumed: usize,
