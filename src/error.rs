@@ -75,8 +75,7 @@ impl Error {
             (message, Some(remedy)) => {
                 Self::new(format!("{origin}: {}", with_quoted_remedy(message, remedy)), self.remedy.as_str())
             }
-            ("", None) => self.clone(),
-            (message, None) => Self::new(format!("{}: {message}", self.message), self.remedy.as_str()),
+            (_, None) => self.explained_by(stderr),
         }
     }
 

@@ -79,6 +79,7 @@ pub(super) fn parse(block: &[u8]) -> Result<InterfaceDescription, ProtocolError>
             // A first byte of zero means text.
             11 => {
                 let filter = value.strip_prefix(&[0]).map(String::from_utf8_lossy);
+                // In characters, then in bytes.
                 let filter = filter.map(|text| SafeText::with_limit(&text, MAX_FILTER_LEN));
                 interface.filter = filter.map(|text| shortened_filter(text.as_str()).into());
             }

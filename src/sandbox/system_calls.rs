@@ -1,17 +1,13 @@
 //! seccomp: which system calls may be made (seccomp(2)).
 
 use std::collections::BTreeMap;
+use std::env::consts::ARCH;
 
 use nix::libc::{self, c_long};
 use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
+    SeccompFilter, SeccompRule, apply_filter_all_threads,
 };
-
-#[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: TargetArch = TargetArch::x86_64;
-#[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: TargetArch = TargetArch::aarch64;
 
 /// Calls that are allowed whatever their arguments are. None opens, binds, connects, executes or traces anything.
 const ALLOWED: &[c_long] = &[
@@ -148,12 +144,12 @@ fn allowed_calls() -> Result<BpfProgram, BackendError> {
     // Standard output, as a socket of an engine or of sshd, may have any number; its messages have no address.
     rules.insert(libc::SYS_sendmsg, Vec::new());
     let denied = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    SeccompFilter::new(rules, denied, SeccompAction::Allow, ARCHITECTURE)?.try_into()
+    SeccompFilter::new(rules, denied, SeccompAction::Allow, ARCH.try_into()?)?.try_into()
 }
 
 /// clone3(2) passes its flags by a pointer, which no filter can follow. Where it does not exist, libc uses clone(2).
 fn unknown_clone3() -> Result<BpfProgram, BackendError> {
     let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let unknown = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
-    SeccompFilter::new(rules, SeccompAction::Allow, unknown, ARCHITECTURE)?.try_into()
+    SeccompFilter::new(rules, SeccompAction::Allow, unknown, ARCH.try_into()?)?.try_into()
 }

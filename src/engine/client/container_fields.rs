@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::MapAccess;
 
-use super::lenient::{AnyJson, JsonText, JsonTexts, Lenient, fields, lenient, skip_entries};
+use super::lenient::{AnyJson, JsonText, JsonTexts, Lenient, LenientObject, lenient, skip_entries};
 use crate::container::ContainerId;
 use crate::engine::labels;
 use crate::safe_text::SafeText;
@@ -115,35 +115,10 @@ pub(super) struct LabelsJson {
     pub(super) target: Option<ContainerId>,
 }
 
-impl Lenient for ContainerJson {
-    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        fields(object)
-    }
-}
-
-impl Lenient for HostConfigJson {
-    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        fields(object)
-    }
-}
-
-impl Lenient for NetworkSettingsJson {
-    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        fields(object)
-    }
-}
-
-impl Lenient for NetworkJson {
-    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        fields(object)
-    }
-}
-
-impl Lenient for StateJson {
-    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        fields(object)
-    }
-}
+impl LenientObject for HostConfigJson {}
+impl LenientObject for NetworkSettingsJson {}
+impl LenientObject for NetworkJson {}
+impl LenientObject for StateJson {}
 
 impl Lenient for Option<JsonWord> {
     fn from_text(text: &str) -> Self {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::{cmp, fmt};
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A value that is the default where the JSON has another type.
 pub(in crate::engine) trait Lenient: Default {
@@ -106,13 +106,13 @@ fn skip_elements<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// The fields of an object.
-///
-/// Fails when the JSON is invalid.
-pub(in crate::engine) fn fields<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
-    object: A,
-) -> Result<T, A::Error> {
-    T::deserialize(MapAccessDeserializer::new(object))
+/// An object whose fields are read, each with [`lenient`].
+pub(in crate::engine) trait LenientObject: Default + DeserializeOwned {}
+
+impl<T: LenientObject> Lenient for T {
+    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(object))
+    }
 }
 
 /// The beginning of a text, of at most so many bytes.

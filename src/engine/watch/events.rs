@@ -9,13 +9,12 @@ use std::pin::Pin;
 use bollard::errors::Error as BollardError;
 use hyper::body::Body as _;
 use serde::Deserialize;
-use serde::de::MapAccess;
 use serde_json::json;
 
 use crate::container::ContainerId;
 use crate::container::endpoint::Endpoint;
 use crate::engine::client::error::RequestError;
-use crate::engine::client::lenient::{JsonText, Lenient, fields, lenient};
+use crate::engine::client::lenient::{JsonText, LenientObject, lenient};
 use crate::engine::client::request::{self, percent_encoded};
 
 /// An event has all labels of its container, of any size. A longer line counts as an event without details.
@@ -88,11 +87,7 @@ struct ActorJson {
     id: EventWord,
 }
 
-impl Lenient for ActorJson {
-    fn from_object<'de, A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
-        fields(object)
-    }
-}
+impl LenientObject for ActorJson {}
 
 pub(crate) fn hint(line: &[u8]) -> Option<EventHint> {
     let event: EventJson = serde_json::from_slice(line).ok()?;
